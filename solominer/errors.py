@@ -1,0 +1,136 @@
+"""The tree of errors. Every one says what is wrong and what to do next; none ever holds a secret.
+
+SolominerError
+├── ConfigError             config.json, environment or flags are wrong
+├── PayoutError             the payout address or script cannot be used
+├── AlreadyRunning          another daemon holds the data folder
+├── BitcoindNotFound        no bitcoind for a private node, and none could be fetched
+├── DecodeError             bytes that are not what they claim to be
+│   ├── Truncated
+│   ├── TrailingData
+│   └── BadValue            well-formed but outside what the rules allow
+├── NodeError               anything about talking to Bitcoin Core
+│   ├── NodeUnreachable     refused, reset, no route: retry
+│   ├── NodeTimeout         no answer in time; what the node did is unknown: retry
+│   ├── NodeAuthFailed      401/403: the cookie or the password is wrong
+│   ├── NodeNotReady        warming up, shutting down, no peers, initial download: retry
+│   ├── RpcFailed           the node answered with an error of its own
+│   ├── WrongNetwork        the node is on another chain than the configured one
+│   └── UnsafeConsensus     the node wants rules that this program does not implement
+├── TemplateError           a getblocktemplate reply that breaks a rule; never mined
+├── EngineError             kernels and workers
+└── RecordsError            the dated tree, the journal, the ledger
+    └── VerifyError         evidence that does not hold
+"""
+
+from __future__ import annotations
+
+
+class SolominerError(Exception):
+    """Base of all errors. `what` says what is wrong, `todo` what to do about it; `exit_code` is the process's."""
+
+    exit_code = 1
+
+    def __init__(self, what: str, todo: str = "") -> None:
+        super().__init__(what, todo)
+        self.what = what
+        self.todo = todo
+
+    def __str__(self) -> str:
+        return f"{self.what}\n  -> {self.todo}" if self.todo else self.what
+
+
+class ConfigError(SolominerError):
+    """The configuration cannot be used."""
+
+    exit_code = 2
+
+
+class PayoutError(ConfigError):
+    """The payout address or script cannot be used (rule 29 of the mining rules)."""
+
+
+class AlreadyRunning(SolominerError):
+    """Another daemon works in the same data folder."""
+
+    exit_code = 3
+
+
+class BitcoindNotFound(SolominerError):
+    """A private node was asked for and no bitcoind is to be had."""
+
+    exit_code = 4
+
+
+class DecodeError(SolominerError):
+    """Bytes that are not what they claim to be."""
+
+
+class Truncated(DecodeError):
+    """The data ends before the value does."""
+
+
+class TrailingData(DecodeError):
+    """Bytes are left over behind the value."""
+
+
+class BadValue(DecodeError):
+    """A well-formed value outside what the rules allow."""
+
+
+class NodeError(SolominerError):
+    """Anything about talking to Bitcoin Core."""
+
+    exit_code = 5
+
+
+class NodeUnreachable(NodeError):
+    """Connection refused, reset or not routable."""
+
+
+class NodeTimeout(NodeError):
+    """No answer in time: whether the node acted is unknown."""
+
+
+class NodeAuthFailed(NodeError):
+    """The node refused our credentials (HTTP 401 or 403)."""
+
+
+class NodeNotReady(NodeError):
+    """The node is up but cannot serve templates yet: warm-up, shutdown, no peers, initial block download."""
+
+
+class RpcFailed(NodeError):
+    """The node answered with a JSON-RPC error: `code` is the node's (src/rpc/protocol.h)."""
+
+    def __init__(self, what: str, todo: str = "", *, code: int = 0) -> None:
+        super().__init__(what, todo)
+        self.code = code
+
+
+class WrongNetwork(NodeError):
+    """The node is on another chain than the configured one."""
+
+
+class UnsafeConsensus(NodeError):
+    """The node enforces, or asks for, consensus rules that this program does not implement."""
+
+
+class TemplateError(SolominerError):
+    """A block template that breaks a rule; it is never mined."""
+
+
+class EngineError(SolominerError):
+    """A kernel or a worker cannot do its work."""
+
+    exit_code = 6
+
+
+class RecordsError(SolominerError):
+    """The dated tree, the journal or the ledger cannot be read or written."""
+
+    exit_code = 7
+
+
+class VerifyError(RecordsError):
+    """A piece of evidence that does not hold."""
