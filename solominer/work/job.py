@@ -1,0 +1,132 @@
+"""A job: a template with a coinbase split around its extranonce, a Merkle branch, and an id."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from solominer.chain.block import assemble_block_hex, block_weight
+from solominer.chain.coinbase import Coinbase, build_coinbase
+from solominer.chain.hashes import to_rpc_hex
+from solominer.chain.header import Header
+from solominer.chain.merkle import coinbase_branch, root_from_branch
+from solominer.chain.transaction import TxOut
+from solominer.errors import TemplateError
+from solominer.work.space import HeaderSpace
+from solominer.work.template import Template
+
+EXTRANONCE1_SIZE = 4
+EXTRANONCE2_SIZE = 4
+EXTRANONCE_SIZE = EXTRANONCE1_SIZE + EXTRANONCE2_SIZE
+
+
+@dataclass(frozen=True, slots=True)
+class Payout:
+    """Who is paid: the whole coinbase value goes to `script_pubkey` (from the node's validateaddress)."""
+
+    script_pubkey: bytes
+    address: str = ""
+
+    def outputs(self, coinbase_value: int) -> tuple[TxOut, ...]:
+        """The payout outputs for `coinbase_value` satoshis."""
+        return (TxOut(coinbase_value, self.script_pubkey),)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Work for engines.
+
+    `job_id` counts up within a run. `extranonce1` is the first half of the extranonce, fixed for the job; engines
+    choose the second half. `space` says what may vary. `share_target` >= the template's target.
+    """
+
+    job_id: int
+    template: Template
+    coinbase: Coinbase
+    merkle_branch: tuple[bytes, ...]
+    extranonce1: bytes
+    share_target: int
+    space: HeaderSpace
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether its block would have no transactions but the coinbase."""
+        return not self.template.transactions
+
+    def merkle_root_le(self, extranonce2: bytes) -> bytes:
+        """The header's Merkle root for one extranonce2."""
+        return root_from_branch(self.coinbase.txid_le(self.extranonce1 + extranonce2), self.merkle_branch)
+
+    def header(self, extranonce2: bytes, version: int, ntime: int, nonce: int) -> Header:
+        """The header at one point of the space."""
+        template = self.template
+        return Header(version, template.prevhash_le, self.merkle_root_le(extranonce2), ntime, template.nbits, nonce)
+
+    def block_hex(self, header: bytes, extranonce2: bytes) -> str:
+        """The whole block for submitblock."""
+        coinbase = self.coinbase.serialize(self.extranonce1 + extranonce2)
+        return assemble_block_hex(header, coinbase, [tx.data_hex for tx in self.template.transactions])
+
+    def describe(self) -> str:
+        """One line for people."""
+        template = self.template
+        kind = "empty" if self.is_empty else f"{len(template.transactions)} transactions"
+        return f"job {self.job_id} at height {template.height} on {to_rpc_hex(template.prevhash_le)[-12:]}, {kind}"
+
+
+def build_job(
+    template: Template,
+    payout: Payout,
+    *,
+    job_id: int,
+    extranonce1: bytes,
+    tag: bytes = b"",
+    share_target: int = 0,
+    roll_secs: int = 600,
+) -> Job:
+    """A job from a template; `extranonce1` has 4 bytes and differs between jobs and runs (rule 25).
+
+    `roll_secs` is how far ntime may be rolled ahead of the template's curtime when all else is used up. Raises
+    TemplateError if the block would break a limit (rules 30 and 38), BadValue if the tag is too long.
+    """
+    if len(extranonce1) != EXTRANONCE1_SIZE:
+        raise ValueError(f"extranonce1 has {EXTRANONCE1_SIZE} bytes")
+    coinbase = build_coinbase(
+        height=template.height,
+        payouts=payout.outputs(template.coinbase_value),
+        coinbase_value=template.coinbase_value,
+        witness_root_le=template.commitment_root_le,
+        extranonce_size=EXTRANONCE_SIZE,
+        tag=tag,
+        aux=template.coinbase_aux,
+    )
+    _check_limits(template, coinbase)
+    return Job(
+        job_id=job_id,
+        template=template,
+        coinbase=coinbase,
+        merkle_branch=coinbase_branch([tx.txid_le for tx in template.transactions]),
+        extranonce1=extranonce1,
+        share_target=max(share_target, template.target),
+        space=HeaderSpace.of(template, roll_secs),
+    )
+
+
+def _check_limits(template: Template, coinbase: Coinbase) -> None:
+    weight = block_weight(coinbase.weight, [tx.weight for tx in template.transactions])
+    if weight > template.weight_limit:
+        raise TemplateError(
+            f"the block would weigh {weight}, {template.weight_limit} are allowed",
+            "set blockreservedweight=8000 in bitcoin.conf",
+        )
+    sigops = coinbase.sigop_cost + sum(tx.sigops for tx in template.transactions)
+    if sigops > template.sigop_limit:
+        raise TemplateError(
+            f"the block would have a signature operation cost of {sigops}, {template.sigop_limit} are allowed",
+            "use a payout address of another type",
+        )
+
+
+def payouts_of(coinbase: Coinbase) -> Sequence[TxOut]:
+    """The outputs that pay somebody: all but the witness commitment, which is last."""
+    return coinbase.outputs[:-1]

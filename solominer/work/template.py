@@ -1,0 +1,363 @@
+"""A block template: one validated `getblocktemplate` reply (BIP 22, 23, 145; src/rpc/mining.cpp).
+
+Validation is in two parts. `parse_template` checks everything that is cheap, fails closed, and gives the Template that
+jobs are made of. `check_transactions` recomputes ids and weights from the raw bytes, which takes longer than the time
+in which a job must be out; it runs behind the publication, and a mismatch withdraws the job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+from solominer.chain.block import MAX_BLOCK_SIGOP_COST, MAX_BLOCK_WEIGHT
+from solominer.chain.coinbase import COMMITMENT_HEADER, commitment_output
+from solominer.chain.hashes import ZERO_HASH, from_rpc_hex, to_rpc_hex
+from solominer.chain.merkle import merkle_root
+from solominer.chain.networks import Network
+from solominer.chain.target import proof_target
+from solominer.chain.transaction import parse_transaction
+from solominer.errors import BadValue, DecodeError, TemplateError
+
+KNOWN_RULES = frozenset({"csv", "segwit", "taproot", "testdummy", "signet"})
+"""Rules whose `!` form this program implements; the others are fine only where they need nothing of the miner."""
+
+VERSION_MIN, VERSION_MAX = 0x20000000, 0x3FFFFFFF
+BIP320_MASK = 0x1FFFE000
+FULL_NONCE_RANGE = "00000000ffffffff"
+
+
+class TemplateTx(NamedTuple):
+    """One transaction of a template. Ids in internal order; `depends` are 1-based indexes of earlier ones."""
+
+    data_hex: str
+    txid_le: bytes
+    wtxid_le: bytes
+    fee_sats: int
+    sigops: int
+    weight: int
+    depends: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """What one block may be made of. Hashes in internal order, amounts in satoshis, times in Unix seconds.
+
+    `version_mask` are the version bits that may be rolled (BIP 320 less what the node uses, rules 7 and 11);
+    `commitment_root_le` is the witness root with the coinbase's wtxid as zero; `template_id` names the content.
+    """
+
+    network: Network
+    height: int
+    prevhash_le: bytes
+    version: int
+    version_mask: int
+    nbits: int
+    target: int
+    curtime: int
+    mintime: int
+    coinbase_value: int
+    coinbase_aux: bytes
+    transactions: tuple[TemplateTx, ...]
+    commitment_root_le: bytes
+    sigop_limit: int
+    weight_limit: int
+    longpollid: str
+    template_id: str
+
+    @property
+    def prevhash_hex(self) -> str:
+        """The parent's hash as RPC shows it."""
+        return to_rpc_hex(self.prevhash_le)
+
+    @property
+    def fees_sats(self) -> int:
+        """Fees of all transactions."""
+        return self.coinbase_value - self.network.subsidy(self.height)
+
+    def without_transactions(self) -> Template:
+        """The same block with the coinbase alone, paying the subsidy alone: the fallback of rule 40."""
+        return empty_template(
+            self.network,
+            height=self.height,
+            prevhash_le=self.prevhash_le,
+            version=self.version,
+            version_mask=self.version_mask,
+            nbits=self.nbits,
+            curtime=self.curtime,
+            mintime=self.mintime,
+            coinbase_aux=self.coinbase_aux,
+        )
+
+
+def empty_template(
+    network: Network,
+    *,
+    height: int,
+    prevhash_le: bytes,
+    version: int,
+    version_mask: int,
+    nbits: int,
+    curtime: int,
+    mintime: int,
+    coinbase_aux: bytes = b"",
+) -> Template:
+    """A template of a block without transactions, for the moments before the node's own template is in."""
+    return Template(
+        network=network,
+        height=height,
+        prevhash_le=prevhash_le,
+        version=version,
+        version_mask=version_mask,
+        nbits=nbits,
+        target=proof_target(nbits, network.pow_limit),
+        curtime=max(curtime, mintime),
+        mintime=mintime,
+        coinbase_value=network.subsidy(height),
+        coinbase_aux=coinbase_aux,
+        transactions=(),
+        commitment_root_le=ZERO_HASH,
+        sigop_limit=MAX_BLOCK_SIGOP_COST,
+        weight_limit=MAX_BLOCK_WEIGHT,
+        longpollid="",
+        template_id=_template_id(prevhash_le, ZERO_HASH, network.subsidy(height)),
+    )
+
+
+def parse_template(reply: Mapping[str, Any], network: Network) -> Template:
+    """The Template in a getblocktemplate reply, with rules S1 and 5 to 8 checked.
+
+    Raises TemplateError, naming the field, on anything missing, of a wrong type, out of range or inconsistent.
+    """
+    try:
+        return _parse(reply, network)
+    except BadValue as error:
+        raise TemplateError(f"the node's template is refused: {error.what}", _ADVICE) from error
+    except KeyError as error:
+        raise TemplateError(f"the node's template has no {error.args[0]!r}", _ADVICE) from error
+
+
+_ADVICE = "nothing of it is mined; check the node's version and that nothing sits between it and this program"
+
+
+def _parse(reply: Mapping[str, Any], network: Network) -> Template:
+    _check_rules(reply, network)
+    _check_form(reply)
+    height = _number(reply, "height", 1, 0x7FFFFFFF)
+    nbits = _hex_number(reply, "bits", 8)
+    target = proof_target(nbits, network.pow_limit)
+    if _hex_number(reply, "target", 64) != target:
+        raise BadValue("target is not what bits decode to")
+    version, mask = _version(reply)
+    mintime = _number(reply, "mintime", 0, 0xFFFFFFFF)
+    curtime = _number(reply, "curtime", 0, 0xFFFFFFFF)
+    if curtime < mintime:
+        raise BadValue(f"curtime {curtime} is before mintime {mintime}")
+    transactions = _transactions(reply["transactions"])
+    value = _number(reply, "coinbasevalue", 0, 21_000_000 * 100_000_000)
+    fees = sum(tx.fee_sats for tx in transactions)
+    if fees + network.subsidy(height) != value:
+        raise BadValue(
+            f"coinbasevalue is {value}, subsidy {network.subsidy(height)} and fees {fees} make "
+            f"{fees + network.subsidy(height)}"
+        )
+    witness_root = merkle_root([ZERO_HASH, *(tx.wtxid_le for tx in transactions)])
+    claimed = reply.get("default_witness_commitment")
+    # On signet the node's commitment carries the room for the block's signature behind it (BIP 325).
+    ours = commitment_output(witness_root).script_pubkey.hex()
+    if claimed is not None and not (isinstance(claimed, str) and claimed[: len(ours)] == ours):
+        raise BadValue("default_witness_commitment is not what the transactions' hashes give")
+    if claimed is None and any(tx.wtxid_le != tx.txid_le for tx in transactions):
+        raise BadValue("default_witness_commitment is missing though transactions have witnesses")
+    prevhash = from_rpc_hex(_text(reply, "previousblockhash"))
+    sigop_limit = _number(reply, "sigoplimit", 1, MAX_BLOCK_SIGOP_COST)
+    weight_limit = _number(reply, "weightlimit", 1, MAX_BLOCK_WEIGHT)
+    _number(reply, "sizelimit", 1, MAX_BLOCK_WEIGHT)
+    return Template(
+        network=network,
+        height=height,
+        prevhash_le=prevhash,
+        version=version,
+        version_mask=mask,
+        nbits=nbits,
+        target=target,
+        curtime=curtime,
+        mintime=mintime,
+        coinbase_value=value,
+        coinbase_aux=_coinbase_aux(reply),
+        transactions=transactions,
+        commitment_root_le=witness_root,
+        sigop_limit=sigop_limit,
+        weight_limit=weight_limit,
+        longpollid=_text(reply, "longpollid") if "longpollid" in reply else "",
+        template_id=_template_id(prevhash, witness_root, value),
+    )
+
+
+def _template_id(prevhash_le: bytes, witness_root_le: bytes, value: int) -> str:
+    return sha256(prevhash_le + witness_root_le + value.to_bytes(8, "little")).hexdigest()[:16]
+
+
+def _check_rules(reply: Mapping[str, Any], network: Network) -> None:
+    """Rule S1: every rule marked `!` must be one that is implemented here."""
+    rules = reply["rules"]
+    if not isinstance(rules, list) or not all(isinstance(rule, str) for rule in rules):
+        raise BadValue("rules is not a list of names")
+    allowed = KNOWN_RULES if network.name == "signet" else KNOWN_RULES - {"signet"}
+    for rule in rules:
+        if rule.startswith("!") and rule[1:] not in allowed:
+            raise BadValue(f"the node demands the consensus rule {rule!r}, which this program does not implement")
+    if rules and "!segwit" not in rules and "segwit" not in rules:
+        raise BadValue("rules does not contain segwit")
+
+
+def _check_form(reply: Mapping[str, Any]) -> None:
+    """Rules 7 and 8: what the reply would let or make us do."""
+    for refused in ("coinbasetxn", "workid"):
+        if refused in reply:
+            raise BadValue(f"{refused} is not supported")
+    mutable = reply["mutable"]
+    if not isinstance(mutable, list) or "time" not in mutable:
+        raise BadValue("mutable does not contain time")
+    if _text(reply, "noncerange") != FULL_NONCE_RANGE:
+        raise BadValue(f"noncerange is {reply['noncerange']!r:.40}, not {FULL_NONCE_RANGE}")
+
+
+def _version(reply: Mapping[str, Any]) -> tuple[int, int]:
+    """The header's version and the bits that may be rolled in it (rules S1, 7, 10, 11)."""
+    version = _number(reply, "version", -(1 << 31), 0xFFFFFFFF)
+    if not VERSION_MIN <= version <= VERSION_MAX:
+        raise BadValue(f"version {version & 0xFFFFFFFF:#010x} is outside {VERSION_MIN:#010x} to {VERSION_MAX:#010x}")
+    required = _number(reply, "vbrequired", 0, 0xFFFFFFFF) if "vbrequired" in reply else 0
+    if version & required != required:
+        raise BadValue(f"version {version:#010x} lacks bits of vbrequired {required:#010x}")
+    available = reply.get("vbavailable", {})
+    if not isinstance(available, dict):
+        raise BadValue("vbavailable is not an object")
+    mask = BIP320_MASK & ~required
+    for name, bit in available.items():
+        if type(bit) is not int or not 0 <= bit <= 28:
+            raise BadValue(f"vbavailable[{name!r:.40}] is not a bit number")
+        if isinstance(name, str) and name.startswith("!") and name[1:] not in KNOWN_RULES:
+            raise BadValue(f"the node demands the deployment {name!r}, which this program does not implement")
+        mask &= ~(1 << bit)
+    return version, mask
+
+
+def _transactions(entries: Any) -> tuple[TemplateTx, ...]:
+    if not isinstance(entries, list):
+        raise BadValue("transactions is not a list")
+    fromhex = bytes.fromhex
+    result = []
+    try:
+        for entry in entries:
+            depends = entry["depends"]
+            tx = TemplateTx(
+                entry["data"],
+                fromhex(entry["txid"])[::-1],
+                fromhex(entry["hash"])[::-1],
+                entry["fee"],
+                entry["sigops"],
+                entry["weight"],
+                tuple(depends) if depends else (),
+            )
+            result.append(tx)
+    except (TypeError, ValueError) as error:
+        raise BadValue(f"transactions[{len(result)}] is malformed: {error}") from error
+    for index, (data_hex, txid, wtxid, fee, sigops, weight, depends) in enumerate(result):
+        if (
+            type(data_hex) is not str
+            or len(txid) != 32
+            or len(wtxid) != 32
+            or not type(fee) is type(sigops) is type(weight) is int
+            or fee < 0
+            or sigops < 0
+            or not 0 < weight <= MAX_BLOCK_WEIGHT
+        ):
+            raise BadValue(f"transactions[{index}] has a field of a wrong type or range")
+        if depends and not all(type(other) is int and 1 <= other <= index for other in depends):
+            raise BadValue(f"transactions[{index}] depends on one that does not come before it")
+    if len({tx.txid_le for tx in result}) != len(result):
+        raise BadValue("a transaction appears twice")
+    return tuple(result)
+
+
+def _coinbase_aux(reply: Mapping[str, Any]) -> bytes:
+    aux = reply.get("coinbaseaux", {})
+    if not isinstance(aux, dict):
+        raise BadValue("coinbaseaux is not an object")
+    try:
+        return b"".join(bytes.fromhex(value) for value in aux.values())
+    except (TypeError, ValueError) as error:
+        raise BadValue("coinbaseaux is not hex") from error
+
+
+def _number(reply: Mapping[str, Any], key: str, least: int, most: int) -> int:
+    value = reply[key]
+    if type(value) is not int or not least <= value <= most:
+        raise BadValue(f"{key} is {value!r:.40}, not a number from {least} to {most}")
+    return value
+
+
+def _text(reply: Mapping[str, Any], key: str) -> str:
+    value = reply[key]
+    if not isinstance(value, str):
+        raise BadValue(f"{key} is not a string")
+    return value
+
+
+def _hex_number(reply: Mapping[str, Any], key: str, digits: int) -> int:
+    text = _text(reply, key)
+    try:
+        if len(text) != digits:
+            raise ValueError
+        return int.from_bytes(bytes.fromhex(text), "big")
+    except ValueError:
+        raise BadValue(f"{key} is {text!r:.80}, not {digits} hex digits") from None
+
+
+def check_transactions(template: Template, already_checked: Collection[bytes] = ()) -> set[bytes]:
+    """Recompute from each transaction's bytes its ids, weight and dependencies (rule 6); the slow half.
+
+    `already_checked` holds the fingerprints that an earlier call gave back; those transactions are not parsed again.
+    Gives the fingerprints of all of the template's transactions. Raises TemplateError at the first mismatch.
+    """
+    seen: set[bytes] = set()
+    position_of = {tx.txid_le: index for index, tx in enumerate(template.transactions, start=1)}
+    for index, tx in enumerate(template.transactions, start=1):
+        fingerprint = tx.wtxid_le + tx.txid_le + tx.weight.to_bytes(4, "little") + _data_digest(tx.data_hex)
+        if fingerprint not in already_checked:
+            _check_transaction(index, tx, position_of)
+        seen.add(fingerprint)
+    return seen
+
+
+def _data_digest(data_hex: str) -> bytes:
+    return sha256(data_hex.encode("ascii", "replace")).digest()[:16]
+
+
+def _check_transaction(index: int, tx: TemplateTx, position_of: Mapping[bytes, int]) -> None:
+    name = f"transaction {to_rpc_hex(tx.txid_le)} of the template"
+    try:
+        parsed = parse_transaction(bytes.fromhex(tx.data_hex))
+    except (ValueError, DecodeError) as error:
+        raise TemplateError(f"{name} cannot be parsed: {error}", _ADVICE) from error
+    if parsed.txid_le() != tx.txid_le:
+        raise TemplateError(f"{name} has another txid in truth", _ADVICE)
+    if parsed.wtxid_le() != tx.wtxid_le:
+        raise TemplateError(f"{name} has another wtxid in truth", _ADVICE)
+    if parsed.weight() != tx.weight:
+        raise TemplateError(f"{name} weighs {parsed.weight()}, not {tx.weight}", _ADVICE)
+    needed = {position_of[txin.prev_txid_le] for txin in parsed.inputs if txin.prev_txid_le in position_of}
+    if needed != set(tx.depends):
+        raise TemplateError(f"{name} depends on {sorted(needed)}, not on {sorted(tx.depends)}", _ADVICE)
+    if any(position >= index for position in needed):
+        raise TemplateError(f"{name} stands before one that it spends from", _ADVICE)
+
+
+def commitment_in(scripts: Iterable[bytes]) -> bytes | None:
+    """The last output script that is a witness commitment, or None (BIP 141; rule 31)."""
+    found = [script for script in scripts if len(script) >= 38 and script[:6] == COMMITMENT_HEADER]
+    return found[-1] if found else None
