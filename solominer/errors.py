@@ -3,6 +3,7 @@
 SolominerError
 ├── ConfigError             config.json, environment or flags are wrong
 ├── PayoutError             the payout address or script cannot be used
+├── PlanError               plan.yaml is wrong, or the work done does not follow it
 ├── AlreadyRunning          another daemon holds the data folder
 ├── BitcoindNotFound        no bitcoind for a private node, and none could be fetched
 ├── DecodeError             bytes that are not what they claim to be
@@ -48,6 +49,15 @@ class ConfigError(SolominerError):
 
 class PayoutError(ConfigError):
     """The payout address or script cannot be used (rule 29 of the mining rules)."""
+
+
+class PlanError(ConfigError):
+    """plan.yaml cannot be used, or work was not done as it says; `group` names the part of the plan."""
+
+    def __init__(self, group: str, reason: str, todo: str = "") -> None:
+        super().__init__(f"search plan, {group}: {reason}", todo)
+        self.group = group
+        self.reason = reason
 
 
 class AlreadyRunning(SolominerError):
