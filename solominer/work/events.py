@@ -1,0 +1,342 @@
+"""What happens (events into the coordinator) and what is to be done (actions out of it).
+
+Every event carries `at`, Unix seconds of the wall clock; the coordinator itself reads no clock. Nodes are known by the
+name that the configuration gives them. Hashes are 32 bytes in internal order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from solominer.work.found import FoundBlock
+from solominer.work.job import Job
+from solominer.work.template import Template
+
+
+class Severity(StrEnum):
+    """How bad an alarm is."""
+
+    CRITICAL = "critical"
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+    INFO = "info"
+
+
+class Answer(StrEnum):
+    """What a node's reply to submitblock or to a proposal means (rule 44)."""
+
+    ACCEPTED = "accepted"  # null: connected to the active chain at that moment
+    HELD = "held"  # inconclusive, duplicate, duplicate-inconclusive: the node has it, the chain decides
+    RETRY = "retry"  # time-too-new, prev-blk-not-found, -25, not ready: try again later
+    UNKNOWN = "unknown"  # timeout, connection lost, half a reply: nobody knows whether it arrived
+    INVALID = "invalid"  # any other string, duplicate-invalid, -22: the block is bad, raise the alarm
+
+
+@dataclass(frozen=True, slots=True)
+class NodeHealth:
+    """One look at a node. `problem` is empty where work may come from it, else one line that says why not."""
+
+    node: str
+    reachable: bool
+    problem: str = ""
+    height: int = 0
+    headers: int = 0
+    best_hash_le: bytes = b""
+    chainwork: int = 0
+    tip_time: int = 0
+    median_time: int = 0
+    clock_offset_secs: float | None = None
+    peers: int | None = None
+    initial_download: bool = False
+    pruned: bool = False
+    zmq: str = "off"  # off, silent, live
+    version: str = ""
+    rpc_secs: float = 0.0
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def usable(self) -> bool:
+        """Whether templates of this node may be mined."""
+        return self.reachable and not self.problem
+
+
+@dataclass(frozen=True, slots=True)
+class TipFacts:
+    """The new tip's header as the node tells it, enough for an empty block on top of it."""
+
+    hash_le: bytes
+    height: int
+    version: int
+    time: int
+    median_time: int
+    nbits: int
+
+
+# --- events ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class NewTip:
+    """A node has a new best block; `source` is zmq, poll, longpoll or health."""
+
+    at: float
+    node: str
+    hash_le: bytes
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class TipHeader:
+    """The answer to FetchTipHeader."""
+
+    at: float
+    node: str
+    tip: TipFacts
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateReady:
+    """A validated template; `rpc_secs` and `parse_secs` are what it took."""
+
+    at: float
+    node: str
+    template: Template
+    rpc_secs: float = 0.0
+    parse_secs: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateFailed:
+    """No template: the node's error in one line. `refused` where it came but broke a rule."""
+
+    at: float
+    node: str
+    reason: str
+    refused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionsChecked:
+    """The slow half of validation is through; `problem` is empty or says which transaction lies."""
+
+    at: float
+    node: str
+    template_id: str
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HealthSeen:
+    """A new look at a node."""
+
+    at: float
+    health: NodeHealth
+
+
+@dataclass(frozen=True, slots=True)
+class ShareFound:
+    """A header whose hash an engine believes to meet the share target. It is hashed again before it is believed.
+
+    `engine` and `worker` say who found it, `kernel` with what.
+    """
+
+    at: float
+    engine: str
+    worker: int
+    kernel: str
+    job_id: int
+    extranonce2: bytes
+    version: int
+    ntime: int
+    nonce: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStarted:
+    """A worker process hashes (or is about to)."""
+
+    at: float
+    worker: int
+    pid: int
+    kernel: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerDied:
+    """A worker process ended though nobody asked it to; it comes back after `restart_secs`."""
+
+    at: float
+    worker: int
+    pid: int
+    reason: str
+    restart_secs: float
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitAnswered:
+    """One node's reply to one submission; `raw` is its own words."""
+
+    at: float
+    node: str
+    hash_le: bytes
+    answer: Answer
+    raw: str
+    attempt: int
+    rpc_secs: float
+
+
+@dataclass(frozen=True, slots=True)
+class BlockSeen:
+    """Where a node has one of our blocks: `confirmations` >= 1 active, -1 off the chain, None unknown to it.
+
+    `rival_hex` is the hash of the active block at the same height, where there is another one.
+    """
+
+    at: float
+    node: str
+    hash_le: bytes
+    confirmations: int | None
+    rival_hex: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProposalAnswered:
+    """A node's verdict on an unsolved block of ours (rule 40)."""
+
+    at: float
+    node: str
+    job_id: int
+    answer: Answer
+    raw: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time passes."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class PauseWanted:
+    """Somebody or something wants hashing to stop; reasons add up, work goes on when the last one is gone."""
+
+    at: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeWanted:
+    """One reason for a pause is gone."""
+
+    at: float
+    reason: str
+
+
+Event = (
+    NewTip
+    | TipHeader
+    | TemplateReady
+    | TemplateFailed
+    | TransactionsChecked
+    | HealthSeen
+    | ShareFound
+    | WorkerStarted
+    | WorkerDied
+    | SubmitAnswered
+    | BlockSeen
+    | ProposalAnswered
+    | Tick
+    | PauseWanted
+    | ResumeWanted
+)
+
+# --- actions --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class StopWork:
+    """Engines drop what they have at once; a PublishJob follows when there is work again."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PublishJob:
+    """Engines take this job and drop the one before."""
+
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshTemplate:
+    """Fetch a template from this node; answered by TemplateReady or TemplateFailed."""
+
+    node: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FetchTipHeader:
+    """Ask this node for the header of its new tip; answered by TipHeader or by silence."""
+
+    node: str
+    hash_le: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CheckTransactions:
+    """Run the slow half of a template's validation behind the job; answered by TransactionsChecked."""
+
+    node: str
+    template: Template
+
+
+@dataclass(frozen=True, slots=True)
+class ProposeJob:
+    """Ask a node whether it would take this job's block, less its proof of work; answered by ProposalAnswered."""
+
+    node: str
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitBlock:
+    """Write the block to disk and send it to every node, in parallel; follow it until it is deep or replaced."""
+
+    block: FoundBlock
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A line for the ledger. `fields` are JSON values."""
+
+    kind: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """Something a person should know; `todo` says what to do about it."""
+
+    severity: Severity
+    code: str
+    message: str
+    todo: str = ""
+
+
+Action = (
+    StopWork
+    | PublishJob
+    | RefreshTemplate
+    | FetchTipHeader
+    | CheckTransactions
+    | ProposeJob
+    | SubmitBlock
+    | Record
+    | Alarm
+)

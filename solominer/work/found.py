@@ -1,0 +1,84 @@
+"""A block of ours: found, and everything needed to send it, prove it and follow it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from solominer.chain.hashes import to_rpc_hex
+from solominer.chain.header import Header
+from solominer.work.job import Job
+
+
+class BlockState(StrEnum):
+    """The life of a found block."""
+
+    FOUND = "found"
+    SENT = "sent"
+    ACCEPTED = "accepted"  # a node answered null, or holds it on its active chain
+    CONFIRMED = "confirmed"  # buried under at least one more block
+    MATURE = "mature"  # 100 deep: spendable
+    STALE = "stale"  # another block won its height; may come back
+    REJECTED = "rejected"  # invalid
+    SUPERSEDED = "superseded"  # another block of our own took its place before it was needed
+
+
+@dataclass(frozen=True, slots=True)
+class FoundBlock:
+    """A solved block. Hashes and `header` are in internal order; `extranonce` is both halves.
+
+    `block_hex` is what submitblock takes, `coinbase_hex` the coinbase with its witness.
+    """
+
+    hash_le: bytes
+    height: int
+    header: bytes
+    block_hex: str
+    coinbase_hex: str
+    merkle_branch: tuple[bytes, ...]
+    extranonce: bytes
+    target: int
+    reward_sats: int
+    transaction_count: int
+    found_at: float
+    job_id: int
+    template_id: str
+    engine: str
+    worker: int
+    kernel: str
+
+    @property
+    def hash_hex(self) -> str:
+        """The block hash as RPC shows it."""
+        return to_rpc_hex(self.hash_le)
+
+    @property
+    def prevhash_le(self) -> bytes:
+        """The parent's hash."""
+        return self.header[4:36]
+
+
+def solve(
+    job: Job, header: Header, extranonce2: bytes, *, found_at: float, engine: str, worker: int, kernel: str
+) -> FoundBlock:
+    """The FoundBlock of a header that meets the job's network target."""
+    packed = header.pack()
+    template = job.template
+    return FoundBlock(
+        hash_le=header.hash_le(),
+        height=template.height,
+        header=packed,
+        block_hex=job.block_hex(packed, extranonce2),
+        coinbase_hex=job.coinbase.serialize(job.extranonce1 + extranonce2).hex(),
+        merkle_branch=job.merkle_branch,
+        extranonce=job.extranonce1 + extranonce2,
+        target=template.target,
+        reward_sats=template.coinbase_value,
+        transaction_count=1 + len(template.transactions),
+        found_at=found_at,
+        job_id=job.job_id,
+        template_id=template.template_id,
+        engine=engine,
+        worker=worker,
+        kernel=kernel,
+    )
