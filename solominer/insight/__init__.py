@@ -1,0 +1,1 @@
+"""What the numbers mean: rates with intervals, luck, mismatch, uniformity, forecasts. Pure: no I/O, no clock."""

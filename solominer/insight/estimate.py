@@ -1,0 +1,89 @@
+"""How many hashes were done, three ways: from shares, from the smallest hashes, from the workers' own counters.
+
+The first two need nobody's word: a share or a small hash can be hashed again by anyone. The third is exact where the
+worker is honest. Every estimate comes with an interval; `scripts/coverage-intervals` measures how often it holds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from solominer.insight.poisson import poisson_interval
+
+HASH_SPACE = 1 << 256
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A value with the interval that holds the truth in `level` of all cases. `high` is inf where nothing bounds it."""
+
+    value: float
+    low: float
+    high: float
+    level: float = 0.95
+
+    def scaled(self, factor: float) -> Estimate:
+        """The same in other units: hashes to H/s with 1 / secs, H/s to hashes with secs."""
+        return Estimate(self.value * factor, self.low * factor, self.high * factor, self.level)
+
+
+def from_shares(count: int, hashes_per_share: float, level: float = 0.95) -> Estimate:
+    """Hashes done, from `count` shares of one target; `hashes_per_share` is `chain.target.expected_hashes(target)`."""
+    low, high = poisson_interval(count, level)
+    return Estimate(count * hashes_per_share, low * hashes_per_share, high * hashes_per_share, level)
+
+
+def from_weighted_shares(hashes_per_share: Iterable[float], level: float = 0.95) -> Estimate:
+    """Hashes done, from shares of changing targets: each contributes the hashes it takes on average.
+
+    The sum is treated as a Poisson count of equal shares with the same mean and variance (as Fay and Feuer, 1997). With
+    no share at all nothing is known about the target, so the upper bound is infinite: use `from_shares(0, ...)`.
+    """
+    total = squares = 0.0
+    for weight in hashes_per_share:
+        total += weight
+        squares += weight * weight
+    if total == 0:
+        return Estimate(0.0, 0.0, math.inf, level)
+    unit = squares / total
+    low, high = poisson_interval(total / unit, level)
+    return Estimate(total, low * unit, high * unit, level)
+
+
+def from_order_statistic(kth_hash: int, k: int, level: float = 0.95) -> Estimate:
+    """Hashes done, from the value of the k-th smallest of them (k >= 1, `kth_hash` in 0..2**256-1).
+
+    N hashes are N uniform draws, so N * kth_hash / 2**256 follows a Gamma distribution of shape k. The value is the
+    median-unbiased one: too high as often as too low. Raises ValueError where k < 1 or the hash is out of range.
+    """
+    from scipy.special import gammaincinv
+
+    if k < 1 or not 0 <= kth_hash < HASH_SPACE:
+        raise ValueError("k is at least 1 and the hash a 256-bit number")
+    share_of_space = (kth_hash + 1) / HASH_SPACE
+    tail = (1 - level) / 2
+    value, low, high = (float(gammaincinv(k, p)) / share_of_space for p in (0.5, tail, 1 - tail))
+    return Estimate(value, low, high, level)
+
+
+def from_counters(samples: Sequence[tuple[float, float]], level: float = 0.95) -> Estimate:
+    """The sustained rate in H/s, from (hashes, secs) readings of a counter, e.g. one a minute.
+
+    The count itself is exact; the interval says how well these readings pin down the rate that the machine sustains:
+    a ratio estimate with Student's t. Readings that depend on each other (a machine that warms up) must be added up to
+    longer ones first, or the interval is too narrow. One reading has no interval (0..inf). Raises ValueError if none.
+    """
+    from scipy.special import stdtrit
+
+    elapsed_secs = sum(secs for _, secs in samples)
+    if elapsed_secs <= 0:
+        raise ValueError("no time passed between the readings")
+    rate_hps = sum(hashes for hashes, _ in samples) / elapsed_secs
+    n = len(samples)
+    if n < 2:
+        return Estimate(rate_hps, 0.0, math.inf, level)
+    squares = sum((hashes - rate_hps * secs) ** 2 for hashes, secs in samples)
+    half = float(stdtrit(n - 1, (1 + level) / 2)) * math.sqrt(squares * n / (n - 1)) / elapsed_secs
+    return Estimate(rate_hps, max(0.0, rate_hps - half), rate_hps + half, level)

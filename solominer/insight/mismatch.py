@@ -1,0 +1,66 @@
+"""Did a worker do the hashes it claims? Its shares and its smallest hashes say, and they cannot be talked into it.
+
+A worker that claims too much finds too few shares for its claim, and its k-th smallest hash is too large. A worker
+whose core computes wrongly looks the same. Claims that are too low point to a broken counter and are flagged too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from solominer.insight.estimate import HASH_SPACE
+from solominer.insight.poisson import chance_at_least, chance_at_most
+
+DEFAULT_FALSE_ALARM = 1e-4
+
+# Of the false alarms allowed, the sharpest test of the fault that matters most (too few shares) gets nearly all; the
+# sum is 1, so together they stay within the allowance whatever depends on what (Bonferroni).
+_ALLOWANCE = {
+    "fewer shares than the claimed hashes bring": 0.91,
+    "more shares than the claimed hashes bring": 0.03,
+    "smallest hashes too large for the claim": 0.03,
+    "smallest hashes too small for the claim": 0.03,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the evidence says of a claim.
+
+    `reasons` are the tests that failed (none: not flagged); `p_value` is the chance that an honest worker's evidence is
+    as odd as this, already corrected for having looked in several ways. `false_alarm` is the rate that was allowed: of
+    honest periods judged, at most this share is flagged.
+    """
+
+    claimed_hashes: float
+    p_value: float
+    reasons: tuple[str, ...]
+    false_alarm: float
+
+    @property
+    def flagged(self) -> bool:
+        """Whether the claim does not fit the evidence."""
+        return bool(self.reasons)
+
+
+def judge(
+    claimed_hashes: float,
+    shares: int,
+    hashes_per_share: float,
+    kth_hash: int | None = None,
+    k: int = 16,
+    false_alarm: float = DEFAULT_FALSE_ALARM,
+) -> Verdict:
+    """Compare a period's claimed hashes with its shares and, if kept, with the value of its k-th smallest hash.
+
+    For shares of changing targets pass the mean hashes per share. Periods add up: a day's sums find smaller lies than
+    an hour's. A claim of zero is refuted by any share at all.
+    """
+    expected = claimed_hashes / hashes_per_share
+    p_values = [chance_at_most(shares, expected), chance_at_least(shares, expected)]
+    if kth_hash is not None:
+        below = claimed_hashes * ((kth_hash + 1) / HASH_SPACE)  # hashes expected at or under the k-th smallest
+        p_values += [chance_at_most(k - 1, below), chance_at_least(k, below)]
+    corrected = [p / share for p, share in zip(p_values, _ALLOWANCE.values(), strict=False)]
+    reasons = tuple(name for name, p in zip(_ALLOWANCE, corrected, strict=False) if p <= false_alarm)
+    return Verdict(claimed_hashes, min(1.0, *corrected), reasons, false_alarm)
