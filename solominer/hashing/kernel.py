@@ -1,0 +1,73 @@
+"""What a kernel is to its callers: `Kernel.scan`, its contract, and `load_kernel`."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solominer.hashing.sha256d import IV, Words, compress
+
+ScanFunction = Callable[..., tuple[int, int]]
+
+
+def midstate(header64: bytes) -> NDArray[np.uint32]:
+    """SHA-256's state after the first 64 bytes of a header, shape (8,)."""
+    return np.array(compress(Words(), IV, struct.unpack(">16I", header64)), np.uint32)
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """A compiled search function. `scan` releases the GIL and allocates nothing; one thread at a time may call it."""
+
+    name: str
+    lanes: int
+    midstates: int
+    _search: ScanFunction = field(repr=False)
+    _schedule: NDArray[np.uint32] = field(repr=False)
+    _masks: NDArray[np.uint64] = field(repr=False)
+
+    def scan(
+        self,
+        midstates: NDArray[np.uint32],
+        tail: NDArray[np.uint32],
+        nonce_start: int,
+        nonce_count: int,
+        target_word: int,
+        hits: NDArray[np.uint32],
+    ) -> tuple[int, int]:
+        """Search nonces `nonce_start` .. `nonce_start + nonce_count - 1` of every midstate.
+
+        `midstates`: shape (m, 8), m <= `self.midstates`, one per rolled version (see `midstate`).
+        `tail`: shape (3,), header bytes 64..75 as big-endian reads: Merkle root's last word, ntime, nbits.
+        A nonce is the header's nNonce (bytes 76..79 read little-endian); the range must lie within 0 .. 2**32.
+        A hit is a header whose hash value's top 32 bits (digest bytes 28..31 read little-endian) <= `target_word`.
+        `hits`: shape (cap, 2), receives (midstate index, nonce) in order of nonce, then midstate; cap >= m.
+
+        Returns (hits written, nonces completed). Where the hits of a nonce would not fit, the scan ends before that
+        nonce, so that the caller goes on from `nonce_start + completed` with nothing lost or doubled.
+        """
+        return self._search(midstates, tail, nonce_start, nonce_count, target_word, hits, self._schedule, self._masks)
+
+
+def load_kernel(
+    name: str | None = None, *, cache_dir: Path | None, report: Callable[[str], None] = lambda line: None
+) -> Kernel:
+    """Compile, or load from `cache_dir`, the variant of that name (None: the best one for this machine)."""
+    from solominer.hashing.jit import make_scan
+
+    lanes, most = 16, 16
+    schedule = np.zeros(64 * lanes + 16, np.uint32)
+    offset = -schedule.ctypes.data % 64 // 4
+    return Kernel(
+        f"vector-{lanes}",
+        lanes,
+        most,
+        make_scan(lanes),
+        schedule[offset : offset + 64 * lanes],
+        np.zeros(most, np.uint64),
+    )
