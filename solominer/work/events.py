@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from solominer.work.found import FoundBlock
+from solominer.work.found import BlockState, FoundBlock
 from solominer.work.job import Job
 from solominer.work.template import Template
 
@@ -141,7 +141,8 @@ class HealthSeen:
 class ShareFound:
     """A header whose hash an engine believes to meet the share target. It is hashed again before it is believed.
 
-    `engine` and `worker` say who found it, `kernel` with what.
+    `engine` and `worker` say who found it, `kernel` with what; `position` counts the chunks of this extranonce2 that
+    the search plan visits before the one of the hit (None: no plan).
     """
 
     at: float
@@ -153,6 +154,17 @@ class ShareFound:
     version: int
     ntime: int
     nonce: int
+    position: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WrongHit:
+    """A worker's kernel reported a hit that is none when hashed again; `count` such hits so far from this worker."""
+
+    at: float
+    worker: int
+    kernel: str
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +227,14 @@ class ProposalAnswered:
 
 
 @dataclass(frozen=True, slots=True)
+class HashRate:
+    """What the engines do together, hashes per second; sets how hard shares are."""
+
+    at: float
+    hps: float
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """Time passes."""
 
@@ -245,11 +265,13 @@ Event = (
     | TransactionsChecked
     | HealthSeen
     | ShareFound
+    | WrongHit
     | WorkerStarted
     | WorkerDied
     | SubmitAnswered
     | BlockSeen
     | ProposalAnswered
+    | HashRate
     | Tick
     | PauseWanted
     | ResumeWanted
@@ -305,10 +327,62 @@ class ProposeJob:
 
 
 @dataclass(frozen=True, slots=True)
-class SubmitBlock:
-    """Write the block to disk and send it to every node, in parallel; follow it until it is deep or replaced."""
+class LookAtNode:
+    """Ask for a fresh HealthSeen of this node now: it may have more work than the one in use."""
+
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class SaveBlock:
+    """Write a newly found block to disk, fsynced, without anything waiting for it."""
 
     block: FoundBlock
+
+
+@dataclass(frozen=True, slots=True)
+class SendBlock:
+    """Send a block to one node; answered by SubmitAnswered. With `block_hex` empty, the journal has it."""
+
+    node: str
+    block: FoundBlock
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProposeBlock:
+    """Staging: put a solved block to a node in proposal mode instead of submitting it; answered by SubmitAnswered."""
+
+    node: str
+    block: FoundBlock
+
+
+@dataclass(frozen=True, slots=True)
+class LocateBlock:
+    """Ask a node where it has a block of ours; answered by BlockSeen, or by silence while the node is away."""
+
+    node: str
+    hash_le: bytes
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class SaveState:
+    """A block of ours has a new state; write it to its journal folder."""
+
+    block: FoundBlock
+    state: BlockState
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShareSeen:
+    """A share that holds, with the job it belongs to; `stale` if its parent is not the tip any more. For the records."""
+
+    share: ShareFound
+    job: Job
+    hash_le: bytes
+    stale: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,7 +410,13 @@ Action = (
     | FetchTipHeader
     | CheckTransactions
     | ProposeJob
-    | SubmitBlock
+    | LookAtNode
+    | SaveBlock
+    | SendBlock
+    | ProposeBlock
+    | LocateBlock
+    | SaveState
+    | ShareSeen
     | Record
     | Alarm
 )

@@ -1,0 +1,281 @@
+"""The life of our blocks, from the hit until they are 100 deep or replaced (rules 41 to 47). Pure.
+
+The chain decides, never a single answer: `null` is not durable (rule S2) and `duplicate` is not success (rule S3).
+So a block is sent to every node, sent again while its fate is unknown, and looked up until it is buried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from solominer.chain.networks import Network
+from solominer.work.events import (
+    Action,
+    Alarm,
+    Answer,
+    BlockSeen,
+    LocateBlock,
+    ProposeBlock,
+    Record,
+    SaveBlock,
+    SaveState,
+    SendBlock,
+    Severity,
+    SubmitAnswered,
+)
+from solominer.work.found import BlockState, FoundBlock
+
+MATURE_DEPTH = 100
+OPEN = frozenset({BlockState.FOUND, BlockState.SENT, BlockState.ACCEPTED, BlockState.CONFIRMED, BlockState.STALE})
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """When to send again: `first_secs`, doubled each time up to `most_secs`; when to look a settled block up again."""
+
+    first_secs: float = 0.25
+    most_secs: float = 30.0
+    look_secs: float = 60.0
+    looks_per_tick: int = 16
+
+
+@dataclass(slots=True)
+class _AtNode:
+    """What one node knows of one block. `None` for `send_at` means that nothing is to be sent."""
+
+    attempts: int = 0
+    send_at: float | None = 0.0
+    in_flight: bool = False
+    answer: Answer | None = None
+    confirmations: int | None = None
+    look_at: float | None = None
+
+
+@dataclass(slots=True)
+class TrackedBlock:
+    """A block and where it stands. `confirmations` is the best that any node says."""
+
+    block: FoundBlock
+    state: BlockState
+    state_at: float
+    confirmations: int = 0
+    staged: bool = False
+    nodes: dict[str, _AtNode] = field(default_factory=dict)
+
+
+class BlockTracker:
+    """All blocks of ours that are not yet settled; gives actions, takes answers."""
+
+    def __init__(self, nodes: Sequence[str], network: Network, policy: RetryPolicy, *, staging: bool = False) -> None:
+        self._names = tuple(nodes)
+        self._network = network
+        self._policy = policy
+        self._staging = staging
+        self.open: dict[bytes, TrackedBlock] = {}
+        self.accepted_count = 0
+        self.settled: list[TrackedBlock] = []
+
+    def __contains__(self, hash_le: object) -> bool:
+        return hash_le in self.open or any(tracked.block.hash_le == hash_le for tracked in self.settled)
+
+    def sibling_of(self, block: FoundBlock) -> TrackedBlock | None:
+        """An earlier block of ours with the same parent that may still win, or has won."""
+        rivals = (tracked for tracked in self.open.values() if tracked.block.prevhash_le == block.prevhash_le)
+        return next((tracked for tracked in rivals if tracked.state is not BlockState.STALE), None)
+
+    def found(self, block: FoundBlock, at: float) -> list[Action]:
+        """A new block: on to the disk and to every node at the same time."""
+        tracked = TrackedBlock(block, BlockState.FOUND, at, staged=self._staging)
+        tracked.nodes = {name: _AtNode() for name in self._names}
+        self.open[block.hash_le] = tracked
+        sends = self._send_due(tracked, at)
+        record = Record(
+            "block_found",
+            {
+                "height": block.height,
+                "hash": block.hash_hex,
+                "worker": block.worker,
+                "reward_sats": block.reward_sats,
+                "staged": self._staging,
+            },
+        )
+        return [*sends, SaveBlock(block), record, *self._move(tracked, BlockState.SENT, at, "sent to every node")]
+
+    def restore(self, block: FoundBlock, state: BlockState, at: float) -> list[Action]:
+        """A block from the journal at start: looked up first, and sent again where a node does not have it (S2)."""
+        if state not in OPEN or block.hash_le in self.open:
+            return []
+        tracked = TrackedBlock(replace(block, block_hex=""), state, at)
+        tracked.nodes = {name: _AtNode(send_at=None, look_at=at) for name in self._names}
+        self.open[block.hash_le] = tracked
+        fields = {"height": block.height, "hash": block.hash_hex, "state": state.value}
+        return [Record("block_replayed", fields)]
+
+    def answered(self, event: SubmitAnswered) -> list[Action]:
+        """One node's reply to one submission."""
+        tracked = self.open.get(event.hash_le)
+        fields = {
+            "hash": event.hash_le[::-1].hex(),
+            "node": event.node,
+            "answer": event.answer.value,
+            "raw": event.raw,
+            "attempt": event.attempt,
+            "rpc_secs": round(event.rpc_secs, 6),
+        }
+        actions: list[Action] = [Record("block_answer", fields)]
+        if tracked is None or event.node not in tracked.nodes:
+            return actions
+        there = tracked.nodes[event.node]
+        there.in_flight = False
+        there.answer = event.answer
+        if tracked.staged:
+            return [*actions, *self._staged_verdict(tracked, event)]
+        if event.answer in (Answer.ACCEPTED, Answer.HELD):
+            there.send_at = None
+            there.look_at = event.at if event.answer is Answer.HELD else event.at + self._policy.first_secs
+            if event.answer is Answer.ACCEPTED and tracked.state in (BlockState.FOUND, BlockState.SENT):
+                actions += self._move(tracked, BlockState.ACCEPTED, event.at, f"accepted by {event.node}")
+        elif event.answer is Answer.INVALID:
+            there.send_at = None
+            there.look_at = event.at + self._policy.look_secs
+            actions += self._refused(tracked, event)
+        else:
+            there.send_at = event.at + self._backoff(there.attempts)
+            there.look_at = event.at
+        return actions
+
+    def seen(self, event: BlockSeen) -> list[Action]:
+        """Where a node has the block. Unknown to it: sent again. Deep enough: settled."""
+        tracked = self.open.get(event.hash_le)
+        if tracked is None or event.node not in tracked.nodes or tracked.staged:
+            return []
+        there = tracked.nodes[event.node]
+        there.confirmations = event.confirmations
+        there.look_at = event.at + self._policy.look_secs
+        if event.confirmations is None:
+            if there.answer is not Answer.INVALID and there.send_at is None and not there.in_flight:
+                there.send_at = event.at
+                fields = {"hash": tracked.block.hash_hex, "node": event.node}
+                return [Record("block_unknown_to_node", fields)]
+            return []
+        there.send_at = None
+        if event.confirmations >= 1:
+            return self._confirmed(tracked, event)
+        elsewhere = any((other.confirmations or 0) >= 1 for other in tracked.nodes.values())
+        if event.rival_hex and not elsewhere and tracked.state is not BlockState.STALE:
+            return self._move(tracked, BlockState.STALE, event.at, f"replaced by {event.rival_hex} on {event.node}")
+        return []
+
+    def tick(self, at: float, tip_height: int) -> list[Action]:
+        """What is due by now: submissions to repeat, blocks to look up, settled ones to let go."""
+        actions: list[Action] = []
+        looks = self._policy.looks_per_tick
+        for tracked in list(self.open.values()):
+            actions += self._send_due(tracked, at)
+            for name, there in tracked.nodes.items():
+                if looks and there.look_at is not None and there.look_at <= at:
+                    looks -= 1
+                    there.look_at = at + self._policy.look_secs
+                    actions.append(LocateBlock(name, tracked.block.hash_le, tracked.block.height))
+            if tip_height >= tracked.block.height + MATURE_DEPTH and tracked.state is BlockState.STALE:
+                self._settle(tracked)
+        return actions
+
+    def look_now(self, at: float) -> None:
+        """The chain was reorganized: look every block up at the next tick."""
+        for there in self._all_nodes(self.open.values()):
+            if there.look_at is not None:
+                there.look_at = at
+
+    def saved(self, hash_le: bytes) -> None:
+        """The block is on disk: its hex need not stay in memory once a node has it."""
+        tracked = self.open.get(hash_le)
+        if tracked is not None and tracked.state not in (BlockState.FOUND, BlockState.SENT):
+            tracked.block = replace(tracked.block, block_hex="")
+
+    # --- within --------------------------------------------------------------------------------------------------
+
+    def _send_due(self, tracked: TrackedBlock, at: float) -> list[Action]:
+        actions: list[Action] = []
+        for name, there in tracked.nodes.items():
+            if there.send_at is None or there.send_at > at or there.in_flight:
+                continue
+            there.attempts += 1
+            there.in_flight = True
+            if tracked.staged:
+                actions.append(ProposeBlock(name, tracked.block))
+            else:
+                actions.append(SendBlock(name, tracked.block, there.attempts))
+        return actions
+
+    def _backoff(self, attempts: int) -> float:
+        return min(self._policy.first_secs * float(1 << min(attempts - 1, 20)), self._policy.most_secs)
+
+    def _confirmed(self, tracked: TrackedBlock, event: BlockSeen) -> list[Action]:
+        depth = event.confirmations or 0
+        tracked.confirmations = depth
+        if depth >= MATURE_DEPTH:
+            actions = self._move(tracked, BlockState.MATURE, event.at, f"{depth} confirmations")
+            self._settle(tracked)
+            return actions
+        state = BlockState.CONFIRMED if depth > 1 else BlockState.ACCEPTED
+        return self._move(tracked, state, event.at, f"{depth} confirmations on {event.node}")
+
+    def _refused(self, tracked: TrackedBlock, event: SubmitAnswered) -> list[Action]:
+        block = tracked.block
+        alarm = Alarm(
+            Severity.CRITICAL,
+            "block-rejected",
+            f"{event.node} rejects our block {block.hash_hex} at height {block.height}: {event.raw}",
+            "the block is kept in submissions/; report it with its folder and the node's debug.log",
+        )
+        others = (there.answer for name, there in tracked.nodes.items() if name != event.node)
+        if tracked.state in (BlockState.FOUND, BlockState.SENT) and all(a is Answer.INVALID for a in others):
+            return [alarm, *self._move(tracked, BlockState.REJECTED, event.at, event.raw, then=self._settle)]
+        return [alarm]
+
+    def _staged_verdict(self, tracked: TrackedBlock, event: SubmitAnswered) -> list[Action]:
+        if event.answer in (Answer.RETRY, Answer.UNKNOWN):
+            tracked.nodes[event.node].send_at = event.at + self._backoff(tracked.nodes[event.node].attempts)
+            return []
+        good = event.answer in (Answer.ACCEPTED, Answer.HELD)
+        state = BlockState.ACCEPTED if good else BlockState.REJECTED
+        return self._move(tracked, state, event.at, f"proposal to {event.node}: {event.raw}", then=self._settle)
+
+    def _move(
+        self,
+        tracked: TrackedBlock,
+        state: BlockState,
+        at: float,
+        detail: str,
+        then: Callable[[TrackedBlock], None] | None = None,
+    ) -> list[Action]:
+        actions: list[Action] = []
+        if state is not tracked.state:
+            if tracked.state in (BlockState.FOUND, BlockState.SENT) and state in (
+                BlockState.ACCEPTED,
+                BlockState.CONFIRMED,
+                BlockState.MATURE,
+            ):
+                self.accepted_count += 1
+            tracked.state, tracked.state_at = state, at
+            fields = {
+                "height": tracked.block.height,
+                "hash": tracked.block.hash_hex,
+                "state": state.value,
+                "detail": detail,
+            }
+            actions = [Record("block_state", fields), SaveState(tracked.block, state, detail)]
+        if then is not None:
+            then(tracked)
+        return actions
+
+    def _settle(self, tracked: TrackedBlock) -> None:
+        self.open.pop(tracked.block.hash_le, None)
+        tracked.block = replace(tracked.block, block_hex="")
+        self.settled = [*self.settled[-99:], tracked]
+
+    @staticmethod
+    def _all_nodes(blocks: Iterable[TrackedBlock]) -> Iterable[_AtNode]:
+        return (there for tracked in blocks for there in tracked.nodes.values())

@@ -1,0 +1,525 @@
+"""The coordinator: one synchronous state machine that decides everything. Events in, actions out, no I/O, no clock.
+
+What it holds to:
+- a tip that is not the job's parent stops the work at once; only then is new work asked for;
+- every header that an engine hands in is judged against the network target before anything else, however late it is;
+- a job is built, checked by code of its own kind (guard), and only then published;
+- ZMQ, polls and templates are all just hints about the tip: whichever comes first wins, the others change nothing.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from solominer.chain.hashes import to_rpc_hex
+from solominer.chain.header import meets_target
+from solominer.chain.networks import Network
+from solominer.chain.target import HASH_SPACE, difficulty
+from solominer.errors import SolominerError
+from solominer.work.blocks import BlockTracker, RetryPolicy
+from solominer.work.events import (
+    Action,
+    Alarm,
+    Answer,
+    BlockSeen,
+    CheckTransactions,
+    Event,
+    FetchTipHeader,
+    HashRate,
+    HealthSeen,
+    LookAtNode,
+    NewTip,
+    PauseWanted,
+    ProposalAnswered,
+    ProposeJob,
+    PublishJob,
+    Record,
+    RefreshTemplate,
+    ResumeWanted,
+    Severity,
+    ShareFound,
+    ShareSeen,
+    StopWork,
+    SubmitAnswered,
+    TemplateFailed,
+    TemplateReady,
+    Tick,
+    TipHeader,
+    TransactionsChecked,
+    WorkerDied,
+    WorkerStarted,
+    WrongHit,
+)
+from solominer.work.found import BlockState, FoundBlock, solve
+from solominer.work.guard import check_job
+from solominer.work.job import EXTRANONCE1_SIZE, Job, Payout, build_job
+from solominer.work.selection import NodeChooser
+from solominer.work.template import Template, empty_template
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How the coordinator behaves; times in seconds.
+
+    `refresh_secs`: age at which a template is fetched anew. `stale_secs`: how long work goes on while no node is
+    healthy. `shares_per_hour`: how hard shares are made. `empty_first`: mine an empty block until the full template
+    of a new tip is in. `staging`: a found block is proposed and never submitted. `submit` False (demo): neither.
+    """
+
+    refresh_secs: float = 30.0
+    stale_secs: float = 60.0
+    return_secs: float = 30.0
+    shares_per_hour: float = 1000.0
+    empty_first: bool = True
+    staging: bool = False
+    submit: bool = True
+    roll_secs: int = 600
+    keep_jobs: int = 64
+    keep_job_secs: float = 600.0
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+
+
+@dataclass(slots=True)
+class _Kept:
+    """A job that engines may still answer for."""
+
+    job: Job
+    at: float
+
+
+class Coordinator:
+    """See the module. `run_id` is two bytes that differ from run to run; they begin every extranonce (rule 25)."""
+
+    def __init__(
+        self, network: Network, nodes: list[str], payout: Payout, tag: bytes, policy: Policy, run_id: bytes
+    ) -> None:
+        self.network = network
+        self.policy = policy
+        self.nodes = NodeChooser(nodes, policy.return_secs)
+        self.blocks = BlockTracker(nodes, network, policy.retry, staging=policy.staging)
+        self.tip_le = b""
+        self.tip_at = 0.0
+        self.tip_height = 0
+        self.template: Template | None = None
+        self.template_at = 0.0
+        self.job: Job | None = None
+        self.working = False
+        self.halted_by: set[str] = set()
+        self.shares = 0
+        self.demo_blocks = 0
+        self._payout = payout
+        self._tag = tag
+        self._run_id = run_id
+        self._jobs: OrderedDict[int, _Kept] = OrderedDict()
+        self._last_job_id = 0
+        self._share_target = 0
+        self._curtime_offset = 0.0
+        self._node_lost_at: float | None = None
+        self._refresh_at: float | None = None
+        self._failures = 0
+        self._proposed: set[tuple[bool, tuple[bytes, ...], int]] = set()
+        self._empty_only = False
+        self._solved_at: float | None = None
+        self._left_tips: OrderedDict[bytes, None] = OrderedDict()
+        self._seen_headers: OrderedDict[bytes, None] = OrderedDict()
+        self._handlers: dict[type, Callable[..., list[Action]]] = {
+            NewTip: self._new_tip,
+            TipHeader: self._tip_header,
+            TemplateReady: self._template_ready,
+            TemplateFailed: self._template_failed,
+            TransactionsChecked: self._transactions_checked,
+            HealthSeen: self._health_seen,
+            ShareFound: self._share_found,
+            WrongHit: self._wrong_hit,
+            WorkerStarted: self._worker_started,
+            WorkerDied: self._worker_died,
+            SubmitAnswered: self._submit_answered,
+            BlockSeen: lambda event: self.blocks.seen(event),
+            ProposalAnswered: self._proposal_answered,
+            HashRate: self._hash_rate,
+            Tick: self._tick,
+            PauseWanted: self._pause,
+            ResumeWanted: self._resume,
+        }
+
+    def handle(self, event: Event) -> list[Action]:
+        """Take one event, give what is to be done, in order."""
+        return self._handlers[type(event)](event)
+
+    def restore(self, block: FoundBlock, state: BlockState, at: float) -> list[Action]:
+        """A block of an earlier run that was not settled yet."""
+        return self.blocks.restore(block, state, at)
+
+    @property
+    def status(self) -> str:
+        """What the miner is doing, in words."""
+        if self.halted_by:
+            return "paused: " + ", ".join(sorted(self.halted_by))
+        if self.working:
+            return "mining" if self._node_lost_at is None else "mining, but no node is healthy"
+        if self.nodes.current is None:
+            return "waiting for a node"
+        return "waiting for a template"
+
+    # --- tips ----------------------------------------------------------------------------------------------------
+
+    def _new_tip(self, event: NewTip) -> list[Action]:
+        if event.node != self.nodes.current:
+            # Another node may be ahead of ours: its work decides, not its word.
+            return [LookAtNode(event.node)] if event.hash_le != self.tip_le else []
+        if event.hash_le == self.tip_le:
+            return []
+        actions = self._move_tip(event.hash_le, event.at, event.source)
+        if self._job_parent() == event.hash_le and self.working:
+            return actions
+        actions += self._stop("new tip")
+        if self.policy.empty_first and not self.halted_by:
+            actions.append(FetchTipHeader(event.node, event.hash_le))
+        return actions + self._refresh(event.at, "new tip")
+
+    def _move_tip(self, hash_le: bytes, at: float, source: str) -> list[Action]:
+        if self.tip_le:
+            self._left_tips[self.tip_le] = None
+            while len(self._left_tips) > 16:
+                self._left_tips.popitem(last=False)
+        if hash_le in self._left_tips:
+            del self._left_tips[hash_le]
+            self.blocks.look_now(at)
+        self.tip_le, self.tip_at, self._solved_at, self._empty_only = hash_le, at, None, False
+        return [Record("tip", {"hash": to_rpc_hex(hash_le), "source": source, "node": self.nodes.current})]
+
+    def _tip_header(self, event: TipHeader) -> list[Action]:
+        """An empty block on the new tip, until the node's template is in."""
+        tip, last = event.tip, self.template
+        if tip.hash_le != self.tip_le or self._job_parent() == tip.hash_le or last is None:
+            return []
+        self.tip_height = tip.height
+        height = tip.height + 1
+        network = self.network
+        bits_may_change = network.is_retarget_height(height) or network.min_difficulty_blocks
+        if bits_may_change and not network.no_retarget:
+            return []
+        template = empty_template(
+            network,
+            height=height,
+            prevhash_le=tip.hash_le,
+            version=last.version,
+            version_mask=last.version_mask,
+            nbits=tip.nbits,
+            curtime=int(event.at + self._curtime_offset),
+            mintime=tip.median_time + 1,
+            coinbase_aux=last.coinbase_aux,
+        )
+        return self._publish(template, event.at, event.node)
+
+    # --- templates -----------------------------------------------------------------------------------------------
+
+    def _template_ready(self, event: TemplateReady) -> list[Action]:
+        self._failures = 0
+        template = event.template
+        if event.node != self.nodes.current:
+            return []
+        fields = {
+            "node": event.node,
+            "height": template.height,
+            "prevhash": template.prevhash_hex,
+            "transactions": len(template.transactions),
+            "fees_sats": template.fees_sats,
+            "rpc_secs": round(event.rpc_secs, 6),
+            "parse_secs": round(event.parse_secs, 6),
+        }
+        actions: list[Action] = [Record("template", fields)]
+        if template.prevhash_le != self.tip_le:
+            if template.prevhash_le in self._left_tips:
+                return actions + self._refresh(event.at, "template of an older tip")
+            actions += self._move_tip(template.prevhash_le, event.at, "template")
+        self._refresh_at = event.at + self.policy.refresh_secs
+        if template.height <= self.tip_height:
+            self.blocks.look_now(event.at)
+        self.tip_height = template.height - 1
+        self._curtime_offset = template.curtime - event.at
+        self.template, self.template_at = template, event.at
+        if self._solved_at is not None or (self.working and self._same_work(template)):
+            return actions
+        if self._empty_only:
+            template = template.without_transactions()
+        return actions + self._publish(template, event.at, event.node)
+
+    def _same_work(self, template: Template) -> bool:
+        """Whether the job at hand is as good: same content, and its time not far behind."""
+        job = self.job
+        return (
+            job is not None
+            and job.template.template_id == template.template_id
+            and job.template.nbits == template.nbits
+            and template.curtime - job.template.curtime < 4 * self.policy.refresh_secs
+        )
+
+    def _template_failed(self, event: TemplateFailed) -> list[Action]:
+        self._failures += 1
+        self._refresh_at = event.at + min(0.25 * float(1 << min(self._failures, 10)), self.policy.refresh_secs)
+        if event.refused:
+            alarm = Alarm(Severity.HIGH, "template-refused", f"{event.node}: {event.reason}", "see the rule it names")
+            return [alarm, LookAtNode(event.node)]
+        return [Record("template_failed", {"node": event.node, "reason": event.reason}), LookAtNode(event.node)]
+
+    def _transactions_checked(self, event: TransactionsChecked) -> list[Action]:
+        if not event.problem:
+            return []
+        actions: list[Action] = [Alarm(Severity.CRITICAL, "template-lies", f"{event.node}: {event.problem}")]
+        if self.template is not None and self.template.template_id == event.template_id:
+            self._empty_only = True
+            actions += self._stop("template withdrawn")
+            actions += self._publish(self.template.without_transactions(), event.at, event.node)
+        return actions
+
+    def _publish(self, template: Template, at: float, node: str) -> list[Action]:
+        if self.halted_by:
+            return []
+        self._last_job_id += 1
+        extranonce1 = self._run_id + (self._last_job_id & 0xFFFF).to_bytes(EXTRANONCE1_SIZE - 2, "big")
+        try:
+            job = build_job(
+                template,
+                self._payout,
+                job_id=self._last_job_id,
+                extranonce1=extranonce1,
+                tag=self._tag,
+                share_target=self._share_target,
+                roll_secs=self.policy.roll_secs,
+            )
+            check_job(job, [(self._payout.script_pubkey, template.coinbase_value)])
+        except SolominerError as error:
+            return [*self._stop("job refused"), Alarm(Severity.CRITICAL, "job-refused", error.what, error.todo)]
+        self.job, self.working, self._solved_at = job, True, None
+        self._keep(job, at)
+        fields = {
+            "job": job.job_id,
+            "height": template.height,
+            "prevhash": template.prevhash_hex,
+            "template": template.template_id,
+            "transactions": len(template.transactions),
+            "value_sats": template.coinbase_value,
+            "share_difficulty": difficulty(job.share_target),
+        }
+        actions: list[Action] = [PublishJob(job), Record("job", fields)]
+        if template.transactions:
+            actions.append(CheckTransactions(node, template))
+        return actions + self._propose(job, node)
+
+    def _propose(self, job: Job, node: str) -> list[Action]:
+        """Each new coinbase shape is put to the node once (rule 40), behind its publication."""
+        shape = (job.is_empty, tuple(out.script_pubkey for out in job.coinbase.outputs[:-1]), job.coinbase.weight)
+        if shape in self._proposed or not self.policy.submit:
+            return []
+        self._proposed.add(shape)
+        return [ProposeJob(node, job)]
+
+    def _proposal_answered(self, event: ProposalAnswered) -> list[Action]:
+        if event.answer in (Answer.ACCEPTED, Answer.HELD):
+            return [Record("proposal", {"node": event.node, "job": event.job_id, "answer": event.raw})]
+        if event.answer is not Answer.INVALID:
+            if event.raw.startswith("inconclusive-not-best-prevblk"):
+                self._proposed.clear()  # the tip moved meanwhile: this shape has not been judged yet
+            return [Record("proposal", {"node": event.node, "job": event.job_id, "answer": event.raw})]
+        alarm = Alarm(
+            Severity.CRITICAL,
+            "proposal-failed",
+            f"{event.node} would reject our block: {event.raw}",
+            "mining goes on with empty blocks; report this with the log",
+        )
+        kept = self._jobs.get(event.job_id)
+        current = self.job
+        self._proposed.clear()  # nothing is taken for granted any more: the next job is asked about again
+        if kept is None or current is None or kept.job.is_empty or self._empty_only:
+            return [alarm]
+        self._empty_only = True
+        return [
+            alarm,
+            *self._stop("proposal failed"),
+            *self._publish(current.template.without_transactions(), event.at, event.node),
+        ]
+
+    # --- nodes ---------------------------------------------------------------------------------------------------
+
+    def _health_seen(self, event: HealthSeen) -> list[Action]:
+        before = self.nodes.current
+        old = self.nodes.healths.get(event.health.node)
+        now = self.nodes.see(event.health, event.at)
+        actions: list[Action] = []
+        if old is None or (old.usable, old.problem) != (event.health.usable, event.health.problem):
+            actions.append(Record("node", {"node": event.health.node, "problem": event.health.problem}))
+        if now is None:
+            if before is not None or self._node_lost_at is None:
+                self._node_lost_at = event.at
+                self._refresh_at = None
+                actions.append(
+                    Alarm(
+                        Severity.HIGH,
+                        "no-node",
+                        f"no node is healthy: {event.health.node}: {event.health.problem or 'unreachable'}",
+                        f"work stops in {self.policy.stale_secs:g} s unless one comes back; it resumes by itself",
+                    )
+                )
+            return actions
+        self._node_lost_at = None
+        if now == before:
+            if event.health.node == now and event.health.best_hash_le not in (b"", self.tip_le):
+                actions += self._new_tip(NewTip(event.at, now, event.health.best_hash_le, "health"))
+            return actions
+        actions.append(Record("node_switch", {"from": before, "to": now}))
+        tip = self.nodes.healths[now].best_hash_le
+        if tip and tip != self.tip_le:
+            return actions + self._new_tip(NewTip(event.at, now, tip, "health"))
+        return actions + self._refresh(event.at, "node switch")
+
+    def _refresh(self, at: float, reason: str) -> list[Action]:
+        if self.nodes.current is None:
+            return []
+        # An answer sets the real time of the next one; this is for a request that is never answered.
+        self._refresh_at = at + self.policy.refresh_secs
+        return [RefreshTemplate(self.nodes.current, reason)]
+
+    # --- shares and blocks ---------------------------------------------------------------------------------------
+
+    def _share_found(self, event: ShareFound) -> list[Action]:
+        kept = self._jobs.get(event.job_id)
+        if kept is None:
+            fields = {"worker": event.worker, "job": event.job_id}
+            return [Record("share_of_unknown_job", fields)]
+        job = kept.job
+        header = job.header(event.extranonce2, event.version, event.ntime, event.nonce)
+        hash_le = header.hash_le()
+        if meets_target(hash_le, job.template.target):
+            found = solve(
+                job,
+                header,
+                event.extranonce2,
+                found_at=event.at,
+                engine=event.engine,
+                worker=event.worker,
+                kernel=event.kernel,
+            )
+            return self._share(event, job, hash_le) + self._block_found(found, event.at)
+        if meets_target(hash_le, job.share_target):
+            return self._share(event, job, hash_le)
+        return [Record("share_misses_target", {"worker": event.worker, "job": event.job_id})]
+
+    def _share(self, event: ShareFound, job: Job, hash_le: bytes) -> list[Action]:
+        if hash_le in self._seen_headers:
+            return [Record("share_duplicate", {"worker": event.worker, "hash": to_rpc_hex(hash_le)})]
+        self._seen_headers[hash_le] = None
+        while len(self._seen_headers) > 4096:
+            self._seen_headers.popitem(last=False)
+        self.shares += 1
+        stale = job.template.prevhash_le != self.tip_le
+        return [ShareSeen(event, job, hash_le, stale)]
+
+    def _block_found(self, found: FoundBlock, at: float) -> list[Action]:
+        if found.hash_le in self.blocks:
+            return []
+        if not self.policy.submit:
+            self.demo_blocks += 1
+            fields = {"height": found.height, "hash": found.hash_hex, "note": "simulation: not submitted"}
+            return [Record("block_not_submitted", fields), *self._next_job_on_same_tip(at)]
+        sibling = self.blocks.sibling_of(found)
+        if sibling is not None:
+            fields = {"hash": found.hash_hex, "behind": sibling.block.hash_hex}
+            return [Record("block_superseded", fields)]
+        actions = self.blocks.found(found, at)
+        if found.prevhash_le == self._job_parent():
+            self._solved_at = at
+            actions += self._stop("block found")
+        return actions
+
+    def _submit_answered(self, event: SubmitAnswered) -> list[Action]:
+        actions = self.blocks.answered(event)
+        if self._solved_at is None:
+            return actions
+        if self.policy.staging:
+            return actions + self._next_job_on_same_tip(event.at)
+        if event.answer is Answer.INVALID and event.hash_le not in self.blocks.open:
+            # Whatever made it invalid may sit in a transaction: go on with the coinbase alone.
+            self._empty_only = True
+            return actions + self._next_job_on_same_tip(event.at)
+        return actions
+
+    def _next_job_on_same_tip(self, at: float) -> list[Action]:
+        """The job at hand is solved and the tip will not move for it: the same template with a new extranonce."""
+        if self.template is None or self.nodes.current is None:
+            return []
+        template = self.template.without_transactions() if self._empty_only else self.template
+        return self._publish(template, at, self.nodes.current)
+
+    def _wrong_hit(self, event: WrongHit) -> list[Action]:
+        fields = {"worker": event.worker, "kernel": event.kernel, "count": event.count}
+        alarm = Alarm(
+            Severity.HIGH,
+            "wrong-hit",
+            f"worker {event.worker} reported a hash that is not one (kernel {event.kernel}, {event.count} so far)",
+            "the kernel is changed after three; if it goes on, test the memory and the processor",
+        )
+        return [Record("wrong_hit", fields), alarm]
+
+    # --- engines, time, pauses -----------------------------------------------------------------------------------
+
+    def _worker_started(self, event: WorkerStarted) -> list[Action]:
+        return [Record("worker_started", {"worker": event.worker, "pid": event.pid, "kernel": event.kernel})]
+
+    def _worker_died(self, event: WorkerDied) -> list[Action]:
+        text = f"worker {event.worker} (process {event.pid}) {event.reason}"
+        again = f"it is started again in {event.restart_secs:g} s"
+        return [Alarm(Severity.MEDIUM, "worker-died", text, again)]
+
+    def _hash_rate(self, event: HashRate) -> list[Action]:
+        if event.hps > 0:
+            self._share_target = min(
+                int(HASH_SPACE / (event.hps * 3600.0 / self.policy.shares_per_hour)), HASH_SPACE - 1
+            )
+        return []
+
+    def _tick(self, event: Tick) -> list[Action]:
+        at = event.at
+        actions = self.blocks.tick(at, self.tip_height)
+        if self._node_lost_at is not None and self.working and at - self._node_lost_at >= self.policy.stale_secs:
+            actions += self._stop("no healthy node")
+        if self._refresh_at is not None and at >= self._refresh_at:
+            actions += self._refresh(at, "age")
+        if self._solved_at is not None and at - self._solved_at >= self.policy.refresh_secs:
+            # Our block is with the nodes and yet no new tip came: rather search on than stand still.
+            self._solved_at = None
+            actions += self._refresh(at, "no new tip after our block")
+        self._forget_old_jobs(at)
+        return actions
+
+    def _pause(self, event: PauseWanted) -> list[Action]:
+        self.halted_by.add(event.reason)
+        return [Record("paused", {"reason": event.reason}), *self._stop("paused: " + event.reason)]
+
+    def _resume(self, event: ResumeWanted) -> list[Action]:
+        if event.reason not in self.halted_by:
+            return []
+        self.halted_by.discard(event.reason)
+        actions: list[Action] = [Record("resumed", {"reason": event.reason})]
+        return actions if self.halted_by else actions + self._refresh(event.at, "resumed")
+
+    def _stop(self, reason: str) -> list[Action]:
+        was_working, self.working = self.working, False
+        return [StopWork(reason)] if was_working else []
+
+    def _job_parent(self) -> bytes:
+        return self.job.template.prevhash_le if self.job is not None else b""
+
+    def _keep(self, job: Job, at: float) -> None:
+        self._jobs[job.job_id] = _Kept(job, at)
+        while len(self._jobs) > self.policy.keep_jobs:
+            self._jobs.popitem(last=False)
+
+    def _forget_old_jobs(self, at: float) -> None:
+        while self._jobs:
+            oldest, kept = next(iter(self._jobs.items()))
+            if kept.job is self.job or at - kept.at < self.policy.keep_job_secs:
+                return
+            del self._jobs[oldest]

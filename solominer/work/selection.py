@@ -1,0 +1,45 @@
+"""Which node gives the work: the usable one with the most work, without flapping between equals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from solominer.work.events import NodeHealth
+
+
+@dataclass(slots=True)
+class NodeChooser:
+    """Knows the last look at every node, in the order of the configuration, which is the order of preference.
+
+    A node that is lost or has less work than another is left at once. The preferred node gets the work back only after
+    it was usable and not behind for `return_secs`, so that one that comes and goes does not drag the work along.
+    """
+
+    names: Sequence[str]
+    return_secs: float = 30.0
+    current: str | None = None
+    healths: dict[str, NodeHealth] = field(default_factory=dict)
+    _level_since: dict[str, float] = field(default_factory=dict)
+
+    def see(self, health: NodeHealth, at: float) -> str | None:
+        """Take a new look into account; gives the name of the node that work comes from now, or None."""
+        self.healths[health.node] = health
+        usable = [name for name in self.names if (seen := self.healths.get(name)) and seen.usable]
+        if not usable:
+            self._level_since.clear()
+            self.current = None
+            return None
+        most = max(self.healths[name].chainwork for name in usable)
+        level = [name for name in usable if self.healths[name].chainwork == most]
+        self._level_since = {name: self._level_since.get(name, at) for name in level}
+        if self.current not in level:
+            self.current = level[0]
+        else:
+            steady = [name for name in level if at - self._level_since[name] >= self.return_secs]
+            if steady and self._rank(steady[0]) < self._rank(self.current):
+                self.current = steady[0]
+        return self.current
+
+    def _rank(self, name: str | None) -> int:
+        return self.names.index(name) if name in self.names else len(self.names)
