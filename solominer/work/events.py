@@ -266,6 +266,7 @@ Event = (
     | HealthSeen
     | ShareFound
     | WrongHit
+    | WrongHit
     | WorkerStarted
     | WorkerDied
     | SubmitAnswered
@@ -377,7 +378,7 @@ class SaveState:
 
 @dataclass(frozen=True, slots=True)
 class ShareSeen:
-    """A share that holds, with the job it belongs to; `stale` if its parent is not the tip any more. For the records."""
+    """A share that holds, with its job, for the records; `stale` if its parent is not the tip any more."""
 
     share: ShareFound
     job: Job
