@@ -1,0 +1,281 @@
+"""config.json, environment variables and flags, made into one frozen, validated Config.
+
+Later ones win: defaults, the file, `SOLOMINER_*` variables (a double underscore goes one level down:
+`SOLOMINER_BITCOIN_RPC__PASSWORD`), flags. Secrets have no flag, because a command line can be read by everybody.
+`python -m solominer.config` prints config.json.example.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+
+from solominer.chain.networks import NETWORKS, Network, network_named
+from solominer.errors import ConfigError
+
+ENV_PREFIX = "SOLOMINER_"
+MAX_TAG_BYTES = 60
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Seconds = Annotated[float, Field(gt=0, le=86400)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+
+
+class ZmqConfig(_Part):
+    """Where the node publishes; the same addresses as in its zmqpubhashblock and zmqpubsequence lines."""
+
+    hashblock: str | None = Field(None, description="as in bitcoin.conf: zmqpubhashblock, e.g. tcp://127.0.0.1:28332")
+    sequence: str | None = Field(None, description="as in bitcoin.conf: zmqpubsequence, e.g. tcp://127.0.0.1:28333")
+
+    @field_validator("hashblock", "sequence")
+    @classmethod
+    def _endpoint(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("tcp://", "ipc://")):
+            raise ValueError("a ZMQ address begins with tcp:// or ipc://")
+        return value
+
+
+class RpcConfig(_Part):
+    """How to reach one node. With neither a password nor a file, the node's cookie is looked for."""
+
+    name: str = Field("", description="what to call this node in logs; host:port if empty")
+    host: str = Field("127.0.0.1", min_length=1)
+    port: Port | None = Field(None, description="the network's default port if left out")
+    username: str = ""
+    password: SecretStr = Field(SecretStr(""), description="better in password_file or in the environment")
+    password_file: Path | None = Field(None, description="a file whose first line is the password")
+    cookie_file: Path | None = Field(None, description="the .cookie in the node's data folder")
+    timeout_secs: Seconds = 30.0
+
+    @model_validator(mode="after")
+    def _one_way_in(self) -> RpcConfig:
+        given = [bool(self.password.get_secret_value()), self.password_file is not None, self.cookie_file is not None]
+        if sum(given) > 1:
+            raise ValueError("give only one of password, password_file and cookie_file")
+        if any(given[:2]) and not self.username:
+            raise ValueError("a password needs a username")
+        return self
+
+
+class NodeConfig(RpcConfig):
+    """One more node; it gets every block that is found, and gives work when the ones before it cannot."""
+
+    zmq: ZmqConfig = ZmqConfig()
+
+
+class RetryConfig(_Part):
+    """How a found block is sent again until the chain has answered."""
+
+    first_secs: Seconds = Field(0.25, description="wait before the first repetition; doubled each time")
+    most_secs: Seconds = Field(30.0, description="longest wait between two repetitions")
+    look_secs: Seconds = Field(60.0, description="how often a settled block is looked up until it is 100 deep")
+
+
+Mode = Literal["production", "testnet4", "signet", "regtest", "demo", "test", "staging"]
+NETWORK_OF_MODE = {
+    "production": "mainnet",
+    "testnet4": "testnet4",
+    "signet": "signet",
+    "regtest": "regtest",
+    "demo": "mainnet",
+    "test": "regtest",
+    "staging": "mainnet",
+}
+
+
+class Config(_Part):
+    """Everything that can be set. A node that is named here always wins over a private one."""
+
+    mode: Mode = Field("production", description="what to do: see the table of modes")
+    network: str | None = Field(None, description="only where the mode leaves it open (staging, test, demo)")
+    bitcoin_rpc: RpcConfig | None = Field(None, description="your node; left out on regtest, a private one is started")
+    zmq: ZmqConfig = ZmqConfig()
+    more_nodes: tuple[NodeConfig, ...] = ()
+    payout_address: str = Field("", description="where the whole reward goes; your own wallet, this network")
+    coinbase_tag: str = Field("/solominer/", description="written into the coinbase of your blocks")
+    auto_detect: bool = Field(True, description="look for the node's cookie and take cores and memory from the machine")
+    cpu_cores_reserved: Annotated[int, Field(ge=0, le=4096)] = Field(1, description="cores left to everything else")
+    max_memory_gb: Annotated[float, Field(gt=0)] | None = Field(None, description="ceiling for the whole program")
+    kernel: str | None = Field(None, description="name of a hash kernel; left out, the fastest one is chosen")
+    nice: Annotated[int, Field(ge=0, le=19)] = Field(
+        10, description="scheduling priority of the workers, 19 yields most"
+    )
+    data_dir: Path | None = Field(None, description="reports, proofs, found blocks; default: the user's data folder")
+    journal_fallback_dir: Path | None = Field(None, description="second place for found blocks if the first fails")
+    bitcoind: Path | None = Field(None, description="bitcoind for a private node; left out, one is found or fetched")
+    refresh_secs: Seconds = Field(30.0, description="age at which a template is fetched anew")
+    poll_secs: Seconds = Field(1.0, description="how often the best hash is asked for behind ZMQ")
+    stale_secs: Seconds = Field(60.0, description="how long work goes on while no node is healthy")
+    empty_first: bool = Field(True, description="mine an empty block until the full template of a new tip is in")
+    shares_per_hour: Annotated[float, Field(gt=0, le=3_600_000)] = Field(1000.0, description="evidence: shares an hour")
+    retry: RetryConfig = RetryConfig()
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @field_validator("coinbase_tag")
+    @classmethod
+    def _tag_fits(cls, value: str) -> str:
+        if len(value.encode()) > MAX_TAG_BYTES:
+            raise ValueError(f"the tag has {len(value.encode())} bytes, {MAX_TAG_BYTES} are allowed")
+        return value
+
+    @model_validator(mode="after")
+    def _network_fits_mode(self) -> Config:
+        if self.network is None:
+            return self
+        if self.network not in NETWORKS:
+            raise ValueError(f"network: there is no {self.network!r}, use one of {', '.join(NETWORKS)}")
+        if self.mode not in ("staging", "test", "demo") and self.network != NETWORK_OF_MODE[self.mode]:
+            raise ValueError(f"network {self.network!r} does not go with mode {self.mode!r}; leave it out")
+        return self
+
+    @property
+    def chain(self) -> Network:
+        """Parameters of the network that the mode, or `network`, stands for."""
+        return network_named(self.network or NETWORK_OF_MODE[self.mode])
+
+    @property
+    def names_a_node(self) -> bool:
+        """Whether somebody's own node is to be used."""
+        return self.bitcoin_rpc is not None
+
+    @property
+    def wants_private_node(self) -> bool:
+        """Whether a private regtest node is to be started."""
+        return self.chain.name == "regtest" and self.mode != "demo" and not self.names_a_node
+
+    @property
+    def records_dir(self) -> Path:
+        """The folder of everything that is kept; the network's own folder lies in it."""
+        return (self.data_dir or default_data_dir()).expanduser()
+
+
+def default_data_dir() -> Path:
+    """`$XDG_DATA_HOME/solominer`, by default `~/.local/share/solominer`."""
+    base = os.environ.get("XDG_DATA_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "share") / "solominer"
+
+
+def default_cache_dir() -> Path:
+    """`$SOLOMINER_CACHE` or `$XDG_CACHE_HOME/solominer`: compiled kernels and a fetched bitcoind."""
+    own = os.environ.get("SOLOMINER_CACHE")
+    if own:
+        return Path(own)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "solominer"
+
+
+def load_config(
+    path: Path | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Config:
+    """The Config from file, environment and flags (`overrides`; None values are flags that were not given).
+
+    Raises ConfigError that names the file, the key and the nearest known key.
+    """
+    values = _read_file(path) if path is not None else {}
+    for keys, value in _from_environment(os.environ if environ is None else environ):
+        _put(values, keys, value)
+    for key, value in (overrides or {}).items():
+        if value is not None:
+            values[key] = value
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise _explain(error, path) from None
+
+
+def warnings_about(path: Path, config: Config) -> list[str]:
+    """What is risky about the file itself: a password that others on the machine can read."""
+    nodes = [node for node in (config.bitcoin_rpc, *config.more_nodes) if node is not None]
+    holds_password = any(node.password.get_secret_value() for node in nodes)
+    if holds_password and path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
+        return [f"{path} holds a password and others on this machine can read it: chmod 600 {path}"]
+    return []
+
+
+def example_json() -> str:
+    """config.json.example: every key, with values that show its form."""
+    example = Config(
+        mode="production",
+        bitcoin_rpc=RpcConfig(username="solominer", password_file=Path("/etc/solominer/rpc-password"), port=8332),
+        zmq=ZmqConfig(hashblock="tcp://127.0.0.1:28332", sequence="tcp://127.0.0.1:28333"),
+        payout_address="your own address on this network",
+    )
+    return json.dumps(example.model_dump(mode="json", exclude={"bitcoin_rpc": {"password"}}), indent=2) + "\n"
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"there is no {path}", "write one: solominer init, or copy config.json.example") from None
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}", "check its permissions") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is not text in UTF-8", "write it anew from config.json.example") from None
+    except json.JSONDecodeError as error:
+        raise ConfigError(
+            f"{path} is not complete JSON: {error.msg} at line {error.lineno}, column {error.colno}",
+            "mend that line, or write the file anew from config.json.example",
+        ) from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} does not hold one JSON object", "see config.json.example")
+    return values
+
+
+def _from_environment(environ: Mapping[str, str]) -> Iterator[tuple[list[str], Any]]:
+    for name in sorted(environ):
+        keys = name.removeprefix(ENV_PREFIX).lower().split("__")
+        if not name.startswith(ENV_PREFIX) or keys[0] not in Config.model_fields:
+            continue
+        text = environ[name]
+        try:
+            value = json.loads(text) if text[:1] in "[{" or text in ("true", "false", "null") else text
+        except json.JSONDecodeError:
+            raise ConfigError(f"the variable {name} is not JSON", "mend or unset it") from None
+        yield keys, value
+
+
+def _put(values: dict[str, Any], keys: list[str], value: Any) -> None:
+    for key in keys[:-1]:
+        inner = values.get(key)
+        values[key] = inner = dict(inner) if isinstance(inner, dict) else {}
+        values = inner
+    values[keys[-1]] = value
+
+
+def _explain(error: ValidationError, path: Path | None) -> ConfigError:
+    """The first problem as one line. The offending value is not repeated: it may be a secret."""
+    first = error.errors(include_input=False, include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    source = str(path) if path is not None else "the configuration"
+    if first["type"] == "extra_forbidden":
+        known = sorted(_known_keys())
+        near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
+        todo = f"did you mean {near[0]!r}?" if near else "see config.json.example for all of them"
+        return ConfigError(f"{source}: there is no setting {where!r}", todo)
+    message = first["msg"].removeprefix("Value error, ")
+    return ConfigError(f"{source}: {where + ': ' if where else ''}{message}", "mend it and start again")
+
+
+def _known_keys() -> set[str]:
+    models = (Config, RpcConfig, NodeConfig, ZmqConfig, RetryConfig)
+    return {name for model in models for name in model.model_fields}
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.stdout.write(example_json())
