@@ -266,7 +266,6 @@ Event = (
     | HealthSeen
     | ShareFound
     | WrongHit
-    | WrongHit
     | WorkerStarted
     | WorkerDied
     | SubmitAnswered
