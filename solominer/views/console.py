@@ -1,0 +1,114 @@
+"""The live view on a terminal, with rich: calm, redrawn twice a second, everything on one screen."""
+
+from __future__ import annotations
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from solominer.views.snapshot import Snapshot
+from solominer.views.text import coins, duration, rate, scaled, utc
+
+_STATE_STYLE = {
+    "accepted": "green",
+    "confirmed": "green",
+    "mature": "bold green",
+    "rejected": "bold red",
+    "stale": "yellow",
+}
+
+
+class ConsoleView:
+    """Shows snapshots until closed; a context manager. `console` is for tests."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._live = Live(console=console or Console(), auto_refresh=False, transient=False, redirect_stderr=False)
+
+    def __enter__(self) -> ConsoleView:
+        self._live.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._live.stop()
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Draw this snapshot."""
+        self._live.update(render(snapshot), refresh=True)
+
+
+def render(snapshot: Snapshot) -> RenderableType:
+    """The whole screen."""
+    parts: list[RenderableType] = [_head(snapshot), _workers(snapshot), _nodes(snapshot)]
+    if snapshot.blocks:
+        parts.append(_blocks(snapshot))
+    if snapshot.events:
+        parts.append(_events(snapshot))
+    title = f"solominer · {snapshot.mode} · {snapshot.network}"
+    if snapshot.simulated:
+        title += " · SIMULATION, nothing is submitted"
+    return Panel(Group(*parts), title=title, border_style="yellow" if snapshot.simulated else "blue")
+
+
+def _head(s: Snapshot) -> RenderableType:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim")
+    grid.add_column()
+    grid.add_column(style="dim")
+    grid.add_column()
+    half = (s.rate_high_hps - s.rate_low_hps) / 2
+    spread = f" ± {100 * half / s.rate_hps:.1f} %" if s.rate_hps and half == half and half < s.rate_hps else ""
+    grid.add_row("status", _status(s), "up", duration(s.at - s.started_at))
+    tip_age = duration(s.at - s.tip_at) if s.tip_at else "-"
+    grid.add_row("height", f"{s.height + 1 if s.height else '-'}", "tip age", f"{tip_age}  {s.tip_hex[-16:]}")
+    grid.add_row("template", f"{s.transactions} transactions", "fees", coins(s.fees_sats))
+    grid.add_row("rate", f"{rate(s.rate_hps)}{spread}", "hashes", scaled(s.hashes, "H"))
+    difficulty = f"{scaled(s.share_difficulty, '', 3)} of {scaled(s.network_difficulty, '', 3)}"
+    grid.add_row("shares", f"{s.shares}", "difficulty", difficulty)
+    grid.add_row("blocks", f"{s.accepted_blocks} accepted", "pays to", s.payout)
+    return grid
+
+
+def _status(s: Snapshot) -> Text:
+    style = "green" if s.status == "mining" else "yellow"
+    return Text(s.status, style=style)
+
+
+def _table(*headers: str) -> Table:
+    table = Table(box=None, padding=(0, 2), header_style="dim")
+    for header in headers:
+        table.add_column(header)
+    return table
+
+
+def _workers(s: Snapshot) -> RenderableType:
+    table = _table("worker", "process", "kernel", "rate", "shares")
+    for worker in s.workers:
+        state = rate(worker.rate_hps) if worker.alive else Text("restarting", style="yellow")
+        table.add_row(str(worker.index), str(worker.pid), worker.kernel, state, str(worker.shares))
+    return table
+
+
+def _nodes(s: Snapshot) -> RenderableType:
+    table = _table("node", "height", "peers", "zmq", "answers in", "state")
+    for node in s.nodes:
+        state = Text("in use" if node.active else "ready", style="green") if node.usable else Text(node.note, "red")
+        peers = "-" if node.peers is None else str(node.peers)
+        table.add_row(node.name, str(node.height), peers, node.zmq, f"{1000 * node.rpc_secs:.1f} ms", state)
+    return table
+
+
+def _blocks(s: Snapshot) -> RenderableType:
+    table = _table("block", "hash", "state", "confirmations", "reward")
+    for block in s.blocks[-8:]:
+        state = Text(block.state, style=_STATE_STYLE.get(block.state, ""))
+        table.add_row(str(block.height), block.hash_hex, state, str(block.confirmations), coins(block.reward_sats))
+    return table
+
+
+def _events(s: Snapshot) -> RenderableType:
+    lines = Text(style="dim")
+    for at, text in s.events[-6:]:
+        lines.append(f"{utc(at)}  {text}\n")
+    return lines

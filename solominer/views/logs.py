@@ -1,0 +1,53 @@
+"""Plain log lines where there is no terminal: time, level, logger, message."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from collections import deque
+
+_JOURNAL_PRIORITY = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6, logging.DEBUG: 7}
+
+
+class _LineFormatter(logging.Formatter):
+    """One event a line, UTC with milliseconds; under systemd with its priority and without the time it adds itself."""
+
+    converter = time.gmtime
+
+    def __init__(self, *, under_systemd: bool) -> None:
+        stamp = "" if under_systemd else "%(asctime)s.%(msecs)03dZ "
+        super().__init__(f"{stamp}%(levelname)-8s %(message)s", "%Y-%m-%dT%H:%M:%S")
+        self._under_systemd = under_systemd
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        return f"<{_JOURNAL_PRIORITY.get(record.levelno, 6)}>{text}" if self._under_systemd else text
+
+
+class RecentEvents(logging.Handler):
+    """Keeps the last lines for the live view, (Unix seconds, text)."""
+
+    def __init__(self, size: int = 50) -> None:
+        super().__init__(logging.INFO)
+        self.lines: deque[tuple[float, str]] = deque(maxlen=size)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep one line."""
+        self.lines.append((record.created, record.getMessage()))
+
+
+def set_up_logging(level: str, *, live_view: bool) -> RecentEvents:
+    """Route the program's logging: to stderr as lines, or, while the live view is on, into it alone."""
+    recent = RecentEvents()
+    root = logging.getLogger("solominer")
+    root.handlers.clear()
+    root.setLevel(level.upper())
+    root.propagate = False
+    root.addHandler(recent)
+    if not live_view:
+        lines = logging.StreamHandler(sys.stderr)
+        lines.setFormatter(_LineFormatter(under_systemd="JOURNAL_STREAM" in os.environ))
+        root.addHandler(lines)
+    return recent

@@ -1,0 +1,75 @@
+"""One consistent look at the running miner, made by the daemon for whoever shows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerView:
+    """One worker process; `rate_hps` over the last seconds."""
+
+    index: int
+    pid: int
+    alive: bool
+    kernel: str
+    rate_hps: float
+    hashes: int
+    shares: int
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """One node; `note` is its problem in a line, empty if it has none."""
+
+    name: str
+    usable: bool
+    active: bool
+    height: int
+    peers: int | None
+    zmq: str
+    rpc_secs: float
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class BlockView:
+    """One of our blocks."""
+
+    height: int
+    hash_hex: str
+    state: str
+    confirmations: int
+    reward_sats: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything at one moment. Times in Unix seconds, rates in hashes per second with a 95 % interval."""
+
+    at: float
+    mode: str
+    network: str
+    simulated: bool
+    status: str
+    started_at: float
+    height: int
+    tip_hex: str
+    tip_at: float
+    transactions: int
+    fees_sats: int
+    template_at: float
+    network_difficulty: float
+    share_difficulty: float
+    rate_hps: float
+    rate_low_hps: float
+    rate_high_hps: float
+    hashes: int
+    shares: int
+    accepted_blocks: int
+    payout: str
+    data_dir: str
+    workers: tuple[WorkerView, ...]
+    nodes: tuple[NodeView, ...]
+    blocks: tuple[BlockView, ...]
+    events: tuple[tuple[float, str], ...]
