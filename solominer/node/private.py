@@ -186,7 +186,11 @@ class PrivateNode:
 
     def call(self, method: str, *params: object, wallet: str | None = None, timeout_secs: float = 60.0) -> Any:
         """Call an RPC method; safe from several threads. Raises RpcFailed, NodeUnreachable or NodeTimeout."""
-        return self.rpc.call(method, params, wallet=wallet, timeout_secs=timeout_secs)
+        return self.rpc.call(method, *params, wallet=wallet, timeout_secs=timeout_secs)
+
+    def batch(self, method: str, params: Sequence[Sequence[object]], *, timeout_secs: float = 60.0) -> list[Any]:
+        """Call `method` once for each item of `params` in one request; the first failing call raises RpcFailed."""
+        return self.rpc.batch(method, params, timeout_secs=timeout_secs)
 
     # Inside
 
@@ -252,7 +256,7 @@ class PrivateNode:
             if not self.is_running():
                 raise self._early_end()
             try:
-                rpc.call("getblockcount", ())
+                rpc.call("getblockcount")
                 return
             except (NodeUnreachable, NodeNotReady, NodeTimeout):
                 if time.monotonic() > deadline:

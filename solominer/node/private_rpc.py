@@ -25,15 +25,15 @@ class CookieRpc:
     def __init__(self, host: str, port: int, cookie_file: Path) -> None:
         self._host, self._port, self._cookie_file = host, port, cookie_file
 
-    def call(
-        self, method: str, params: Sequence[object], *, wallet: str | None = None, timeout_secs: float = 60.0
-    ) -> Any:
+    def call(self, method: str, *params: object, wallet: str | None = None, timeout_secs: float = 60.0) -> Any:
         """Return the result of one call. Raises RpcFailed, NodeNotReady, NodeUnreachable, NodeTimeout."""
         reply = self._post({"id": 0, "method": method, "params": list(params)}, wallet, timeout_secs)
         return _result(reply, method)
 
     def batch(self, method: str, params: Sequence[Sequence[object]], *, timeout_secs: float = 60.0) -> list[Any]:
         """Call `method` once for each item of `params` in one request; the first failing call raises."""
+        if not params:
+            return []
         calls = [{"id": number, "method": method, "params": list(each)} for number, each in enumerate(params)]
         replies = self._post(calls, None, timeout_secs)
         if isinstance(replies, dict):  # the request as a whole was refused

@@ -1,4 +1,7 @@
-"""Fixtures on a real node: the bitcoind to run, and fresh private regtest nodes that end with their test."""
+"""Fixtures on a real node: the bitcoind to run, and fresh private regtest nodes that end with their test.
+
+The nodes run with the arguments that all scenarios of `regtest.scenarios` need.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from regtest.scenarios import node_args
 from solominer.node.bitcoind import BitcoindBinary, find_bitcoind
 from solominer.node.private import PrivateNode
 
@@ -22,12 +26,13 @@ def bitcoind_binary() -> BitcoindBinary:
 @pytest.fixture
 def node(bitcoind_binary: BitcoindBinary, tmp_path: Path) -> Iterator[PrivateNode]:
     """A fresh private regtest node, running, of this test alone."""
-    with PrivateNode(bitcoind_binary, tmp_path / "node") as running:
+    with PrivateNode(bitcoind_binary, tmp_path / "node", extra_args=node_args(bitcoind_binary.version)) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def module_node(bitcoind_binary: BitcoindBinary, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateNode]:
     """A private regtest node, running, shared by the tests of one module."""
-    with PrivateNode(bitcoind_binary, tmp_path_factory.mktemp("node")) as running:
+    folder = tmp_path_factory.mktemp("node")
+    with PrivateNode(bitcoind_binary, folder, extra_args=node_args(bitcoind_binary.version)) as running:
         yield running

@@ -1,0 +1,1 @@
+"""A private chain to try things on: a bitcoind to run, and scenarios to put a node into."""
