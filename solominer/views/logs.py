@@ -14,7 +14,10 @@ _JOURNAL_PRIORITY = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, 
 class _LineFormatter(logging.Formatter):
     """One event a line, UTC with milliseconds; under systemd with its priority and without the time it adds itself."""
 
-    converter = time.gmtime
+    @staticmethod
+    def converter(secs: float | None = None) -> time.struct_time:
+        """UTC, whatever the machine's zone."""
+        return time.gmtime(secs)
 
     def __init__(self, *, under_systemd: bool) -> None:
         stamp = "" if under_systemd else "%(asctime)s.%(msecs)03dZ "
