@@ -21,6 +21,7 @@ SolominerError
 ├── TemplateError           a getblocktemplate reply that breaks a rule; never mined
 ├── EngineError             kernels and workers
 └── RecordsError            the dated tree, the journal, the ledger
+    ├── JournalFailed       a found block could not be written anywhere
     └── VerifyError         evidence that does not hold
 """
 
@@ -140,6 +141,10 @@ class RecordsError(SolominerError):
     """The dated tree, the journal or the ledger cannot be read or written."""
 
     exit_code = 7
+
+
+class JournalFailed(RecordsError):
+    """A found block, or news about it, could be written to no place; the submission goes on from memory."""
 
 
 class VerifyError(RecordsError):

@@ -69,12 +69,19 @@ class Transaction:
 
 
 def parse_transaction(data: bytes) -> Transaction:
-    """The transaction in exactly `data`.
+    """The transaction in exactly `data`. Raises Truncated, TrailingData or BadValue as `read_transaction` does."""
+    reader = Reader(data)
+    transaction = read_transaction(reader)
+    reader.finish()
+    return transaction
 
-    Raises Truncated, TrailingData or BadValue: an empty input list, a wrong flag, or a witness of empty stacks only
+
+def read_transaction(reader: Reader) -> Transaction:
+    """The next transaction of a block.
+
+    Raises Truncated or BadValue: an empty input list, a wrong flag, or a witness of empty stacks only
     (src/primitives/transaction.h, "Superfluous witness record").
     """
-    reader = Reader(data)
     version = reader.uint32()
     input_count = reader.compact_size()
     has_witness = input_count == 0
@@ -92,5 +99,4 @@ def parse_transaction(data: bytes) -> Transaction:
         if not any(witness):
             raise BadValue("a witness flag without a witness")
     locktime = reader.uint32()
-    reader.finish()
     return Transaction(version, inputs, outputs, locktime, witness)

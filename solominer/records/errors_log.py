@@ -1,0 +1,77 @@
+"""The errors of one hour: told once in full with everything that helps, then counted."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any
+
+SCHEMA = "solominer-errors/1"
+MAX_DISTINCT = 256
+SEVERITIES = ("critical", "high", "medium", "low", "info")
+
+_DIGITS = re.compile(r"\d+")
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
+
+
+def error_id(code: str, severity: str, message: str) -> str:
+    """One id for what is the same error: numbers in the message (ports, heights, pids) make no difference."""
+    same = f"{code}|{severity}|{_DIGITS.sub('#', message)}"
+    return f"{code}-{sha256(same.encode('utf-8', 'replace')).hexdigest()[:8]}"
+
+
+def scrub(text: str) -> str:
+    """The text without credentials in URLs, wherever an exception may have put one."""
+    return _CREDENTIALS.sub("***@", text)
+
+
+class ErrorLog:
+    """Counts the `error` entries of an hour, by id; beyond 256 different ones only by severity."""
+
+    def __init__(self) -> None:
+        self.by_severity: Counter[str] = Counter()
+        self._errors: dict[str, dict[str, Any]] = {}
+        self.untold = 0
+
+    def __contains__(self, id_: object) -> bool:
+        return id_ in self._errors
+
+    def add(self, entry: Mapping[str, Any]) -> bool:
+        """Count an entry of the ledger; whether it is one that this hour had not seen."""
+        severity = str(entry.get("severity", "info"))
+        self.by_severity[severity if severity in SEVERITIES else "info"] += 1
+        id_ = str(entry["id"])
+        known = self._errors.get(id_)
+        if known is not None:
+            known["count"] += 1
+            known["last_at"] = entry["at"]
+            return False
+        if len(self._errors) >= MAX_DISTINCT:
+            self.untold += 1
+            return False
+        told = {key: value for key, value in entry.items() if key not in ("seq", "at", "up", "kind")}
+        self._errors[id_] = {**told, "count": 1, "first_at": entry["at"], "last_at": entry["at"]}
+        return True
+
+    @property
+    def distinct(self) -> int:
+        """How many different ones."""
+        return len(self._errors)
+
+    def document(self, network: str, part: str) -> dict[str, Any]:
+        """The file `errors.json` (docs/schemas/errors.schema.json), the worst first."""
+        worst_first = sorted(self._errors.values(), key=lambda error: (_rank(error), -error["count"]))
+        return {
+            "schema": SCHEMA,
+            "network": network,
+            "part": part,
+            "errors": worst_first,
+            "not_told_apart": self.untold,
+        }
+
+
+def _rank(error: Mapping[str, Any]) -> int:
+    severity = error.get("severity")
+    return SEVERITIES.index(severity) if severity in SEVERITIES else len(SEVERITIES)

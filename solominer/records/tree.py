@@ -1,0 +1,205 @@
+"""The dated tree: where files lie, and how they are written so that there is never half of one.
+
+    <data_dir>/<network>/
+        reports/  errors/  ledger/  submissions/  proofs/  logs/     each YYYY/MM/DD/HH/, UTC
+        reports/latest       a link to the newest report's folder
+        hours.txt            every hour's text report, one after the other, for `tail -F`
+        index.sqlite         the ledger's index, made from the ledger at any time
+        state.json, lock     what is open now, and who has it open
+
+Once an hour is sealed nothing in its folders changes. An hour that is entered again (a restart within the hour, a clock
+that went back) gets folders of its own: `07.2`, `07.3` and so on.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from solominer.errors import RecordsError
+
+SECTIONS = ("reports", "errors", "ledger", "submissions", "proofs", "logs")
+HOUR_SECS = 3600
+TEMPORARY_SUFFIX = ".tmp"
+
+_PART = re.compile(r"(\d{4})/(\d\d)/(\d\d)/(\d\d)(?:\.([1-9]\d*))?")
+_numbers = itertools.count()
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Part:
+    """One hour's folders: `start` is the hour's first second in Unix time; `repeat` is above 1 if it was entered again."""
+
+    start: int
+    repeat: int = 1
+
+    @classmethod
+    def at(cls, at: float) -> Part:
+        """The hour that `at` (Unix seconds) falls in. Leap seconds do not exist in Unix time; zones are no matter."""
+        return cls(int(at // HOUR_SECS) * HOUR_SECS)
+
+    @classmethod
+    def parse(cls, path: str) -> Part:
+        """The part whose `path` this is. Raises RecordsError for anything else."""
+        match = _PART.fullmatch(path)
+        try:
+            if match is None:
+                raise ValueError
+            year, month, day, hour = (int(match[group]) for group in range(1, 5))
+            part = cls(int(datetime(year, month, day, hour, tzinfo=UTC).timestamp()), int(match[5] or 1))
+        except ValueError:
+            raise RecordsError(f"{path!r:.80} is not the folder of an hour", "expected YYYY/MM/DD/HH") from None
+        if part.path != path:
+            raise RecordsError(f"{path!r:.80} is not the folder of an hour", "expected YYYY/MM/DD/HH")
+        return part
+
+    @property
+    def path(self) -> str:
+        """`YYYY/MM/DD/HH`, with `.2` and so on where the hour was entered again."""
+        hour = datetime.fromtimestamp(self.start, UTC).strftime("%Y/%m/%d/%H")
+        return hour if self.repeat == 1 else f"{hour}.{self.repeat}"
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """The paths below one network's folder."""
+
+    root: Path
+
+    def folder(self, section: str, part: Part) -> Path:
+        """The folder of one section and hour; it may not exist yet."""
+        return self.root / section / part.path
+
+    def exists(self, part: Part) -> bool:
+        """Whether any section has a folder for this part."""
+        return any(self.folder(section, part).exists() for section in SECTIONS)
+
+    def fresh_part(self, at: float) -> Part:
+        """The part for `at` that has no folders yet."""
+        part = Part.at(at)
+        while self.exists(part):
+            part = Part(part.start, part.repeat + 1)
+        return part
+
+    def parts(self, section: str = "reports") -> list[Part]:
+        """All parts that have a folder in `section`, oldest hour first. Folders of other names are left out."""
+        found = []
+        for path in dated_folders(self.root / section):
+            try:
+                found.append(Part.parse(path))
+            except RecordsError:
+                continue  # foreign: the verifier names it
+        return sorted(found)
+
+    def files(self, part: Part) -> list[str]:
+        """Every file of the part in all sections, as paths below the root with `/`, sorted; links are left out."""
+        found: list[str] = []
+        for section in SECTIONS:
+            found += walk_files(self.root, f"{section}/{part.path}")
+        return sorted(found)
+
+    def point_latest(self, part: Part) -> None:
+        """Make `reports/latest` point at this part, replacing the link at once."""
+        link = self.root / "reports" / "latest"
+        temporary = temporary_beside(link)
+        temporary.symlink_to(part.path, target_is_directory=True)
+        temporary.replace(link)
+
+
+def dated_folders(section: Path) -> Iterator[str]:
+    """Paths of the form a/b/c/d below `section`, whatever they are called."""
+    level = [""]
+    for depth in range(4):
+        deeper = []
+        for prefix in level:
+            try:
+                with os.scandir(section / prefix) as entries:
+                    deeper += [f"{prefix}{entry.name}" for entry in entries if entry.is_dir(follow_symlinks=False)]
+            except FileNotFoundError:
+                continue
+        level = [f"{path}/" for path in deeper] if depth < 3 else deeper
+    return iter(level)
+
+
+def walk_files(root: Path, below: str) -> Iterator[str]:
+    """Files at any depth under `root/below`, as paths below `root`."""
+    try:
+        with os.scandir(root / below) as entries:
+            for entry in entries:
+                path = f"{below}/{entry.name}"
+                if entry.is_dir(follow_symlinks=False):
+                    yield from walk_files(root, path)
+                else:
+                    yield path
+    except FileNotFoundError:
+        return
+
+
+def temporary_beside(path: Path) -> Path:
+    """A name in the same folder that nobody else uses."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{next(_numbers)}{TEMPORARY_SUFFIX}")
+
+
+def fsync_folder(folder: Path) -> None:
+    """Make the names in `folder` durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def make_folder(folder: Path, *, durable: bool = False) -> None:
+    """Create `folder` and its parents; with `durable` each new name is on disk when this returns."""
+    if folder.is_dir():
+        return
+    if not durable:
+        folder.mkdir(parents=True, exist_ok=True)
+        return
+    make_folder(folder.parent, durable=True)
+    folder.mkdir(exist_ok=True)
+    fsync_folder(folder.parent)
+
+
+def write_all(handle: int, data: bytes) -> None:
+    """os.write until everything is written."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(handle, view) :]
+
+
+def atomic_write(path: Path, data: bytes, *, durable: bool = False) -> None:
+    """Write the file under another name and rename it; with `durable` file and folder are fsynced. Raises OSError."""
+    temporary = temporary_beside(path)
+    handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+    try:
+        try:
+            write_all(handle, data)
+            if durable:
+                os.fsync(handle)
+        finally:
+            os.close(handle)
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    if durable:
+        fsync_folder(path.parent)
+
+
+def remove_temporaries(folder: Path) -> int:
+    """Remove what an interrupted write left in `folder`, at any depth; how many files that were."""
+    leftovers = [path for path in folder.rglob(f".*{TEMPORARY_SUFFIX}") if path.is_file() or path.is_symlink()]
+    for path in leftovers:
+        path.unlink(missing_ok=True)
+    return len(leftovers)
+
+
+def utc_text(at: float) -> str:
+    """`2026-11-21T07:50:12Z`."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
