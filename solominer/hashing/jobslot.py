@@ -1,0 +1,210 @@
+"""The memory that the main process and its workers share: one job slot, a few control words, counters per worker.
+
+It is an anonymous file (memfd, or an unlinked temporary file) that workers inherit: it has no name, so nothing is left
+behind however the processes end. All words are 64-bit, aligned and native, so each is read and written in one piece.
+
+Who writes what: the main process the control words and the job slot; each worker its own counters, which lie on cache
+lines of their own; the worker that chooses the kernel, the kernel's name. A job is guarded twice: by a sequence that is
+odd while the slot is written, and by a checksum, because on some CPUs stores may be seen out of order.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import tempfile
+from dataclasses import dataclass, fields
+from enum import IntEnum
+from zlib import crc32
+
+from solominer.errors import EngineError
+
+_WORD = 8
+_EPOCH, _PUBLISHED_NS, _ACTIVE, _QUIT, _SEQUENCE, _LENGTH, _CHECKSUM, _KERNEL = range(8)
+_NAME_AT = 64
+_NAME_SIZE = 64
+_COUNTERS_AT = 128
+_COUNTERS_SIZE = 256
+SLOT_SIZE = 1 << 16
+
+
+class WorkerState(IntEnum):
+    """What a worker is doing."""
+
+    STARTING = 0  # imports, compiles or waits for another to compile
+    IDLE = 1  # has no job
+    HASHING = 2
+    PAUSED = 3  # has a job, is not among the active workers
+    PARKED = 4  # has found a block of this job
+    EXHAUSTED = 5  # has searched all of its part of the job's space
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerCounters:
+    """One worker's counters; the order of the fields is their layout. Totals outlive the process and only grow.
+
+    Times are time.monotonic_ns(): `heartbeat_ns` of the last sign of life, `left_ns` when the job before `epoch` was
+    dropped, `started_ns` when the first slice of `epoch`'s own job began (0: not yet). `place_*` say where the walk of
+    the job of `place_epoch` stands, in groups of `place_midstates`, so that a restarted worker can take it up.
+    """
+
+    pid: int
+    state: int
+    heartbeat_ns: int
+    epoch: int
+    left_ns: int
+    started_ns: int
+    hashes: int
+    slices: int
+    longest_slice_ns: int
+    jobs: int
+    shares: int
+    shares_suppressed: int
+    wrong_hits: int
+    place_epoch: int
+    place_midstates: int
+    place_ntime: int
+    place_k: int
+    place_group: int
+    place_step: int
+    place_offset: int
+
+
+WORD_OF = {field.name: index for index, field in enumerate(fields(WorkerCounters))}
+"""Which word of a worker's counters a field is."""
+
+
+class SharedBlock:
+    """The shared memory of `workers` workers. Make it with `create`, or `attach` to an inherited descriptor."""
+
+    def __init__(self, fd: int, workers: int) -> None:
+        self.fd = fd
+        self.workers = workers
+        self._slot_at = _COUNTERS_AT + workers * _COUNTERS_SIZE
+        self._map = mmap.mmap(fd, self._slot_at + SLOT_SIZE)
+        self._bytes = memoryview(self._map)
+        self.control = self._bytes[:_NAME_AT].cast("Q")
+
+    @classmethod
+    def create(cls, workers: int) -> SharedBlock:
+        """New shared memory, all zero, with every worker active."""
+        size = _COUNTERS_AT + workers * _COUNTERS_SIZE + SLOT_SIZE
+        fd = _anonymous_file()
+        os.ftruncate(fd, size)
+        block = cls(fd, workers)
+        block.active = workers
+        return block
+
+    @classmethod
+    def attach(cls, fd: int, workers: int) -> SharedBlock:
+        """The same memory seen from a worker."""
+        return cls(fd, workers)
+
+    def close(self) -> None:
+        """Let go of the memory; counters got from here must have been released."""
+        self.control.release()
+        self._bytes.release()
+        self._map.close()
+        os.close(self.fd)
+
+    def counters(self, worker: int) -> memoryview:
+        """The words of one worker's counters; release the view before closing."""
+        start = _COUNTERS_AT + worker * _COUNTERS_SIZE
+        return self._bytes[start : start + _COUNTERS_SIZE].cast("Q")
+
+    def read_counters(self, worker: int) -> WorkerCounters:
+        """One worker's counters as they stand."""
+        with self.counters(worker) as words:
+            return WorkerCounters(*words[: len(WORD_OF)])
+
+    # Control words
+
+    @property
+    def epoch(self) -> int:
+        """Changes with every job and every stop; odd: there is a job, even: there is none."""
+        return self.control[_EPOCH]
+
+    @property
+    def published_ns(self) -> int:
+        """time.monotonic_ns() at which the epoch last changed."""
+        return self.control[_PUBLISHED_NS]
+
+    @property
+    def active(self) -> int:
+        """How many workers may hash: those with an index below."""
+        return self.control[_ACTIVE]
+
+    @active.setter
+    def active(self, count: int) -> None:
+        self.control[_ACTIVE] = count
+
+    @property
+    def quitting(self) -> bool:
+        """Whether the workers are to end."""
+        return self.control[_QUIT] != 0
+
+    def quit(self) -> None:
+        """Tell all workers to end after their slice."""
+        self.control[_QUIT] = 1
+
+    # The job
+
+    def publish(self, job: bytes, now_ns: int) -> int:
+        """Put a job into the slot and start a new epoch with it; gives the epoch. Main process only.
+
+        Raises EngineError if the job is larger than the slot.
+        """
+        if len(job) > SLOT_SIZE:
+            raise EngineError(f"a job of {len(job)} bytes is larger than its slot of {SLOT_SIZE}")
+        epoch = (self.epoch | 1) + 2
+        control = self.control
+        control[_SEQUENCE] += 1
+        self._bytes[self._slot_at : self._slot_at + len(job)] = job
+        control[_LENGTH] = len(job)
+        control[_CHECKSUM] = crc32(job, epoch & 0xFFFFFFFF)
+        control[_SEQUENCE] += 1
+        self._turn(epoch, now_ns)
+        return epoch
+
+    def withdraw(self, now_ns: int) -> int:
+        """Start a new epoch without a job; gives the epoch. Main process only."""
+        epoch = (self.epoch | 1) + 1
+        self._turn(epoch, now_ns)
+        return epoch
+
+    def _turn(self, epoch: int, now_ns: int) -> None:
+        self.control[_PUBLISHED_NS] = now_ns
+        self.control[_EPOCH] = epoch
+
+    def read_job(self, epoch: int) -> bytes | None:
+        """The job of `epoch`, or None while it cannot be read whole (look at the epoch again)."""
+        control = self.control
+        sequence = control[_SEQUENCE]
+        job = bytes(self._bytes[self._slot_at : self._slot_at + min(control[_LENGTH], SLOT_SIZE)])
+        whole = control[_CHECKSUM] == crc32(job, epoch & 0xFFFFFFFF)
+        return job if whole and sequence % 2 == 0 and control[_SEQUENCE] == sequence else None
+
+    # The kernel that one worker chose for all
+
+    @property
+    def kernel(self) -> str:
+        """The chosen kernel's name; empty until it is chosen."""
+        name = bytes(self._bytes[_NAME_AT : _NAME_AT + _NAME_SIZE])
+        return name.rstrip(b"\0").decode() if self.control[_KERNEL] == 1 + crc32(name) else ""
+
+    @kernel.setter
+    def kernel(self, name: str) -> None:
+        raw = name.encode().ljust(_NAME_SIZE, b"\0")
+        if len(raw) > _NAME_SIZE:
+            raise EngineError(f"the kernel's name {name!r} is longer than {_NAME_SIZE} bytes")
+        self.control[_KERNEL] = 0
+        self._bytes[_NAME_AT : _NAME_AT + _NAME_SIZE] = raw
+        self.control[_KERNEL] = 1 + crc32(raw) if name else 0
+
+
+def _anonymous_file() -> int:
+    """A file without a name that vanishes with its last holder."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("solominer-workers")
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())

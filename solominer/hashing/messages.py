@@ -1,0 +1,87 @@
+"""What a worker tells the main process over its pipe: messages of one fixed size, each written in one piece.
+
+A pipe write of at most PIPE_BUF (512 bytes or more, POSIX) is never torn, so a message arrives whole or not at all,
+also from a worker that is killed.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+MESSAGE_SIZE = 192
+_READY, _REPORT, _SHARE, _WRONG = range(4)
+_KIND = struct.Struct("<B")
+_HIT = struct.Struct("<QIIIIQ")
+_TEXT_SIZE = MESSAGE_SIZE - _KIND.size
+
+
+class Ready(NamedTuple):
+    """The worker hashes from now on, with this kernel."""
+
+    kernel: str
+
+
+class Report(NamedTuple):
+    """A line for people: what the worker is busy with."""
+
+    text: str
+
+
+class Hit(NamedTuple):
+    """A point of header space that the kernel named; `position` says where in the plan's walk (`Walk.position`)."""
+
+    job_id: int
+    extranonce2: int
+    version: int
+    ntime: int
+    nonce: int
+    position: int
+
+
+class Share(NamedTuple):
+    """A hit that meets the share target, hashed again and believed."""
+
+    hit: Hit
+
+
+class Wrong(NamedTuple):
+    """A hit that the kernel named and hashlib denies."""
+
+    hit: Hit
+
+
+Message = Ready | Report | Share | Wrong
+
+
+def pack(message: Message) -> bytes:
+    """The MESSAGE_SIZE bytes of a message; text too long is cut."""
+    match message:
+        case Ready(text):
+            body = _KIND.pack(_READY) + text.encode()[:_TEXT_SIZE]
+        case Report(text):
+            body = _KIND.pack(_REPORT) + text.encode()[:_TEXT_SIZE]
+        case Share(hit):
+            body = _KIND.pack(_SHARE) + _HIT.pack(*hit)
+        case Wrong(hit):
+            body = _KIND.pack(_WRONG) + _HIT.pack(*hit)
+    return body.ljust(MESSAGE_SIZE, b"\0")
+
+
+def _unpack(data: bytes) -> Message:
+    (kind,) = _KIND.unpack_from(data)
+    if kind == _READY:
+        return Ready(data[_KIND.size :].rstrip(b"\0").decode(errors="replace"))
+    if kind == _REPORT:
+        return Report(data[_KIND.size :].rstrip(b"\0").decode(errors="replace"))
+    hit = Hit(*_HIT.unpack_from(data, _KIND.size))
+    return Share(hit) if kind == _SHARE else Wrong(hit)
+
+
+def take(buffer: bytearray) -> Iterator[Message]:
+    """The whole messages at the front of `buffer`, taken out of it one by one."""
+    while len(buffer) >= MESSAGE_SIZE:
+        data = bytes(buffer[:MESSAGE_SIZE])
+        del buffer[:MESSAGE_SIZE]
+        yield _unpack(data)

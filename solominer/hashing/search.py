@@ -1,0 +1,185 @@
+"""The search of one job by one worker: slices for the kernel, hits hashed again, shares sent, everything counted."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from time import monotonic_ns
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solominer.chain.hashes import hash_to_int, sha256d
+from solominer.errors import EngineError
+from solominer.hashing.jobslot import WORD_OF
+from solominer.hashing.messages import Hit, Share, Wrong
+from solominer.hashing.outbox import Outbox
+from solominer.hashing.walk import Group, Place, Walk
+from solominer.hashing.workerjob import WorkerJob
+
+SLICE_NS = 1_200_000
+"""How long a slice is meant to take: short beside the 5 ms in which a stale job must end, long beside its own cost."""
+
+_HITS_MEANT = 64
+_HITS_ROOM = 4096
+_FIRST_GUESS_NS = 1000.0
+_PREFIX = struct.Struct("<I32s28s")
+_TAIL = struct.Struct("<4sII")
+
+_HEARTBEAT, _STARTED, _HASHES, _SLICES, _LONGEST, _SHARES, _SUPPRESSED, _WRONG = (
+    WORD_OF[name]
+    for name in (
+        "heartbeat_ns",
+        "started_ns",
+        "hashes",
+        "slices",
+        "longest_slice_ns",
+        "shares",
+        "shares_suppressed",
+        "wrong_hits",
+    )
+)
+_PLACE = WORD_OF["place_ntime"]
+_PLACE_END = _PLACE + len(Place._fields)
+
+Midstate = Callable[[bytes], NDArray[np.uint32]]
+
+
+class ScanKernel(Protocol):
+    """What a search needs of a kernel; `kernel.Kernel` says what the parts mean."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def lanes(self) -> int: ...
+
+    @property
+    def midstates(self) -> int: ...
+
+    def scan(
+        self,
+        midstates: NDArray[np.uint32],
+        tail: NDArray[np.uint32],
+        nonce_start: int,
+        nonce_count: int,
+        target_word: int,
+        hits: NDArray[np.uint32],
+    ) -> tuple[int, int]: ...
+
+
+class Pace:
+    """How many nonces make a slice, from the speed measured so far."""
+
+    def __init__(self, lanes: int) -> None:
+        self._lanes = lanes
+        self._ns_per_hash = _FIRST_GUESS_NS
+        self._measured = False
+
+    def nonces(self, midstates: int, most_hashes: int) -> int:
+        """Nonces for the next slice of `midstates` versions: whole vectors, `most_hashes` at most but for the first."""
+        hashes = min(SLICE_NS / self._ns_per_hash, most_hashes)
+        return max(int(hashes) // midstates // self._lanes, 1) * self._lanes
+
+    def saw(self, hashes: int, elapsed_ns: int) -> None:
+        """A slice of that many hashes took that long; a slice that was interrupted must not count for much."""
+        measured = elapsed_ns / hashes
+        self._ns_per_hash += (measured - self._ns_per_hash) / (8 if self._measured else 1)
+        self._measured = True
+
+
+class Search:
+    """One job's search. `parked` says that it found a block and has nothing more to do until the next job."""
+
+    def __init__(
+        self,
+        job: WorkerJob,
+        walk: Walk,
+        kernel: ScanKernel,
+        midstate: Midstate,
+        pace: Pace,
+        counters: memoryview,
+        outbox: Outbox,
+    ) -> None:
+        self.job = job
+        self.walk = walk
+        self.parked = False
+        self._kernel = kernel
+        self._midstate = midstate
+        self._pace = pace
+        self._counters = counters
+        self._outbox = outbox
+        self._target_word = job.share_target >> 224
+        self._most_hashes = max(1, (_HITS_MEANT << 32) // (self._target_word + 1))
+        self._hits = np.zeros((_HITS_ROOM, 2), np.uint32)
+        self._group: Group | None = None
+        self._heads: list[bytes] = []
+
+    def slice(self) -> None:
+        """Scan the next nonces and deal with what they gave. Not when parked or when the walk is exhausted."""
+        walk, counters = self.walk, self._counters
+        if walk.group is not self._group:
+            self._enter(walk.group)
+        versions = len(self._heads)
+        start, count = walk.next_slice(self._pace.nonces(versions, self._most_hashes))
+        begun = monotonic_ns()
+        if not counters[_STARTED]:
+            counters[_STARTED] = begun
+        found, done = self._kernel.scan(self._midstates, self._tail, start, count, self._target_word, self._hits)
+        ended = monotonic_ns()
+        if not done:
+            raise EngineError(f"kernel {self._kernel.name} did nothing with {count} nonces")
+        if found:
+            self._take_hits(found)
+        walk.advance(done)
+        elapsed = ended - begun
+        hashes = done * versions
+        self._pace.saw(hashes, elapsed)
+        counters[_HASHES] += hashes
+        counters[_SLICES] += 1
+        counters[_HEARTBEAT] = ended
+        if elapsed > counters[_LONGEST]:
+            counters[_LONGEST] = elapsed
+        self.note_place()
+
+    def note_place(self) -> None:
+        """Write down where the walk stands, for whoever takes it up after us."""
+        for word, value in enumerate(self.walk.place, _PLACE):
+            self._counters[word] = value
+
+    def _enter(self, group: Group) -> None:
+        """Prepare what all slices of a group share."""
+        job = self.job
+        root = job.merkle_root_le(group.extranonce2)
+        firsts = [_PREFIX.pack(version, job.prevhash_le, root[:28]) for version in group.versions]
+        rest = _TAIL.pack(root[28:], group.ntime, job.nbits)
+        self._midstates = np.array([self._midstate(first) for first in firsts], np.uint32)
+        self._tail = np.array(struct.unpack(">3I", rest), np.uint32)
+        self._heads = [first + rest for first in firsts]
+        self._group = group
+
+    def _take_hits(self, found: int) -> None:
+        """Hash the kernel's hits again and report what they are."""
+        job, counters = self.job, self._counters
+        for number, (index, nonce) in enumerate(self._hits[:found].tolist(), 1):
+            value = hash_to_int(sha256d(self._heads[index] + nonce.to_bytes(4, "little")))
+            if value <= job.network_target:
+                self._outbox.send(Share(self._hit(index, nonce)))
+                counters[_SHARES] += 1
+                if job.park_on_block:
+                    self.parked = True
+                    counters[_SUPPRESSED] += found - number
+                    return
+            elif value >> 224 > self._target_word:
+                self._outbox.offer(Wrong(self._hit(index, nonce)))
+                counters[_WRONG] += 1
+            elif value <= job.share_target:
+                sent = self._outbox.offer(Share(self._hit(index, nonce)))
+                counters[_SHARES if sent else _SUPPRESSED] += 1
+
+    def _hit(self, index: int, nonce: int) -> Hit:
+        group = self.walk.group
+        return Hit(
+            self.job.job_id, group.extranonce2, group.versions[index], group.ntime, nonce, self.walk.position(index)
+        )

@@ -1,0 +1,120 @@
+"""How one worker walks its part of a job's header space: numbers only, no hashing.
+
+From the slowest to the fastest: ntime, extranonce2, version group, nonce chunk, nonce. The search plan deals the
+extranonces, rolls the versions and orders the chunks; here they are walked one after another. A *group* is what one
+kernel call can share a message schedule for: one ntime and one extranonce2 with up to `midstates` versions. Within a
+chunk nonces are walked upwards, in slices as long as the worker likes. Every place has a number, so that a walk can be
+taken up again where it was left.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from solominer.errors import PlanError
+from solominer.work.plan import SearchPlan
+from solominer.work.space import HeaderSpace
+
+ENGINE = "cpu"
+"""What search plans and shares call the engine that walks here."""
+
+
+class Place(NamedTuple):
+    """Where a walk stands: seconds behind ntime_min, the worker's k-th extranonce2, the version group, the step in the
+    order of chunks, and the nonces done of that chunk."""
+
+    ntime: int = 0
+    k: int = 0
+    group: int = 0
+    step: int = 0
+    offset: int = 0
+
+
+class Group(NamedTuple):
+    """Headers that differ in version and nonce alone; `versions` are whole nVersion fields."""
+
+    ntime: int
+    extranonce2: int
+    versions: tuple[int, ...]
+
+
+class Walk:
+    """The walk of worker `worker` of `workers` from `place` on; `midstates` is how many versions make a group.
+
+    `group` is the one being walked; a new object whenever it changes. `exhausted` says that nothing is left. Raises
+    PlanError where the plan has nothing for this worker or this order.
+    """
+
+    def __init__(
+        self,
+        plan: SearchPlan,
+        space: HeaderSpace,
+        *,
+        worker: int,
+        workers: int,
+        midstates: int,
+        place: Place | None = None,
+    ) -> None:
+        self.place = place or Place()
+        self.exhausted = False
+        self._plan = plan
+        self._space = space
+        self._worker = worker
+        self._workers = workers
+        self._midstates = midstates
+        self._version_groups = plan.version_groups(space.version_mask, midstates)
+        self._extranonce(0)
+        self._enter_extranonce()
+
+    def next_slice(self, most: int) -> tuple[int, int]:
+        """(nonce_start, nonce_count): up to `most` nonces from here on, all of one chunk. Not when exhausted."""
+        offset = self.place.offset
+        nonces = self._nonces
+        return nonces.start + offset, min(most, len(nonces) - offset)
+
+    def advance(self, done: int) -> None:
+        """`done` nonces of the slice have been hashed; the walk stands behind them."""
+        ntime, k, group, step, offset = self.place
+        offset += done
+        if offset < len(self._nonces):
+            self.place = Place(ntime, k, group, step, offset)
+        elif step + 1 < self._order.size:
+            self.place = Place(ntime, k, group, step + 1)
+            self._enter_chunk()
+        elif group + 1 < len(self._version_groups):
+            self.place = Place(ntime, k, group + 1)
+            self._enter_group()
+        else:
+            self.place = Place(ntime, k + 1)
+            self._enter_extranonce()
+
+    def position(self, index: int) -> int:
+        """The plan's count of chunks of this extranonce2 before the current one of the group's version `index`.
+
+        Versions are counted one by one, so the number is the same for every kernel.
+        """
+        return (self.place.group * self._midstates + index) * self._order.size + self.place.step
+
+    def _extranonce(self, k: int) -> int:
+        return self._plan.extranonce(self._worker, self._workers, k, ENGINE)
+
+    def _enter_extranonce(self) -> None:
+        try:
+            self._extranonce2 = self._extranonce(self.place.k)
+        except PlanError:  # the last one is used up
+            self.place = Place(self.place.ntime + 1)
+            self._extranonce2 = self._extranonce(0)
+        self.exhausted = self._space.ntime_min + self.place.ntime > self._space.ntime_max
+        if not self.exhausted:
+            self._order = self._plan.order(self._extranonce2)
+            self._enter_group()
+
+    def _enter_group(self) -> None:
+        versions = tuple(self._space.version_with(bits) for bits in self._version_groups[self.place.group])
+        self.group = Group(self._space.ntime_min + self.place.ntime, self._extranonce2, versions)
+        self._enter_chunk()
+
+    def _enter_chunk(self) -> None:
+        size = self._plan.lanes.chunk_nonces
+        start = self._order.at(self.place.step) * size
+        self._nonces = range(start, min(start + size, self._plan.nonce_space))

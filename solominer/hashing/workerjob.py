@@ -1,0 +1,123 @@
+"""What a worker needs of a job, and its bytes in shared memory.
+
+Layout, little-endian: the fixed fields of `_FIXED`, then coinbase prefix, coinbase suffix and the Merkle branch, whose
+lengths are among the fixed fields.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from solominer.chain.hashes import sha256d
+from solominer.chain.merkle import root_from_branch
+from solominer.errors import EngineError
+from solominer.work.job import EXTRANONCE2_SIZE, Job
+from solominer.work.space import HeaderSpace
+
+_FIXED = struct.Struct("<Q4s32sI IIII 32s32s ? HHH")
+"""job id, extranonce1, prevhash, nbits; version, mask, ntime min, max; share target, network target; park on
+block; bytes of prefix, suffix, branch."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerJob:
+    """A job as workers see it. Targets are integers, hashes in internal order.
+
+    With `park_on_block` a worker that finds a block waits for the next job, since a second block at the same height
+    earns nothing.
+    """
+
+    job_id: int
+    extranonce1: bytes
+    coinbase_prefix: bytes
+    coinbase_suffix: bytes
+    merkle_branch: tuple[bytes, ...]
+    prevhash_le: bytes
+    nbits: int
+    space: HeaderSpace
+    share_target: int
+    network_target: int
+    park_on_block: bool = True
+
+    @classmethod
+    def of(cls, job: Job, *, park_on_block: bool = True) -> WorkerJob:
+        """The worker's view of `job`."""
+        return cls(
+            job_id=job.job_id,
+            extranonce1=job.extranonce1,
+            coinbase_prefix=job.coinbase.prefix,
+            coinbase_suffix=job.coinbase.suffix,
+            merkle_branch=job.merkle_branch,
+            prevhash_le=job.template.prevhash_le,
+            nbits=job.template.nbits,
+            space=job.space,
+            share_target=job.share_target,
+            network_target=job.template.target,
+            park_on_block=park_on_block,
+        )
+
+    def merkle_root_le(self, extranonce2: int) -> bytes:
+        """The header's Merkle root for one extranonce2 (4 bytes big-endian in the coinbase)."""
+        extranonce = self.extranonce1 + extranonce2.to_bytes(EXTRANONCE2_SIZE, "big")
+        return root_from_branch(sha256d(self.coinbase_prefix + extranonce + self.coinbase_suffix), self.merkle_branch)
+
+    def pack(self) -> bytes:
+        """The bytes for shared memory. Raises EngineError if a part is too long for them."""
+        branch = b"".join(self.merkle_branch)
+        try:
+            fixed = _FIXED.pack(
+                self.job_id,
+                self.extranonce1,
+                self.prevhash_le,
+                self.nbits,
+                self.space.version,
+                self.space.version_mask,
+                self.space.ntime_min,
+                self.space.ntime_max,
+                self.share_target.to_bytes(32, "little"),
+                self.network_target.to_bytes(32, "little"),
+                self.park_on_block,
+                len(self.coinbase_prefix),
+                len(self.coinbase_suffix),
+                len(branch),
+            )
+        except (struct.error, OverflowError) as error:
+            raise EngineError(f"job {self.job_id} does not fit the workers' shared memory: {error}") from error
+        return fixed + self.coinbase_prefix + self.coinbase_suffix + branch
+
+    @classmethod
+    def unpack(cls, data: bytes) -> WorkerJob:
+        """The job in what `pack` gave. Raises EngineError if the lengths do not add up."""
+        if len(data) < _FIXED.size:
+            raise EngineError("the job in shared memory is cut off")
+        (
+            job_id,
+            extranonce1,
+            prevhash_le,
+            nbits,
+            *space,
+            share_target,
+            network_target,
+            park_on_block,
+            prefix_size,
+            suffix_size,
+            branch_size,
+        ) = _FIXED.unpack_from(data)
+        prefix_end = _FIXED.size + prefix_size
+        suffix_end = prefix_end + suffix_size
+        if len(data) != suffix_end + branch_size or branch_size % 32:
+            raise EngineError("the job in shared memory does not have the length it says")
+        return cls(
+            job_id=job_id,
+            extranonce1=extranonce1,
+            coinbase_prefix=data[_FIXED.size : prefix_end],
+            coinbase_suffix=data[prefix_end:suffix_end],
+            merkle_branch=tuple(data[at : at + 32] for at in range(suffix_end, len(data), 32)),
+            prevhash_le=prevhash_le,
+            nbits=nbits,
+            space=HeaderSpace(*space),
+            share_target=int.from_bytes(share_target, "little"),
+            network_target=int.from_bytes(network_target, "little"),
+            park_on_block=park_on_block,
+        )
