@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from solominer.errors import NodeError, NodeNotReady, NodeTimeout, NodeUnreachable
+from solominer.errors import NodeAuthFailed, NodeError, NodeNotReady, NodeTimeout, NodeUnreachable
 from solominer.node import guard
 from solominer.node.bitcoind import BitcoindBinary
 from solominer.node.private_rpc import CookieRpc
@@ -28,6 +28,7 @@ CHAIN_FOLDERS = {"main": "", "testnet4": "testnet4", "signet": "signet", "regtes
 _START_TIMEOUT_SECS = 60.0
 _STOP_TIMEOUT_SECS = 30.0
 _POLL_SECS = 0.02
+_RPC_START_TIMEOUT_SECS = 5.0
 _PORT_TRIES = 5
 _CLASH_WORDS = ("Unable to bind", "Failed to listen", "Unable to start HTTP server", "Address already in use")
 
@@ -232,9 +233,9 @@ class PrivateNode:
         ]
 
     def _start_once(self, ports: Ports, timeout_secs: float) -> None:
-        self.cookie_file.unlink(missing_ok=True)  # of a killed run: it must not be taken for the new one
         command = [sys.executable, "-I", "-S", guard.__file__, str(_STOP_TIMEOUT_SECS), *self._command(ports)]
-        with self._console.open("wb") as console:
+        with self._console.open("ab") as console:
+            said_before = console.tell()
             self._guard = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
@@ -245,20 +246,20 @@ class PrivateNode:
         self._pid = _read_pid(self._guard.stdout)
         self._rpc = CookieRpc(HOST, ports.rpc, self.cookie_file)
         try:
-            self._await_rpc(self._rpc, time.monotonic() + timeout_secs)
+            self._await_rpc(self._rpc, time.monotonic() + timeout_secs, said_before)
             self._check_zmq()
         except BaseException:
             self._end(_STOP_TIMEOUT_SECS)
             raise
 
-    def _await_rpc(self, rpc: CookieRpc, deadline: float) -> None:
+    def _await_rpc(self, rpc: CookieRpc, deadline: float, said_before: int) -> None:
         while True:
             if not self.is_running():
-                raise self._early_end()
+                raise self._early_end(said_before)
             try:
-                rpc.call("getblockcount")
+                rpc.call("getblockcount", timeout_secs=_RPC_START_TIMEOUT_SECS)
                 return
-            except (NodeUnreachable, NodeNotReady, NodeTimeout):
+            except (NodeUnreachable, NodeNotReady, NodeTimeout, NodeAuthFailed):  # the last: a killed run's cookie
                 if time.monotonic() > deadline:
                     raise NodeTimeout(
                         f"the private node did not answer in time; its log ends:\n{self.log_tail(5)}",
@@ -266,8 +267,8 @@ class PrivateNode:
                     ) from None
             time.sleep(_POLL_SECS)
 
-    def _early_end(self) -> NodeError:
-        said = self._console.read_text(errors="replace").strip() or self.log_tail(5)
+    def _early_end(self, said_before: int) -> NodeError:
+        said = self._console.read_bytes()[said_before:].decode(errors="replace").strip() or self.log_tail(5)
         if any(word in said for word in _CLASH_WORDS):
             return PortClash(f"a port of the private node is taken: {said}", "free it, or start again")
         return NodeError(f"the private node ended at once: {said}", f"look at {self.chain_dir / 'debug.log'}")
