@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import subprocess
 import time
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 from regtest.scenarios import (
     coins_address,
     fill_mempool,
+    main,
     mine_blocks,
     mixed_transactions,
     node_args,
@@ -18,6 +21,7 @@ from regtest.scenarios import (
     same_height_reorg,
     two_nodes,
 )
+from solominer.errors import BitcoindNotFound
 from solominer.node.bitcoind import BitcoindBinary
 from solominer.node.private import PrivateNode
 
@@ -134,3 +138,35 @@ def test_two_nodes_part_and_meet_again(bitcoind_binary: BitcoindBinary, tmp_path
         assert pair.left.call("getblockcount") == 3
         pair.heal()
         assert pair.left.call("getbestblockhash") == winner
+
+
+def test_commands_run_on_a_node_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fill", "--count", "100"]) == 0
+    assert "sent 100 transactions" in capsys.readouterr().out
+    assert main(["reorg", "--depth", "2"]) == 0
+    assert "replaced 2 blocks" in capsys.readouterr().out
+    assert main(["pair"]) == 0
+    assert "healed: both on" in capsys.readouterr().out
+
+
+def test_commands_run_on_a_named_node(node: PrivateNode, capsys: pytest.CaptureFixture[str]) -> None:
+    named = ["--rpc-port", str(node.rpc_port), "--cookie", str(node.cookie_file)]
+    assert main([*named, "mine", "--blocks", "5"]) == 0
+    assert node.call("getblockcount") == 5
+    assert main([*named, "same-height"]) == 0
+    assert str(node.call("getbestblockhash")) in capsys.readouterr().out
+
+
+def test_commands_that_cannot_run_say_why(node: PrivateNode, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--rpc-port", str(node.rpc_port), "mine"]) == 1
+    assert "--rpc-port needs --cookie" in capsys.readouterr().err
+    assert main(["--bitcoind", "/nowhere/bitcoind", "mine"]) == BitcoindNotFound.exit_code
+    assert "/nowhere/bitcoind" in capsys.readouterr().err
+
+
+def test_the_bitcoind_of_the_clone_runs(bitcoind_binary: BitcoindBinary) -> None:
+    command = Path(__file__).parents[2] / "regtest/bitcoind"
+    said = subprocess.run([command, "--version"], capture_output=True, text=True, check=True).stdout
+    assert bitcoind_binary.version in said
+    which = subprocess.run([command, "--which"], capture_output=True, text=True, check=True).stdout
+    assert shlex.split(which) == list(bitcoind_binary.argv)
