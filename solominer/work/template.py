@@ -7,14 +7,15 @@ in which a job must be out; it runs behind the publication, and a mismatch withd
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from math import inf
 from typing import Any, NamedTuple
 
 from solominer.chain.block import MAX_BLOCK_SIGOP_COST, MAX_BLOCK_WEIGHT
 from solominer.chain.coinbase import COMMITMENT_HEADER, commitment_output
-from solominer.chain.hashes import ZERO_HASH, from_rpc_hex, to_rpc_hex
+from solominer.chain.hashes import ZERO_HASH, from_rpc_hex, sha256d, to_rpc_hex
 from solominer.chain.merkle import merkle_root
 from solominer.chain.networks import Network
 from solominer.chain.target import proof_target
@@ -318,43 +319,80 @@ def _hex_number(reply: Mapping[str, Any], key: str, digits: int) -> int:
         raise BadValue(f"{key} is {text!r:.80}, not {digits} hex digits") from None
 
 
-def check_transactions(template: Template, already_checked: Collection[bytes] = ()) -> set[bytes]:
-    """Recompute from each transaction's bytes its ids, weight and dependencies (rule 6); the slow half.
+class TransactionCheck:
+    """Recomputes from each transaction's bytes its ids, weight and dependencies (rule 6); the slow half.
 
-    `already_checked` holds the fingerprints that an earlier call gave back; those transactions are not parsed again.
-    Gives the fingerprints of all of the template's transactions. Raises TemplateError at the first mismatch.
+    `checked` maps the fingerprint of each transaction checked so far to the txids that it spends from. Handed to a
+    later check as `already_checked`, it saves parsing those transactions again; their place is judged anew.
     """
-    seen: set[bytes] = set()
-    position_of = {tx.txid_le: index for index, tx in enumerate(template.transactions, start=1)}
-    for index, tx in enumerate(template.transactions, start=1):
+
+    def __init__(self, template: Template, already_checked: Mapping[bytes, Collection[bytes]] | None = None) -> None:
+        self.checked: dict[bytes, Collection[bytes]] = {}
+        self._already_checked = already_checked or {}
+        self._position_of = {tx.txid_le: index for index, tx in enumerate(template.transactions, start=1)}
+        self._remaining = enumerate(template.transactions, start=1)
+
+    def step(self, most_secs: float, steady: Callable[[], float]) -> bool:
+        """Go on until the clock `steady` has moved by `most_secs`, by whole transactions; whether there may be more.
+
+        Raises TemplateError at the first mismatch.
+        """
+        end = steady() + most_secs
+        for index, tx in self._remaining:
+            self._check(index, tx)
+            if steady() >= end:
+                return True
+        return False
+
+    def _check(self, index: int, tx: TemplateTx) -> None:
         fingerprint = tx.wtxid_le + tx.txid_le + tx.weight.to_bytes(4, "little") + _data_digest(tx.data_hex)
-        if fingerprint not in already_checked:
-            _check_transaction(index, tx, position_of)
-        seen.add(fingerprint)
-    return seen
+        spent = self._already_checked.get(fingerprint)
+        if spent is None:
+            spent = _spent_by(tx)
+        _check_place(index, tx, {self._position_of[txid] for txid in spent if txid in self._position_of})
+        self.checked[fingerprint] = spent
+
+
+def check_transactions(
+    template: Template, already_checked: Mapping[bytes, Collection[bytes]] | None = None
+) -> dict[bytes, Collection[bytes]]:
+    """All of a TransactionCheck at once, and what it gives. Raises TemplateError at the first mismatch."""
+    check = TransactionCheck(template, already_checked)
+    check.step(inf, lambda: 0.0)
+    return check.checked
 
 
 def _data_digest(data_hex: str) -> bytes:
     return sha256(data_hex.encode("ascii", "replace")).digest()[:16]
 
 
-def _check_transaction(index: int, tx: TemplateTx, position_of: Mapping[bytes, int]) -> None:
-    name = f"transaction {to_rpc_hex(tx.txid_le)} of the template"
+def _spent_by(tx: TemplateTx) -> frozenset[bytes]:
+    """The txids that its inputs name, after its ids and weight were compared with its bytes."""
     try:
         parsed = parse_transaction(bytes.fromhex(tx.data_hex))
     except (ValueError, DecodeError) as error:
-        raise TemplateError(f"{name} cannot be parsed: {error}", _ADVICE) from error
-    if parsed.txid_le() != tx.txid_le:
-        raise TemplateError(f"{name} has another txid in truth", _ADVICE)
-    if parsed.wtxid_le() != tx.wtxid_le:
-        raise TemplateError(f"{name} has another wtxid in truth", _ADVICE)
-    if parsed.weight() != tx.weight:
-        raise TemplateError(f"{name} weighs {parsed.weight()}, not {tx.weight}", _ADVICE)
-    needed = {position_of[txin.prev_txid_le] for txin in parsed.inputs if txin.prev_txid_le in position_of}
+        raise TemplateError(f"{_name(tx)} cannot be parsed: {error}", _ADVICE) from error
+    stripped, full = parsed.stripped(), parsed.serialize()
+    if sha256d(stripped) != tx.txid_le:
+        raise TemplateError(f"{_name(tx)} has another txid in truth", _ADVICE)
+    if sha256d(full) != tx.wtxid_le:
+        raise TemplateError(f"{_name(tx)} has another wtxid in truth", _ADVICE)
+    weight = 3 * len(stripped) + len(full)
+    if weight != tx.weight:
+        raise TemplateError(f"{_name(tx)} weighs {weight}, not {tx.weight}", _ADVICE)
+    return frozenset(txin.prev_txid_le for txin in parsed.inputs)
+
+
+def _check_place(index: int, tx: TemplateTx, needed: set[int]) -> None:
+    """`needed` are the positions of the transactions that it spends from."""
     if needed != set(tx.depends):
-        raise TemplateError(f"{name} depends on {sorted(needed)}, not on {sorted(tx.depends)}", _ADVICE)
+        raise TemplateError(f"{_name(tx)} depends on {sorted(needed)}, not on {sorted(tx.depends)}", _ADVICE)
     if any(position >= index for position in needed):
-        raise TemplateError(f"{name} stands before one that it spends from", _ADVICE)
+        raise TemplateError(f"{_name(tx)} stands before one that it spends from", _ADVICE)
+
+
+def _name(tx: TemplateTx) -> str:
+    return f"transaction {to_rpc_hex(tx.txid_le)} of the template"
 
 
 def commitment_in(scripts: Iterable[bytes]) -> bytes | None:

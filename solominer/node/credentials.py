@@ -1,0 +1,139 @@
+"""Credentials for a node's RPC: a user and password, a password in a file, or the node's cookie file.
+
+Each gives the value of the HTTP Authorization header. Files are read anew each time, since a node writes a new cookie
+at every start. Secrets are left out of `repr`, and no error quotes them.
+"""
+
+from __future__ import annotations
+
+import sys
+from base64 import b64encode
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from solominer.chain.networks import Network
+from solominer.errors import ConfigError, NodeAuthFailed
+
+_MAX_FILE_BYTES = 4096
+
+NETWORK_FOLDERS = {
+    "mainnet": "",
+    "testnet3": "testnet3",
+    "testnet4": "testnet4",
+    "signet": "signet",
+    "regtest": "regtest",
+}
+"""Where in a data folder each network has its own (src/chainparamsbase.cpp)."""
+
+
+def default_data_folders() -> tuple[Path, ...]:
+    """Where Bitcoin Core keeps its data unless told otherwise (GetDefaultDataDir), likeliest first."""
+    if sys.platform == "darwin":
+        return (Path.home() / "Library" / "Application Support" / "Bitcoin", Path.home() / ".bitcoin")
+    return (Path.home() / ".bitcoin", Path("/var/lib/bitcoind"))
+
+
+@dataclass(frozen=True, slots=True)
+class UserPassword:
+    """A user (any characters but a colon, which HTTP's Basic scheme cannot carry) and a password (any characters)."""
+
+    username: str
+    password: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        _check_username(self.username)
+
+    def header(self) -> bytes:
+        """Value of the Authorization header."""
+        return _basic(f"{self.username}:{self.password}".encode())
+
+    def describe(self) -> str:
+        """What it is, for error texts, and what to look at when the node refuses it."""
+        return f"user {self.username!r} and the configured password; compare them with rpcuser/rpcauth in bitcoin.conf"
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordFile:
+    """A user, and a file whose first line is the password."""
+
+    username: str
+    path: Path
+
+    def __post_init__(self) -> None:
+        _check_username(self.username)
+
+    def header(self) -> bytes:
+        """Value of the Authorization header. Raises NodeAuthFailed if the file cannot be read or is empty."""
+        lines = _read(self.path, "password file").splitlines()
+        if not lines or not lines[0]:
+            raise NodeAuthFailed(f"the password file {self.path} is empty", "write the RPC password into it")
+        return _basic(self.username.encode() + b":" + lines[0])
+
+    def describe(self) -> str:
+        """What it is, for error texts, and what to look at when the node refuses it."""
+        return f"user {self.username!r} and the password in {self.path}; compare them with rpcauth in bitcoin.conf"
+
+
+@dataclass(frozen=True, slots=True)
+class CookieFile:
+    """The `.cookie` that a node writes into its data folder at start; the first of `paths` that is there."""
+
+    paths: tuple[Path, ...]
+
+    @classmethod
+    def of_default_folder(cls, network: Network) -> CookieFile:
+        """The cookie of a node on `network` that runs as this user with its data folder where it is by default."""
+        folder = NETWORK_FOLDERS[network.name]
+        return cls(tuple(home / folder / ".cookie" for home in default_data_folders()))
+
+    def header(self) -> bytes:
+        """Value of the Authorization header. Raises NodeAuthFailed if there is no readable cookie."""
+        content = self._content().strip()
+        if b":" not in content:
+            raise NodeAuthFailed(f"the cookie file {self._named()} does not hold user:password", "restart the node")
+        return _basic(content)
+
+    def describe(self) -> str:
+        """What it is, for error texts, and what to look at when the node refuses it."""
+        return f"the cookie in {self._named()}; check that it belongs to the node at this port"
+
+    def _named(self) -> str:
+        return " or ".join(str(path) for path in self.paths)
+
+    def _content(self) -> bytes:
+        for path in self.paths:
+            if path.exists():
+                return _read(path, "cookie file")
+        raise NodeAuthFailed(
+            f"there is no cookie file at {self._named()}",
+            "start the node, or set bitcoin_rpc.cookie_file to the .cookie in its data folder (below regtest/, "
+            "signet/ or testnet4/ for those networks), or set username and password",
+        )
+
+
+Credentials = UserPassword | PasswordFile | CookieFile
+
+
+def _check_username(username: str) -> None:
+    if ":" in username:
+        raise ConfigError("an RPC username cannot contain a colon", "choose another rpcauth user in bitcoin.conf")
+
+
+def _read(path: Path, what: str) -> bytes:
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MAX_FILE_BYTES + 1)
+    except FileNotFoundError:
+        raise NodeAuthFailed(f"there is no {what} at {path}", "correct the path in the configuration") from None
+    except OSError as error:
+        raise NodeAuthFailed(
+            f"the {what} {path} cannot be read: {error.strerror or error}",
+            "let this user read it (rpccookieperms=group in bitcoin.conf), or use another way to log in",
+        ) from error
+    if len(content) > _MAX_FILE_BYTES:
+        raise NodeAuthFailed(f"{path} is too long for a {what}", "correct the path")
+    return content
+
+
+def _basic(user_and_password: bytes) -> bytes:
+    return b"Basic " + b64encode(user_and_password)

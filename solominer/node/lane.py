@@ -1,0 +1,65 @@
+"""A lane: one thread and one connection to a node, for use from asyncio.
+
+A daemon thread, since a call may hang in the network: the default executor would be joined at the interpreter's exit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any, TypeVar
+
+from solominer.node.rpc import RpcClient
+
+_T = TypeVar("_T")
+_Task = tuple[Callable[[RpcClient], Any], Future[Any]]
+
+
+class Lane:
+    """Runs functions of the `client` one after another, in a thread of its own that starts with the first one.
+
+    Cancelling an await leaves what already runs to its own timeout; `close` ends it at once.
+    """
+
+    def __init__(self, name: str, client: RpcClient) -> None:
+        self.name = name
+        self._client = client
+        self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
+        self._thread: Thread | None = None
+
+    async def run(self, function: Callable[[RpcClient], _T]) -> _T:
+        """Return what `function` gives in the lane's thread, or raise what it raises."""
+        if self._thread is None:
+            self._thread = Thread(target=self._work, name=f"node-{self.name}", daemon=True)
+            self._thread.start()
+        future: Future[_T] = Future()
+        self._tasks.put((function, future))
+        return await asyncio.wrap_future(future)
+
+    async def call(self, method: str, *params: object, timeout_secs: float | None = None) -> Any:
+        """Return the result of one RPC call; raises as RpcClient.call."""
+        return await self.run(lambda client: client.call(method, *params, timeout_secs=timeout_secs))
+
+    def close(self) -> None:
+        """End the lane for good: what runs or waits in it raises NodeUnreachable."""
+        self._client.interrupt()
+        if self._thread is None:
+            self._client.close()
+        self._tasks.put(None)
+
+    def _work(self) -> None:
+        while (task := self._tasks.get()) is not None:
+            self._do(*task)
+            del task  # and with it the result, which may be a large template
+        self._client.close()
+
+    def _do(self, function: Callable[[RpcClient], Any], future: Future[Any]) -> None:
+        if not future.set_running_or_notify_cancel():
+            return
+        try:
+            future.set_result(function(self._client))
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it belongs to whoever awaits
+            future.set_exception(error)

@@ -1,0 +1,276 @@
+"""A link: one configured node, as the rest of the daemon sees it. Everything that is learned goes out as an event."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import NoReturn
+
+from solominer.chain.networks import Network
+from solominer.errors import NodeError, NodeTimeout, TemplateError
+from solominer.node import health, submit
+from solominer.node.credentials import Credentials
+from solominer.node.health import one_line
+from solominer.node.lane import Lane
+from solominer.node.outage import Outage
+from solominer.node.payout import payout_to, regtest_payout
+from solominer.node.rpc import RpcClient
+from solominer.node.submit import Verdict, Whereabouts
+from solominer.node.template import Fetched, LongPoll, fetch_template, long_poll
+from solominer.node.tips import TipWatch
+from solominer.node.zmq_hints import ZmqHints
+from solominer.work.events import (
+    Event,
+    HealthSeen,
+    NodeHealth,
+    TemplateFailed,
+    TemplateReady,
+    TipFacts,
+    TransactionsChecked,
+)
+from solominer.work.job import Payout
+from solominer.work.template import Template, TransactionCheck
+
+_log = logging.getLogger("solominer.node.link")
+
+_CHECK_SLICE_SECS = 0.002
+"""How long the check of transactions runs before the event loop gets its turn."""
+
+
+_LOST_HEALTH_SECS = 1.0
+"""How soon a node that could not be asked for its health is asked again."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSettings:
+    """One node: how it is called, where it is, how to get in, and how often and how patiently it is asked.
+
+    `zmq_hashblock` and `zmq_sequence` are addresses as in bitcoin.conf, or None. `longpoll_secs` ends a long poll to
+    which nothing was answered, which is then asked again.
+    """
+
+    name: str
+    host: str
+    port: int
+    credentials: Credentials
+    network: Network
+    zmq_hashblock: str | None = None
+    zmq_sequence: str | None = None
+    poll_secs: float = 1.0
+    health_secs: float = 10.0
+    timeout_secs: float = 30.0
+    poll_timeout_secs: float = 5.0
+    longpoll_secs: float = 600.0
+
+    def connect(self) -> RpcClient:
+        """A client with a connection of its own, not opened yet."""
+        return RpcClient(self.host, self.port, self.credentials, name=self.name, timeout_secs=self.timeout_secs)
+
+
+class NodeLink:
+    """The node of `settings`. `post` takes events, in the event loop's thread; `clock` gives Unix seconds.
+
+    `run` watches the node until it is cancelled; the other methods may be used with or without it.
+    """
+
+    def __init__(
+        self, settings: NodeSettings, post: Callable[[Event], None], clock: Callable[[], float] = time.time
+    ) -> None:
+        self.settings = settings
+        self._post, self._clock = post, clock
+        self._watch = TipWatch(settings.name, post, clock)
+        self._zmq = ZmqHints(settings.name, settings.zmq_hashblock, settings.zmq_sequence, self._watch)
+        self._lanes = {name: self._lane(name) for name in ("templates", "poll", "health", "longpoll", "misc")}
+        self._one_offs: set[Lane] = set()
+        self._outage = Outage(settings.name)
+        self._look_now = asyncio.Event()
+        self._pinned = False
+        self._checked: Mapping[bytes, Collection[bytes]] = {}
+
+    @property
+    def name(self) -> str:
+        """The node's name in the configuration."""
+        return self.settings.name
+
+    async def run(self) -> NoReturn:
+        """Watch tips and health. A node that cannot be reached is waited for; anything else that ends this raises."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._poll_tips(), name=f"poll-{self.name}")
+            group.create_task(self._watch_health(), name=f"health-{self.name}")
+            if self._zmq.publishers:
+                group.create_task(self._zmq.run(), name=f"zmq-{self.name}")
+            else:
+                group.create_task(self._long_poll(), name=f"longpoll-{self.name}")
+        raise RuntimeError(f"the watch over node {self.name} ended though nobody asked it to")
+
+    async def close(self) -> None:
+        """Close all connections; whatever still waits for the node raises NodeUnreachable."""
+        for lane in (*self._lanes.values(), *self._one_offs):
+            lane.close()
+
+    # Work
+
+    async def fetch_template(self, reason: str) -> None:
+        """Fetch a template and post TemplateReady or TemplateFailed."""
+        try:
+            fetched = await self._lanes["templates"].run(self._fetch)
+        except TemplateError as error:
+            _log.error("node %s: %s", self.name, one_line(error))
+            self._post(TemplateFailed(self._clock(), self.name, one_line(error), refused=True))
+        except NodeError as error:
+            self._pinned = False
+            self._post(TemplateFailed(self._clock(), self.name, one_line(error)))
+        else:
+            self._ready(fetched, reason)
+
+    async def check_transactions(self, template: Template) -> None:
+        """Run the slow half of a template's validation (rule 6), a little at a time; post TransactionsChecked."""
+        problem = ""
+        check = TransactionCheck(template, self._checked)
+        try:
+            while check.step(_CHECK_SLICE_SECS, time.perf_counter):
+                await asyncio.sleep(0)
+            self._checked = check.checked
+        except TemplateError as error:
+            problem = one_line(error)
+            _log.error(
+                "node %s, template %s at height %d: %s", self.name, template.template_id, template.height, problem
+            )
+        self._post(TransactionsChecked(self._clock(), self.name, template.template_id, problem))
+
+    async def payout(self, address: str) -> Payout:
+        """The Payout of `address`, or of the private node's wallet where it is empty (regtest only).
+
+        Raises PayoutError, WrongNetwork, or NodeError.
+        """
+        network = self.settings.network
+        if address:
+            return await self._lanes["misc"].run(lambda client: payout_to(client, address, network))
+        return await self._lanes["misc"].run(lambda client: regtest_payout(client, network))
+
+    # Blocks
+
+    async def submit(self, block_hex: str) -> Verdict:
+        """Send a block, on a connection of its own. Never raises NodeError."""
+        verdict = await self._alone("submit", lambda client: submit.submit_block(client, block_hex))
+        _log.info("node %s answered a block with %r in %.3f s", self.name, verdict.raw, verdict.rpc_secs)
+        return verdict
+
+    async def propose(self, block_hex: str) -> Verdict:
+        """Ask whether an unsolved block would be valid, on a connection of its own. Never raises NodeError."""
+        return await self._alone("propose", lambda client: submit.propose_block(client, block_hex))
+
+    async def where_is(self, hash_le: bytes, height: int) -> Whereabouts:
+        """Where the node has a block. Raises NodeError."""
+        return await self._lanes["misc"].run(lambda client: submit.where_is(client, hash_le, height))
+
+    async def tip_facts(self, hash_le: bytes) -> TipFacts:
+        """A block's header, as an empty block on top of it needs it. Raises NodeError."""
+        return await self._lanes["misc"].run(lambda client: submit.tip_facts(client, hash_le))
+
+    async def look(self) -> NodeHealth:
+        """Look at the node once; not posted. Never raises NodeError."""
+        network, now = self.settings.network, self._clock()
+        seen = await self._lanes["health"].run(lambda client: health.look(client, network, node=self.name, now=now))
+        return replace(seen, zmq=self._zmq.state)
+
+    # Watching
+
+    async def _poll_tips(self) -> None:
+        lane, settings = self._lanes["poll"], self.settings
+        while True:
+            changes = self._watch.changes
+            try:
+                best_le = await lane.run(
+                    lambda client: submit.best_hash(client, timeout_secs=settings.poll_timeout_secs)
+                )
+            except NodeError as error:
+                self._lost(error)
+                await asyncio.sleep(self._outage.next_wait_secs())
+                continue
+            self._found()
+            first = not self._watch.best_le
+            if self._watch.polled(best_le, changes) and not first:
+                self._zmq.poll_was_first(time.monotonic())
+            self._zmq.check_silence(time.monotonic())
+            await self._watch.wait_for_kick(settings.poll_secs)
+
+    async def _watch_health(self) -> None:
+        while True:
+            self._look_now.clear()
+            seen = await self.look()
+            if not (seen.reachable and self._outage.ongoing):  # the poll knows better, and its return brings us back
+                self._post(HealthSeen(self._clock(), seen))
+            try:
+                async with asyncio.timeout(self.settings.health_secs if seen.reachable else _LOST_HEALTH_SECS):
+                    await self._look_now.wait()
+            except TimeoutError:
+                pass
+
+    async def _long_poll(self) -> None:
+        """Wait for news at the node itself (BIP 22): what tells of a new tip where there is no ZMQ."""
+        known, pause = "", Outage(self.name)
+        while True:
+            changes = self._watch.changes
+            try:
+                answer = await self._wait_for_news(known)
+            except NodeTimeout:
+                continue  # nothing new in all that time
+            except NodeError as error:
+                known = ""  # it may be the id that the node does not like
+                _log.debug("node %s: long poll: %s", self.name, one_line(error))
+                await asyncio.sleep(pause.next_wait_secs())
+                continue
+            if not answer.longpollid:
+                _log.warning("node %s does not offer long polls; tips come by polling alone", self.name)
+                return
+            self._watch.polled(answer.prevhash_le, changes, "longpoll")
+            if answer.longpollid == known:  # a stopping node answers at once and says nothing new
+                await asyncio.sleep(pause.next_wait_secs())
+            else:
+                pause.over()
+            known = answer.longpollid
+
+    async def _wait_for_news(self, longpollid: str) -> LongPoll:
+        network, most_secs = self.settings.network, self.settings.longpoll_secs
+        return await self._lanes["longpoll"].run(lambda client: long_poll(client, network, longpollid, most_secs))
+
+    def _fetch(self, client: RpcClient) -> Fetched:
+        if not self._pinned:
+            health.pin_network(client, self.settings.network)
+            self._pinned = True
+        return fetch_template(client, self.settings.network)
+
+    def _ready(self, fetched: Fetched, reason: str) -> None:
+        template = fetched.template
+        _log.info(
+            "node %s: template %s at height %d, %d transactions, in %.0f ms, parsed in %.0f ms (%s)",
+            self.name, template.template_id, template.height, len(template.transactions),
+            fetched.rpc_secs * 1e3, fetched.parse_secs * 1e3, reason,
+        )  # fmt: skip
+        self._post(TemplateReady(self._clock(), self.name, template, fetched.rpc_secs, fetched.parse_secs))
+
+    def _lost(self, error: NodeError) -> None:
+        self._pinned = False
+        if self._outage.begins(one_line(error)):
+            self._post(HealthSeen(self._clock(), replace(health.unreachable(self.name, error), zmq=self._zmq.state)))
+
+    def _found(self) -> None:
+        if self._outage.over():
+            self._look_now.set()
+
+    async def _alone(self, purpose: str, function: Callable[[RpcClient], Verdict]) -> Verdict:
+        """Run `function` on a connection that nothing else waits for."""
+        lane = self._lane(purpose)
+        self._one_offs.add(lane)
+        try:
+            return await lane.run(function)
+        finally:
+            self._one_offs.discard(lane)
+            lane.close()
+
+    def _lane(self, name: str) -> Lane:
+        return Lane(f"{self.settings.name}-{name}", self.settings.connect())

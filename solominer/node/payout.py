@@ -1,0 +1,108 @@
+"""From a payout address to the script that a block pays to: asked of the node, checked here (mining rule 29).
+
+The node decodes the address, so no Base58 or Bech32 is written here; it also calls outputs valid that nobody could
+spend or that anybody may take, so the script's type is checked as well.
+"""
+
+from __future__ import annotations
+
+from solominer.chain.networks import Network
+from solominer.chain.script import payout_type
+from solominer.errors import PayoutError, RpcFailed
+from solominer.node.health import pin_network
+from solominer.node.rpc import METHOD_NOT_FOUND, NO_SUCH_LABEL, WALLET_NOT_FOUND, RpcClient, field_of
+from solominer.work.job import Payout
+
+WALLET = LABEL = "solominer"
+
+_TESTS, _TB = "testnet, signet or regtest", "testnet or signet"
+_PREFIXES = {
+    **{"bc1": "mainnet", "tb1": _TB, "bcrt1": "regtest"},
+    **{"1": "mainnet", "3": "mainnet", "m": _TESTS, "n": _TESTS, "2": _TESTS},
+}
+"""What an address begins with and where it belongs; the test networks share most of their prefixes."""
+
+_HOMES = {
+    "mainnet": ("mainnet",),
+    "testnet3": (_TB, _TESTS),
+    "testnet4": (_TB, _TESTS),
+    "signet": (_TB, _TESTS),
+    "regtest": ("regtest", _TESTS),
+}
+_SHORTEST_BASE58 = 26
+
+
+def payout_to(client: RpcClient, address: str, network: Network) -> Payout:
+    """The Payout of `address`. Raises PayoutError if it is not one of `network` or not safe to pay to, WrongNetwork
+    if the node is on another chain (its word on the address would mean nothing), other NodeErrors as RpcClient.call.
+    """
+    pin_network(client, network)
+    address = address.strip()
+    reply = client.call("validateaddress", address)
+    if not field_of(reply, "isvalid", bool):
+        raise PayoutError(
+            _why_invalid(address, network, reply), f"set payout_address to your own {network.name} address"
+        )
+    script = _script_in(reply)
+    payout_type(script)
+    return Payout(script, address)
+
+
+def regtest_payout(client: RpcClient, network: Network) -> Payout:
+    """A Payout to the private node's own wallet; wallet and address are created once and found again later.
+
+    Raises PayoutError where the node has no wallet support.
+    """
+    if network.name != "regtest":
+        raise PayoutError("no payout address is set", "set payout_address to an address of your own wallet")
+    try:
+        _load_wallet(client)
+        return payout_to(client, _labelled_address(client), network)
+    except RpcFailed as error:
+        if error.code != METHOD_NOT_FOUND:
+            raise
+        raise PayoutError("the node has no wallet to give a payout address", "set payout_address") from error
+
+
+def _load_wallet(client: RpcClient) -> None:
+    if WALLET in client.call("listwallets"):
+        return
+    try:
+        client.call("loadwallet", WALLET)
+    except RpcFailed as error:
+        if error.code != WALLET_NOT_FOUND:
+            raise
+        client.call("createwallet", WALLET)
+
+
+def _labelled_address(client: RpcClient) -> str:
+    try:
+        known = client.call("getaddressesbylabel", LABEL, wallet=WALLET)
+    except RpcFailed as error:
+        if error.code != NO_SUCH_LABEL:
+            raise
+        known = {}
+    return str(next(iter(known), None) or client.call("getnewaddress", LABEL, "bech32", wallet=WALLET))
+
+
+def _script_in(reply: object) -> bytes:
+    try:
+        return bytes.fromhex(field_of(reply, "scriptPubKey", str))
+    except ValueError as error:
+        raise PayoutError("the node gave no script for the payout address", "check the node's version") from error
+
+
+def _why_invalid(address: str, network: Network, reply: dict[str, object]) -> str:
+    home = _home_of(address)
+    if home and home not in _HOMES[network.name]:
+        return f"the payout address {address!r:.100} belongs to {home}, not to {network.name}"
+    reason = str(reply.get("error") or "the node does not know it").rstrip(".")
+    return f"the payout address {address!r:.100} is not valid: {reason}"
+
+
+def _home_of(address: str) -> str:
+    """Where an address of this form would belong, or ''."""
+    lowered = address.lower()
+    if len(lowered) < _SHORTEST_BASE58:
+        return ""
+    return next((home for prefix, home in _PREFIXES.items() if lowered.startswith(prefix)), "")

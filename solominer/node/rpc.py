@@ -1,0 +1,326 @@
+"""JSON-RPC to one node over one connection, on python-bitcoinrpc, with every failure as an error of ours.
+
+The library's `__call__` and `_get_response` are replaced. They encode every request twice and every reply once more
+for a debug line that is nearly always off, parse with Decimal (a full template takes ten times as long), refuse a
+reply without a JSON content type (so a 401 or 503 looks like garbage), and take credentials from a URL without
+unquoting them. Here bodies go through orjson, the body of every status is looked at, and credentials go straight into
+the header.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from contextlib import suppress
+from email.utils import parsedate_to_datetime
+from http.client import HTTPConnection, HTTPException, HTTPResponse
+from itertools import count
+from typing import Any, NamedTuple, Self, TypeVar
+from urllib.parse import quote
+
+import orjson
+from bitcoinrpc.authproxy import USER_AGENT, AuthServiceProxy, JSONRPCException
+
+from solominer.chain.hashes import from_rpc_hex
+from solominer.errors import (
+    BadValue,
+    NodeAuthFailed,
+    NodeError,
+    NodeNotReady,
+    NodeTimeout,
+    NodeUnreachable,
+    RpcFailed,
+)
+from solominer.node.credentials import Credentials
+
+MAX_REPLY_BYTES = 64 << 20
+"""More than any reply that is asked for here; a template of a full block takes about 9 MB."""
+
+CONNECT_TIMEOUT_SECS = 5.0
+
+NOT_CONNECTED, INITIAL_DOWNLOAD, WARMING_UP = -9, -10, -28
+NOT_FOUND, OUT_OF_RANGE, DESERIALIZATION_FAILED, VERIFY_ERROR = -5, -8, -22, -25
+WALLET_NOT_FOUND, NO_SUCH_LABEL, METHOD_NOT_FOUND = -18, -11, -32601
+
+_NOT_READY = {
+    NOT_CONNECTED: "wait until the node has peers; check its network connection",
+    INITIAL_DOWNLOAD: "wait until the node has caught up with the chain",
+    WARMING_UP: "wait until the node has started",
+}
+_request_ids = count(1)
+_T = TypeVar("_T")
+
+
+class HttpReply(NamedTuple):
+    """One HTTP reply: its body in full, and the node's clock from its Date header (Unix seconds, whole) if any."""
+
+    status: int
+    reason: str
+    body: bytes
+    date: float | None
+
+
+class _Connection(HTTPConnection):
+    """An HTTP connection that notices a dead peer, and whose whole exchange keeps to one deadline."""
+
+    deadline = 0.0
+
+    def connect(self) -> None:
+        self.timeout = min(CONNECT_TIMEOUT_SECS, self.remaining_secs())
+        try:
+            super().connect()
+        except TimeoutError as error:  # nothing was sent, so this is not the timeout that leaves us ignorant
+            raise HTTPException(f"no connection within {self.timeout:.1f} s") from error
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in (("TCP_KEEPIDLE", 20), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 4)):
+            if hasattr(socket, option):  # not everywhere
+                self.sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+        self.sock.settimeout(self.remaining_secs())
+
+    def remaining_secs(self) -> float:
+        """Seconds left. Raises TimeoutError when there are none."""
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("timed out")
+        return left
+
+    def is_stale(self) -> bool:
+        """Whether the node has closed this idle connection (-rpcservertimeout, restart): it is readable unasked."""
+        return self.sock is None or bool(select.select([self.sock], [], [], 0)[0])
+
+
+class _Proxy(AuthServiceProxy):  # type: ignore[misc]
+    """The library's proxy for one method, less what the module's docstring names."""
+
+    def __init__(self, connection: _Connection, path: str, method: str, authorization: bytes) -> None:
+        super().__init__(f"http://-:-@{_bracketed(connection.host)}{path}", method, connection=connection)
+        self.connection, self.path, self.method, self.authorization = connection, path, method, authorization
+
+    def __call__(self, *params: Any) -> HttpReply:
+        """Send the request; the reply whatever its status. The node may have acted whenever this raises."""
+        request = {"version": "1.1", "method": self.method, "params": params, "id": next(_request_ids)}
+        headers = {
+            "Host": _bracketed(self.connection.host),
+            "User-Agent": USER_AGENT,
+            "Authorization": self.authorization,
+            "Content-Type": "application/json",
+        }
+        if self.connection.sock is not None:
+            self.connection.sock.settimeout(self.connection.remaining_secs())
+        self.connection.request("POST", self.path, orjson.dumps(request), headers)
+        return self._get_response()
+
+    def _get_response(self) -> HttpReply:
+        sock = self.connection.sock  # getresponse() lets go of it where the node closes behind its reply
+        sock.settimeout(self.connection.remaining_secs())
+        response = self.connection.getresponse()
+        chunks, size = [], 0
+        while chunk := response.read1(1 << 20):
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > MAX_REPLY_BYTES:
+                raise HTTPException(f"the reply is longer than {MAX_REPLY_BYTES} bytes")
+            sock.settimeout(self.connection.remaining_secs())
+        if response.length:  # read1, unlike read, is silent about what is missing
+            raise HTTPException(f"the reply ended after {size} bytes, {response.length} are missing")
+        response.read()  # gives nothing, and frees the connection for the next request
+        return HttpReply(response.status, response.reason, b"".join(chunks), _date_of(response))
+
+
+class RpcClient:
+    """RPC to the node at `host`:`port`, for one thread at a time: it is one connection (only `interrupt` may come from
+    another thread). `name` is the node's in the configuration, for error texts; `timeout_secs` is for a whole call.
+
+    A call that dies on an old connection before any answer is sent once more on a new one: everything this program
+    asks of a node may be asked twice.
+    """
+
+    def __init__(
+        self, host: str, port: int, credentials: Credentials, *, name: str = "", timeout_secs: float = 30.0
+    ) -> None:
+        self.where = f"{_bracketed(host)}:{port}"
+        self.node = f"node {name} ({self.where})" if name else f"the node at {self.where}"
+        self.clock_offset_secs: float | None = None
+        """The node's clock less ours as of the last reply; 0 where the Date's whole seconds cannot tell."""
+        self._credentials = credentials
+        self._timeout_secs = timeout_secs
+        self._authorization = b""
+        self._connection = _Connection(host, port)
+        self._closed = False
+
+    def call(self, method: str, *params: object, wallet: str | None = None, timeout_secs: float | None = None) -> Any:
+        """Return the result of one call. Numbers with a point come as float; nothing here computes with those.
+
+        Raises NodeUnreachable, NodeTimeout, NodeAuthFailed, NodeNotReady, RpcFailed, or a bare NodeError for a reply
+        that is not JSON-RPC.
+        """
+        return self.decode_reply(self.call_raw(method, *params, wallet=wallet, timeout_secs=timeout_secs), method)
+
+    def call_raw(
+        self, method: str, *params: object, wallet: str | None = None, timeout_secs: float | None = None
+    ) -> bytes:
+        """Return the body of the reply to one call, unparsed, also where it tells of an error. Raises as `call`."""
+        timeout_secs = self._timeout_secs if timeout_secs is None else timeout_secs
+        path = "/" if wallet is None else f"/wallet/{quote(wallet, safe='')}"
+        self._connection.deadline = time.monotonic() + timeout_secs
+        if not self._authorization:
+            self._authorization = self._credentials.header()
+        reply = self._post(path, method, params, timeout_secs)
+        if reply.status == 401 and (fresh := self._credentials.header()) != self._authorization:
+            self._authorization = fresh  # the node was restarted and has written a new cookie
+            reply = self._post(path, method, params, timeout_secs)
+        return self._body_of(reply, method)
+
+    def decode_reply(self, body: bytes, method: str) -> Any:
+        """Return the result in the body of a reply. Raises RpcFailed, NodeNotReady, or NodeError for no JSON-RPC."""
+        try:
+            reply = orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            raise NodeError(
+                f"{self.node} answered {method} with broken JSON, {len(body)} bytes", _NOT_A_NODE
+            ) from error
+        if not isinstance(reply, dict) or not {"result", "error"} & reply.keys():
+            raise NodeError(f"{self.node} answered {method} with JSON that is not JSON-RPC", _NOT_A_NODE)
+        try:
+            return _result_of(reply)
+        except JSONRPCException as error:
+            raise self._error_of(error, method) from error
+
+    def interrupt(self) -> None:
+        """End it for good, from any thread: a call in progress raises NodeUnreachable at once, as do later ones."""
+        self._closed = True
+        sock = self._connection.sock
+        if sock is not None:
+            with suppress(OSError):  # it may be down already
+                sock.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Close the connection; a later call opens a new one."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _post(self, path: str, method: str, params: tuple[object, ...], timeout_secs: float) -> HttpReply:
+        try:
+            return self._post_once_or_twice(path, method, params)
+        except TimeoutError as error:
+            self._connection.close()
+            raise NodeTimeout(
+                f"{self.node} did not answer {method} within {timeout_secs:g} s",
+                "it is asked again; if this stays, look at the node's load and debug.log",
+            ) from error
+        except (OSError, HTTPException, ValueError) as error:  # ValueError: a host name that cannot be encoded
+            self._connection.close()
+            raise NodeUnreachable(
+                f"{self.node} cannot be reached for {method}: {_in_words(error)}",
+                "check that it runs with server=1 and that bitcoin_rpc.host and bitcoin_rpc.port are its own; "
+                "it is tried again",
+            ) from error
+
+    def _post_once_or_twice(self, path: str, method: str, params: tuple[object, ...]) -> HttpReply:
+        connection = self._connection
+        if connection.sock is not None and connection.is_stale():
+            connection.close()
+        reused = connection.sock is not None
+        sent = time.time()
+        try:
+            reply = self._post_once(path, method, params)
+        except ConnectionError:
+            if not reused or self._closed:
+                raise
+            connection.close()
+            sent = time.time()
+            reply = self._post_once(path, method, params)
+        if reply.date is not None:
+            self.clock_offset_secs = _offset(reply.date, sent, time.time())
+        return reply
+
+    def _post_once(self, path: str, method: str, params: tuple[object, ...]) -> HttpReply:
+        if self._closed:
+            raise ConnectionAbortedError("closed by this program")
+        reply: HttpReply = _Proxy(self._connection, path, method, self._authorization)(*params)
+        return reply
+
+    def _body_of(self, reply: HttpReply, method: str) -> bytes:
+        if reply.status == 401:
+            raise NodeAuthFailed(
+                f"{self.node} refuses our credentials (HTTP 401)", f"tried: {self._credentials.describe()}"
+            )
+        if reply.status == 403:
+            raise NodeAuthFailed(
+                f"{self.node} refuses connections from this address (HTTP 403)",
+                "allow it with rpcallowip in bitcoin.conf, or check rpcwhitelist",
+            )
+        if reply.status == 503:
+            said = reply.body[:80].decode(errors="replace").strip()
+            raise NodeNotReady(
+                f"{self.node} does not take {method} now (HTTP 503 {said})",
+                "it is starting, stopping or overloaded (rpcworkqueue); it is asked again",
+            )
+        if not reply.body.lstrip()[:1] == b"{":
+            raise NodeError(f"{self.node} answered {method} with HTTP {reply.status} and no JSON-RPC", _NOT_A_NODE)
+        return reply.body
+
+    def _error_of(self, error: JSONRPCException, method: str) -> NodeError:
+        code = error.code if isinstance(error.code, int) else 0
+        message = str(error.message)[:500]
+        if code in _NOT_READY:
+            return NodeNotReady(f"{self.node} is not ready: {message} ({code})", _NOT_READY[code])
+        return RpcFailed(f"{self.node} answered {method} with error {code}: {message}", code=code)
+
+
+_NOT_A_NODE = "check that bitcoin_rpc.host and bitcoin_rpc.port are a node's RPC and that nothing sits in between"
+
+
+def field_of(reply: Any, key: str, kind: type[_T]) -> _T:
+    """`reply[key]`, which must be a `kind`. Raises NodeError where the node's answer is not of the known form."""
+    value = reply.get(key) if isinstance(reply, dict) else None
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise NodeError(f"the node's answer has no usable {key!r}", "check the node's version")
+    return value
+
+
+def hash_from(text: object) -> bytes:
+    """A block hash of an RPC reply in internal byte order. Raises NodeError if it is none."""
+    try:
+        return from_rpc_hex(text if isinstance(text, str) else "")
+    except BadValue as error:
+        raise NodeError("the node's answer is not a block hash", "check what listens on its RPC port") from error
+
+
+def _result_of(reply: dict[str, Any]) -> Any:
+    error = reply.get("error")
+    if error is not None:
+        raise JSONRPCException(error if isinstance(error, dict) else {"code": 0, "message": str(error)})
+    return reply.get("result")
+
+
+def _in_words(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _date_of(response: HTTPResponse) -> float | None:
+    try:
+        return parsedate_to_datetime(response.headers["Date"]).timestamp()
+    except (TypeError, ValueError):
+        return None
+
+
+def _offset(date: float, sent: float, received: float) -> float:
+    """How far the clock that said `date` (cut to whole seconds) is from ours at least, somewhere in between."""
+    if date > received:
+        return date - received
+    if date + 1 < sent:
+        return date + 1 - sent
+    return 0.0

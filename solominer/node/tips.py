@@ -1,0 +1,76 @@
+"""Which block is a node's best: everything that is heard of it comes together here, and each change is posted once.
+
+ZMQ is a hint and a fast one: it may repeat, reorder, skip or fall silent. The poll is slow and right. A hint of a new
+block is believed at once and confirmed by a poll at once; a hint of a block that was the tip before (a repetition, or
+a reorganization back to it) waits for that poll, which takes a millisecond. A poll that was asked before the last
+change says nothing about it and is asked again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+
+from solominer.chain.hashes import to_rpc_hex
+from solominer.work.events import NewTip
+
+_log = logging.getLogger("solominer.node.tips")
+_REMEMBERED_TIPS = 64
+
+
+class TipWatch:
+    """The best block of the node called `node`; `post` gets a NewTip for each change of it, stamped with `clock`.
+
+    Used from one event loop; nothing here waits but `wait_for_kick`.
+    """
+
+    def __init__(self, node: str, post: Callable[[NewTip], None], clock: Callable[[], float]) -> None:
+        self.best_le = b""
+        """The best hash known, internal order; empty before the first."""
+        self.changes = 0
+        """How often it changed: a poll gives back the number that it began with."""
+        self._node, self._post, self._clock = node, post, clock
+        self._left: deque[bytes] = deque(maxlen=_REMEMBERED_TIPS)
+        self._kicked = asyncio.Event()
+
+    def hinted(self, hash_le: bytes) -> None:
+        """ZMQ names a new best block."""
+        if hash_le != self.best_le and hash_le not in self._left:
+            self._change(hash_le, "zmq")
+        self.kick()
+
+    def polled(self, hash_le: bytes, changes_before: int, source: str = "poll") -> bool:
+        """A node answered that this is its best block; whether that was news.
+
+        `changes_before` is `changes` from before it was asked.
+        """
+        if hash_le == self.best_le:
+            return False
+        if changes_before != self.changes:
+            self.kick()  # the answer may be older than what came in meanwhile
+            return False
+        self._change(hash_le, source)
+        return True
+
+    def kick(self) -> None:
+        """Have the next poll happen at once."""
+        self._kicked.set()
+
+    async def wait_for_kick(self, timeout_secs: float) -> None:
+        """Return at the next kick, or after `timeout_secs`."""
+        try:
+            async with asyncio.timeout(timeout_secs):
+                await self._kicked.wait()
+        except TimeoutError:
+            pass
+        self._kicked.clear()
+
+    def _change(self, hash_le: bytes, source: str) -> None:
+        if self.best_le:
+            self._left.append(self.best_le)
+        self.best_le = hash_le
+        self.changes += 1
+        self._post(NewTip(self._clock(), self._node, hash_le, source))
+        _log.info("node %s has a new tip %s (by %s)", self._node, to_rpc_hex(hash_le), source)
