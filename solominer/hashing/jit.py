@@ -1,6 +1,7 @@
-"""The search loop, jitted by Numba around the two pieces of vector code that `sha256d` describes.
+"""The search loop, jitted by Numba around the passes that `sha256d` describes.
 
-Importing this module imports Numba and LLVM; only processes that hash do so.
+Importing this module imports Numba and LLVM; only processes that hash do so. The intrinsics stand at module level and
+name their variant by a number: Numba's cache does not recognize a function that closes over an intrinsic.
 """
 
 from __future__ import annotations
@@ -10,95 +11,171 @@ from typing import Any
 import numba
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
-from solominer.hashing import sha256d
+from solominer.hashing import passes
+from solominer.hashing.sha256d import IV, compress
+from solominer.hashing.variants import VARIANTS, VariantInfo
+from solominer.hashing.words import I64, Words
 
-SIGNATURE = types.UniTuple(types.int64, 2)(
-    types.Array(types.uint32, 2, "C"),  # midstates
-    types.Array(types.uint32, 1, "C"),  # tail
-    types.int64,  # nonce_start
-    types.int64,  # nonce_count
-    types.uint32,  # target_word
-    types.Array(types.uint32, 2, "C"),  # hits
-    types.Array(types.uint32, 1, "C"),  # schedule
-    types.Array(types.uint64, 1, "C"),  # masks
+WORDS_1D = types.Array(types.uint32, 1, "C")
+WORDS_2D = types.Array(types.uint32, 2, "C")
+SCAN = types.UniTuple(types.int64, 2)(
+    WORDS_2D, WORDS_1D, types.int64, types.int64, types.uint32, WORDS_2D, WORDS_1D, types.Array(types.uint64, 1, "C")
 )
+MIDSTATES = types.void(WORDS_2D, WORDS_2D)
 
 
-def _word_pointers(context: Any, builder: ir.IRBuilder, array_type: Any, array: ir.Value, first: ir.Value) -> Any:
-    """A function that gives the pointer to word `first + offset` of a uint32 array."""
-    data = context.make_array(array_type)(context, builder, array).data
-    start = builder.gep(data, [first])
-    return lambda offset: builder.gep(start, [ir.Constant(ir.IntType(64), offset)])
+def layout(info: VariantInfo) -> passes.Layout:
+    """What a variant's scratch array holds."""
+    return passes.Layout(info.lanes, info.midstates, info.second)
+
+
+class _Emitter:
+    """A variant's words and scratch array inside an intrinsic."""
+
+    def __init__(self, context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> None:
+        self.info = VARIANTS[signature.args[0].literal_value]
+        self.words = Words(builder, self.info.lanes, ternary=self.info.ternary)
+        self._context, self._builder, self._types, self._args = context, builder, signature.args, args
+
+    def data(self, position: int) -> ir.Value:
+        """Pointer to the first item of an array argument."""
+        array = self._context.make_array(self._types[position])
+        return array(self._context, self._builder, self._args[position]).data
+
+    def scratch(self, position: int) -> passes.Scratch:
+        return passes.Scratch(self._builder, self.data(position), layout(self.info))
+
+    def load(self, position: int, count: int, row: ir.Value | None = None) -> list[ir.Value]:
+        """The first `count` words of an array argument, or of one of its rows."""
+        first = self._builder.mul(row, I64(count)) if row is not None else I64(0)
+        return [
+            self.words.load_uniform(self.data(position), self._builder.add(first, I64(index))) for index in range(count)
+        ]
 
 
 @intrinsic(prefer_literal=True)
-def expand(typingctx: Any, lanes: Any, tail: Any, nonce: Any, schedule: Any) -> Any:
-    """Write the sums K + W of the second header block into `schedule`, for `lanes` nonces from `nonce` on."""
+def prepare(typingctx: Any, number: Any, scratch: Any, slot: Any, midstates: Any, index: Any, tail: Any) -> Any:
+    """`passes.prepare`: midstate `index` into `slot`."""
 
     def emit(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        words = sha256d.Words(builder, lanes.literal_value)
-        zero = ir.Constant(ir.IntType(64), 0)
-        tail_at = _word_pointers(context, builder, signature.args[1], args[1], zero)
-        schedule_at = _word_pointers(context, builder, signature.args[3], args[3], zero)
-        tail_words = [builder.load(tail_at(index)) for index in range(3)]
-        for index, kw in enumerate(sha256d.header_schedule(words, tail_words, args[2])):
-            words.store(kw, schedule_at(index * words.lanes))
+        this = _Emitter(context, builder, signature, args)
+        passes.prepare(this.words, this.scratch(1), args[2], this.load(3, 8, args[4]), this.load(5, 3))
         return context.get_dummy_value()
 
-    return types.void(lanes, tail, types.uint32, schedule), emit
+    return types.void(number, scratch, types.int64, midstates, types.int64, tail), emit
 
 
 @intrinsic(prefer_literal=True)
-def hit_lanes(typingctx: Any, lanes: Any, midstates: Any, index: Any, schedule: Any, target_word: Any) -> Any:
-    """A bit for each nonce of `schedule` whose hash, from midstate `index` on, has a top word <= `target_word`."""
+def expand(typingctx: Any, number: Any, scratch: Any, tail: Any, nonce: Any) -> Any:
+    """`passes.expand`: the schedule that all midstates share, for the nonces from `nonce` on."""
 
     def emit(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        words = sha256d.Words(builder, lanes.literal_value)
-        zero = ir.Constant(ir.IntType(64), 0)
-        first = builder.mul(args[2], ir.Constant(ir.IntType(64), 8))
-        midstate_at = _word_pointers(context, builder, signature.args[1], args[1], first)
-        schedule_at = _word_pointers(context, builder, signature.args[3], args[3], zero)
-        midstate = [builder.load(midstate_at(word)) for word in range(8)]
-        kws = (words.load(schedule_at(t * words.lanes)) for t in range(64))
-        top = words.call("llvm.bswap", sha256d.last_word(words, midstate, kws))
-        hit = builder.icmp_unsigned("<=", top, words.spread(args[4]))
-        mask = builder.bitcast(hit, ir.IntType(words.lanes))
-        return mask if words.lanes == 64 else builder.zext(mask, ir.IntType(64))
+        this = _Emitter(context, builder, signature, args)
+        passes.expand(this.words, this.scratch(1), this.load(2, 3), args[3])
+        return context.get_dummy_value()
 
-    return types.uint64(lanes, midstates, types.int64, schedule, types.uint32), emit
+    return types.void(number, scratch, tail, types.uint32), emit
 
 
-def make_scan(lanes: int) -> Any:
-    """The search function of `lanes` nonces at a time, not yet compiled. See `kernel.Kernel.scan` for its contract."""
+@intrinsic(prefer_literal=True)
+def first_pass(typingctx: Any, number: Any, scratch: Any, slot: Any) -> Any:
+    """`passes.first_pass` for the midstates from `slot` on."""
 
-    def scan(midstates, tail, nonce_start, nonce_count, target_word, hits, schedule, masks):  # type: ignore[no-untyped-def]
+    def emit(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        this = _Emitter(context, builder, signature, args)
+        passes.first_pass(this.words, this.scratch(1), args[2], this.info.first)
+        return context.get_dummy_value()
+
+    return types.void(number, scratch, types.int64), emit
+
+
+@intrinsic(prefer_literal=True)
+def second_pass(typingctx: Any, number: Any, scratch: Any, slot: Any, target_word: Any, masks: Any) -> Any:
+    """`passes.second_pass`: a bit for each nonce that hits, per midstate into `masks`; returns whether any does."""
+
+    def emit(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        this = _Emitter(context, builder, signature, args)
+        w = this.words
+        tops = passes.second_pass(w, this.scratch(1), args[2], this.info.second)
+        hits = [builder.icmp_unsigned("<=", top, w.spread(args[3])) for top in tops]
+        masks = [builder.zext(builder.bitcast(hit, ir.IntType(w.lanes)), I64) for hit in hits]
+        for stream, mask in enumerate(masks):
+            builder.store(mask, builder.gep(this.data(4), [builder.add(args[2], I64(stream))]))
+        anywhere = masks[0]
+        for mask in masks[1:]:
+            anywhere = builder.or_(anywhere, mask)
+        return builder.icmp_unsigned("!=", anywhere, I64(0))
+
+    return types.boolean(number, scratch, types.int64, types.uint32, masks), emit
+
+
+@intrinsic(prefer_literal=True)
+def compress_block(typingctx: Any, blocks: Any, row: Any, states: Any) -> Any:
+    """The state after one block of 16 words from the start, into `states`."""
+
+    def emit(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        w = Words(builder)
+        blocks_at, states_at = (
+            context.make_array(signature.args[position])(context, builder, args[position]).data for position in (0, 2)
+        )
+        first_word, first_state = (builder.mul(args[1], I64(size)) for size in (16, 8))
+        block = [w.load_uniform(blocks_at, builder.add(first_word, I64(index))) for index in range(16)]
+        for index, word in enumerate(compress(w, IV, block)):
+            builder.store(word, builder.gep(states_at, [builder.add(first_state, I64(index))]))
+        return context.get_dummy_value()
+
+    return types.void(blocks, types.int64, states), emit
+
+
+def make_midstates(**options: Any) -> Any:
+    """A jitted function that compresses the first blocks of many headers."""
+
+    def midstates(blocks, states):  # type: ignore[no-untyped-def]
+        for row in range(len(blocks)):
+            compress_block(blocks, row, states)
+
+    return numba.njit(MIDSTATES, nogil=True, **options)(midstates)
+
+
+def make_scan(number: int, **options: Any) -> Any:
+    """The search function of variant `number`. See `kernel.Kernel.scan` for its contract."""
+    info = VARIANTS[number]
+    lanes, first, second = info.lanes, info.first, info.second
+
+    def scan(midstates, tail, nonce_start, nonce_count, target_word, hits, scratch, masks):  # type: ignore[no-untyped-def]
+        count = len(midstates)
+        for slot in range(len(masks)):
+            prepare(number, scratch, slot, midstates, min(slot, count - 1), tail)
         written = 0
         done = 0
         while done < nonce_count:
-            expand(lanes, tail, numba.uint32(nonce_start + done), schedule)
-            hit_anywhere = numba.uint64(0)
-            for index in range(len(midstates)):
-                masks[index] = hit_lanes(lanes, midstates, index, schedule, target_word)
-                hit_anywhere |= masks[index]
+            expand(number, scratch, tail, numba.uint32(nonce_start + done))
+            for slot in range(0, count, first):
+                first_pass(number, scratch, slot)
+            any_hit = False
+            for slot in range(0, count, second):
+                any_hit |= second_pass(number, scratch, slot, target_word, masks)
             block = min(lanes, nonce_count - done)
-            if hit_anywhere != 0:
+            if any_hit:
+                anywhere = numba.uint64(0)
+                for index in range(count):
+                    anywhere |= masks[index]
                 for lane in range(block):
-                    here = numba.uint64(1) << numba.uint64(lane)
-                    if hit_anywhere & here:
+                    bit = numba.uint64(1) << numba.uint64(lane)
+                    if anywhere & bit:
                         wanted = 0
-                        for index in range(len(midstates)):
-                            wanted += (masks[index] & here) != 0
+                        for index in range(count):
+                            wanted += (masks[index] & bit) != 0
                         if written + wanted > len(hits):
                             return written, done + lane
-                        for index in range(len(midstates)):
-                            if masks[index] & here:
+                        for index in range(count):
+                            if masks[index] & bit:
                                 hits[written, 0] = index
                                 hits[written, 1] = nonce_start + done + lane
                                 written += 1
             done += block
         return written, done
 
-    return numba.njit(SIGNATURE, nogil=True, boundscheck=False, error_model="numpy")(scan)
+    return numba.njit(SCAN, nogil=True, boundscheck=False, error_model="numpy", **options)(scan)

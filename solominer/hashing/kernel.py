@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from solominer.hashing.sha256d import IV, Words, compress
+from solominer.hashing.sha256d import IV, compress
+from solominer.hashing.words import Words
 
 ScanFunction = Callable[..., tuple[int, int]]
 
@@ -28,7 +29,7 @@ class Kernel:
     lanes: int
     midstates: int
     _search: ScanFunction = field(repr=False)
-    _schedule: NDArray[np.uint32] = field(repr=False)
+    _scratch: NDArray[np.uint32] = field(repr=False)
     _masks: NDArray[np.uint64] = field(repr=False)
 
     def scan(
@@ -51,23 +52,26 @@ class Kernel:
         Returns (hits written, nonces completed). Where the hits of a nonce would not fit, the scan ends before that
         nonce, so that the caller goes on from `nonce_start + completed` with nothing lost or doubled.
         """
-        return self._search(midstates, tail, nonce_start, nonce_count, target_word, hits, self._schedule, self._masks)
+        return self._search(midstates, tail, nonce_start, nonce_count, target_word, hits, self._scratch, self._masks)
 
 
 def load_kernel(
     name: str | None = None, *, cache_dir: Path | None, report: Callable[[str], None] = lambda line: None
 ) -> Kernel:
     """Compile, or load from `cache_dir`, the variant of that name (None: the best one for this machine)."""
-    from solominer.hashing.jit import make_scan
+    from solominer.hashing.jit import layout, make_scan
+    from solominer.hashing.variants import VARIANTS
 
-    lanes, most = 16, 16
-    schedule = np.zeros(64 * lanes + 16, np.uint32)
-    offset = -schedule.ctypes.data % 64 // 4
+    number = [each.name for each in VARIANTS].index(name or "avx512-3x2")
+    info = VARIANTS[number]
+    size = layout(info).size
+    scratch = np.zeros(size + 16, np.uint32)
+    offset = -scratch.ctypes.data % 64 // 4
     return Kernel(
-        f"vector-{lanes}",
-        lanes,
-        most,
-        make_scan(lanes),
-        schedule[offset : offset + 64 * lanes],
-        np.zeros(most, np.uint64),
+        info.name,
+        info.lanes,
+        info.midstates,
+        make_scan(number),
+        scratch[offset : offset + size],
+        np.zeros(info.midstates, np.uint64),
     )

@@ -1,0 +1,61 @@
+"""The kernels there are, and which of them a CPU can run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+MIDSTATES = 24  # searched together by one call; the shared schedule's cost is spread over them
+
+
+class Method(Enum):
+    """How a variant computes."""
+
+    PASSES = "passes"  # solominer.hashing.passes
+    STRAIGHT = "straight"  # solominer.hashing.straight
+    SHA_UNIT = "sha unit"  # solominer.hashing.shaunit
+
+
+@dataclass(frozen=True, slots=True)
+class VariantInfo:
+    """One way to compile the search. `needs` are LLVM's names of CPU features.
+
+    `first` and `second`: midstates side by side in the first and the second pass. `midstates`: most in one call.
+    `usual`: worth timing when a machine chooses its kernel; the others are there for comparison.
+    """
+
+    name: str
+    method: Method
+    lanes: int
+    first: int
+    second: int
+    midstates: int
+    needs: frozenset[str]
+    usual: bool = True
+    about: str = ""
+
+    @property
+    def ternary(self) -> bool:
+        """Whether three-input bit operations are one instruction on this variant's vectors."""
+        return "avx512f" in self.needs and self.lanes == 16
+
+
+def _passes(name: str, lanes: int, first: int, second: int, *needs: str, about: str) -> VariantInfo:
+    return VariantInfo(name, Method.PASSES, lanes, first, second, MIDSTATES, frozenset(needs), about=about)
+
+
+VARIANTS: tuple[VariantInfo, ...] = (
+    _passes("avx512-3x2", 16, 3, 2, "avx512f", about="16 lanes, 3 then 2 midstates side by side"),
+    _passes("avx512-2x2", 16, 2, 2, "avx512f", about="16 lanes, 2 midstates side by side"),
+    _passes("avx512-1x1", 16, 1, 1, "avx512f", about="16 lanes, one midstate at a time"),
+    _passes("vector8-2x2", 8, 2, 2, "avx2", about="8 lanes (AVX2), 2 midstates side by side"),
+    _passes("vector8-1x1", 8, 1, 1, "avx2", about="8 lanes (AVX2), one midstate at a time"),
+    _passes("vector4-2x2", 4, 2, 2, about="4 lanes (SSE2, NEON), 2 midstates side by side"),
+    _passes("vector4-1x1", 4, 1, 1, about="4 lanes (SSE2, NEON), one midstate at a time"),
+    _passes("scalar", 1, 1, 1, about="no vectors, runs anywhere"),
+)
+
+
+def variant(name: str) -> VariantInfo:
+    """The variant of that name; KeyError if there is none."""
+    return {each.name: each for each in VARIANTS}[name]
