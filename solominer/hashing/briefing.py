@@ -21,9 +21,9 @@ _SIZE = struct.Struct("<I")
 class Briefing:
     """A worker's orders for life.
 
-    `engine` is the module with `load_kernel` and `midstate`. The worker that `leads` loads `kernel` (None: the best
-    one), compiling it into `cache_dir` if need be; the others wait for its choice and load the same. The descriptors
-    are inherited: the shared memory, and the write end of the worker's pipe to the main process.
+    `engine` is the module with `load_kernel`, `midstate` and `bench_out`. The worker that `leads` loads `kernel`
+    (None: the best one), compiling it into `cache_dir` if need be; the others wait for its choice and load the same.
+    The descriptors are inherited: the shared memory, and the write end of the worker's pipe to the main process.
     """
 
     index: int

@@ -35,6 +35,7 @@ WORKER_MEMORY_BYTES = 200 << 20
 LOOK_SECS = 1.0
 RATE_SECS = 10.0
 HANG_SECS = 5.0
+_FIRST_BACKOFF_SECS = 1.0
 START_SECS = 300.0
 HEALTHY_SECS = 60.0
 MAX_BACKOFF_SECS = 60.0
@@ -320,7 +321,7 @@ class WorkerPool:
         self._bring_back(seat, child.why_ended(), child.pid)
 
     def _bring_back(self, seat: _Seat, reason: str, pid: int) -> None:
-        delay = min(2.0**seat.failures, MAX_BACKOFF_SECS)
+        delay = min(_FIRST_BACKOFF_SECS * 2 ** min(seat.failures, 30), MAX_BACKOFF_SECS)
         seat.failures += 1
         seat.restarts += 1
         seat.starting = asyncio.get_running_loop().call_later(delay, self._start_child, seat)

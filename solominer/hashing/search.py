@@ -83,10 +83,13 @@ class Pace:
         return max(int(hashes) // midstates // self._lanes, 1) * self._lanes
 
     def saw(self, hashes: int, elapsed_ns: int) -> None:
-        """A slice of that many hashes took that long; a slice that was interrupted must not count for much."""
+        """A slice of that many hashes took that long; one that was interrupted must not count for much."""
         measured = elapsed_ns / hashes
-        self._ns_per_hash += (measured - self._ns_per_hash) / (8 if self._measured else 1)
-        self._measured = True
+        if self._measured:
+            self._ns_per_hash += (min(measured, 2 * self._ns_per_hash) - self._ns_per_hash) / 8
+        else:
+            self._ns_per_hash = measured
+            self._measured = True
 
 
 class Search:

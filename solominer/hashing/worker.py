@@ -60,6 +60,7 @@ class Worker:
             engine = importlib.import_module(self._briefing.engine)
             kernel = self._load(engine)
             self._hash(kernel, engine.midstate)
+            engine.bench_out(kernel.name, cache_dir=self._briefing.cache_dir)
         except (Ended, BrokenPipeError):
             return 0
         return EXIT_WRONG_HITS

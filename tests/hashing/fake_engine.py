@@ -47,7 +47,7 @@ class FakeKernel:
         hits: NDArray[np.uint32],
     ) -> tuple[int, int]:
         """As the contract says, or as the name does."""
-        assert 0 < nonce_count
+        assert nonce_count > 0
         assert nonce_start + nonce_count <= 1 << 32
         assert 0 < len(midstates) <= self.midstates
         match self.name:

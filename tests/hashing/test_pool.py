@@ -1,0 +1,281 @@
+"""The pool with real processes on the fake kernel: the whole space is covered, jobs are followed, deaths of every kind
+are survived and told in words, and nothing outlives its parent."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+import psutil
+import pytest
+
+from solominer.errors import EngineError, PlanError
+from solominer.hashing import pool as pool_module
+from solominer.hashing.jobslot import WorkerState
+from solominer.hashing.pool import WORKER_MEMORY_BYTES, PoolSettings, PoolSnapshot, WorkerPool
+from solominer.work.events import Event, ShareFound, WorkerDied, WorkerStarted, WrongHit
+from solominer.work.plan import Families, SearchPlan
+from tests.hashing.jobs import SMALL_PLAN, all_points, all_shares, make_job
+
+ENGINE = "tests.hashing.fake_engine"
+NO_SHARES = 1 << 224
+T = TypeVar("T", bound=Event)
+
+
+class Running:
+    """A started pool and what it says."""
+
+    def __init__(self, settings: PoolSettings) -> None:
+        self.events: asyncio.Queue[Event] = asyncio.Queue()
+        self.lines: list[str] = []
+        self.pool = WorkerPool(settings, self.events.put_nowait, self.lines.append)
+
+    async def next(self, kind: type[T]) -> T:
+        """The next event of that kind; others before it are skipped."""
+        async with asyncio.timeout(30):
+            while True:
+                event = await self.events.get()
+                if isinstance(event, kind):
+                    return event
+
+    async def until(self, holds: Callable[[PoolSnapshot], bool]) -> PoolSnapshot:
+        """The first snapshot for which something holds; shared memory has no events to await."""
+        async with asyncio.timeout(30):
+            while not holds(snapshot := self.pool.snapshot()):
+                await asyncio.sleep(0.005)
+            return snapshot
+
+
+@asynccontextmanager
+async def running(workers: int = 2, kernel: str | None = None, **more: object) -> AsyncIterator[Running]:
+    """A pool on the fake engine, stopped at the end; no process of it is left then."""
+    run = Running(PoolSettings(workers, kernel, engine=ENGINE, **more))  # type: ignore[arg-type]
+    await run.pool.start()
+    try:
+        yield run
+    finally:
+        await run.pool.stop()
+        assert not psutil.Process().children()
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Supervision that looks often and waits for little."""
+    monkeypatch.setattr(pool_module, "LOOK_SECS", 0.05)
+    monkeypatch.setattr(pool_module, "MAX_BACKOFF_SECS", 0.05)
+
+
+async def test_all_workers_together_find_every_share_of_a_small_space() -> None:
+    async with running(3, plan=SMALL_PLAN) as run:
+        job = make_job()
+        run.pool.publish(job)
+        state = await run.until(lambda now: all(w.state is WorkerState.EXHAUSTED for w in now.workers))
+        owed = all_shares(job, SMALL_PLAN)
+        found = [await run.next(ShareFound) for _ in owed]
+        assert {(s.extranonce2, s.version, s.ntime, s.nonce) for s in found} == owed
+        assert state.hashes == len(all_points(job, SMALL_PLAN))
+        assert all(int.from_bytes(s.extranonce2, "big") % 3 == s.worker for s in found)
+        assert {(s.engine, s.kernel, s.job_id) for s in found} == {("cpu", "fake", 1)}
+        assert run.events.empty()
+
+        run.pool.publish(make_job(2))  # an exhausted pool goes on with the next job
+        assert (await run.next(ShareFound)).job_id == 2
+
+
+async def test_workers_follow_jobs_and_stops() -> None:
+    async with running() as run:
+        for number in (1, 2, 3):
+            epoch = run.pool.publish(make_job(number, share_target=NO_SHARES))
+            now = await run.until(lambda now: all(w.epoch == now.epoch and w.started_ns for w in now.workers))
+            assert now.epoch == epoch
+            assert all(now.published_ns <= w.left_ns <= w.started_ns for w in now.workers)
+        epoch = run.pool.stop_work()
+        now = await run.until(lambda now: all(w.epoch == now.epoch for w in now.workers))
+        assert now.epoch == epoch
+        assert all(w.state is WorkerState.IDLE or not w.started_ns for w in now.workers)
+        hashes = now.hashes
+        run.pool.set_active(1)
+        run.pool.publish(make_job(4, share_target=NO_SHARES))
+        now = await run.until(lambda now: now.workers[1].state is WorkerState.PAUSED and now.workers[0].started_ns > 0)
+        assert now.workers[1].started_ns == 0
+        assert now.hashes >= hashes
+        run.pool.set_active(2)
+        await run.until(lambda now: now.workers[1].started_ns > 0)
+
+
+async def test_a_block_is_found_once_per_worker_and_job() -> None:
+    async with running(1) as run:
+        easy = replace(make_job(), share_target=(1 << 256) - 1)
+        easy = replace(easy, template=replace(easy.template, target=(1 << 256) - 1))
+        run.pool.publish(easy)
+        await run.next(ShareFound)
+        await run.until(lambda now: now.workers[0].state is WorkerState.PARKED)
+        assert run.events.empty()
+
+
+async def test_a_killed_worker_comes_back_and_its_counters_go_on(quick: None) -> None:
+    async with running(1) as run:
+        run.pool.publish(make_job(share_target=NO_SHARES))
+        started = await run.next(WorkerStarted)
+        before = await run.until(lambda now: now.hashes > 10_000)
+        os.kill(started.pid, signal.SIGKILL)
+        died = await run.next(WorkerDied)
+        assert died.pid == started.pid
+        assert died.reason == "it was killed from outside (SIGKILL)"
+        assert died.restart_secs == 0.05
+        gone = run.pool.snapshot()
+        assert gone.alive == 0
+        assert gone.hashes >= before.hashes
+        again = await run.next(WorkerStarted)
+        assert again.pid != started.pid
+        after = await run.until(lambda now: now.hashes > gone.hashes)
+        assert after.workers[0].restarts == 1
+
+
+async def test_a_restarted_worker_goes_on_where_the_dead_one_was(quick: None) -> None:
+    plan = replace(SMALL_PLAN, nonce_space=1 << 14, lanes=replace(SMALL_PLAN.lanes, chunk_nonces=1 << 10))
+    async with running(1, plan=plan) as run:
+        job = make_job(share_target=NO_SHARES)
+        run.pool.publish(job)
+        started = await run.next(WorkerStarted)
+        await run.until(lambda now: now.hashes > 50_000)
+        os.kill(started.pid, signal.SIGKILL)
+        done = await run.until(lambda now: now.workers[0].state is WorkerState.EXHAUSTED and now.alive == 1)
+        space = 8 * 4 * 2 * (1 << 14)
+        assert space - 10_000 <= done.hashes <= space + 10_000  # but for the slice that the death cut short
+
+
+async def test_a_hanging_worker_is_ended_and_restarted(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool_module, "HANG_SECS", 0.3)
+    async with running(1, "fake-hang") as run:
+        await run.next(WorkerStarted)
+        run.pool.publish(make_job())
+        assert (await run.next(WorkerDied)).reason.startswith("it gave no sign of life")
+        await run.next(WorkerStarted)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "reason"),
+    [
+        ("fake-kill", "it was killed from outside (SIGKILL)"),
+        ("fake-raise", "it ended with exit code 1: RuntimeError: the fake kernel was asked to raise"),
+    ],
+)
+async def test_deaths_are_told_in_words_and_come_later_each_time(
+    kernel: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_module, "MAX_BACKOFF_SECS", 1.0)
+    monkeypatch.setattr(pool_module, "_FIRST_BACKOFF_SECS", 0.01)
+    async with running(1, kernel) as run:
+        run.pool.publish(make_job())
+        deaths = [await run.next(WorkerDied) for _ in range(3)]
+        assert [death.restart_secs for death in deaths] == [0.01, 0.02, 0.04]
+        assert {death.reason for death in deaths} == {reason}
+
+
+async def test_a_kernel_that_is_wrong_three_times_is_benched_and_replaced(quick: None, tmp_path: Path) -> None:
+    async with running(2, "fake-wrong", cache_dir=tmp_path) as run:
+        run.pool.publish(make_job(share_target=NO_SHARES))
+        assert [(await run.next(WrongHit)).kernel for _ in range(3)] == ["fake-wrong"] * 3
+        died = await run.next(WorkerDied)
+        assert died.reason == "kernel fake-wrong named hits that were none"
+        now = await run.until(lambda now: all(w.kernel == "fake" for w in now.workers))
+        assert all(w.wrong_hits == 3 for w in now.workers)
+        assert (tmp_path / "benched-fake-wrong").exists()
+
+
+async def test_only_the_leader_compiles_first_and_says_so() -> None:
+    async with running(3) as run:
+        first = await run.next(WorkerStarted)
+        assert first.worker == 0
+        assert run.lines[0] == "compiling the fake kernel"
+        assert {(await run.next(WorkerStarted)).worker for _ in range(2)} == {1, 2}
+
+
+async def test_memory_decides_how_many_workers_there_are(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool_module, "WORKER_MEMORY_BYTES", 1 << 20)
+    async with running(4, max_memory_bytes=2 << 20) as run:
+        assert len(run.pool.snapshot().workers) == 2
+        assert "memory for 2 of 4 workers" in run.lines[0]
+        assert "beyond its part of max_memory_gb" in (await run.next(WorkerDied)).reason
+
+
+def test_a_memory_limit_admits_at_least_one_worker() -> None:
+    assert PoolSettings(8, max_memory_bytes=1).admitted_workers == 1
+    assert PoolSettings(8, max_memory_bytes=3 * WORKER_MEMORY_BYTES).admitted_workers == 3
+    assert PoolSettings(8).admitted_workers == 8
+
+
+async def test_a_pool_that_does_not_run_says_so() -> None:
+    pool = WorkerPool(PoolSettings(1, engine=ENGINE), lambda event: None)
+    with pytest.raises(EngineError, match="does not run"):
+        pool.snapshot()
+    await pool.stop()  # twice or never started: nothing to do
+
+
+async def test_a_plan_too_small_for_the_workers_is_refused_at_start() -> None:
+    settings = PoolSettings(3, engine=ENGINE, plan=SearchPlan(Families(extranonce_bits=1)))
+    with pytest.raises(PlanError, match="families"):
+        await WorkerPool(settings, lambda event: None).start()
+
+
+async def test_a_failure_of_the_supervision_comes_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running(1) as run:
+        watched = asyncio.create_task(run.pool.watch())
+        monkeypatch.setattr(WorkerPool, "_check_alive", lambda *_: 1 / 0)
+        monkeypatch.setattr(pool_module, "LOOK_SECS", 0.01)
+        with pytest.raises(ZeroDivisionError):
+            await asyncio.wait_for(watched, 30)
+
+
+async def test_the_main_process_stays_free_of_numpy() -> None:
+    code = "import sys, solominer.hashing.pool; sys.exit(bool({'numpy', 'numba', 'llvmlite'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+PARENT = f"""
+import asyncio
+from solominer.hashing.pool import PoolSettings, WorkerPool
+from tests.hashing.jobs import make_job
+async def main():
+    pool = WorkerPool(PoolSettings(2, engine={ENGINE!r}), lambda event: print(event.pid, flush=True))
+    await pool.start()
+    pool.publish(make_job(share_target={NO_SHARES}))
+    await asyncio.sleep(3600)
+asyncio.run(main())
+"""
+
+
+def test_workers_end_when_their_parent_is_killed() -> None:
+    parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2])
+    assert parent.stdout is not None
+    workers = [psutil.Process(int(parent.stdout.readline())) for _ in range(2)]
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    _, alive = psutil.wait_procs(workers, timeout=20)
+    assert [worker for worker in alive if worker.status() != psutil.STATUS_ZOMBIE] == []
+
+
+def test_workers_leave_the_decision_about_signals_to_their_parent() -> None:
+    parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2])
+    assert parent.stdout is not None
+    workers = [psutil.Process(int(parent.stdout.readline())) for _ in range(2)]
+    for worker in workers:
+        worker.send_signal(signal.SIGINT)
+        worker.send_signal(signal.SIGTERM)
+    before = [sum(worker.cpu_times()[:2]) for worker in workers]
+    while any(sum(worker.cpu_times()[:2]) <= spent for worker, spent in zip(workers, before, strict=True)):
+        pass
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    psutil.wait_procs(workers, timeout=20)
