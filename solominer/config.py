@@ -116,7 +116,9 @@ class Config(_Part):
     refresh_secs: Seconds = Field(30.0, description="age at which a template is fetched anew")
     poll_secs: Seconds = Field(1.0, description="how often the best hash is asked for behind ZMQ")
     stale_secs: Seconds = Field(60.0, description="how long work goes on while no node is healthy")
-    empty_first: bool = Field(True, description="mine an empty block until the full template of a new tip is in")
+    empty_first: bool | None = Field(
+        None, description="mine an empty block until the full template of a new tip is in; left out: not on regtest"
+    )
     shares_per_hour: Annotated[float, Field(gt=0, le=3_600_000)] = Field(1000.0, description="evidence: shares an hour")
     retry: RetryConfig = RetryConfig()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -152,6 +154,11 @@ class Config(_Part):
     def wants_private_node(self) -> bool:
         """Whether a private regtest node is to be started."""
         return self.chain.name == "regtest" and self.mode != "demo" and not self.names_a_node
+
+    @property
+    def mines_empty_first(self) -> bool:
+        """`empty_first`; on regtest an empty block would be solved before the template with its transactions is in."""
+        return not self.chain.no_retarget if self.empty_first is None else self.empty_first
 
     @property
     def records_dir(self) -> Path:

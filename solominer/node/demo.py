@@ -19,7 +19,17 @@ from solominer.chain.merkle import merkle_root
 from solominer.chain.networks import Network
 from solominer.chain.target import decode_compact, encode_compact
 from solominer.chain.transaction import Transaction, TxIn, TxOut
-from solominer.work.events import Event, HealthSeen, NewTip, NodeHealth, TemplateReady
+from solominer.errors import NodeUnreachable
+from solominer.node.submit import Verdict, Whereabouts
+from solominer.work.events import (
+    Event,
+    HealthSeen,
+    NewTip,
+    NodeHealth,
+    TemplateReady,
+    TipFacts,
+    TransactionsChecked,
+)
 from solominer.work.template import Template, parse_template
 
 DEMO_NODE = "demo (simulated)"
@@ -153,6 +163,33 @@ class DemoLink:
         template = await self._current()
         now = self._clock()
         self._post(TemplateReady(now, DEMO_NODE, replace(template, curtime=max(int(now), template.mintime))))
+
+    async def check_transactions(self, template: Template) -> None:
+        """Nothing to find out: the template was made here."""
+        self._post(TransactionsChecked(self._clock(), DEMO_NODE, template.template_id))
+
+    async def look(self) -> NodeHealth:
+        """Always well."""
+        return await self._health()
+
+    async def submit(self, block_hex: str) -> Verdict:
+        """A demo submits nothing."""
+        raise NodeUnreachable("the demo has no node to submit to")
+
+    async def propose(self, block_hex: str) -> Verdict:
+        """A demo has nobody to ask."""
+        raise NodeUnreachable("the demo has no node to ask")
+
+    async def where_is(self, hash_le: bytes, height: int) -> Whereabouts:
+        """A demo has no chain."""
+        raise NodeUnreachable("the demo has no chain")
+
+    async def tip_facts(self, hash_le: bytes) -> TipFacts:
+        """A demo has no chain."""
+        raise NodeUnreachable("the demo has no chain")
+
+    async def close(self) -> None:
+        """Nothing to close."""
 
     async def new_tip(self) -> None:
         """Pretend that a block came: another seed, another parent."""

@@ -74,10 +74,18 @@ class BlockTracker:
         self._staging = staging
         self.open: dict[bytes, TrackedBlock] = {}
         self.accepted_count = 0
+        self._found_count = 0
+        self._refused_count = 0
         self.settled: list[TrackedBlock] = []
 
     def __contains__(self, hash_le: object) -> bool:
         return hash_le in self.open or any(tracked.block.hash_le == hash_le for tracked in self.settled)
+
+    @property
+    def standing(self) -> int:
+        """Blocks found in this run that were neither rejected nor are beaten at the moment."""
+        stale = sum(tracked.state is BlockState.STALE for tracked in self.open.values())
+        return self._found_count - self._refused_count - stale
 
     def sibling_of(self, block: FoundBlock) -> TrackedBlock | None:
         """An earlier block of ours with the same parent that may still win, or has won."""
@@ -88,6 +96,7 @@ class BlockTracker:
         """A new block: on to the disk and to every node at the same time."""
         tracked = TrackedBlock(block, BlockState.FOUND, at, staged=self._staging)
         tracked.nodes = {name: _AtNode() for name in self._names}
+        self._found_count += 1
         self.open[block.hash_le] = tracked
         sends = self._send_due(tracked, at)
         record = Record(
@@ -260,6 +269,7 @@ class BlockTracker:
             ):
                 self.accepted_count += 1
             tracked.state, tracked.state_at = state, at
+            self._refused_count += state is BlockState.REJECTED
             fields = {
                 "height": tracked.block.height,
                 "hash": tracked.block.hash_hex,

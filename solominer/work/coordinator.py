@@ -66,6 +66,7 @@ class Policy:
     `refresh_secs`: age at which a template is fetched anew. `stale_secs`: how long work goes on while no node is
     healthy. `shares_per_hour`: how hard shares are made. `empty_first`: mine an empty block until the full template
     of a new tip is in. `staging`: a found block is proposed and never submitted. `submit` False (demo): neither.
+    `max_blocks`: no more work once that many blocks are found and not lost again.
     """
 
     refresh_secs: float = 30.0
@@ -75,6 +76,7 @@ class Policy:
     empty_first: bool = True
     staging: bool = False
     submit: bool = True
+    max_blocks: int | None = None
     roll_secs: int = 600
     keep_jobs: int = 64
     keep_job_secs: float = 600.0
@@ -151,6 +153,12 @@ class Coordinator:
     def restore(self, block: FoundBlock, state: BlockState, at: float) -> list[Action]:
         """A block of an earlier run that was not settled yet."""
         return self.blocks.restore(block, state, at)
+
+    @property
+    def enough(self) -> bool:
+        """Whether `max_blocks` are found."""
+        most = self.policy.max_blocks
+        return most is not None and (self.demo_blocks or self.blocks.standing) >= most
 
     @property
     def status(self) -> str:
@@ -276,7 +284,7 @@ class Coordinator:
         return actions
 
     def _publish(self, template: Template, at: float, node: str) -> list[Action]:
-        if self.halted_by:
+        if self.halted_by or self.enough:
             return []
         self._last_job_id += 1
         extranonce1 = self._run_id + (self._last_job_id & 0xFFFF).to_bytes(EXTRANONCE1_SIZE - 2, "big")

@@ -1,0 +1,114 @@
+"""The commands. Thin: each imports what it needs only when it runs, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from solominer import __version__
+
+if TYPE_CHECKING:
+    from solominer.config import Config
+    from solominer.errors import SolominerError
+
+app = typer.Typer(
+    help="Mine on your own Bitcoin Core node: no pool, no middleman, the full reward to your own address.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", "-c", help="config.json; its node wins over a private one.")
+]
+DataDirOption = Annotated[Path | None, typer.Option("--data-dir", help="Where reports, proofs and blocks are kept.")]
+
+
+def main() -> NoReturn:
+    """Entry point of the console script: errors become one clear text and an exit code."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        from solominer.errors import SolominerError
+
+        if not isinstance(error, SolominerError):
+            raise
+        _fail(error)
+    sys.exit(0)
+
+
+def _fail(error: SolominerError) -> NoReturn:
+    sys.stderr.write(f"solominer: {error}\n")
+    sys.exit(error.exit_code)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"solominer {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Common to all commands."""
+
+
+@app.command()
+def run(
+    config: ConfigOption = None,
+    mode: Annotated[
+        str | None,
+        typer.Option("--mode", "-m", help="production, testnet4, signet, regtest, demo, test or staging."),
+    ] = None,
+    blocks: Annotated[int | None, typer.Option("--blocks", "-n", min=1, help="Stop after this many blocks.")] = None,
+    seconds: Annotated[float | None, typer.Option("--seconds", min=0.1, help="Stop after this long.")] = None,
+    data_dir: DataDirOption = None,
+    payout_address: Annotated[str | None, typer.Option(help="Where the reward goes.")] = None,
+    bitcoind: Annotated[Path | None, typer.Option(help="bitcoind for a private regtest node.")] = None,
+    kernel: Annotated[str | None, typer.Option(help="Hash kernel; the fastest one if left out.")] = None,
+    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
+    plain: Annotated[bool, typer.Option("--plain", help="Log lines instead of the live view.")] = False,
+) -> None:
+    """Mine until Ctrl-C.
+
+    \b
+    solominer run --mode demo                 no node at all: real hashing, submits nowhere
+    solominer run --mode regtest --blocks 10  a private chain of its own
+    solominer run --config config.json        your node
+    """
+    overrides = {
+        "mode": mode,
+        "data_dir": data_dir,
+        "payout_address": payout_address,
+        "bitcoind": bitcoind,
+        "kernel": kernel,
+        "log_level": log_level,
+    }
+    settings = _load(config, overrides)
+    from solominer.daemon import RunOptions
+    from solominer.daemon import run as run_daemon
+    from solominer.views.logs import set_up_logging
+
+    live = not plain and sys.stdout.isatty() and sys.stderr.isatty()
+    recent = set_up_logging(settings.log_level, live_view=live)
+    raise typer.Exit(run_daemon(settings, RunOptions(blocks, seconds, live), recent))
+
+
+def _load(path: Path | None, overrides: dict[str, Any]) -> Config:
+    from solominer.config import load_config, warnings_about
+
+    settings = load_config(path, overrides=overrides)
+    if path is not None:
+        for warning in warnings_about(path, settings):
+            sys.stderr.write(f"solominer: warning: {warning}\n")
+    return settings

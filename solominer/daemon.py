@@ -1,0 +1,390 @@
+"""The daemon: the one place that wires the parts together and owns their lifetime.
+
+Everything runs in one asyncio task group. SIGINT or SIGTERM lets the workers finish their slice, sends what was found,
+closes the hour and ends with 0; a second signal ends at once. A part that ends by itself ends the daemon with 1.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+
+from solominer.config import Config, NodeConfig, RpcConfig, ZmqConfig, default_cache_dir
+from solominer.dispatch import Dispatcher, Link
+from solominer.errors import (
+    ConfigError,
+    NodeAuthFailed,
+    NodeError,
+    SolominerError,
+    UnsafeConsensus,
+    WrongNetwork,
+)
+from solominer.hashing.pool import PoolSettings, WorkerPool
+from solominer.node.bitcoind import find_bitcoind
+from solominer.node.credentials import CookieFile, Credentials, PasswordFile, UserPassword
+from solominer.node.demo import DEMO_PAYOUT_SCRIPT, DemoLink
+from solominer.node.link import NodeLink, NodeSettings
+from solominer.node.private import PrivateNode
+from solominer.overview import RateWindow, overview
+from solominer.records.lock import FolderLock
+from solominer.records.recorder import Recorder
+from solominer.views.console import ConsoleView
+from solominer.views.logs import RecentEvents
+from solominer.views.snapshot import Snapshot
+from solominer.views.text import coins, duration, rate
+from solominer.work.blocks import RetryPolicy
+from solominer.work.coordinator import Coordinator, Policy
+from solominer.work.events import Event, HashRate, Tick
+from solominer.work.job import Payout
+
+log = logging.getLogger("solominer.daemon")
+
+TICK_SECS = 0.25
+SAMPLE_SECS = 1.0
+STATUS_LINE_SECS = 60.0
+DRAW_SECS = 0.5
+LAST_ANSWERS_SECS = 10.0
+EXIT_SECOND_SIGNAL = 130
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What only this run wants: an end after `blocks` blocks, or after `secs` seconds; the live view or not."""
+
+    blocks: int | None = None
+    secs: float | None = None
+    live_view: bool = False
+
+
+def run(config: Config, options: RunOptions, recent: RecentEvents) -> int:
+    """Mine until told to stop; gives the exit code. Raises SolominerError where mining cannot begin."""
+    # Short turns at the interpreter: a new tip must not wait behind a template that is being checked.
+    sys.setswitchinterval(0.0005)
+    return asyncio.run(Daemon(config, options, recent).run())
+
+
+class Daemon:
+    """One run of the miner."""
+
+    def __init__(self, config: Config, options: RunOptions, recent: RecentEvents) -> None:
+        self.config = config
+        self.options = options
+        self._recent = recent
+        self._started_at = time.time()
+        self._stop = asyncio.Event()
+        self._rate = RateWindow()
+        self._dispatcher: Dispatcher | None = None
+        self._early: list[Event] = []
+        self._hashes = 0
+
+    # --- life ----------------------------------------------------------------------------------------------------
+
+    async def run(self) -> int:
+        """From the lock on the data folder to the last line."""
+        config = self.config
+        folder = config.records_dir / config.chain.name
+        async with AsyncExitStack() as stack:
+            self._catch_signals()
+            lock = FolderLock(folder)
+            lock.acquire()
+            stack.callback(lock.release)
+            recorder = Recorder(config.records_dir, config.chain.name, fallback=config.journal_fallback_dir)
+            pool = WorkerPool(self._pool_settings(), self._post, log.info)
+            links = await self._links(stack)
+            if not links:
+                return 0
+            await pool.start()
+            stack.push_async_callback(pool.stop)
+            payout = await self._payout(links)
+            if payout is None:
+                return 0
+            coordinator = self._coordinator(links, payout)
+            recorder.open(time.time())
+            try:
+                await self._mine(coordinator, pool, links, recorder, payout)
+            finally:
+                recorder.close(time.time())
+            self._say_goodbye(coordinator)
+        return 0
+
+    async def _mine(
+        self, coordinator: Coordinator, pool: WorkerPool, links: dict[str, Link], recorder: Recorder, payout: Payout
+    ) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks: list[asyncio.Task[Any]] = []
+
+                def spawn(work: Coroutine[Any, Any, None], name: str | None = None) -> None:
+                    task = group.create_task(work, name=name)
+                    tasks.append(task)
+                    task.add_done_callback(tasks.remove)
+
+                dispatcher = self._dispatcher = Dispatcher(coordinator, pool, links, recorder, spawn)
+                self._replay(dispatcher, recorder)
+                for event in self._early:
+                    dispatcher.post(event)
+                spawn(dispatcher.run(), "coordinator")
+                for link in links.values():
+                    spawn(link.run(), f"node {link.name}")
+                spawn(pool.watch(), "workers")
+                spawn(self._ticks(dispatcher), "ticks")
+                spawn(self._samples(dispatcher, pool, recorder), "samples")
+                spawn(self._limits(dispatcher), "limits")
+                spawn(self._show(coordinator, pool, payout), "view")
+                await self._stop.wait()
+                log.info("stopping: the workers finish their slice")
+                pool.stop_work()
+                await dispatcher.settle(LAST_ANSWERS_SECS)
+                self._hashes = pool.snapshot().hashes
+                await pool.stop()
+                for link in links.values():
+                    await link.close()
+                for task in tuple(tasks):  # they remove themselves
+                    task.cancel()
+        except BaseExceptionGroup as group_error:
+            for error in group_error.exceptions:
+                log.critical("a part of the daemon ended unexpectedly", exc_info=error)
+            raise SolominerError("the daemon ended because one of its parts did", "see the log above") from group_error
+
+    def _catch_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+
+        def caught(number: signal.Signals) -> None:
+            if self._stop.is_set():
+                os._exit(EXIT_SECOND_SIGNAL)
+            log.info("caught %s; once more to end at once", number.name)
+            self._stop.set()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, caught, number)
+
+    def _post(self, event: Event) -> None:
+        """For the parts that start before the dispatcher does."""
+        if self._dispatcher is None:
+            self._early.append(event)
+        else:
+            self._dispatcher.post(event)
+
+    # --- parts ---------------------------------------------------------------------------------------------------
+
+    def _pool_settings(self) -> PoolSettings:
+        config = self.config
+        cores = len(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else os.cpu_count() or 1
+        limit = None if config.max_memory_gb is None else int(config.max_memory_gb * 2**30)
+        return PoolSettings(
+            workers=max(1, cores - config.cpu_cores_reserved),
+            kernel=config.kernel,
+            cache_dir=default_cache_dir() / "kernels",
+            nice=config.nice,
+            max_memory_bytes=limit,
+        )
+
+    async def _links(self, stack: AsyncExitStack) -> dict[str, Link]:
+        """The nodes by name, in order of preference; the private one is started here and stopped with us."""
+        config = self.config
+        if config.mode == "demo":
+            log.warning("DEMO: a simulated node, a made-up full-size template, real hashing; nothing is ever submitted")
+            demo = DemoLink(config.chain, self._post)
+            return {demo.name: demo}
+        if config.wants_private_node:
+            settings = [await self._private_node(stack)]
+        elif config.bitcoin_rpc is not None:
+            first = node_settings(config, config.bitcoin_rpc, config.zmq)
+            settings = [first, *(node_settings(config, node, node.zmq) for node in config.more_nodes)]
+        elif config.auto_detect:
+            settings = [node_settings(config, RpcConfig(), config.zmq)]
+        else:
+            raise ConfigError("no node is named", "set bitcoin_rpc in config.json, or auto_detect to true")
+        if len({each.name for each in settings}) != len(settings):
+            raise ConfigError("two nodes have the same name", "give each node in config.json a name of its own")
+        return {each.name: NodeLink(each, self._post) for each in settings}
+
+    async def _private_node(self, stack: AsyncExitStack) -> NodeSettings:
+        config = self.config
+        binary = await asyncio.to_thread(
+            find_bitcoind, config.bitcoind, default_cache_dir() / "bitcoind", report=log.info
+        )
+        node = PrivateNode(binary, config.records_dir / "private-node", chain=config.chain.chain)
+        await asyncio.to_thread(node.start)
+        stack.push_async_callback(asyncio.to_thread, node.stop)
+        log.info("private node %s (%s) on %s:%d", binary.version, binary.origin, node.rpc_host, node.rpc_port)
+        return NodeSettings(
+            name="private",
+            host=node.rpc_host,
+            port=node.rpc_port,
+            credentials=CookieFile((node.cookie_file,)),
+            network=config.chain,
+            zmq_hashblock=node.zmq_hashblock,
+            zmq_sequence=node.zmq_sequence,
+            poll_secs=config.poll_secs,
+        )
+
+    async def _payout(self, links: dict[str, Link]) -> Payout | None:
+        """Ask the nodes for the payout's script, for as long as it takes; None if told to stop meanwhile."""
+        if self.config.mode == "demo":
+            return Payout(DEMO_PAYOUT_SCRIPT, "nobody (simulation)")
+        address = self.config.payout_address
+        if not address and not self.config.wants_private_node and self.config.chain.name != "regtest":
+            raise ConfigError("payout_address is not set", "set it to an address of your own wallet on this network")
+        wait_secs, said = 0.5, ""
+        while not self._stop.is_set():
+            for link in links.values():
+                assert isinstance(link, NodeLink)
+                try:
+                    return await link.payout(address)
+                except NodeError as error:
+                    if len(links) == 1 and isinstance(error, WrongNetwork | UnsafeConsensus | NodeAuthFailed):
+                        raise
+                    if error.what != said:
+                        log.warning("waiting for node %s: %s", link.name, str(error).replace("\n", " "))
+                        said = error.what
+            try:
+                await asyncio.wait_for(self._stop.wait(), wait_secs)
+            except TimeoutError:
+                wait_secs = min(2 * wait_secs, 10.0)
+        return None
+
+    def _coordinator(self, links: dict[str, Link], payout: Payout) -> Coordinator:
+        config = self.config
+        policy = Policy(
+            refresh_secs=config.refresh_secs,
+            stale_secs=config.stale_secs,
+            shares_per_hour=config.shares_per_hour,
+            empty_first=config.mines_empty_first and config.mode != "demo",
+            staging=config.mode == "staging",
+            submit=config.mode != "demo",
+            max_blocks=self.options.blocks,
+            retry=RetryPolicy(config.retry.first_secs, config.retry.most_secs, config.retry.look_secs),
+        )
+        log.info("the whole reward goes to %s", payout.address or payout.script_pubkey.hex())
+        tag = config.coinbase_tag.encode()
+        return Coordinator(config.chain, list(links), payout, tag, policy, os.urandom(2))
+
+    def _replay(self, dispatcher: Dispatcher, recorder: Recorder) -> None:
+        """Blocks of earlier runs that are not settled yet are looked up, and sent again where they are missing."""
+        entries, problems = recorder.open_blocks()
+        for problem in problems:
+            log.warning("journal: %s", problem)
+        for entry in entries:
+            if entry.block is not None:
+                log.info("still following block %d %s", entry.height, entry.block.hash_hex)
+                dispatcher.do(dispatcher.coordinator.restore(entry.block, entry.state, time.time()))
+
+    # --- what runs beside ----------------------------------------------------------------------------------------
+
+    async def _ticks(self, dispatcher: Dispatcher) -> None:
+        while True:
+            await asyncio.sleep(TICK_SECS)
+            dispatcher.post(Tick(time.time()))
+
+    async def _samples(self, dispatcher: Dispatcher, pool: WorkerPool, recorder: Recorder) -> None:
+        """Once a second: counters to the records, and now and then how hard shares should be."""
+        beat = 0
+        while True:
+            snapshot = pool.snapshot()
+            self._hashes = snapshot.hashes
+            self._rate.add(time.monotonic(), snapshot.hashes)
+            recorder.counters(time.time(), {worker.index: worker.hashes for worker in snapshot.workers})
+            recorder.tick(time.time())
+            if beat in (2, 5) or beat % 30 == 10:
+                dispatcher.post(HashRate(time.time(), snapshot.rate_hps))
+            beat += 1
+            await asyncio.sleep(SAMPLE_SECS)
+
+    async def _limits(self, dispatcher: Dispatcher) -> None:
+        """Stop after `--blocks` or a time."""
+        deadline = None if self.options.secs is None else time.monotonic() + self.options.secs
+        coordinator = dispatcher.coordinator
+        while deadline is None or time.monotonic() < deadline:
+            if self.options.blocks is not None:
+                done = coordinator.demo_blocks if self.config.mode == "demo" else coordinator.blocks.accepted_count
+                if done >= self.options.blocks:
+                    break
+            dispatcher.changed.clear()
+            try:
+                async with asyncio.timeout(None if deadline is None else deadline - time.monotonic()):
+                    await dispatcher.changed.wait()
+            except TimeoutError:
+                break
+        self._stop.set()
+        await asyncio.Event().wait()
+
+    async def _show(self, coordinator: Coordinator, pool: WorkerPool, payout: Payout) -> None:
+        def look() -> Snapshot:
+            return overview(
+                at=time.time(),
+                started_at=self._started_at,
+                config=self.config,
+                coordinator=coordinator,
+                pool=pool.snapshot(),
+                rate=self._rate.estimate(),
+                payout=payout.address,
+                events=list(self._recent.lines),
+            )
+
+        if not self.options.live_view:
+            await _status_lines(look)
+        with ConsoleView() as view:
+            while True:
+                view.show(look())
+                await asyncio.sleep(DRAW_SECS)
+
+    def _say_goodbye(self, coordinator: Coordinator) -> None:
+        blocks = coordinator.blocks
+        log.info(
+            "stopped after %s: %d hashes, %d shares, %d blocks accepted",
+            duration(time.time() - self._started_at),
+            self._hashes,
+            coordinator.shares,
+            blocks.accepted_count,
+        )
+
+
+async def _status_lines(look: Callable[[], Snapshot]) -> None:
+    """A line a minute, for whoever tails the log."""
+    while True:
+        await asyncio.sleep(STATUS_LINE_SECS)
+        s = look()
+        log.info(
+            "%s at height %d: %s, %d shares, %d blocks accepted, %d transactions paying %s",
+            s.status, s.height + 1, rate(s.rate_hps), s.shares, s.accepted_blocks, s.transactions, coins(s.fees_sats),
+        )  # fmt: skip
+
+
+def node_settings(config: Config, rpc: RpcConfig | NodeConfig, zmq: ZmqConfig) -> NodeSettings:
+    """What the link of one configured node needs to know."""
+    port = rpc.port or config.chain.rpc_port
+    return NodeSettings(
+        name=rpc.name or f"{rpc.host}:{port}",
+        host=rpc.host,
+        port=port,
+        credentials=credentials_of(config, rpc),
+        network=config.chain,
+        zmq_hashblock=zmq.hashblock,
+        zmq_sequence=zmq.sequence,
+        poll_secs=config.poll_secs,
+        timeout_secs=rpc.timeout_secs,
+    )
+
+
+def credentials_of(config: Config, rpc: RpcConfig) -> Credentials:
+    """How to get in: password, password file, cookie file, or the cookie of the default data folder."""
+    if rpc.password_file is not None:
+        return PasswordFile(rpc.username, rpc.password_file.expanduser())
+    if rpc.password.get_secret_value():
+        return UserPassword(rpc.username, rpc.password.get_secret_value())
+    if rpc.cookie_file is not None:
+        return CookieFile((rpc.cookie_file.expanduser(),))
+    if config.auto_detect:
+        return CookieFile.of_default_folder(config.chain)
+    raise ConfigError("no way into the node is given", "set password_file or cookie_file in bitcoin_rpc")

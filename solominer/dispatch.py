@@ -1,0 +1,289 @@
+"""Carries out what the coordinator decides: one task owns the coordinator, everybody else only posts events to it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
+
+from solominer.errors import NodeError, RecordsError
+from solominer.hashing.pool import WorkerPool
+from solominer.node.submit import Verdict, Whereabouts
+from solominer.records.recorder import Recorder
+from solominer.work.coordinator import Coordinator
+from solominer.work.events import (
+    Action,
+    Alarm,
+    BlockSeen,
+    CheckTransactions,
+    Event,
+    FetchTipHeader,
+    HealthSeen,
+    LocateBlock,
+    LookAtNode,
+    NewTip,
+    NodeHealth,
+    ProposalAnswered,
+    ProposeBlock,
+    ProposeJob,
+    PublishJob,
+    Record,
+    RefreshTemplate,
+    SaveBlock,
+    SaveState,
+    SendBlock,
+    Severity,
+    ShareSeen,
+    StopWork,
+    SubmitAnswered,
+    TipFacts,
+    TipHeader,
+)
+from solominer.work.template import Template
+
+log = logging.getLogger("solominer.daemon")
+
+QUEUE_SIZE = 100_000
+_LEVELS = {
+    Severity.CRITICAL: logging.CRITICAL,
+    Severity.HIGH: logging.ERROR,
+    Severity.MEDIUM: logging.WARNING,
+    Severity.LOW: logging.WARNING,
+    Severity.INFO: logging.INFO,
+}
+
+
+class Link(Protocol):
+    """What is asked of a node; `node.link.NodeLink` is the real one, `node.demo.DemoLink` the simulated one."""
+
+    @property
+    def name(self) -> str:
+        """Name in the configuration."""
+
+    async def run(self) -> None:
+        """Watches the node until cancelled."""
+
+    async def close(self) -> None:
+        """Closes all connections."""
+
+    async def fetch_template(self, reason: str) -> None:
+        """Posts TemplateReady or TemplateFailed."""
+
+    async def check_transactions(self, template: Template) -> None:
+        """Posts TransactionsChecked."""
+
+    async def look(self) -> NodeHealth:
+        """One look."""
+
+    async def submit(self, block_hex: str) -> Verdict:
+        """Sends a block."""
+
+    async def propose(self, block_hex: str) -> Verdict:
+        """Asks about an unsolved block."""
+
+    async def where_is(self, hash_le: bytes, height: int) -> Whereabouts:
+        """Where the node has a block."""
+
+    async def tip_facts(self, hash_le: bytes) -> TipFacts:
+        """A block's header."""
+
+
+class Dispatcher:
+    """Runs the coordinator over a bounded queue and does what it says.
+
+    `spawn` starts a task whose unexpected end ends the daemon; `changed` is set after every event.
+    """
+
+    def __init__(
+        self,
+        coordinator: Coordinator,
+        pool: WorkerPool,
+        links: Mapping[str, Link],
+        recorder: Recorder,
+        spawn: Callable[[Coroutine[Any, Any, None]], object],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.coordinator = coordinator
+        self._pool, self._links, self._recorder, self._spawn, self._clock = pool, links, recorder, spawn, clock
+        self._queue: asyncio.Queue[Event] = asyncio.Queue(QUEUE_SIZE)
+        self._fetching: dict[str, str | None] = {}
+        self._urgent = 0
+        self._tip_mono = 0.0
+        self._disk = ThreadPoolExecutor(1, thread_name_prefix="journal")  # one: lines stay in order
+        self.changed = asyncio.Event()
+        self._actions: dict[type, Callable[[Any], None]] = {
+            StopWork: self._stop_work,
+            PublishJob: self._publish,
+            RefreshTemplate: self._refresh,
+            FetchTipHeader: lambda a: self._go(self._tip_header(a)),
+            CheckTransactions: lambda a: self._go(self._links[a.node].check_transactions(a.template)),
+            ProposeJob: lambda a: self._go(self._propose_job(a)),
+            LookAtNode: lambda a: self._go(self._look(a.node)),
+            SaveBlock: lambda a: self._go(self._urgently(self._save(a))),
+            SendBlock: lambda a: self._go(self._urgently(self._send(a))),
+            ProposeBlock: lambda a: self._go(self._urgently(self._propose_block(a))),
+            LocateBlock: lambda a: self._go(self._locate(a)),
+            SaveState: lambda a: self._go(self._urgently(self._save_state(a))),
+            ShareSeen: lambda a: self._recorder.share(a.share.at, a.share, a.job, a.hash_le, stale=a.stale),
+            Record: self._record,
+            Alarm: self._alarm,
+        }
+
+    def post(self, event: Event) -> None:
+        """Take an event; in the event loop's thread."""
+        if isinstance(event, NewTip):
+            self._tip_mono = time.monotonic()
+        self._queue.put_nowait(event)
+
+    async def run(self) -> None:
+        """Handle events one by one, for good."""
+        while True:
+            event = await self._queue.get()
+            self.do(self.coordinator.handle(event))
+            self.changed.set()
+
+    async def settle(self, timeout_secs: float) -> None:
+        """At the end: wait for submissions that are under way and for the disk, so that nothing is lost."""
+        try:
+            async with asyncio.timeout(timeout_secs):
+                while self._urgent or not self._queue.empty():
+                    await asyncio.sleep(0.01)
+        except TimeoutError:
+            log.warning("a node has not answered in %g s; what is open is sent again at the next start", timeout_secs)
+
+    def do(self, actions: list[Action]) -> None:
+        """Carry out actions in order; whatever takes time goes on in the background."""
+        for action in actions:
+            self._actions[type(action)](action)
+
+    # --- work ----------------------------------------------------------------------------------------------------
+
+    def _stop_work(self, action: StopWork) -> None:
+        self._pool.stop_work()
+        if action.reason == "new tip":
+            self._recorder.latency(self._clock(), "tip_to_stop", time.monotonic() - self._tip_mono)
+        log.debug("work stopped: %s", action.reason)
+
+    def _publish(self, action: PublishJob) -> None:
+        job = action.job
+        self._pool.publish(job)
+        if self._tip_mono:
+            kind = "tip_to_empty_job" if job.is_empty else "tip_to_full_job"
+            self._recorder.latency(self._clock(), kind, time.monotonic() - self._tip_mono)
+            if not job.is_empty:
+                self._tip_mono = 0.0
+        self._recorder.job(self._clock(), job)
+        log.info("mining %s", job.describe())
+
+    def _refresh(self, action: RefreshTemplate) -> None:
+        """One request at a time for each node; what is wanted meanwhile is asked for right behind it."""
+        if action.node in self._fetching:
+            self._fetching[action.node] = action.reason
+            return
+        self._fetching[action.node] = None
+        self._go(self._fetch(action.node, action.reason))
+
+    async def _fetch(self, node: str, reason: str | None) -> None:
+        try:
+            while reason is not None:
+                await self._links[node].fetch_template(reason)
+                reason = self._fetching[node]
+                self._fetching[node] = None
+        finally:
+            del self._fetching[node]
+
+    async def _tip_header(self, action: FetchTipHeader) -> None:
+        try:
+            tip = await self._links[action.node].tip_facts(action.hash_le)
+        except NodeError as error:
+            log.debug("no header of the new tip from %s: %s", action.node, error.what)
+            return
+        self.post(TipHeader(self._clock(), action.node, tip))
+
+    async def _propose_job(self, action: ProposeJob) -> None:
+        job = action.job
+        extranonce2 = bytes(4)
+        header = job.header(extranonce2, job.space.version, job.space.ntime_min, 0).pack()
+        verdict = await self._links[action.node].propose(job.block_hex(header, extranonce2))
+        self.post(ProposalAnswered(self._clock(), action.node, job.job_id, verdict.answer, verdict.raw))
+
+    async def _look(self, node: str) -> None:
+        health = await self._links[node].look()
+        self.post(HealthSeen(self._clock(), health))
+
+    # --- blocks --------------------------------------------------------------------------------------------------
+
+    async def _save(self, action: SaveBlock) -> None:
+        """On disk in parallel with the first submission; a disk that fails holds nothing up."""
+        block = action.block
+        log.info("FOUND a block at height %d: %s, worker %d", block.height, block.hash_hex, block.worker)
+        if await self._to_disk(lambda: self._recorder.journal.save(block), f"block {block.hash_hex}"):
+            self.coordinator.blocks.saved(block.hash_le)
+
+    async def _save_state(self, action: SaveState) -> None:
+        block = action.block
+        log.info("block %d %s is %s: %s", block.height, block.hash_hex, action.state.value, action.detail)
+        at = self._clock()
+        await self._to_disk(
+            lambda: self._recorder.journal.note_state(
+                block.height, block.hash_le, at, action.state, reason=action.detail
+            ),
+            f"state of block {block.hash_hex}",
+        )
+
+    async def _to_disk(self, write: Callable[[], object], what: str) -> bool:
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._disk, write)
+        except RecordsError as error:
+            alarm = Alarm(Severity.CRITICAL, "journal-failed", f"{what} is not on disk: {error.what}", error.todo)
+            self._alarm(alarm)
+            return False
+        return True
+
+    async def _send(self, action: SendBlock) -> None:
+        block = action.block
+        block_hex = block.block_hex or await asyncio.to_thread(self._recorder.block_hex, block.height, block.hash_le)
+        verdict = await self._links[action.node].submit(block_hex)
+        await self._answered(action.node, block.hash_le, block.height, verdict, action.attempt)
+
+    async def _propose_block(self, action: ProposeBlock) -> None:
+        verdict = await self._links[action.node].propose(action.block.block_hex)
+        await self._answered(action.node, action.block.hash_le, action.block.height, verdict, 1)
+
+    async def _answered(self, node: str, hash_le: bytes, height: int, verdict: Verdict, attempt: int) -> None:
+        event = SubmitAnswered(self._clock(), node, hash_le, verdict.answer, verdict.raw, attempt, verdict.rpc_secs)
+        self.post(event)
+        await self._to_disk(lambda: self._recorder.journal.note_submission(height, event), "a node's answer")
+
+    async def _locate(self, action: LocateBlock) -> None:
+        try:
+            found = await self._links[action.node].where_is(action.hash_le, action.height)
+        except NodeError:
+            return  # the node is away; its health says so, and the block is looked up again later
+        self.post(BlockSeen(self._clock(), action.node, action.hash_le, found.confirmations, found.rival_hex))
+
+    # --- records -------------------------------------------------------------------------------------------------
+
+    def _record(self, action: Record) -> None:
+        self._recorder.record(self._clock(), action.kind, action.fields)
+
+    def _alarm(self, action: Alarm) -> None:
+        text = f"{action.message} -> {action.todo}" if action.todo else action.message
+        log.log(_LEVELS[action.severity], "%s [%s]", text, action.code)
+        self._recorder.error(self._clock(), action.severity, action.code, action.message, done=action.todo)
+
+    async def _urgently(self, work: Awaitable[None]) -> None:
+        self._urgent += 1
+        try:
+            await work
+        finally:
+            self._urgent -= 1
+
+    def _go(self, work: Awaitable[None]) -> None:
+        async def run() -> None:
+            await work
+
+        self._spawn(run())
