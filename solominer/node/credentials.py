@@ -45,7 +45,8 @@ class UserPassword:
 
     def header(self) -> bytes:
         """Value of the Authorization header."""
-        return _basic(f"{self.username}:{self.password}".encode())
+        # os.environ hands on bytes that are not UTF-8 in this form
+        return _basic(f"{self.username}:{self.password}".encode(errors="surrogateescape"))
 
     def describe(self) -> str:
         """What it is, for error texts, and what to look at when the node refuses it."""

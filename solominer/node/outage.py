@@ -32,7 +32,7 @@ class Outage:
         first = self._since is None
         if first:
             self._since, self._reminded = now, now
-            _log.warning("node %s is lost: %s; it is asked again until it answers", self._node, reason)
+            _log.warning("node %s is lost: %s", self._node, reason)
         elif now - self._reminded >= REMIND_SECS:
             self._reminded = now
             _log.warning("node %s is away since %.0f s: %s", self._node, now - (self._since or now), reason)

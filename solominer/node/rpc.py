@@ -1,30 +1,21 @@
-"""JSON-RPC to one node over one connection, on python-bitcoinrpc, with every failure as an error of ours.
-
-The library's `__call__` and `_get_response` are replaced. They encode every request twice and every reply once more
-for a debug line that is nearly always off, parse with Decimal (a full template takes ten times as long), refuse a
-reply without a JSON content type (so a 401 or 503 looks like garbage), and take credentials from a URL without
-unquoting them. Here bodies go through orjson, the body of every status is looked at, and credentials go straight into
-the header.
-"""
+"""JSON-RPC to one node over one connection: every failure becomes an error of ours, and replies go through orjson."""
 
 from __future__ import annotations
 
-import select
 import socket
 import time
 from contextlib import suppress
-from email.utils import parsedate_to_datetime
-from http.client import HTTPConnection, HTTPException, HTTPResponse
-from itertools import count
-from typing import Any, NamedTuple, Self, TypeVar
+from http.client import HTTPException, InvalidURL
+from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
 import orjson
-from bitcoinrpc.authproxy import USER_AGENT, AuthServiceProxy, JSONRPCException
+from bitcoinrpc.authproxy import JSONRPCException
 
 from solominer.chain.hashes import from_rpc_hex
 from solominer.errors import (
     BadValue,
+    ConfigError,
     NodeAuthFailed,
     NodeError,
     NodeNotReady,
@@ -33,11 +24,7 @@ from solominer.errors import (
     RpcFailed,
 )
 from solominer.node.credentials import Credentials
-
-MAX_REPLY_BYTES = 64 << 20
-"""More than any reply that is asked for here; a template of a full block takes about 9 MB."""
-
-CONNECT_TIMEOUT_SECS = 5.0
+from solominer.node.proxy import Connection, HttpReply, Proxy, bracketed
 
 NOT_CONNECTED, INITIAL_DOWNLOAD, WARMING_UP = -9, -10, -28
 NOT_FOUND, OUT_OF_RANGE, DESERIALIZATION_FAILED, VERIFY_ERROR = -5, -8, -22, -25
@@ -48,84 +35,7 @@ _NOT_READY = {
     INITIAL_DOWNLOAD: "wait until the node has caught up with the chain",
     WARMING_UP: "wait until the node has started",
 }
-_request_ids = count(1)
 _T = TypeVar("_T")
-
-
-class HttpReply(NamedTuple):
-    """One HTTP reply: its body in full, and the node's clock from its Date header (Unix seconds, whole) if any."""
-
-    status: int
-    reason: str
-    body: bytes
-    date: float | None
-
-
-class _Connection(HTTPConnection):
-    """An HTTP connection that notices a dead peer, and whose whole exchange keeps to one deadline."""
-
-    deadline = 0.0
-
-    def connect(self) -> None:
-        self.timeout = min(CONNECT_TIMEOUT_SECS, self.remaining_secs())
-        try:
-            super().connect()
-        except TimeoutError as error:  # nothing was sent, so this is not the timeout that leaves us ignorant
-            raise HTTPException(f"no connection within {self.timeout:.1f} s") from error
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for option, value in (("TCP_KEEPIDLE", 20), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 4)):
-            if hasattr(socket, option):  # not everywhere
-                self.sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
-        self.sock.settimeout(self.remaining_secs())
-
-    def remaining_secs(self) -> float:
-        """Seconds left. Raises TimeoutError when there are none."""
-        left = self.deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("timed out")
-        return left
-
-    def is_stale(self) -> bool:
-        """Whether the node has closed this idle connection (-rpcservertimeout, restart): it is readable unasked."""
-        return self.sock is None or bool(select.select([self.sock], [], [], 0)[0])
-
-
-class _Proxy(AuthServiceProxy):  # type: ignore[misc]
-    """The library's proxy for one method, less what the module's docstring names."""
-
-    def __init__(self, connection: _Connection, path: str, method: str, authorization: bytes) -> None:
-        super().__init__(f"http://-:-@{_bracketed(connection.host)}{path}", method, connection=connection)
-        self.connection, self.path, self.method, self.authorization = connection, path, method, authorization
-
-    def __call__(self, *params: Any) -> HttpReply:
-        """Send the request; the reply whatever its status. The node may have acted whenever this raises."""
-        request = {"version": "1.1", "method": self.method, "params": params, "id": next(_request_ids)}
-        headers = {
-            "Host": _bracketed(self.connection.host),
-            "User-Agent": USER_AGENT,
-            "Authorization": self.authorization,
-            "Content-Type": "application/json",
-        }
-        if self.connection.sock is not None:
-            self.connection.sock.settimeout(self.connection.remaining_secs())
-        self.connection.request("POST", self.path, orjson.dumps(request), headers)
-        return self._get_response()
-
-    def _get_response(self) -> HttpReply:
-        sock = self.connection.sock  # getresponse() lets go of it where the node closes behind its reply
-        sock.settimeout(self.connection.remaining_secs())
-        response = self.connection.getresponse()
-        chunks, size = [], 0
-        while chunk := response.read1(1 << 20):
-            chunks.append(chunk)
-            size += len(chunk)
-            if size > MAX_REPLY_BYTES:
-                raise HTTPException(f"the reply is longer than {MAX_REPLY_BYTES} bytes")
-            sock.settimeout(self.connection.remaining_secs())
-        if response.length:  # read1, unlike read, is silent about what is missing
-            raise HTTPException(f"the reply ended after {size} bytes, {response.length} are missing")
-        response.read()  # gives nothing, and frees the connection for the next request
-        return HttpReply(response.status, response.reason, b"".join(chunks), _date_of(response))
 
 
 class RpcClient:
@@ -133,20 +43,23 @@ class RpcClient:
     another thread). `name` is the node's in the configuration, for error texts; `timeout_secs` is for a whole call.
 
     A call that dies on an old connection before any answer is sent once more on a new one: everything this program
-    asks of a node may be asked twice.
+    asks of a node may be asked twice. Raises ConfigError for a host that cannot be one.
     """
 
     def __init__(
         self, host: str, port: int, credentials: Credentials, *, name: str = "", timeout_secs: float = 30.0
     ) -> None:
-        self.where = f"{_bracketed(host)}:{port}"
+        self.where = f"{bracketed(host)}:{port}"
         self.node = f"node {name} ({self.where})" if name else f"the node at {self.where}"
         self.clock_offset_secs: float | None = None
         """The node's clock less ours as of the last reply; 0 where the Date's whole seconds cannot tell."""
         self._credentials = credentials
         self._timeout_secs = timeout_secs
         self._authorization = b""
-        self._connection = _Connection(host, port)
+        try:
+            self._connection = Connection(host, port)
+        except InvalidURL as error:
+            raise ConfigError(f"{host!r:.80} is not a host", "correct bitcoin_rpc.host") from error
         self._closed = False
 
     def call(self, method: str, *params: object, wallet: str | None = None, timeout_secs: float | None = None) -> Any:
@@ -243,7 +156,7 @@ class RpcClient:
     def _post_once(self, path: str, method: str, params: tuple[object, ...]) -> HttpReply:
         if self._closed:
             raise ConnectionAbortedError("closed by this program")
-        reply: HttpReply = _Proxy(self._connection, path, method, self._authorization)(*params)
+        reply: HttpReply = Proxy(self._connection, path, method, self._authorization)(*params)
         return reply
 
     def _body_of(self, reply: HttpReply, method: str) -> bytes:
@@ -304,17 +217,6 @@ def _in_words(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error) or type(error).__name__
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
-
-
-def _date_of(response: HTTPResponse) -> float | None:
-    try:
-        return parsedate_to_datetime(response.headers["Date"]).timestamp()
-    except (TypeError, ValueError):
-        return None
 
 
 def _offset(date: float, sent: float, received: float) -> float:

@@ -1,0 +1,335 @@
+"""The RPC client against a fake node: every way in which a call can fail becomes the right error of ours, with advice
+and without a secret; connections are reused, replaced when dead, and never wait longer than they should.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from solominer.errors import (
+    ConfigError,
+    NodeAuthFailed,
+    NodeError,
+    NodeNotReady,
+    NodeTimeout,
+    NodeUnreachable,
+    RpcFailed,
+)
+from solominer.node import proxy
+from solominer.node.credentials import CookieFile, UserPassword
+from solominer.node.rpc import RpcClient, field_of, hash_from
+from tests.node.conftest import PASSWORD
+from tests.node.fake_node import Drip, Drop, FakeNode, Reply, Reset, Silence, error, result
+
+
+def test_a_call_carries_method_params_wallet_and_login(fake: FakeNode, client: RpcClient) -> None:
+    fake.then(result({"a": 1.5}), result(None))
+    assert client.call("echo", 1, ["zwei", {"drei": None}]) == {"a": 1.5}
+    assert client.call("getbalance", wallet="my wallet/ü") is None
+    first, second = fake.requests
+    assert (first.method, first.params, first.path) == ("echo", [1, ["zwei", {"drei": None}]], "/")
+    assert first.login == f"me:{PASSWORD}"
+    assert second.path == "/wallet/my%20wallet%2F%C3%BC"
+    assert fake.connections == 1
+
+
+def test_raw_reply_is_the_body_as_it_came(fake: FakeNode, client: RpcClient) -> None:
+    reply = result({"large": "00" * 1_000_000})
+    fake.then(reply)
+    body = client.call_raw("getblocktemplate")
+    assert body == reply.body
+    assert client.decode_reply(body, "getblocktemplate") == {"large": "00" * 1_000_000}
+
+
+@pytest.mark.parametrize(
+    ("step", "expected", "words"),
+    [
+        (Reply(401), NodeAuthFailed, "401"),
+        (Reply(403), NodeAuthFailed, "rpcallowip"),
+        (Reply(503, b"Work queue depth exceeded"), NodeNotReady, "Work queue depth exceeded"),
+        (error(-28, "Loading block index"), NodeNotReady, "Loading block index"),
+        (error(-9, "Bitcoin is not connected!"), NodeNotReady, "peers"),
+        (error(-10, "in initial sync"), NodeNotReady, "caught up"),
+        (error(-8, "Block height out of range"), RpcFailed, "Block height out of range"),
+        (error(-32601, "Method not found", 404), RpcFailed, "Method not found"),
+        (Reply(502, b"<html>Bad Gateway</html>"), NodeError, "HTTP 502"),
+        (Reply(200, b""), NodeError, "no JSON-RPC"),
+        (Reply(200, b'{"result": 1'), NodeError, "broken JSON"),
+        (Reply(200, b"[1, 2]"), NodeError, "no JSON-RPC"),
+        (Reply(200, b'{"hello": 1}'), NodeError, "not JSON-RPC"),
+        (Reply(200, b'{"result": 1, "error": "words"}'), RpcFailed, "words"),
+        (Reply(200, b'{"result"', claimed=5000, close=True), NodeUnreachable, "4991 are missing"),
+        (Reply(200, b"5\r\n{12", {"Transfer-Encoding": "chunked"}, close=True), NodeUnreachable, "for echo"),
+        (Drop(), NodeUnreachable, "for echo"),
+        (Reset(), NodeUnreachable, "for echo"),
+    ],
+)
+def test_every_failure_has_its_error(
+    fake: FakeNode, client: RpcClient, step: Any, expected: type[NodeError], words: str
+) -> None:
+    fake.then(step)
+    with pytest.raises(NodeError) as caught:
+        client.call("echo")
+    assert type(caught.value) is expected
+    assert words in str(caught.value)
+    assert PASSWORD not in str(caught.value)
+    fake.then(result("fine"))
+    assert client.call("echo") == "fine", "the next call works again"
+
+
+def test_an_error_of_the_node_keeps_its_code(fake: FakeNode, client: RpcClient) -> None:
+    fake.then(error(-5, "Block not found"))
+    with pytest.raises(RpcFailed) as caught:
+        client.call("getblockheader", "00")
+    assert caught.value.code == -5
+
+
+def test_errors_say_which_node_and_which_setting(fake: FakeNode) -> None:
+    port = fake.port
+    fake.__exit__(None, None, None)
+    client = RpcClient("127.0.0.1", port, UserPassword("me", PASSWORD), name="alpha")
+    with pytest.raises(NodeUnreachable, match="refused") as caught:
+        client.call("getblockcount")
+    assert f"node alpha (127.0.0.1:{port})" in str(caught.value)
+    assert "bitcoin_rpc.port" in caught.value.todo
+
+
+@pytest.mark.parametrize("host", ["does-not-exist.invalid", "x" * 300, "ü" * 100])
+def test_a_host_that_is_none_is_unreachable(host: str) -> None:
+    client = RpcClient(host, 8332, UserPassword("me", PASSWORD), timeout_secs=5)
+    with pytest.raises(NodeUnreachable):
+        client.call("getblockcount")
+
+
+def test_a_host_with_a_blank_is_a_mistake_of_the_configuration() -> None:
+    with pytest.raises(ConfigError, match="not a host"):
+        RpcClient("not a host", 8332, UserPassword("me", PASSWORD))
+
+
+def test_ipv6_hosts_are_written_with_brackets() -> None:
+    assert RpcClient("::1", 8332, UserPassword("me", "")).where == "[::1]:8332"
+
+
+# --- time ---
+
+
+def test_no_answer_in_time(fake: FakeNode, client: RpcClient) -> None:
+    fake.then(Silence())
+    with pytest.raises(NodeTimeout, match=r"0\.05 s"):
+        client.call("echo", timeout_secs=0.05)
+
+
+def test_the_deadline_is_for_the_whole_call(fake: FakeNode, client: RpcClient) -> None:
+    """A node that sends a byte now and then does not hold us: each byte alone would be in time."""
+    fake.then(Drip(0.02))
+    start = time.monotonic()
+    with pytest.raises(NodeTimeout):
+        client.call("echo", timeout_secs=0.2)
+    assert time.monotonic() - start < 2
+
+
+def test_a_connection_that_is_never_made_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing was sent, so nothing is unknown: not a NodeTimeout."""
+
+    def hang(*_: Any, **__: Any) -> socket.socket:
+        raise TimeoutError("timed out")
+
+    monkeypatch.setattr(socket, "create_connection", hang)
+    with pytest.raises(NodeUnreachable, match="no connection within"):
+        RpcClient("127.0.0.1", 1, UserPassword("me", "")).call("echo")
+
+
+def test_interrupt_ends_a_call_of_another_thread(fake: FakeNode, client: RpcClient) -> None:
+    fake.then(Silence())
+    caught: list[NodeError] = []
+
+    def ask() -> None:
+        try:
+            client.call("echo", timeout_secs=60)
+        except NodeError as failure:
+            caught.append(failure)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    fake.wait_for_request()
+    client.interrupt()
+    thread.join(10)
+    assert [type(each) for each in caught] == [NodeUnreachable]
+    with pytest.raises(NodeUnreachable):
+        client.call("echo")
+    assert len(fake.requests) == 1, "nothing more is sent"
+
+
+# --- connections ---
+
+
+def test_an_idle_connection_that_the_node_closed_is_replaced_before_sending(fake: FakeNode, client: RpcClient) -> None:
+    fake.then(result(1, close=True), result(2))
+    assert client.call("echo") == 1
+    assert _becomes_stale(client)
+    assert client.call("echo") == 2
+    assert (fake.connections, len(fake.requests)) == (2, 2)
+
+
+@pytest.mark.parametrize("step", [Drop(), Reset()])
+def test_a_request_that_dies_on_an_old_connection_is_sent_once_more(
+    fake: FakeNode, client: RpcClient, step: Any
+) -> None:
+    fake.then(result(1), step, result(2))
+    assert client.call("echo") == 1
+    assert client.call("echo") == 2
+    assert (fake.connections, len(fake.requests)) == (2, 3)
+
+
+def test_it_is_not_sent_a_third_time(fake: FakeNode, client: RpcClient) -> None:
+    fake.then(result(1), Drop(), Drop(), result(2))
+    client.call("echo")
+    with pytest.raises(NodeUnreachable):
+        client.call("echo")
+    assert len(fake.requests) == 3
+
+
+def test_chunked_replies_and_those_that_end_the_connection(fake: FakeNode, client: RpcClient) -> None:
+    chunked = Reply(200, b'5\r\n{"res\r\n8\r\nult": 7}\r\n0\r\n\r\n', {"Transfer-Encoding": "chunked"})
+    last = Reply(200, b'{"result": 8}', {"Connection": "close"}, close=True)
+    fake.then(chunked, last, result(9))
+    assert [client.call("echo") for _ in range(3)] == [7, 8, 9]
+    assert fake.connections == 2
+
+
+def test_a_reply_over_the_limit_is_refused(fake: FakeNode, client: RpcClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proxy, "MAX_REPLY_BYTES", 1000)
+    fake.then(result("x" * 2000))
+    with pytest.raises(NodeUnreachable, match="longer than 1000 bytes"):
+        client.call("echo")
+
+
+# --- login ---
+
+
+def test_a_new_cookie_is_read_on_401(fake: FakeNode, tmp_path: Path) -> None:
+    cookie = tmp_path / ".cookie"
+    cookie.write_text("__cookie__:one")
+    with RpcClient("127.0.0.1", fake.port, CookieFile((cookie,))) as client:
+        fake.then(result(1), Reply(401), result(2))
+        assert client.call("echo") == 1
+        cookie.write_text("__cookie__:two")
+        assert client.call("echo") == 2
+    assert [each.login for each in fake.requests] == ["__cookie__:one", "__cookie__:one", "__cookie__:two"]
+
+
+def test_the_same_cookie_is_not_tried_twice(fake: FakeNode, tmp_path: Path) -> None:
+    cookie = tmp_path / ".cookie"
+    cookie.write_text("__cookie__:one")
+    with RpcClient("127.0.0.1", fake.port, CookieFile((cookie,))) as client:
+        fake.then(Reply(401))
+        with pytest.raises(NodeAuthFailed) as caught:
+            client.call("echo")
+    assert len(fake.requests) == 1
+    assert str(cookie) in str(caught.value)
+    assert "one" not in str(caught.value)
+
+
+# --- the boundary ---
+
+
+def _exceptions_of(module: Any) -> Iterator[type[Exception]]:
+    for name in dir(module):
+        kind = getattr(module, name)
+        if not name.startswith("_") and isinstance(kind, type) and issubclass(kind, Exception):
+            yield kind
+
+
+FOREIGN = sorted(
+    {
+        *_exceptions_of(http.client),
+        *_exceptions_of(socket),
+        *OSError.__subclasses__(),
+        *ConnectionError.__subclasses__(),
+        OSError,
+        UnicodeError,
+        ValueError,
+    },
+    key=lambda kind: kind.__qualname__,
+)
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+@pytest.mark.parametrize("where", ["request", "getresponse"])
+def test_no_foreign_exception_gets_through(
+    fake: FakeNode, client: RpcClient, monkeypatch: pytest.MonkeyPatch, kind: type[Exception], where: str
+) -> None:
+    """Everything that http.client and the sockets below it can raise, raised where they would."""
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise _made(kind)
+
+    monkeypatch.setattr(http.client.HTTPConnection, where, fail)
+    with pytest.raises((NodeUnreachable, NodeTimeout)):
+        client.call("echo")
+
+
+def _made(kind: type[Exception]) -> Exception:
+    try:
+        return kind("told to")
+    except TypeError:
+        return kind.__new__(kind)
+
+
+def test_what_cannot_be_encoded_is_a_mistake_of_ours(client: RpcClient) -> None:
+    with pytest.raises(orjson.JSONEncodeError):
+        client.call("echo", object())
+
+
+# --- what replies hold ---
+
+
+def test_the_clock_of_the_node_by_its_date_header(fake: FakeNode, client: RpcClient) -> None:
+    now = time.time()
+    for shift, low, high in ((0, 0, 0), (7200, 7197, 7201), (-7200, -7201, -7197)):
+        fake.then(Reply(200, b'{"result": 1}', {"Date": formatdate(now + shift, usegmt=True)}))
+        client.call("echo")
+        assert client.clock_offset_secs is not None
+        assert low <= client.clock_offset_secs <= high
+
+
+def test_without_or_with_a_senseless_date_the_offset_is_unknown(fake: FakeNode, client: RpcClient) -> None:
+    fake.then(result(1), Reply(200, b'{"result": 1}', {"Date": "yesterday"}))
+    for _ in range(2):
+        client.call("echo")
+        assert client.clock_offset_secs is None
+
+
+@pytest.mark.parametrize("reply", [None, [], "text", {}, {"n": "1"}, {"n": True}, {"n": 1.0}])
+def test_fields_of_another_form_are_refused(reply: Any) -> None:
+    with pytest.raises(NodeError, match="'n'"):
+        field_of(reply, "n", int)
+
+
+@pytest.mark.parametrize("text", [None, 5, "", "00", "zz" * 32])
+def test_hashes_of_another_form_are_refused(text: Any) -> None:
+    with pytest.raises(NodeError, match="not a block hash"):
+        hash_from(text)
+
+
+def test_hashes_are_turned_into_internal_order() -> None:
+    assert hash_from("00" * 31 + "ff") == b"\xff" + bytes(31)
+
+
+def _becomes_stale(client: RpcClient) -> bool:
+    """Wait until the end of the connection has arrived here."""
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        if client._connection.is_stale():
+            return True
+    return False
