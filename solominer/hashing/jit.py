@@ -13,9 +13,9 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from solominer.hashing import passes
+from solominer.hashing import passes, shaunit, straight
 from solominer.hashing.sha256d import IV, compress
-from solominer.hashing.variants import VARIANTS, VariantInfo
+from solominer.hashing.variants import VARIANTS, Method, VariantInfo
 from solominer.hashing.words import I64, Words
 
 WORDS_1D = types.Array(types.uint32, 1, "C")
@@ -24,6 +24,16 @@ SCAN = types.UniTuple(types.int64, 2)(
     WORDS_2D, WORDS_1D, types.int64, types.int64, types.uint32, WORDS_2D, WORDS_1D, types.Array(types.uint64, 1, "C")
 )
 MIDSTATES = types.void(WORDS_2D, WORDS_2D)
+
+
+def _methods(info: VariantInfo) -> tuple[Any, tuple[Any, ...]]:
+    """The module that has a variant's passes, and what they take beside the usual."""
+    return {
+        Method.PASSES: (passes, ()),
+        Method.STRAIGHT: (straight, ()),
+        Method.X86_SHA: (shaunit, (shaunit.X86,)),
+        Method.ARM_SHA: (shaunit, (shaunit.ARM,)),
+    }[info.method]
 
 
 def layout(info: VariantInfo) -> passes.Layout:
@@ -37,6 +47,7 @@ class _Emitter:
     def __init__(self, context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> None:
         self.info = VARIANTS[signature.args[0].literal_value]
         self.words = Words(builder, self.info.lanes, ternary=self.info.ternary)
+        self.passes, self.more = _methods(self.info)
         self._context, self._builder, self._types, self._args = context, builder, signature.args, args
 
     def data(self, position: int) -> ir.Value:
@@ -61,7 +72,7 @@ def prepare(typingctx: Any, number: Any, scratch: Any, slot: Any, midstates: Any
 
     def emit(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
         this = _Emitter(context, builder, signature, args)
-        passes.prepare(this.words, this.scratch(1), args[2], this.load(3, 8, args[4]), this.load(5, 3))
+        this.passes.prepare(this.words, this.scratch(1), args[2], this.load(3, 8, args[4]), this.load(5, 3), *this.more)
         return context.get_dummy_value()
 
     return types.void(number, scratch, types.int64, midstates, types.int64, tail), emit
@@ -73,7 +84,7 @@ def expand(typingctx: Any, number: Any, scratch: Any, tail: Any, nonce: Any) -> 
 
     def emit(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
         this = _Emitter(context, builder, signature, args)
-        passes.expand(this.words, this.scratch(1), this.load(2, 3), args[3])
+        this.passes.expand(this.words, this.scratch(1), this.load(2, 3), args[3])
         return context.get_dummy_value()
 
     return types.void(number, scratch, tail, types.uint32), emit
@@ -85,7 +96,7 @@ def first_pass(typingctx: Any, number: Any, scratch: Any, slot: Any) -> Any:
 
     def emit(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
         this = _Emitter(context, builder, signature, args)
-        passes.first_pass(this.words, this.scratch(1), args[2], this.info.first)
+        this.passes.first_pass(this.words, this.scratch(1), args[2], this.info.first, *this.more)
         return context.get_dummy_value()
 
     return types.void(number, scratch, types.int64), emit
@@ -98,9 +109,9 @@ def second_pass(typingctx: Any, number: Any, scratch: Any, slot: Any, target_wor
     def emit(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
         this = _Emitter(context, builder, signature, args)
         w = this.words
-        tops = passes.second_pass(w, this.scratch(1), args[2], this.info.second)
+        tops = this.passes.second_pass(w, this.scratch(1), args[2], this.info.second, *this.more)
         hits = [builder.icmp_unsigned("<=", top, w.spread(args[3])) for top in tops]
-        masks = [builder.zext(builder.bitcast(hit, ir.IntType(w.lanes)), I64) for hit in hits]
+        masks = [builder.zext(builder.bitcast(hit, ir.IntType(w.lanes)) if w.lanes > 1 else hit, I64) for hit in hits]
         for stream, mask in enumerate(masks):
             builder.store(mask, builder.gep(this.data(4), [builder.add(args[2], I64(stream))]))
         anywhere = masks[0]
