@@ -1,8 +1,12 @@
 """The ledger: every job, tip, share, block, error and change of state as one JSON line, a file per hour.
 
-Each line has `seq` (counts up over all hours), `at` (the wall clock, Unix seconds), `up` (seconds of the monotonic clock
-since the run began, so that a stepped wall clock shows and does no harm), `kind`, and the kind's own fields. The files
-are the truth; everything else in the tree that counts something can be counted again from them.
+Each line has `seq` (counts up over all hours), `at` (the wall clock, Unix seconds), `up` (seconds of the monotonic
+clock since the run began, so that a stepped wall clock shows and does no harm), `kind`, and the kind's own fields. The
+files are the truth; everything else in the tree that counts something can be counted again from them.
+
+Most kinds are the coordinator's own (`tip`, `template`, `job`, `block_found`, `block_answer`, `block_state`, ...). The
+ones made here: `open` and `close` of a run, `begin` of an hour, `work` (a job with all that it takes to hash its shares
+again), `share`, `counters`, `latency`, `system`, `health`, `error`, and `torn` or `lost` where lines are missing.
 """
 
 from __future__ import annotations
@@ -21,8 +25,11 @@ from solominer.work.events import ShareFound
 from solominer.work.job import Job
 
 FILE = "ledger.jsonl"
-URGENT = frozenset({"block", "state", "submission", "error", "open", "close"})
-"""Kinds that are written and fsynced at once; the others within a second."""
+
+
+def is_urgent(kind: str) -> bool:
+    """Whether lines of this kind are written and fsynced at once; the others are within a second."""
+    return kind.startswith("block") or kind in ("error", "open", "close", "begin")
 
 
 def ledger_path(tree: Tree, part: Part) -> Path:
@@ -63,8 +70,8 @@ def worker_label(engine: str, worker: int | str) -> str:
     return f"{engine}/{worker}"
 
 
-def job_fields(key: str, job: Job) -> dict[str, Any]:
-    """A `job` line: with it and a `share` line anyone can put the share's header together again. Hex as in memory."""
+def work_fields(key: str, job: Job) -> dict[str, Any]:
+    """A `work` line: with it and a `share` line anyone can put the share's header together again. Hex as in memory."""
     template = job.template
     return {
         "job": key,
@@ -84,8 +91,8 @@ def job_fields(key: str, job: Job) -> dict[str, Any]:
     }
 
 
-def share_fields(key: str, share: ShareFound, hash_le: bytes) -> dict[str, Any]:
-    """A `share` line."""
+def share_fields(key: str, share: ShareFound, hash_le: bytes, stale: bool) -> dict[str, Any]:
+    """A `share` line; `stale` if its parent was not the tip any more."""
     return {
         "job": key,
         "worker": worker_label(share.engine, share.worker),
@@ -95,4 +102,5 @@ def share_fields(key: str, share: ShareFound, hash_le: bytes) -> dict[str, Any]:
         "ntime": share.ntime,
         "nonce": share.nonce,
         "hash": to_rpc_hex(hash_le),
+        "stale": stale,
     }

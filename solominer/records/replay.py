@@ -127,6 +127,12 @@ def _read_entry(height: int, hash_hex: str, folders: list[Path]) -> JournalEntry
     )
 
 
+def read_block_folder(folder: Path) -> FoundBlock | None:
+    """The block in one folder of the journal, or None if it is not whole there."""
+    match = _NAME.fullmatch(folder.name)
+    return None if match is None else _read_block(folder, int(match[1]), from_rpc_hex(match[2]), [])
+
+
 def _first_whole(folders: list[Path], height: int, hash_le: bytes, problems: list[str]) -> FoundBlock | None:
     for folder in folders:
         block = _read_block(folder, height, hash_le, problems)

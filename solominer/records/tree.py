@@ -33,7 +33,7 @@ _numbers = itertools.count()
 
 @dataclass(frozen=True, slots=True, order=True)
 class Part:
-    """One hour's folders: `start` is the hour's first second in Unix time; `repeat` is above 1 if it was entered again."""
+    """One hour's folders: `start` is the hour's first second in Unix time; `repeat` is above 1 where entered again."""
 
     start: int
     repeat: int = 1

@@ -1,0 +1,201 @@
+"""What the daemon sees of the records: calls that take no time, done in order by one thread behind them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from solominer import __version__
+from solominer.records.books import Books
+from solominer.records.journal import Journal
+from solominer.records.lock import FolderLock
+from solominer.records.openhour import OpenHour
+from solominer.records.replay import Replay, open_blocks
+from solominer.records.settings import Alarm, RecorderSettings
+from solominer.records.signing import Signer
+from solominer.records.tree import Tree
+from solominer.records.writer import Writer
+from solominer.work.events import NodeHealth, ShareFound
+from solominer.work.found import FoundBlock
+from solominer.work.job import Job
+
+
+class Recorder:
+    """The evidence of one network under `data_dir/<network>/`.
+
+    All methods but `open`, `flush`, `close` and those of `journal` return at once and may be called on the event loop.
+    `at` is Unix seconds. `on_alarm` is called from the writer's thread.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        network_name: str,
+        *,
+        on_alarm: Alarm,
+        settings: RecorderSettings | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`clock` is monotonic, in seconds; it tells how long things took whatever the wall clock does.
+
+        Raises RecordsError if a signing key is set that cannot be used.
+        """
+        settings = settings or RecorderSettings()
+        self.tree = Tree(data_dir / network_name)
+        hours = OpenHour()
+        self._fallback = None if settings.journal_fallback_dir is None else settings.journal_fallback_dir / network_name
+        self.journal = Journal(self.tree, hours, self._fallback)
+        signer = None if settings.signing_key is None else Signer.load(settings.signing_key)
+        self._books = Books(self.tree, hours, network_name, settings, on_alarm, signer)
+        self._writer = Writer(self._books, settings, on_alarm)
+        self._lock = FolderLock(data_dir)
+        self._clock = clock
+        self._began = clock()
+        self._run = ""
+
+    def open(self, at: float, facts: Mapping[str, Any] | None = None) -> Replay:
+        """Lock the folder, close what a crash left open, begin. Gives the blocks that are still to be followed.
+
+        `facts` go into the ledger's `open` line (mode, payout address, kernel, ...). Blocks for as long as that takes.
+        Raises AlreadyRunning, or RecordsError if the folder cannot be written at all.
+        """
+        self._lock.acquire()
+        self._began = self._clock()
+        self._run = f"{int(at):x}{os.getpid():x}"
+        told = {"solominer": __version__, "pid": os.getpid(), **(facts or {})}
+        replay = open_blocks(self.tree, self._fallback)
+        self._books.open(at, 0.0, self._run, told)
+        self._writer.start()
+        return replay
+
+    def record(self, at: float, kind: str, fields: Mapping[str, Any]) -> None:
+        """A line of the ledger."""
+        self._writer.post(self._books.entry, at, self._up(), kind, fields)
+
+    def job(self, at: float, job: Job) -> None:
+        """A job was published."""
+        self._writer.post(self._books.job, at, self._up(), self._key(job), job)
+
+    def share(
+        self,
+        at: float,
+        job: Job,
+        share: ShareFound,
+        hash_le: bytes,
+        *,
+        stale: bool = False,
+        plan: Mapping[str, Any] | None = None,
+    ) -> None:
+        """A share that was hashed again and holds. `plan` says where in a search plan it lies."""
+        args = (at, self._up(), self._key(job), job, share, hash_le, stale, plan)
+        self._writer.post(self._books.share, *args, droppable=True)
+
+    def block(self, block: FoundBlock, job: Job | None = None, plan: Mapping[str, Any] | None = None) -> None:
+        """A block was found: its proof begins. With its job the proof covers the witness commitment too."""
+        root = None if job is None else job.template.commitment_root_le
+        self._writer.post(self._books.block, block, root, plan)
+
+    def error(
+        self,
+        at: float,
+        severity: str,
+        code: str,
+        message: str,
+        *,
+        context: Mapping[str, Any] | None = None,
+        done: str = "",
+        traceback: str = "",
+    ) -> None:
+        """Something went wrong. `done` says what was done about it or what a person should do."""
+        fields: dict[str, Any] = {"severity": str(severity), "code": code, "message": message}
+        if context:
+            fields["context"] = dict(context)
+        if done:
+            fields["done"] = done
+        if traceback:
+            fields["traceback"] = traceback
+        self._writer.post(self._books.error, at, self._up(), fields)
+
+    def counters(self, at: float, engine: str, hashes: Mapping[Any, int]) -> None:
+        """How many hashes each worker has done since it (or the run) began; call every second or so."""
+        self._writer.post(self._books.counters, at, self._up(), engine, dict(hashes), droppable=True)
+
+    def latency(self, at: float, what: str, secs: float) -> None:
+        """How long something took: `tip_to_stop`, `tip_to_empty`, `tip_to_full`, ..."""
+        fields = {"what": what, "secs": round(secs, 6)}
+        self._writer.post(self._books.entry, at, self._up(), "latency", fields, droppable=True)
+
+    def system(
+        self,
+        at: float,
+        *,
+        cpu_percent: float | None = None,
+        memory_bytes: int | None = None,
+        temperature_c: float | None = None,
+        load: float | None = None,
+    ) -> None:
+        """A look at the machine; what it does not tell is None. A line every minute."""
+        readings = {"cpu_percent": cpu_percent, "memory_bytes": memory_bytes} | {
+            "temperature_c": temperature_c,
+            "load": load,
+        }
+        told = {name: value for name, value in readings.items() if value is not None}
+        self._writer.post(self._books.reading, at, self._up(), "system", "", told, None, droppable=True)
+
+    def health(self, at: float, health: NodeHealth) -> None:
+        """A look at a node. A line every minute, and at every change."""
+        fields = {
+            "node": health.node,
+            "usable": health.usable,
+            "problem": health.problem,
+            "height": health.height,
+            "headers": health.headers,
+            "peers": health.peers,
+            "clock_offset_secs": health.clock_offset_secs,
+            "zmq": health.zmq,
+            "version": health.version,
+            "rpc_secs": round(health.rpc_secs, 6),
+        }
+        change = (health.usable, health.problem, health.zmq, health.version)
+        self._writer.post(self._books.reading, at, self._up(), "health", health.node, fields, change, droppable=True)
+
+    def log(self, line: str) -> None:
+        """One line of the hour's log."""
+        self._writer.post(self._books.log, line, droppable=True)
+
+    def log_handler(self) -> logging.Handler:
+        """A handler that writes what it is given into the hour's log."""
+        return _LogHandler(self)
+
+    def tick(self, at: float) -> None:
+        """Time passes; call every second or so. Hours end here, also when nothing else happens."""
+        self._writer.post(self._books.tick, at, self._up())
+
+    def flush(self, timeout_secs: float | None = None) -> bool:
+        """Wait until everything told so far is on disk, if the disk takes it; whether that came about in time."""
+        return self._writer.drain(timeout_secs)
+
+    def close(self, at: float) -> None:
+        """End the run, seal its hour, give the folder free. Blocks for as long as that takes."""
+        self._writer.post(self._books.close, at, self._up())
+        self._writer.stop()
+        self._lock.release()
+
+    def _up(self) -> float:
+        return self._clock() - self._began
+
+    def _key(self, job: Job) -> str:
+        return f"{self._run}-{job.job_id}"
+
+
+class _LogHandler(logging.Handler):
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__()
+        self._recorder = recorder
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._recorder.log(self.format(record))

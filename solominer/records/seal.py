@@ -1,0 +1,85 @@
+"""Sealing a part: text, checksums of every file, the report that carries their hash and that of the report before.
+
+    SHA256SUMS          every file of the hour in all sections, as `sha256sum -c` reads it from the network's folder
+    report.json         carries the hash of SHA256SUMS and of the report before
+    report.sig          Ed25519 signature of report.json, if a key is set
+    report.json.sha256  the hash of report.json (and report.sig); with this file the hour counts as sealed
+
+Nothing in a sealed part is ever written again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any
+
+import orjson
+
+from solominer.records.signing import Signer
+from solominer.records.state import MANIFEST, REPORT, SEAL, Head
+from solominer.records.text import report_text
+from solominer.records.tree import Part, Tree, atomic_write, fsync_folder, make_folder, remove_temporaries
+
+SIGNATURE = "report.sig"
+_OWN = (REPORT, SEAL, MANIFEST, SIGNATURE)
+_PIECE = 1 << 20
+
+
+def seal_part(tree: Tree, part: Part, report: dict[str, Any], signer: Signer | None) -> Head:
+    """Write the report of a part whose other files are complete. Raises OSError; may be called again then."""
+    folder = tree.folder("reports", part)
+    make_folder(folder, durable=True)
+    for section in ("reports", "errors", "ledger", "submissions", "proofs", "logs"):
+        if (other := tree.folder(section, part)).is_dir():
+            remove_temporaries(other)
+    atomic_write(folder / "report.txt", report_text(report).encode())
+    manifest, count, size = _checksums(tree, part)
+    atomic_write(folder / MANIFEST, manifest)
+    complete = dict(report)
+    complete["files"] = {"sha256": sha256(manifest).hexdigest(), "count": count, "bytes": size}
+    complete["signer"] = None if signer is None else signer.public_hex
+    data = orjson.dumps(complete, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    digest = sha256(data).hexdigest()
+    seal = f"{digest}  {REPORT}\n"
+    atomic_write(folder / REPORT, data)
+    if signer is not None:
+        signature = signer.sign(data)
+        atomic_write(folder / SIGNATURE, signature)
+        seal += f"{sha256(signature).hexdigest()}  {SIGNATURE}\n"
+    fsync_folder(folder)
+    atomic_write(folder / SEAL, seal.encode(), durable=True)
+    tree.point_latest(part)
+    return Head(part, report["sequence"], digest)
+
+
+def _checksums(tree: Tree, part: Part) -> tuple[bytes, int, int]:
+    """The manifest, how many files it names, and their bytes in all."""
+    own = {f"reports/{part.path}/{name}" for name in _OWN}
+    lines, total = [], 0
+    for path in tree.files(part):
+        if path not in own:
+            digest, size = hash_file(os.fspath(tree.root / path))
+            lines.append(f"{digest}  {path}\n")
+            total += size
+    return "".join(lines).encode(), len(lines), total
+
+
+def hash_file(path: str) -> tuple[str, int]:
+    """SHA-256 of a file in hex, and its size."""
+    digest, size = sha256(), 0
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - called for tens of thousands of files
+        while piece := file.read(_PIECE):
+            digest.update(piece)
+            size += len(piece)
+    return digest.hexdigest(), size
+
+
+def append_tail(tree: Tree, report: Mapping[str, Any], most_bytes: int) -> None:
+    """Add the report's text to hours.txt, for `tail -F`; a file grown too long is renamed to hours.txt.1 first."""
+    path = tree.root / "hours.txt"
+    if path.exists() and path.stat().st_size > most_bytes:
+        path.replace(path.with_name("hours.txt.1"))
+    with path.open("a", encoding="utf-8") as file:
+        file.write(report_text(report))

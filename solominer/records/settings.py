@@ -1,0 +1,36 @@
+"""What can be set about the records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+DAY_SECS = 86_400
+
+Alarm = Callable[[str, str, str, str], None]
+"""Told of trouble with the disk, from the writer's thread: severity, code, message, what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecorderSettings:
+    """Everything has a default that is right for one machine that mines.
+
+    Lines are written at the latest after `flush_secs`; counters and machine readings become a line every
+    `reading_secs`. While the disk takes nothing, up to `max_waiting_bytes` of lines wait in memory; beyond that shares
+    are dropped and counted. `signing_key` is a file with an Ed25519 private key (PEM). Ledger, errors and logs of hours
+    older than `keep_days` are deleted, the oldest earlier if all of them together exceed `quota_bytes`, or if less than
+    `free_bytes` are free on the disk; reports, proofs and submissions never are.
+    """
+
+    journal_fallback_dir: Path | None = None
+    flush_secs: float = 1.0
+    reading_secs: float = 60.0
+    max_waiting_bytes: int = 64 << 20
+    queue_entries: int = 50_000
+    keep_best: int = 16
+    signing_key: Path | None = None
+    keep_days: float = 400.0
+    quota_bytes: int = 4 << 30
+    free_bytes: int = 1 << 30
+    tail_bytes: int = 8 << 20
