@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,15 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from solominer.hashing.sha256d import IV, compress
-from solominer.hashing.words import Words
+from solominer.hashing.midstate import midstate
+
+__all__ = ["Kernel", "load_kernel", "midstate"]
 
 ScanFunction = Callable[..., tuple[int, int]]
-
-
-def midstate(header64: bytes) -> NDArray[np.uint32]:
-    """SHA-256's state after the first 64 bytes of a header, shape (8,)."""
-    return np.array(compress(Words(), IV, struct.unpack(">16I", header64)), np.uint32)
 
 
 @dataclass(frozen=True, slots=True)
