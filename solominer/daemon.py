@@ -36,8 +36,9 @@ from solominer.node.demo import DEMO_PAYOUT_SCRIPT, DemoLink
 from solominer.node.link import NodeLink, NodeSettings
 from solominer.node.private import PrivateNode
 from solominer.overview import RateWindow, overview
-from solominer.records.lock import FolderLock
 from solominer.records.recorder import Recorder
+from solominer.records.replay import Replay
+from solominer.records.settings import RecorderSettings
 from solominer.views.console import ConsoleView
 from solominer.views.logs import RecentEvents
 from solominer.views.snapshot import Snapshot
@@ -92,33 +93,30 @@ class Daemon:
     async def run(self) -> int:
         """From the lock on the data folder to the last line."""
         config = self.config
-        folder = config.records_dir / config.chain.name
         async with AsyncExitStack() as stack:
             self._catch_signals()
-            lock = FolderLock(folder)
-            lock.acquire()
-            stack.callback(lock.release)
-            recorder = Recorder(config.records_dir, config.chain.name, fallback=config.journal_fallback_dir)
+            recorder = self._recorder()
+            replay = recorder.open(self._started_at, {"mode": config.mode})
+            stack.callback(lambda: recorder.close(time.time()))
             pool = WorkerPool(self._pool_settings(), self._post, log.info)
             links = await self._links(stack)
-            if not links:
-                return 0
             await pool.start()
             stack.push_async_callback(pool.stop)
             payout = await self._payout(links)
-            if payout is None:
-                return 0
-            coordinator = self._coordinator(links, payout)
-            recorder.open(time.time())
-            try:
-                await self._mine(coordinator, pool, links, recorder, payout)
-            finally:
-                recorder.close(time.time())
-            self._say_goodbye(coordinator)
+            if payout is not None:
+                coordinator = self._coordinator(links, payout)
+                await self._mine(coordinator, pool, links, recorder, replay, payout)
+                self._say_goodbye(coordinator)
         return 0
 
     async def _mine(
-        self, coordinator: Coordinator, pool: WorkerPool, links: dict[str, Link], recorder: Recorder, payout: Payout
+        self,
+        coordinator: Coordinator,
+        pool: WorkerPool,
+        links: dict[str, Link],
+        recorder: Recorder,
+        replay: Replay,
+        payout: Payout,
     ) -> None:
         try:
             async with asyncio.TaskGroup() as group:
@@ -130,7 +128,7 @@ class Daemon:
                     task.add_done_callback(tasks.remove)
 
                 dispatcher = self._dispatcher = Dispatcher(coordinator, pool, links, recorder, spawn)
-                self._replay(dispatcher, recorder)
+                self._replay(dispatcher, replay)
                 for event in self._early:
                     dispatcher.post(event)
                 spawn(dispatcher.run(), "coordinator")
@@ -176,6 +174,15 @@ class Daemon:
             self._dispatcher.post(event)
 
     # --- parts ---------------------------------------------------------------------------------------------------
+
+    def _recorder(self) -> Recorder:
+        config = self.config
+
+        def on_alarm(severity: str, code: str, message: str, todo: str) -> None:
+            log.log(logging.CRITICAL if severity == "critical" else logging.ERROR, "%s -> %s [%s]", message, todo, code)
+
+        settings = RecorderSettings(journal_fallback_dir=config.journal_fallback_dir)
+        return Recorder(config.records_dir, config.chain.name, on_alarm=on_alarm, settings=settings)
 
     def _pool_settings(self) -> PoolSettings:
         config = self.config
@@ -270,14 +277,14 @@ class Daemon:
         tag = config.coinbase_tag.encode()
         return Coordinator(config.chain, list(links), payout, tag, policy, os.urandom(2))
 
-    def _replay(self, dispatcher: Dispatcher, recorder: Recorder) -> None:
+    def _replay(self, dispatcher: Dispatcher, replay: Replay) -> None:
         """Blocks of earlier runs that are not settled yet are looked up, and sent again where they are missing."""
-        entries, problems = recorder.open_blocks()
-        for problem in problems:
+        for problem in replay.problems:
             log.warning("journal: %s", problem)
-        for entry in entries:
+        for entry in replay.blocks:
             if entry.block is not None:
                 log.info("still following block %d %s", entry.height, entry.block.hash_hex)
+                dispatcher.kept_in(entry.hash_le, entry.folders)
                 dispatcher.do(dispatcher.coordinator.restore(entry.block, entry.state, time.time()))
 
     # --- what runs beside ----------------------------------------------------------------------------------------
@@ -294,7 +301,7 @@ class Daemon:
             snapshot = pool.snapshot()
             self._hashes = snapshot.hashes
             self._rate.add(time.monotonic(), snapshot.hashes)
-            recorder.counters(time.time(), {worker.index: worker.hashes for worker in snapshot.workers})
+            recorder.counters(time.time(), "cpu", {worker.index: worker.hashes for worker in snapshot.workers})
             recorder.tick(time.time())
             if beat in (2, 5) or beat % 30 == 10:
                 dispatcher.post(HashRate(time.time(), snapshot.rate_hps))

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, Protocol
 
 from solominer.errors import NodeError, RecordsError
 from solominer.hashing.pool import WorkerPool
 from solominer.node.submit import Verdict, Whereabouts
+from solominer.records.journal import Written
 from solominer.records.recorder import Recorder
+from solominer.records.replay import read_block_folder
 from solominer.work.coordinator import Coordinator
 from solominer.work.events import (
     Action,
@@ -111,6 +114,7 @@ class Dispatcher:
         self._queue: asyncio.Queue[Event] = asyncio.Queue(QUEUE_SIZE)
         self._fetching: dict[str, str | None] = {}
         self._urgent = 0
+        self._folders: dict[bytes, list[Path]] = {}
         self._tip_mono = 0.0
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="journal")  # one: lines stay in order
         self.changed = asyncio.Event()
@@ -127,9 +131,9 @@ class Dispatcher:
             ProposeBlock: lambda a: self._go(self._urgently(self._propose_block(a))),
             LocateBlock: lambda a: self._go(self._locate(a)),
             SaveState: lambda a: self._go(self._urgently(self._save_state(a))),
-            ShareSeen: lambda a: self._recorder.share(a.share.at, a.share, a.job, a.hash_le, stale=a.stale),
+            ShareSeen: lambda a: self._recorder.share(a.share.at, a.job, a.share, a.hash_le, stale=a.stale),
             Record: self._record,
-            Alarm: self._alarm,
+            Alarm: lambda a: self.alarm(a.severity, a.code, a.message, a.todo),
         }
 
     def post(self, event: Event) -> None:
@@ -142,6 +146,8 @@ class Dispatcher:
         """Handle events one by one, for good."""
         while True:
             event = await self._queue.get()
+            if isinstance(event, HealthSeen):
+                self._recorder.health(event.at, event.health)
             self.do(self.coordinator.handle(event))
             self.changed.set()
 
@@ -171,7 +177,7 @@ class Dispatcher:
         job = action.job
         self._pool.publish(job)
         if self._tip_mono:
-            kind = "tip_to_empty_job" if job.is_empty else "tip_to_full_job"
+            kind = "tip_to_empty" if job.is_empty else "tip_to_full"
             self._recorder.latency(self._clock(), kind, time.monotonic() - self._tip_mono)
             if not job.is_empty:
                 self._tip_mono = 0.0
@@ -220,7 +226,10 @@ class Dispatcher:
         """On disk in parallel with the first submission; a disk that fails holds nothing up."""
         block = action.block
         log.info("FOUND a block at height %d: %s, worker %d", block.height, block.hash_hex, block.worker)
-        if await self._to_disk(lambda: self._recorder.journal.save(block), f"block {block.hash_hex}"):
+        self._recorder.block(block, self.coordinator.kept_job(block.job_id))
+        written = await self._to_disk(lambda: self._recorder.journal.save(block), f"block {block.hash_hex}")
+        if written is not None:
+            self.kept_in(block.hash_le, [written.folder])
             self.coordinator.blocks.saved(block.hash_le)
 
     async def _save_state(self, action: SaveState) -> None:
@@ -234,20 +243,32 @@ class Dispatcher:
             f"state of block {block.hash_hex}",
         )
 
-    async def _to_disk(self, write: Callable[[], object], what: str) -> bool:
+    async def _to_disk(self, write: Callable[[], Written], what: str) -> Written | None:
         try:
-            await asyncio.get_running_loop().run_in_executor(self._disk, write)
+            written = await asyncio.get_running_loop().run_in_executor(self._disk, write)
         except RecordsError as error:
-            alarm = Alarm(Severity.CRITICAL, "journal-failed", f"{what} is not on disk: {error.what}", error.todo)
-            self._alarm(alarm)
-            return False
-        return True
+            self.alarm(Severity.CRITICAL, "journal-failed", f"{what} is not on disk: {error.what}", error.todo)
+            return None
+        if written.problem:
+            self.alarm(Severity.HIGH, "journal-fallback", f"{what} is in {written.folder}: {written.problem}", "")
+        return written
 
     async def _send(self, action: SendBlock) -> None:
         block = action.block
-        block_hex = block.block_hex or await asyncio.to_thread(self._recorder.block_hex, block.height, block.hash_le)
+        block_hex = block.block_hex or await asyncio.to_thread(self._kept_hex, block.hash_le)
+        if not block_hex:
+            self.alarm(Severity.CRITICAL, "block-not-kept", f"no whole copy of block {block.hash_hex} is left", "")
+            return
         verdict = await self._links[action.node].submit(block_hex)
         await self._answered(action.node, block.hash_le, block.height, verdict, action.attempt)
+
+    def kept_in(self, hash_le: bytes, folders: Iterable[Path]) -> None:
+        """The journal's folders of a block, to read it again when it is to be sent again."""
+        self._folders[hash_le] = list(folders)
+
+    def _kept_hex(self, hash_le: bytes) -> str:
+        copies = (read_block_folder(folder) for folder in self._folders.get(hash_le, ()))
+        return next((copy.block_hex for copy in copies if copy is not None), "")
 
     async def _propose_block(self, action: ProposeBlock) -> None:
         verdict = await self._links[action.node].propose(action.block.block_hex)
@@ -270,10 +291,10 @@ class Dispatcher:
     def _record(self, action: Record) -> None:
         self._recorder.record(self._clock(), action.kind, action.fields)
 
-    def _alarm(self, action: Alarm) -> None:
-        text = f"{action.message} -> {action.todo}" if action.todo else action.message
-        log.log(_LEVELS[action.severity], "%s [%s]", text, action.code)
-        self._recorder.error(self._clock(), action.severity, action.code, action.message, done=action.todo)
+    def alarm(self, severity: Severity, code: str, message: str, todo: str) -> None:
+        """Tell people and the records."""
+        log.log(_LEVELS[severity], "%s [%s]", f"{message} -> {todo}" if todo else message, code)
+        self._recorder.error(self._clock(), severity, code, message, done=todo)
 
     async def _urgently(self, work: Awaitable[None]) -> None:
         self._urgent += 1

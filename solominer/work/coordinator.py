@@ -150,6 +150,11 @@ class Coordinator:
         """Take one event, give what is to be done, in order."""
         return self._handlers[type(event)](event)
 
+    def kept_job(self, job_id: int) -> Job | None:
+        """A job that engines may still answer for, if it is young enough to be kept."""
+        kept = self._jobs.get(job_id)
+        return kept.job if kept else None
+
     def restore(self, block: FoundBlock, state: BlockState, at: float) -> list[Action]:
         """A block of an earlier run that was not settled yet."""
         return self.blocks.restore(block, state, at)
