@@ -14,7 +14,7 @@ from functools import lru_cache
 from itertools import pairwise
 
 from solominer.insight.estimate import Estimate, from_weighted_shares
-from solominer.insight.odds import hashes_at_difficulty
+from solominer.insight.odds import block_chance_over, hashes_at_difficulty
 
 EPOCH_BLOCKS = 2016
 INTERVALS = EPOCH_BLOCKS - 1  # a retarget measures from an epoch's first block to its last: one interval is lost
@@ -275,6 +275,19 @@ def difficulty_path(
         difficulty, epoch, total = successor, epoch + 1, total + secs
     steps[-1] = PathStep(steps[-1].secs - (total - horizon_secs), steps[-1].difficulty)
     return steps
+
+
+def block_chance_ahead(rate_hps: float, path: Sequence[PathStep]) -> Estimate:
+    """The chance of at least one block along a path; low and high are those at the path's upper and lower bounds."""
+    value, low, high = (
+        block_chance_over(rate_hps, [(step.secs, difficulty) for step, difficulty in zip(path, bound, strict=True)])
+        for bound in (
+            [step.difficulty.value for step in path],
+            [step.difficulty.high for step in path],
+            [step.difficulty.low for step in path],
+        )
+    )
+    return Estimate(value, low, high, path[0].difficulty.level)
 
 
 def network_rate(

@@ -37,7 +37,7 @@ class Finding:
 
 
 class Diagnostics:
-    """The running tests of one worker, 60 KiB whatever the number of shares.
+    """The running tests of one worker, about 120 KiB whatever the number of shares.
 
     `nonce_bits`: how many low bits of the nonce are uniform, i.e. log2 of a chunk that is always searched whole; the
     bits above depend on when jobs end. `alarm_rate`: false alarms allowed for each window.
@@ -65,15 +65,21 @@ class Diagnostics:
     def add(self, nonce: int, hash_le: bytes, target: int, claimed_hashes: float, *, duplicate: bool = False) -> None:
         """Take in a share: its nonce, its hash, the share target it met, and the worker's own count of hashes when it
         was found, from the worker's start; that count must move in steps much smaller than a share takes on average.
+        One that went back (the worker was restarted) goes on from there, and the hashes between are not counted.
         `duplicate`: it was seen before (see DuplicateFinder)."""
         self._hashes_per_share = 2.0**256 / (target + 1)
-        gap = (claimed_hashes - self._claimed) / self._hashes_per_share
-        self._claimed = claimed_hashes
+        gap = self._claim(claimed_hashes)
         value = int.from_bytes(hash_le, "little") / (target + 1)
         self._queue.append((nonce, hash_le, value, gap))
         self._duplicates += duplicate
         if len(self._queue) >= _QUEUE:
             self._fold()
+
+    def _claim(self, claimed_hashes: float) -> float:
+        """Move the claimed count on; the shares that the step should bring."""
+        step = max(0.0, claimed_hashes - self._claimed)
+        self._claimed = claimed_hashes
+        return step / self._hashes_per_share
 
     def _fold(self) -> None:
         if not self._queue:
@@ -113,8 +119,7 @@ class Diagnostics:
         which the time since its last share is not counted. A new window begins; the test of the share rate goes on."""
         self._fold()
         if claimed_hashes is not None and self._hashes_per_share < math.inf:
-            self._expected += (claimed_hashes - self._claimed) / self._hashes_per_share
-            self._claimed = claimed_hashes
+            self._expected += self._claim(claimed_hashes)
         nonce_bytes = self._nonce_bits // 8
         findings = [
             self._finding("bits", self._samples, *_bits_test(self._bits, self._samples)),

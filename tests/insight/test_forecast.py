@@ -13,7 +13,7 @@ import pytest
 
 from solominer.insight import backtest, forecast
 from solominer.insight.forecast import INTERVALS, TARGET_SPAN_SECS, Epoch, Progress, forecast_retarget
-from solominer.insight.odds import block_chance, block_chance_over, hashes_at_difficulty
+from solominer.insight.odds import block_chance, hashes_at_difficulty
 
 CSV = Path(__file__).parent.parent / "vectors" / "mainnet_difficulty_epochs.csv"
 
@@ -146,8 +146,10 @@ def test_a_path_covers_its_horizon(mainnet: list[Epoch]) -> None:
     widths = [step.difficulty.high / step.difficulty.low for step in path]
     assert widths == sorted(widths)
     assert 24 <= len(path) <= 30
-    chance = block_chance_over(1e12, [(step.secs, step.difficulty.value) for step in path])
-    assert chance == pytest.approx(block_chance(1e12, progress.difficulty, year), rel=0.5)
+    chance = forecast.block_chance_ahead(1e12, path)
+    assert chance.low < chance.value < chance.high
+    assert chance.value == pytest.approx(block_chance(1e12, progress.difficulty, year), rel=0.5)
+    assert forecast.block_chance_ahead(1e12, path[:1]).low == block_chance(1e12, progress.difficulty, path[0].secs)
 
 
 def test_short_paths(mainnet: list[Epoch]) -> None:

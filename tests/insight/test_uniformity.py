@@ -113,6 +113,13 @@ def test_no_shares_at_all_show_once_a_target_is_known() -> None:
     assert {f.p_value for f in nothing} == {1.0}
 
 
+def test_a_counter_that_went_back_is_no_fault() -> None:
+    rng = np.random.default_rng(6)
+    diagnostics = Diagnostics()
+    assert not alarms(hour(diagnostics, rng))
+    assert not alarms(hour(diagnostics, rng)), "the worker was restarted and counts from zero again"
+
+
 def test_the_share_rate_starts_anew_after_its_alarm() -> None:
     rng = np.random.default_rng(2)
     diagnostics = Diagnostics()
