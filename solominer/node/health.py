@@ -8,7 +8,7 @@ from typing import Any
 
 from solominer.chain.networks import Network
 from solominer.errors import NodeError, RpcFailed, UnsafeConsensus, WrongNetwork
-from solominer.node.rpc import METHOD_NOT_FOUND, RpcClient, field_of, hash_from
+from solominer.node.rpc import METHOD_NOT_FOUND, RpcClient, field_of, hash_from, object_from
 from solominer.work.events import NodeHealth
 
 KNOWN_DEPLOYMENTS = frozenset({"bip34", "bip65", "bip66", "csv", "segwit", "taproot", "testdummy"})
@@ -48,7 +48,7 @@ def look(client: RpcClient, network: Network, *, node: str, now: float) -> NodeH
     start = time.perf_counter()
     try:
         chain = pin_network(client, network)
-        net = client.call("getnetworkinfo")
+        net = object_from(client.call("getnetworkinfo"))
         deployments = _deployments(client)
         median_time = field_of(chain, "mediantime", int)
         return NodeHealth(
@@ -161,7 +161,7 @@ def _said_by_node(chain: Mapping[str, Any], net: Mapping[str, Any]) -> list[str]
     said: list[str] = []
     for source in (chain, net):
         warnings = source.get("warnings")
-        said += [warnings] if isinstance(warnings, str) else map(str, warnings or ())
+        said += map(str, warnings) if isinstance(warnings, list) else [str(warnings or "")]
     return [text for text in dict.fromkeys(said) if text]
 
 

@@ -29,14 +29,14 @@ class Outage:
     def begins(self, reason: str) -> bool:
         """Another failure, told in the log the first time and once a minute; whether it is the first."""
         now = self._steady()
-        first = self._since is None
-        if first:
-            self._since, self._reminded = now, now
+        if self._since is None:
+            self._since = self._reminded = now
             _log.warning("node %s is lost: %s", self._node, reason)
-        elif now - self._reminded >= REMIND_SECS:
+            return True
+        if now - self._reminded >= REMIND_SECS:
             self._reminded = now
-            _log.warning("node %s is away since %.0f s: %s", self._node, now - (self._since or now), reason)
-        return first
+            _log.warning("node %s has been away for %.0f s: %s", self._node, now - self._since, reason)
+        return False
 
     def next_wait_secs(self) -> float:
         """How long to wait before the next attempt: twice as long each time, up to LONGEST_WAIT_SECS."""
@@ -45,8 +45,7 @@ class Outage:
 
     def over(self) -> bool:
         """It answered; whether it was away before."""
-        was_away, since = self._since is not None, self._since
+        since, self._since, self._wait_secs = self._since, None, FIRST_WAIT_SECS
         if since is not None:
             _log.info("node %s is back after %.1f s", self._node, self._steady() - since)
-        self._since, self._wait_secs = None, FIRST_WAIT_SECS
-        return was_away
+        return since is not None

@@ -198,6 +198,13 @@ def field_of(reply: Any, key: str, kind: type[_T]) -> _T:
     return value
 
 
+def object_from(reply: Any) -> dict[str, Any]:
+    """`reply`, which must be an object. Raises NodeError where it is not."""
+    if not isinstance(reply, dict):
+        raise NodeError("the node's answer is no usable object", "check the node's version")
+    return reply
+
+
 def hash_from(text: object) -> bytes:
     """A block hash of an RPC reply in internal byte order. Raises NodeError if it is none."""
     try:

@@ -1,0 +1,77 @@
+"""Lanes: calls run in order in one thread, errors come back to whoever awaits, and closing ends what hangs."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from solominer.errors import NodeUnreachable, RpcFailed
+from solominer.node.lane import Lane
+from solominer.node.rpc import RpcClient
+from tests.node.fake_node import FakeNode, Silence, error, result
+
+
+async def test_calls_run_in_order_in_one_thread(fake: FakeNode, client: RpcClient) -> None:
+    lane = Lane("test", client)
+    fake.then(result(1), result(2))
+    assert list(await asyncio.gather(lane.call("first"), lane.call("second", "x"))) == [1, 2]
+    assert [(each.method, each.params) for each in fake.requests] == [("first", []), ("second", ["x"])]
+    threads = {await lane.run(lambda _: threading.current_thread()) for _ in range(3)}
+    assert len(threads) == 1
+    assert threads.pop().daemon
+    await _end(lane)
+
+
+async def test_errors_come_back_and_the_lane_goes_on(fake: FakeNode, client: RpcClient) -> None:
+    lane = Lane("test", client)
+    fake.then(error(-5), result("fine"))
+    with pytest.raises(RpcFailed):
+        await lane.call("echo")
+    with pytest.raises(ZeroDivisionError):
+        await lane.run(lambda _: 1 // 0)
+    assert await lane.call("echo") == "fine"
+    await _end(lane)
+
+
+async def test_closing_ends_what_hangs_and_what_waits(fake: FakeNode, client: RpcClient) -> None:
+    lane = Lane("test", client)
+    fake.then(Silence())
+    calls = [asyncio.create_task(lane.call("echo", timeout_secs=60)) for _ in range(2)]
+    await asyncio.to_thread(fake.wait_for_request)
+    lane.close()
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(each) for each in results] == [NodeUnreachable, NodeUnreachable]
+    assert len(fake.requests) == 1
+    await _end(lane)
+
+
+async def test_what_was_cancelled_while_it_waited_is_not_asked(fake: FakeNode, client: RpcClient) -> None:
+    lane = Lane("test", client)
+    gate = threading.Event()
+    blocking = asyncio.create_task(lane.run(lambda _: gate.wait(10)))
+    waiting = asyncio.create_task(lane.call("echo"))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    gate.set()
+    assert await blocking
+    fake.answers["last"] = "fine"
+    assert await lane.call("last") == "fine"
+    assert [each.method for each in fake.requests] == ["last"]
+    await _end(lane)
+
+
+async def test_a_lane_that_was_never_used_closes_without_a_thread(client: RpcClient) -> None:
+    before = threading.active_count()
+    Lane("test", client).close()
+    assert threading.active_count() == before
+
+
+async def _end(lane: Lane) -> None:
+    """Close it and wait for its thread."""
+    lane.close()
+    if lane._thread is not None:
+        await asyncio.to_thread(lane._thread.join, 10)
+        assert not lane._thread.is_alive()

@@ -1,0 +1,183 @@
+"""What a node's answer to a block means: every string of mining rule 44 and of the table of broken blocks, every kind
+of failure, and the look-ups behind a submission.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from solominer.chain.hashes import from_rpc_hex
+from solominer.errors import NodeAuthFailed, NodeError, NodeNotReady, NodeTimeout, NodeUnreachable, RpcFailed
+from solominer.node.rpc import RpcClient
+from solominer.node.submit import (
+    Whereabouts,
+    best_hash,
+    classify_proposal,
+    classify_submit,
+    propose_block,
+    submit_block,
+    tip_facts,
+    where_is,
+)
+from solominer.work.events import Answer, TipFacts
+from tests.node.fake_node import Drop, FakeNode, Reply, error, result
+
+HASH_HEX = "00000000000000000001" + "ab" * 22
+RIVAL_HEX = "00000000000000000002" + "cd" * 22
+
+INVALID_WORDS = [
+    "duplicate-invalid",
+    "rejected",
+    "high-hash",
+    "bad-txnmrklroot",
+    "bad-diffbits",
+    "time-too-old",
+    "time-timewarp-attack",
+    "bad-version(0x00000001)",
+    "bad-cb-height",
+    "bad-cb-length",
+    "bad-cb-amount",
+    "bad-txns-vout-empty",
+    "bad-cb-missing",
+    "bad-cb-multiple",
+    "bad-txns-nonfinal",
+    "unexpected-witness",
+    "bad-witness-merkle-match",
+    "bad-witness-nonce-size",
+    "bad-txns-duplicate",
+    "bad-txns-inputs-missingorspent",
+    "bad-txns-premature-spend-of-coinbase",
+    "bad-blk-sigops",
+    "bad-blk-length",
+    "bad-blk-weight",
+    "bad-prevblk",
+    "bad-signet-blksig",
+    "mandatory-script-verify-flag-failed",
+    "block-script-verify-flag-failed",
+    "something-new",
+]
+
+
+@pytest.mark.parametrize(
+    ("reply", "answer"),
+    [
+        (None, Answer.ACCEPTED),
+        ("inconclusive", Answer.HELD),
+        ("duplicate", Answer.HELD),
+        ("duplicate-inconclusive", Answer.HELD),
+        ("time-too-new", Answer.RETRY),
+        ("time-too-new, block timestamp too far in the future", Answer.RETRY),
+        ("prev-blk-not-found", Answer.RETRY),
+        *((word, Answer.INVALID) for word in INVALID_WORDS),
+        ({"unexpected": 1}, Answer.UNKNOWN),
+        (False, Answer.UNKNOWN),
+        (RpcFailed("Block decode failed", code=-22), Answer.INVALID),
+        (RpcFailed("out of disk space", code=-25), Answer.RETRY),
+        (RpcFailed("another one", code=-1), Answer.RETRY),
+        (NodeNotReady("warming up"), Answer.RETRY),
+        (NodeAuthFailed("wrong cookie"), Answer.RETRY),
+        (NodeTimeout("no answer"), Answer.UNKNOWN),
+        (NodeUnreachable("connection lost"), Answer.UNKNOWN),
+        (NodeError("half a reply"), Answer.UNKNOWN),
+    ],
+)
+def test_submit_answers(reply: object, answer: Answer) -> None:
+    assert classify_submit(reply)[0] is answer
+
+
+@pytest.mark.parametrize(
+    ("reply", "answer"),
+    [
+        (None, Answer.ACCEPTED),
+        ("duplicate", Answer.HELD),
+        ("duplicate-inconclusive", Answer.HELD),
+        ("inconclusive-not-best-prevblk", Answer.RETRY),
+        ("time-too-new", Answer.RETRY),
+        *((word, Answer.INVALID) for word in INVALID_WORDS),
+        (RpcFailed("Block decode failed", code=-22), Answer.INVALID),
+        (NodeTimeout("no answer"), Answer.UNKNOWN),
+    ],
+)
+def test_proposal_answers(reply: object, answer: Answer) -> None:
+    assert classify_proposal(reply)[0] is answer
+
+
+def test_the_words_are_the_nodes_own() -> None:
+    assert classify_submit(None)[1] == "null"
+    assert classify_submit("bad-cb-amount")[1] == "bad-cb-amount"
+    assert classify_submit(RpcFailed("the node's words", "advice", code=-25))[1] == "the node's words"
+    assert classify_submit([1])[1] == "unexpected answer [1]"
+
+
+def test_submission_sends_the_block_and_times_the_answer(fake: FakeNode, client: RpcClient) -> None:
+    fake.answers["submitblock"] = None
+    verdict = submit_block(client, "00ff")
+    assert (verdict.answer, verdict.raw) == (Answer.ACCEPTED, "null")
+    assert 0 < verdict.rpc_secs < 10
+    assert fake.requests[0].params == ["00ff"]
+
+
+@pytest.mark.parametrize(
+    ("step", "answer"),
+    [
+        (result("inconclusive"), Answer.HELD),
+        (Reply(503, b"shutting down"), Answer.RETRY),
+        (Reply(401), Answer.RETRY),
+        (error(-28), Answer.RETRY),
+        (error(-22), Answer.INVALID),
+        (Drop(), Answer.UNKNOWN),
+        (Reply(200, b'{"res', claimed=100, close=True), Answer.UNKNOWN),
+        (Reply(500, b"Internal Error"), Answer.UNKNOWN),
+    ],
+)
+def test_every_failure_of_a_submission_is_an_answer(
+    fake: FakeNode, client: RpcClient, step: Reply | Drop, answer: Answer
+) -> None:
+    fake.then(step)
+    verdict = submit_block(client, "00")
+    assert verdict.answer is answer
+    assert verdict.raw
+
+
+def test_proposal_request_and_failure(fake: FakeNode, client: RpcClient) -> None:
+    fake.then(result("bad-cb-amount"), Drop(), Drop())
+    assert propose_block(client, "00ff").answer is Answer.INVALID
+    assert fake.requests[0].params == [{"mode": "proposal", "data": "00ff"}]
+    assert propose_block(client, "00ff").answer is Answer.UNKNOWN
+
+
+def test_where_a_block_is(fake: FakeNode, client: RpcClient) -> None:
+    hash_le = from_rpc_hex(HASH_HEX)
+    fake.answers = {"getblockheader": {"confirmations": 3}, "getblockhash": RIVAL_HEX}
+    assert where_is(client, hash_le, 7) == Whereabouts(3, "")
+    fake.answers["getblockheader"] = {"confirmations": -1}
+    assert where_is(client, hash_le, 7) == Whereabouts(-1, RIVAL_HEX)
+    fake.answers["getblockhash"] = HASH_HEX  # it came back between the two questions
+    assert where_is(client, hash_le, 7) == Whereabouts(-1, "")
+    fake.answers["getblockhash"] = error(-8, "Block height out of range")
+    assert where_is(client, hash_le, 7) == Whereabouts(-1, "")
+    fake.answers["getblockheader"] = error(-5, "Block not found")
+    assert where_is(client, hash_le, 7) == Whereabouts(None, "")
+
+
+def test_where_a_block_is_cannot_always_be_told(fake: FakeNode, client: RpcClient) -> None:
+    fake.answers = {"getblockheader": error(-1), "getblockhash": RIVAL_HEX}
+    with pytest.raises(RpcFailed):
+        where_is(client, bytes(32), 7)
+    fake.answers = {"getblockheader": error(-5), "getblockhash": error(-1)}
+    with pytest.raises(RpcFailed):
+        where_is(client, bytes(32), 7)
+    fake.answers = {"getblockheader": {"confirmations": "many"}}
+    with pytest.raises(NodeError, match="confirmations"):
+        where_is(client, bytes(32), 7)
+
+
+def test_facts_of_a_tip(fake: FakeNode, client: RpcClient) -> None:
+    header = {"height": 5, "version": 0x20000000, "time": 100, "mediantime": 90, "bits": "207fffff"}
+    fake.answers = {"getblockheader": header, "getbestblockhash": HASH_HEX}
+    hash_le = best_hash(client)
+    assert hash_le == from_rpc_hex(HASH_HEX)
+    assert tip_facts(client, hash_le) == TipFacts(hash_le, 5, 0x20000000, 100, 90, 0x207FFFFF)
+    fake.answers["getblockheader"] = {**header, "bits": "none"}
+    with pytest.raises(NodeError, match="bits"):
+        tip_facts(client, hash_le)
