@@ -6,6 +6,7 @@ name their variant by a number: Numba's cache does not recognize a function that
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -18,9 +19,12 @@ from solominer.hashing.sha256d import IV, compress
 from solominer.hashing.variants import VARIANTS, Method, VariantInfo
 from solominer.hashing.words import I64, Words
 
+_in_kernel: Callable[[Callable[..., Any]], Any] = intrinsic(prefer_literal=True)
+_tuple: Any = types.UniTuple
+
 WORDS_1D = types.Array(types.uint32, 1, "C")
 WORDS_2D = types.Array(types.uint32, 2, "C")
-SCAN = types.UniTuple(types.int64, 2)(
+SCAN = _tuple(types.int64, 2)(
     WORDS_2D, WORDS_1D, types.int64, types.int64, types.uint32, WORDS_2D, WORDS_1D, types.Array(types.uint64, 1, "C")
 )
 MIDSTATES = types.void(WORDS_2D, WORDS_2D)
@@ -66,7 +70,7 @@ class _Emitter:
         ]
 
 
-@intrinsic(prefer_literal=True)
+@_in_kernel
 def prepare(typingctx: Any, number: Any, scratch: Any, slot: Any, midstates: Any, index: Any, tail: Any) -> Any:
     """`passes.prepare`: midstate `index` into `slot`."""
 
@@ -78,7 +82,7 @@ def prepare(typingctx: Any, number: Any, scratch: Any, slot: Any, midstates: Any
     return types.void(number, scratch, types.int64, midstates, types.int64, tail), emit
 
 
-@intrinsic(prefer_literal=True)
+@_in_kernel
 def expand(typingctx: Any, number: Any, scratch: Any, tail: Any, nonce: Any) -> Any:
     """`passes.expand`: the schedule that all midstates share, for the nonces from `nonce` on."""
 
@@ -90,7 +94,7 @@ def expand(typingctx: Any, number: Any, scratch: Any, tail: Any, nonce: Any) -> 
     return types.void(number, scratch, tail, types.uint32), emit
 
 
-@intrinsic(prefer_literal=True)
+@_in_kernel
 def first_pass(typingctx: Any, number: Any, scratch: Any, slot: Any) -> Any:
     """`passes.first_pass` for the midstates from `slot` on."""
 
@@ -102,7 +106,7 @@ def first_pass(typingctx: Any, number: Any, scratch: Any, slot: Any) -> Any:
     return types.void(number, scratch, types.int64), emit
 
 
-@intrinsic(prefer_literal=True)
+@_in_kernel
 def second_pass(typingctx: Any, number: Any, scratch: Any, slot: Any, target_word: Any, masks: Any) -> Any:
     """`passes.second_pass`: a bit for each nonce that hits, per midstate into `masks`; returns whether any does."""
 
@@ -122,7 +126,7 @@ def second_pass(typingctx: Any, number: Any, scratch: Any, slot: Any, target_wor
     return types.boolean(number, scratch, types.int64, types.uint32, masks), emit
 
 
-@intrinsic(prefer_literal=True)
+@_in_kernel
 def compress_block(typingctx: Any, blocks: Any, row: Any, states: Any) -> Any:
     """The state after one block of 16 words from the start, into `states`."""
 

@@ -45,8 +45,8 @@ def _passes(name: str, lanes: int, first: int, second: int, *needs: str, about: 
     return VariantInfo(name, Method.PASSES, lanes, first, second, MIDSTATES, frozenset(needs), about=about)
 
 
-def _unit(name: str, method: Method, streams: int, *needs: str, about: str) -> VariantInfo:
-    return VariantInfo(name, method, 1, streams, streams, MIDSTATES, frozenset(needs), about=about)
+def _unit(name: str, method: Method, streams: int, *needs: str, about: str, usual: bool = True) -> VariantInfo:
+    return VariantInfo(name, method, 1, streams, streams, MIDSTATES, frozenset(needs), usual, about)
 
 
 def _straight(name: str, lanes: int, midstates: int, *needs: str, about: str) -> VariantInfo:
@@ -58,8 +58,8 @@ def _straight(name: str, lanes: int, midstates: int, *needs: str, about: str) ->
 VARIANTS: tuple[VariantInfo, ...] = (
     _passes("avx512-3x2", 16, 3, 2, "avx512f", about="16 lanes, 3 then 2 midstates side by side"),
     _passes("avx512-2x2", 16, 2, 2, "avx512f", about="16 lanes, 2 midstates side by side"),
-    _unit("sha-x86-3", Method.X86_SHA, 3, "sha", "sse4.1", about="SHA extensions, 3 hashes side by side"),
     _unit("sha-x86-4", Method.X86_SHA, 4, "sha", "sse4.1", about="SHA extensions, 4 hashes side by side"),
+    _unit("sha-x86-3", Method.X86_SHA, 3, "sha", "sse4.1", about="SHA extensions, 3 side by side", usual=False),
     _unit("sha-arm-4", Method.ARM_SHA, 4, "sha2", "neon", about="ARMv8 SHA-2 instructions, 4 hashes side by side"),
     _passes("avx2-2x2", 8, 2, 2, "avx2", about="8 lanes, 2 midstates side by side"),
     _passes("avx2-1x1", 8, 1, 1, "avx2", about="8 lanes, one midstate at a time"),
@@ -69,8 +69,3 @@ VARIANTS: tuple[VariantInfo, ...] = (
     _straight("plain-32x4", 32, 4, "avx512f", about="32 lanes unrolled, 4 midstates share one schedule"),
     _straight("plain-8x4", 8, 4, "avx2", about="8 lanes unrolled, 4 midstates share one schedule"),
 )
-
-
-def variant(name: str) -> VariantInfo:
-    """The variant of that name; KeyError if there is none."""
-    return {each.name: each for each in VARIANTS}[name]

@@ -45,7 +45,7 @@ class Words:
     """
 
     def __init__(self, builder: ir.IRBuilder | None = None, lanes: int = 1, *, ternary: bool = False) -> None:
-        self.builder = builder
+        self.builder: Any = builder
         self.lanes = lanes
         self.ternary = ternary
         self.type = ir.VectorType(I32, lanes) if lanes > 1 else I32

@@ -1,0 +1,137 @@
+"""Which variant a machine runs: timed once, remembered per kind of machine, overruled by name or by wrong hits."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from solominer.errors import EngineError
+from solominer.hashing.cache import machine_folder
+from solominer.hashing.machine import this_machine
+from solominer.hashing.variants import VARIANTS, VariantInfo
+
+if TYPE_CHECKING:
+    from solominer.hashing.kernel import Kernel
+
+CHOICE = "choice.json"
+CANDIDATES = 3  # variants are listed in the order in which they are likely to be best
+TIMED_SECS = 0.08
+TIMED_ROUNDS = 3
+PATIENCE_SECS = 5.0  # no further candidate is compiled after this: the first hash should not wait
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a kind of machine is known to do: hashes per second by variant, and why a variant is not to be used."""
+
+    rates_hps: dict[str, float] = field(default_factory=dict)
+    benched: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def best(self) -> VariantInfo | None:
+        """The fastest variant that this CPU can run and that is not benched out."""
+        fit = [info for info in available_variants() if info.name in self.rates_hps and info.name not in self.benched]
+        return max(fit, key=lambda info: self.rates_hps[info.name], default=None)
+
+
+def available_variants() -> list[VariantInfo]:
+    """The variants that this CPU can run, likely best first."""
+    return [info for info in VARIANTS if info.needs <= this_machine().features]
+
+
+def named_variant(name: str) -> VariantInfo:
+    """The variant of that name; raises EngineError if there is none or this CPU cannot run it."""
+    fit = {info.name: info for info in available_variants()}
+    if name not in fit:
+        known = name in {info.name for info in VARIANTS}
+        reason = "this CPU cannot run it" if known else "there is no such kernel"
+        raise EngineError(f"kernel {name}: {reason}", f"choose one of: {', '.join(fit)}")
+    return fit[name]
+
+
+def choose_variant(
+    load: Callable[[VariantInfo], Kernel], *, cache_dir: Path | None, report: Callable[[str], None]
+) -> VariantInfo:
+    """The remembered variant, else the fastest of a few candidates, each timed for a fraction of a second in turn."""
+    choice = remembered(cache_dir)
+    if choice.best is not None:
+        return choice.best
+    fit = [info for info in available_variants() if info.usual and info.name not in choice.benched]
+    if not fit:
+        raise EngineError("every kernel gave wrong hits on this machine", "suspect its CPU, memory or cooling")
+    kernels: list[Kernel] = []
+    begun = time.monotonic()
+    for info in fit[:CANDIDATES]:
+        if not kernels or time.monotonic() - begun < PATIENCE_SECS:
+            kernels.append(load(info))
+    rates = {kernel.name: [0.0] * TIMED_ROUNDS for kernel in kernels}
+    for turn in range(TIMED_ROUNDS):
+        for kernel in kernels:
+            rates[kernel.name][turn] = measure_hps(kernel, TIMED_SECS)
+    choice = replace(choice, rates_hps={name: sorted(values)[TIMED_ROUNDS // 2] for name, values in rates.items()})
+    best = choice.best
+    if best is None:
+        raise EngineError("no kernel could be timed on this machine", "run solominer bench to see why")
+    speeds = ", ".join(f"{name} {hps / 1e6:.1f}" for name, hps in choice.rates_hps.items())
+    report(f"kernel {best.name} chosen (MH/s: {speeds})")
+    _remember(choice, cache_dir, report)
+    return best
+
+
+def measure_hps(kernel: Kernel, seconds: float) -> float:
+    """Hashes per second of a kernel over about that time, in slices of about a millisecond as a worker's are."""
+    midstates = np.arange(8 * kernel.midstates, dtype=np.uint32).reshape(-1, 8)
+    tail = np.zeros(3, np.uint32)
+    hits = np.zeros((1024, 2), np.uint32)
+    nonces = kernel.lanes
+    nonce = hashes = 0
+    begun = now = time.perf_counter()
+    while now - begun < seconds:
+        _, done = kernel.scan(midstates, tail, nonce, nonces, 0, hits)
+        before, now = now, time.perf_counter()
+        nonce += done
+        hashes += done * kernel.midstates
+        if now - before < 0.0005:
+            nonces *= 2
+    return hashes / (now - begun)
+
+
+def bench_out(name: str, *, cache_dir: Path | None, reason: str = "wrong hits") -> None:
+    """Remember never to choose this variant on this kind of machine again (until its code or compiler changes)."""
+    choice = remembered(cache_dir)
+    _remember(replace(choice, benched={**choice.benched, name: reason}), cache_dir, lambda line: None)
+
+
+def remembered(cache_dir: Path | None) -> Choice:
+    """What is known about this kind of machine; nothing if it was never asked or the file is damaged."""
+    if cache_dir is None:
+        return Choice()
+    try:
+        data = json.loads((machine_folder(cache_dir) / CHOICE).read_bytes())
+        rates, benched = data["rates_hps"], data["benched"]
+        return Choice(
+            {str(name): float(hps) for name, hps in rates.items()},
+            {str(name): str(reason) for name, reason in benched.items()},
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return Choice()
+
+
+def _remember(choice: Choice, cache_dir: Path | None, report: Callable[[str], None]) -> None:
+    if cache_dir is None:
+        return
+    path = machine_folder(cache_dir) / CHOICE
+    text = json.dumps({"rates_hps": choice.rates_hps, "benched": choice.benched}, indent=1)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        draft = path.with_suffix(".new")
+        draft.write_text(text)
+        draft.rename(path)
+    except OSError as error:
+        report(f"the choice of a kernel is not remembered: {error}")

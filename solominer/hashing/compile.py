@@ -1,0 +1,25 @@
+"""Compile one variant into a folder and end: `python -m solominer.hashing.compile NUMBER FOLDER`.
+
+A process of its own, because the compiler's memory is never given back and a worker should stay small.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numba
+
+from solominer.hashing.jit import make_midstates, make_scan
+
+
+def main(number: int, folder: str) -> None:
+    """Leave variant `number` in Numba's cache under `folder`."""
+    config: Any = numba.config
+    config.CACHE_DIR = folder
+    make_scan(number, cache=True)
+    make_midstates(cache=True)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2])
