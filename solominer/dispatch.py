@@ -45,6 +45,7 @@ from solominer.work.events import (
     TipFacts,
     TipHeader,
 )
+from solominer.work.found import BlockState
 from solominer.work.template import Template
 
 log = logging.getLogger("solominer.daemon")
@@ -177,9 +178,10 @@ class Dispatcher:
         job = action.job
         self._pool.publish(job)
         if self._tip_mono:
-            kind = "tip_to_empty" if job.is_empty else "tip_to_full"
+            provisional = job.template.provisional
+            kind = "tip_to_empty" if provisional else "tip_to_full"
             self._recorder.latency(self._clock(), kind, time.monotonic() - self._tip_mono)
-            if not job.is_empty:
+            if not provisional:
                 self._tip_mono = 0.0
         self._recorder.job(self._clock(), job)
         log.info("mining %s", job.describe())
@@ -234,7 +236,8 @@ class Dispatcher:
 
     async def _save_state(self, action: SaveState) -> None:
         block = action.block
-        log.info("block %d %s is %s: %s", block.height, block.hash_hex, action.state.value, action.detail)
+        level = logging.DEBUG if action.state is BlockState.SENT else logging.INFO
+        log.log(level, "block %d %s is %s: %s", block.height, block.hash_hex, action.state.value, action.detail)
         at = self._clock()
         await self._to_disk(
             lambda: self._recorder.journal.note_state(

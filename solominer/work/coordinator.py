@@ -487,11 +487,18 @@ class Coordinator:
         return [Alarm(Severity.MEDIUM, "worker-died", text, again)]
 
     def _hash_rate(self, event: HashRate) -> list[Action]:
-        if event.hps > 0:
-            self._share_target = min(
-                int(HASH_SPACE / (event.hps * 3600.0 / self.policy.shares_per_hour)), HASH_SPACE - 1
-            )
-        return []
+        """Sets how hard shares are; a job whose shares are far off, as the very first is, is replaced."""
+        if event.hps <= 0:
+            return []
+        hashes_per_share = event.hps * 3600.0 / self.policy.shares_per_hour
+        self._share_target = min(int(HASH_SPACE / max(hashes_per_share, 1.0)), HASH_SPACE - 1)
+        job = self.job
+        if not self.working or job is None:
+            return []
+        wanted = max(self._share_target, job.template.target)
+        if wanted <= 2 * job.share_target and job.share_target <= 2 * wanted:
+            return []
+        return self._publish(job.template, event.at, self.nodes.current or "")
 
     def _tick(self, event: Tick) -> list[Action]:
         at = event.at

@@ -148,7 +148,8 @@ class Knuth:
 class VanDerCorput:
     """Bit-reversed counting: halves, quarters, eighths, …; where size is no power of two, what is too large is skipped.
 
-    The skipped ones are counted, not walked over, so both directions take O(log**2 size) at most.
+    The counter's highest bit is the chunk's lowest. Going down the counter's bits, all chunks that agree so far are one
+    residue modulo a power of two; how many of them come first is a division, so both directions take O(log size).
     """
 
     size: int
@@ -156,44 +157,28 @@ class VanDerCorput:
     def at(self, i: int) -> int:
         """The chunk visited at position i."""
         _check(i, self.size)
-        if not self.size & (self.size - 1):
-            return self._reversed(i)
-        low, high = i, (1 << self._bits) - 1
-        while low < high:  # the smallest counter value up to which i + 1 chunks are visited
-            middle = (low + high) // 2
-            if self._visited_before(middle + 1) > i:
-                high = middle
-            else:
-                low = middle + 1
-        return self._reversed(low)
+        residue, modulus = 0, 1
+        while modulus < self.size:
+            even = self._members(residue, 2 * modulus)
+            if i >= even:
+                i -= even
+                residue += modulus
+            modulus *= 2
+        return residue
 
     def position_of(self, chunk: int) -> int:
         """The position at which the chunk is visited."""
         _check(chunk, self.size)
-        return self._visited_before(self._reversed(chunk))
+        position, modulus = 0, 1
+        while modulus < self.size:
+            if chunk & modulus:
+                position += self._members(chunk & (modulus - 1), 2 * modulus)
+            modulus *= 2
+        return position
 
-    @property
-    def _bits(self) -> int:
-        return (self.size - 1).bit_length()
-
-    def _reversed(self, value: int) -> int:
-        return int(format(value, f"0{self._bits}b")[::-1], 2) if self._bits else 0
-
-    def _visited_before(self, counter: int) -> int:
-        """How many j < counter have a reversal below size.
-
-        0..counter-1 falls into blocks that fix the upper bits of j and leave the lower ones free. Reversed, such a
-        block is one residue modulo a power of two, of which the members below size are easily counted.
-        """
-        total, fixed = 0, 0
-        for bit in reversed(range(self._bits + 1)):
-            if not counter >> bit & 1:
-                continue
-            modulus = 1 << (self._bits - bit)
-            residue = self._reversed(fixed)
-            total += max(0, -(-(self.size - residue) // modulus))
-            fixed |= 1 << bit
-        return total
+    def _members(self, residue: int, modulus: int) -> int:
+        """How many chunks have this residue."""
+        return max(0, (self.size - residue + modulus - 1) // modulus)
 
 
 @dataclass(frozen=True, slots=True)

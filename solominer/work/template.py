@@ -47,7 +47,8 @@ class Template:
     """What one block may be made of. Hashes in internal order, amounts in satoshis, times in Unix seconds.
 
     `version_mask` are the version bits that may be rolled (BIP 320 less what the node uses, rules 7 and 11);
-    `commitment_root_le` is the witness root with the coinbase's wtxid as zero; `template_id` names the content.
+    `commitment_root_le` is the witness root with the coinbase's wtxid as zero; `template_id` names the content;
+    `provisional` ones were made here and not by the node.
     """
 
     network: Network
@@ -67,6 +68,7 @@ class Template:
     weight_limit: int
     longpollid: str
     template_id: str
+    provisional: bool = False
 
     @property
     def prevhash_hex(self) -> str:
@@ -124,6 +126,7 @@ def empty_template(
         weight_limit=MAX_BLOCK_WEIGHT,
         longpollid="",
         template_id=_template_id(prevhash_le, ZERO_HASH, network.subsidy(height)),
+        provisional=True,
     )
 
 

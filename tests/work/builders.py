@@ -44,7 +44,7 @@ def tip(number: int) -> bytes:
 
 def template_on(parent: bytes, height: int, network: Network = REGTEST, *, curtime: int = int(T0)) -> Template:
     """A template without transactions."""
-    return empty_template(
+    template = empty_template(
         network,
         height=height,
         prevhash_le=parent,
@@ -54,6 +54,7 @@ def template_on(parent: bytes, height: int, network: Network = REGTEST, *, curti
         curtime=curtime,
         mintime=curtime - 3600,
     )
+    return replace(template, provisional=False)
 
 
 def health(

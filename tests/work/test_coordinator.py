@@ -1,0 +1,482 @@
+"""The coordinator, race by race: lists of events in, actions out. No clock, no node, no process."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from solominer.chain.networks import MAINNET, REGTEST, TESTNET4
+from solominer.work.coordinator import Policy
+from solominer.work.events import (
+    Alarm,
+    Answer,
+    BlockSeen,
+    CheckTransactions,
+    FetchTipHeader,
+    HashRate,
+    HealthSeen,
+    LookAtNode,
+    NewTip,
+    PauseWanted,
+    ProposalAnswered,
+    ProposeBlock,
+    ProposeJob,
+    PublishJob,
+    Record,
+    RefreshTemplate,
+    ResumeWanted,
+    SaveBlock,
+    SendBlock,
+    Severity,
+    ShareSeen,
+    StopWork,
+    SubmitAnswered,
+    TemplateFailed,
+    TemplateReady,
+    Tick,
+    TipFacts,
+    TipHeader,
+    TransactionsChecked,
+    WorkerDied,
+    WorkerStarted,
+    WrongHit,
+)
+from tests.work.builders import (
+    T0,
+    coordinator,
+    feed,
+    health,
+    mining,
+    of_type,
+    real_template,
+    solution,
+    template_on,
+    tip,
+)
+
+
+def facts(number: int, height: int, nbits: int = 0x170240C3) -> TipFacts:
+    return TipFacts(tip(number), height, 0x20000000, int(T0), int(T0) - 3000, nbits)
+
+
+# --- tips -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_healthy_node_is_asked_for_a_template_and_the_job_goes_out() -> None:
+    machine = coordinator()
+    assert machine.status == "waiting for a node"
+    actions = feed(machine, HealthSeen(T0, health(best=tip(1))))
+    assert of_type(RefreshTemplate, actions) == [RefreshTemplate("a", "new tip")]
+    assert machine.status == "waiting for a template"
+    actions = feed(machine, TemplateReady(T0, "a", template_on(tip(1), 261)))
+    (published,) = of_type(PublishJob, actions)
+    assert published.job.template.height == 261
+    assert machine.status == "mining"
+
+
+def test_a_new_tip_stops_the_work_before_anything_else() -> None:
+    machine, _ = mining()
+    actions = feed(machine, NewTip(T0 + 5, "a", tip(2), "zmq"))
+    kinds = [type(action) for action in actions if not isinstance(action, Record)]
+    assert kinds == [StopWork, FetchTipHeader, RefreshTemplate]
+    assert not machine.working
+
+
+@pytest.mark.parametrize("source", ["zmq", "poll", "longpoll"])
+def test_the_same_tip_again_changes_nothing(source: str) -> None:
+    machine, _ = mining()
+    assert feed(machine, NewTip(T0 + 5, "a", tip(1), source)) == []
+    assert machine.working
+
+
+def test_a_template_that_is_ahead_of_the_tip_events_is_taken() -> None:
+    machine, _ = mining()
+    actions = feed(machine, TemplateReady(T0 + 5, "a", template_on(tip(2), 262)))
+    assert of_type(PublishJob, actions)[0].job.template.prevhash_le == tip(2)
+    # The ZMQ message that comes behind it must not stop the right work.
+    assert of_type(StopWork, feed(machine, NewTip(T0 + 5, "a", tip(2), "zmq"))) == []
+    assert machine.working
+
+
+def test_a_template_of_an_older_tip_is_not_mined_but_asked_for_again() -> None:
+    machine, _ = mining()
+    feed(machine, NewTip(T0 + 5, "a", tip(2), "zmq"))
+    actions = feed(machine, TemplateReady(T0 + 5, "a", template_on(tip(1), 261)))
+    assert of_type(PublishJob, actions) == []
+    assert [action.reason for action in of_type(RefreshTemplate, actions)] == ["template of an older tip"]
+
+
+def test_a_reorganization_back_to_a_tip_that_was_left_is_followed() -> None:
+    machine, _ = mining()
+    feed(machine, NewTip(T0 + 5, "a", tip(2), "zmq"), TemplateReady(T0 + 5, "a", template_on(tip(2), 262)))
+    actions = feed(machine, NewTip(T0 + 6, "a", tip(1), "zmq"), TemplateReady(T0 + 6, "a", template_on(tip(1), 261)))
+    assert len(of_type(StopWork, actions)) == 1
+    assert of_type(PublishJob, actions)[-1].job.template.prevhash_le == tip(1)
+
+
+def test_a_same_height_reorganization_is_followed() -> None:
+    machine, _ = mining()
+    actions = feed(machine, NewTip(T0 + 5, "a", tip(9), "poll"), TemplateReady(T0 + 5, "a", template_on(tip(9), 261)))
+    assert len(of_type(StopWork, actions)) == 1
+    assert of_type(PublishJob, actions)[-1].job.template.prevhash_le == tip(9)
+
+
+def test_an_empty_block_is_mined_until_the_template_is_in() -> None:
+    machine, _ = mining(MAINNET)
+    feed(machine, NewTip(T0 + 5, "a", tip(2), "zmq"))
+    actions = feed(machine, TipHeader(T0 + 5, "a", facts(2, 261)))
+    (published,) = of_type(PublishJob, actions)
+    template = published.job.template
+    assert published.job.is_empty
+    assert template.provisional
+    assert (template.height, template.prevhash_le) == (262, tip(2))
+    assert template.coinbase_value == MAINNET.subsidy(262)
+    assert template.mintime == int(T0) - 3000 + 1
+    assert template.curtime >= template.mintime
+    full = replace(template_on(tip(2), 262, MAINNET), template_id="full")
+    actions = feed(machine, TemplateReady(T0 + 5.1, "a", full))
+    assert not of_type(PublishJob, actions)[0].job.template.provisional
+
+
+def test_no_empty_block_where_the_bits_may_change() -> None:
+    """At a retarget height, and anywhere on testnet, only the node knows the bits."""
+    machine, _ = mining(MAINNET)
+    feed(machine, NewTip(T0 + 5, "a", tip(2), "zmq"))
+    assert of_type(PublishJob, feed(machine, TipHeader(T0 + 5, "a", facts(2, 2015)))) == []
+    machine, _ = mining(TESTNET4)
+    feed(machine, NewTip(T0 + 5, "a", tip(2), "zmq"))
+    assert of_type(PublishJob, feed(machine, TipHeader(T0 + 5, "a", facts(2, 300)))) == []
+
+
+def test_a_late_header_does_not_replace_the_full_job() -> None:
+    machine, _ = mining(MAINNET)
+    feed(machine, NewTip(T0 + 5, "a", tip(2), "zmq"), TemplateReady(T0 + 5, "a", template_on(tip(2), 262, MAINNET)))
+    assert feed(machine, TipHeader(T0 + 6, "a", facts(2, 261))) == []
+
+
+def test_the_setting_turns_the_empty_block_off() -> None:
+    machine, _ = mining(MAINNET, Policy(empty_first=False))
+    assert of_type(FetchTipHeader, feed(machine, NewTip(T0 + 5, "a", tip(2), "zmq"))) == []
+
+
+# --- templates --------------------------------------------------------------------------------------------------------
+
+
+def test_the_same_content_does_not_restart_the_work_until_its_time_is_old() -> None:
+    machine, _ = mining()
+    again = template_on(tip(1), 261, curtime=int(T0) + 30)
+    assert of_type(PublishJob, feed(machine, TemplateReady(T0 + 30, "a", again))) == []
+    later = template_on(tip(1), 261, curtime=int(T0) + 200)
+    assert len(of_type(PublishJob, feed(machine, TemplateReady(T0 + 200, "a", later)))) == 1
+
+
+def test_new_content_restarts_the_work() -> None:
+    machine, _ = mining()
+    richer = replace(template_on(tip(1), 261), template_id="other")
+    assert len(of_type(PublishJob, feed(machine, TemplateReady(T0 + 30, "a", richer)))) == 1
+
+
+def test_a_template_is_fetched_anew_when_it_is_old() -> None:
+    machine, _ = mining()
+    assert of_type(RefreshTemplate, feed(machine, Tick(T0 + 29))) == []
+    assert of_type(RefreshTemplate, feed(machine, Tick(T0 + 31))) == [RefreshTemplate("a", "age")]
+
+
+def test_failures_are_retried_ever_more_slowly_and_the_node_is_looked_at() -> None:
+    machine = coordinator()
+    feed(machine, HealthSeen(T0, health(best=tip(1))))
+    waits = []
+    at = T0
+    for _ in range(8):
+        actions = feed(machine, TemplateFailed(at, "a", "connection refused"))
+        assert of_type(LookAtNode, actions) == [LookAtNode("a")]
+        wait = 0.0
+        while not of_type(RefreshTemplate, feed(machine, Tick(at + wait))):
+            wait += 0.25
+        waits.append(wait)
+        at += wait
+    assert waits == sorted(waits)
+    assert waits[0] <= 0.5
+    assert waits[-1] == 30
+
+
+def test_a_refused_template_raises_an_alarm() -> None:
+    machine, _ = mining()
+    (alarm,) = of_type(Alarm, feed(machine, TemplateFailed(T0, "a", "it demands !blake2b", refused=True)))
+    assert alarm.code == "template-refused"
+
+
+def test_transactions_are_checked_behind_the_job_and_a_lie_withdraws_it() -> None:
+    machine = coordinator()
+    full = real_template()
+    feed(machine, HealthSeen(T0, health(best=full.prevhash_le)))
+    actions = feed(machine, TemplateReady(T0, "a", full))
+    assert of_type(CheckTransactions, actions) == [CheckTransactions("a", full)]
+    assert actions.index(of_type(PublishJob, actions)[0]) < actions.index(of_type(CheckTransactions, actions)[0])
+    assert feed(machine, TransactionsChecked(T0, "a", full.template_id)) == []
+    actions = feed(machine, TransactionsChecked(T0, "a", full.template_id, "transaction 3 has another txid"))
+    assert of_type(Alarm, actions)[0].severity is Severity.CRITICAL
+    assert of_type(PublishJob, actions)[0].job.is_empty
+    # Its successor on the same tip is not trusted either; on the next tip all is forgiven.
+    assert of_type(PublishJob, feed(machine, TemplateReady(T0, "a", replace(full, template_id="x"))))[0].job.is_empty
+    feed(machine, NewTip(T0, "a", tip(7), "zmq"))
+    next_full = replace(full, prevhash_le=tip(7), template_id="y")
+    assert not of_type(PublishJob, feed(machine, TemplateReady(T0, "a", next_full)))[0].job.is_empty
+
+
+def test_each_coinbase_shape_is_proposed_once_and_behind_its_publication() -> None:
+    machine = coordinator()
+    full = real_template()
+    feed(machine, HealthSeen(T0, health(best=full.prevhash_le)))
+    actions = feed(machine, TemplateReady(T0, "a", full))
+    assert [type(a) for a in actions if isinstance(a, PublishJob | ProposeJob)] == [PublishJob, ProposeJob]
+    again = feed(machine, TemplateReady(T0, "a", replace(full, template_id="x")))
+    assert of_type(ProposeJob, again) == []
+
+
+def test_a_failed_proposal_falls_back_to_an_empty_block_and_raises_an_alarm() -> None:
+    machine = coordinator()
+    full = real_template()
+    feed(machine, HealthSeen(T0, health(best=full.prevhash_le)))
+    (publish,) = of_type(PublishJob, feed(machine, TemplateReady(T0, "a", full)))
+    answer = ProposalAnswered(T0, "a", publish.job.job_id, Answer.INVALID, "bad-witness-merkle-match")
+    actions = feed(machine, answer)
+    assert of_type(Alarm, actions)[0].code == "proposal-failed"
+    empty = of_type(PublishJob, actions)[0].job
+    assert empty.is_empty
+    assert sum(out.value_sats for out in empty.coinbase.outputs) == REGTEST.subsidy(261)
+    assert of_type(ProposeJob, actions), "the empty block is a new shape and is asked about too"
+
+
+@pytest.mark.parametrize("answer", [Answer.ACCEPTED, Answer.UNKNOWN, Answer.RETRY])
+def test_a_slow_or_good_proposal_changes_nothing(answer: Answer) -> None:
+    machine, job = mining()
+    actions = feed(machine, ProposalAnswered(T0, "a", job.job_id, answer, "null"))
+    assert [type(action) for action in actions] == [Record]
+    assert machine.working
+
+
+def test_a_job_that_fails_its_own_check_is_not_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine, _ = mining()
+    thief = replace(machine._payout, script_pubkey=b"\x00\x14" + b"\x66" * 20)
+    real_build = __import__("solominer.work.coordinator", fromlist=["build_job"]).build_job
+    monkeypatch.setattr(
+        "solominer.work.coordinator.build_job", lambda template, payout, **kw: real_build(template, thief, **kw)
+    )
+    actions = feed(machine, TemplateReady(T0, "a", replace(template_on(tip(1), 261), template_id="x")))
+    assert of_type(PublishJob, actions) == []
+    assert of_type(Alarm, actions)[0].code == "job-refused"
+    assert not machine.working
+
+
+# --- shares and blocks ------------------------------------------------------------------------------------------------
+
+
+def test_a_block_is_saved_and_sent_to_every_node_at_once() -> None:
+    machine, job = mining(nodes=("a", "b"))
+    actions = feed(machine, solution(job))
+    assert [action.node for action in of_type(SendBlock, actions)] == ["a", "b"]
+    assert len(of_type(SaveBlock, actions)) == 1
+    assert len(of_type(StopWork, actions)) == 1, "its parent's work is done"
+    sends = [i for i, action in enumerate(actions) if isinstance(action, SendBlock | SaveBlock)]
+    assert sends == list(range(sends[0], sends[0] + 3)), "nothing stands between them"
+
+
+def test_a_late_solution_is_a_block_all_the_same() -> None:
+    """Its job is old, its tip is gone: it is judged against the network target and sent (rule 41)."""
+    machine, job = mining()
+    feed(machine, NewTip(T0 + 1, "a", tip(2), "zmq"), TemplateReady(T0 + 1, "a", template_on(tip(2), 262)))
+    actions = feed(machine, solution(job, at=T0 + 2))
+    assert len(of_type(SendBlock, actions)) == 1
+    assert of_type(ShareSeen, actions)[0].stale
+    assert machine.working, "the work on the new tip goes on"
+
+
+def test_a_block_below_the_share_target_is_still_a_block() -> None:
+    machine, job = mining()
+    kept = machine._jobs[job.job_id]
+    kept.job = replace(job, share_target=0)
+    assert len(of_type(SendBlock, feed(machine, solution(job)))) == 1
+
+
+def test_what_misses_the_share_target_is_counted_and_not_believed() -> None:
+    machine, job = mining()
+    actions = feed(machine, solution(job, solves=False))
+    assert [action.kind for action in of_type(Record, actions)] == ["share_misses_target"]
+    assert machine.shares == 0
+
+
+def test_a_share_of_a_forgotten_job_is_recorded() -> None:
+    machine, job = mining()
+    actions = feed(machine, replace(solution(job), job_id=999))
+    assert [action.kind for action in of_type(Record, actions)] == ["share_of_unknown_job"]
+
+
+def test_the_same_share_twice_counts_once() -> None:
+    machine, job = mining()
+    first, second = feed(machine, solution(job)), feed(machine, solution(job))
+    assert (len(of_type(ShareSeen, first)), len(of_type(ShareSeen, second))) == (1, 0)
+    assert of_type(SendBlock, second) == []
+
+
+def test_a_second_block_of_our_own_on_the_same_parent_is_not_sent_against_the_first() -> None:
+    machine, job = mining()
+    first = solution(job)
+    feed(machine, first)
+    actions = feed(machine, solution(job, start=first.nonce + 1))
+    assert of_type(SendBlock, actions) == []
+    assert "block_superseded" in [action.kind for action in of_type(Record, actions)]
+
+
+def test_a_rejected_block_raises_the_alarm_and_work_goes_on_without_transactions() -> None:
+    machine, job = mining()
+    (send,) = of_type(SendBlock, feed(machine, solution(job)))
+    answer = SubmitAnswered(T0 + 1, "a", send.block.hash_le, Answer.INVALID, "bad-txns-nonfinal", 1, 0.01)
+    actions = feed(machine, answer)
+    assert of_type(Alarm, actions)[0].code == "block-rejected"
+    assert of_type(PublishJob, actions)[0].job.is_empty
+
+
+def test_work_is_taken_up_again_if_no_tip_follows_our_block() -> None:
+    machine, job = mining()
+    feed(machine, solution(job))
+    assert of_type(RefreshTemplate, feed(machine, Tick(T0 + 5))) == []
+    actions = feed(machine, Tick(T0 + 60))
+    assert of_type(RefreshTemplate, actions)
+    assert of_type(PublishJob, feed(machine, TemplateReady(T0 + 60, "a", template_on(tip(1), 261))))
+
+
+def test_staging_proposes_and_never_submits() -> None:
+    machine, job = mining(policy=Policy(staging=True))
+    actions = feed(machine, solution(job))
+    assert of_type(SendBlock, actions) == []
+    (proposal,) = of_type(ProposeBlock, actions)
+    good = SubmitAnswered(T0 + 2, "a", proposal.block.hash_le, Answer.ACCEPTED, "null", 1, 0.01)
+    actions = feed(machine, good)
+    (published,) = of_type(PublishJob, actions)
+    assert published.job.extranonce1 != job.extranonce1, "another search on the same tip"
+    assert machine.blocks.accepted_count == 1
+
+
+def test_a_demo_neither_submits_nor_proposes() -> None:
+    machine, job = mining(policy=Policy(submit=False))
+    actions = feed(machine, solution(job))
+    assert not [action for action in actions if isinstance(action, SendBlock | ProposeBlock | ProposeJob)]
+    assert "block_not_submitted" in [action.kind for action in of_type(Record, actions)]
+    assert len(of_type(PublishJob, actions)) == 1
+
+
+def test_enough_blocks_are_enough() -> None:
+    machine, job = mining(policy=Policy(max_blocks=1))
+    (send,) = of_type(SendBlock, feed(machine, solution(job)))
+    actions = feed(
+        machine,
+        NewTip(T0 + 1, "a", send.block.hash_le, "zmq"),
+        TemplateReady(T0 + 1, "a", template_on(send.block.hash_le, 262)),
+    )
+    assert of_type(PublishJob, actions) == []
+    # Beaten after all: one more is wanted.
+    feed(machine, SubmitAnswered(T0 + 1, "a", send.block.hash_le, Answer.ACCEPTED, "null", 1, 0.0))
+    feed(machine, BlockSeen(T0 + 2, "a", send.block.hash_le, -1, "ff" * 32))
+    assert of_type(PublishJob, feed(machine, TemplateReady(T0 + 2, "a", template_on(tip(8), 262))))
+
+
+# --- nodes ------------------------------------------------------------------------------------------------------------
+
+
+def test_another_nodes_tip_is_a_reason_to_look_at_its_work() -> None:
+    machine, _ = mining(nodes=("a", "b"))
+    assert feed(machine, NewTip(T0 + 1, "b", tip(5), "zmq")) == [LookAtNode("b")]
+    assert machine.working
+    actions = feed(machine, HealthSeen(T0 + 1, health("b", best=tip(5), work=2)))
+    assert [type(a) for a in actions if not isinstance(a, Record)] == [StopWork, FetchTipHeader, RefreshTemplate]
+    assert of_type(RefreshTemplate, actions)[0].node == "b"
+
+
+def test_templates_of_a_node_that_is_not_in_use_are_ignored() -> None:
+    machine, _ = mining(nodes=("a", "b"))
+    assert feed(machine, TemplateReady(T0 + 1, "b", template_on(tip(5), 262))) == []
+
+
+def test_losing_the_node_hands_the_work_to_the_next_one() -> None:
+    machine, _ = mining(nodes=("a", "b"))
+    actions = feed(machine, HealthSeen(T0 + 1, health("a", problem="connection refused", reachable=False)))
+    assert of_type(RefreshTemplate, actions) == [RefreshTemplate("b", "node switch")]
+    assert machine.working, "the tip is the same: the job at hand is still right"
+
+
+def test_without_any_node_work_goes_on_for_a_while_then_stops_then_resumes_by_itself() -> None:
+    machine, _ = mining()
+    lost = HealthSeen(T0 + 1, health("a", problem="connection refused", reachable=False))
+    (alarm,) = of_type(Alarm, feed(machine, lost))
+    assert alarm.code == "no-node"
+    assert of_type(Alarm, feed(machine, lost)) == [], "said once"
+    assert of_type(StopWork, feed(machine, Tick(T0 + 59))) == []
+    assert machine.status == "mining, but no node is healthy"
+    assert of_type(StopWork, feed(machine, Tick(T0 + 61.5))) == [StopWork("no healthy node")]
+    actions = feed(machine, HealthSeen(T0 + 90, health(best=tip(1))))
+    assert of_type(RefreshTemplate, actions)
+    assert of_type(PublishJob, feed(machine, TemplateReady(T0 + 90, "a", template_on(tip(1), 261))))
+
+
+def test_health_that_shows_another_tip_counts_as_news() -> None:
+    machine, _ = mining()
+    actions = feed(machine, HealthSeen(T0 + 1, health(best=tip(4))))
+    assert of_type(StopWork, actions)
+
+
+# --- the rest ---------------------------------------------------------------------------------------------------------
+
+
+def test_pauses_add_up() -> None:
+    machine, _ = mining()
+    assert of_type(StopWork, feed(machine, PauseWanted(T0, "asked for")))
+    feed(machine, PauseWanted(T0, "too hot"))
+    assert machine.status == "paused: asked for, too hot"
+    assert of_type(PublishJob, feed(machine, TemplateReady(T0, "a", template_on(tip(2), 262)))) == []
+    assert of_type(RefreshTemplate, feed(machine, ResumeWanted(T0, "too hot"))) == []
+    assert of_type(RefreshTemplate, feed(machine, ResumeWanted(T0, "asked for")))
+    assert feed(machine, ResumeWanted(T0, "asked for")) == []
+    assert of_type(PublishJob, feed(machine, TemplateReady(T0, "a", template_on(tip(2), 262))))
+
+
+def test_shares_get_as_hard_as_the_hash_rate_allows() -> None:
+    machine, job = mining(MAINNET)
+    assert job.share_target == job.template.target
+    (published,) = of_type(PublishJob, feed(machine, HashRate(T0 + 2, 1e6)))
+    expected = (1 << 256) / (1e6 * 3.6)
+    assert published.job.share_target == pytest.approx(expected, rel=1e-9)
+    assert feed(machine, HashRate(T0 + 3, 1.1e6)) == [], "a little more is no reason to begin anew"
+    assert feed(machine, HashRate(T0 + 3, 0.0)) == []
+
+
+def test_extranonces_differ_from_job_to_job() -> None:
+    machine, first = mining()
+    (second,) = of_type(PublishJob, feed(machine, TemplateReady(T0, "a", template_on(tip(2), 262))))
+    assert first.extranonce1[:2] == second.job.extranonce1[:2] == b"\x01\x02"
+    assert first.extranonce1 != second.job.extranonce1
+
+
+def test_old_jobs_are_forgotten_but_never_the_current_one() -> None:
+    machine, first = mining(policy=Policy(keep_job_secs=100))
+    feed(machine, TemplateReady(T0 + 1, "a", template_on(tip(2), 262)), Tick(T0 + 50))
+    assert machine.kept_job(first.job_id) is first
+    feed(machine, Tick(T0 + 500))
+    assert machine.kept_job(first.job_id) is None
+    assert machine.job is not None
+    assert machine.kept_job(machine.job.job_id) is machine.job
+
+
+def test_jobs_kept_are_bounded() -> None:
+    machine, _ = mining(policy=Policy(keep_jobs=4))
+    for number in range(2, 40):
+        feed(machine, TemplateReady(T0, "a", template_on(tip(number), 260 + number)))
+    assert len(machine._jobs) == 4
+
+
+def test_workers_come_and_go_in_the_records() -> None:
+    machine, _ = mining()
+    assert of_type(Record, feed(machine, WorkerStarted(T0, 0, 7, "k")))[0].kind == "worker_started"
+    assert of_type(Alarm, feed(machine, WorkerDied(T0, 0, 7, "was killed", 1.0)))[0].severity is Severity.MEDIUM
+    assert of_type(Alarm, feed(machine, WrongHit(T0, 0, "k", 2)))[0].code == "wrong-hit"
