@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 
 from solominer.errors import EngineError
 from solominer.hashing import cache, choose
-from solominer.hashing.choose import available_variants, choose_variant
-from solominer.hashing.sha256d import IV, compress
+from solominer.hashing import midstate as plain
+from solominer.hashing.choose import available_variants, bench_out, choose_variant
 from solominer.hashing.variants import VARIANTS, VariantInfo
-from solominer.hashing.words import Words
 
-__all__ = ["Kernel", "VariantInfo", "available_variants", "choose_variant", "load_kernel", "midstate"]
+__all__ = ["Kernel", "VariantInfo", "available_variants", "bench_out", "choose_variant", "load_kernel", "midstate"]
 
 _compiled_midstates: list[Any] = []  # the compiled function, once a kernel has been loaded
 
@@ -26,10 +25,10 @@ _compiled_midstates: list[Any] = []  # the compiled function, once a kernel has 
 def midstate(header64: bytes) -> NDArray[np.uint32]:
     """SHA-256's state after the first 64 bytes of a header, shape (8,).
 
-    A microsecond in a process that has loaded a kernel, a millisecond in plain Python in one that has not.
+    A microsecond in a process that has loaded a kernel, a hundred in plain Python in one that has not.
     """
     if not _compiled_midstates:
-        return np.array(compress(Words(), IV, struct.unpack(">16I", header64)), np.uint32)
+        return plain.midstate(header64)
     block = np.frombuffer(header64, ">u4").astype(np.uint32).reshape(1, 16)
     state = np.empty((1, 8), np.uint32)
     _compiled_midstates[0](block, state)
