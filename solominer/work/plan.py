@@ -1,9 +1,10 @@
 """The search plan: how header space is divided between workers, and in which order each walks its part.
 
 A worker walks, for each extranonce it owns, each group of version patterns, and for each group the nonce chunks in the
-order of the plan; ntime is rolled last, and each ntime is the same walk again. So every header candidate belongs to one worker and has one `Position`, which can be computed from
-the candidate and back: where a block was found is as checkable as the block itself. `plan_parse` reads plan.yaml,
-`plan_checks` compares what was done with the plan. No plan finds more blocks than another: docs/odds-and-order.md.
+order of the plan; ntime is rolled last, and each ntime is the same walk again. So every header candidate belongs to one
+worker and has one `Position`, which can be computed from the candidate and back: where a block was found is as
+checkable as the block itself. `plan_parse` reads plan.yaml, `plan_checks` compares what was done with the plan. No plan
+finds more blocks than another: docs/odds-and-order.md.
 """
 
 from __future__ import annotations
