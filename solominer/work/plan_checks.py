@@ -31,8 +31,8 @@ class WorkDone:
 def check_done(plan: SearchPlan, mask: int, work: Iterable[WorkDone], reported_hashes: int | None = None) -> None:
     """The post checks. Raises PlanError naming the group and the reason at the first one that fails.
 
-    `work` is all that was done on one job with one ntime, `mask` that job's version mask; `reported_hashes` is the total
-    that the report states for this work.
+    `work` is all that was done on one job with one ntime, `mask` that job's version mask; `reported_hashes` is the
+    total that the report states for this work.
     """
     palette = set(plan.palette_versions(mask))
     taken: dict[tuple[int, int], WorkDone] = {}
