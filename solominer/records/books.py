@@ -20,6 +20,8 @@ from solominer.records.openhour import OpenHour
 from solominer.records.openpart import OpenPart
 from solominer.records.proofs import BlockProofs, share_certificate
 from solominer.records.report import build_report
+from solominer.records.retention import plan_retirement, retire
+from solominer.records.rollup import day_of, write_day
 from solominer.records.seal import append_tail, seal_part
 from solominer.records.settings import Alarm, RecorderSettings
 from solominer.records.signing import Signer
@@ -336,12 +338,20 @@ class Books:
             if certificate is not None:
                 part.put(f"proofs/{part.part.path}/best-share.json", certificate)
         part.finish()
-        report = self._report(closing)
-        self._head = seal_part(self._tree, part.part, report, self._signer)
+        busy = {waiting.open_part.part for waiting in self._closing}
+        if self._now is not None:
+            busy.add(self._now.part)
+        plan = plan_retirement(self._tree, self._settings, part.fold.to_at or part.part.start, busy)
+        report = self._report(closing, plan)
+        also: list[str] = []
+        if self._head is not None and day_of(self._head.part) != day_of(part.part):
+            also = write_day(self._tree, self._network, self._head.part)
+        self._head = seal_part(self._tree, part.part, report, self._signer, also)
         self._previous = report
+        retire(self._tree, plan)
         append_tail(self._tree, report, self._settings.tail_bytes)
 
-    def _report(self, closing: _Closing) -> dict[str, Any]:
+    def _report(self, closing: _Closing, retired: list[dict[str, Any]]) -> dict[str, Any]:
         def build(previous: Mapping[str, Any] | None) -> dict[str, Any]:
             return build_report(
                 closing.open_part.fold,
@@ -350,7 +360,7 @@ class Books:
                 why=closing.why,
                 head=self._head,
                 previous=previous,
-                retired=[],
+                retired=retired,
             )
 
         try:

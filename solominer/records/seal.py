@@ -11,7 +11,7 @@ Nothing in a sealed part is ever written again.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -27,15 +27,18 @@ _OWN = (REPORT, SEAL, MANIFEST, SIGNATURE)
 _PIECE = 1 << 20
 
 
-def seal_part(tree: Tree, part: Part, report: dict[str, Any], signer: Signer | None) -> Head:
-    """Write the report of a part whose other files are complete. Raises OSError; may be called again then."""
+def seal_part(tree: Tree, part: Part, report: dict[str, Any], signer: Signer | None, also: Sequence[str] = ()) -> Head:
+    """Write the report of a part whose other files are complete, and answer for the files `also`, too.
+
+    Raises OSError; may be called again then.
+    """
     folder = tree.folder("reports", part)
     make_folder(folder, durable=True)
     for section in ("reports", "errors", "ledger", "submissions", "proofs", "logs"):
         if (other := tree.folder(section, part)).is_dir():
             remove_temporaries(other)
     atomic_write(folder / "report.txt", report_text(report).encode())
-    manifest, count, size = _checksums(tree, part)
+    manifest, count, size = _checksums(tree, part, also)
     atomic_write(folder / MANIFEST, manifest)
     complete = dict(report)
     complete["files"] = {"sha256": sha256(manifest).hexdigest(), "count": count, "bytes": size}
@@ -54,11 +57,11 @@ def seal_part(tree: Tree, part: Part, report: dict[str, Any], signer: Signer | N
     return Head(part, report["sequence"], digest)
 
 
-def _checksums(tree: Tree, part: Part) -> tuple[bytes, int, int]:
+def _checksums(tree: Tree, part: Part, also: Sequence[str]) -> tuple[bytes, int, int]:
     """The manifest, how many files it names, and their bytes in all."""
     own = {f"reports/{part.path}/{name}" for name in _OWN}
     lines, total = [], 0
-    for path in tree.files(part):
+    for path in [*tree.files(part), *also]:
         if path not in own:
             digest, size = hash_file(os.fspath(tree.root / path))
             lines.append(f"{digest}  {path}\n")

@@ -1,0 +1,58 @@
+"""What a verification found, and how it is told."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(slots=True)
+class Verdict:
+    """`wrong` is (file, reason); `checked` and `unchecked` count how often each sentence applied.
+
+    Sentences in `checked` and `unchecked` are templates with `{n}` for the count.
+    """
+
+    checked: Counter[str] = field(default_factory=Counter)
+    unchecked: Counter[str] = field(default_factory=Counter)
+    wrong: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.wrong
+
+    def fail(self, path: str, reason: str) -> None:
+        """Something is wrong with this file."""
+        self.wrong.append((path, reason))
+
+    def expect(self, holds: bool, checked: str, path: str, reason: str) -> bool:
+        """Count `checked`, or fail."""
+        if holds:
+            self.checked[checked] += 1
+        else:
+            self.fail(path, reason)
+        return holds
+
+    def lines(self, most: int = 50) -> Iterator[str]:
+        """For people: what was checked, what could not be, what is wrong (the first `most`), and the verdict."""
+        for sentence, count in self.checked.items():
+            yield f"checked    {sentence.format(n=f'{count:,}')}"
+        for sentence, count in self.unchecked.items():
+            yield f"unchecked  {sentence.format(n=f'{count:,}')}"
+        for path, reason in self.wrong[:most]:
+            yield f"WRONG      {path}: {reason}"
+        if len(self.wrong) > most:
+            yield f"           and {len(self.wrong) - most:,} more"
+        yield "VERIFIED: all that was checked holds" if self.holds else f"FAILED: {len(self.wrong):,} wrong"
+
+    def document(self) -> dict[str, Any]:
+        """For programs."""
+        return {
+            "holds": self.holds,
+            "checked": dict(self.checked),
+            "unchecked": dict(self.unchecked),
+            "wrong": [{"path": path, "reason": reason} for path, reason in self.wrong],
+        }
