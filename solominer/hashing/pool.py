@@ -125,6 +125,14 @@ class PoolSnapshot:
         """How many processes run."""
         return sum(worker.alive for worker in self.workers)
 
+    @property
+    def all_hashing(self) -> bool:
+        """Whether every worker has begun the current job."""
+        return all(
+            worker.state is WorkerState.HASHING and worker.epoch == self.epoch and worker.started_ns
+            for worker in self.workers
+        )
+
 
 class _Seat:
     """One worker's place in the pool, which outlives its processes."""
