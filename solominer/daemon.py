@@ -84,9 +84,13 @@ class Daemon:
         self._started_at = time.time()
         self._stop = asyncio.Event()
         self._rate = RateWindow()
-        self._dispatcher: Dispatcher | None = None
+        self.dispatcher: Dispatcher | None = None
         self._early: list[Event] = []
         self._hashes = 0
+
+    def stop(self) -> None:
+        """Ask it to end, as SIGTERM does."""
+        self._stop.set()
 
     # --- life ----------------------------------------------------------------------------------------------------
 
@@ -127,7 +131,7 @@ class Daemon:
                     tasks.append(task)
                     task.add_done_callback(tasks.remove)
 
-                dispatcher = self._dispatcher = Dispatcher(coordinator, pool, links, recorder, spawn)
+                dispatcher = self.dispatcher = Dispatcher(coordinator, pool, links, recorder, spawn)
                 self._replay(dispatcher, replay)
                 for event in self._early:
                     dispatcher.post(event)
@@ -168,10 +172,10 @@ class Daemon:
 
     def _post(self, event: Event) -> None:
         """For the parts that start before the dispatcher does."""
-        if self._dispatcher is None:
+        if self.dispatcher is None:
             self._early.append(event)
         else:
-            self._dispatcher.post(event)
+            self.dispatcher.post(event)
 
     # --- parts ---------------------------------------------------------------------------------------------------
 

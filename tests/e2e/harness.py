@@ -1,0 +1,134 @@
+"""Runs the real daemon in this process against a real node, and lets a test steer what it mines.
+
+Nothing is faked: `Daemon` wires itself as always. The harness only watches the jobs on their way to the workers, where
+it puts each to the node in proposal mode, and can make them unsolvable so that the workers stay busy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pytest
+
+from solominer.config import Config, load_config
+from solominer.daemon import Daemon, RunOptions
+from solominer.dispatch import Dispatcher
+from solominer.hashing.pool import WorkerPool
+from solominer.node.private import PrivateNode
+from solominer.views.logs import RecentEvents
+from solominer.work.coordinator import Coordinator
+from solominer.work.events import PauseWanted, ResumeWanted
+from solominer.work.job import Job
+
+PAUSE = "the test"
+
+
+def config_for(node: PrivateNode, data_dir: Path, **more: Any) -> Config:
+    """The config.json of somebody who mines on this node."""
+    values = {
+        "mode": "regtest",
+        "bitcoin_rpc": {"host": node.rpc_host, "port": node.rpc_port, "cookie_file": str(node.cookie_file)},
+        "zmq": {"hashblock": node.zmq_hashblock, "sequence": node.zmq_sequence},
+        "data_dir": str(data_dir),
+        "nice": 0,
+        **more,
+    }
+    return load_config(overrides=values, environ={})
+
+
+class RunningMiner:
+    """The daemon as a task; use as an async context manager. `jobs` are all that went out to the workers."""
+
+    def __init__(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        config: Config,
+        *,
+        node: PrivateNode | None = None,
+        unsolvable: bool = False,
+    ) -> None:
+        self.daemon = Daemon(config, RunOptions(), RecentEvents())
+        self.jobs: list[Job] = []
+        self.proposals: list[tuple[int, object]] = []
+        self.pool: WorkerPool | None = None
+        self._task: asyncio.Task[int] | None = None
+        publish = WorkerPool.publish
+
+        def publishing(pool: WorkerPool, job: Job, **options: Any) -> int:
+            self.pool = pool
+            self.jobs.append(job)
+            if node is not None:
+                header = job.header(bytes(4), job.space.version, job.space.ntime_min, 0).pack()
+                proposal = {"mode": "proposal", "data": job.block_hex(header, bytes(4))}
+                self.proposals.append((job.template.height, node.call("getblocktemplate", proposal)))
+            if unsolvable:
+                job = replace(job, template=replace(job.template, target=0), share_target=0)
+            return publish(pool, job, **options)
+
+        monkeypatch.setattr(WorkerPool, "publish", publishing)
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self.daemon.run())
+        await self.until(lambda: self.daemon.dispatcher is not None)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.daemon.stop()
+        assert self._task is not None
+        code = await self._task
+        assert code == 0 or error is not None
+
+    @property
+    def dispatcher(self) -> Dispatcher:
+        """The running dispatcher."""
+        assert self.daemon.dispatcher is not None
+        return self.daemon.dispatcher
+
+    @property
+    def coordinator(self) -> Coordinator:
+        """The running coordinator."""
+        return self.dispatcher.coordinator
+
+    @property
+    def accepted(self) -> int:
+        """Blocks of ours that the node took."""
+        return self.coordinator.blocks.accepted_count
+
+    def allow(self, blocks: int) -> None:
+        """Let it mine until that many blocks of this run are found, then wait."""
+        self.coordinator.policy = replace(self.coordinator.policy, max_blocks=blocks)
+        self.dispatcher.post(PauseWanted(time.time(), PAUSE))
+        self.dispatcher.post(ResumeWanted(time.time(), PAUSE))
+
+    async def mine(self, blocks: int, timeout_secs: float = 60.0) -> None:
+        """Let it mine that many blocks more, and wait until the node took them and is their tip."""
+        wanted = self.accepted + blocks
+        self.allow(wanted)
+        await self.until(lambda: self.accepted >= wanted, timeout_secs)
+
+    async def until(self, holds: Callable[[], object], timeout_secs: float = 30.0) -> float:
+        """Wait until it holds; gives the seconds it took. Fails with the last log lines if the daemon ends or hangs."""
+        started = time.monotonic()
+        while not holds():
+            assert self._task is not None
+            if self._task.done():
+                raise AssertionError(f"the daemon ended: {self._task.result()}")
+            if time.monotonic() - started > timeout_secs:
+                raise AssertionError(f"it did not come about in {timeout_secs:g} s: {self.coordinator.status}")
+            await asyncio.sleep(0.002)
+        return time.monotonic() - started
+
+    def mines_on(self, hash_hex: str) -> bool:
+        """Whether all workers are on a job whose parent is this block."""
+        if not self.jobs or self.pool is None or self.jobs[-1].template.prevhash_hex != hash_hex:
+            return False
+        snapshot = self.pool.snapshot()
+        return self.coordinator.working and all(worker.epoch == snapshot.epoch for worker in snapshot.workers)
