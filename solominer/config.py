@@ -19,6 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 
 from solominer.chain.networks import NETWORKS, Network, network_named
 from solominer.errors import ConfigError
+from solominer.modes import MODES, mode_named
+from solominer.schedule import parse_hours
 
 ENV_PREFIX = "SOLOMINER_"
 MAX_TAG_BYTES = 60
@@ -81,22 +83,53 @@ class RetryConfig(_Part):
     look_secs: Seconds = Field(60.0, description="how often a settled block is looked up until it is 100 deep")
 
 
-Mode = Literal["production", "testnet4", "signet", "regtest", "demo", "test", "staging"]
-NETWORK_OF_MODE = {
-    "production": "mainnet",
-    "testnet4": "testnet4",
-    "signet": "signet",
-    "regtest": "regtest",
-    "demo": "mainnet",
-    "test": "regtest",
-    "staging": "mainnet",
-}
+class ScheduleConfig(_Part):
+    """When to mine, and how fast where a chain must tick like a real one. Times are the machine's local ones."""
+
+    days: Annotated[int, Field(ge=1)] | Literal["forever"] = Field(
+        "forever", description="end after this many days, counted from the start of the run"
+    )
+    days_week: Annotated[int, Field(ge=1, le=7)] = Field(
+        7, description="mine on this many days of each week, Monday first"
+    )
+    hours: str | None = Field(None, description="mining hours, e.g. 22:00-06:00 or 00:00-08:00,20:00-24:00")
+    blocks_per_day: Annotated[int, Field(ge=1)] | Literal["random", "all"] = Field(
+        "all", description="pause after this many blocks until midnight; random draws the number anew each day"
+    )
+    block_interval_secs: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="regtest and signet: at least this long from one block to the next"
+    )
+
+    @field_validator("hours")
+    @classmethod
+    def _hours_parse(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_hours(value)
+        return value
+
+
+class GuestConfig(_Part):
+    """When to stand back for whatever else the machine is for; each is off where it is left out."""
+
+    max_temperature_c: Annotated[float, Field(gt=0, le=150)] | None = Field(
+        None, description="pause above this temperature of any sensor; on again 5 degrees below"
+    )
+    max_other_load: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="pause while other programs keep more than this many cores busy"
+    )
+    pause_on_battery: bool = Field(False, description="pause while the machine runs on its battery")
+    pause_while_active_secs: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="pause while somebody has typed at a terminal within this time"
+    )
+    calm_secs: Annotated[float, Field(ge=0, le=86400)] = Field(
+        60.0, description="how long all must have been well before work goes on"
+    )
 
 
 class Config(_Part):
     """Everything that can be set. A node that is named here always wins over a private one."""
 
-    mode: Mode = Field("production", description="what to do: see the table of modes")
+    mode: str = Field("production", description=f"what to do: {', '.join(MODES)}")
     network: str | None = Field(None, description="only where the mode leaves it open (staging, test, demo)")
     bitcoin_rpc: RpcConfig | None = Field(None, description="your node; left out on regtest, a private one is started")
     zmq: ZmqConfig = ZmqConfig()
@@ -121,6 +154,8 @@ class Config(_Part):
     )
     shares_per_hour: Annotated[float, Field(gt=0, le=3_600_000)] = Field(1000.0, description="evidence: shares an hour")
     retry: RetryConfig = RetryConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    guest: GuestConfig = GuestConfig()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @field_validator("coinbase_tag")
@@ -130,20 +165,28 @@ class Config(_Part):
             raise ValueError(f"the tag has {len(value.encode())} bytes, {MAX_TAG_BYTES} are allowed")
         return value
 
+    @field_validator("mode")
+    @classmethod
+    def _mode_is_known(cls, value: str) -> str:
+        try:
+            return mode_named(value).name
+        except ConfigError as error:
+            raise ValueError(f"{error.what}; {error.todo}") from None
+
     @model_validator(mode="after")
     def _network_fits_mode(self) -> Config:
-        if self.network is None:
-            return self
-        if self.network not in NETWORKS:
+        if self.network is not None and self.network not in NETWORKS:
             raise ValueError(f"network: there is no {self.network!r}, use one of {', '.join(NETWORKS)}")
-        if self.mode not in ("staging", "test", "demo") and self.network != NETWORK_OF_MODE[self.mode]:
+        if self.network is not None and not MODES[self.mode].allows(self.network):
             raise ValueError(f"network {self.network!r} does not go with mode {self.mode!r}; leave it out")
+        if self.schedule.block_interval_secs is not None and self.chain.name not in ("regtest", "signet"):
+            raise ValueError("schedule.block_interval_secs is for regtest and signet alone; leave it out")
         return self
 
     @property
     def chain(self) -> Network:
         """Parameters of the network that the mode, or `network`, stands for."""
-        return network_named(self.network or NETWORK_OF_MODE[self.mode])
+        return network_named(self.network or MODES[self.mode].network)
 
     @property
     def names_a_node(self) -> bool:
@@ -187,7 +230,8 @@ def load_config(
     environ: Mapping[str, str] | None = None,
     overrides: Mapping[str, Any] | None = None,
 ) -> Config:
-    """The Config from file, environment and flags (`overrides`; None values are flags that were not given).
+    """The Config from file, environment and flags (`overrides`; None values are flags that were not given, a point in
+    a key goes one level down: `schedule.days`).
 
     Raises ConfigError that names the file, the key and the nearest known key.
     """
@@ -196,7 +240,7 @@ def load_config(
         _put(values, keys, value)
     for key, value in (overrides or {}).items():
         if value is not None:
-            values[key] = value
+            _put(values, key.split("."), value)
     try:
         return Config.model_validate(values)
     except ValidationError as error:
@@ -278,7 +322,7 @@ def _explain(error: ValidationError, path: Path | None) -> ConfigError:
 
 
 def _known_keys() -> set[str]:
-    models = (Config, RpcConfig, NodeConfig, ZmqConfig, RetryConfig)
+    models = (Config, RpcConfig, NodeConfig, ZmqConfig, RetryConfig, ScheduleConfig, GuestConfig)
     return {name for model in models for name in model.model_fields}
 
 

@@ -1,0 +1,111 @@
+"""When to mine: days, weekdays, hours, a number of blocks a day, a pace. Pure: times in, reasons to pause out.
+
+All times are local ones of the machine (`datetime` with its zone), as people set their clocks by; a day begins at
+local midnight.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Literal
+
+_RANGE = re.compile(r"(\d\d):(\d\d)-(\d\d):(\d\d)")
+_MINUTES_A_DAY = 24 * 60
+MOST_RANDOM_BLOCKS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """`days`: the run's length, None for ever. `days_week`: Monday and the next ones. `hours`: (start, end) minutes of
+    the day, empty for all of them; one that ends before it starts goes over midnight. `blocks_per_day`: None for no
+    limit. `block_interval_secs`: least time from one block to the next."""
+
+    days: int | None = None
+    days_week: int = 7
+    hours: tuple[tuple[int, int], ...] = ()
+    blocks_per_day: int | Literal["random"] | None = None
+    block_interval_secs: float | None = None
+
+    @property
+    def is_always(self) -> bool:
+        """Whether nothing is ever paused or ended by it."""
+        return self == Schedule()
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What has happened: the run's start, today's blocks, and when the last one came (None: none in this run)."""
+
+    started: datetime
+    blocks_today: int = 0
+    last_block: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`over`: the run has reached its end. `pause`: why not to hash now, or ''. `until`: when that may change."""
+
+    over: bool = False
+    pause: str = ""
+    until: datetime | None = None
+
+
+def judge(schedule: Schedule, now: datetime, progress: Progress, seed: int = 0) -> Verdict:
+    """What the schedule says at `now`. `seed` draws the random numbers of blocks, the same ones on the same day."""
+    if schedule.days is not None and now >= progress.started + timedelta(days=schedule.days):
+        return Verdict(over=True)
+    midnight = _next_midnight(now)
+    if now.weekday() >= schedule.days_week:
+        return Verdict(pause="no mining day", until=midnight)
+    if schedule.hours and not is_within(schedule.hours, now):
+        return Verdict(pause="outside the mining hours", until=_next_start(schedule.hours, now))
+    limit = blocks_on(schedule, now, seed)
+    if limit is not None and progress.blocks_today >= limit:
+        return Verdict(pause=f"{limit} blocks found today", until=midnight)
+    if schedule.block_interval_secs is not None and progress.last_block is not None:
+        due = progress.last_block + timedelta(seconds=schedule.block_interval_secs)
+        if now < due:
+            return Verdict(pause="the next block is not due", until=due)
+    return Verdict()
+
+
+def blocks_on(schedule: Schedule, day: datetime, seed: int) -> int | None:
+    """How many blocks that day may bring; None for no limit."""
+    if schedule.blocks_per_day != "random":
+        return schedule.blocks_per_day
+    drawn = sha256(f"{seed} {day.date().isoformat()}".encode()).digest()
+    return 1 + int.from_bytes(drawn[:8], "big") % MOST_RANDOM_BLOCKS
+
+
+def parse_hours(text: str) -> tuple[tuple[int, int], ...]:
+    """`22:00-06:00,12:00-13:00` as minutes of the day. Raises ValueError that says what is wrong."""
+    ranges = []
+    for part in text.split(","):
+        match = _RANGE.fullmatch(part.strip())
+        numbers = [int(group) for group in match.groups()] if match else []
+        if not numbers or numbers[1] > 59 or numbers[3] > 59:
+            raise ValueError(f"{part.strip()!r} is not of the form 22:00-06:00")
+        start, end = 60 * numbers[0] + numbers[1], 60 * numbers[2] + numbers[3]
+        if start >= _MINUTES_A_DAY or end > _MINUTES_A_DAY or start == end:
+            raise ValueError(f"{part.strip()!r} does not lie within 00:00 and 24:00, or is empty")
+        ranges.append((start, end))
+    return tuple(ranges)
+
+
+def is_within(hours: tuple[tuple[int, int], ...], now: datetime) -> bool:
+    """Whether `now` lies in one of the ranges; the end of a range is outside it."""
+    minute = 60 * now.hour + now.minute
+    return any(start <= minute < end if start < end else (minute >= start or minute < end) for start, end in hours)
+
+
+def _next_midnight(now: datetime) -> datetime:
+    return (now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _next_start(hours: tuple[tuple[int, int], ...], now: datetime) -> datetime:
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    starts = [midnight + timedelta(days=day, minutes=start) for day in (0, 1) for start, _ in hours]
+    return min(start for start in starts if start > now)

@@ -1,0 +1,52 @@
+"""The command line itself: that it answers at once, fails in one clear text, and gives the exit codes it promises."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from solominer import __version__
+
+HEAVY = ("pydantic", "zmq", "numba", "numpy", "rich", "orjson", "psutil", "asyncio", "yaml", "bitcoinrpc")
+
+
+def solominer(*args: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    environ = {key: value for key, value in os.environ.items() if not key.startswith("SOLOMINER_")}
+    command = [sys.executable, "-m", "solominer", *args]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=environ, cwd=cwd)
+
+
+def test_help_imports_nothing_heavy() -> None:
+    """What `--help` may take is a matter of what it imports."""
+    args = ["--help"]
+    code = (
+        "import sys\nfrom solominer.cli import app\n"
+        f"try:\n app({args!r})\nexcept SystemExit: pass\n"
+        f"sys.stderr.write(' '.join(m for m in {HEAVY!r} if m in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stderr == ""
+    assert "Usage:" in done.stdout
+
+
+def test_version() -> None:
+    assert solominer("--version").stdout == f"solominer {__version__}\n"
+
+
+def test_no_command_shows_help() -> None:
+    assert "Commands:" in solominer().stderr
+
+
+def test_unknown_mode_is_one_clear_text(tmp_path: Path) -> None:
+    done = solominer("run", "--mode", "regtset", "--data-dir", str(tmp_path))
+    assert done.returncode == 2
+    assert "did you mean 'regtest'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_missing_config_file() -> None:
+    done = solominer("run", "--config", "/nonexistent/config.json")
+    assert done.returncode == 2
+    assert done.stderr.startswith("solominer: there is no /nonexistent/config.json\n  -> ")

@@ -1,0 +1,189 @@
+"""The configuration: what wins, what is refused and in which words, and that no secret ever shows."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from solominer.config import Config, RpcConfig, example_json, load_config, warnings_about
+from solominer.errors import ConfigError
+from solominer.modes import MODES, mode_named
+
+ROOT = Path(__file__).parents[1]
+SECRET = "hunter2-and-more"
+
+
+def load(tmp_path: Path, values: Any, environ: dict[str, str] | None = None, **overrides: Any) -> Config:
+    path = tmp_path / "config.json"
+    path.write_text(values if isinstance(values, str) else json.dumps(values))
+    return load_config(path, environ=environ or {}, overrides=overrides)
+
+
+def test_example_file_is_what_the_model_says() -> None:
+    assert (ROOT / "config.json.example").read_text() == example_json()
+
+
+def test_example_file_can_be_loaded(tmp_path: Path) -> None:
+    config = load(tmp_path, example_json())
+    assert config.bitcoin_rpc is not None
+    assert config.chain.name == "mainnet"
+
+
+def test_module_prints_the_example() -> None:
+    done = subprocess.run([sys.executable, "-m", "solominer.config"], capture_output=True, text=True, check=True)
+    assert done.stdout == example_json()
+
+
+@pytest.mark.parametrize(
+    ("values", "near"),
+    [
+        ({"payout_adress": "x"}, "payout_address"),
+        ({"bitcoin_rpc": {"usrname": "x"}}, "username"),
+        ({"more_nodes": [{"prot": 1}]}, "port"),
+        ({"zmq": {"hash_block": "tcp://127.0.0.1:1"}}, "hashblock"),
+        ({"schedule": {"day_week": 3}}, "days_week"),
+        ({"guest": {"max_temperatur": 80}}, "max_temperature_c"),
+    ],
+)
+def test_unknown_key_names_the_nearest(tmp_path: Path, values: dict[str, Any], near: str) -> None:
+    with pytest.raises(ConfigError, match="there is no setting") as caught:
+        load(tmp_path, values)
+    assert caught.value.todo == f"did you mean {near!r}?"
+    assert caught.value.exit_code == 2
+
+
+def test_key_like_nothing_points_to_the_example(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"config\.json\.example"):
+        load(tmp_path, {"xyzzy": 1})
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"mode": "prodction"}, "did you mean 'production'"),
+        ({"mode": "qqq"}, "use one of production"),
+        ({"mode": "staging", "network": "signt"}, "there is no 'signt'"),
+        ({"mode": "production", "network": "regtest"}, "does not go with mode 'production'"),
+        ({"bitcoin_rpc": {"port": 70000}}, "bitcoin_rpc.port"),
+        ({"bitcoin_rpc": {"password": SECRET}}, "a password needs a username"),
+        ({"bitcoin_rpc": {"username": "u", "password": SECRET, "cookie_file": "/x"}}, "give only one of"),
+        ({"zmq": {"hashblock": "127.0.0.1:28332"}}, "begins with tcp://"),
+        ({"coinbase_tag": "x" * 61}, "61 bytes"),
+        ({"schedule": {"hours": "25:00-26:00"}}, "24:00"),
+        ({"schedule": {"hours": "night"}}, "22:00-06:00"),
+        ({"schedule": {"block_interval_secs": 600}}, "regtest and signet alone"),
+        ({"schedule": {"days_week": 8}}, "schedule.days_week"),
+    ],
+)
+def test_bad_value_is_named(tmp_path: Path, values: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, values)
+    assert said in str(caught.value)
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"mode": "regtest", "payout', "not complete JSON"),
+        ("", "not complete JSON"),
+        ("[1]", "does not hold one JSON object"),
+        ('{"a": 1,}', "line 1"),
+    ],
+)
+def test_half_written_file(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        load(tmp_path, text)
+
+
+def test_missing_and_binary_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="solominer init"):
+        load_config(tmp_path / "nowhere.json", environ={})
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="UTF-8"):
+        load_config(tmp_path / "binary", environ={})
+    with pytest.raises(ConfigError, match="cannot read"):
+        load_config(tmp_path, environ={})
+
+
+@given(st.binary(max_size=40))
+def test_any_cut_or_garbage_is_a_config_error(junk: bytes) -> None:
+    """Nothing but ConfigError leaves the loader, wherever the file was cut."""
+    path = ROOT / ".cache" / "config-junk.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(example_json().encode()[: 7 * len(junk)] + junk)
+    with suppress(ConfigError):
+        load_config(path, environ={})
+
+
+def test_flags_beat_environment_beats_file_beats_default(tmp_path: Path) -> None:
+    values = {"coinbase_tag": "/file/", "log_level": "error", "mode": "testnet4"}
+    environ = {"SOLOMINER_COINBASE_TAG": "/environment/", "SOLOMINER_LOG_LEVEL": "debug"}
+    config = load(tmp_path, values, environ, log_level="warning", data_dir=None)
+    assert (config.coinbase_tag, config.log_level, config.mode) == ("/environment/", "warning", "testnet4")
+    assert config.refresh_secs == 30.0
+
+
+def test_environment_and_flags_go_down_into_sections(tmp_path: Path) -> None:
+    environ = {"SOLOMINER_BITCOIN_RPC__PASSWORD": SECRET, "SOLOMINER_CACHE": "/somewhere", "HOME": "/x"}
+    config = load(tmp_path, {"bitcoin_rpc": {"username": "u", "port": 1}}, environ, **{"schedule.days": 3})
+    assert config.bitcoin_rpc is not None
+    assert config.bitcoin_rpc.password.get_secret_value() == SECRET
+    assert config.bitcoin_rpc.port == 1
+    assert config.schedule.days == 3
+
+
+def test_environment_that_is_not_json(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="SOLOMINER_MORE_NODES is not JSON"):
+        load(tmp_path, {}, {"SOLOMINER_MORE_NODES": "[{"})
+
+
+def test_secrets_are_masked_everywhere(tmp_path: Path) -> None:
+    rpc = {"username": "u", "password": SECRET}
+    config = load(tmp_path, {"bitcoin_rpc": rpc, "more_nodes": [{**rpc, "port": 2}]})
+    for shown in (repr(config), str(config), config.model_dump_json(), repr(config.bitcoin_rpc)):
+        assert SECRET not in shown
+
+
+def test_readable_file_with_a_password_is_warned_about(tmp_path: Path) -> None:
+    config = load(tmp_path, {"more_nodes": [{"username": "u", "password": SECRET}]})
+    path = tmp_path / "config.json"
+    path.chmod(0o644)
+    (warning,) = warnings_about(path, config)
+    assert f"chmod 600 {path}" in warning
+    path.chmod(0o600)
+    assert warnings_about(path, config) == []
+
+
+def test_readable_file_without_a_password_is_fine(tmp_path: Path) -> None:
+    config = load(tmp_path, {"bitcoin_rpc": {"cookie_file": "/x"}})
+    (tmp_path / "config.json").chmod(0o644)
+    assert warnings_about(tmp_path / "config.json", config) == []
+
+
+def test_config_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        setattr(Config(), "mode", "demo")  # noqa: B010 - mypy knows it too
+
+
+def test_a_named_node_wins_over_a_private_one() -> None:
+    assert Config(mode="regtest").wants_private_node
+    assert not Config(mode="regtest", bitcoin_rpc=RpcConfig()).wants_private_node
+    assert not Config(mode="demo", network="regtest").wants_private_node
+
+
+def test_every_mode_can_be_configured() -> None:
+    for mode in MODES.values():
+        assert Config(mode=mode.name).chain.name == mode.network
+        for network in mode.other_networks:
+            assert Config(mode=mode.name, network=network).chain.name == network
+    with pytest.raises(ConfigError, match="there is no mode"):
+        mode_named("mainnet!")
