@@ -1,0 +1,138 @@
+"""The cache of compiled kernels: whole ones are loaded, damaged and foreign ones are noticed and rebuilt, and no state
+of the disk keeps a kernel from being loaded. The scalar variant stands for all, as the quickest to compile.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from solominer.hashing import cache
+from solominer.hashing.kernel import load_kernel
+from tests.hashing.kernels import CACHE, kernel
+
+COMPILING = "compiling kernel scalar ..."
+
+
+@pytest.fixture
+def filled(tmp_path: Path) -> Path:
+    """A cache that holds the scalar kernel, copied from the tests' own."""
+    kernel("scalar")
+    folder = tmp_path / "cache"
+    target = cache.machine_folder(folder)
+    target.mkdir(parents=True, mode=0o700)
+    target.parent.chmod(0o700)
+    shutil.copytree(cache.machine_folder(CACHE) / "scalar", target / "scalar")
+    return folder
+
+
+def load(folder: Path | None) -> list[str]:
+    """Load the scalar kernel, which checks itself against the genesis block; gives the lines reported."""
+    lines: list[str] = []
+    assert load_kernel("scalar", cache_dir=folder, report=lines.append).name == "scalar"
+    return lines
+
+
+def code_file(folder: Path) -> Path:
+    return max(cache.machine_folder(folder).rglob("*.nbc"), key=lambda path: path.stat().st_size)
+
+
+def test_a_whole_cache_is_loaded_without_compiling(filled: Path) -> None:
+    assert load(filled) == []
+
+
+def test_an_empty_cache_is_filled_once(tmp_path: Path) -> None:
+    assert load(tmp_path) == [COMPILING]
+    assert load(tmp_path) == []
+
+
+def damage_bit(folder: Path) -> None:
+    data = bytearray(code_file(folder).read_bytes())
+    data[len(data) // 2] ^= 1
+    code_file(folder).write_bytes(data)
+
+
+def damage_length(folder: Path) -> None:
+    os.truncate(code_file(folder), code_file(folder).stat().st_size // 2)
+
+
+def damage_manifest(folder: Path) -> None:
+    (cache.machine_folder(folder) / "scalar" / cache.MANIFEST).write_text("{")
+
+
+def damage_by_addition(folder: Path) -> None:
+    code_file(folder).with_name("other.nbc").write_bytes(b"x")
+
+
+def damage_by_removal(folder: Path) -> None:
+    code_file(folder).unlink()
+
+
+DAMAGES = [damage_bit, damage_length, damage_manifest, damage_by_addition, damage_by_removal]
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+def test_a_damaged_cache_is_noticed(filled: Path, damage: Callable[[Path], None]) -> None:
+    damage(filled)
+    assert cache._problem(cache.machine_folder(filled) / "scalar")
+
+
+def test_a_damaged_cache_is_rebuilt(filled: Path) -> None:
+    damage_bit(filled)
+    lines = load(filled)
+    assert "thrown away" in lines[0]
+    assert lines[1:] == [COMPILING]
+    assert load(filled) == []
+
+
+def test_files_that_others_can_write_are_not_loaded(filled: Path) -> None:
+    code_file(filled).chmod(0o666)
+    assert "written by others" in str(cache._problem(cache.machine_folder(filled) / "scalar"))
+
+
+def test_a_folder_that_others_can_write_is_not_used(filled: Path) -> None:
+    cache.machine_folder(filled).chmod(0o777)
+    lines = load(filled)
+    assert "written by others" in lines[0]
+    assert lines[1:] == [COMPILING]
+
+
+def test_a_link_to_elsewhere_is_not_followed(filled: Path, tmp_path: Path) -> None:
+    folder = cache.machine_folder(filled)
+    folder.rename(tmp_path / "elsewhere")
+    folder.symlink_to(tmp_path / "elsewhere")
+    assert "symbolic link" in load(filled)[0]
+
+
+def test_a_cache_that_cannot_be_written_does_not_stop_anything(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("no folder")
+    lines = load(blocked)
+    assert "not used" in lines[0]
+    assert lines[1:] == [COMPILING]
+
+
+def test_without_any_folder_kernels_are_compiled_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object, **options: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr("tempfile.TemporaryDirectory", refuse)
+    assert load(None) == ["no temporary folder to compile in: disk full; compiling in memory"]
+
+
+def test_a_compiler_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    lines = load(tmp_path)
+    assert any("compiler ended with 1" in line for line in lines)
+    assert lines[-1].endswith("compiling in memory")
+
+
+def test_importing_the_package_loads_no_compiler() -> None:
+    code = "import sys, solominer.hashing; sys.exit(any(m in sys.modules for m in ('numba', 'llvmlite', 'numpy')))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
