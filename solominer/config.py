@@ -204,6 +204,13 @@ class Config(_Part):
         return not self.chain.no_retarget if self.empty_first is None else self.empty_first
 
     @property
+    def tree_name(self) -> str:
+        """The folder in `records_dir`: what is simulated or never submitted does not lie with the real evidence."""
+        if self.mode == "demo":
+            return "demo"
+        return f"{self.mode}-{self.chain.name}" if self.mode in ("staging", "test") else self.chain.name
+
+    @property
     def records_dir(self) -> Path:
         """The folder of everything that is kept; the network's own folder lies in it."""
         return (self.data_dir or default_data_dir()).expanduser()

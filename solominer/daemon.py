@@ -29,7 +29,7 @@ from solominer.errors import (
     UnsafeConsensus,
     WrongNetwork,
 )
-from solominer.hashing.pool import PoolSettings, WorkerPool
+from solominer.hashing.pool import PoolSettings, PoolSnapshot, WorkerPool
 from solominer.node.bitcoind import find_bitcoind
 from solominer.node.credentials import CookieFile, Credentials, PasswordFile, UserPassword
 from solominer.node.demo import DEMO_PAYOUT_SCRIPT, DemoLink
@@ -147,7 +147,7 @@ class Daemon:
                 log.info("stopping: the workers finish their slice")
                 pool.stop_work()
                 await dispatcher.settle(LAST_ANSWERS_SECS)
-                self._hashes = pool.snapshot().hashes
+                self._count(pool, recorder)
                 await pool.stop()
                 for link in links.values():
                     await link.close()
@@ -186,7 +186,7 @@ class Daemon:
             log.log(logging.CRITICAL if severity == "critical" else logging.ERROR, "%s -> %s [%s]", message, todo, code)
 
         settings = RecorderSettings(journal_fallback_dir=config.journal_fallback_dir)
-        return Recorder(config.records_dir, config.chain.name, on_alarm=on_alarm, settings=settings)
+        return Recorder(config.records_dir, config.tree_name, on_alarm=on_alarm, settings=settings)
 
     def _pool_settings(self) -> PoolSettings:
         config = self.config
@@ -302,15 +302,19 @@ class Daemon:
         """Once a second: counters to the records, and now and then how hard shares should be."""
         beat = 0
         while True:
-            snapshot = pool.snapshot()
-            self._hashes = snapshot.hashes
+            snapshot = self._count(pool, recorder)
             self._rate.add(time.monotonic(), snapshot.hashes)
-            recorder.counters(time.time(), "cpu", {worker.index: worker.hashes for worker in snapshot.workers})
             recorder.tick(time.time())
             if beat in (2, 5) or beat % 30 == 10:
                 dispatcher.post(HashRate(time.time(), snapshot.rate_hps))
             beat += 1
             await asyncio.sleep(SAMPLE_SECS)
+
+    def _count(self, pool: WorkerPool, recorder: Recorder) -> PoolSnapshot:
+        snapshot = pool.snapshot()
+        self._hashes = snapshot.hashes
+        recorder.counters(time.time(), "cpu", {worker.index: worker.hashes for worker in snapshot.workers})
+        return snapshot
 
     async def _limits(self, dispatcher: Dispatcher) -> None:
         """Stop after `--blocks` or a time."""
