@@ -20,10 +20,11 @@ from zlib import crc32
 from solominer.errors import EngineError
 
 _WORD = 8
-_EPOCH, _PUBLISHED_NS, _ACTIVE, _QUIT, _SEQUENCE, _LENGTH, _CHECKSUM, _KERNEL = range(8)
-_NAME_AT = 64
+_EPOCH, _PUBLISHED_NS, _ACTIVE, _QUIT, _SEQUENCE, _LENGTH, _CHECKSUM, _KERNEL, CHANGES = range(9)
+
+_NAME_AT = 128
 _NAME_SIZE = 64
-_COUNTERS_AT = 128
+_COUNTERS_AT = 192
 _COUNTERS_SIZE = 256
 SLOT_SIZE = 1 << 16
 
@@ -55,7 +56,6 @@ class WorkerCounters:
     left_ns: int
     started_ns: int
     hashes: int
-    slices: int
     longest_slice_ns: int
     jobs: int
     shares: int
@@ -117,7 +117,7 @@ class SharedBlock:
         with self.counters(worker) as words:
             return WorkerCounters(*words[: len(WORD_OF)])
 
-    # Control words
+    # Control words; CHANGES counts their changes, so that a busy worker need look at that one only
 
     @property
     def epoch(self) -> int:
@@ -137,6 +137,7 @@ class SharedBlock:
     @active.setter
     def active(self, count: int) -> None:
         self.control[_ACTIVE] = count
+        self.control[CHANGES] += 1
 
     @property
     def quitting(self) -> bool:
@@ -146,6 +147,7 @@ class SharedBlock:
     def quit(self) -> None:
         """Tell all workers to end after their slice."""
         self.control[_QUIT] = 1
+        self.control[CHANGES] += 1
 
     # The job
 
@@ -175,6 +177,7 @@ class SharedBlock:
     def _turn(self, epoch: int, now_ns: int) -> None:
         self.control[_PUBLISHED_NS] = now_ns
         self.control[_EPOCH] = epoch
+        self.control[CHANGES] += 1
 
     def read_job(self, epoch: int) -> bytes | None:
         """The job of `epoch`, or None while it cannot be read whole (look at the epoch again)."""

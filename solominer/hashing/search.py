@@ -12,28 +12,28 @@ from numpy.typing import NDArray
 
 from solominer.chain.hashes import hash_to_int, sha256d
 from solominer.errors import EngineError
-from solominer.hashing.jobslot import WORD_OF
+from solominer.hashing.jobslot import CHANGES, WORD_OF
 from solominer.hashing.messages import Hit, Share, Wrong
 from solominer.hashing.outbox import Outbox
-from solominer.hashing.walk import Group, Place, Walk
+from solominer.hashing.walk import Group, Walk
 from solominer.hashing.workerjob import WorkerJob
 
-SLICE_NS = 1_200_000
+SLICE_NS = 1_500_000
 """How long a slice is meant to take: short beside the 5 ms in which a stale job must end, long beside its own cost."""
 
+_SLICES_A_RUN = 64
 _HITS_MEANT = 64
 _HITS_ROOM = 4096
 _FIRST_GUESS_NS = 1000.0
 _PREFIX = struct.Struct("<I32s28s")
 _TAIL = struct.Struct("<4sII")
 
-_HEARTBEAT, _STARTED, _HASHES, _SLICES, _LONGEST, _SHARES, _SUPPRESSED, _WRONG = (
+_HEARTBEAT, _STARTED, _HASHES, _LONGEST, _SHARES, _SUPPRESSED, _WRONG = (
     WORD_OF[name]
     for name in (
         "heartbeat_ns",
         "started_ns",
         "hashes",
-        "slices",
         "longest_slice_ns",
         "shares",
         "shares_suppressed",
@@ -41,7 +41,7 @@ _HEARTBEAT, _STARTED, _HASHES, _SLICES, _LONGEST, _SHARES, _SUPPRESSED, _WRONG =
     )
 )
 _PLACE = WORD_OF["place_ntime"]
-_PLACE_END = _PLACE + len(Place._fields)
+_OFFSET = WORD_OF["place_offset"]
 
 Midstate = Callable[[bytes], NDArray[np.uint32]]
 
@@ -93,7 +93,10 @@ class Pace:
 
 
 class Search:
-    """One job's search. `parked` says that it found a block and has nothing more to do until the next job."""
+    """One job's search. `parked` says that it found a block and has nothing more to do until the next job.
+
+    `wrong_limit` is the count of wrong hits at which it stops, as it does when parked and when the walk is exhausted.
+    """
 
     def __init__(
         self,
@@ -104,6 +107,7 @@ class Search:
         pace: Pace,
         counters: memoryview,
         outbox: Outbox,
+        wrong_limit: int,
     ) -> None:
         self.job = job
         self.walk = walk
@@ -113,14 +117,28 @@ class Search:
         self._pace = pace
         self._counters = counters
         self._outbox = outbox
+        self._wrong_limit = wrong_limit
         self._target_word = job.share_target >> 224
         self._most_hashes = max(1, (_HITS_MEANT << 32) // (self._target_word + 1))
         self._hits = np.zeros((_HITS_ROOM, 2), np.uint32)
         self._group: Group | None = None
         self._heads: list[bytes] = []
+        self._note_place()
 
-    def slice(self) -> None:
-        """Scan the next nonces and deal with what they gave. Not when parked or when the walk is exhausted."""
+    @property
+    def over(self) -> bool:
+        """Whether it has stopped by itself."""
+        return self.parked or self.walk.exhausted or self._counters[_WRONG] >= self._wrong_limit
+
+    def run(self, control: memoryview, changes: int) -> None:
+        """Slice after slice for a tenth of a second, or until a control word is another or the search is over."""
+        for _ in range(_SLICES_A_RUN):
+            found = self.slice()
+            if control[CHANGES] != changes or (found and self.over) or self.walk.exhausted:
+                return
+
+    def slice(self) -> int:
+        """Scan the next nonces and deal with what they gave; gives the hits that the kernel named."""
         walk, counters = self.walk, self._counters
         if walk.group is not self._group:
             self._enter(walk.group)
@@ -135,18 +153,21 @@ class Search:
             raise EngineError(f"kernel {self._kernel.name} did nothing with {count} nonces")
         if found:
             self._take_hits(found)
-        walk.advance(done)
+        inside = walk.advance(done)
         elapsed = ended - begun
         hashes = done * versions
         self._pace.saw(hashes, elapsed)
         counters[_HASHES] += hashes
-        counters[_SLICES] += 1
         counters[_HEARTBEAT] = ended
         if elapsed > counters[_LONGEST]:
             counters[_LONGEST] = elapsed
-        self.note_place()
+        if inside:
+            counters[_OFFSET] += done
+        else:
+            self._note_place()
+        return found
 
-    def note_place(self) -> None:
+    def _note_place(self) -> None:
         """Write down where the walk stands, for whoever takes it up after us."""
         for word, value in enumerate(self.walk.place, _PLACE):
             self._counters[word] = value

@@ -55,8 +55,8 @@ class Walk:
         midstates: int,
         place: Place | None = None,
     ) -> None:
-        self.place = place or Place()
         self.exhausted = False
+        self._nonces_start = 0
         self._plan = plan
         self._space = space
         self._worker = worker
@@ -64,57 +64,63 @@ class Walk:
         self._midstates = midstates
         self._version_groups = plan.version_groups(space.version_mask, midstates)
         self._extranonce(0)
-        self._enter_extranonce()
+        self._enter_extranonce(place or Place())
+
+    @property
+    def place(self) -> Place:
+        """Where it stands."""
+        return self._chunk_place._replace(offset=self._nonce - self._nonces_start)
 
     def next_slice(self, most: int) -> tuple[int, int]:
         """(nonce_start, nonce_count): up to `most` nonces from here on, all of one chunk. Not when exhausted."""
-        offset = self.place.offset
-        nonces = self._nonces
-        return nonces.start + offset, min(most, len(nonces) - offset)
+        nonce, left = self._nonce, self._nonces_end - self._nonce
+        return nonce, most if most < left else left
 
-    def advance(self, done: int) -> None:
-        """`done` nonces of the slice have been hashed; the walk stands behind them."""
-        ntime, k, group, step, offset = self.place
-        offset += done
-        if offset < len(self._nonces):
-            self.place = Place(ntime, k, group, step, offset)
-        elif step + 1 < self._order.size:
-            self.place = Place(ntime, k, group, step + 1)
-            self._enter_chunk()
+    def advance(self, done: int) -> bool:
+        """`done` nonces of the slice have been hashed; the walk stands behind them. Says if that is the same chunk."""
+        self._nonce += done
+        if self._nonce < self._nonces_end:
+            return True
+        ntime, k, group, step, _ = self._chunk_place
+        if step + 1 < self._order.size:
+            self._enter_chunk(Place(ntime, k, group, step + 1))
         elif group + 1 < len(self._version_groups):
-            self.place = Place(ntime, k, group + 1)
-            self._enter_group()
+            self._enter_group(Place(ntime, k, group + 1))
         else:
-            self.place = Place(ntime, k + 1)
-            self._enter_extranonce()
+            self._enter_extranonce(Place(ntime, k + 1))
+        return False
 
     def position(self, index: int) -> int:
         """The plan's count of chunks of this extranonce2 before the current one of the group's version `index`.
 
         Versions are counted one by one, so the number is the same for every kernel.
         """
-        return (self.place.group * self._midstates + index) * self._order.size + self.place.step
+        return (self._chunk_place.group * self._midstates + index) * self._order.size + self._chunk_place.step
 
     def _extranonce(self, k: int) -> int:
         return self._plan.extranonce(self._worker, self._workers, k, ENGINE)
 
-    def _enter_extranonce(self) -> None:
+    def _enter_extranonce(self, place: Place) -> None:
         try:
-            self._extranonce2 = self._extranonce(self.place.k)
+            self._extranonce2 = self._extranonce(place.k)
         except PlanError:  # the last one is used up
-            self.place = Place(self.place.ntime + 1)
+            place = Place(place.ntime + 1)
             self._extranonce2 = self._extranonce(0)
-        self.exhausted = self._space.ntime_min + self.place.ntime > self._space.ntime_max
-        if not self.exhausted:
+        if self._space.ntime_min + place.ntime > self._space.ntime_max:
+            self.exhausted = True
+            self._chunk_place, self._nonce = place, self._nonces_start
+        else:
             self._order = self._plan.order(self._extranonce2)
-            self._enter_group()
+            self._enter_group(place)
 
-    def _enter_group(self) -> None:
-        versions = tuple(self._space.version_with(bits) for bits in self._version_groups[self.place.group])
-        self.group = Group(self._space.ntime_min + self.place.ntime, self._extranonce2, versions)
-        self._enter_chunk()
+    def _enter_group(self, place: Place) -> None:
+        versions = tuple(self._space.version_with(bits) for bits in self._version_groups[place.group])
+        self.group = Group(self._space.ntime_min + place.ntime, self._extranonce2, versions)
+        self._enter_chunk(place)
 
-    def _enter_chunk(self) -> None:
+    def _enter_chunk(self, place: Place) -> None:
         size = self._plan.lanes.chunk_nonces
-        start = self._order.at(self.place.step) * size
-        self._nonces = range(start, min(start + size, self._plan.nonce_space))
+        self._chunk_place = place
+        self._nonces_start = self._order.at(place.step) * size
+        self._nonces_end = min(self._nonces_start + size, self._plan.nonce_space)
+        self._nonce = self._nonces_start + place.offset

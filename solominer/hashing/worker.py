@@ -17,7 +17,7 @@ import time
 from typing import Any
 
 from solominer.hashing.briefing import EXIT_WRONG_HITS, Briefing
-from solominer.hashing.jobslot import WORD_OF, SharedBlock, WorkerState
+from solominer.hashing.jobslot import CHANGES, WORD_OF, SharedBlock, WorkerState
 from solominer.hashing.messages import Ready, Report
 from solominer.hashing.outbox import Outbox
 from solominer.hashing.search import Midstate, Pace, ScanKernel, Search
@@ -90,28 +90,24 @@ class Worker:
         pace = Pace(kernel.lanes)
         wrong_limit = counters[_WRONG] + WRONG_HITS_ALLOWED
         while counters[_WRONG] < wrong_limit:
+            changes = shared.control[CHANGES]
             self._check_end()
+            search = self._search
             if shared.epoch != self._epoch:
                 job = self._turn()
                 if job is not None:
                     walk = self._walk(job, midstates)
-                    self._search = Search(job, walk, kernel, midstate, pace, counters, self._outbox)
-                    self._search.note_place()
+                    self._search = Search(job, walk, kernel, midstate, pace, counters, self._outbox, wrong_limit)
                     counters[_PLACE_MIDSTATES], counters[_PLACE_EPOCH] = midstates, self._epoch
-                continue
-            search = self._search
-            if search is None:
+            elif search is None:
                 self._wait(WorkerState.IDLE)
-            elif search.parked:
-                self._wait(WorkerState.PARKED)
-            elif search.walk.exhausted:
-                self._wait(WorkerState.EXHAUSTED)
+            elif search.over:
+                self._wait(WorkerState.PARKED if search.parked else WorkerState.EXHAUSTED)
             elif index >= shared.active:
                 self._wait(WorkerState.PAUSED)
             else:
-                if self._state is not WorkerState.HASHING:
-                    self._enter(WorkerState.HASHING)
-                search.slice()
+                self._enter(WorkerState.HASHING)
+                search.run(shared.control, changes)
 
     def _turn(self) -> WorkerJob | None:
         """Leave the old epoch; gives the job of the new one, None where it has none or it is being written."""

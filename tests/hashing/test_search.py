@@ -36,12 +36,14 @@ class Bench:
     def search(self, job: WorkerJob, kernel: str = "fake", plan: SearchPlan = SMALL_PLAN, worker: int = 0) -> Search:
         """A search of the whole space (one worker), or of one of two workers' part."""
         walk = Walk(plan, job.space, worker=worker, workers=1, midstates=3)
-        return Search(job, walk, FakeKernel(kernel), midstate, Pace(4), self.block.counters(0), Outbox(self.write_fd))
+        return Search(
+            job, walk, FakeKernel(kernel), midstate, Pace(4), self.block.counters(0), Outbox(self.write_fd), 3
+        )
 
     def run(self, search: Search) -> list[Message]:
         """Search until nothing is left or a block parks it; what was sent."""
         sent: list[Message] = []
-        while not (search.parked or search.walk.exhausted):
+        while not search.over:
             search.slice()
             sent += self.sent()
         search._counters.release()
@@ -151,12 +153,13 @@ def test_a_kernel_that_makes_no_headway_is_an_error(bench: Bench, monkeypatch: p
     search._counters.release()
 
 
-def test_slices_follow_the_measured_speed() -> None:
+def test_slices_follow_the_measured_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search_module, "SLICE_NS", 1_200_000)
     pace = Pace(32)
     assert pace.nonces(1, 1 << 40) == 1184  # the first guess, a microsecond a hash, in whole vectors
     pace.saw(1_000_000, 25_000_000)  # 25 ns a hash
     assert pace.nonces(4, 1 << 40) == 48_000 // 4 // 32 * 32
-    pace.saw(1000, 25_000_000)  # interrupted for long: counts for an eighth
+    pace.saw(1000, 25_000_000)  # interrupted for long: counts for an eighth of twice the usual
     assert pace.nonces(4, 1 << 40) > 10_000
     for _ in range(300):
         pace.saw(1_000_000, 25_000_000)
