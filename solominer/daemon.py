@@ -7,6 +7,7 @@ closes the hour and ends with 0; a second signal ends at once. A part that ends 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -52,6 +53,7 @@ log = logging.getLogger("solominer.daemon")
 
 TICK_SECS = 0.25
 SAMPLE_SECS = 1.0
+SYSTEM_BEATS = 15
 STATUS_LINE_SECS = 60.0
 DRAW_SECS = 0.5
 LAST_ANSWERS_SECS = 10.0
@@ -301,9 +303,17 @@ class Daemon:
     async def _samples(self, dispatcher: Dispatcher, pool: WorkerPool, recorder: Recorder) -> None:
         """Once a second: counters to the records, and now and then how hard shares should be."""
         beat = 0
+        began = False
         while True:
             snapshot = self._count(pool, recorder)
             self._rate.add(time.monotonic(), snapshot.hashes)
+            if not began and snapshot.hashes:
+                began = True
+                first_ns = min(worker.started_ns for worker in snapshot.workers if worker.started_ns)
+                waited = first_ns / 1e9 - time.monotonic() + time.time() - psutil.Process().create_time()
+                log.info("the first hash came %.2f s after the start", waited)
+            if beat % SYSTEM_BEATS == 0:
+                recorder.system(time.time(), **_machine())
             recorder.tick(time.time())
             if beat in (2, 5) or beat % 30 == 10:
                 dispatcher.post(HashRate(time.time(), snapshot.rate_hps))
@@ -374,6 +384,23 @@ async def _status_lines(look: Callable[[], Snapshot]) -> None:
             "%s at height %d: %s, %d shares, %d blocks accepted, %d transactions paying %s",
             s.status, s.height + 1, rate(s.rate_hps), s.shares, s.accepted_blocks, s.transactions, coins(s.fees_sats),
         )  # fmt: skip
+
+
+def _machine() -> dict[str, Any]:
+    """The machine as far as it tells: load of all cores, memory of this process and its workers, temperature."""
+    us = psutil.Process()
+    memory = us.memory_info().rss
+    for child in us.children():
+        with contextlib.suppress(psutil.Error):
+            memory += child.memory_info().rss
+    sensors = psutil.sensors_temperatures() if hasattr(psutil, "sensors_temperatures") else {}
+    readings = [entry.current for entries in sensors.values() for entry in entries if entry.current]
+    return {
+        "cpu_percent": psutil.cpu_percent(None),
+        "memory_bytes": memory,
+        "temperature_c": max(readings, default=None),
+        "load": psutil.getloadavg()[0],
+    }
 
 
 def node_settings(config: Config, rpc: RpcConfig | NodeConfig, zmq: ZmqConfig) -> NodeSettings:
