@@ -1,0 +1,413 @@
+#!/usr/bin/env python3
+"""Check solominer's evidence without trusting solominer: standard library only, no code shared with it.
+
+    python3 verify.py PATH [--shares]
+
+PATH is a proof (.json), the folder of an hour (.../reports/2026/11/21/07), of a day, month or year, or a whole
+network's folder. Read this file first; it is meant to take ten minutes. What it does, from the bottom up:
+
+ 1. Work: hashes headers again and compares them with targets; follows Merkle branches from the coinbase to the header;
+    takes blocks apart and recomputes their roots.
+ 2. Hours: `report.json.sha256` holds the hash of `report.json`, which holds the hash of `SHA256SUMS`, which holds the
+    hash of every other file of the hour. One changed byte anywhere breaks one of these.
+ 3. Chain: every report holds the hash of the report before it, so no old hour can be changed, taken out or put in.
+
+With --shares every share in the ledgers is hashed again, too. Exit code 0: all that was checked holds; 1: something is
+wrong, and each wrong file was named; 2: nothing to check there.
+"""
+
+import hashlib
+import json
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+SECTIONS = ("reports", "errors", "ledger", "submissions", "proofs", "logs")
+RETIRABLE = ("errors", "ledger", "logs")  # what may be deleted for its age, if a later report says so
+OWN = ("report.json", "report.json.sha256", "SHA256SUMS", "report.sig")
+POW_LIMIT = {"signet": 0x377AE << 216, "regtest": (1 << 255) - 1}  # the other networks: 2**224 - 1
+
+checked: dict[str, int] = {}
+unchecked: dict[str, int] = {}
+wrong: list[str] = []
+evidence: list[str] = []  # hashes counted by the workers, beside the number that the best hashes speak for
+
+
+def count(notes: dict[str, int], what: str, n: int = 1) -> None:
+    notes[what] = notes.get(what, 0) + n
+
+
+def need(holds: bool, reason: str) -> None:
+    if not holds:
+        raise ValueError(reason)
+
+
+# --- 1. work: hashes, targets, Merkle trees, transactions -----------------------------------------------------------
+
+
+def sha256d(data: bytes) -> bytes:
+    return hashlib.sha256(hashlib.sha256(data).digest()).digest()
+
+
+def shown(hash_le: bytes) -> str:
+    """A hash as nodes and explorers show it: the bytes reversed."""
+    return hash_le[::-1].hex()
+
+
+def target_of(nbits: int) -> int:
+    """The number that a header's 4 bytes of `bits` stand for: 3 digits in base 256, and an exponent."""
+    exponent, digits = nbits >> 24, nbits & 0x7FFFFF
+    need(not nbits & 0x800000, "negative bits")
+    return digits >> 8 * (3 - exponent) if exponent <= 3 else digits << 8 * (exponent - 3)
+
+
+def climb(leaf: bytes, branch: list[str]) -> bytes:
+    """From the coinbase's txid, always the leftmost leaf, to the Merkle root."""
+    for other in branch:
+        leaf = sha256d(leaf + bytes.fromhex(other))
+    return leaf
+
+
+def root_of(leaves: list[bytes]) -> bytes:
+    while len(leaves) > 1:
+        leaves += leaves[-1:] if len(leaves) % 2 else []
+        leaves = [sha256d(leaves[i] + leaves[i + 1]) for i in range(0, len(leaves), 2)]
+    return leaves[0]
+
+
+class Tx(NamedTuple):
+    txid: bytes
+    wtxid: bytes
+    script_sig: bytes  # of the first input
+    outputs: list[tuple[int, bytes]]
+    witness: list[bytes]  # of the first input
+    is_coinbase: bool
+
+
+class Bytes:
+    """Reads a transaction or a block piece by piece."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data, self.at = data, 0
+
+    def take(self, size: int) -> bytes:
+        need(self.at + size <= len(self.data), "cut short")
+        self.at += size
+        return self.data[self.at - size : self.at]
+
+    def number(self, size: int) -> int:
+        return int.from_bytes(self.take(size), "little")
+
+    def length(self) -> int:
+        first = self.number(1)
+        return first if first < 253 else self.number({253: 2, 254: 4, 255: 8}[first])
+
+    def tx(self) -> Tx:
+        start, version = self.at, self.take(4)
+        has_witness = self.data[self.at : self.at + 2] == b"\x00\x01"
+        self.at += 2 if has_witness else 0
+        body = self.at
+        inputs = [(self.take(36), self.take(self.length()), self.take(4)) for _ in range(self.length())]
+        outputs = [(self.number(8), self.take(self.length())) for _ in range(self.length())]
+        end = self.at
+        stacks = [[self.take(self.length()) for _ in range(self.length())] for _ in inputs] if has_witness else []
+        locktime = self.take(4)
+        need(bool(inputs), "a transaction without inputs")
+        return Tx(
+            txid=sha256d(version + self.data[body:end] + locktime),
+            wtxid=sha256d(self.data[start : self.at]),
+            script_sig=inputs[0][1],
+            outputs=outputs,
+            witness=stacks[0] if stacks else [],
+            is_coinbase=len(inputs) == 1 and inputs[0][0] == bytes(32) + b"\xff" * 4,
+        )
+
+
+def commitment(coinbase: Tx) -> bytes:
+    """What the coinbase commits to for all witnesses (BIP 141), or nothing."""
+    scripts = [script for _, script in coinbase.outputs if script[:6].hex() == "6a24aa21a9ed" and len(script) >= 38]
+    return scripts[-1][6:38] if scripts else b""
+
+
+def check_block(data: bytes, name: str) -> None:
+    """A whole block: it has the hash of its folder, and its transactions give its roots."""
+    need(name.endswith("-" + shown(sha256d(data[:80]))), "its header has another hash than its folder")
+    reader = Bytes(data)
+    header = reader.take(80)
+    txs = [reader.tx() for _ in range(reader.length())]
+    need(reader.at == len(data), "bytes are left over")
+    need(root_of([tx.txid for tx in txs]) == header[36:68], "its transactions do not give its Merkle root")
+    if commitment(txs[0]) and txs[0].witness:
+        witness_root = root_of([bytes(32)] + [tx.wtxid for tx in txs[1:]])
+        need(sha256d(witness_root + txs[0].witness[0]) == commitment(txs[0]), "its witnesses do not fit its coinbase")
+    count(checked, "whole blocks: their transactions give their Merkle root and witness commitment")
+
+
+def check_proof(proof: dict[str, Any]) -> None:
+    """A header that was worked for, and the coinbase that it commits to."""
+    header = bytes.fromhex(proof["header_hex"])
+    need(len(header) == 80, "a header has 80 bytes")
+    hash_le, target = sha256d(header), target_of(int.from_bytes(header[72:76], "little"))
+    need(proof["hash"] == shown(hash_le), "the header has another hash")
+    need(0 < target <= POW_LIMIT.get(proof["network"], (1 << 224) - 1), "no network has such an easy target")
+    need(int(proof["target_hex"], 16) == target, "the target is not what the header's bits say")
+    need(int(proof["expected_hashes"]) == (1 << 256) // (target + 1), "the expected work is wrong")
+    need(proof["kind"] in ("block", "share"), "neither a block nor a share")
+    bound = target if proof["kind"] == "block" else int(proof["share_target_hex"], 16)
+    need(int.from_bytes(hash_le, "little") <= bound, "the hash does not meet its target")
+    count(checked, f"proofs of a {proof['kind']}: the header's hash meets the target")
+    count(unchecked, "proofs: that the chain has the block (ask a node), who found it and when (the miner's word)")
+    if "coinbase_hex" in proof:
+        coinbase = Bytes(bytes.fromhex(proof["coinbase_hex"])).tx()
+        need(coinbase.is_coinbase, "what stands as coinbase is none")
+        txid = coinbase.txid
+    elif "coinbase_txid" in proof:
+        coinbase, txid = None, bytes.fromhex(proof["coinbase_txid"])[::-1]
+        count(unchecked, "proofs: what the coinbase says, for only its txid is there")
+    else:
+        count(unchecked, "proofs: that the header commits to a coinbase, for none is there")
+        return
+    if "merkle_branch_hex" not in proof:
+        count(unchecked, "proofs: that the header commits to the coinbase, for the branch is not there")
+        return
+    need(climb(txid, proof["merkle_branch_hex"]) == header[36:68], "the coinbase does not lead to the Merkle root")
+    count(checked, "proofs: the coinbase leads to the header's Merkle root")
+    if coinbase is not None and int.from_bytes(header[:4], "little") >= 2 and proof["height"] > 16:  # BIP 34
+        size = proof["height"].bit_length() // 8 + 1
+        stated = bytes((size,)) + proof["height"].to_bytes(size, "little")
+        need(coinbase.script_sig.startswith(stated), "the coinbase states another height")
+        count(checked, "proofs: the coinbase states the height")
+    if coinbase is not None and "witness_root_hex" in proof and coinbase.witness:
+        root = bytes.fromhex(proof["witness_root_hex"])
+        need(sha256d(root + coinbase.witness[0]) == commitment(coinbase), "the witness commitment is another one")
+        count(checked, "proofs: the coinbase commits to the witness root")
+
+
+def check_share(share: dict[str, Any], job: dict[str, Any]) -> int:
+    """Put a share's header together from its job, and hash it; the hash as a number."""
+    parts = (job["coinbase_prefix_hex"], job["extranonce1_hex"], share["extranonce2_hex"], job["coinbase_suffix_hex"])
+    root = climb(sha256d(bytes.fromhex("".join(parts))), job["merkle_branch_hex"])
+    numbers = [
+        n.to_bytes(4, "little") for n in (share["version"], share["ntime"], int(job["nbits"], 16), share["nonce"])
+    ]
+    header = numbers[0] + bytes.fromhex(job["prevhash"])[::-1] + root + numbers[1] + numbers[2] + numbers[3]
+    value = int.from_bytes(sha256d(header), "little")
+    need(f"{value:064x}" == share["hash"], f"share {share['hash']} hashes to {value:064x} in truth")
+    need(value <= int(job["share_target_hex"], 16), f"share {share['hash']} does not meet its target")
+    return value
+
+
+def check_best(document: dict[str, Any], report: dict[str, Any] | None = None) -> None:
+    """The smallest hashes of an hour, and what the k-th of them says of how many were tried."""
+    values = [check_share(share, document["jobs"][share["job"]]) for share in document["hashes"]]
+    need(values == sorted(set(values)), "the hashes are not in order, or one is there twice")
+    count(checked, "best hashes, hashed again from coinbase, branch and header", len(values))
+    if report and len(values) == document["k"] and report["evidence"]["kth_hash"]:
+        tried = (document["k"] - 1 / 3) / ((values[-1] + 1) / (1 << 256))
+        evidence.append(f"{report['part']}: {report['hashes']['counted']:.4g} hashes counted, {tried:.4g} by the best")
+
+
+def check_ledger(path: Path, report: dict[str, Any]) -> None:
+    """Hash every share of an hour again, and count them."""
+    jobs: dict[str, dict[str, Any]] = {}
+    shares = 0
+    for line in path.read_bytes().split(b"\n"):
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            count(unchecked, "torn or empty ledger lines", 1 if line else 0)
+            continue
+        if entry["kind"] == "work":
+            jobs[entry["job"]] = entry
+        elif entry["kind"] == "share":
+            check_share(entry, jobs[entry["job"]])
+            shares += 1
+    need(shares == report["shares"]["found"], f"{shares} shares, the report says {report['shares']['found']}")
+    count(checked, "shares, hashed again from their jobs", shares)
+
+
+# --- 2. hours: every file has its hash in a file that has its hash in a file ----------------------------------------
+
+
+class Hour(NamedTuple):
+    path: str  # 2026/11/21/07
+    report: dict[str, Any]
+    digest: str
+    files: dict[str, str]  # SHA-256 by path
+
+
+def listed(text: str) -> dict[str, str]:
+    """SHA-256 by file, from lines as sha256sum writes them."""
+    pairs = (line.split("  ", 1) for line in text.split("\n")[:-1])
+    return {path: digest for digest, path in pairs}
+
+
+def digest_of(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def open_hour(root: Path, path: str) -> Hour | None:
+    folder = root / "reports" / path
+    name = "report.json.sha256"
+    try:
+        seal = (folder / name).read_bytes().decode()
+        sealed = listed(seal)
+        names = ["report.json", "report.sig"] if "report.sig" in sealed else ["report.json"]
+        need("".join(f"{sealed[n]}  {n}\n" for n in names) == seal, "not of the form of a seal")
+        for name in names:
+            if digest_of(folder / name) != sealed[name]:
+                wrong.append(f"reports/{path}/report.json.sha256: does not have the hash of {name}")
+                raise ValueError("does not have the hash in report.json.sha256: one of the two was changed")
+        name = "report.json"
+        report = json.loads((folder / name).read_bytes())
+        need(report["part"] == path, "the report of another hour")
+        name = "SHA256SUMS"
+        need(digest_of(folder / name) == report["files"]["sha256"], "does not have the hash in report.json")
+        files = listed((folder / name).read_text())
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        wrong.append(f"reports/{path}/{name}: {error}")
+        return None
+    count(checked, "hours: seal, report, list of files")
+    if "report.sig" in sealed:
+        count(unchecked, "signatures: openssl pkeyutl -verify can, see docs/evidence.md")
+    return Hour(path, report, sealed["report.json"], files)
+
+
+def check_files(root: Path, hour: Hour, retired: set[str]) -> None:
+    for path, digest in hour.files.items():
+        try:
+            data = (root / path).read_bytes()
+        except OSError:
+            if f"{path.split('/')[0]}/{hour.path}" in retired:
+                count(unchecked, "files deleted for their age, as a later report says")
+            else:
+                wrong.append(f"{path}: missing; SHA256SUMS of {hour.path} lists it")
+            continue
+        try:
+            need(hashlib.sha256(data).hexdigest() == digest, "changed since the hour was sealed")
+            count(checked, "files unchanged since their hour was sealed")
+            if path.endswith("/best-hashes.json"):
+                check_best(json.loads(data), hour.report)
+            elif path.startswith("proofs/"):
+                check_proof(json.loads(data))
+            elif path.endswith("/block.hex"):
+                check_block(bytes.fromhex(data.decode().strip()), path.split("/")[-2])
+            elif path.startswith("ledger/") and "--shares" in sys.argv:
+                check_ledger(root / path, hour.report)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            wrong.append(f"{path}: {error!s:.200}")
+    own = {f"reports/{hour.path}/{name}" for name in OWN}
+    for section in SECTIONS:
+        there = set(files_below(root, f"{section}/{hour.path}")) - own - set(hour.files)
+        wrong.extend(f"{path}: was not there when the hour was sealed" for path in sorted(there))
+
+
+def files_below(root: Path, below: str) -> list[str]:
+    return [
+        os.path.relpath(os.path.join(folder, name), root)  # noqa: PTH118 - several times faster for a year of hours
+        for folder, _, names in os.walk(root / below)
+        for name in names
+    ]
+
+
+# --- 3. the chain ---------------------------------------------------------------------------------------------------
+
+
+def check_previous(root: Path, hour: Hour) -> None:
+    previous = hour.report["previous"]
+    if previous is None:
+        if hour.report["sequence"] != 1:
+            wrong.append(f"reports/{hour.path}/report.json: no report before it, yet it is not the first")
+        return
+    path = root / "reports" / previous["part"] / "report.json"
+    if not path.exists():
+        wrong.append(f"reports/{previous['part']}/report.json: missing; {hour.path} follows it")
+    elif digest_of(path) != previous["sha256"]:
+        wrong.append(f"reports/{previous['part']}/report.json: not the one that {hour.path} follows")
+    else:
+        count(checked, "links from a report to the one before")
+
+
+def check_whole(root: Path, hours: list[Hour]) -> None:
+    hours.sort(key=lambda hour: int(hour.report["sequence"]))
+    for number, hour in enumerate(hours, start=1):
+        if hour.report["sequence"] != number:
+            wrong.append(f"reports/{hour.path}/report.json: the chain lacks report {number} before this one")
+            break
+    latest = root / "reports" / "latest"
+    newest = hours[-1].path if hours else ""
+    if not latest.is_symlink() or str(latest.readlink()) != newest:
+        wrong.append(f"reports/latest: does not point to the newest report, {newest}")
+    known = {f"{section}/{path}" for section in SECTIONS for path in all_hours(root)}
+    answered = {path for hour in hours for path in hour.files} | {"reports/latest"}
+    for section in SECTIONS:
+        others = sorted(set(files_below(root, section)) - answered)
+        lost = [path for path in others if "/".join(path.split("/")[:5]) not in known and not path.endswith(".tmp")]
+        wrong.extend(f"{path}: belongs to no hour" for path in lost)
+    count(unchecked, "whether the newest hours were cut off: compare the newest report's hash with one that you kept")
+
+
+def all_hours(root: Path) -> list[str]:
+    form = re.compile(r"\d{4}/\d\d/\d\d/\d\d(\.\d+)?")
+    found = {os.path.relpath(path, root / s) for s in SECTIONS for path in (root / s).glob("*/*/*/*") if path.is_dir()}
+    return sorted(path for path in found if form.fullmatch(path))
+
+
+def check_tree(root: Path, stretch: str) -> None:
+    paths = [path for path in all_hours(root) if not stretch or f"{path}/".startswith(f"{stretch}/")]
+    sealed = [path for path in paths if (root / "reports" / path).exists()]
+    count(unchecked, "hours that are still open: nothing is sealed there yet", len(paths) - len(sealed))
+    hours = [hour for path in sealed if (hour := open_hour(root, path)) is not None]
+    retired = set()
+    for path in all_hours(root):
+        try:
+            later = json.loads((root / "reports" / path / "report.json").read_bytes())
+            for item in later["retired"]:
+                retired |= {f"{section}/{item['part']}" for section in item["sections"] if section in RETIRABLE}
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # named already if it is one of those that are checked
+    for hour in hours:
+        check_files(root, hour, retired)
+        check_previous(root, hour)
+    if not stretch:
+        check_whole(root, hours)
+    if "--shares" not in sys.argv:
+        count(unchecked, "hours: each single share of the ledger; ask for it with --shares", len(hours))
+    need(bool(paths), "no hours there")
+
+
+def main(path: Path) -> int:
+    path = path.resolve()
+    try:
+        if path.suffix == ".json" and path.is_file():
+            document = json.loads(path.read_bytes())
+            (check_best if document["schema"] == "solominer-best-hashes/1" else check_proof)(document)
+        else:
+            roots = [path.parent for path in path.glob("*/reports")]  # a data folder with several networks
+            roots = roots or [next(folder for folder in (path, *path.parents) if (folder / "reports").is_dir())]
+            for root in roots:
+                check_tree(root, "/".join(path.relative_to(root).parts[1:5]) if path.is_relative_to(root) else "")
+    except (StopIteration, OSError) as error:
+        print(f"nothing to check at {path}: {error}")
+        return 2
+    except (ValueError, KeyError, TypeError) as error:
+        wrong.append(f"{path.name}: {error!s:.200}")
+    for label, notes in (("checked  ", checked), ("unchecked", unchecked)):
+        for what, n in notes.items():
+            if n:
+                print(f"{label}  {n:,} {what}")
+    for line in evidence if len(evidence) <= 24 else ():
+        print(f"evidence   {line}")
+    for line in wrong[:50]:
+        print(f"WRONG      {line}")
+    print(f"FAILED: {len(wrong)} wrong" if wrong else "VERIFIED: all that was checked holds")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        print(__doc__)
+        sys.exit(2)
+    sys.exit(main(Path(sys.argv[1])))
