@@ -18,6 +18,8 @@ import zmq
 import zmq.asyncio
 from zmq.utils.monitor import recv_monitor_message
 
+from solominer.errors import ConfigError
+
 _log = logging.getLogger("solominer.node.zmq")
 
 HIGH_WATER_MARK = 100_000
@@ -62,16 +64,17 @@ class Publisher:
         self._reopen.set()
 
     async def run(self, context: zmq.asyncio.Context) -> None:
-        """Listen for ever. Raises zmq.ZMQError for an address that ZMQ cannot make sense of."""
+        """Listen for ever. Raises ConfigError for an address that ZMQ cannot make sense of."""
         while True:
             socket = _subscriber(context, self.topic)
-            monitor = socket.get_monitor_socket(_MONITORED)
-            socket.connect(self.address)
-            tasks = [
-                asyncio.ensure_future(task)
-                for task in (self._receive(socket), self._follow_connection(monitor), self._reopen.wait())
-            ]
+            monitor = socket.get_monitor_socket(_MONITORED)  # before connecting, to miss nothing of it
+            tasks: list[asyncio.Future[None]] = []
             try:
+                self._connect(socket)
+                tasks += [
+                    asyncio.ensure_future(task)
+                    for task in (self._receive(socket), self._follow_connection(monitor), self._until_reopened())
+                ]
                 done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     task.result()
@@ -101,6 +104,18 @@ class Publisher:
         elif body[_HASH_BYTES] in self.telling:  # the labels A and R are about transactions
             self._heard()
             self._hints.kick()
+
+    def _connect(self, socket: zmq.asyncio.Socket) -> None:
+        try:
+            socket.connect(self.address)
+        except zmq.ZMQError as error:
+            raise ConfigError(
+                f"zmq.{self.topic} of node {self._node} is {self.address!r}, which is no address",
+                "write it as in bitcoin.conf, for example tcp://127.0.0.1:28332",
+            ) from error
+
+    async def _until_reopened(self) -> None:
+        await self._reopen.wait()
 
     def _check_number(self, number: int) -> None:
         expected, self._expected = self._expected, (number + 1) & 0xFFFFFFFF

@@ -1,0 +1,248 @@
+"""ZMQ hints from a publisher of the test's own: delivery, gaps, repetitions, strangers, silence and reconnection."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import pytest
+import zmq
+
+from solominer.errors import ConfigError
+from solominer.node.zmq_hints import GRACE_SECS, Publisher, ZmqHints
+
+A_HEX, B_HEX = "0a" * 31 + "01", "0b" * 31 + "02"
+A_LE, B_LE = bytes.fromhex(A_HEX)[::-1], bytes.fromhex(B_HEX)[::-1]
+
+
+class Heard:
+    """What a TipWatch would hear: hashes, and None for a kick."""
+
+    def __init__(self) -> None:
+        self.said: list[bytes | None] = []
+        self.times: list[float] = []
+        self.changed = asyncio.Event()
+
+    def hinted(self, hash_le: bytes) -> None:
+        self._note(hash_le)
+
+    def kick(self) -> None:
+        self._note(None)
+
+    @property
+    def hashes(self) -> list[bytes]:
+        """The hashes alone."""
+        return [each for each in self.said if each is not None]
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Return when `condition` holds; it is looked at whenever something is heard."""
+        async with asyncio.timeout(20):
+            while not condition():
+                self.changed.clear()
+                await self.changed.wait()
+
+    def _note(self, what: bytes | None) -> None:
+        self.said.append(what)
+        self.times.append(time.perf_counter())
+        self.changed.set()
+
+
+class Node:
+    """A node's publisher of one or more topics at one address."""
+
+    def __init__(self, address: str = "tcp://127.0.0.1:*") -> None:
+        self.context = zmq.Context()
+        self._open(address)
+        self.address = self.socket.getsockopt_string(zmq.LAST_ENDPOINT)
+        self.numbers: dict[str, int] = {}
+
+    def _open(self, address: str) -> None:
+        self.socket = self.context.socket(zmq.PUB)
+        self.socket.bind(address)
+
+    def publish(self, topic: str, body: bytes, number: int | None = None) -> None:
+        """Send one message; without `number` the next one of the topic."""
+        if number is None:
+            number = self.numbers.get(topic, 0)
+            self.numbers[topic] = number + 1
+        self.socket.send_multipart([topic.encode(), body, number.to_bytes(4, "little")])
+
+    def restart(self) -> None:
+        """Close and bind again, numbers from 0, as a node does that is restarted."""
+        self.close_socket()
+        self._open(self.address)
+        self.numbers.clear()
+
+    def close_socket(self) -> None:
+        """Fall away."""
+        self.socket.close(linger=0)
+
+
+@pytest.fixture
+def node() -> Iterator[Node]:
+    """A publisher on loopback."""
+    publisher = Node()
+    yield publisher
+    publisher.context.destroy(linger=0)
+
+
+@pytest.fixture
+def heard() -> Heard:
+    """A listener."""
+    return Heard()
+
+
+@pytest.fixture
+async def hints(node: Node, heard: Heard) -> AsyncIterator[ZmqHints]:
+    """Hints of both topics of the node, connected."""
+    subscribed = ZmqHints("alpha", node.address, node.address, heard)
+    task = asyncio.create_task(subscribed.run())
+    await heard.until(lambda: subscribed.state == "live")
+    await _subscribed(node, heard)
+    yield subscribed
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def _subscribed(node: Node, heard: Heard) -> None:
+    """The handshake comes before the subscription: send until both topics arrive, then forget it."""
+    for topic, body in (("hashblock", bytes(32)), ("sequence", bytes(32) + b"D")):
+        before = len(heard.said)
+        async with asyncio.timeout(20):
+            while len(heard.said) == before:
+                node.publish(topic, body)
+                await asyncio.sleep(0.005)
+    await asyncio.sleep(0.02)
+    heard.said.clear()
+    heard.times.clear()
+
+
+async def test_a_block_is_heard_in_internal_order_within_a_millisecond(
+    node: Node, heard: Heard, hints: ZmqHints
+) -> None:
+    delays = []
+    for _ in range(50):
+        before = len(heard.said)
+        sent = time.perf_counter()
+        node.publish("hashblock", bytes.fromhex(A_HEX))
+        await heard.until(lambda before=before: len(heard.said) > before)  # type: ignore[misc]
+        delays.append(heard.times[before] - sent)
+    assert heard.said[0] == A_LE
+    assert sorted(delays)[len(delays) // 2] < 0.001
+
+
+async def test_a_gap_a_repetition_and_a_restart_ask_for_the_tip(
+    node: Node, heard: Heard, hints: ZmqHints, caplog: pytest.LogCaptureFixture
+) -> None:
+    number = node.numbers["hashblock"]
+    for wrong in (number + 3, number + 3, 0):
+        heard.said.clear()
+        node.publish("hashblock", bytes.fromhex(A_HEX), wrong)
+        await heard.until(lambda: A_LE in heard.said)
+        assert heard.said == [None, A_LE]
+    assert f"message {number + 3} came where {number} was next" in caplog.text
+
+
+async def test_numbers_wrap_at_32_bits() -> None:
+    heard = Heard()
+    publisher = Publisher("alpha", "hashblock", "tcp://127.0.0.1:1", heard, lambda: None)
+    for number in (0xFFFFFFFF, 0):
+        publisher.take([b"hashblock", bytes(32), number.to_bytes(4, "little")])
+    assert heard.said == [bytes(32), bytes(32)]
+
+
+async def test_only_a_disconnected_block_is_news_where_hashblock_tells_the_rest(
+    node: Node, heard: Heard, hints: ZmqHints
+) -> None:
+    for body in (b"A" + bytes(8), b"R" + bytes(8), b"C", b"D"):
+        node.publish("sequence", bytes.fromhex(A_HEX) + body)
+    node.publish("sequence", bytes.fromhex(A_HEX) + b"D")
+    await heard.until(lambda: len(heard.said) == 2)
+    assert heard.said == [None, None]
+
+
+async def test_sequence_alone_tells_of_connected_blocks_too(node: Node, heard: Heard) -> None:
+    publisher = ZmqHints("alpha", None, node.address, heard).publishers[0]
+    for number, label in enumerate((b"C", b"D", b"A" + bytes(8))):
+        publisher.take([b"sequence", bytes(32) + label, number.to_bytes(4, "little")])
+    assert heard.said == [None, None]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        [b"hashblock", bytes(32)],
+        [b"hashtx", bytes(32), bytes(4)],
+        [b"hashblock", bytes(31), bytes(4)],
+        [b"hashblock", bytes(32), bytes(3)],
+        [],
+    ],
+)
+async def test_messages_of_another_form_are_ignored_and_told_once(
+    message: list[bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    heard = Heard()
+    publisher = Publisher("alpha", "hashblock", "tcp://127.0.0.1:1", heard, lambda: None)
+    publisher.take(message)
+    publisher.take(message)
+    assert heard.hashes == []
+    assert caplog.text.count("another form") == 1
+
+
+async def test_a_sequence_message_without_a_label_is_ignored() -> None:
+    heard = Heard()
+    publisher = Publisher("alpha", "sequence", "tcp://127.0.0.1:1", heard, lambda: None)
+    publisher.take([b"sequence", bytes(32), bytes(4)])
+    assert heard.said == [None]
+
+
+async def test_a_lost_connection_shows_and_comes_back(
+    node: Node, heard: Heard, hints: ZmqHints, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "solominer.node.zmq")
+    node.close_socket()
+    await heard.until(lambda: hints.state == "silent")
+    assert "is lost" in caplog.text
+    node._open(node.address)
+    await heard.until(lambda: hints.state == "live")
+    assert None in heard.said, "a poll is asked for: what was published meanwhile is lost"
+
+
+async def test_a_tip_that_only_the_poll_saw_is_silence(
+    node: Node, heard: Heard, hints: ZmqHints, caplog: pytest.LogCaptureFixture
+) -> None:
+    hints.poll_was_first(100.0)
+    hints.check_silence(100.0 + GRACE_SECS / 2)
+    assert hints.state == "live"
+    hints.check_silence(100.0 + GRACE_SECS)
+    assert hints.state == "silent"
+    assert "is silent: polling alone found a new tip" in caplog.text
+    await heard.until(lambda: all(not each._reopen.is_set() and each.connected for each in hints.publishers))
+    assert hints.state == "silent", "a new connection proves nothing; a message does"
+    await _subscribed(node, heard)
+    assert hints.state == "live"
+
+
+async def test_a_late_hint_is_no_silence(node: Node, heard: Heard, hints: ZmqHints) -> None:
+    hints.poll_was_first(100.0)
+    node.publish("hashblock", bytes.fromhex(A_HEX))
+    await heard.until(lambda: bool(heard.said))
+    hints.check_silence(200.0)
+    assert hints.state == "live"
+
+
+async def test_nothing_configured_is_off(heard: Heard) -> None:
+    hints = ZmqHints("alpha", None, None, heard)
+    await hints.run()
+    hints.poll_was_first(0.0)
+    hints.check_silence(100.0)
+    assert hints.state == "off"
+
+
+@pytest.mark.parametrize("address", ["nonsense", "tcp://nonsense", "tcp://127.0.0.1:port"])
+async def test_an_address_that_is_none_is_said_at_once(heard: Heard, address: str) -> None:
+    with pytest.raises(ExceptionGroup) as caught:
+        await ZmqHints("alpha", address, None, heard).run()
+    assert caught.group_contains(ConfigError, match=r"zmq\.hashblock of node alpha")
