@@ -36,6 +36,7 @@ from solominer.node.credentials import CookieFile, Credentials, PasswordFile, Us
 from solominer.node.demo import DEMO_PAYOUT_SCRIPT, DemoLink
 from solominer.node.link import NodeLink, NodeSettings
 from solominer.node.private import PrivateNode
+from solominer.notify import Notifier
 from solominer.overview import RateWindow, overview
 from solominer.records.recorder import Recorder
 from solominer.records.replay import Replay
@@ -57,6 +58,7 @@ SYSTEM_BEATS = 15
 STATUS_LINE_SECS = 60.0
 DRAW_SECS = 0.5
 LAST_ANSWERS_SECS = 10.0
+START_PATIENCE_SECS = 300.0
 EXIT_SECOND_SIGNAL = 130
 
 
@@ -85,6 +87,7 @@ class Daemon:
         self._recent = recent
         self._started_at = time.time()
         self._stop = asyncio.Event()
+        self._notifier = Notifier.from_environment()
         self._rate = RateWindow()
         self.dispatcher: Dispatcher | None = None
         self._early: list[Event] = []
@@ -104,6 +107,7 @@ class Daemon:
             recorder = self._recorder()
             replay = recorder.open(self._started_at, {"mode": config.mode})
             stack.callback(lambda: recorder.close(time.time()))
+            self._notifier.starting("starting the workers", START_PATIENCE_SECS)
             pool = WorkerPool(self._pool_settings(), self._post, log.info)
             links = await self._links(stack)
             await pool.start()
@@ -145,7 +149,10 @@ class Daemon:
                 spawn(self._samples(dispatcher, pool, recorder), "samples")
                 spawn(self._limits(dispatcher), "limits")
                 spawn(self._show(coordinator, pool, payout), "view")
+                self._notifier.ready("started")
+                spawn(self._notifier.keep_alive(dispatcher.changed, lambda: self._status(coordinator)), "watchdog")
                 await self._stop.wait()
+                self._notifier.stopping("the workers finish their slice")
                 log.info("stopping: the workers finish their slice")
                 pool.stop_work()
                 await dispatcher.settle(LAST_ANSWERS_SECS)
@@ -258,6 +265,7 @@ class Daemon:
                 except NodeError as error:
                     if len(links) == 1 and isinstance(error, WrongNetwork | UnsafeConsensus | NodeAuthFailed):
                         raise
+                    self._notifier.starting(f"waiting for node {link.name}: {error.what}", START_PATIENCE_SECS)
                     if error.what != said:
                         log.warning("waiting for node %s: %s", link.name, str(error).replace("\n", " "))
                         said = error.what
@@ -363,6 +371,11 @@ class Daemon:
             while True:
                 view.show(look())
                 await asyncio.sleep(DRAW_SECS)
+
+    def _status(self, coordinator: Coordinator) -> str:
+        """One line for the service manager."""
+        speed, accepted = rate(self._rate.estimate().value), coordinator.blocks.accepted_count
+        return f"{coordinator.status} at height {coordinator.tip_height + 1}: {speed}, {accepted} blocks accepted"
 
     def _say_goodbye(self, coordinator: Coordinator) -> None:
         blocks = coordinator.blocks
