@@ -12,6 +12,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any, TypeVar
 
+from solominer.errors import NodeUnreachable
 from solominer.node.rpc import RpcClient
 
 _T = TypeVar("_T")
@@ -29,9 +30,12 @@ class Lane:
         self._client = client
         self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
         self._thread: Thread | None = None
+        self._closed = False
 
     async def run(self, function: Callable[[RpcClient], _T]) -> _T:
-        """Return what `function` gives in the lane's thread, or raise what it raises."""
+        """Return what `function` gives in the lane's thread, or raise what it raises; NodeUnreachable when closed."""
+        if self._closed:
+            raise NodeUnreachable(f"the connection {self.name!r} to the node is closed")
         if self._thread is None:
             self._thread = Thread(target=self._work, name=f"node-{self.name}", daemon=True)
             self._thread.start()
@@ -45,6 +49,7 @@ class Lane:
 
     def close(self) -> None:
         """End the lane for good: what runs or waits in it raises NodeUnreachable."""
+        self._closed = True
         self._client.interrupt()
         if self._thread is None:
             self._client.close()

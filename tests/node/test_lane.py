@@ -44,6 +44,8 @@ async def test_closing_ends_what_hangs_and_what_waits(fake: FakeNode, client: Rp
     results = await asyncio.gather(*calls, return_exceptions=True)
     assert [type(each) for each in results] == [NodeUnreachable, NodeUnreachable]
     assert len(fake.requests) == 1
+    with pytest.raises(NodeUnreachable, match="closed"):
+        await lane.call("echo")
     await _end(lane)
 
 

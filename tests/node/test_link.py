@@ -1,0 +1,358 @@
+"""The link to a fake node: what is posted when, and that neither a failing nor a hanging node stops anything else."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import pytest
+
+from solominer.chain.hashes import from_rpc_hex
+from solominer.chain.networks import REGTEST
+from solominer.errors import NodeUnreachable, PayoutError, SolominerError
+from solominer.node.credentials import UserPassword
+from solominer.node.demo import synthetic_reply
+from solominer.node.link import NodeLink, NodeSettings
+from solominer.work.events import (
+    Answer,
+    Event,
+    HealthSeen,
+    NewTip,
+    TemplateFailed,
+    TemplateReady,
+    TransactionsChecked,
+)
+from solominer.work.template import parse_template
+from tests.node.fake_node import Drop, FakeNode, Silence, error
+
+A_HEX, B_HEX, C_HEX = ("aa" * 32, "bb" * 32, "cc" * 32)
+_E = TypeVar("_E", bound=Event)
+
+
+class Inbox:
+    """What the link posted, and a way to wait for more."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self._changed = asyncio.Event()
+
+    def post(self, event: Event) -> None:
+        """Take one event."""
+        self.events.append(event)
+        self._changed.set()
+
+    def of(self, kind: type[_E]) -> list[_E]:
+        """All events of a kind so far."""
+        return [each for each in self.events if isinstance(each, kind)]
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Return when `condition` holds after some event."""
+        async with asyncio.timeout(20):
+            while not condition():
+                self._changed.clear()
+                await self._changed.wait()
+
+    async def next(self, kind: type[_E], fits: Callable[[_E], bool] = lambda _: True) -> _E:
+        """The first event of a kind that fits, as soon as there is one."""
+        await self.until(lambda: any(fits(each) for each in self.of(kind)))
+        return next(each for each in self.of(kind) if fits(each))
+
+
+@pytest.fixture
+def inbox() -> Inbox:
+    """An inbox."""
+    return Inbox()
+
+
+@pytest.fixture
+def well(fake: FakeNode) -> FakeNode:
+    """A fake regtest node that is well, at tip A."""
+    fake.answers = {
+        "getblockchaininfo": {
+            "chain": "regtest",
+            "blocks": 1,
+            "headers": 1,
+            "bestblockhash": A_HEX,
+            "chainwork": "04",
+            "time": 100,
+            "mediantime": 90,
+        },
+        "getblockhash": REGTEST.genesis_hex,
+        "getnetworkinfo": {"subversion": "/fake/", "connections": 0},
+        "getbestblockhash": A_HEX,
+        "getblocktemplate": synthetic_reply(REGTEST, seed=1, transactions=30),
+    }
+    return fake
+
+
+@pytest.fixture
+async def link(well: FakeNode, inbox: Inbox) -> AsyncIterator[NodeLink]:
+    """A link to it that polls often, not running yet."""
+    settings = NodeSettings(
+        "alpha", "127.0.0.1", well.port, UserPassword("me", "secret"), REGTEST, poll_secs=0.02, health_secs=60
+    )
+    made = NodeLink(settings, inbox.post, clock=lambda: 5.0)
+    yield made
+    await made.close()
+
+
+async def _running(link: NodeLink) -> asyncio.Task[Any]:
+    task = asyncio.create_task(link.run())
+    await asyncio.sleep(0)
+    return task
+
+
+async def _stop(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+# --- templates ---
+
+
+async def test_a_template_is_posted_with_its_times(link: NodeLink, inbox: Inbox) -> None:
+    await link.fetch_template("start")
+    ready = inbox.of(TemplateReady)[0]
+    assert (ready.at, ready.node, len(ready.template.transactions)) == (5.0, "alpha", 30)
+    assert ready.rpc_secs > 0
+    assert ready.parse_secs > 0
+
+
+async def test_a_template_that_breaks_a_rule_is_refused(well: FakeNode, link: NodeLink, inbox: Inbox) -> None:
+    well.answers["getblocktemplate"]["rules"].append("!unheard-of")
+    await link.fetch_template("start")
+    failed = inbox.of(TemplateFailed)[0]
+    assert failed.refused
+    assert "!unheard-of" in failed.reason
+    assert "\n" not in failed.reason
+
+
+async def test_no_template_from_a_node_that_is_not_ready_or_on_another_chain(
+    well: FakeNode, link: NodeLink, inbox: Inbox
+) -> None:
+    well.answers["getblocktemplate"] = error(-10, "in initial sync")
+    await link.fetch_template("start")
+    well.answers["getblockchaininfo"] = {"chain": "main"}  # asked again, since the last attempt failed
+    await link.fetch_template("again")
+    first, second = inbox.of(TemplateFailed)
+    assert not first.refused
+    assert "in initial sync" in first.reason
+    assert "is on chain 'main'" in second.reason
+
+
+async def test_the_network_is_asked_once_while_all_goes_well(well: FakeNode, link: NodeLink) -> None:
+    for _ in range(3):
+        await link.fetch_template("again")
+    methods = [each.method for each in well.requests]
+    assert (methods.count("getblockchaininfo"), methods.count("getblocktemplate")) == (1, 3)
+
+
+async def test_transactions_are_checked_behind_the_publication(link: NodeLink, inbox: Inbox) -> None:
+    template = parse_template(synthetic_reply(REGTEST, seed=2, transactions=500), REGTEST)
+    await link.check_transactions(template)
+    await link.check_transactions(template)
+    checked = TransactionsChecked(5.0, "alpha", template.template_id)
+    assert inbox.events == [checked, checked]
+    lying = replace(template, transactions=(template.transactions[0]._replace(weight=1), *template.transactions[1:]))
+    await link.check_transactions(lying)
+    assert "weighs" in inbox.of(TransactionsChecked)[2].problem
+
+
+async def test_the_check_lets_others_run(link: NodeLink) -> None:
+    """The loop gets its turn every few milliseconds: another task runs many times meanwhile."""
+    template = parse_template(synthetic_reply(REGTEST, seed=2, transactions=1500), REGTEST)
+    checking = asyncio.create_task(link.check_transactions(template))
+    turns = 0
+    while not checking.done():
+        turns += 1
+        await asyncio.sleep(0)
+    assert turns > 5
+
+
+# --- watching ---
+
+
+async def test_tips_and_health_are_posted(well: FakeNode, link: NodeLink, inbox: Inbox) -> None:
+    well.answers["getblocktemplate"] = error(-9)  # long polls fail, so that polls are alone
+    task = await _running(link)
+    await inbox.next(NewTip)
+    health = (await inbox.next(HealthSeen)).health
+    assert (health.usable, health.node, health.zmq) == (True, "alpha", "off")
+    well.answers["getbestblockhash"] = B_HEX
+    tip = await inbox.next(NewTip, lambda each: each.hash_le == from_rpc_hex(B_HEX))
+    assert tip == NewTip(5.0, "alpha", from_rpc_hex(B_HEX), "poll")
+    assert len(inbox.of(NewTip)) == 2
+    await _stop(task)
+
+
+async def test_a_lost_node_is_posted_once_and_looked_at_when_it_is_back(
+    well: FakeNode, link: NodeLink, inbox: Inbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    task = await _running(link)
+    await inbox.next(HealthSeen)
+    well.answers["getbestblockhash"] = error(-28, "Loading block index")
+    lost = await inbox.next(HealthSeen, lambda each: not each.health.reachable)
+    assert "Loading block index" in lost.health.problem
+    seen = len(well.requests)
+    await asyncio.to_thread(well.wait_for_request, seen + 3)
+    well.answers["getbestblockhash"] = A_HEX
+    await inbox.until(lambda: inbox.of(HealthSeen)[-1].health.reachable)
+    assert [each.health.reachable for each in inbox.of(HealthSeen)] == [True, False, True]
+    assert caplog.text.count("node alpha is lost") == 1
+    assert caplog.text.count("node alpha is back") == 1
+    assert "secret" not in caplog.text
+    await _stop(task)
+
+
+async def test_an_answer_that_is_no_hash_is_a_failure_like_any_other(
+    well: FakeNode, link: NodeLink, inbox: Inbox
+) -> None:
+    well.answers["getbestblockhash"] = "not a hash"
+    task = await _running(link)
+    lost = await inbox.next(HealthSeen, lambda each: not each.health.reachable)
+    assert "not a block hash" in lost.health.problem
+    well.answers["getbestblockhash"] = A_HEX
+    await inbox.next(NewTip)
+    await _stop(task)
+
+
+async def test_an_unexpected_end_of_a_part_raises(link: NodeLink, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(self: NodeLink) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(NodeLink, "_watch_health", broken)
+    with pytest.raises(ExceptionGroup) as caught:
+        await link.run()
+    assert caught.group_contains(ZeroDivisionError)
+
+
+# --- long polls ---
+
+
+async def test_long_polls_tell_of_tips_and_hand_on_the_id(well: FakeNode, link: NodeLink, inbox: Inbox) -> None:
+    polls: list[str] = []
+    released = threading.Event()
+
+    def template(request: dict[str, Any]) -> Any:
+        polls.append(request.get("longpollid", ""))
+        if len(polls) == 3:
+            released.wait(20)
+        return {"previousblockhash": (A_HEX, B_HEX, C_HEX)[min(len(polls), 3) - 1], "longpollid": f"id{len(polls)}"}
+
+    well.answers["getblocktemplate"] = template
+    well.answers["getbestblockhash"] = error(-1)  # polls are of no help
+    task = await _running(link)
+    await inbox.until(lambda: len(inbox.of(NewTip)) == 2)
+    assert [each.source for each in inbox.of(NewTip)] == ["longpoll", "longpoll"]
+    released.set()
+    await inbox.until(lambda: len(inbox.of(NewTip)) == 3)
+    assert polls[:3] == ["", "id1", "id2"]
+    assert inbox.of(NewTip)[2].hash_le == from_rpc_hex(C_HEX)
+    await _stop(task)
+
+
+async def test_long_polls_back_off_from_a_node_that_answers_at_once(well: FakeNode, link: NodeLink) -> None:
+    """A stopping node returns the same id again and again; a failing one nothing."""
+    asked: list[str] = []
+
+    def template(request: dict[str, Any]) -> Any:
+        asked.append(request.get("longpollid", ""))
+        return (
+            error(-8, "longpollid must be 64 hex")
+            if len(asked) == 2
+            else {
+                "previousblockhash": A_HEX,
+                "longpollid": "same",
+            }
+        )
+
+    well.answers["getblocktemplate"] = template
+    task = await _running(link)
+    await asyncio.sleep(0.5)
+    await _stop(task)
+    assert asked[:3] == ["", "same", ""], "an id that was refused is not used again"
+    assert len(asked) < 8
+
+
+async def test_a_node_without_long_polls_is_polled(
+    well: FakeNode, link: NodeLink, inbox: Inbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    well.answers["getblocktemplate"] = {"previousblockhash": A_HEX}
+    task = await _running(link)
+    await inbox.next(NewTip)
+    well.answers["getbestblockhash"] = B_HEX
+    await inbox.next(NewTip, lambda each: each.hash_le == from_rpc_hex(B_HEX))
+    assert "does not offer long polls" in caplog.text
+    await _stop(task)
+
+
+async def test_a_long_poll_without_news_is_asked_again(well: FakeNode, inbox: Inbox) -> None:
+    settings = NodeSettings(
+        "alpha", "127.0.0.1", well.port, UserPassword("me", "x"), REGTEST, poll_secs=60, longpoll_secs=0.05
+    )
+    link = NodeLink(settings, inbox.post)
+    well.answers["getblocktemplate"] = lambda request: (
+        Silence() if "longpollid" in request else {"previousblockhash": A_HEX, "longpollid": "id"}
+    )
+    task = await _running(link)
+    ids: list[Any] = []
+    while len(ids) < 4:
+        await asyncio.to_thread(well.wait_for_request, len(well.requests) + 1)
+        ids = [each.params[0].get("longpollid") for each in well.requests if each.method == "getblocktemplate"]
+    assert ids[:4] == [None, "id", "id", "id"]
+    await _stop(task)
+    await link.close()
+
+
+# --- blocks ---
+
+
+async def test_submissions_do_not_wait_for_each_other_or_anything_else(well: FakeNode, link: NodeLink) -> None:
+    well.answers["submitblock"] = lambda block_hex: Silence() if block_hex == "aa" else "inconclusive"
+    hanging = asyncio.create_task(link.submit("aa"))
+    await asyncio.to_thread(well.wait_for_request)
+    verdict = await link.submit("bb")
+    assert (verdict.answer, verdict.raw) == (Answer.HELD, "inconclusive")
+    assert not hanging.done()
+    await link.close()
+    assert (await hanging).answer is Answer.UNKNOWN
+
+
+async def test_questions_about_blocks(well: FakeNode, link: NodeLink) -> None:
+    header = {"height": 5, "version": 4, "time": 100, "mediantime": 90, "bits": "207fffff", "confirmations": 2}
+    well.answers |= {"getblockheader": header, "getblocktemplate": "bad-cb-amount"}
+    assert (await link.where_is(bytes(32), 5)).confirmations == 2
+    assert (await link.tip_facts(bytes(32))).height == 5
+    assert (await link.propose("00")).answer is Answer.INVALID
+    well.answers["getblockheader"] = Drop()
+    with pytest.raises(NodeUnreachable):
+        await link.where_is(bytes(32), 5)
+
+
+async def test_the_payout_is_asked_of_the_node(well: FakeNode, link: NodeLink) -> None:
+    well.answers["validateaddress"] = {"isvalid": True, "scriptPubKey": "0014" + "11" * 20}
+    assert (await link.payout("bcrt1qaddress")).script_pubkey == b"\x00\x14" + b"\x11" * 20
+    with pytest.raises(PayoutError, match="no wallet"):
+        await link.payout("")
+
+
+# --- the end ---
+
+
+async def test_close_ends_whatever_hangs(well: FakeNode, link: NodeLink) -> None:
+    well.answers["getblocktemplate"] = Silence()
+    task = await _running(link)
+    waiting = asyncio.create_task(link.where_is(bytes(32), 1))
+    await asyncio.to_thread(well.wait_for_request, 3)
+    await _stop(task)
+    await link.close()
+    results = await asyncio.gather(waiting, return_exceptions=True)
+    assert isinstance(results[0], SolominerError)
+    with pytest.raises(NodeUnreachable):
+        await link.where_is(bytes(32), 1)
