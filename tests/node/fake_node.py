@@ -179,6 +179,9 @@ def _read_request(read_line: Callable[[], bytes], read: Callable[[int], bytes]) 
     while (line := read_line().strip()) != b"":
         name, _, value = line.decode().partition(": ")
         headers[name.lower()] = value
-    body = json.loads(read(int(headers["content-length"])))
+    length = int(headers.get("content-length", 1))
+    if len(content := read(length)) < length:
+        return None  # the client went away in the middle of it
+    body = json.loads(content)
     login = base64.b64decode(headers["authorization"].removeprefix("Basic ")).decode()
     return Request(body["method"], body["params"], first[1].decode(), login)
