@@ -168,6 +168,7 @@ class Books:
 
     def _end_part(self, why: str) -> None:
         if self._now is not None:
+            self._tell_lost()
             self._proofs.write(self._now.part, self._now.put)
             self._closing.append(_Closing(self._now, why))
             self._now = None
@@ -387,6 +388,9 @@ class Books:
         if self._trouble:
             self._alarm("info", "records-recovered", f"the records are written again, after: {self._trouble}", "")
             self._trouble = ""
+        self._tell_lost()
+
+    def _tell_lost(self) -> None:
         if self._lost and self._now is not None:
             lost, self._lost = self._lost, 0
             self._now.add(self._line(self._now.fold.to_at or 0.0, 0.0, "lost", {"entries": lost}))

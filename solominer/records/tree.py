@@ -18,7 +18,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from solominer.errors import RecordsError
@@ -28,6 +28,7 @@ HOUR_SECS = 3600
 TEMPORARY_SUFFIX = ".tmp"
 
 _PART = re.compile(r"(\d{4})/(\d\d)/(\d\d)/(\d\d)(?:\.([1-9]\d*))?")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _numbers = itertools.count()
 
 
@@ -51,7 +52,7 @@ class Part:
             if match is None:
                 raise ValueError
             year, month, day, hour = (int(match[group]) for group in range(1, 5))
-            part = cls(int(datetime(year, month, day, hour, tzinfo=UTC).timestamp()), int(match[5] or 1))
+            part = cls(int((datetime(year, month, day, hour, tzinfo=UTC) - _EPOCH).total_seconds()), int(match[5] or 1))
         except ValueError:
             raise RecordsError(f"{path!r:.80} is not the folder of an hour", "expected YYYY/MM/DD/HH") from None
         if part.path != path:
@@ -61,7 +62,7 @@ class Part:
     @property
     def path(self) -> str:
         """`YYYY/MM/DD/HH`, with `.2` and so on where the hour was entered again."""
-        hour = datetime.fromtimestamp(self.start, UTC).strftime("%Y/%m/%d/%H")
+        hour = _utc(self.start).strftime("%Y/%m/%d/%H")
         return hour if self.repeat == 1 else f"{hour}.{self.repeat}"
 
 
@@ -202,4 +203,9 @@ def remove_temporaries(folder: Path) -> int:
 
 def utc_text(at: float) -> str:
     """`2026-11-21T07:50:12Z`."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _utc(at).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _utc(at: float) -> datetime:
+    """By arithmetic: the C library's gmtime counts leap seconds in some zones (TZ=right/...)."""
+    return _EPOCH + timedelta(seconds=at)

@@ -1,0 +1,413 @@
+"""The recorder over hours, restarts, crashes, stepped clocks and full disks: nothing is lost, everything verifies.
+
+A crash is a copy of the tree as it lay on the disk while the recorder was still open.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import resource
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from solominer.errors import AlreadyRunning
+from solominer.records.recorder import Recorder
+from solominer.records.settings import RecorderSettings
+from solominer.records.verify import verify
+from solominer.work.events import NodeHealth
+from solominer.work.found import BlockState
+from tests.records.builders import HOUR, Bench, make_block, make_job, make_share, mine
+from tests.records.standalone import standalone
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path / "data")
+
+
+def crashed(bench: Bench, tmp_path: Path) -> Bench:
+    """The same folder as a kill -9 would leave it now."""
+    copy = Bench(tmp_path / "crashed", bench.settings, bench.up)
+    shutil.copytree(bench.data_dir, copy.data_dir, symlinks=True)
+    return copy
+
+
+def ledger(bench: Bench, part: str) -> list[dict[str, Any]]:
+    """All entries of a part."""
+    lines = (bench.root / "ledger" / part / "ledger.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def report(bench: Bench, part: str) -> dict[str, Any]:
+    """A part's report."""
+    value: dict[str, Any] = json.loads((bench.root / "reports" / part / "report.json").read_text())
+    return value
+
+
+def holds(bench: Bench) -> bool:
+    """The one answer of both verifiers about the whole tree."""
+    ours, alone = verify(bench.root, thorough=True), standalone(bench.root, "--shares")
+    assert ours.holds == alone.holds, (list(ours.lines()), alone.output)
+    return ours.holds
+
+
+def sequences(bench: Bench) -> list[int]:
+    """The numbers of all ledger lines, over all parts in the order of their reports."""
+    parts = sorted((report(bench, part.path)["sequence"], part.path) for part in _tree(bench).parts())
+    return [entry["seq"] for _, part in parts for entry in ledger(bench, part)]
+
+
+def _tree(bench: Bench) -> Any:
+    return bench.recorder().tree
+
+
+def open_at(bench: Bench, at: float) -> Recorder:
+    recorder = bench.recorder()
+    recorder.open(at)
+    return recorder
+
+
+def turn(bench: Bench, recorder: Recorder, at: float) -> None:
+    """Time passes up to `at`, by the monotonic clock for an hour."""
+    bench.up += 3600
+    recorder.tick(at)
+    assert recorder.flush(30)
+
+
+def test_hours_turn_into_a_chain_of_reports(bench: Bench) -> None:
+    recorder = open_at(bench, HOUR + 0.5)
+    mine(bench, recorder, HOUR + 1, blocks=3)
+    turn(bench, recorder, HOUR + 3600)
+    turn(bench, recorder, HOUR + 7200)
+    assert (bench.root / "reports" / "latest").readlink() == Path("2026/11/21/08")
+    mine(bench, recorder, HOUR + 7300)
+    recorder.close(HOUR + 7400)
+    first, second, third = (report(bench, f"2026/11/21/{hour}") for hour in ("07", "08", "09"))
+    assert (first["why"], second["why"], third["why"]) == ("hour", "hour", "shutdown")
+    assert [r["sequence"] for r in (first, second, third)] == [1, 2, 3]
+    assert first["previous"] is None
+    assert third["previous"]["part"] == "2026/11/21/08"
+    assert (first["shares"]["found"], first["blocks"]["found"], first["hashes"]["counted"]) == (60, 3, 120)
+    assert (second["shares"]["found"], second["hashes"]["counted"]) == (0, 0)
+    assert third["totals"]["shares"] == 80
+    assert third["best"]["all_time"]["hash"] == min(first["best"]["hour"]["hash"], third["best"]["hour"]["hash"])
+    assert sequences(bench) == list(range(1, sequences(bench)[-1] + 1))
+    text = (bench.root / "hours.txt").read_text()
+    assert text.count("=== regtest") == 3
+    assert bench.alarms == []
+    assert holds(bench)
+
+
+def test_a_share_of_the_hour_before_can_still_be_hashed_again(bench: Bench) -> None:
+    recorder = open_at(bench, HOUR + 1)
+    job = make_job()
+    recorder.job(HOUR + 2, job)
+    turn(bench, recorder, HOUR + 3600)
+    newer = make_job(2, 201)
+    recorder.job(HOUR + 3601, newer)
+    turn(bench, recorder, HOUR + 7200)
+    share, hash_le = make_share(job)
+    recorder.share(HOUR + 7201, job, share, hash_le, stale=True)
+    recorder.close(HOUR + 7300)
+    entries = ledger(bench, "2026/11/21/09")
+    assert [entry["kind"] for entry in entries] == ["begin", "work", "work", "share", "close"]
+    assert report(bench, "2026/11/21/09")["shares"]["stale"] == 1
+    assert holds(bench)
+
+
+def test_a_restart_within_the_hour_leaves_the_sealed_part_as_it_is(bench: Bench) -> None:
+    recorder = open_at(bench, HOUR + 1)
+    mine(bench, recorder, HOUR + 1)
+    recorder.close(HOUR + 100)
+    before = {path: path.read_bytes() for path in bench.root.rglob("2026/11/21/07/**/*") if path.is_file()}
+    recorder = open_at(bench, HOUR + 200)
+    mine(bench, recorder, HOUR + 200)
+    recorder.close(HOUR + 300)
+    assert {path: path.read_bytes() for path in before} == before
+    assert report(bench, "2026/11/21/07.2")["totals"]["shares"] == 40
+    assert holds(bench)
+
+
+def test_a_crash_within_the_hour_goes_on_in_the_same_part(bench: Bench, tmp_path: Path) -> None:
+    recorder = open_at(bench, HOUR + 1)
+    mine(bench, recorder, HOUR + 1)
+    assert recorder.flush(30)
+    after = crashed(bench, tmp_path)
+    recorder.close(HOUR + 50)
+    file = after.root / "ledger" / "2026/11/21/07" / "ledger.jsonl"
+    with file.open("ab") as torn:
+        torn.write(b'{"seq":99,"at":17')
+    (after.root / "ledger" / "2026/11/21/07" / ".x.1-1.tmp").write_bytes(b"half")
+    recorder = open_at(after, HOUR + 60)
+    mine(after, recorder, HOUR + 60)
+    recorder.close(HOUR + 100)
+    told = report(after, "2026/11/21/07")
+    assert (told["shares"]["found"], told["hashes"]["counted"], told["runs_started"]) == (40, 80, 2)
+    assert told["ledger"]["torn_bytes"] == 17
+    assert b'{"seq":99,"at":17\n' in file.read_bytes()
+    verdict = verify(after.root)
+    assert verdict.holds, list(verdict.lines())
+    assert standalone(after.root, "--shares").holds
+
+
+def test_a_crash_an_hour_ago_is_reported_at_the_next_start(bench: Bench, tmp_path: Path) -> None:
+    recorder = open_at(bench, HOUR + 1)
+    (block,) = mine(bench, recorder, HOUR + 1)
+    assert recorder.flush(30)
+    after = crashed(bench, tmp_path)
+    recorder.close(HOUR + 50)
+    shutil.rmtree(after.root / "proofs")
+    recorder = after.recorder()
+    replay = recorder.open(HOUR + 9000)
+    assert [entry.block for entry in replay.blocks] == [block]
+    recorder.close(HOUR + 9100)
+    told = report(after, "2026/11/21/07")
+    assert (told["why"], told["shares"]["found"], told["to"]) == ("recovered", 20, "2026-11-21T07:00:03Z")
+    proof = json.loads((after.root / "proofs/2026/11/21/07" / f"200-{block.hash_hex}.json").read_text())
+    assert [state["state"] for state in proof["states"]] == ["accepted"]
+    assert holds(after)
+
+
+@pytest.mark.parametrize("lost", ["state.json", "reports/latest", "hours.txt"])
+def test_what_is_no_evidence_may_be_lost(bench: Bench, tmp_path: Path, lost: str) -> None:
+    recorder = open_at(bench, HOUR + 1)
+    mine(bench, recorder, HOUR + 1)
+    turn(bench, recorder, HOUR + 3600)
+    mine(bench, recorder, HOUR + 3601)
+    assert recorder.flush(30)
+    after = crashed(bench, tmp_path)
+    recorder.close(HOUR + 3700)
+    (after.root / lost).unlink()
+    recorder = open_at(after, HOUR + 7300)
+    recorder.close(HOUR + 7400)
+    assert [report(after, f"2026/11/21/{hour}")["sequence"] for hour in ("07", "08", "09")] == [1, 2, 3]
+    assert report(after, "2026/11/21/09")["totals"]["shares"] == 40
+    assert holds(after)
+
+
+@pytest.mark.parametrize("unfinished", ["report.json.sha256", "report.json", "SHA256SUMS"])
+def test_a_crash_while_sealing_is_sealed_again(bench: Bench, tmp_path: Path, unfinished: str) -> None:
+    recorder = open_at(bench, HOUR + 1)
+    mine(bench, recorder, HOUR + 1)
+    assert recorder.flush(30)
+    open_state = (bench.root / "state.json").read_bytes()
+    recorder.close(HOUR + 50)
+    folder = bench.root / "reports" / "2026/11/21/07"
+    names = ["SHA256SUMS", "report.json", "report.json.sha256"]
+    for name in names[names.index(unfinished) :]:
+        (folder / name).unlink()
+    (bench.root / "state.json").write_bytes(open_state)
+    recorder = open_at(bench, HOUR + 3700)
+    recorder.close(HOUR + 3800)
+    assert report(bench, "2026/11/21/07")["why"] == "recovered"
+    assert holds(bench)
+
+
+@pytest.mark.parametrize("back_secs", [3600, 7200, 86_400])
+def test_a_clock_that_goes_back_overwrites_nothing(bench: Bench, back_secs: int) -> None:
+    recorder = open_at(bench, HOUR + 1)
+    mine(bench, recorder, HOUR + 1)
+    turn(bench, recorder, HOUR + 3600)
+    mine(bench, recorder, HOUR + 3700)
+    before = {path: path.read_bytes() for path in bench.root.rglob("2026/11/21/07/**/*") if path.is_file()}
+    recorder.tick(HOUR + 3800 - back_secs)
+    mine(bench, recorder, HOUR + 3800 - back_secs)
+    turn(bench, recorder, HOUR + 7200 - back_secs)
+    mine(bench, recorder, HOUR + 7300 - back_secs)
+    recorder.close(HOUR + 7400 - back_secs)
+    assert {path: path.read_bytes() for path in before} == before
+    assert report(bench, "2026/11/21/08")["why"] == "clock"
+    ups = [entry["up"] for part in ("2026/11/21/07", "2026/11/21/08") for entry in ledger(bench, part)]
+    assert ups == sorted(ups)
+    assert sequences(bench) == list(range(1, sequences(bench)[-1] + 1))
+    assert holds(bench)
+
+
+def test_a_small_step_back_stays_in_the_hour_and_is_told(bench: Bench) -> None:
+    recorder = open_at(bench, HOUR + 100)
+    recorder.record(HOUR + 110, "tip", {})
+    recorder.tick(HOUR - 20)
+    recorder.record(HOUR - 20, "tip", {})
+    recorder.close(HOUR + 50)
+    told = report(bench, "2026/11/21/07")
+    assert told["clock_went_back_secs"] == 130
+    assert told["work"]["tip"] == 2
+
+
+def test_a_restart_with_the_clock_behind_the_newest_report(bench: Bench) -> None:
+    for at in (HOUR + 90_000, HOUR, HOUR + 90_000):
+        recorder = open_at(bench, at)
+        mine(bench, recorder, at)
+        recorder.close(at + 100)
+    assert [report(bench, part)["sequence"] for part in ("2026/11/22/08", "2026/11/21/07", "2026/11/22/08.2")] == [
+        1,
+        2,
+        3,
+    ]
+    assert holds(bench)
+
+
+def test_two_daemons_do_not_share_a_folder(bench: Bench) -> None:
+    recorder = open_at(bench, HOUR)
+    with pytest.raises(AlreadyRunning):
+        bench.recorder().open(HOUR)
+    recorder.close(HOUR + 1)
+    open_at(bench, HOUR + 2).close(HOUR + 3)
+
+
+def test_a_disk_that_is_full_for_a_while_loses_nothing(bench: Bench) -> None:
+    recorder = open_at(bench, HOUR + 1)
+    mine(bench, recorder, HOUR + 1)
+    assert recorder.flush(30)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    full_at = (bench.root / "ledger" / "2026/11/21/07" / "ledger.jsonl").stat().st_size + 100
+    resource.setrlimit(resource.RLIMIT_FSIZE, (full_at, limits[1]))
+    try:
+        mine(bench, recorder, HOUR + 200)
+        assert recorder.flush(30)
+        turn(bench, recorder, HOUR + 3600)
+        recorder.record(HOUR + 3601, "tip", {})
+        assert recorder.flush(30)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [code for _, code, _, _ in bench.alarms] == ["records-failing"]
+    assert recorder.flush(30)
+    assert [code for _, code, _, _ in bench.alarms] == ["records-failing", "records-recovered"]
+    recorder.close(HOUR + 3700)
+    assert report(bench, "2026/11/21/07")["shares"]["found"] == 40
+    assert sequences(bench) == list(range(1, sequences(bench)[-1] + 1))
+    assert holds(bench)
+
+
+def test_what_does_not_fit_the_memory_is_counted_and_blocks_are_kept(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "data", RecorderSettings(max_waiting_bytes=5000))
+    recorder = open_at(bench, HOUR + 1)
+    assert recorder.flush(30)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        job = make_job()
+        for number in range(200):
+            share, hash_le = make_share(job, number)
+            recorder.share(HOUR + 2, job, share, hash_le)
+        recorder.record(HOUR + 2, "block_found", {"height": 200, "hash": "00"})
+        assert recorder.flush(30)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    recorder.close(HOUR + 3700)
+    told = report(bench, "2026/11/21/07")
+    assert told["blocks"]["found"] == 1
+    assert 0 < told["shares"]["found"] < 200
+    lost = sum(
+        entry["entries"]
+        for part in _tree(bench).parts()
+        for entry in ledger(bench, part.path)
+        if entry["kind"] == "lost"
+    )
+    assert told["shares"]["found"] + lost == 200
+
+
+def test_a_full_queue_drops_shares_and_counts_them(bench: Bench) -> None:
+    bench.settings = RecorderSettings(queue_entries=50)
+    recorder = open_at(bench, HOUR + 1)
+    job = make_job()
+    share, hash_le = make_share(job)
+    for _ in range(5000):
+        recorder.share(HOUR + 2, job, share, hash_le)
+    recorder.close(HOUR + 3)
+    entries = ledger(bench, "2026/11/21/07")
+    written = sum(entry["kind"] == "share" for entry in entries)
+    lost = sum(entry["entries"] for entry in entries if entry["kind"] == "lost")
+    assert written + lost == 5000
+    assert written >= 50
+
+
+def test_errors_are_told_once_and_counted(bench: Bench) -> None:
+    recorder = open_at(bench, HOUR + 1)
+    for number in range(7):
+        message = f"cannot reach http://user:hunter2@host:{8332 + number}/"
+        recorder.error(HOUR + number, "high", "node", message, traceback="Traceback ...", done="retried")
+    recorder.error(HOUR + 9, "critical", "block-rejected", "bad-cb-amount", context={"height": 5})
+    recorder.close(HOUR + 100)
+    document = json.loads((bench.root / "errors/2026/11/21/07/errors.json").read_text())
+    worst, node = document["errors"]
+    assert (worst["severity"], worst["count"], worst["context"]) == ("critical", 1, {"height": 5})
+    assert (node["count"], node["first_at"], node["last_at"], node["done"]) == (7, HOUR, HOUR + 6, "retried")
+    assert report(bench, "2026/11/21/07")["errors"]["high"] == 7
+    assert not any(b"hunter2" in path.read_bytes() for path in bench.root.rglob("*") if path.is_file())
+
+
+def test_readings_are_thinned_but_changes_are_told(bench: Bench) -> None:
+    recorder = open_at(bench, HOUR + 1)
+    for second in range(120):
+        bench.up += 1
+        recorder.system(HOUR + second, cpu_percent=float(second))
+        recorder.counters(HOUR + second, "cpu", {0: second * 1000})
+        recorder.health(HOUR + second, NodeHealth("node0", True, problem="no peers" if second == 30 else ""))
+    recorder.close(HOUR + 200)
+    kinds = [entry["kind"] for entry in ledger(bench, "2026/11/21/07")]
+    assert kinds.count("system") == 2
+    assert 2 <= kinds.count("counters") <= 4
+    assert kinds.count("health") == 4
+    told = report(bench, "2026/11/21/07")
+    assert told["hashes"]["counted"] == 119_000
+    assert told["nodes"][0]["unusable_looks"] == 1
+
+
+def test_news_of_an_old_block_is_proved_in_the_hour_in_which_it_comes(bench: Bench) -> None:
+    recorder = open_at(bench, HOUR + 1)
+    (block,) = mine(bench, recorder, HOUR + 1)
+    recorder.close(HOUR + 100)
+    recorder = open_at(bench, HOUR + 3601)
+    fields = {"height": block.height, "hash": block.hash_hex, "state": "mature", "detail": "100 confirmations"}
+    recorder.record(HOUR + 3602, "block_state", fields)
+    recorder.journal.note_state(block.height, block.hash_le, HOUR + 3602, BlockState.MATURE)
+    recorder.close(HOUR + 3700)
+    proof = json.loads((bench.root / "proofs/2026/11/21/08" / f"200-{block.hash_hex}.json").read_text())
+    assert [state["state"] for state in proof["states"]] == ["accepted", "mature"]
+    assert holds(bench)
+
+
+def test_the_log_goes_into_the_hour(bench: Bench) -> None:
+    recorder = open_at(bench, HOUR + 1)
+    handler = recorder.log_handler()
+    handler.handle(logging.LogRecord("solominer", logging.INFO, "", 0, "height %d", (5,), None))
+    recorder.close(HOUR + 2)
+    assert (bench.root / "logs/2026/11/21/07/solominer.log").read_text() == "height 5\n"
+
+
+def test_a_fault_inside_costs_one_entry_and_is_told(bench: Bench) -> None:
+    recorder = open_at(bench, HOUR + 1)
+    cycle: list[Any] = []
+    cycle.append(cycle)
+    recorder.record(HOUR + 2, "tip", {"cycle": cycle})
+    recorder.record(HOUR + 3, "tip", {})
+    recorder.close(HOUR + 4)
+    assert [code for _, code, _, _ in bench.alarms] == ["records-fault"]
+    assert [entry["kind"] for entry in ledger(bench, "2026/11/21/07")][-2:] == ["tip", "close"]
+
+
+def test_odd_values_become_text(bench: Bench) -> None:
+    recorder = open_at(bench, HOUR + 1)
+    recorder.record(HOUR + 2, "odd", {"big": 1 << 90, "bytes": b"\x01", "path": Path("/x"), "set": {1}, "kind": "no"})
+    recorder.close(HOUR + 3)
+    odd = next(entry for entry in ledger(bench, "2026/11/21/07") if entry["kind"] == "odd")
+    assert (odd["big"], odd["bytes"], odd["path"], odd["set"]) == (1 << 90, "01", "/x", [1])
+
+
+def test_a_changed_report_is_told_at_start_and_mining_goes_on(bench: Bench) -> None:
+    recorder = open_at(bench, HOUR + 1)
+    recorder.close(HOUR + 2)
+    path = bench.root / "reports" / "2026/11/21/07" / "report.json"
+    path.write_bytes(b'{"schema": "solominer-report/1"}')
+    recorder = open_at(bench, HOUR + 3700)
+    make_block(make_job())
+    recorder.close(HOUR + 3800)
+    errors = json.loads((bench.root / "errors/2026/11/21/08/errors.json").read_text())["errors"]
+    assert errors[0]["code"] == "report-changed"
+    assert not holds(bench)
+    assert "reports/2026/11/21/07/report.json" in dict(verify(bench.root).wrong)
