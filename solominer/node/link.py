@@ -156,7 +156,7 @@ class NodeLink:
     async def submit(self, block_hex: str) -> Verdict:
         """Send a block, on a connection of its own. Never raises NodeError."""
         verdict = await self._alone("submit", lambda client: submit.submit_block(client, block_hex))
-        _log.info("node %s answered a block with %r in %.3f s", self.name, verdict.raw, verdict.rpc_secs)
+        _log.debug("node %s answered a block with %r in %.3f s", self.name, verdict.raw, verdict.rpc_secs)
         return verdict
 
     async def propose(self, block_hex: str) -> Verdict:
@@ -246,7 +246,7 @@ class NodeLink:
 
     def _ready(self, fetched: Fetched, reason: str) -> None:
         template = fetched.template
-        _log.info(
+        _log.debug(
             "node %s: template %s at height %d, %d transactions, in %.0f ms, parsed in %.0f ms (%s)",
             self.name, template.template_id, template.height, len(template.transactions),
             fetched.rpc_secs * 1e3, fetched.parse_secs * 1e3, reason,
