@@ -1,0 +1,88 @@
+"""The benchmark: every contender is timed in every round, and comes out as a table, as JSON and as a picture."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from solominer.errors import EngineError
+from solominer.hashing import bench
+from solominer.hashing.clock import make_clock
+from solominer.hashing.kernel import midstate
+from solominer.hashing.twin import hash_word, tail_words
+from tests.hashing.kernels import CACHE
+
+RESULT = bench.Result(
+    "cpu1", "tools", 4e9, 0.1, "fast", (bench.Row("fast", "x", (80e6, 82e6, 81e6)), bench.Row("slow", "y", (1e6,) * 3))
+)
+
+
+def test_times_each_contender_in_each_round() -> None:
+    lines: list[str] = []
+    result = bench.run(cache_dir=CACHE, rounds=2, round_secs=0.01, names=["scalar"], report=lines.append)
+    assert {row.name: len(row.rounds_hps) for row in result.rows} == {"scalar": 2, "hashlib": 2, "numpy": 2}
+    assert all(hps > 1000 for row in result.rows for hps in row.rounds_hps)
+    assert lines[-1] == "round 2 of 2" or "chosen" in lines[-1]
+    assert result.best.name == "scalar"
+
+
+def test_refuses_unknown_names() -> None:
+    with pytest.raises(EngineError, match="no such kernel"):
+        bench.run(cache_dir=CACHE, names=["avx9000"])
+
+
+def test_numpys_hashes_are_right() -> None:
+    header = bytes(range(76))
+    nonces = np.array([0, 1, 2**32 - 1, 77], np.uint32)
+    state, tail = midstate(header[:64]).tolist(), tail_words(header).tolist()
+    assert bench.numpy_top_words(state, tail, nonces).tolist() == [
+        hash_word(header + int(nonce).to_bytes(4, "little")) for nonce in nonces
+    ]
+
+
+def test_table_and_json_say_the_same() -> None:
+    text = io.StringIO()
+    bench.render(RESULT, Console(file=text, width=160))
+    data = json.loads(bench.to_json(RESULT))
+    assert "fast *" in text.getvalue()
+    assert "81.00" in text.getvalue()
+    assert "49.4" in text.getvalue()
+    assert data["rows"][0]["median_hps"] == 81e6
+    assert data["rows"][1]["cycles_per_hash"] == 4000
+
+
+@pytest.mark.parametrize(("ending", "start"), [("svg", b"<?xml"), ("png", b"\x89PNG")])
+def test_draws_a_picture(tmp_path: Path, ending: str, start: bytes) -> None:
+    bench.plot(RESULT, tmp_path / f"bench.{ending}")
+    assert (tmp_path / f"bench.{ending}").read_bytes().startswith(start)
+
+
+def test_says_what_is_missing_for_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(EngineError, match=r"\.svg or \.png"):
+        bench.plot(RESULT, tmp_path / "bench.gif")
+    with pytest.raises(EngineError, match="cannot write"):
+        bench.plot(RESULT, tmp_path / "nowhere" / "bench.png")
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(EngineError, match="not installed"):
+        bench.plot(RESULT, tmp_path / "bench.png")
+
+
+def test_the_clock_is_a_cpus() -> None:
+    assert 2e8 < make_clock()() < 1e10
+
+
+def test_other_miners_are_read_by_the_script() -> None:
+    script = Path(__file__).parents[2] / "scripts" / "bench-miners"
+    miner = r"other=printf '1.5 MH/s\n14200 khash/s\n'"
+    options = ["--kernel", "scalar", "--rounds", "2", "--secs", "0.05", "--json", "--miner", miner]
+    done = subprocess.run([sys.executable, script, *options], capture_output=True, text=True, check=True)
+    rates = json.loads(done.stdout)["rounds_hps"]
+    assert rates["other"] == [14.2e6] * 2
+    assert {name: len(values) for name, values in rates.items()} == {"scalar": 2, "hashlib": 2, "numpy": 2, "other": 2}
