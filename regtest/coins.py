@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from regtest.raw import COIN_SATS, P2WSH_TRUE, Coin, RawTx
+from solominer.node.private import full_block_args
 
 _MATURE_CONFIRMATIONS = 100
 _MIN_COIN_SATS = COIN_SATS // 10
@@ -28,18 +29,17 @@ class Node(Protocol):
 def node_args(version: str) -> tuple[str, ...]:
     """Arguments for a node of `version` (BitcoindBinary.version) on which every scenario works.
 
-    Full-size templates (Knots makes smaller ones by default), bare multisig, and long chains of unconfirmed
+    Full-size templates, bare multisig, and long chains of unconfirmed
     transactions.
     """
     common = (
-        "-blockmaxweight=3996000",
         "-permitbaremultisig=1",
         "-limitancestorcount=10000",
         "-limitdescendantcount=10000",
         "-limitancestorsize=4000",
         "-limitdescendantsize=4000",
     )
-    return (*common, "-blockmaxsize=4000000", "-blockprioritysize=0") if "knots" in version else common
+    return (*full_block_args(version), *common)
 
 
 def coins_address(node: Node) -> str:

@@ -35,7 +35,7 @@ from solominer.node.bitcoind import find_bitcoind
 from solominer.node.credentials import CookieFile, Credentials, PasswordFile, UserPassword
 from solominer.node.demo import DEMO_PAYOUT_SCRIPT, DemoLink
 from solominer.node.link import NodeLink, NodeSettings
-from solominer.node.private import PrivateNode
+from solominer.node.private import PrivateNode, full_block_args
 from solominer.notify import Notifier
 from solominer.overview import RateWindow, overview
 from solominer.records.recorder import Recorder
@@ -47,7 +47,7 @@ from solominer.views.snapshot import Snapshot
 from solominer.views.text import coins, duration, rate
 from solominer.work.blocks import RetryPolicy
 from solominer.work.coordinator import Coordinator, Policy
-from solominer.work.events import Event, HashRate, Tick
+from solominer.work.events import Event, HashRate, PauseWanted, Tick
 from solominer.work.job import Payout
 
 log = logging.getLogger("solominer.daemon")
@@ -155,6 +155,7 @@ class Daemon:
                 self._notifier.stopping("the workers finish their slice")
                 log.info("stopping: the workers finish their slice")
                 pool.stop_work()
+                dispatcher.post(PauseWanted(time.time(), "stopping"))  # or the next tip would start the work again
                 await dispatcher.settle(LAST_ANSWERS_SECS)
                 self._count(pool, recorder)
                 await pool.stop()
@@ -234,7 +235,8 @@ class Daemon:
         binary = await asyncio.to_thread(
             find_bitcoind, config.bitcoind, default_cache_dir() / "bitcoind", report=log.info
         )
-        node = PrivateNode(binary, config.records_dir / "private-node", chain=config.chain.chain)
+        folder = config.records_dir / "private-node"
+        node = PrivateNode(binary, folder, chain=config.chain.chain, extra_args=full_block_args(binary.version))
         await asyncio.to_thread(node.start)
         stack.push_async_callback(asyncio.to_thread, node.stop)
         log.info("private node %s (%s) on %s:%d", binary.version, binary.origin, node.rpc_host, node.rpc_port)
@@ -315,10 +317,10 @@ class Daemon:
         while True:
             snapshot = self._count(pool, recorder)
             self._rate.add(time.monotonic(), snapshot.hashes)
-            if not began and snapshot.hashes:
+            starts_ns = [worker.started_ns for worker in snapshot.workers if worker.started_ns]  # 0 between two jobs
+            if not began and starts_ns:
                 began = True
-                first_ns = min(worker.started_ns for worker in snapshot.workers if worker.started_ns)
-                waited = first_ns / 1e9 - time.monotonic() + time.time() - psutil.Process().create_time()
+                waited = min(starts_ns) / 1e9 - time.monotonic() + time.time() - psutil.Process().create_time()
                 log.info("the first hash came %.2f s after the start", waited)
             if beat % SYSTEM_BEATS == 0:
                 recorder.system(time.time(), **_machine())

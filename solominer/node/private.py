@@ -47,6 +47,12 @@ class PortClash(NodeError):
     """Another program took one of the node's ports between choosing and binding it."""
 
 
+def full_block_args(version: str) -> tuple[str, ...]:
+    """Arguments for templates as large as the rules allow; Knots makes much smaller ones by default."""
+    weight = "-blockmaxweight=3996000"
+    return (weight, "-blockmaxsize=4000000", "-blockprioritysize=0") if "knots" in version else (weight,)
+
+
 class PrivateNode:
     """One bitcoind in `datadir` on `chain` (regtest, signet, ...); a context manager that starts and stops it.
 
