@@ -74,7 +74,7 @@ def choose_variant(
     for turn in range(TIMED_ROUNDS):
         for kernel in kernels:
             rates[kernel.name][turn] = measure_hps(kernel, TIMED_SECS)
-    choice = replace(choice, rates_hps={name: sorted(values)[TIMED_ROUNDS // 2] for name, values in rates.items()})
+    choice = replace(choice, rates_hps={name: max(values) for name, values in rates.items()})
     best = choice.best
     if best is None:
         raise EngineError("no kernel could be timed on this machine", "run solominer bench to see why")
@@ -85,16 +85,19 @@ def choose_variant(
 
 
 def measure_hps(kernel: Kernel, seconds: float) -> float:
-    """Hashes per second of a kernel over about that time, in slices of about a millisecond as a worker's are."""
+    """Hashes of a kernel per second of this thread's CPU time, in slices of about a millisecond as a worker's are.
+
+    CPU time, so that a machine that is busy with other things at this moment still chooses rightly.
+    """
     midstates = np.arange(8 * kernel.midstates, dtype=np.uint32).reshape(-1, 8)
     tail = np.zeros(3, np.uint32)
     hits = np.zeros((1024, 2), np.uint32)
     nonces = kernel.lanes
     nonce = hashes = 0
-    begun = now = time.perf_counter()
+    begun = now = time.thread_time()
     while now - begun < seconds:
         _, done = kernel.scan(midstates, tail, nonce, nonces, 0, hits)
-        before, now = now, time.perf_counter()
+        before, now = now, time.thread_time()
         nonce += done
         hashes += done * kernel.midstates
         if now - before < 0.0005:
