@@ -5,12 +5,14 @@ A process of its own, because the compiler's memory is never given back and a wo
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
 import numba
 
 from solominer.hashing.jit import make_midstates, make_scan
+from solominer.hashing.orphans import die_with
 
 
 def main(number: int, folder: str) -> None:
@@ -22,4 +24,5 @@ def main(number: int, folder: str) -> None:
 
 
 if __name__ == "__main__":
+    die_with(os.getppid())
     main(int(sys.argv[1]), sys.argv[2])

@@ -39,7 +39,7 @@ _FIRST_BACKOFF_SECS = 1.0
 START_SECS = 300.0
 HEALTHY_SECS = 60.0
 MAX_BACKOFF_SECS = 60.0
-_MEMORY_LOOKS = 10
+_MEMORY_LOOKS = 5
 _STOP_LOOK_SECS = 0.005
 
 log = logging.getLogger(__name__)
@@ -94,6 +94,8 @@ class WorkerSnapshot:
     shares_suppressed: int
     wrong_hits: int
     restarts: int
+    plan: int
+    miscounts: int
 
     @property
     def alive(self) -> bool:
@@ -191,7 +193,10 @@ class WorkerPool:
             self._start_child(seat)
 
     async def stop(self, timeout_secs: float = 5.0) -> None:
-        """Let every worker finish its slice and end; by force after `timeout_secs`. Nothing is left of them."""
+        """Let every worker finish its slice and end; by force after `timeout_secs`. Nothing is left of them.
+
+        One that does not hash yet, but compiles perhaps, is ended at once.
+        """
         if self._shared is None:
             return
         self._stopping = True
@@ -199,6 +204,8 @@ class WorkerPool:
         for seat in self._seats:
             if seat.starting is not None:
                 seat.starting.cancel()
+            if seat.child is not None and seat.child.ready_secs is None:
+                seat.child.kill("it was not needed any more")
         self._ring()
         deadline = time.monotonic() + timeout_secs
         while children := [seat.child for seat in self._seats if seat.child is not None]:
@@ -273,6 +280,8 @@ class WorkerPool:
             shares_suppressed=counters.shares_suppressed,
             wrong_hits=counters.wrong_hits,
             restarts=seat.restarts,
+            plan=counters.plan,
+            miscounts=counters.miscounts,
         )
 
     # Children
@@ -346,7 +355,7 @@ class WorkerPool:
                 seat.hashes_seen.append((now, counters.hashes))
                 if seat.child is not None:
                     self._check_alive(seat, seat.child, counters.heartbeat_ns)
-                    if looks % _MEMORY_LOOKS == 0:
+                    if looks % _MEMORY_LOOKS == 1:
                         self._check_memory(seat, seat.child)
             looks += 1
             await asyncio.sleep(LOOK_SECS)

@@ -7,18 +7,17 @@ idle worker early, and its end means that the parent is gone.
 
 from __future__ import annotations
 
-import ctypes
 import importlib
 import os
 import select
 import signal
-import sys
 import time
 from typing import Any
 
 from solominer.hashing.briefing import EXIT_WRONG_HITS, Briefing
-from solominer.hashing.jobslot import CHANGES, WORD_OF, SharedBlock, WorkerState
+from solominer.hashing.jobslot import CHANGES, WORD_OF, SharedBlock, WorkerState, plan_word
 from solominer.hashing.messages import Ready, Report
+from solominer.hashing.orphans import die_with
 from solominer.hashing.outbox import Outbox
 from solominer.hashing.search import Midstate, Pace, ScanKernel, Search
 from solominer.hashing.walk import Place, Walk
@@ -27,11 +26,11 @@ from solominer.hashing.workerjob import WorkerJob
 WRONG_HITS_ALLOWED = 3
 _IDLE_LOOK_MS = 20
 _LEADER_LOOK_SECS = 0.01
-_PR_SET_PDEATHSIG = 1
 
 _PID, _STATE, _HEARTBEAT, _EPOCH, _LEFT, _STARTED, _JOBS, _WRONG = (
     WORD_OF[name] for name in ("pid", "state", "heartbeat_ns", "epoch", "left_ns", "started_ns", "jobs", "wrong_hits")
 )
+_PLAN, _MISCOUNTS = WORD_OF["plan"], WORD_OF["miscounts"]
 _PLACE_EPOCH, _PLACE_MIDSTATES, _PLACE = (WORD_OF[name] for name in ("place_epoch", "place_midstates", "place_ntime"))
 
 
@@ -52,6 +51,7 @@ class Worker:
         self._search: Search | None = None
         self._epoch = 0
         self._counters[_PID] = os.getpid()
+        self._counters[_PLAN] = plan_word(briefing.plan.hash_hex)
         self._enter(WorkerState.STARTING)
 
     def run(self) -> int:
@@ -112,7 +112,7 @@ class Worker:
     def _turn(self) -> WorkerJob | None:
         """Leave the old epoch; gives the job of the new one, None where it has none or it is being written."""
         counters = self._counters
-        self._search = None
+        left, self._search = self._search, None
         epoch = self._shared.epoch
         data = self._shared.read_job(epoch) if epoch & 1 else None
         if epoch & 1 and data is None:
@@ -121,6 +121,8 @@ class Worker:
         counters[_STARTED] = 0
         counters[_LEFT] = time.monotonic_ns()
         counters[_EPOCH] = epoch
+        if left is not None and left.miscount:
+            counters[_MISCOUNTS] += 1
         if data is None:
             return None
         counters[_JOBS] += 1
@@ -154,20 +156,12 @@ class Worker:
             raise Ended
 
 
-def _die_with(parent_pid: int) -> None:
-    """Have Linux kill us when our parent ends, also in the middle of a long compilation."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent_pid:
-        sys.exit(0)
-
-
 def main() -> int:
     """Read the briefing from standard input and work; gives the exit code."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the parent decides; it is told the same
     briefing = Briefing.read(0)
-    _die_with(briefing.parent_pid)
+    die_with(briefing.parent_pid)
     if briefing.nice:
         os.nice(briefing.nice)
     return Worker(briefing).run()

@@ -19,12 +19,14 @@ import pytest
 
 from solominer.errors import EngineError, PlanError
 from solominer.hashing import pool as pool_module
+from solominer.hashing.choose import available_variants
 from solominer.hashing.jobslot import WorkerState
 from solominer.hashing.pool import WORKER_MEMORY_BYTES, PoolSettings, PoolSnapshot, WorkerPool
 from solominer.work.events import Event, ShareFound, WorkerDied, WorkerStarted, WrongHit
 from solominer.work.plan import Families, SearchPlan
-from tests.hashing.jobs import SMALL_PLAN, all_points, all_shares, make_job
+from tests.hashing.jobs import EASY_SHARE, SMALL_PLAN, all_points, all_shares, make_job
 
+CACHE_DIR = Path(__file__).parents[2] / ".cache/kernels"
 ENGINE = "tests.hashing.fake_engine"
 NO_SHARES = 1 << 224
 T = TypeVar("T", bound=Event)
@@ -188,7 +190,8 @@ async def test_a_kernel_that_is_wrong_three_times_is_benched_and_replaced(quick:
         died = await run.next(WorkerDied)
         assert died.reason == "kernel fake-wrong named hits that were none"
         now = await run.until(lambda now: all(w.kernel == "fake" for w in now.workers))
-        assert all(w.wrong_hits == 3 for w in now.workers)
+        assert now.workers[died.worker].wrong_hits == 3
+        assert all(w.wrong_hits in (0, 3) for w in now.workers)  # the other may not have begun in time to be wrong
         assert (tmp_path / "benched-fake-wrong").exists()
 
 
@@ -279,3 +282,20 @@ def test_workers_leave_the_decision_about_signals_to_their_parent() -> None:
     parent.wait()
     parent.stdout.close()
     psutil.wait_procs(workers, timeout=20)
+
+
+async def test_with_the_real_kernel() -> None:
+    """Every share of a small space, from compiled kernels in two processes, within the memory that a worker has."""
+    run = Running(PoolSettings(2, available_variants()[0].name, CACHE_DIR, plan=SMALL_PLAN))
+    await run.pool.start()
+    try:
+        job = make_job(share_target=EASY_SHARE >> 3)
+        run.pool.publish(job)
+        owed = all_shares(job, SMALL_PLAN)
+        found = [await run.next(ShareFound) for _ in owed]
+        assert {(s.extranonce2, s.version, s.ntime, s.nonce) for s in found} == owed
+        now = await run.until(lambda now: all(w.state is WorkerState.EXHAUSTED for w in now.workers))
+        assert now.hashes == len(all_points(job, SMALL_PLAN))
+        assert all(psutil.Process(w.pid).memory_info().rss < WORKER_MEMORY_BYTES for w in now.workers)
+    finally:
+        await run.pool.stop()
