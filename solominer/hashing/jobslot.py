@@ -46,7 +46,9 @@ class WorkerCounters:
 
     Times are time.monotonic_ns(): `heartbeat_ns` of the last sign of life, `left_ns` when the job before `epoch` was
     dropped, `started_ns` when the first slice of `epoch`'s own job began (0: not yet). `place_*` say where the walk of
-    the job of `place_epoch` stands, in groups of `place_midstates`, so that a restarted worker can take it up.
+    the job of `place_epoch` stands, in groups of `place_midstates`, so that a restarted worker can take it up. `plan`
+    is the search plan that it follows (`plan_word`), `miscounts` how many jobs it left with another count of hashes
+    than the plan owes for the way walked.
     """
 
     pid: int
@@ -68,10 +70,17 @@ class WorkerCounters:
     place_group: int
     place_step: int
     place_offset: int
+    plan: int
+    miscounts: int
 
 
 WORD_OF = {field.name: index for index, field in enumerate(fields(WorkerCounters))}
 """Which word of a worker's counters a field is."""
+
+
+def plan_word(hash_hex: str) -> int:
+    """What of a plan's hash fits a word: its first 8 bytes."""
+    return int(hash_hex[:16], 16)
 
 
 class SharedBlock:

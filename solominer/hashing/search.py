@@ -123,12 +123,19 @@ class Search:
         self._hits = np.zeros((_HITS_ROOM, 2), np.uint32)
         self._group: Group | None = None
         self._heads: list[bytes] = []
+        self._began = counters[_HASHES], walk.hashes_until(walk.place)
         self._note_place()
 
     @property
     def over(self) -> bool:
         """Whether it has stopped by itself."""
         return self.parked or self.walk.exhausted or self._counters[_WRONG] >= self._wrong_limit
+
+    @property
+    def miscount(self) -> int:
+        """Hashes counted beyond what the plan owes for the way walked (less than 0: below it); 0 if all is well."""
+        counted, owed = self._began
+        return self._counters[_HASHES] - counted - (self.walk.hashes_until(self.walk.place) - owed)
 
     def run(self, control: memoryview, changes: int) -> None:
         """Slice after slice for a tenth of a second, or until a control word is another or the search is over."""

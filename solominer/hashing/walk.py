@@ -97,6 +97,21 @@ class Walk:
         """
         return (self._chunk_place.group * self._midstates + index) * self._order.size + self._chunk_place.step
 
+    def hashes_until(self, place: Place) -> int:
+        """What the plan owes up to a place: hashes of this worker from the very beginning of the job's walk."""
+        plan, groups = self._plan, self._version_groups
+        versions = sum(map(len, groups))
+        owned = plan.owned(self._worker, self._workers, ENGINE)
+        whole = (place.ntime * owned + place.k) * versions * plan.nonce_space
+        if not (place.group or place.step or place.offset):
+            return whole
+        order, size = plan.order(self._extranonce(place.k)), plan.lanes.chunk_nonces
+        nonces = place.step * size + place.offset
+        if order.position_of(order.size - 1) < place.step:  # the last chunk is behind us, and may be a short one
+            nonces -= order.size * size - plan.nonce_space
+        before = place.group * self._midstates
+        return whole + before * plan.nonce_space + len(groups[place.group]) * nonces
+
     def _extranonce(self, k: int) -> int:
         return self._plan.extranonce(self._worker, self._workers, k, ENGINE)
 

@@ -13,6 +13,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from hashlib import sha256
+from typing import Any
 
 from solominer.errors import PlanError
 from solominer.work.orders import Knuth, Order, Sequential, Shuffled, Strided, VanDerCorput
@@ -115,18 +116,21 @@ class SearchPlan:
     nonce_space: int = NONCE_SPACE
     derived: tuple[str, ...] = ()
 
-    @property
-    def hash_hex(self) -> str:
-        """SHA-256 over the canonical JSON of what decides a position, and of nothing else: not the file's layout, nor
-        whether a parameter was given or derived, nor what the kernel takes at a time."""
-        facts = {
-            "families": asdict(self.families),
+    def facts(self) -> dict[str, Any]:
+        """What decides a position, and nothing else, as JSON values: not the file's layout, nor whether a parameter was
+        given or derived, nor what the kernel takes at a time. `plan_parse.plan_of_facts` is the way back."""
+        return {
+            "families": _plain(self.families),
             "chunk_nonces": self.lanes.chunk_nonces,
-            "strides": asdict(self.strides),
-            "palette": asdict(self.palette),
+            "strides": _plain(self.strides),
+            "palette": _plain(self.palette),
             "nonce_space": self.nonce_space,
         }
-        return sha256(json.dumps(facts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+    @property
+    def hash_hex(self) -> str:
+        """SHA-256 over the facts as JSON with sorted keys and without spaces."""
+        return sha256(json.dumps(self.facts(), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
     @property
     def chunks(self) -> int:
@@ -189,6 +193,14 @@ class SearchPlan:
         if k < 0 or value >= end:
             raise PlanError("families", f"worker {worker} of {worker_count} owns no extranonce number {k}")
         return value
+
+    def owned(self, worker: int, worker_count: int, engine: str | None = None) -> int:
+        """How many extranonces a worker owns: the k of `extranonce` goes from 0 to one less."""
+        first, end = self._engine_block(self.families.engines[0] if engine is None else engine)
+        if self.families.deal == "interleaved":
+            return max(0, -(-(end - first - worker) // worker_count))
+        first, end = _part(first, end, worker, worker_count)
+        return end - first
 
     def owner(self, extranonce: int, worker_count: int) -> tuple[str, int, int]:
         """(engine, worker, k) that an extranonce belongs to, the engine having `worker_count` workers."""
@@ -282,6 +294,10 @@ class SearchPlan:
         elif self.palette.order == "reversed":
             index = (1 << len(bits)) - 1 - index
         return sum((index >> place & 1) << bit for place, bit in enumerate(bits))
+
+
+def _plain(group: Families | Strides | Palette) -> dict[str, Any]:
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(group).items()}
 
 
 def _part(first: int, end: int, index: int, count: int) -> tuple[int, int]:

@@ -80,6 +80,31 @@ def parse_plan(source: str | Mapping[str, Any], mode: str = "main") -> SearchPla
     return plans[mode]
 
 
+def plan_of_facts(facts: Any) -> SearchPlan:
+    """The plan that `SearchPlan.facts` describes, from a proof that anybody may have written.
+
+    Raises PlanError where it is no plan, or one that plan.yaml could not give.
+    """
+    content = _mapping("plan", facts)
+    _keys("plan", content, {"families", "chunk_nonces", "strides", "palette", "nonce_space"})
+    strides = {name: value for name, value in _mapping("strides", content.get("strides")).items() if value is not None}
+    plan = parse_plan(
+        {
+            "families": {"main": content.get("families")},
+            "lanes": {"main": {"chunk_nonces": content.get("chunk_nonces")}},
+            "strides": {"main": strides},
+            "palette": {"main": content.get("palette")},
+        }
+    )
+    if plan.derived:
+        raise PlanError("strides", f"{plan.derived[0]} is missing")
+    if content.get("nonce_space") != plan.nonce_space:
+        raise PlanError(
+            "plan", f"the nonces of a header are {plan.nonce_space}, not {content.get('nonce_space')!r:.40}"
+        )
+    return plan
+
+
 def _build(mains: Mapping[str, Mapping[str, Any]], mode: str, bitload: int) -> SearchPlan:
     for group, kind in _GROUP_TYPES.items():
         _keys(group, mains[group], {field.name for field in fields(kind)})

@@ -12,7 +12,7 @@ import pytest
 from solominer.errors import EngineError
 from solominer.hashing import outbox as outbox_module
 from solominer.hashing import search as search_module
-from solominer.hashing.jobslot import SharedBlock, WorkerCounters
+from solominer.hashing.jobslot import WORD_OF, SharedBlock, WorkerCounters
 from solominer.hashing.messages import Message, Share, Wrong, take
 from solominer.hashing.outbox import Outbox
 from solominer.hashing.search import Pace, Search
@@ -99,6 +99,21 @@ def test_a_full_hit_buffer_loses_nothing(bench: Bench, monkeypatch: pytest.Monke
     sent = bench.run(bench.search(WorkerJob.of(job)))
     assert sorted(points(sent)) == sorted(all_points(job, SMALL_PLAN))
     assert bench.counters.hashes == len(sent)
+
+
+def test_the_count_is_what_the_plan_owes_wherever_the_search_stops(bench: Bench) -> None:
+    search = bench.search(WorkerJob.of(make_job()))
+    while not search.over:
+        search.slice()
+        bench.sent()
+        assert search.miscount == 0
+    search._counters.release()
+    again = bench.search(WorkerJob.of(make_job(2)))
+    again.slice()
+    assert again.miscount == 0, "an earlier job's hashes do not matter"
+    again._counters[WORD_OF["hashes"]] += 7
+    assert again.miscount == 7
+    again._counters.release()
 
 
 def test_a_block_parks_the_search(bench: Bench) -> None:

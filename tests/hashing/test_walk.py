@@ -81,6 +81,7 @@ def test_a_walk_goes_on_from_its_place(
 
     first = walk()
     before = walked(first, most, stop_after)
+    assert first.hashes_until(first.place) == len(before), "what the plan owes is what was walked"
     assert before + walked(walk(first.place), most) == walked(walk(), most)
 
 

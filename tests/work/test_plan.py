@@ -220,3 +220,15 @@ def test_describe_and_picture() -> None:
     assert len(points) == 100
     assert points[50] == (8192, plan.order().at(8192))
     assert len(SearchPlan(lanes=Lanes(chunk_nonces=1 << 30)).order_points()) == 4
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_a_worker_owns_as_many_extranonces_as_it_gets(data: st.DataObject) -> None:
+    plan, _, workers = data.draw(small_plans("sequential"))
+    for engine in plan.families.engines:
+        for worker in range(workers):
+            owned = plan.owned(worker, workers, engine)
+            assert plan.extranonce(worker, workers, owned - 1, engine) >= 0
+            with pytest.raises(PlanError):
+                plan.extranonce(worker, workers, owned, engine)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -12,8 +14,8 @@ from hypothesis import strategies as st
 
 from solominer.errors import PlanError
 from solominer.work.orders import Knuth
-from solominer.work.plan import BITLOAD
-from solominer.work.plan_parse import derive, parse_plan
+from solominer.work.plan import BITLOAD, SearchPlan
+from solominer.work.plan_parse import USES, derive, parse_plan, plan_of_facts
 
 BROKEN = [
     ("plan", "unknown key 'stride'", "stride: {}"),
@@ -107,3 +109,32 @@ def test_derivation_is_the_documented_rule() -> None:
     known = {"stride": 79, "multiplier": 1685, "increment": 7097, "start": 10033, "seed": 5854409091984707681}
     assert {name: derive(name, 1 << 14, BITLOAD) for name in known} == known
     assert derive("multiplier", 1 << 14, BITLOAD) != derive("multiplier", 1 << 14, BITLOAD + 1)
+
+
+@pytest.mark.parametrize("order", sorted(USES))
+def test_a_plan_comes_back_from_its_facts(order: str) -> None:
+    plan = parse_plan({"strides": {"main": {"order": order}}, "palette": {"main": {"bits": [28, 13], "order": "gray"}}})
+    again = plan_of_facts(json.loads(json.dumps(plan.facts())))
+    assert again.hash_hex == plan.hash_hex
+    assert (again.families, again.strides, again.palette) == (plan.families, plan.strides, plan.palette)
+
+
+@pytest.mark.parametrize(
+    ("change", "group"),
+    [
+        ({"strides": {"order": "knuth"}}, "strides"),
+        ({"strides": {"order": "knuth", "multiplier": 2, "increment": 1, "start": 0}}, "strides"),
+        ({"strides": {"order": "fractal"}}, "strides"),
+        ({"families": {"engines": ["cpu", "cpu"]}}, "families"),
+        ({"palette": {"bits": [40]}}, "palette"),
+        ({"chunk_nonces": "many"}, "lanes"),
+        ({"nonce_space": 7}, "plan"),
+        ({"luck": 7}, "plan"),
+    ],
+)
+def test_facts_that_are_no_plan_are_refused(change: dict[str, Any], group: str) -> None:
+    with pytest.raises(PlanError) as caught:
+        plan_of_facts({**SearchPlan().facts(), **change})
+    assert caught.value.group == group
+    with pytest.raises(PlanError):
+        plan_of_facts([change])
