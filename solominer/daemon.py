@@ -104,6 +104,8 @@ class Daemon:
         config = self.config
         async with AsyncExitStack() as stack:
             self._catch_signals()
+            if self.options.secs is not None:
+                asyncio.get_running_loop().call_later(self.options.secs, self._stop.set)
             recorder = self._recorder()
             replay = recorder.open(self._started_at, {"mode": config.mode})
             stack.callback(lambda: recorder.close(time.time()))
@@ -265,7 +267,7 @@ class Daemon:
                 try:
                     return await link.payout(address)
                 except NodeError as error:
-                    if len(links) == 1 and isinstance(error, WrongNetwork | UnsafeConsensus | NodeAuthFailed):
+                    if len(links) == 1 and _is_final(error, link.settings):
                         raise
                     self._notifier.starting(f"waiting for node {link.name}: {error.what}", START_PATIENCE_SECS)
                     if error.what != said:
@@ -337,21 +339,14 @@ class Daemon:
         return snapshot
 
     async def _limits(self, dispatcher: Dispatcher) -> None:
-        """Stop after `--blocks` or a time."""
-        deadline = None if self.options.secs is None else time.monotonic() + self.options.secs
-        coordinator = dispatcher.coordinator
-        while deadline is None or time.monotonic() < deadline:
-            if self.options.blocks is not None:
-                done = coordinator.demo_blocks if self.config.mode == "demo" else coordinator.blocks.accepted_count
-                if done >= self.options.blocks:
-                    break
+        """Stop after `--blocks`."""
+        coordinator, wanted = dispatcher.coordinator, self.options.blocks
+        while wanted is not None:
+            done = coordinator.demo_blocks if self.config.mode == "demo" else coordinator.blocks.accepted_count
+            if done >= wanted:
+                self._stop.set()
             dispatcher.changed.clear()
-            try:
-                async with asyncio.timeout(None if deadline is None else deadline - time.monotonic()):
-                    await dispatcher.changed.wait()
-            except TimeoutError:
-                break
-        self._stop.set()
+            await dispatcher.changed.wait()
         await asyncio.Event().wait()
 
     async def _show(self, coordinator: Coordinator, pool: WorkerPool, payout: Payout) -> None:
@@ -399,6 +394,13 @@ async def _status_lines(look: Callable[[], Snapshot]) -> None:
             "%s at height %d: %s, %d shares, %d blocks accepted, %d transactions paying %s",
             s.status, s.height + 1, rate(s.rate_hps), s.shares, s.accepted_blocks, s.transactions, coins(s.fees_sats),
         )  # fmt: skip
+
+
+def _is_final(error: NodeError, settings: NodeSettings) -> bool:
+    """Whether waiting cannot help. A cookie may still come: the node writes it when it starts."""
+    if isinstance(error, NodeAuthFailed):
+        return not isinstance(settings.credentials, CookieFile)
+    return isinstance(error, WrongNetwork | UnsafeConsensus)
 
 
 def _machine() -> dict[str, Any]:
