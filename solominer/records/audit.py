@@ -149,6 +149,7 @@ class Audit:
             return
         if signature is None or sealed_hash is None or sha256(signature).hexdigest() != sealed_hash.decode():
             self._fail(one.part, "missing or not the one that was sealed", SIGNATURE)
+            self._fail(one.part, f"does not have the hash of {SIGNATURE}", SEAL)
             return
         holds = signature_holds(str(signer), signature, data)
         if holds is None:

@@ -374,7 +374,7 @@ class Books:
         if self._now is not None:
             unsealed.append(self._now.part)
             make_folder(self._tree.folder("ledger", self._now.part))
-        make_folder(self._tree.root)
+        make_folder(self._tree.root / "reports")
         save_state(self._tree, State(tuple(unsealed), self._head))
         self._state_saved = True
 

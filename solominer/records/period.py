@@ -113,7 +113,7 @@ def period_text(document: dict[str, Any]) -> str:
         bounds = "" if rate["high"] is None else f" (95%: {short(rate['low'] or 0)}H/s to {short(rate['high'])}H/s)"
         lines[-1] += f", {short(rate['value'] or 0)}H/s{bounds}"
     lines += [
-        f"shares     {sums['shares']:,.0f} found, {sums['expected_shares']:,.1f} expected, {sums['stale_shares']:,} stale",
+        f"shares     {sums['shares']:,} found, {sums['expected_shares']:,.1f} expected, {sums['stale_shares']:,} stale",
         f"evidence   {sums['mismatches_flagged']:,.0f} hours in which it does not fit the count",
         f"best       {'no share' if best is None else 'difficulty ' + short(best['difficulty']).strip()}",
         f"work       {sums['tips']:,} tips, {sums['templates']:,} templates, {sums['jobs']:,} jobs,"
