@@ -347,7 +347,6 @@ class Daemon:
                 self._stop.set()
             dispatcher.changed.clear()
             await dispatcher.changed.wait()
-        await asyncio.Event().wait()
 
     async def _show(self, coordinator: Coordinator, pool: WorkerPool, payout: Payout) -> None:
         def look() -> Snapshot:
