@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
@@ -19,7 +19,6 @@ from solominer.node.demo import synthetic_reply
 from solominer.node.link import NodeLink, NodeSettings
 from solominer.work.events import (
     Answer,
-    Event,
     HealthSeen,
     NewTip,
     TemplateFailed,
@@ -28,38 +27,9 @@ from solominer.work.events import (
 )
 from solominer.work.template import parse_template
 from tests.node.fake_node import Drop, FakeNode, Silence, error
+from tests.node.inbox import Inbox
 
 A_HEX, B_HEX, C_HEX = ("aa" * 32, "bb" * 32, "cc" * 32)
-_E = TypeVar("_E", bound=Event)
-
-
-class Inbox:
-    """What the link posted, and a way to wait for more."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-        self._changed = asyncio.Event()
-
-    def post(self, event: Event) -> None:
-        """Take one event."""
-        self.events.append(event)
-        self._changed.set()
-
-    def of(self, kind: type[_E]) -> list[_E]:
-        """All events of a kind so far."""
-        return [each for each in self.events if isinstance(each, kind)]
-
-    async def until(self, condition: Callable[[], bool]) -> None:
-        """Return when `condition` holds after some event."""
-        async with asyncio.timeout(20):
-            while not condition():
-                self._changed.clear()
-                await self._changed.wait()
-
-    async def next(self, kind: type[_E], fits: Callable[[_E], bool] = lambda _: True) -> _E:
-        """The first event of a kind that fits, as soon as there is one."""
-        await self.until(lambda: any(fits(each) for each in self.of(kind)))
-        return next(each for each in self.of(kind) if fits(each))
 
 
 @pytest.fixture

@@ -1,0 +1,151 @@
+"""Tips of a real node, as the link tells of them: by ZMQ, by the poll behind it, by long poll; over reorganizations of
+the same and of greater height, and over a restart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from regtest.scenarios import mine_blocks, reorganize, same_height_reorg
+from solominer.chain.hashes import to_rpc_hex
+from solominer.node.link import NodeLink
+from solominer.node.private import PrivateNode
+from solominer.work.events import HealthSeen, NewTip
+from tests.e2e.mined import settings_of
+from tests.node.inbox import Inbox
+
+pytestmark = pytest.mark.e2e
+
+NEVER_SECS = 3600.0
+
+
+@asynccontextmanager
+async def watching(node: PrivateNode, **more: Any) -> AsyncIterator[tuple[NodeLink, Inbox]]:
+    """A running link to the node that has told of its tip and health, and where it posts."""
+    inbox = Inbox()
+    link = NodeLink(settings_of(node, **more), inbox.post)
+    task = asyncio.create_task(link.run())
+    try:
+        await inbox.next(NewTip)
+        await inbox.next(HealthSeen)
+        yield link, inbox
+        assert not task.done()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await link.close()
+
+
+def zmq_of(node: PrivateNode) -> dict[str, str]:
+    """The node's ZMQ addresses as settings."""
+    return {"zmq_hashblock": node.zmq_hashblock, "zmq_sequence": node.zmq_sequence}
+
+
+async def _live(link: NodeLink) -> None:
+    """Wait for the ZMQ handshakes, and a moment for the subscriptions behind them."""
+    async with asyncio.timeout(20):
+        while (await link.look()).zmq != "live":
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)
+
+
+async def _does(action: Callable[[], str], inbox: Inbox) -> NewTip:
+    """Do something that leads to the tip that it returns; the last event, once it tells of that tip."""
+    tip_hex = await asyncio.to_thread(action)
+    await inbox.until(lambda: to_rpc_hex(inbox.of(NewTip)[-1].hash_le) == tip_hex)
+    return inbox.of(NewTip)[-1]
+
+
+async def test_zmq_alone_tells_of_every_tip(node: PrivateNode) -> None:
+    """With a poll that never comes by itself: blocks, a reorganization of depth 3, one of the same height."""
+    mine_blocks(node, 5)
+    async with watching(node, poll_secs=NEVER_SECS, **zmq_of(node)) as (link, inbox):
+        await _live(link)
+        assert (await _does(lambda: mine_blocks(node, 1)[0], inbox)).source == "zmq"
+        await _does(lambda: reorganize(node, 3), inbox)
+        height = node.call("getblockcount")
+        await _does(lambda: same_height_reorg(node), inbox)
+        assert node.call("getblockcount") == height
+
+
+async def test_a_block_that_is_taken_away_is_noticed_at_once(node: PrivateNode) -> None:
+    """`hashblock` says nothing of it; `sequence` does, and the poll that it asks for finds the old tip."""
+    parent_hex, tip_hex = mine_blocks(node, 2)
+    async with watching(node, poll_secs=NEVER_SECS, **zmq_of(node)) as (link, inbox):
+        await _live(link)
+
+        def take_away() -> str:
+            node.call("invalidateblock", tip_hex)
+            return parent_hex
+
+        assert (await _does(take_away, inbox)).source == "poll"
+
+
+async def test_from_block_to_event_in_milliseconds(node: PrivateNode) -> None:
+    """The node's own time from submission to publication is in it, so this is an upper bound."""
+    async with watching(node, poll_secs=NEVER_SECS, **zmq_of(node)) as (link, inbox):
+        await _live(link)
+        delays = []
+        for _ in range(20):
+            event = await _does(lambda: mine_blocks(node, 1)[0], inbox)
+            delays.append(event.at - time.time())
+        assert {each.source for each in inbox.of(NewTip)[1:]} == {"zmq"}
+        assert max(delays) < 0.001, "most are known before the RPC that made the block has returned"
+
+
+async def test_long_poll_where_there_is_no_zmq(node: PrivateNode) -> None:
+    async with watching(node, poll_secs=NEVER_SECS) as (link, inbox):
+        assert (await link.look()).zmq == "off"
+        await asyncio.sleep(0.1)
+        assert (await _does(lambda: mine_blocks(node, 1)[0], inbox)).source == "longpoll"
+        await asyncio.sleep(0.1)
+        assert (await _does(lambda: same_height_reorg(node), inbox)).source == "longpoll"
+
+
+async def test_silent_zmq_costs_a_poll_interval_and_shows(node: PrivateNode, caplog: pytest.LogCaptureFixture) -> None:
+    """Subscribed to a publisher of the node's that never says `hashblock`."""
+    silent = {"zmq_hashblock": node.zmq_sequence}
+    async with watching(node, poll_secs=0.2, **silent) as (link, inbox):
+        await _live(link)
+        started = time.monotonic()
+        assert (await _does(lambda: mine_blocks(node, 1)[0], inbox)).source == "poll"
+        assert time.monotonic() - started < 1.0
+        async with asyncio.timeout(20):
+            while (await link.look()).zmq != "silent":
+                await asyncio.sleep(0.05)
+        assert "is silent: polling alone found a new tip" in caplog.text
+
+
+async def test_a_restart_is_noticed_and_survived(node: PrivateNode) -> None:
+    mine_blocks(node, 2)
+    async with watching(node, poll_secs=0.2, **zmq_of(node)) as (link, inbox):
+        await _live(link)
+        await asyncio.to_thread(node.stop)
+        await inbox.next(HealthSeen, lambda each: not each.health.reachable)
+        await asyncio.to_thread(node.start)
+        await inbox.until(lambda: inbox.of(HealthSeen)[-1].health.usable)
+        await _live(link)
+        assert (await _does(lambda: mine_blocks(node, 1)[0], inbox)).source == "zmq"
+        await link.fetch_template("after the restart")
+
+
+async def test_a_node_that_starts_later_is_waited_for(node: PrivateNode) -> None:
+    """The daemon may be up before its node: no cookie, nobody at the port."""
+    node.stop()
+    inbox = Inbox()
+    link = NodeLink(settings_of(node, poll_secs=0.2), inbox.post)
+    task = asyncio.create_task(link.run())
+    lost = await inbox.next(HealthSeen)
+    assert "no cookie file" in lost.health.problem
+    await asyncio.to_thread(node.start)
+    await inbox.next(NewTip)
+    await inbox.until(lambda: inbox.of(HealthSeen)[-1].health.usable)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await link.close()
