@@ -36,8 +36,8 @@ _SIGNALS = {
 class Child:
     """A running worker process, watched by the running event loop.
 
-    `on_message` gets each of its messages; `on_end` gets the child once, when it has ended and been reaped. Raises
-    OSError if the process cannot be started.
+    `on_message` gets each of its messages; `on_end` gets the child once, when it has ended and been reaped. Make it in
+    the main thread: Linux ends the process together with the thread that started it. Raises OSError if that fails.
     """
 
     def __init__(
@@ -46,6 +46,7 @@ class Child:
         self.index = briefing.index
         self.leads = briefing.leads
         self.kernel = ""  # known when it is ready
+        self.end_reason = ""  # in words, once it has ended
         self.ready_secs: float | None = None  # time.monotonic() of that
         self.started_secs = time.monotonic()
         self._on_message = on_message
@@ -88,10 +89,6 @@ class Child:
             self._killed_for = reason
             self._process.kill()
 
-    def why_ended(self) -> str:
-        """The reason of its end in words, once it has ended."""
-        return self._why
-
     @property
     def exit_code(self) -> int | None:
         """Its exit code (minus the signal's number), None while it runs."""
@@ -117,7 +114,7 @@ class Child:
                 self.kill("it closed its pipe and did not end")
             self._loop.call_later(_REAP_LOOK_SECS, self._reap, deadline_secs)
             return
-        self._why = self._tell_end()
+        self.end_reason = self._tell_end()
         self._close()
         self._on_end(self)
 
@@ -129,8 +126,7 @@ class Child:
             return f"kernel {self.kernel} named hits that were none"
         self._said.seek(max(0, os.fstat(self._said.fileno()).st_size - _SAID_SIZE))
         said = self._said.read().decode(errors="replace").strip()
-        if said:
-            said = f": {said.splitlines()[-1]}"
+        said = said and f": {said.splitlines()[-1]}"
         if code >= 0:
             return f"it ended with exit code {code}{said}"
         name = signal.Signals(-code).name

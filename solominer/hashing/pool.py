@@ -335,7 +335,7 @@ class WorkerPool:
             memory.kernel = ""  # this worker chooses another for all that start from now on
             self._kernel = None
             self._leader = seat.index
-        self._bring_back(seat, child.why_ended(), child.pid)
+        self._bring_back(seat, child.end_reason, child.pid)
 
     def _bring_back(self, seat: _Seat, reason: str, pid: int) -> None:
         delay = min(_FIRST_BACKOFF_SECS * 2 ** min(seat.failures, 30), MAX_BACKOFF_SECS)

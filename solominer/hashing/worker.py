@@ -11,9 +11,11 @@ import importlib
 import os
 import select
 import signal
+import sys
 import time
 from typing import Any
 
+from solominer.errors import SolominerError
 from solominer.hashing.briefing import EXIT_WRONG_HITS, Briefing
 from solominer.hashing.jobslot import CHANGES, WORD_OF, SharedBlock, WorkerState, plan_word
 from solominer.hashing.messages import Ready, Report
@@ -164,4 +166,8 @@ def main() -> int:
     die_with(briefing.parent_pid)
     if briefing.nice:
         os.nice(briefing.nice)
-    return Worker(briefing).run()
+    try:
+        return Worker(briefing).run()
+    except SolominerError as error:  # the last line that a worker says becomes the reason of its end
+        sys.stderr.write(" -> ".join(filter(None, (error.what, error.todo))))
+        return 1

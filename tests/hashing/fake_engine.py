@@ -2,7 +2,7 @@
 
 Its midstate remembers the 64 bytes it came from, since hashlib cannot go on from a midstate. The kernel's name says
 how it behaves: `fake` works, `fake-wrong` also names nonces that are no hits, `fake-hang` never comes back, `fake-kill`
-ends with the process, `fake-raise` raises, `fake-narrow` stops after every third nonce.
+ends with the process, `fake-raise` raises, `fake-unknown` cannot be loaded, `fake-narrow` stops after each third nonce.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from solominer.errors import EngineError
 from solominer.hashing.twin import scan_headers
 
 _HEADS: dict[bytes, bytes] = {}
@@ -80,6 +81,8 @@ def load_kernel(
     name: str | None = None, *, cache_dir: Path | None, report: Callable[[str], None] = lambda line: None
 ) -> FakeKernel:
     """The kernel that behaves as its name says."""
+    if name == "fake-unknown":
+        raise EngineError("there is no such kernel", "choose another")
     report("compiling the fake kernel")
     return FakeKernel(name or "fake")
 

@@ -168,6 +168,7 @@ async def test_a_hanging_worker_is_ended_and_restarted(quick: None, monkeypatch:
     ("kernel", "reason"),
     [
         ("fake-kill", "it was killed from outside (SIGKILL)"),
+        ("fake-unknown", "it ended with exit code 1: there is no such kernel -> choose another"),
         ("fake-raise", "it ended with exit code 1: RuntimeError: the fake kernel was asked to raise"),
     ],
 )
