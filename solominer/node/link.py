@@ -88,6 +88,7 @@ class NodeLink:
         self._outage = Outage(settings.name)
         self._look_now = asyncio.Event()
         self._pinned = False
+        self._known_data: dict[bytes, str] = {}
         self._checked: Mapping[bytes, Collection[bytes]] = {}
 
     @property
@@ -129,6 +130,7 @@ class NodeLink:
     async def check_transactions(self, template: Template) -> None:
         """Run the slow half of a template's validation (rule 6), a little at a time; post TransactionsChecked."""
         problem = ""
+        self._known_data = {tx.wtxid_le: tx.data_hex for tx in template.transactions}
         check = TransactionCheck(template, self._checked)
         try:
             while check.step(_CHECK_SLICE_SECS, time.perf_counter):
@@ -242,7 +244,7 @@ class NodeLink:
         if not self._pinned:
             health.pin_network(client, self.settings.network)
             self._pinned = True
-        return fetch_template(client, self.settings.network)
+        return fetch_template(client, self.settings.network, self._known_data)
 
     def _ready(self, fetched: Fetched, reason: str) -> None:
         template = fetched.template

@@ -52,8 +52,8 @@ def long_poll(client: RpcClient, network: Network, longpollid: str, timeout_secs
     )
 
 
-def fetch_template(client: RpcClient, network: Network) -> Fetched:
-    """Fetch and validate a template. Raises NodeError, or TemplateError where the reply breaks a rule."""
+def fetch_template(client: RpcClient, network: Network, known_data: Mapping[bytes, str] | None = None) -> Fetched:
+    """Fetch and validate a template; `known_data` as for parse_template. Raises NodeError, or TemplateError where the reply breaks a rule."""
     start = time.perf_counter()
     body = client.call_raw("getblocktemplate", template_request(network))
     received = time.perf_counter()
@@ -61,5 +61,5 @@ def fetch_template(client: RpcClient, network: Network) -> Fetched:
     del body
     if not isinstance(reply, Mapping):
         raise TemplateError("the node's template is refused: it is not an object", "check the node's version")
-    template = parse_template(reply, network)
+    template = parse_template(reply, network, known_data)
     return Fetched(template, received - start, time.perf_counter() - received)

@@ -130,13 +130,17 @@ def empty_template(
     )
 
 
-def parse_template(reply: Mapping[str, Any], network: Network) -> Template:
+def parse_template(
+    reply: Mapping[str, Any], network: Network, known_data: Mapping[bytes, str] | None = None
+) -> Template:
     """The Template in a getblocktemplate reply, with rules S1 and 5 to 8 checked.
 
+    `known_data` (hex by wtxid) is what an earlier template holds: equal data is shared with it instead of kept twice,
+    since templates of one hour have most of their transactions in common and jobs of ten minutes are kept.
     Raises TemplateError, naming the field, on anything missing, of a wrong type, out of range or inconsistent.
     """
     try:
-        return _parse(reply, network)
+        return _parse(reply, network, known_data or {})
     except BadValue as error:
         raise TemplateError(f"the node's template is refused: {error.what}", _ADVICE) from error
     except KeyError as error:
@@ -146,7 +150,7 @@ def parse_template(reply: Mapping[str, Any], network: Network) -> Template:
 _ADVICE = "nothing of it is mined; check the node's version and that nothing sits between it and this program"
 
 
-def _parse(reply: Mapping[str, Any], network: Network) -> Template:
+def _parse(reply: Mapping[str, Any], network: Network, known_data: Mapping[bytes, str]) -> Template:
     _check_rules(reply, network)
     _check_form(reply)
     height = _number(reply, "height", 1, 0x7FFFFFFF)
@@ -159,7 +163,7 @@ def _parse(reply: Mapping[str, Any], network: Network) -> Template:
     curtime = _number(reply, "curtime", 0, 0xFFFFFFFF)
     if curtime < mintime:
         raise BadValue(f"curtime {curtime} is before mintime {mintime}")
-    transactions = _transactions(reply["transactions"])
+    transactions = _transactions(reply["transactions"], known_data)
     value = _number(reply, "coinbasevalue", 0, 21_000_000 * 100_000_000)
     fees = sum(tx.fee_sats for tx in transactions)
     if fees + network.subsidy(height) != value:
@@ -250,18 +254,19 @@ def _version(reply: Mapping[str, Any]) -> tuple[int, int]:
     return version, mask
 
 
-def _transactions(entries: Any) -> tuple[TemplateTx, ...]:
+def _transactions(entries: Any, known_data: Mapping[bytes, str]) -> tuple[TemplateTx, ...]:
     if not isinstance(entries, list):
         raise BadValue("transactions is not a list")
     fromhex = bytes.fromhex
     result = []
     try:
         for entry in entries:
-            depends = entry["depends"]
+            depends, data_hex, wtxid = entry["depends"], entry["data"], fromhex(entry["hash"])[::-1]
+            held = known_data.get(wtxid)
             tx = TemplateTx(
-                entry["data"],
+                held if held == data_hex else data_hex,
                 fromhex(entry["txid"])[::-1],
-                fromhex(entry["hash"])[::-1],
+                wtxid,
                 entry["fee"],
                 entry["sigops"],
                 entry["weight"],

@@ -193,3 +193,16 @@ def test_the_last_commitment_counts() -> None:
     first, last = b"\x6a\x24\xaa\x21\xa9\xed" + b"1" * 32, b"\x6a\x24\xaa\x21\xa9\xed" + b"2" * 32
     assert commitment_in([first, b"\x51", last, b"\x6a"]) == last
     assert commitment_in([b"\x6a\x24\xaa\x21\xa9\xed"]) is None
+
+
+def test_data_that_an_earlier_template_holds_is_not_kept_twice() -> None:
+    first, again = real_template(), real_reply()
+    again["transactions"] = [{**tx, "data": (tx["data"] + "!")[:-1]} for tx in again["transactions"]]
+    known = {tx.wtxid_le: tx.data_hex for tx in first.transactions}
+    second = parse_template(again, REGTEST, known)
+    assert second == first
+    assert all(
+        ours.data_hex is held.data_hex for ours, held in zip(second.transactions, first.transactions, strict=True)
+    )
+    lie = dict.fromkeys(known, "00")
+    assert parse_template(real_reply(), REGTEST, lie) == first, "only equal data is shared"
