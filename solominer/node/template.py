@@ -53,7 +53,10 @@ def long_poll(client: RpcClient, network: Network, longpollid: str, timeout_secs
 
 
 def fetch_template(client: RpcClient, network: Network, known_data: Mapping[bytes, str] | None = None) -> Fetched:
-    """Fetch and validate a template; `known_data` as for parse_template. Raises NodeError, or TemplateError where the reply breaks a rule."""
+    """Fetch and validate a template; `known_data` as for parse_template.
+
+    Raises NodeError, or TemplateError where the reply breaks a rule.
+    """
     start = time.perf_counter()
     body = client.call_raw("getblocktemplate", template_request(network))
     received = time.perf_counter()

@@ -262,7 +262,7 @@ def _transactions(entries: Any, known_data: Mapping[bytes, str]) -> tuple[Templa
     try:
         for entry in entries:
             depends, data_hex, wtxid = entry["depends"], entry["data"], fromhex(entry["hash"])[::-1]
-            held = known_data.get(wtxid)
+            held = known_data.get(wtxid, "")
             tx = TemplateTx(
                 held if held == data_hex else data_hex,
                 fromhex(entry["txid"])[::-1],
