@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -69,6 +71,24 @@ async def test_a_lane_that_was_never_used_closes_without_a_thread(client: RpcCli
     before = threading.active_count()
     Lane("test", client).close()
     assert threading.active_count() == before
+
+
+def test_a_call_that_hangs_does_not_hold_the_interpreter(fake: FakeNode) -> None:
+    """The process ends while a lane waits for an answer that never comes."""
+    fake.then(Silence())
+    program = f"""
+import asyncio
+from solominer.node.credentials import UserPassword
+from solominer.node.lane import Lane
+from solominer.node.rpc import RpcClient
+
+async def main():
+    lane = Lane("test", RpcClient("127.0.0.1", {fake.port}, UserPassword("me", "x"), timeout_secs=600))
+    await asyncio.wait([asyncio.create_task(lane.call("echo"))], timeout=0.2)
+
+asyncio.run(main())
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
 
 
 async def _end(lane: Lane) -> None:
