@@ -75,6 +75,20 @@ class Diagnostics:
         if len(self._queue) >= _QUEUE:
             self._fold()
 
+    def advance(self, claimed_hashes: float, target: int | None) -> None:
+        """Take note of the worker's count at a moment that no share decided, as when shares get another target: up to
+        here it was `target` (None: these hashes are not to be judged). The wait for the next share begins anew, which
+        changes nothing about its distribution: it has no memory."""
+        if target is None:
+            self._claimed = claimed_hashes
+        else:
+            self._hashes_per_share = 2.0**256 / (target + 1)
+            self._expected += self._claim(claimed_hashes)
+
+    def repeated(self) -> None:
+        """A share came that somebody else has left out because it was seen before."""
+        self._duplicates += 1
+
     def _claim(self, claimed_hashes: float) -> float:
         """Move the claimed count on; the shares that the step should bring."""
         step = max(0.0, claimed_hashes - self._claimed)

@@ -127,6 +127,43 @@ def test_the_share_rate_starts_anew_after_its_alarm() -> None:
     assert not alarms(hour(diagnostics, rng, start=1000 * PER_SHARE))
 
 
+def test_shares_of_changing_targets_are_judged_by_their_own() -> None:
+    """An hour at one target, then one four times as hard: told of the change it is silent, misled it is not."""
+    easy, hard = TARGET, (TARGET + 1) // 4 - 1
+
+    def run(told: bool) -> set[str]:
+        rng, diagnostics, claimed = np.random.default_rng(8), Diagnostics(), 0.0
+        for target, shares in ((easy, 1000), (hard, 50)):
+            per_share = 2.0**256 / (target + 1)
+            end = claimed + shares * per_share
+            while (claimed := claimed + float(rng.exponential(per_share))) < end:
+                value = int(float(rng.random()) * (target >> 128)) << 128
+                hash_le = rng.bytes(16) + value.to_bytes(32, "little")[16:]
+                diagnostics.add(int(rng.integers(1 << 32)), hash_le, target, claimed)
+            claimed = end
+            if told:
+                diagnostics.advance(claimed, target)
+        if not told:
+            diagnostics.advance(claimed + 3000 * PER_SHARE, hard)  # these were hashed for the easy target
+        return alarms({f.test: f for f in diagnostics.close()})
+
+    assert run(told=True) == set()
+    assert "share rate" in run(told=False)
+
+
+def test_hashes_that_are_not_to_be_judged_are_left_out() -> None:
+    diagnostics = Diagnostics()
+    diagnostics.add(1, bytes(32), TARGET, PER_SHARE)
+    diagnostics.advance(5000 * PER_SHARE, None)
+    assert not alarms({f.test: f for f in diagnostics.close()})
+
+
+def test_a_repetition_found_elsewhere_is_an_alarm() -> None:
+    diagnostics = Diagnostics()
+    diagnostics.repeated()
+    assert {f.test for f in diagnostics.close() if f.alarm} == {"duplicates"}
+
+
 def test_a_sequence_that_echoes_shows_in_the_plane() -> None:
     last = [b""]
 
