@@ -32,6 +32,18 @@ def filled(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture
+def quick_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of where things are kept: what was compiled before stands for what is compiled now."""
+    kernel("scalar")
+
+    def build(number: int, folder: Path) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(cache.machine_folder(CACHE) / folder.name, folder)
+
+    monkeypatch.setattr(cache, "_build", build)
+
+
 def load(folder: Path | None) -> list[str]:
     """Load the scalar kernel, which checks itself against the genesis block; gives the lines reported."""
     lines: list[str] = []
@@ -83,6 +95,7 @@ def test_a_damaged_cache_is_noticed(filled: Path, damage: Callable[[Path], None]
     assert cache._problem(cache.machine_folder(filled) / "scalar")
 
 
+@pytest.mark.usefixtures("quick_compiler")
 def test_a_damaged_cache_is_rebuilt(filled: Path) -> None:
     damage_bit(filled)
     lines = load(filled)
@@ -96,6 +109,7 @@ def test_files_that_others_can_write_are_not_loaded(filled: Path) -> None:
     assert "written by others" in str(cache._problem(cache.machine_folder(filled) / "scalar"))
 
 
+@pytest.mark.usefixtures("quick_compiler")
 def test_a_folder_that_others_can_write_is_not_used(filled: Path) -> None:
     cache.machine_folder(filled).chmod(0o777)
     lines = load(filled)
@@ -103,6 +117,7 @@ def test_a_folder_that_others_can_write_is_not_used(filled: Path) -> None:
     assert lines[1:] == [COMPILING]
 
 
+@pytest.mark.usefixtures("quick_compiler")
 def test_a_link_to_elsewhere_is_not_followed(filled: Path, tmp_path: Path) -> None:
     folder = cache.machine_folder(filled)
     folder.rename(tmp_path / "elsewhere")
@@ -110,6 +125,7 @@ def test_a_link_to_elsewhere_is_not_followed(filled: Path, tmp_path: Path) -> No
     assert "symbolic link" in load(filled)[0]
 
 
+@pytest.mark.usefixtures("quick_compiler")
 def test_a_cache_that_cannot_be_written_does_not_stop_anything(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("no folder")
