@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from solominer import __version__
+from solominer.commands import operate
 
 if TYPE_CHECKING:
     from solominer.config import Config
@@ -112,3 +113,6 @@ def _load(path: Path | None, overrides: dict[str, Any]) -> Config:
         for warning in warnings_about(path, settings):
             sys.stderr.write(f"solominer: warning: {warning}\n")
     return settings
+
+
+operate.register(app)

@@ -1,0 +1,40 @@
+"""Whether one ZMQ publisher is really there: its socket shakes hands, and it tells what it is asked for."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import zmq
+from zmq.utils.monitor import parse_monitor_message
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a publisher gave: whether its socket answered, and the messages of the topic until the time was up."""
+
+    connected: bool
+    messages: int
+    secs: float
+
+
+def listen(address: str, topic: str, *, connect_secs: float = 3.0, listen_secs: float = 1.0) -> Heard:
+    """Subscribe to `topic` at `address`; return at the first message or when the time is up.
+
+    Raises ValueError for an address that ZMQ cannot make sense of.
+    """
+    started = time.monotonic()
+    with zmq.Context() as context, context.socket(zmq.SUB) as subscriber:
+        subscriber.linger = 0
+        subscriber.setsockopt_string(zmq.SUBSCRIBE, topic)
+        with subscriber.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED) as monitor:
+            try:
+                subscriber.connect(address)
+            except zmq.ZMQError as error:
+                raise ValueError(f"{address} is no ZMQ address: {error.strerror}") from error
+            connected = bool(monitor.poll(round(1000 * connect_secs)))
+            if connected:
+                parse_monitor_message(monitor.recv_multipart())
+            messages = int(connected and bool(subscriber.poll(round(1000 * listen_secs))))
+            subscriber.disable_monitor()
+    return Heard(connected, messages, time.monotonic() - started)

@@ -1,0 +1,189 @@
+"""The fire drill on a real node: it passes, and with one part broken on purpose it fails and names that step.
+
+A part of the node is broken by a wrapper around the real bitcoind that takes away an RPC method or moves a publisher.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import shlex
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from regtest.scenarios import coins_address
+from solominer.cli import app
+from solominer.config import load_config
+from solominer.node.bitcoind import BitcoindBinary
+from solominer.node.private import PrivateNode
+from solominer.operate.drill import DRILL_SECS, drill_config, fire_drill
+from solominer.operate.findings import Finding, Status, first_failed
+from solominer.operate.smoke import Certificate, smoke_test
+from solominer.records.verify import verify
+from solominer.views.logs import RecentEvents
+from tests.e2e.harness import config_for
+
+pytestmark = pytest.mark.e2e
+
+METHODS = [
+    "getblockchaininfo",
+    "getblockhash",
+    "getnetworkinfo",
+    "getdeploymentinfo",
+    "getblockcount",
+    "getzmqnotifications",
+    "getblocktemplate",
+    "submitblock",
+    "getbestblockhash",
+    "getblockheader",
+    "validateaddress",
+    "listwallets",
+    "createwallet",
+    "loadwallet",
+    "getaddressesbylabel",
+    "getnewaddress",
+]
+
+
+def wrapped(binary: BitcoindBinary, folder: Path, *extra: str, filtered: str = "") -> Path:
+    """A bitcoind that is the real one with further arguments; `filtered` is a sed script for each of the given ones."""
+    script = folder / "bitcoind"
+    lines = ["#!/bin/bash", "args=()"]
+    change = f'$(sed -e {shlex.quote(filtered)} <<<"$a")' if filtered else "$a"
+    lines += [
+        f'for a in "$@"; do args+=("{change}"); done',
+        f'exec {shlex.join(binary.argv)} "${{args[@]}}" {shlex.join(extra)}',
+    ]
+    script.write_text("\n".join(lines) + "\n")
+    script.chmod(0o755)
+    return script
+
+
+def without_method(binary: BitcoindBinary, folder: Path, method: str) -> Path:
+    """A bitcoind whose cookie user may call everything but `method`."""
+    allowed = ",".join(name for name in METHODS if name != method)
+    return wrapped(binary, folder, f"-rpcwhitelist=__cookie__:{allowed}")
+
+
+def drill(tmp_path: Path, secs: float = DRILL_SECS, **settings: object) -> list[Finding]:
+    config = load_config(environ={}, overrides={"mode": "regtest", "nice": 0, **settings})
+    return fire_drill(drill_config(config, tmp_path / "drill"), RecentEvents(), secs)
+
+
+def red(findings: list[Finding]) -> list[str]:
+    return [finding.check for finding in findings if finding.status is Status.FAILED]
+
+
+def test_passes_within_a_minute_and_leaves_a_certificate(
+    node: PrivateNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole of it, as typed: the drill, then the configured node, here one with a chain of its own."""
+    address = coins_address(node)
+    before = node.call("getblockcount")
+    config = config_for(node, tmp_path / "data", payout_address=address)
+    path = tmp_path / "config.json"
+    path.write_text(config.model_dump_json(exclude={"bitcoin_rpc": {"password"}}))
+    started = time.monotonic()
+    result = CliRunner().invoke(app, ["smoke-test", "--config", str(path), "--json"])
+    assert time.monotonic() - started <= 60
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    assert told["passed"]
+    assert told["failed_step"] is None
+    (kept,) = (tmp_path / "data" / "smoke-tests").glob("*/certificate.json")
+    assert json.loads(kept.read_text()) == told
+    steps = {(finding["subject"], finding["check"]): finding for finding in told["findings"]}
+    assert "high-hash" in steps[f"{node.rpc_host}:{node.rpc_port}", "submission"]["evidence"]
+    assert "10 blocks proven" in steps["drill", "proof"]["evidence"]
+    assert verify(kept.parent).holds
+    assert not (kept.parent / "private-node").exists()
+    assert node.call("getblockcount") == before
+
+
+def test_network_examines_each_node_and_the_path_between(
+    node: PrivateNode, bitcoind_binary: BitcoindBinary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("solominer.operate.smoke.LISTEN_SECS", 0.2)
+    peer = f"127.0.0.1:{node.p2p_port}"
+    with PrivateNode(bitcoind_binary, tmp_path / "other", connect_to=[peer]) as other:
+        address = coins_address(node)
+        other.call("waitforblockheight", node.call("getblockcount"), 10_000)
+        more = {"name": "other", "host": "127.0.0.1", "port": other.rpc_port, "cookie_file": str(other.cookie_file)}
+        config = config_for(node, tmp_path / "data", payout_address=address, more_nodes=[more])
+        told = list(smoke_test(config, RecentEvents(), network=True))
+        certificate = told[-1]
+        assert isinstance(certificate, Certificate)
+        assert certificate.passed
+        by_other = {finding.check: finding for finding in certificate.findings if finding.subject == "other"}
+        assert by_other[f"chain of 127.0.0.1:{node.rpc_port}"].evidence.startswith("has the newest block")
+        other.call("setnetworkactive", False)
+        fork = other.call("generatetoaddress", 1, address)[0]
+        told = list(smoke_test(config, RecentEvents(), network=True))
+        certificate = told[-1]
+        assert isinstance(certificate, Certificate)
+        fault = first_failed(certificate.findings)
+        assert fault is not None
+        assert fault.check == "chain of other"
+        assert fork[-16:] in fault.evidence
+
+
+def test_broken_template(bitcoind_binary: BitcoindBinary, tmp_path: Path) -> None:
+    bitcoind = without_method(bitcoind_binary, tmp_path, "getblocktemplate")
+    findings = drill(tmp_path, 4.0, bitcoind=bitcoind)
+    assert red(findings) == ["template"]
+    fault = first_failed(findings)
+    assert fault is not None
+    assert "403" in fault.evidence
+    assert "rpcwhitelist" in fault.todo
+
+
+def test_broken_worker(tmp_path: Path) -> None:
+    findings = drill(tmp_path, 4.0, kernel="no-such-kernel")
+    assert red(findings) == ["worker"]
+    fault = first_failed(findings)
+    assert fault is not None
+    assert "solominer doctor" in fault.todo
+
+
+def test_broken_submission(bitcoind_binary: BitcoindBinary, tmp_path: Path) -> None:
+    bitcoind = without_method(bitcoind_binary, tmp_path, "submitblock")
+    findings = drill(tmp_path, 12.0, bitcoind=bitcoind)
+    assert red(findings) == ["submission"]
+
+
+def test_broken_zmq(bitcoind_binary: BitcoindBinary, tmp_path: Path) -> None:
+    """The node publishes at another port than the one that it was told, as behind a firewall."""
+    moved = r"s#\(zmqpub[a-z]*=tcp://\)127\.0\.0\.1#\1127.0.0.2#"
+    findings = drill(tmp_path, 12.0, bitcoind=wrapped(bitcoind_binary, tmp_path, filtered=moved))
+    assert red(findings) == ["zmq"]
+
+
+def test_broken_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk is full when a block is to be kept: submission goes on, the journal's step fails."""
+
+    def full(path: Path, data: bytes, *, durable: bool = False) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("solominer.records.journal.atomic_write", full)
+    findings = drill(tmp_path)
+    assert red(findings) == ["journal"]
+    fault = first_failed(findings)
+    assert fault is not None
+    assert "No space left" in fault.evidence
+    steps = {finding.check: finding.status for finding in findings}
+    assert steps["submission"] is Status.OK
+
+
+def test_unwritable_data_folder(tmp_path: Path) -> None:
+    (tmp_path / "drill").write_text("a file where the folder should be")
+    findings = drill(tmp_path)
+    assert red(findings) == ["disk"]
+    assert len(findings) == 1
+
+
+def test_no_bitcoind(tmp_path: Path) -> None:
+    findings = drill(tmp_path, bitcoind=tmp_path / "nothing")
+    assert red(findings) == ["node"]
