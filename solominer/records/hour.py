@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from solominer.chain.target import HASH_SPACE, decode_compact, expected_hashes
+from solominer.errors import DecodeError
 from solominer.records.best import KEPT, BestHashes
 from solominer.records.errors_log import ErrorLog
 from solominer.records.latency import Durations
@@ -106,7 +107,7 @@ class HourFold:
             handler = self._handlers.get(entry["kind"])
             if handler is not None:
                 handler(entry)
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, DecodeError):
             self.odd += 1
 
     def _frame(self, entry: Entry) -> None:

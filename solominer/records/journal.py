@@ -48,13 +48,29 @@ class Journal:
         self._hours = hours
         self._fallback = fallback
 
+    def put(self, block: FoundBlock) -> Written:
+        """Hand a found block to the operating system: it outlives this process then, though not yet the machine.
+
+        Takes no longer than copying it, unless the disk is in trouble. Raises JournalFailed.
+        """
+
+        def write(folder: Path) -> None:
+            make_folder(folder)
+            atomic_write(folder / "block.hex", block.block_hex.encode() + b"\n")
+
+        return self._write(folder_name(block.height, block.hash_le), write)
+
     def save(self, block: FoundBlock) -> Written:
         """Keep a found block. Raises JournalFailed if no place takes it; go on submitting from memory then."""
+        fallback = self._fallback
 
         def write(folder: Path) -> None:
             make_folder(folder, durable=True)
             atomic_write(folder / "block.hex", block.block_hex.encode() + b"\n", durable=True)
             atomic_write(folder / "facts.json", _pretty(facts_of(block)), durable=True)
+            for parent in folder.parents:  # `put` may have made them, and without waiting for the disk
+                if parent.is_relative_to(self._tree.root) or (fallback and parent.is_relative_to(fallback)):
+                    fsync_folder(parent)
 
         return self._write(folder_name(block.height, block.hash_le), write)
 

@@ -76,6 +76,8 @@ class Counts:
         else:
             self.samples.append((hashes, secs))
         if len(self.samples) > _MAX_BINS:
-            pairs = zip(self.samples[::2], self.samples[1::2], strict=False)
+            newest = self.samples.pop()
+            pairs = zip(self.samples[::2], self.samples[1::2], strict=True)
             self.samples = [(a[0] + b[0], a[1] + b[1]) for a, b in pairs]
+            self.samples.append(newest)
             self._bin_secs *= 2

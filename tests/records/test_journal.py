@@ -217,3 +217,24 @@ def test_sealing_waits_for_who_is_still_writing() -> None:
     hours.switch(None)
     with pytest.raises(RecordsError, match="not open"):
         _ = hours.part
+
+
+def test_a_block_that_was_only_put_comes_back_too(kit: Kit, block: FoundBlock) -> None:
+    written = kit.journal.put(block)
+    assert written.folder == kit.folder(block)
+    [found], _ = kit.replay()
+    assert found is not None
+    assert found.block_hex == block.block_hex
+    kit.journal.save(block)
+    assert kit.replay() == ([block], [])
+
+
+def test_saving_makes_durable_what_putting_made(kit: Kit, block: FoundBlock, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: set[Path] = set()
+    monkeypatch.setattr("solominer.records.journal.fsync_folder", synced.add)
+    kit.journal.put(block)
+    assert not synced
+    folder = kit.journal.save(block).folder
+    root = kit.tree.root
+    assert synced >= {parent for parent in folder.parents if parent.is_relative_to(root)}
+    assert all(parent.is_relative_to(root) for parent in synced)
