@@ -6,16 +6,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
-from solominer.errors import NodeError, RecordsError
+from solominer.errors import NodeError
 from solominer.hashing.pool import WorkerPool
+from solominer.keeper import Keeper
 from solominer.node.submit import Verdict, Whereabouts
-from solominer.records.journal import Written
 from solominer.records.recorder import Recorder
-from solominer.records.replay import read_block_folder
 from solominer.work.coordinator import Coordinator
 from solominer.work.events import (
     Action,
@@ -45,7 +43,7 @@ from solominer.work.events import (
     TipFacts,
     TipHeader,
 )
-from solominer.work.found import BlockState
+from solominer.work.found import BlockState, FoundBlock
 from solominer.work.template import Template
 
 log = logging.getLogger("solominer.daemon")
@@ -115,9 +113,8 @@ class Dispatcher:
         self._queue: asyncio.Queue[Event] = asyncio.Queue(QUEUE_SIZE)
         self._fetching: dict[str, str | None] = {}
         self._urgent = 0
-        self._folders: dict[bytes, list[Path]] = {}
+        self._keeper = Keeper(recorder.journal, self.alarm)
         self._tip_mono = 0.0
-        self._disk = ThreadPoolExecutor(1, thread_name_prefix="journal")  # one: lines stay in order
         self.changed = asyncio.Event()
         self._actions: dict[type, Callable[[Any], None]] = {
             StopWork: self._stop_work,
@@ -127,7 +124,7 @@ class Dispatcher:
             CheckTransactions: lambda a: self._go(self._links[a.node].check_transactions(a.template)),
             ProposeJob: lambda a: self._go(self._propose_job(a)),
             LookAtNode: lambda a: self._go(self._look(a.node)),
-            SaveBlock: lambda a: self._go(self._urgently(self._save(a))),
+            SaveBlock: self._save_block,
             SendBlock: lambda a: self._go(self._urgently(self._send(a))),
             ProposeBlock: lambda a: self._go(self._urgently(self._propose_block(a))),
             LocateBlock: lambda a: self._go(self._locate(a)),
@@ -224,41 +221,30 @@ class Dispatcher:
 
     # --- blocks --------------------------------------------------------------------------------------------------
 
-    async def _save(self, action: SaveBlock) -> None:
+    def _save_block(self, action: SaveBlock) -> None:
+        self._keeper.begin(action.block)
+        self._go(self._urgently(self._save(action.block)))
+
+    async def _save(self, block: FoundBlock) -> None:
         """On disk in parallel with the first submission; a disk that fails holds nothing up."""
-        block = action.block
+        await self._keeper.until_put(block.hash_le)
         log.info("FOUND a block at height %d: %s, worker %d", block.height, block.hash_hex, block.worker)
-        self._recorder.block(block, self.coordinator.kept_job(block.job_id))
-        written = await self._to_disk(lambda: self._recorder.journal.save(block), f"block {block.hash_hex}")
-        if written is not None:
-            self.kept_in(block.hash_le, [written.folder])
+        self._recorder.block(block, self.coordinator.judge.kept(block.job_id))
+        if await self._keeper.save(block):
             self.coordinator.blocks.saved(block.hash_le)
+        else:
+            self._go(self._keeper.save_later(block))
 
     async def _save_state(self, action: SaveState) -> None:
         block = action.block
         level = logging.DEBUG if action.state is BlockState.SENT else logging.INFO
         log.log(level, "block %d %s is %s: %s", block.height, block.hash_hex, action.state.value, action.detail)
-        at = self._clock()
-        await self._to_disk(
-            lambda: self._recorder.journal.note_state(
-                block.height, block.hash_le, at, action.state, reason=action.detail
-            ),
-            f"state of block {block.hash_hex}",
-        )
-
-    async def _to_disk(self, write: Callable[[], Written], what: str) -> Written | None:
-        try:
-            written = await asyncio.get_running_loop().run_in_executor(self._disk, write)
-        except RecordsError as error:
-            self.alarm(Severity.CRITICAL, "journal-failed", f"{what} is not on disk: {error.what}", error.todo)
-            return None
-        if written.problem:
-            self.alarm(Severity.HIGH, "journal-fallback", f"{what} is in {written.folder}: {written.problem}", "")
-        return written
+        await self._keeper.note_state(block, self._clock(), action.state, action.detail)
 
     async def _send(self, action: SendBlock) -> None:
         block = action.block
-        block_hex = block.block_hex or await asyncio.to_thread(self._kept_hex, block.hash_le)
+        await self._keeper.until_put(block.hash_le)
+        block_hex = block.block_hex or await self._keeper.kept_hex(block.hash_le)
         if not block_hex:
             self.alarm(Severity.CRITICAL, "block-not-kept", f"no whole copy of block {block.hash_hex} is left", "")
             return
@@ -267,11 +253,7 @@ class Dispatcher:
 
     def kept_in(self, hash_le: bytes, folders: Iterable[Path]) -> None:
         """The journal's folders of a block, to read it again when it is to be sent again."""
-        self._folders[hash_le] = list(folders)
-
-    def _kept_hex(self, hash_le: bytes) -> str:
-        copies = (read_block_folder(folder) for folder in self._folders.get(hash_le, ()))
-        return next((copy.block_hex for copy in copies if copy is not None), "")
+        self._keeper.kept_in(hash_le, folders)
 
     async def _propose_block(self, action: ProposeBlock) -> None:
         verdict = await self._links[action.node].propose(action.block.block_hex)
@@ -280,7 +262,7 @@ class Dispatcher:
     async def _answered(self, node: str, hash_le: bytes, height: int, verdict: Verdict, attempt: int) -> None:
         event = SubmitAnswered(self._clock(), node, hash_le, verdict.answer, verdict.raw, attempt, verdict.rpc_secs)
         self.post(event)
-        await self._to_disk(lambda: self._recorder.journal.note_submission(height, event), "a node's answer")
+        await self._keeper.note_answer(height, event)
 
     async def _locate(self, action: LocateBlock) -> None:
         try:

@@ -1,0 +1,91 @@
+"""The keeper: a block is outside the process before it is sent, nothing waits for a bad disk, nothing is given up."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from solominer import keeper as keeper_module
+from solominer.errors import JournalFailed
+from solominer.keeper import PUT_SECS, Keeper
+from solominer.records.journal import Journal, Written
+from solominer.records.openhour import OpenHour
+from solominer.records.tree import Part, Tree
+from solominer.work.events import Severity
+from solominer.work.found import FoundBlock
+from tests.records.builders import HOUR, make_block, make_job
+
+
+class WeakJournal(Journal):
+    """A journal whose disk a test can hang or break."""
+
+    def __init__(self, folder: Path) -> None:
+        hours = OpenHour()
+        hours.switch(Part.at(HOUR))
+        super().__init__(Tree(folder), hours)
+        self.free = threading.Event()
+        self.free.set()
+        self.broken = 0
+
+    def put(self, block: FoundBlock) -> Written:
+        self.free.wait()
+        return super().put(block)
+
+    def save(self, block: FoundBlock) -> Written:
+        if self.broken:
+            self.broken -= 1
+            raise JournalFailed("no room", "make room")
+        return super().save(block)
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> WeakJournal:
+    return WeakJournal(tmp_path / "regtest")
+
+
+@pytest.fixture
+def block() -> FoundBlock:
+    return make_block(make_job())
+
+
+async def test_after_waiting_the_block_is_outside_this_process(journal: WeakJournal, block: FoundBlock) -> None:
+    keeper = Keeper(journal, lambda *_: None)
+    keeper.begin(block)
+    await keeper.until_put(block.hash_le)
+    [path] = journal._tree.root.rglob("block.hex")
+    assert path.read_text().strip() == block.block_hex
+
+
+async def test_a_disk_that_hangs_costs_a_submission_no_more_than_the_limit(
+    journal: WeakJournal, block: FoundBlock
+) -> None:
+    journal.free.clear()
+    keeper = Keeper(journal, lambda *_: None)
+    keeper.begin(block)
+    started = time.monotonic()
+    await keeper.until_put(block.hash_le)
+    assert PUT_SECS * 0.9 <= time.monotonic() - started < 20 * PUT_SECS
+    journal.free.set()
+
+
+async def test_a_block_that_no_disk_took_is_tried_again_and_told_of(
+    journal: WeakJournal, block: FoundBlock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper_module, "AGAIN_SECS", 0.001)
+    alarms: list[tuple[Severity, str]] = []
+    keeper = Keeper(journal, lambda severity, code, message, todo: alarms.append((severity, code)))
+    journal.broken = 3
+    keeper.begin(block)
+    assert not await keeper.save(block)
+    async with asyncio.timeout(10):
+        await keeper.save_later(block)
+    assert alarms == [(Severity.CRITICAL, "journal-failed")] * 3
+    assert await keeper.kept_hex(block.hash_le) == block.block_hex
+
+
+async def test_a_block_that_is_nowhere_has_no_hex(journal: WeakJournal, block: FoundBlock) -> None:
+    assert await Keeper(journal, lambda *_: None).kept_hex(block.hash_le) == ""
