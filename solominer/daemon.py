@@ -379,7 +379,7 @@ class Daemon:
             "stopped after %s: %d hashes, %d shares, %d blocks accepted",
             duration(time.time() - self._started_at),
             self._hashes,
-            coordinator.shares,
+            coordinator.judge.shares,
             blocks.accepted_count,
         )
 

@@ -66,7 +66,7 @@ def overview(
         rate_low_hps=rate.low,
         rate_high_hps=rate.high,
         hashes=pool.hashes,
-        shares=coordinator.shares,
+        shares=coordinator.judge.shares,
         accepted_blocks=coordinator.blocks.accepted_count,
         payout=payout,
         data_dir=str(config.records_dir),

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from solominer.chain.hashes import to_rpc_hex
-from solominer.chain.header import meets_target
 from solominer.chain.networks import Network
 from solominer.chain.target import HASH_SPACE, difficulty
 from solominer.errors import SolominerError
@@ -40,7 +39,6 @@ from solominer.work.events import (
     ResumeWanted,
     Severity,
     ShareFound,
-    ShareSeen,
     StopWork,
     SubmitAnswered,
     TemplateFailed,
@@ -52,9 +50,10 @@ from solominer.work.events import (
     WorkerStarted,
     WrongHit,
 )
-from solominer.work.found import BlockState, FoundBlock, solve
+from solominer.work.found import BlockState, FoundBlock
 from solominer.work.guard import check_job
 from solominer.work.job import EXTRANONCE1_SIZE, Job, Payout, build_job
+from solominer.work.judge import Judge
 from solominer.work.selection import NodeChooser
 from solominer.work.template import Template, empty_template
 
@@ -83,14 +82,6 @@ class Policy:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
 
 
-@dataclass(slots=True)
-class _Kept:
-    """A job that engines may still answer for."""
-
-    job: Job
-    at: float
-
-
 class Coordinator:
     """See the module. `run_id` is two bytes that differ from run to run; they begin every extranonce (rule 25)."""
 
@@ -109,12 +100,11 @@ class Coordinator:
         self.job: Job | None = None
         self.working = False
         self.halted_by: set[str] = set()
-        self.shares = 0
+        self.judge = Judge(policy.keep_jobs, policy.keep_job_secs)
         self.demo_blocks = 0
         self._payout = payout
         self._tag = tag
         self._run_id = run_id
-        self._jobs: OrderedDict[int, _Kept] = OrderedDict()
         self._last_job_id = 0
         self._share_target = 0
         self._curtime_offset = 0.0
@@ -125,7 +115,6 @@ class Coordinator:
         self._empty_only = False
         self._solved_at: float | None = None
         self._left_tips: OrderedDict[bytes, None] = OrderedDict()
-        self._seen_headers: OrderedDict[bytes, None] = OrderedDict()
         self._handlers: dict[type, Callable[..., list[Action]]] = {
             NewTip: self._new_tip,
             TipHeader: self._tip_header,
@@ -149,11 +138,6 @@ class Coordinator:
     def handle(self, event: Event) -> list[Action]:
         """Take one event, give what is to be done, in order."""
         return self._handlers[type(event)](event)
-
-    def kept_job(self, job_id: int) -> Job | None:
-        """A job that engines may still answer for, if it is young enough to be kept."""
-        kept = self._jobs.get(job_id)
-        return kept.job if kept else None
 
     def restore(self, block: FoundBlock, state: BlockState, at: float) -> list[Action]:
         """A block of an earlier run that was not settled yet."""
@@ -307,7 +291,7 @@ class Coordinator:
         except SolominerError as error:
             return [*self._stop("job refused"), Alarm(Severity.CRITICAL, "job-refused", error.what, error.todo)]
         self.job, self.working, self._solved_at = job, True, None
-        self._keep(job, at)
+        self.judge.keep(job, at)
         fields = {
             "job": job.job_id,
             "height": template.height,
@@ -343,10 +327,10 @@ class Coordinator:
             f"{event.node} would reject our block: {event.raw}",
             "mining goes on with empty blocks; report this with the log",
         )
-        kept = self._jobs.get(event.job_id)
+        proposed = self.judge.kept(event.job_id)
         current = self.job
         self._proposed.clear()  # nothing is taken for granted any more: the next job is asked about again
-        if kept is None or current is None or kept.job.is_empty or self._empty_only:
+        if proposed is None or current is None or proposed.is_empty or self._empty_only:
             return [alarm]
         self._empty_only = True
         return [
@@ -398,37 +382,8 @@ class Coordinator:
     # --- shares and blocks ---------------------------------------------------------------------------------------
 
     def _share_found(self, event: ShareFound) -> list[Action]:
-        kept = self._jobs.get(event.job_id)
-        if kept is None:
-            fields = {"worker": event.worker, "job": event.job_id}
-            return [Record("share_of_unknown_job", fields)]
-        job = kept.job
-        header = job.header(event.extranonce2, event.version, event.ntime, event.nonce)
-        hash_le = header.hash_le()
-        if meets_target(hash_le, job.template.target):
-            found = solve(
-                job,
-                header,
-                event.extranonce2,
-                found_at=event.at,
-                engine=event.engine,
-                worker=event.worker,
-                kernel=event.kernel,
-            )
-            return self._share(event, job, hash_le) + self._block_found(found, event.at)
-        if meets_target(hash_le, job.share_target):
-            return self._share(event, job, hash_le)
-        return [Record("share_misses_target", {"worker": event.worker, "job": event.job_id})]
-
-    def _share(self, event: ShareFound, job: Job, hash_le: bytes) -> list[Action]:
-        if hash_le in self._seen_headers:
-            return [Record("share_duplicate", {"worker": event.worker, "hash": to_rpc_hex(hash_le)})]
-        self._seen_headers[hash_le] = None
-        while len(self._seen_headers) > 4096:
-            self._seen_headers.popitem(last=False)
-        self.shares += 1
-        stale = job.template.prevhash_le != self.tip_le
-        return [ShareSeen(event, job, hash_le, stale)]
+        actions, found = self.judge.judge(event, self.tip_le)
+        return actions if found is None else actions + self._block_found(found, event.at)
 
     def _block_found(self, found: FoundBlock, at: float) -> list[Action]:
         if found.hash_le in self.blocks:
@@ -511,7 +466,7 @@ class Coordinator:
             # Our block is with the nodes and yet no new tip came: rather search on than stand still.
             self._solved_at = None
             actions += self._refresh(at, "no new tip after our block")
-        self._forget_old_jobs(at)
+        self.judge.forget_old(self.job, at)
         return actions
 
     def _pause(self, event: PauseWanted) -> list[Action]:
@@ -531,15 +486,3 @@ class Coordinator:
 
     def _job_parent(self) -> bytes:
         return self.job.template.prevhash_le if self.job is not None else b""
-
-    def _keep(self, job: Job, at: float) -> None:
-        self._jobs[job.job_id] = _Kept(job, at)
-        while len(self._jobs) > self.policy.keep_jobs:
-            self._jobs.popitem(last=False)
-
-    def _forget_old_jobs(self, at: float) -> None:
-        while self._jobs:
-            oldest, kept = next(iter(self._jobs.items()))
-            if kept.job is self.job or at - kept.at < self.policy.keep_job_secs:
-                return
-            del self._jobs[oldest]

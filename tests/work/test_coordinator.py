@@ -295,8 +295,7 @@ def test_a_late_solution_is_a_block_all_the_same() -> None:
 
 def test_a_block_below_the_share_target_is_still_a_block() -> None:
     machine, job = mining()
-    kept = machine._jobs[job.job_id]
-    kept.job = replace(job, share_target=0)
+    machine.judge.keep(replace(job, share_target=0), T0)
     assert len(of_type(SendBlock, feed(machine, solution(job)))) == 1
 
 
@@ -304,7 +303,7 @@ def test_what_misses_the_share_target_is_counted_and_not_believed() -> None:
     machine, job = mining()
     actions = feed(machine, solution(job, solves=False))
     assert [action.kind for action in of_type(Record, actions)] == ["share_misses_target"]
-    assert machine.shares == 0
+    assert machine.judge.shares == 0
 
 
 def test_a_share_of_a_forgotten_job_is_recorded() -> None:
@@ -461,18 +460,18 @@ def test_extranonces_differ_from_job_to_job() -> None:
 def test_old_jobs_are_forgotten_but_never_the_current_one() -> None:
     machine, first = mining(policy=Policy(keep_job_secs=100))
     feed(machine, TemplateReady(T0 + 1, "a", template_on(tip(2), 262)), Tick(T0 + 50))
-    assert machine.kept_job(first.job_id) is first
+    assert machine.judge.kept(first.job_id) is first
     feed(machine, Tick(T0 + 500))
-    assert machine.kept_job(first.job_id) is None
+    assert machine.judge.kept(first.job_id) is None
     assert machine.job is not None
-    assert machine.kept_job(machine.job.job_id) is machine.job
+    assert machine.judge.kept(machine.job.job_id) is machine.job
 
 
 def test_jobs_kept_are_bounded() -> None:
     machine, _ = mining(policy=Policy(keep_jobs=4))
     for number in range(2, 40):
         feed(machine, TemplateReady(T0, "a", template_on(tip(number), 260 + number)))
-    assert len(machine._jobs) == 4
+    assert len(machine.judge._jobs) == 4
 
 
 def test_workers_come_and_go_in_the_records() -> None:

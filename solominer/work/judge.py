@@ -1,0 +1,79 @@
+"""Judges what engines hand in: every header against the network target first, however late it comes (rule 41)."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from solominer.chain.hashes import to_rpc_hex
+from solominer.chain.header import meets_target
+from solominer.work.events import Action, Record, ShareFound, ShareSeen
+from solominer.work.found import FoundBlock, solve
+from solominer.work.job import Job
+
+HEADERS_KEPT = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A job that engines may still answer for, and since when."""
+
+    job: Job
+    at: float
+
+
+class Judge:
+    """Keeps the jobs of the last while, at most `keep_jobs` and for `keep_secs`; counts shares."""
+
+    def __init__(self, keep_jobs: int, keep_secs: float) -> None:
+        self._keep_jobs, self._keep_secs = keep_jobs, keep_secs
+        self._jobs: OrderedDict[int, _Kept] = OrderedDict()
+        self._seen: OrderedDict[bytes, None] = OrderedDict()
+        self.shares = 0
+
+    def keep(self, job: Job, at: float) -> None:
+        """A job was published."""
+        self._jobs[job.job_id] = _Kept(job, at)
+        while len(self._jobs) > self._keep_jobs:
+            self._jobs.popitem(last=False)
+
+    def forget_old(self, current: Job | None, at: float) -> None:
+        """Let jobs go that are too old for anybody to answer for; never the current one."""
+        while self._jobs:
+            oldest, kept = next(iter(self._jobs.items()))
+            if kept.job is current or at - kept.at < self._keep_secs:
+                return
+            del self._jobs[oldest]
+
+    def kept(self, job_id: int) -> Job | None:
+        """The job of this id, if it is young enough to be kept."""
+        kept = self._jobs.get(job_id)
+        return kept.job if kept else None
+
+    def judge(self, share: ShareFound, tip_le: bytes) -> tuple[list[Action], FoundBlock | None]:
+        """What is to be recorded of a header, and the block if it is one."""
+        job = self.kept(share.job_id)
+        if job is None:
+            return [Record("share_of_unknown_job", {"worker": share.worker, "job": share.job_id})], None
+        header = job.header(share.extranonce2, share.version, share.ntime, share.nonce)
+        hash_le = header.hash_le()
+        found = None
+        if meets_target(hash_le, job.template.target):
+            found = solve(
+                job,
+                header,
+                share.extranonce2,
+                found_at=share.at,
+                engine=share.engine,
+                worker=share.worker,
+                kernel=share.kernel,
+            )
+        elif not meets_target(hash_le, job.share_target):
+            return [Record("share_misses_target", {"worker": share.worker, "job": share.job_id})], None
+        if hash_le in self._seen:
+            return [Record("share_duplicate", {"worker": share.worker, "hash": to_rpc_hex(hash_le)})], found
+        self._seen[hash_le] = None
+        if len(self._seen) > HEADERS_KEPT:
+            self._seen.popitem(last=False)
+        self.shares += 1
+        return [ShareSeen(share, job, hash_le, stale=job.template.prevhash_le != tip_le)], found
