@@ -162,12 +162,12 @@ def main() -> int:
     """Read the briefing from standard input and work; gives the exit code."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the parent decides; it is told the same
-    briefing = Briefing.read(0)
-    die_with(briefing.parent_pid)
-    if briefing.nice:
-        os.nice(briefing.nice)
     try:
+        briefing = Briefing.read(0)
+        die_with(briefing.parent_pid)
+        if briefing.nice:
+            os.nice(briefing.nice)
         return Worker(briefing).run()
     except SolominerError as error:  # the last line that a worker says becomes the reason of its end
-        sys.stderr.write(" -> ".join(filter(None, (error.what, error.todo))))
+        sys.stderr.write(" -> ".join(filter(None, (error.what, error.todo))) + "\n")
         return 1
