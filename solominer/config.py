@@ -140,6 +140,7 @@ class Config(_Part):
     cpu_cores_reserved: Annotated[int, Field(ge=0, le=4096)] = Field(1, description="cores left to everything else")
     max_memory_gb: Annotated[float, Field(gt=0)] | None = Field(None, description="ceiling for the whole program")
     kernel: str | None = Field(None, description="name of a hash kernel; left out, the fastest one is chosen")
+    plan: Path | None = Field(None, description="plan.yaml: how header space is searched; left out, the default plan")
     nice: Annotated[int, Field(ge=0, le=19)] = Field(
         10, description="scheduling priority of the workers, 19 yields most"
     )

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -41,13 +42,15 @@ from solominer.overview import RateWindow, overview
 from solominer.records.recorder import Recorder
 from solominer.records.replay import Replay
 from solominer.records.settings import RecorderSettings
+from solominer.searchplan import check_for_workers, kernel_for, load_plan
+from solominer.searchwatch import SearchWatch
 from solominer.views.console import ConsoleView
 from solominer.views.logs import RecentEvents
 from solominer.views.snapshot import Snapshot
 from solominer.views.text import coins, duration, rate
 from solominer.work.blocks import RetryPolicy
 from solominer.work.coordinator import Coordinator, Policy
-from solominer.work.events import Event, HashRate, PauseWanted, Tick
+from solominer.work.events import Event, HashRate, PauseWanted, Severity, Tick
 from solominer.work.job import Payout
 
 log = logging.getLogger("solominer.daemon")
@@ -106,11 +109,13 @@ class Daemon:
             self._catch_signals()
             if self.options.secs is not None:
                 asyncio.get_running_loop().call_later(self.options.secs, self._stop.set)
+            settings = self._pool_settings()
             recorder = self._recorder()
-            replay = recorder.open(self._started_at, {"mode": config.mode})
+            plan = {"hash": settings.plan.hash_hex, "mode": settings.plan.mode, **settings.plan.facts()}
+            replay = recorder.open(self._started_at, {"mode": config.mode, "plan": plan})
             stack.callback(lambda: recorder.close(time.time()))
             self._notifier.starting("starting the workers", START_PATIENCE_SECS)
-            pool = WorkerPool(self._pool_settings(), self._post, log.info)
+            pool = WorkerPool(settings, self._post, log.info)
             links = await self._links(stack)
             await pool.start()
             stack.push_async_callback(pool.stop)
@@ -139,7 +144,8 @@ class Daemon:
                     tasks.append(task)
                     task.add_done_callback(tasks.remove)
 
-                dispatcher = self.dispatcher = Dispatcher(coordinator, pool, links, recorder, spawn)
+                watch = self._search_watch(pool, recorder)
+                dispatcher = self.dispatcher = Dispatcher(coordinator, pool, links, recorder, spawn, watch)
                 self._replay(dispatcher, replay)
                 for event in self._early:
                     dispatcher.post(event)
@@ -148,7 +154,7 @@ class Daemon:
                     spawn(link.run(), f"node {link.name}")
                 spawn(pool.watch(), "workers")
                 spawn(self._ticks(dispatcher), "ticks")
-                spawn(self._samples(dispatcher, pool, recorder), "samples")
+                spawn(self._samples(dispatcher, pool, recorder, watch), "samples")
                 spawn(self._limits(dispatcher), "limits")
                 spawn(self._show(coordinator, pool, payout), "view")
                 self._notifier.ready("started")
@@ -159,7 +165,8 @@ class Daemon:
                 pool.stop_work()
                 dispatcher.post(PauseWanted(time.time(), "stopping"))  # or the next tip would start the work again
                 await dispatcher.settle(LAST_ANSWERS_SECS)
-                self._count(pool, recorder)
+                watch.look(time.time(), time.monotonic(), self._count(pool, recorder))
+                watch.close(time.time(), time.monotonic())
                 await pool.stop()
                 for link in links.values():
                     await link.close()
@@ -204,13 +211,27 @@ class Daemon:
         config = self.config
         cores = len(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else os.cpu_count() or 1
         limit = None if config.max_memory_gb is None else int(config.max_memory_gb * 2**30)
-        return PoolSettings(
+        plan = load_plan(config.plan, config.mode)
+        settings = PoolSettings(
             workers=max(1, cores - config.cpu_cores_reserved),
-            kernel=config.kernel,
+            kernel=kernel_for(plan, config.kernel),
             cache_dir=default_cache_dir() / "kernels",
             nice=config.nice,
             max_memory_bytes=limit,
+            plan=plan,
         )
+        check_for_workers(plan, settings.admitted_workers)
+        log.info("search plan %s, order %s (%s)", plan.hash_hex[:16], plan.strides.order, config.plan or "the default")
+        return settings
+
+    def _search_watch(self, pool: WorkerPool, recorder: Recorder) -> SearchWatch:
+        def alert(severity: Severity, code: str, message: str, todo: str) -> None:
+            if self.dispatcher is not None:
+                self.dispatcher.alarm(severity, code, message, todo)
+
+        settings = pool.settings
+        workers = settings.admitted_workers
+        return SearchWatch(settings.plan, workers, pool.hashes_of, alert, recorder.record, time.monotonic())
 
     async def _links(self, stack: AsyncExitStack) -> dict[str, Link]:
         """The nodes by name, in order of preference; the private one is started here and stopped with us."""
@@ -312,12 +333,13 @@ class Daemon:
             await asyncio.sleep(TICK_SECS)
             dispatcher.post(Tick(time.time()))
 
-    async def _samples(self, dispatcher: Dispatcher, pool: WorkerPool, recorder: Recorder) -> None:
+    async def _samples(self, dispatcher: Dispatcher, pool: WorkerPool, recorder: Recorder, watch: SearchWatch) -> None:
         """Once a second: counters to the records, and now and then how hard shares should be."""
         beat = 0
         began = False
         while True:
             snapshot = self._count(pool, recorder)
+            watch.look(time.time(), time.monotonic(), snapshot)
             self._rate.add(time.monotonic(), snapshot.hashes)
             starts_ns = [worker.started_ns for worker in snapshot.workers if worker.started_ns]  # 0 between two jobs
             if not began and starts_ns:
@@ -438,11 +460,16 @@ def node_settings(config: Config, rpc: RpcConfig | NodeConfig, zmq: ZmqConfig) -
 def credentials_of(config: Config, rpc: RpcConfig) -> Credentials:
     """How to get in: password, password file, cookie file, or the cookie of the default data folder."""
     if rpc.password_file is not None:
-        return PasswordFile(rpc.username, rpc.password_file.expanduser())
+        return PasswordFile(rpc.username, _expanded(rpc.password_file))
     if rpc.password.get_secret_value():
         return UserPassword(rpc.username, rpc.password.get_secret_value())
     if rpc.cookie_file is not None:
-        return CookieFile((rpc.cookie_file.expanduser(),))
+        return CookieFile((_expanded(rpc.cookie_file),))
     if config.auto_detect:
         return CookieFile.of_default_folder(config.chain)
     raise ConfigError("no way into the node is given", "set password_file or cookie_file in bitcoin_rpc")
+
+
+def _expanded(path: Path) -> Path:
+    """With `~` and variables filled in; systemd hands over secrets in `$CREDENTIALS_DIRECTORY`."""
+    return Path(os.path.expandvars(path)).expanduser()

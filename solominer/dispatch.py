@@ -14,6 +14,7 @@ from solominer.hashing.pool import WorkerPool
 from solominer.keeper import Keeper
 from solominer.node.submit import Verdict, Whereabouts
 from solominer.records.recorder import Recorder
+from solominer.searchwatch import SearchWatch
 from solominer.work.coordinator import Coordinator
 from solominer.work.events import (
     Action,
@@ -106,9 +107,11 @@ class Dispatcher:
         links: Mapping[str, Link],
         recorder: Recorder,
         spawn: Callable[[Coroutine[Any, Any, None]], object],
+        watch: SearchWatch,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.coordinator = coordinator
+        self._watch = watch
         self._pool, self._links, self._recorder, self._spawn, self._clock = pool, links, recorder, spawn, clock
         self._queue: asyncio.Queue[Event] = asyncio.Queue(QUEUE_SIZE)
         self._fetching: dict[str, str | None] = {}
@@ -129,7 +132,7 @@ class Dispatcher:
             ProposeBlock: lambda a: self._go(self._urgently(self._propose_block(a))),
             LocateBlock: lambda a: self._go(self._locate(a)),
             SaveState: lambda a: self._go(self._urgently(self._save_state(a))),
-            ShareSeen: lambda a: self._recorder.share(a.share.at, a.job, a.share, a.hash_le, stale=a.stale),
+            ShareSeen: self._share,
             Record: self._record,
             Alarm: lambda a: self.alarm(a.severity, a.code, a.message, a.todo),
         }
@@ -174,6 +177,7 @@ class Dispatcher:
     def _publish(self, action: PublishJob) -> None:
         job = action.job
         self._pool.publish(job)
+        self._watch.published(job)
         if self._tip_mono:
             provisional = job.template.provisional
             kind = "tip_to_empty" if provisional else "tip_to_full"
@@ -229,7 +233,8 @@ class Dispatcher:
         """On disk in parallel with the first submission; a disk that fails holds nothing up."""
         await self._keeper.until_put(block.hash_le)
         log.info("FOUND a block at height %d: %s, worker %d", block.height, block.hash_hex, block.worker)
-        self._recorder.block(block, self.coordinator.judge.kept(block.job_id))
+        job = self.coordinator.judge.kept(block.job_id)
+        self._recorder.block(block, job, self._watch.block(block, job))
         if await self._keeper.save(block):
             self.coordinator.blocks.saved(block.hash_le)
         else:
@@ -273,7 +278,13 @@ class Dispatcher:
 
     # --- records -------------------------------------------------------------------------------------------------
 
+    def _share(self, action: ShareSeen) -> None:
+        plan = self._watch.share(action)
+        self._recorder.share(action.share.at, action.job, action.share, action.hash_le, stale=action.stale, plan=plan)
+
     def _record(self, action: Record) -> None:
+        if action.kind == "share_duplicate":
+            self._watch.repeated(action.fields["worker"])
         self._recorder.record(self._clock(), action.kind, action.fields)
 
     def alarm(self, severity: Severity, code: str, message: str, todo: str) -> None:

@@ -243,6 +243,10 @@ class WorkerPool:
         self._memory.active = max(0, min(count, len(self._seats)))
         self._ring()
 
+    def hashes_of(self, worker: int) -> int:
+        """Hashes of one worker since the start."""
+        return self._memory.read_counters(worker).hashes
+
     def snapshot(self) -> PoolSnapshot:
         """What the workers are doing."""
         memory = self._memory

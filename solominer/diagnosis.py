@@ -1,0 +1,76 @@
+"""The hash diagnostics of a running pool: each worker's shares are fed to its tests, which are read once an hour."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from solominer.insight.duplicates import DuplicateFinder
+
+if TYPE_CHECKING:
+    from solominer.insight.uniformity import Diagnostics, Finding
+
+LEAST_HASHES_PER_SHARE = 1 << 22
+"""Shares that come faster are not tested: a worker's count moves by a slice (a millisecond of hashing), which must be
+short beside a share. On regtest every hash or two is a share, and nothing is tested at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerFindings:
+    """What a worker's tests say of one window; `hashes` is the worker's own count for it."""
+
+    worker: int
+    hashes: float
+    findings: tuple[Finding, ...]
+
+
+class Diagnosis:
+    """The tests of `workers` workers, which together raise a false alarm in `alarm_rate` of all windows.
+
+    `nonce_bits` is log2 of a chunk of nonces, rounded down; `count_of` gives a worker's hashes so far.
+    """
+
+    def __init__(self, workers: int, nonce_bits: int, alarm_rate: float, count_of: Callable[[int], int]) -> None:
+        self._workers = workers
+        self._nonce_bits = nonce_bits
+        self._alarm_rate = alarm_rate / workers
+        self._count_of = count_of
+        self._duplicates = DuplicateFinder()
+        self._tests: list[Diagnostics] = []
+        self._target: int | None = None
+        self._counts = [0] * workers
+
+    def retarget(self, share_target: int) -> None:
+        """Shares meet another target from now on."""
+        target = share_target if (1 << 256) // (share_target + 1) >= LEAST_HASHES_PER_SHARE else None
+        if target == self._target:
+            return
+        if target is not None and not self._tests:
+            from solominer.insight.uniformity import Diagnostics  # loads NumPy
+
+            self._tests = [Diagnostics(self._nonce_bits, self._alarm_rate) for _ in range(self._workers)]
+        for worker, tests in enumerate(self._tests):
+            tests.advance(self._count_of(worker), self._target)
+        self._target = target
+
+    def share(self, worker: int, nonce: int, hash_le: bytes, share_target: int) -> None:
+        """A worker found a share that holds."""
+        if self._target is None or not 0 <= worker < self._workers:
+            return
+        repeated = self._duplicates.seen(hash_le, worker) is not None
+        self._tests[worker].add(nonce, hash_le, share_target, self._count_of(worker), duplicate=repeated)
+
+    def repeated(self, worker: int) -> None:
+        """A worker handed in a share that it, or another one, had handed in before."""
+        if self._target is not None and 0 <= worker < self._workers:
+            self._tests[worker].repeated()
+
+    def close(self) -> Iterable[WorkerFindings]:
+        """End the window: what the tests say of each worker. Nothing as long as no share could be tested."""
+        for worker, tests in enumerate(self._tests):
+            count = self._count_of(worker)
+            if self._target is None:
+                tests.advance(count, None)
+            hashes, self._counts[worker] = count - self._counts[worker], count
+            yield WorkerFindings(worker, hashes, tuple(tests.close(count)))
