@@ -39,7 +39,7 @@ class Functions(NamedTuple):
     midstates: Any
 
 
-class _Unusable(Exception):
+class _Unusable(OSError):
     """A folder that cannot hold compiled code; the text says why."""
 
 
@@ -53,12 +53,12 @@ def load_functions(number: int, cache_dir: Path | None, report: Report) -> Funct
     if cache_dir is not None:
         try:
             return _load_or_build(number, machine_folder(cache_dir), report)
-        except (_Unusable, OSError) as error:
+        except OSError as error:
             report(f"kernel cache {cache_dir} not used: {error}")
     try:
         with tempfile.TemporaryDirectory(prefix="solominer-kernels-") as folder:
             return _load_or_build(number, Path(folder), report)
-    except (_Unusable, OSError) as error:
+    except OSError as error:
         report(f"no temporary folder to compile in: {error}; compiling in memory")
     return _make(number)
 
@@ -66,7 +66,7 @@ def load_functions(number: int, cache_dir: Path | None, report: Report) -> Funct
 def _load_or_build(number: int, parent: Path, report: Report) -> Functions:
     name = VARIANTS[number].name
     folder = parent / name
-    _private(parent)
+    private_folder(parent)
     with _locked(parent):
         problem = _problem(folder)
         if problem is None:
@@ -84,8 +84,8 @@ def _load_or_build(number: int, parent: Path, report: Report) -> Functions:
     return functions
 
 
-def _private(folder: Path) -> None:
-    """Make a folder that only we can write, and its parents; complain if one is there that others can write."""
+def private_folder(folder: Path) -> None:
+    """Make a folder that only we can write, and its parent; complain if one is there that others can write."""
     folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder.mkdir(exist_ok=True, mode=0o700)
     _check_owner(folder.parent if folder.parent.name == "kernels" else folder)
@@ -119,7 +119,7 @@ def _problem(folder: Path) -> str | None:
         expected = json.loads((folder / MANIFEST).read_bytes())
         _check_owner(folder)
         found = _digests(folder)
-    except (OSError, ValueError, _Unusable) as error:
+    except (OSError, ValueError) as error:
         return str(error)
     return None if found and found == expected else "its files are not what its manifest says"
 

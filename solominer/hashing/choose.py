@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from solominer.errors import EngineError
-from solominer.hashing.cache import machine_folder
+from solominer.hashing.cache import machine_folder, private_folder
 from solominer.hashing.machine import this_machine
 from solominer.hashing.variants import VARIANTS, VariantInfo
 
@@ -58,7 +58,10 @@ def named_variant(name: str) -> VariantInfo:
 def choose_variant(
     load: Callable[[VariantInfo], Kernel], *, cache_dir: Path | None, report: Callable[[str], None]
 ) -> VariantInfo:
-    """The remembered variant, else the fastest of a few candidates, each timed for a fraction of a second in turn."""
+    """The remembered variant, else the fastest of a few candidates, each timed for a fraction of a second in turn.
+
+    A candidate that `load` refuses with EngineError is benched out. Raises EngineError if no variant is left.
+    """
     choice = remembered(cache_dir)
     if choice.best is not None:
         return choice.best
@@ -67,9 +70,15 @@ def choose_variant(
         raise EngineError("every kernel gave wrong hits on this machine", "suspect its CPU, memory or cooling")
     kernels: list[Kernel] = []
     begun = time.monotonic()
-    for info in fit[:CANDIDATES]:
+    for info in fit:
+        if len(kernels) == CANDIDATES:
+            break
         if not kernels or time.monotonic() - begun < PATIENCE_SECS:
-            kernels.append(load(info))
+            try:
+                kernels.append(load(info))
+            except EngineError as error:
+                report(f"{error.what}; not used")
+                choice = replace(choice, benched={**choice.benched, info.name: error.what})
     rates = {kernel.name: [0.0] * TIMED_ROUNDS for kernel in kernels}
     for turn in range(TIMED_ROUNDS):
         for kernel in kernels:
@@ -132,7 +141,7 @@ def _remember(choice: Choice, cache_dir: Path | None, report: Callable[[str], No
     path = machine_folder(cache_dir) / CHOICE
     text = json.dumps({"rates_hps": choice.rates_hps, "benched": choice.benched}, indent=1)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder(path.parent)
         draft = path.with_suffix(".new")
         draft.write_text(text)
         draft.rename(path)

@@ -92,9 +92,15 @@ def load_kernel(
     def load(info: VariantInfo) -> Kernel:
         return _load(info, cache_dir, report)
 
-    if name is None:
+    if name is not None:
+        return load(choose.named_variant(name))
+    best = choose_variant(load, cache_dir=cache_dir, report=report)
+    try:
+        return load(best)
+    except EngineError as error:  # it was right when it was chosen
+        report(f"{error.what}; choosing another")
+        bench_out(best.name, cache_dir=cache_dir, reason=error.what)
         return load(choose_variant(load, cache_dir=cache_dir, report=report))
-    return load(choose.named_variant(name))
 
 
 def _load(info: VariantInfo, cache_dir: Path | None, report: Callable[[str], None]) -> Kernel:

@@ -8,6 +8,7 @@ import pytest
 
 from solominer.errors import EngineError
 from solominer.hashing import choose
+from solominer.hashing import kernel as engine
 from solominer.hashing.cache import machine_folder
 from solominer.hashing.kernel import Kernel
 from solominer.hashing.variants import VARIANTS, VariantInfo
@@ -17,13 +18,16 @@ from tests.hashing.kernels import kernel
 class Bench:
     """Stands for compiling and timing: the variants loaded, and speeds by name."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, speeds: dict[str, float]) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, speeds: dict[str, float], broken: str = "") -> None:
+        self.broken = broken
         self.loaded: list[str] = []
         self.lines: list[str] = []
         monkeypatch.setattr(choose, "measure_hps", lambda kernel, seconds: speeds.get(kernel.name, 1.0))
 
     def load(self, info: VariantInfo) -> Kernel:
         self.loaded.append(info.name)
+        if info.name == self.broken:
+            raise EngineError("broken")
         scalar = kernel("scalar")
         return Kernel(info.name, scalar.lanes, scalar.midstates, scalar._search, scalar._scratch, scalar._masks)
 
@@ -70,6 +74,22 @@ def test_where_all_are_benched_out_the_machine_is_blamed(tmp_path: Path, monkeyp
         choose.bench_out(name, cache_dir=tmp_path)
     with pytest.raises(EngineError, match="every kernel gave wrong hits"):
         Bench(monkeypatch, {}).choose(tmp_path)
+
+
+def test_a_candidate_that_does_not_work_is_benched_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch, {USUAL[0]: 9e6, USUAL[1]: 5e6}, broken=USUAL[0])
+    assert bench.choose(tmp_path) == USUAL[1]
+    assert choose.remembered(tmp_path).benched == {USUAL[0]: "broken"}
+    assert bench.lines[0] == "broken; not used"
+
+
+def test_a_kernel_that_works_no_more_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch, {USUAL[0]: 9e6, USUAL[1]: 5e6})
+    bench.choose(tmp_path)
+    bench.broken = USUAL[0]
+    monkeypatch.setattr(engine, "_load", lambda info, cache_dir, report: bench.load(info))
+    assert engine.load_kernel(cache_dir=tmp_path, report=bench.lines.append).name == USUAL[1]
+    assert "broken; choosing another" in bench.lines
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"rates_hps": {"scalar": "x"}, "benched": {}}', '{"rates_hps": 3}'])
