@@ -1,0 +1,150 @@
+"""What people see: the live view says what matters and what is simulated; log lines; numbers as text."""
+
+from __future__ import annotations
+
+import io
+import logging
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from solominer.views.console import ConsoleView, render
+from solominer.views.logs import RecentEvents, set_up_logging
+from solominer.views.snapshot import BlockView, NodeView, Snapshot, WorkerView
+from solominer.views.text import coins, duration, probability, rate, utc
+
+SNAPSHOT = Snapshot(
+    at=1_795_000_100.0,
+    mode="regtest",
+    network="regtest",
+    simulated=False,
+    status="mining",
+    started_at=1_795_000_000.0,
+    height=260,
+    tip_hex="00" * 28 + "0badcafe",
+    tip_at=1_795_000_090.0,
+    transactions=27,
+    fees_sats=886_340,
+    template_at=1_795_000_090.0,
+    network_difficulty=1.2e14,
+    share_difficulty=0.04,
+    rate_hps=62.5e6,
+    rate_low_hps=62.0e6,
+    rate_high_hps=63.0e6,
+    hashes=6_250_000_000,
+    shares=23,
+    accepted_blocks=2,
+    payout="bcrt1qexample",
+    data_dir="/data",
+    workers=(WorkerView(0, 4711, True, "avx512-3x2", 62.5e6, 6_250_000_000, 23), WorkerView(1, 0, False, "", 0, 0, 0)),
+    nodes=(
+        NodeView("home", True, True, 260, 10, "live", 0.0012, ""),
+        NodeView("spare", False, False, 0, None, "off", 0.0, "connection refused"),
+    ),
+    blocks=(BlockView(259, "ab" * 32, "accepted", 2, 2_500_000_000), BlockView(260, "cd" * 32, "stale", 0, 1)),
+    events=((1_795_000_090.0, "mining job 7 at height 261"),),
+)
+
+
+def drawn(snapshot: Snapshot, width: int = 140) -> str:
+    console = Console(file=io.StringIO(), width=width, record=True)
+    console.print(render(snapshot))
+    return console.export_text()
+
+
+def test_the_live_view_says_what_matters() -> None:
+    screen = drawn(SNAPSHOT)
+    for text in (
+        "261", "10s", "0badcafe", "27 transactions", "0.00886340 BTC", "62.50 MH/s ± 0.8 %", "23", "2 accepted",
+        "bcrt1qexample", "avx512-3x2", "restarting", "in use", "connection refused", "live", "1.2 ms", "ab" * 32,
+        "accepted", "stale", "25.00000000 BTC", "mining job 7", "120.000 T",
+    ):  # fmt: skip
+        assert text in screen, text
+    assert "SIMULATION" not in screen
+
+
+def test_a_simulation_says_so_on_screen() -> None:
+    assert "SIMULATION, nothing is submitted" in drawn(replace(SNAPSHOT, simulated=True, mode="demo"))
+
+
+def test_the_live_view_works_before_anything_is_known() -> None:
+    empty = replace(
+        SNAPSHOT, status="waiting for a node", height=0, tip_hex="", tip_at=0.0, transactions=0, rate_hps=0.0,
+        rate_low_hps=0.0, rate_high_hps=float("inf"), workers=(), nodes=(), blocks=(), events=(),
+    )  # fmt: skip
+    assert "waiting for a node" in drawn(empty)
+    assert "±" not in drawn(empty)
+
+
+def test_the_live_view_draws_on_a_terminal() -> None:
+    out = io.StringIO()
+    with ConsoleView(Console(file=out, force_terminal=True, width=120)) as view:
+        view.show(SNAPSHOT)
+        view.show(replace(SNAPSHOT, status="paused: asked for"))
+    assert "paused: asked for" in out.getvalue()
+
+
+def test_log_lines_carry_time_and_level(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("JOURNAL_STREAM", raising=False)
+    recent = set_up_logging("info", live_view=False)
+    logging.getLogger("solominer.test").info("height %d", 5)
+    logging.getLogger("solominer.test").debug("not shown")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z INFO     height 5\n", capsys.readouterr().err)
+    assert [text for _, text in recent.lines] == ["height 5"]
+
+
+def test_under_systemd_lines_carry_a_priority(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JOURNAL_STREAM", "8:1")
+    set_up_logging("info", live_view=False)
+    logging.getLogger("solominer.test").critical("block rejected")
+    assert capsys.readouterr().err == "<2>CRITICAL block rejected\n"
+
+
+def test_the_live_view_keeps_log_lines_to_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    recent = set_up_logging("info", live_view=True)
+    logging.getLogger("solominer.test").warning("seen in the view")
+    assert capsys.readouterr().err == ""
+    assert len(recent.lines) == 1
+
+
+def test_recent_events_are_bounded() -> None:
+    recent = RecentEvents(size=3)
+    for number in range(10):
+        recent.emit(logging.makeLogRecord({"msg": str(number)}))
+    assert [text for _, text in recent.lines] == ["7", "8", "9"]
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        (rate(0), "0.00 H/s"),
+        (rate(62_562_000), "62.56 MH/s"),
+        (rate(9.5e20), "950.00 EH/s"),
+        (coins(312_500_000), "3.12500000 BTC"),
+        (coins(1), "0.00000001 BTC"),
+        (duration(0.4), "0s"),
+        (duration(61), "1m 1s"),
+        (duration(3600), "1h 0m"),
+        (duration(90_000), "1d 1h"),
+        (utc(0), "00:00:00"),
+        (probability(0), "0"),
+        (probability(0.25), "25.00 %"),
+        (probability(1e-9), "1 in 1,000,000,000"),
+    ],
+)
+def test_numbers_as_people_read_them(shown: str, expected: str) -> None:
+    assert shown == expected
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    root = logging.getLogger("solominer")
+    before = (list(root.handlers), root.level, root.propagate)
+    yield
+    root.handlers[:], root.propagate = before[0], before[2]
+    root.setLevel(before[1])
