@@ -179,10 +179,91 @@ def check_proof(proof: dict[str, Any]) -> None:
         stated = bytes((size,)) + proof["height"].to_bytes(size, "little")
         need(coinbase.script_sig.startswith(stated), "the coinbase states another height")
         count(checked, "proofs: the coinbase states the height")
+    if coinbase is not None and "plan" in proof:
+        check_plan(proof["plan"], header, coinbase.script_sig)
     if coinbase is not None and "witness_root_hex" in proof and coinbase.witness:
         root = bytes.fromhex(proof["witness_root_hex"])
         need(sha256d(root + coinbase.witness[0]) == commitment(coinbase), "the witness commitment is another one")
         count(checked, "proofs: the coinbase commits to the witness root")
+
+
+# --- 1b. the search plan: the header must lie where the plan's walk is said to have met it --------------------------
+
+
+def chunk_at(step: int, size: int, stride: dict[str, Any], extranonce: int) -> int:
+    """Which of `size` chunks of nonces an order visits at its `step`-th step."""
+    need(0 <= step < size, "the plan has fewer steps")
+    if stride["order"] == "sequential":
+        return step
+    if stride["order"] == "strided":  # 0, s, 2s, ... then 1, 1 + s, ...
+        columns = (range(column, size, stride["stride"]) for column in range(stride["stride"]))
+        for column in columns:
+            if step < len(column):
+                return column[step]
+            step -= len(column)
+    if stride["order"] == "knuth":  # x -> (a x + c) mod size
+        chunk = stride["start"]
+        for _ in range(step):
+            chunk = (stride["multiplier"] * chunk + stride["increment"]) % size
+        return int(chunk)
+    if stride["order"] == "van-der-corput":  # count with the bits reversed, skip what is too large
+        bits = (size - 1).bit_length()
+        reversed_ones = (int(f"{i:0{bits}b}"[::-1] or "0", 2) for i in range(1 << bits))
+        return next(chunk for place, chunk in enumerate(c for c in reversed_ones if c < size) if place == step)
+    need(stride["order"] == "shuffled", "no such order")
+    seed = int.from_bytes(hashlib.sha256(f"{stride['seed']}/{extranonce}".encode()).digest()[:8], "big")
+    keys = [int.from_bytes(hashlib.sha256(f"{seed}/{r}".encode()).digest()[:8], "little") for r in range(6)]
+    half, chunk = ((size - 1).bit_length() + 1) // 2, step
+    while True:  # a Feistel network over a power of four, until it lands below size
+        left, right = chunk >> half, chunk & ((1 << half) - 1)
+        for key in keys:
+            z = (right + key) % (1 << 64)
+            z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 % (1 << 64)
+            z = (z ^ z >> 27) * 0x94D049BB133111EB % (1 << 64)
+            left, right = right, left ^ (z ^ z >> 31) & ((1 << half) - 1)
+        chunk = left << half | right
+        if chunk < size:
+            return chunk
+
+
+def check_plan(claim: dict[str, Any], header: bytes, script_sig: bytes) -> None:
+    """Walk to the claimed position: extranonce, version bits and nonce there must be those of the header."""
+    extranonce = bytes.fromhex(claim["extranonce_hex"])
+    need(len(extranonce) == 8 and b"\x08" + extranonce in script_sig, "the coinbase has another extranonce")
+    need(int.from_bytes(extranonce[4:], "big") == claim["extranonce"], "two extranonces are claimed")
+    if "facts" not in claim:
+        count(unchecked, "positions in a search plan that is not in the proof")
+        return
+    plan, place = claim["facts"], claim["position"]
+    digest = hashlib.sha256(json.dumps(plan, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    need(digest == claim["plan_hash_hex"], "the plan has another hash")
+    need(all(type(n) is int and n >= 0 for n in [*place.values(), claim["worker"], claim["worker_count"]]), "no count")
+    families, chunk_size = plan["families"], plan["chunk_nonces"]
+    space, engines = 1 << families["extranonce_bits"], families["engines"]
+    number = engines.index(claim["engine"])
+    first, end = (space * n // len(engines) for n in (number, number + 1))
+    worker, workers = claim["worker"], claim["worker_count"]
+    if families["deal"] == "interleaved":
+        tried = first + worker + place["k"] * workers
+    else:
+        first, end = first + (end - first) * worker // workers, first + (end - first) * (worker + 1) // workers
+        tried = first + place["k"]
+    need(worker < workers and tried < end and tried == claim["extranonce"], "the plan has another extranonce there")
+    mask = int(claim["version_mask"], 16) & 0x1FFFE000
+    bits = [bit for bit in plan["palette"]["bits"] if mask >> bit & 1]
+    index = place["version"]
+    need(index < 1 << len(bits), "the plan has fewer version patterns")
+    if plan["palette"]["order"] == "gray":
+        index ^= index >> 1
+    elif plan["palette"]["order"] == "reversed":
+        index = (1 << len(bits)) - 1 - index
+    pattern = sum((index >> n & 1) << bit for n, bit in enumerate(bits))
+    need(int.from_bytes(header[:4], "little") & mask == pattern, "the plan has other version bits there")
+    need(place["offset"] < chunk_size, "the plan's chunks are smaller")
+    chunk = chunk_at(place["step"], -(-(1 << 32) // chunk_size), plan["strides"], tried)
+    nonce = chunk * chunk_size + place["offset"]
+    need(int.from_bytes(header[76:], "little") == nonce, "the plan has another nonce there")
+    count(checked, "positions recomputed from the search plan")
 
 
 def check_share(share: dict[str, Any], job: dict[str, Any]) -> int:

@@ -8,11 +8,12 @@ from typing import Any
 
 from solominer.chain.hashes import hash_to_int, sha256d, to_rpc_hex
 from solominer.chain.proof import check_block, verify_proof
-from solominer.errors import DecodeError
+from solominer.errors import DecodeError, VerifyError
 from solominer.records import best
 from solominer.records.findings import Verdict
 from solominer.records.hour import HourFold
 from solominer.records.jsonlines import parse_object, read_lines
+from solominer.records.planproof import replay_proof
 from solominer.records.proofs import share_header
 
 _BAD = (KeyError, TypeError, ValueError, DecodeError, OSError)
@@ -25,9 +26,24 @@ def check_proof(path: str, proof: Mapping[str, Any], verdict: Verdict) -> None:
         verdict.fail(path, reason)
     if findings.holds:
         verdict.checked[f"{{n}} {proof['kind']} proof(s): header, work, Merkle branch, coinbase"] += 1
+    if findings.holds and "plan" in proof:
+        check_search(path, proof, verdict)
     for what in findings.unchecked:
         # Every proof says the same; the block's own hash would make each of them a sentence of its own.
         verdict.unchecked[f"{{n}} proof(s): {what.partition(': ask')[0]}"] += 1
+
+
+def check_search(path: str, proof: Mapping[str, Any], verdict: Verdict) -> None:
+    """Where in a search plan the header lies: the plan is walked to there again."""
+    try:
+        claim = replay_proof(proof)
+    except VerifyError as error:
+        verdict.fail(path, error.what)
+    else:
+        if claim is None:
+            verdict.unchecked["{n} position(s) in a search plan that the proof does not hold"] += 1
+        else:
+            verdict.checked["{n} position(s) recomputed from the search plan"] += 1
 
 
 def check_best_hashes(path: str, document: Mapping[str, Any], verdict: Verdict) -> None:

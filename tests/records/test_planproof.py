@@ -36,7 +36,7 @@ def plan_of(order: str, seed: int = 1) -> SearchPlan:
         {
             "bitload": seed,
             "families": {"main": {"engines": ["gpu", "cpu"], "deal": ("blocks", "interleaved")[seed % 2]}},
-            "lanes": {"main": {"chunk_nonces": 3000 + seed}},
+            "lanes": {"main": {"chunk_nonces": 60_000 + seed}},
             "strides": {"main": {"order": order}},
             "palette": {"main": {"bits": [28, 13, 20], "order": ("gray", "counting", "reversed")[seed % 3]}},
         }
