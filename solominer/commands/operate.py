@@ -25,8 +25,54 @@ _COLOURS = {"ok": "green", "warning": "yellow", "failed": "red", "skipped": "bri
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
+    app.command("init")(init)
     app.command("doctor")(doctor)
     app.command("smoke-test")(smoke_test)
+
+
+def init(
+    config: Annotated[Path, typer.Option("--config", "-c", help="Where to write it.")] = Path("config.json"),
+    datadir: Annotated[
+        list[Path] | None, typer.Option(help="Only nodes with their data here; may be repeated.")
+    ] = None,
+    rpc: Annotated[str | None, typer.Option(help="A node by hand: HOST:PORT.")] = None,
+    username: Annotated[str, typer.Option(help="RPC user of that node.")] = "",
+    password_file: Annotated[Path | None, typer.Option(help="File with that user's password.")] = None,
+    cookie_file: Annotated[Path | None, typer.Option(help="That node's cookie.")] = None,
+    network: Annotated[str | None, typer.Option(help="Where nodes on several networks are found: which.")] = None,
+    payout_address: Annotated[str | None, typer.Option(help="Where the reward goes.")] = None,
+    data_dir: DataDirOption = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+) -> None:
+    """Find the nodes of this machine and write a config.json with which `run` mines.
+
+    Prints the lines that bitcoin.conf lacks. Asks where something is left open, unless there is no terminal or --yes.
+
+    \b
+    solominer init
+    solominer init --yes --payout-address bc1q... --data-dir /var/lib/solominer
+    solominer init --rpc 10.0.0.5:8332 --username miner --password-file /etc/solominer/rpc-password
+    """
+    from solominer.commands.setup import Answers, set_up
+
+    asks = sys.stdin.isatty() and not yes
+    set_up(
+        config,
+        Answers(
+            datadirs=tuple(datadir or ()),
+            rpc=rpc,
+            username=username,
+            password_file=password_file,
+            cookie_file=cookie_file,
+            network=network,
+            payout_address=payout_address,
+            data_dir=data_dir,
+            force=force,
+        ),
+        ask=(lambda question, default: str(typer.prompt(question, default=default))) if asks else None,
+        say=typer.echo,
+    )
 
 
 def doctor(
