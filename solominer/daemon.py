@@ -205,7 +205,8 @@ class Daemon:
             log.log(logging.CRITICAL if severity == "critical" else logging.ERROR, "%s -> %s [%s]", message, todo, code)
 
         settings = RecorderSettings(journal_fallback_dir=config.journal_fallback_dir)
-        return Recorder(config.records_dir, config.tree_name, on_alarm=on_alarm, settings=settings)
+        network = config.chain.name
+        return Recorder(config.records_dir, config.tree_name, network=network, on_alarm=on_alarm, settings=settings)
 
     def _pool_settings(self) -> PoolSettings:
         config = self.config

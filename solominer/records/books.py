@@ -9,23 +9,18 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any
 
 from solominer.errors import RecordsError
 from solominer.records.errors_log import error_id, scrub
-from solominer.records.jsonlines import parse_object
 from solominer.records.ledger import entries, repair, share_fields, work_fields, worker_label
 from solominer.records.openhour import OpenHour
 from solominer.records.openpart import OpenPart
 from solominer.records.proofs import BlockProofs, share_certificate
-from solominer.records.report import build_report
-from solominer.records.retention import plan_retirement, retire
-from solominer.records.rollup import day_of, write_day
-from solominer.records.seal import append_tail, seal_part
+from solominer.records.reportchain import ReportChain
 from solominer.records.settings import Alarm, RecorderSettings
 from solominer.records.signing import Signer
-from solominer.records.state import REPORT, Head, State, load_state, save_state
+from solominer.records.state import State, load_state, save_state
 from solominer.records.tree import HOUR_SECS, Part, Tree, make_folder
 from solominer.work.events import ShareFound
 from solominer.work.found import FoundBlock
@@ -53,11 +48,10 @@ class Books:
         self, tree: Tree, hours: OpenHour, network: str, settings: RecorderSettings, alarm: Alarm, signer: Signer | None
     ) -> None:
         self._tree, self._hours, self._network, self._settings = tree, hours, network, settings
-        self._alarm, self._signer = alarm, signer
+        self._alarm = alarm
         self._proofs = BlockProofs(tree, network)
         self._closing: list[_Closing] = []
-        self._head: Head | None = None
-        self._previous: Mapping[str, Any] | None = None
+        self._chain = ReportChain(tree, network, settings, signer)
         self._seq = 1
         self._run: str = ""
         self._now: OpenPart | None = None
@@ -75,8 +69,8 @@ class Books:
         """Begin a run: close what an earlier one left open, go on in its hour if that is still now."""
         self._run = run
         state = load_state(self._tree)
-        self._head = state.head
-        problem = self._read_previous()
+        problem = self._chain.go_on_from(state.head)
+        self._seq = self._chain.last_seq + 1
         left = [part for part in state.unsealed if self._tree.exists(part)]
         torn: dict[Part, int] = {}
         for part in left:
@@ -95,22 +89,6 @@ class Books:
         if problem:
             self.error(at, up, {"severity": "high", "code": "report-changed", "message": problem})
         self.flush()
-
-    def _read_previous(self) -> str:
-        """Take the head's report to go on from; what is wrong with it, if anything."""
-        if self._head is None:
-            return ""
-        path = self._tree.folder("reports", self._head.part) / REPORT
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            return f"the newest report {path} cannot be read: {error.strerror}; totals begin anew"
-        self._previous = parse_object(data)
-        last_seq = (self._previous or {}).get("ledger", {}).get("last_seq")
-        self._seq = last_seq + 1 if isinstance(last_seq, int) else 1
-        if sha256(data).hexdigest() != self._head.sha256:
-            return f"the newest report {path} was changed since it was written; run `solominer verify`"
-        return ""
 
     def _resume(self, part: Part) -> int:
         """Take up a part that was never sealed; bytes of its ledger's last line that a crash tore."""
@@ -342,32 +320,7 @@ class Books:
         busy = {waiting.open_part.part for waiting in self._closing}
         if self._now is not None:
             busy.add(self._now.part)
-        plan = plan_retirement(self._tree, self._settings, part.fold.to_at or part.part.start, busy)
-        report = self._report(closing, plan)
-        also: list[str] = []
-        if self._head is not None and day_of(self._head.part) != day_of(part.part):
-            also = write_day(self._tree, self._network, self._head.part)
-        self._head = seal_part(self._tree, part.part, report, self._signer, also)
-        self._previous = report
-        retire(self._tree, plan)
-        append_tail(self._tree, report, self._settings.tail_bytes)
-
-    def _report(self, closing: _Closing, retired: list[dict[str, Any]]) -> dict[str, Any]:
-        def build(previous: Mapping[str, Any] | None) -> dict[str, Any]:
-            return build_report(
-                closing.open_part.fold,
-                network=self._network,
-                part=closing.open_part.part,
-                why=closing.why,
-                head=self._head,
-                previous=previous,
-                retired=retired,
-            )
-
-        try:
-            return build(self._previous)
-        except (KeyError, TypeError, ValueError):  # somebody changed the report before: its totals are no use
-            return build(None)
+        self._chain.seal(part.part, part.fold, closing.why, busy)
 
     def _save_state(self) -> None:
         unsealed = [closing.open_part.part for closing in self._closing]
@@ -375,7 +328,7 @@ class Books:
             unsealed.append(self._now.part)
             make_folder(self._tree.folder("ledger", self._now.part))
         make_folder(self._tree.root / "reports")
-        save_state(self._tree, State(tuple(unsealed), self._head))
+        save_state(self._tree, State(tuple(unsealed), self._chain.head))
         self._state_saved = True
 
     def _in_trouble(self, problem: str) -> None:

@@ -25,7 +25,7 @@ from solominer.work.job import Job
 
 
 class Recorder:
-    """The evidence of one network under `data_dir/<network>/`.
+    """The evidence of one network under `data_dir/<tree_name>/`.
 
     All methods but `open`, `flush`, `close` and those of `journal` return at once and may be called on the event loop.
     `at` is Unix seconds. `on_alarm` is called from the writer's thread.
@@ -34,23 +34,26 @@ class Recorder:
     def __init__(
         self,
         data_dir: Path,
-        network_name: str,
+        tree_name: str,
         *,
+        network: str | None = None,
         on_alarm: Alarm,
         settings: RecorderSettings | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`clock` is monotonic, in seconds; it tells how long things took whatever the wall clock does.
+        """`network` is the chain that is mined on, by default what the tree is called.
+
+        `clock` is monotonic, in seconds; it tells how long things took whatever the wall clock does.
 
         Raises RecordsError if a signing key is set that cannot be used.
         """
         settings = settings or RecorderSettings()
-        self.tree = Tree(data_dir / network_name)
+        self.tree = Tree(data_dir / tree_name)
         hours = OpenHour()
-        self._fallback = None if settings.journal_fallback_dir is None else settings.journal_fallback_dir / network_name
+        self._fallback = None if settings.journal_fallback_dir is None else settings.journal_fallback_dir / tree_name
         self.journal = Journal(self.tree, hours, self._fallback)
         signer = None if settings.signing_key is None else Signer.load(settings.signing_key)
-        self._books = Books(self.tree, hours, network_name, settings, on_alarm, signer)
+        self._books = Books(self.tree, hours, network or tree_name, settings, on_alarm, signer)
         self._writer = Writer(self._books, settings, on_alarm)
         self._lock = FolderLock(data_dir)
         self._clock = clock

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from solominer.records.retention import plan_retirement
+from solominer.records.retention import Retention
 from solominer.records.settings import DAY_SECS, RecorderSettings
 from solominer.records.tree import Part
 from solominer.records.verify import verify
@@ -80,7 +80,7 @@ def test_proofs_and_submissions_cannot_be_retired_even_if_a_report_says_so(tmp_p
 def test_nothing_goes_by_default(tmp_path: Path) -> None:
     bench = Bench(tmp_path / "data")
     run_days(bench, 2)
-    assert plan_retirement(bench.recorder().tree, RecorderSettings(free_bytes=0), HOUR + DAY_SECS, set()) == []
+    assert Retention(bench.recorder().tree, RecorderSettings(free_bytes=0)).plan(HOUR + DAY_SECS, set()) == []
 
 
 def test_a_delete_that_a_crash_kept_from_happening_is_planned_again(
@@ -89,7 +89,7 @@ def test_a_delete_that_a_crash_kept_from_happening_is_planned_again(
     bench = Bench(tmp_path / "data", by_age(2.5))
     never: Callable[..., None] = lambda tree, plan: None  # noqa: E731
     with monkeypatch.context() as patched:
-        patched.setattr("solominer.records.books.retire", never)
+        patched.setattr("solominer.records.retention.retire", never)
         run_days(bench, 4)
     assert "ledger" in sections(bench, 0)
     assert verify(bench.root).holds

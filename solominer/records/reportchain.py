@@ -1,0 +1,74 @@
+"""The chain of reports: where it ends, and how the next one is added to it. Used by one thread."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any
+
+from solominer.records.hour import HourFold
+from solominer.records.jsonlines import parse_object
+from solominer.records.report import build_report
+from solominer.records.retention import Retention
+from solominer.records.rollup import day_of, write_day
+from solominer.records.seal import append_tail, seal_part
+from solominer.records.settings import RecorderSettings
+from solominer.records.signing import Signer
+from solominer.records.state import REPORT, Head
+from solominer.records.tree import Part, Tree
+
+
+class ReportChain:
+    """Seals parts one after the other; `head` is the newest report."""
+
+    def __init__(self, tree: Tree, network: str, settings: RecorderSettings, signer: Signer | None) -> None:
+        self._tree, self._network, self._settings, self._signer = tree, network, settings, signer
+        self._retention = Retention(tree, settings)
+        self._previous: Mapping[str, Any] | None = None
+        self.head: Head | None = None
+        self.last_seq = 0
+
+    def go_on_from(self, head: Head | None) -> str:
+        """Begin behind `head`; what is wrong with its report, if anything.
+
+        A report that was changed keeps its place with the hash that it had, so that the change stays visible.
+        """
+        self.head = head
+        if head is None:
+            return ""
+        path = self._tree.folder("reports", head.part) / REPORT
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            return f"the newest report {path} cannot be read: {error.strerror}; totals begin anew"
+        self._previous = parse_object(data)
+        ledger = (self._previous or {}).get("ledger")
+        last_seq = ledger.get("last_seq") if isinstance(ledger, dict) else None
+        self.last_seq = last_seq if isinstance(last_seq, int) else 0
+        if sha256(data).hexdigest() != head.sha256:
+            return f"the newest report {path} was changed since it was written; run `solominer verify`"
+        return ""
+
+    def seal(self, part: Part, fold: HourFold, why: str, busy: set[Part]) -> None:
+        """Seal a part whose files are complete; `busy` ones are not. Raises OSError; may be called again then."""
+        plan = self._retention.plan(fold.to_at or part.start, busy)
+        report = self._report(part, fold, why, plan)
+        also: list[str] = []
+        if self.head is not None and day_of(self.head.part) != day_of(part):
+            also = write_day(self._tree, self._network, self.head.part)
+        self.head = seal_part(self._tree, part, report, self._signer, also)
+        self._previous = report
+        self._retention.sealed(part)
+        self._retention.carry_out(plan)
+        append_tail(self._tree, report, self._settings.tail_bytes)
+
+    def _report(self, part: Part, fold: HourFold, why: str, retired: list[dict[str, Any]]) -> dict[str, Any]:
+        def build(previous: Mapping[str, Any] | None) -> dict[str, Any]:
+            return build_report(
+                fold, network=self._network, part=part, why=why, head=self.head, previous=previous, retired=retired
+            )
+
+        try:
+            return build(self._previous)
+        except (KeyError, TypeError, ValueError):  # somebody changed the report before: its totals are no use
+            return build(None)
