@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from solominer import __version__
-from solominer.commands import operate
+from solominer.commands import operate, plan
 
 if TYPE_CHECKING:
     from solominer.config import Config
@@ -116,3 +116,4 @@ def _load(path: Path | None, overrides: dict[str, Any]) -> Config:
 
 
 operate.register(app)
+plan.register(app)
