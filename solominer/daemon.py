@@ -31,6 +31,7 @@ from solominer.errors import (
     UnsafeConsensus,
     WrongNetwork,
 )
+from solominer.hashing.cores import usable_cores
 from solominer.hashing.pool import PoolSettings, PoolSnapshot, WorkerPool
 from solominer.node.bitcoind import find_bitcoind
 from solominer.node.credentials import CookieFile, Credentials, PasswordFile, UserPassword
@@ -210,11 +211,10 @@ class Daemon:
 
     def _pool_settings(self) -> PoolSettings:
         config = self.config
-        cores = len(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else os.cpu_count() or 1
         limit = None if config.max_memory_gb is None else int(config.max_memory_gb * 2**30)
         plan = load_plan(config.plan, config.mode)
         settings = PoolSettings(
-            workers=max(1, cores - config.cpu_cores_reserved),
+            workers=max(1, usable_cores() - config.cpu_cores_reserved),
             kernel=kernel_for(plan, config.kernel),
             cache_dir=default_cache_dir() / "kernels",
             nice=config.nice,
