@@ -42,7 +42,7 @@ def _methods(info: VariantInfo) -> tuple[Any, tuple[Any, ...]]:
 
 def layout(info: VariantInfo) -> passes.Layout:
     """What a variant's scratch array holds."""
-    return passes.Layout(info.lanes, info.midstates, info.second)
+    return passes.Layout(info.lanes, info.midstates, info.first, info.second)
 
 
 class _Emitter:

@@ -108,11 +108,11 @@ def _load(info: VariantInfo, cache_dir: Path | None, report: Callable[[str], Non
     _compiled_midstates[:] = [functions.midstates]
     from solominer.hashing.jit import layout
 
-    size = layout(info).size
-    scratch = np.zeros(size + 16, np.uint32)
+    places = layout(info)
+    scratch = np.zeros(places.size + 16, np.uint32)
     start = -scratch.ctypes.data % 64 // 4  # vectors are aligned to 64 bytes
-    masks = np.zeros(info.midstates, np.uint64)
-    kernel = Kernel(info.name, info.lanes, info.midstates, functions.scan, scratch[start : start + size], masks)
+    masks = np.zeros(places.slots, np.uint64)
+    kernel = Kernel(info.name, info.lanes, info.midstates, functions.scan, scratch[start : start + places.size], masks)
     _check(kernel)
     return kernel
 

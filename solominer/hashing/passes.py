@@ -13,6 +13,7 @@ latency of each. All words in between live in one `Scratch`, which stays in the 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import lcm
 
 from llvmlite import ir
 
@@ -38,13 +39,20 @@ TURN = 8  # rounds in a loop's turn
 class Layout:
     """Where a kernel keeps its words, as offsets into one array of uint32 aligned to 64 bytes.
 
-    Per midstate 16 uniform words: the state before the nonce, then the midstate. Varying ones: 64 sums, 8 digest words
-    per midstate, and the schedules of the streams of the second pass, one behind the other.
+    Per slot 16 uniform words: the state before the nonce, then the midstate. Varying ones: 64 sums, 8 digest words per
+    slot, and the schedules of the streams of the second pass, one behind the other. There are as many slots as
+    midstates, and some more where these cannot be divided among the streams of both passes.
     """
 
     lanes: int
     midstates: int
-    streams: int
+    first: int
+    second: int
+
+    @property
+    def slots(self) -> int:
+        step = lcm(self.first, self.second)
+        return -(-self.midstates // step) * step
 
     @property
     def prepared(self) -> int:
@@ -52,7 +60,7 @@ class Layout:
 
     @property
     def sums(self) -> int:
-        return self.midstates * 16
+        return self.slots * 16
 
     @property
     def digests(self) -> int:
@@ -60,11 +68,11 @@ class Layout:
 
     @property
     def schedules(self) -> int:
-        return self.digests + 8 * self.midstates * self.lanes
+        return self.digests + 8 * self.slots * self.lanes
 
     @property
     def size(self) -> int:
-        return self.schedules + 64 * self.streams * self.lanes
+        return self.schedules + 64 * self.second * self.lanes
 
 
 class Scratch:

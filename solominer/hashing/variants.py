@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-MIDSTATES = 24  # searched together by one call; the shared schedule's cost is spread over them
+MIDSTATES = 32  # searched together by one call, a power of two like the patterns that a number of version bits gives
 
 
 class Method(Enum):

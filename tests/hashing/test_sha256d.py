@@ -74,7 +74,9 @@ def test_compiles_for_arm(name: str, unit: shaunit.Unit | None, instructions: li
     function = ir.Function(module, ir.FunctionType(I32, [I32.as_pointer(), I64]), "search")
     builder = ir.IRBuilder(function.append_basic_block())
     w = Words(builder, info.lanes)
-    scratch = passes.Scratch(builder, function.args[0], passes.Layout(info.lanes, info.midstates, info.second))
+    scratch = passes.Scratch(
+        builder, function.args[0], passes.Layout(info.lanes, info.midstates, info.first, info.second)
+    )
     if unit is not None:
         shaunit.first_pass(w, scratch, function.args[1], info.first, unit)
         tops = shaunit.second_pass(w, scratch, function.args[1], info.second, unit)
