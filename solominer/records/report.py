@@ -22,6 +22,9 @@ SCHEMA = "solominer-report/1"
 LISTED_BLOCKS = 50
 LISTED_WORKERS = 100
 
+MIN_HASHES_PER_SHARE = 1 << 16
+"""Below this a kernel's slice holds several shares and only the first may be told (regtest): no evidence of hashes."""
+
 Previous = Mapping[str, Any]
 
 
@@ -97,7 +100,7 @@ def _hashes(fold: HourFold) -> dict[str, Any]:
 def _worker(fold: HourFold, label: str, tally: WorkerTally) -> dict[str, Any]:
     secs = sum(secs for _, secs in fold.counts.samples)
     verdict = None
-    if tally.expected_shares > 0:
+    if tally.expected_shares > 0 and _all_told(fold):
         judged = judge(tally.hashes, tally.shares, tally.hashes / tally.expected_shares)
         verdict = {"flagged": judged.flagged, "p_value": judged.p_value, "reasons": list(judged.reasons)}
     return {
@@ -116,6 +119,7 @@ def _shares(fold: HourFold) -> dict[str, Any]:
     return {
         "found": fold.shares,
         "expected": round(expected, 3),
+        "all_told": _all_told(fold),
         "stale": fold.stale_shares,
         "duplicate": fold.kinds["share_duplicate"],
         "missed_target": fold.kinds["share_misses_target"],
@@ -125,25 +129,27 @@ def _shares(fold: HourFold) -> dict[str, Any]:
     }
 
 
+def _all_told(fold: HourFold) -> bool:
+    """Whether every hash that meets the share target was told, so that shares say how many hashes were tried."""
+    return bool(fold.share_target is not None and expected_hashes(fold.share_target) >= MIN_HASHES_PER_SHARE)
+
+
 def _evidence(fold: HourFold) -> dict[str, Any]:
     """What shares and best hashes say about the hashes really done, beside what the workers counted."""
     counted, expected = fold.counts.hashes, fold.counts.expected_shares
+    told: dict[str, Any] = {"counted_hashes": counted, "from_shares": None, "k": fold.best.k}
+    told |= {"kth_hash": None, "from_kth_hash": None, "mismatch": None}
+    if fold.share_target is None or not _all_told(fold):
+        return told
+    mean = counted / expected if expected else float(expected_hashes(fold.share_target))
+    told["from_shares"] = interval(from_shares(fold.shares, mean))
     kth = kth_hash(fold)
-    mean = counted / expected if expected else 0.0
-    if not mean and fold.share_target:
-        mean = float(expected_hashes(fold.share_target))
-    mismatch = None
-    if counted and mean:
+    if kth is not None:
+        told |= {"kth_hash": f"{kth:064x}", "from_kth_hash": interval(from_order_statistic(kth, fold.best.k))}
+    if counted:
         judged = judge(counted, fold.shares, mean, kth, fold.best.k)
-        mismatch = {"flagged": judged.flagged, "p_value": judged.p_value, "reasons": list(judged.reasons)}
-    return {
-        "counted_hashes": counted,
-        "from_shares": interval(from_shares(fold.shares, mean)) if mean else None,
-        "k": fold.best.k,
-        "kth_hash": None if kth is None else f"{kth:064x}",
-        "from_kth_hash": None if kth is None else interval(from_order_statistic(kth, fold.best.k)),
-        "mismatch": mismatch,
-    }
+        told["mismatch"] = {"flagged": judged.flagged, "p_value": judged.p_value, "reasons": list(judged.reasons)}
+    return told
 
 
 def kth_hash(fold: HourFold) -> int | None:

@@ -13,7 +13,7 @@ Report = Mapping[str, Any]
 def short(value: float) -> str:
     """Three to four digits and a prefix: 1.234 G."""
     for factor, prefix in _PREFIXES:
-        if abs(value) >= factor:
+        if abs(value) >= 0.99995 * factor:  # rounded to four digits it is that much
             return f"{value / factor:.4g} {prefix}"
     return f"{value:.4g} "
 
@@ -72,6 +72,9 @@ def _hash_lines(report: Report) -> Iterator[str]:
         wrong = f"  MISMATCH: {'; '.join(flag['reasons'])}" if flag and flag["flagged"] else ""
         own = "" if worker["rate_hps"] is None else f", {short(worker['rate_hps'])}H/s"
         yield f"  {worker['worker']:<9}{short(worker['hashes'])}H{own}, {worker['shares']} shares{wrong}"
+    if not shares["all_told"]:
+        yield f"shares     {shares['found']} found; so easy that kernels do not tell of all: no evidence of hashes"
+        return
     yield (
         f"shares     {shares['found']} found, {shares['expected']:.1f} expected"
         f" (chance of so few {shares['chance_of_so_few_or_fewer']:.0%},"

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from solominer.insight.estimate import from_order_statistic
 from solominer.records.settings import RecorderSettings
 from tests.records.builders import HOUR, Bench, mine
 
@@ -73,5 +74,6 @@ def test_the_python(tree: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     monkeypatch.chdir(tree)
     exec(code, names)
     assert capsys.readouterr().out.count("\n") == 16
-    evidence = json.loads((tree / "reports/2026/11/21/07/report.json").read_text())["evidence"]
-    assert names["tried"] == pytest.approx(evidence["from_kth_hash"]["value"], rel=0.01)
+    document = json.loads((tree / "proofs/2026/11/21/07/best-hashes.json").read_text())
+    estimate = from_order_statistic(int(document["hashes"][-1]["hash"], 16), document["k"])
+    assert names["tried"] == pytest.approx(estimate.value, rel=0.01)

@@ -1,0 +1,124 @@
+"""What a report says of an hour with a known truth: honest workers agree with their evidence, others are flagged."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+from solominer.chain.target import expected_hashes
+from solominer.records.hour import HourFold
+from solominer.records.report import build_report
+from solominer.records.state import Head
+from solominer.records.text import duration, odds, report_text, short
+from solominer.records.tree import Part
+from tests.records.builders import HOUR
+
+SHARE_TARGET = (1 << 224) - 1
+PER_SHARE = expected_hashes(SHARE_TARGET)
+
+
+def hour_of(shares: int, claim: float, *, seed: int, share_target: int = SHARE_TARGET) -> HourFold:
+    """An hour of one worker that tried `shares` times the hashes of a share and claims `claim` times as many."""
+    chance = random.Random(seed)
+    fold, per_share = HourFold(), expected_hashes(share_target)
+    frame: dict[str, Any] = {"seq": 1, "at": float(HOUR), "up": 0.0}
+    fold.add({**frame, "kind": "open", "run": "r"})
+    fold.add(
+        {**frame, "kind": "work", "job": "r-1", "height": 5, "prevhash": "00" * 32, "nbits": "170240c3", "fees_sats": 7}
+        | {"coinbase_prefix_hex": "", "extranonce1_hex": "", "coinbase_suffix_hex": "", "merkle_branch_hex": []}
+        | {"share_target_hex": f"{share_target:064x}"}
+    )
+    found = _poisson(chance, shares)
+    for number in range(found):
+        share = {"hash": f"{chance.randrange(share_target + 1):064x}", "job": "r-1", "worker": "cpu/0", "kernel": "k"}
+        fold.add({**frame, "up": 3600.0 * number / found, "kind": "share", **share})
+    for minute in range(1, 61):
+        counters = {"cpu/0": int(minute * shares * claim * per_share / 60)}
+        fold.add({**frame, "up": minute * 60.0, "kind": "counters", "counters": counters})
+    return fold
+
+
+def _poisson(chance: random.Random, mean: int) -> int:
+    at, count = chance.expovariate(1.0), 0
+    while at < mean:
+        at += chance.expovariate(1.0)
+        count += 1
+    return count
+
+
+def reported(fold: HourFold, previous: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The report of the hour."""
+    head = None if previous is None else Head(Part.parse(previous["part"]), previous["sequence"], "00" * 32)
+    part = Part(HOUR if previous is None else Part.parse(previous["part"]).start + 3600)
+    return build_report(fold, network="mainnet", part=part, why="hour", head=head, previous=previous, retired=[])
+
+
+def test_a_worker_that_claims_a_fifth_too_much_is_flagged_and_honest_ones_are_not() -> None:
+    liars = [reported(hour_of(1000, 1.2, seed=seed)) for seed in range(40)]
+    honest = [reported(hour_of(1000, 1.0, seed=seed)) for seed in range(40)]
+    assert sum(report["evidence"]["mismatch"]["flagged"] for report in liars) >= 38
+    assert not any(report["evidence"]["mismatch"]["flagged"] for report in honest)
+    assert sum(report["hashes"]["workers"][0]["mismatch"]["flagged"] for report in liars) >= 38
+    text = report_text(next(report for report in liars if report["evidence"]["mismatch"]["flagged"]))
+    assert "MISMATCH: fewer shares than the claimed hashes bring" in text
+    assert "it agrees" in report_text(honest[0])
+
+
+def test_the_estimates_stand_beside_the_count_and_hold_it() -> None:
+    reports = [reported(hour_of(1000, 1.0, seed=seed)) for seed in range(60)]
+    for name in ("from_shares", "from_kth_hash"):
+        inside = [r["evidence"][name]["low"] <= 1000 * PER_SHARE <= r["evidence"][name]["high"] for r in reports]
+        assert sum(inside) >= 50  # 57 on average; below 50 in one of 10,000
+    rate = reports[0]["hashes"]["rate_hps"]
+    assert rate["low"] <= 1000 * PER_SHARE / 3600 <= rate["high"]
+
+
+def test_too_few_shares_have_no_kth_hash() -> None:
+    report = reported(hour_of(3, 1.0, seed=1))
+    assert report["evidence"]["kth_hash"] is None
+    assert report["evidence"]["from_kth_hash"] is None
+    assert report["evidence"]["from_shares"] is not None
+
+
+def test_a_kth_hash_above_the_tightest_target_says_nothing() -> None:
+    fold = hour_of(20, 1.0, seed=1)
+    fold.tightest_share_target = SHARE_TARGET >> 8
+    assert reported(fold)["evidence"]["kth_hash"] is None
+
+
+def test_shares_that_kernels_do_not_tell_all_of_are_no_evidence() -> None:
+    report = reported(hour_of(500, 100.0, seed=1, share_target=0x7FFFFF << 232))
+    assert report["shares"]["all_told"] is False
+    assert report["evidence"]["mismatch"] is None
+    assert report["hashes"]["workers"][0]["mismatch"] is None
+    assert "no evidence of hashes" in report_text(report)
+
+
+def test_bests_and_totals_go_on_over_hours_and_days() -> None:
+    first = reported(hour_of(50, 1.0, seed=1))
+    second = reported(hour_of(40, 1.0, seed=2), first)
+    assert second["sequence"] == 2
+    assert second["totals"]["shares"] == first["shares"]["found"] + second["shares"]["found"]
+    best = min((first["best"]["hour"], second["best"]["hour"]), key=lambda one: one["hash"])
+    assert second["best"]["day"] == second["best"]["all_time"] == best
+    empty = reported(HourFold(), {**second, "part": "2026/11/21/23"})
+    assert empty["part"] == "2026/11/22/00"
+    assert (empty["best"]["hour"], empty["best"]["day"], empty["best"]["all_time"]) == (None, None, best)
+    assert "no share in this hour" in report_text(empty)
+
+
+def test_the_chance_of_a_block_follows_from_the_hashes() -> None:
+    report = reported(hour_of(1000, 1.0, seed=1))
+    expected = 1000 * PER_SHARE / (report["network_difficulty"] * 2**256 / ((0xFFFF << 208) + 1))
+    assert report["chance"]["expected_blocks"] == pytest.approx(expected, rel=1e-6)
+    assert "1 in" in report_text(report)
+    assert "Past work does not raise the chance" in report_text(report)
+
+
+def test_words_for_numbers() -> None:
+    assert [odds(0.0), odds(1e-9), odds(0.5), odds(1.0)] == ["none", "1 in 1 G", "50.0%", "100.0%"]
+    assert [duration(s) for s in (0.0123, 12.34, 320, 11_520, 1_051_200)] == [
+        "12.3 ms", "12.3 s", "5 min 20 s", "3 h 12 min", "12 d 4 h"]  # fmt: skip
+    assert short(1.2345e9) == "1.234 G"
