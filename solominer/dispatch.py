@@ -19,6 +19,7 @@ from solominer.work.coordinator import Coordinator
 from solominer.work.events import (
     Action,
     Alarm,
+    Answer,
     BlockSeen,
     CheckTransactions,
     Event,
@@ -252,6 +253,8 @@ class Dispatcher:
         block_hex = block.block_hex or await self._keeper.kept_hex(block.hash_le)
         if not block_hex:
             self.alarm(Severity.CRITICAL, "block-not-kept", f"no whole copy of block {block.hash_hex} is left", "")
+            nothing = (Answer.UNKNOWN, "not sent: no whole copy is left", action.attempt, 0.0)
+            self.post(SubmitAnswered(self._clock(), action.node, block.hash_le, *nothing))
             return
         verdict = await self._links[action.node].submit(block_hex)
         await self._answered(action.node, block.hash_le, block.height, verdict, action.attempt)

@@ -26,6 +26,7 @@ BLOCKS = 10
 DRILL_SECS = 40.0
 _POLL_SECS = 3.0
 _REPORT_IT = "report it with this output and the log"
+_GOOD_STATES = ("accepted", "confirmed", "mature", "superseded")  # the last: behind another block of ours
 
 
 @dataclass(slots=True)
@@ -181,7 +182,7 @@ def _submission(evidence: Evidence) -> Outcome:
     answers = evidence.all("block_answer")
     accepted = {entry["hash"] for entry in answers if entry["answer"] == "accepted"}
     states: dict[str, str] = {entry["hash"]: entry["state"] for entry in evidence.all("block_state")}
-    lost = [hash_hex for hash_hex, state in states.items() if state not in ("accepted", "confirmed", "mature")]
+    lost = [hash_hex for hash_hex, state in states.items() if state not in _GOOD_STATES]
     if accepted and not lost:
         return ok(f"{len(accepted)} blocks accepted, none rejected")
     told = [str(entry["raw"]) for entry in answers if entry["answer"] != "accepted"]

@@ -6,7 +6,7 @@ So a block is sent to every node, sent again while its fate is unknown, and look
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from solominer.chain.networks import Network
@@ -27,7 +27,13 @@ from solominer.work.events import (
 from solominer.work.found import BlockState, FoundBlock
 
 MATURE_DEPTH = 100
+SPARE_SECS = 5.0
+"""How long a block may go unaccepted before another one of ours with the same parent is sent too."""
+
 OPEN = frozenset({BlockState.FOUND, BlockState.SENT, BlockState.ACCEPTED, BlockState.CONFIRMED, BlockState.STALE})
+
+
+_SENT = "sent to every node"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +60,10 @@ class _AtNode:
 
 @dataclass(slots=True)
 class TrackedBlock:
-    """A block and where it stands. `confirmations` is the best that any node says."""
+    """A block and where it stands. `confirmations` is the best that any node says.
+
+    `spares` are later blocks of ours with the same parent, kept in case that this one fails.
+    """
 
     block: FoundBlock
     state: BlockState
@@ -62,6 +71,12 @@ class TrackedBlock:
     confirmations: int = 0
     staged: bool = False
     nodes: dict[str, _AtNode] = field(default_factory=dict)
+    spares: list[FoundBlock] = field(default_factory=list)
+
+    @property
+    def is_new(self) -> bool:
+        """Whether no node has said yet that it is on its active chain."""
+        return self.state in (BlockState.FOUND, BlockState.SENT)
 
 
 class BlockTracker:
@@ -73,13 +88,20 @@ class BlockTracker:
         self._policy = policy
         self._staging = staging
         self.open: dict[bytes, TrackedBlock] = {}
-        self.accepted_count = 0
+        self._accepted: set[bytes] = set()
         self._found_count = 0
         self._refused_count = 0
         self.settled: list[TrackedBlock] = []
 
     def __contains__(self, hash_le: object) -> bool:
-        return hash_le in self.open or any(tracked.block.hash_le == hash_le for tracked in self.settled)
+        if hash_le in self.open or any(tracked.block.hash_le == hash_le for tracked in self.settled):
+            return True
+        return any(spare.hash_le == hash_le for tracked in self.open.values() for spare in tracked.spares)
+
+    @property
+    def accepted_count(self) -> int:
+        """Blocks that a node put on its active chain in this run, each once."""
+        return len(self._accepted)
 
     @property
     def standing(self) -> int:
@@ -87,29 +109,25 @@ class BlockTracker:
         stale = sum(tracked.state is BlockState.STALE for tracked in self.open.values())
         return self._found_count - self._refused_count - stale
 
-    def sibling_of(self, block: FoundBlock) -> TrackedBlock | None:
-        """An earlier block of ours with the same parent that may still win, or has won."""
+    def sibling_of(self, block: FoundBlock, at: float) -> TrackedBlock | None:
+        """An earlier block of ours with the same parent that has won, or was sent just now and will."""
         rivals = (tracked for tracked in self.open.values() if tracked.block.prevhash_le == block.prevhash_le)
-        return next((tracked for tracked in rivals if tracked.state is not BlockState.STALE), None)
+        for tracked in rivals:
+            hopeful = not tracked.is_new or at - tracked.state_at < SPARE_SECS
+            if tracked.state is not BlockState.STALE and hopeful:
+                return tracked
+        return None
 
     def found(self, block: FoundBlock, at: float) -> list[Action]:
         """A new block: on to the disk and to every node at the same time."""
-        tracked = TrackedBlock(block, BlockState.FOUND, at, staged=self._staging)
-        tracked.nodes = {name: _AtNode() for name in self._names}
-        self._found_count += 1
-        self.open[block.hash_le] = tracked
-        sends = self._send_due(tracked, at)
-        record = Record(
-            "block_found",
-            {
-                "height": block.height,
-                "hash": block.hash_hex,
-                "worker": block.worker,
-                "reward_sats": block.reward_sats,
-                "staged": self._staging,
-            },
-        )
-        return [*sends, SaveBlock(block), record, *self._move(tracked, BlockState.SENT, at, "sent to every node")]
+        sends = self._track(block, at)
+        return [*sends, *self._keep(block), *self._move(self.open[block.hash_le], BlockState.SENT, at, _SENT)]
+
+    def superseded(self, block: FoundBlock, elder: TrackedBlock, at: float) -> list[Action]:
+        """A new block behind another one of ours, which it could only beat: kept, and sent if that one fails."""
+        elder.spares.append(block)
+        detail = f"behind {elder.block.hash_hex}"
+        return [*self._keep(block), *_state_actions(block, BlockState.SUPERSEDED, detail)]
 
     def restore(self, block: FoundBlock, state: BlockState, at: float) -> list[Action]:
         """A block from the journal at start: looked up first, and sent again where a node does not have it (S2)."""
@@ -143,7 +161,7 @@ class BlockTracker:
         if event.answer in (Answer.ACCEPTED, Answer.HELD):
             there.send_at = None
             there.look_at = event.at if event.answer is Answer.HELD else event.at + self._policy.first_secs
-            if event.answer is Answer.ACCEPTED and tracked.state in (BlockState.FOUND, BlockState.SENT):
+            if event.answer is Answer.ACCEPTED and tracked.is_new:
                 actions += self._move(tracked, BlockState.ACCEPTED, event.at, f"accepted by {event.node}")
         elif event.answer is Answer.INVALID:
             there.send_at = None
@@ -166,7 +184,7 @@ class BlockTracker:
             if there.answer is not Answer.INVALID and there.send_at is None and not there.in_flight:
                 there.send_at = event.at
                 fields = {"hash": tracked.block.hash_hex, "node": event.node}
-                return [Record("block_unknown_to_node", fields)]
+                return [Record("block_unknown_to_node", fields), *self._forgotten(tracked, event)]
             return []
         there.send_at = None
         if event.confirmations >= 1:
@@ -182,6 +200,8 @@ class BlockTracker:
         looks = self._policy.looks_per_tick
         for tracked in list(self.open.values()):
             actions += self._send_due(tracked, at)
+            if tracked.spares and tracked.is_new and at - tracked.state_at >= SPARE_SECS:
+                actions += self._send_spares(tracked, at)
             for name, there in tracked.nodes.items():
                 if looks and there.look_at is not None and there.look_at <= at:
                     looks -= 1
@@ -191,19 +211,61 @@ class BlockTracker:
                 self._settle(tracked)
         return actions
 
-    def look_now(self, at: float) -> None:
-        """The chain was reorganized: look every block up at the next tick."""
-        for there in self._all_nodes(self.open.values()):
-            if there.look_at is not None:
-                there.look_at = at
+    def look_now(self, at: float, node: str | None = None) -> None:
+        """Look every block up at the next tick, at one node or at all: a chain was reorganized, a node came back."""
+        for tracked in self.open.values():
+            for name, there in tracked.nodes.items():
+                if there.look_at is not None and node in (None, name):
+                    there.look_at = at
+
+    def clock_went_back(self, secs: float) -> None:
+        """What was due at some time is due that much earlier by the clock as it is now."""
+        for tracked in self.open.values():
+            tracked.state_at -= secs
+            for there in tracked.nodes.values():
+                there.send_at = None if there.send_at is None else there.send_at - secs
+                there.look_at = None if there.look_at is None else there.look_at - secs
 
     def saved(self, hash_le: bytes) -> None:
         """The block is on disk: its hex need not stay in memory once a node has it."""
         tracked = self.open.get(hash_le)
-        if tracked is not None and tracked.state not in (BlockState.FOUND, BlockState.SENT):
+        if tracked is not None and not tracked.is_new:
             tracked.block = replace(tracked.block, block_hex="")
 
     # --- within --------------------------------------------------------------------------------------------------
+
+    def _track(self, block: FoundBlock, at: float) -> list[Action]:
+        tracked = TrackedBlock(block, BlockState.FOUND, at, staged=self._staging)
+        tracked.nodes = {name: _AtNode() for name in self._names}
+        self._found_count += 1
+        self.open[block.hash_le] = tracked
+        return self._send_due(tracked, at)
+
+    def _keep(self, block: FoundBlock) -> list[Action]:
+        fields = {
+            "height": block.height,
+            "hash": block.hash_hex,
+            "worker": block.worker,
+            "reward_sats": block.reward_sats,
+            "staged": self._staging,
+        }
+        return [SaveBlock(block), Record("block_found", fields)]
+
+    def _send_spares(self, elder: TrackedBlock, at: float) -> list[Action]:
+        spares, elder.spares = elder.spares, []
+        actions: list[Action] = []
+        for spare in spares:
+            actions += self._track(spare, at)
+            detail = f"{_SENT}, since {elder.block.hash_hex} was not accepted"
+            actions += self._move(self.open[spare.hash_le], BlockState.SENT, at, detail)
+        return actions
+
+    def _forgotten(self, tracked: TrackedBlock, event: BlockSeen) -> list[Action]:
+        """A node that had the block does not know it any more (rule S2): unless another has it, it counts as sent."""
+        elsewhere = any((there.confirmations or 0) >= 1 for there in tracked.nodes.values())
+        if elsewhere or tracked.is_new or tracked.state is BlockState.STALE:
+            return []
+        return self._move(tracked, BlockState.SENT, event.at, f"{event.node} does not know it; sent again")
 
     def _send_due(self, tracked: TrackedBlock, at: float) -> list[Action]:
         actions: list[Action] = []
@@ -240,8 +302,9 @@ class BlockTracker:
             "the block is kept in submissions/; report it with its folder and the node's debug.log",
         )
         others = (there.answer for name, there in tracked.nodes.items() if name != event.node)
-        if tracked.state in (BlockState.FOUND, BlockState.SENT) and all(a is Answer.INVALID for a in others):
-            return [alarm, *self._move(tracked, BlockState.REJECTED, event.at, event.raw, then=self._settle)]
+        if tracked.is_new and all(a is Answer.INVALID for a in others):
+            actions = self._move(tracked, BlockState.REJECTED, event.at, event.raw, then=self._settle)
+            return [alarm, *actions, *self._send_spares(tracked, event.at)]
         return [alarm]
 
     def _staged_verdict(self, tracked: TrackedBlock, event: SubmitAnswered) -> list[Action]:
@@ -262,21 +325,13 @@ class BlockTracker:
     ) -> list[Action]:
         actions: list[Action] = []
         if state is not tracked.state:
-            if tracked.state in (BlockState.FOUND, BlockState.SENT) and state in (
-                BlockState.ACCEPTED,
-                BlockState.CONFIRMED,
-                BlockState.MATURE,
-            ):
-                self.accepted_count += 1
+            if state in (BlockState.ACCEPTED, BlockState.CONFIRMED, BlockState.MATURE):
+                tracked.spares.clear()
+                if tracked.is_new:
+                    self._accepted.add(tracked.block.hash_le)
             tracked.state, tracked.state_at = state, at
             self._refused_count += state is BlockState.REJECTED
-            fields = {
-                "height": tracked.block.height,
-                "hash": tracked.block.hash_hex,
-                "state": state.value,
-                "detail": detail,
-            }
-            actions = [Record("block_state", fields), SaveState(tracked.block, state, detail)]
+            actions = _state_actions(tracked.block, state, detail)
         if then is not None:
             then(tracked)
         return actions
@@ -286,6 +341,7 @@ class BlockTracker:
         tracked.block = replace(tracked.block, block_hex="")
         self.settled = [*self.settled[-99:], tracked]
 
-    @staticmethod
-    def _all_nodes(blocks: Iterable[TrackedBlock]) -> Iterable[_AtNode]:
-        return (there for tracked in blocks for there in tracked.nodes.values())
+
+def _state_actions(block: FoundBlock, state: BlockState, detail: str) -> list[Action]:
+    fields = {"height": block.height, "hash": block.hash_hex, "state": state.value, "detail": detail}
+    return [Record("block_state", fields), SaveState(block, state, detail)]

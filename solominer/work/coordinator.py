@@ -30,6 +30,7 @@ from solominer.work.events import (
     HealthSeen,
     LookAtNode,
     NewTip,
+    NodeHealth,
     PauseWanted,
     ProposalAnswered,
     ProposeJob,
@@ -56,6 +57,9 @@ from solominer.work.job import EXTRANONCE1_SIZE, Job, Payout, build_job
 from solominer.work.judge import Judge
 from solominer.work.selection import NodeChooser
 from solominer.work.template import Template, empty_template
+
+CLOCK_SLACK_SECS = 1.0
+"""How far the wall clock may go back without being taken for one that was set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,7 @@ class Coordinator:
         self._proposed: set[tuple[bool, tuple[bytes, ...], int]] = set()
         self._empty_only = False
         self._solved_at: float | None = None
+        self._ticked_at = 0.0
         self._left_tips: OrderedDict[bytes, None] = OrderedDict()
         self._handlers: dict[type, Callable[..., list[Action]]] = {
             NewTip: self._new_tip,
@@ -346,6 +351,8 @@ class Coordinator:
         old = self.nodes.healths.get(event.health.node)
         now = self.nodes.see(event.health, event.at)
         actions: list[Action] = []
+        if old is not None and _may_have_forgotten(old, event.health):
+            self.blocks.look_now(event.at, event.health.node)
         if old is None or (old.usable, old.problem) != (event.health.usable, event.health.problem):
             actions.append(Record("node", {"node": event.health.node, "problem": event.health.problem}))
         if now is None:
@@ -392,11 +399,8 @@ class Coordinator:
             self.demo_blocks += 1
             fields = {"height": found.height, "hash": found.hash_hex, "note": "simulation: not submitted"}
             return [Record("block_not_submitted", fields), *self._next_job_on_same_tip(at)]
-        sibling = self.blocks.sibling_of(found)
-        if sibling is not None:
-            fields = {"hash": found.hash_hex, "behind": sibling.block.hash_hex}
-            return [Record("block_superseded", fields)]
-        actions = self.blocks.found(found, at)
+        elder = self.blocks.sibling_of(found, at)
+        actions = self.blocks.found(found, at) if elder is None else self.blocks.superseded(found, elder, at)
         if found.prevhash_le == self._job_parent():
             self._solved_at = at
             actions += self._stop("block found")
@@ -457,6 +461,9 @@ class Coordinator:
 
     def _tick(self, event: Tick) -> list[Action]:
         at = event.at
+        if at < self._ticked_at - CLOCK_SLACK_SECS:
+            self._clock_went_back(self._ticked_at - at)
+        self._ticked_at = at
         actions = self.blocks.tick(at, self.tip_height)
         if self._node_lost_at is not None and self.working and at - self._node_lost_at >= self.policy.stale_secs:
             actions += self._stop("no healthy node")
@@ -468,6 +475,14 @@ class Coordinator:
             actions += self._refresh(at, "no new tip after our block")
         self.judge.forget_old(self.job, at)
         return actions
+
+    def _clock_went_back(self, secs: float) -> None:
+        """Nothing that is to be repeated may wait until the clock is where it was before it was set."""
+        self.blocks.clock_went_back(secs)
+        self.nodes.clock_went_back(secs)
+        for name in ("_refresh_at", "_solved_at", "_node_lost_at"):
+            at = getattr(self, name)
+            setattr(self, name, None if at is None else at - secs)
 
     def _pause(self, event: PauseWanted) -> list[Action]:
         self.halted_by.add(event.reason)
@@ -486,3 +501,8 @@ class Coordinator:
 
     def _job_parent(self) -> bytes:
         return self.job.template.prevhash_le if self.job is not None else b""
+
+
+def _may_have_forgotten(old: NodeHealth, new: NodeHealth) -> bool:
+    """Whether a node may have been restarted without blocks that it had accepted (rule S2)."""
+    return new.reachable and (not old.reachable or new.chainwork < old.chainwork)

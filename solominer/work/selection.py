@@ -41,5 +41,9 @@ class NodeChooser:
                 self.current = steady[0]
         return self.current
 
+    def clock_went_back(self, secs: float) -> None:
+        """Times that were noted are that much earlier by the clock as it is now."""
+        self._level_since = {name: since - secs for name, since in self._level_since.items()}
+
     def _rank(self, name: str | None) -> int:
         return self.names.index(name) if name in self.names else len(self.names)

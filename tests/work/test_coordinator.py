@@ -27,6 +27,7 @@ from solominer.work.events import (
     RefreshTemplate,
     ResumeWanted,
     SaveBlock,
+    SaveState,
     SendBlock,
     Severity,
     ShareSeen,
@@ -42,6 +43,7 @@ from solominer.work.events import (
     WorkerStarted,
     WrongHit,
 )
+from solominer.work.found import BlockState
 from tests.work.builders import (
     T0,
     coordinator,
@@ -325,7 +327,8 @@ def test_a_second_block_of_our_own_on_the_same_parent_is_not_sent_against_the_fi
     feed(machine, first)
     actions = feed(machine, solution(job, start=first.nonce + 1))
     assert of_type(SendBlock, actions) == []
-    assert "block_superseded" in [action.kind for action in of_type(Record, actions)]
+    assert len(of_type(SaveBlock, actions)) == 1
+    assert [action.state for action in of_type(SaveState, actions)] == [BlockState.SUPERSEDED]
 
 
 def test_a_rejected_block_raises_the_alarm_and_work_goes_on_without_transactions() -> None:
