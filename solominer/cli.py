@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from solominer import __version__
-from solominer.commands import operate, plan
+from solominer.commands import control, operate, plan
 
 if TYPE_CHECKING:
     from solominer.config import Config
@@ -73,12 +73,21 @@ def run(
     ] = None,
     blocks: Annotated[int | None, typer.Option("--blocks", "-n", min=1, help="Stop after this many blocks.")] = None,
     seconds: Annotated[float | None, typer.Option("--seconds", min=0.1, help="Stop after this long.")] = None,
+    hashes: Annotated[int | None, typer.Option("--hashes", min=1, help="Stop after this many hashes.")] = None,
+    blocks_per_day: Annotated[str | None, typer.Option(help="A number, random, or all.")] = None,
+    days: Annotated[str | None, typer.Option(help="Stop after this many days, or forever.")] = None,
+    days_week: Annotated[int | None, typer.Option(help="Mine on this many days of a week, Monday first.")] = None,
+    hours: Annotated[str | None, typer.Option(help="Mining hours, local time: 22:00-06:00.")] = None,
+    block_interval: Annotated[
+        float | None, typer.Option(help="Least seconds between blocks (regtest, signet).")
+    ] = None,
     data_dir: DataDirOption = None,
     payout_address: Annotated[str | None, typer.Option(help="Where the reward goes.")] = None,
     bitcoind: Annotated[Path | None, typer.Option(help="bitcoind for a private regtest node.")] = None,
     kernel: Annotated[str | None, typer.Option(help="Hash kernel; the fastest one if left out.")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
     plain: Annotated[bool, typer.Option("--plain", help="Log lines instead of the live view.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="You understand what production mode means.")] = False,
 ) -> None:
     """Mine until Ctrl-C.
 
@@ -94,15 +103,30 @@ def run(
         "bitcoind": bitcoind,
         "kernel": kernel,
         "log_level": log_level,
+        "schedule.blocks_per_day": blocks_per_day,
+        "schedule.days": days,
+        "schedule.days_week": days_week,
+        "schedule.hours": hours,
+        "schedule.block_interval_secs": block_interval,
     }
     settings = _load(config, overrides)
     from solominer.daemon import RunOptions
     from solominer.daemon import run as run_daemon
+    from solominer.operate.start import check_bounds, make_sure
     from solominer.views.logs import set_up_logging
 
     live = not plain and sys.stdout.isatty() and sys.stderr.isatty()
+    reload = None if config is None else lambda: _load(config, overrides)
+    options = RunOptions(blocks, seconds, live, hashes, reload)
+    check_bounds(settings, options)
+    make_sure(settings, yes=yes, ask=_do_you_understand if sys.stdin.isatty() else None)
     recent = set_up_logging(settings.log_level, live_view=live)
-    raise typer.Exit(run_daemon(settings, RunOptions(blocks, seconds, live), recent))
+    raise typer.Exit(run_daemon(settings, options, recent))
+
+
+def _do_you_understand(text: str) -> bool:
+    typer.echo(text, err=True)
+    return bool(typer.confirm("Do you understand this?", err=True))
 
 
 def _load(path: Path | None, overrides: dict[str, Any]) -> Config:
@@ -116,4 +140,5 @@ def _load(path: Path | None, overrides: dict[str, Any]) -> Config:
 
 
 operate.register(app)
+control.register(app)
 plan.register(app)

@@ -96,7 +96,7 @@ class ScheduleConfig(_Part):
     blocks_per_day: Annotated[int, Field(ge=1)] | Literal["random", "all"] = Field(
         "all", description="pause after this many blocks until midnight; random draws the number anew each day"
     )
-    block_interval_secs: Annotated[float, Field(gt=0)] | None = Field(
+    block_interval_secs: Annotated[float, Field(ge=1)] | None = Field(
         None, description="regtest and signet: at least this long from one block to the next"
     )
 

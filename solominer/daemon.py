@@ -33,6 +33,7 @@ from solominer.errors import (
 )
 from solominer.hashing.cores import usable_cores
 from solominer.hashing.pool import PoolSettings, PoolSnapshot, WorkerPool
+from solominer.modes import MODES
 from solominer.node.bitcoind import find_bitcoind
 from solominer.node.credentials import CookieFile, Credentials, PasswordFile, UserPassword
 from solominer.node.demo import DEMO_PAYOUT_SCRIPT, DemoLink
@@ -45,6 +46,7 @@ from solominer.records.replay import Replay
 from solominer.records.settings import RecorderSettings
 from solominer.searchplan import check_for_workers, kernel_for, load_plan
 from solominer.searchwatch import SearchWatch
+from solominer.steering import Steering
 from solominer.views.console import ConsoleView
 from solominer.views.logs import RecentEvents
 from solominer.views.snapshot import Snapshot
@@ -52,6 +54,7 @@ from solominer.views.text import coins, duration, rate
 from solominer.work.blocks import RetryPolicy
 from solominer.work.coordinator import Coordinator, Policy
 from solominer.work.events import Event, HashRate, PauseWanted, Severity, Tick
+from solominer.work.found import BlockState
 from solominer.work.job import Payout
 
 log = logging.getLogger("solominer.daemon")
@@ -68,11 +71,16 @@ EXIT_SECOND_SIGNAL = 130
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What only this run wants: an end after `blocks` blocks, or after `secs` seconds; the live view or not."""
+    """What only this run wants: an end after `blocks` blocks, `secs` seconds or `hashes` hashes; the live view or not.
+
+    `reload` reads the configuration anew, with this run's flags over it.
+    """
 
     blocks: int | None = None
     secs: float | None = None
     live_view: bool = False
+    hashes: int | None = None
+    reload: Callable[[], Config] | None = None
 
 
 def run(config: Config, options: RunOptions, recent: RecentEvents) -> int:
@@ -125,6 +133,7 @@ class Daemon:
                 coordinator = self._coordinator(links, payout)
                 await self._mine(coordinator, pool, links, recorder, replay, payout)
                 self._say_goodbye(coordinator)
+                return self._verdict(coordinator)
         return 0
 
     async def _mine(
@@ -157,7 +166,12 @@ class Daemon:
                 spawn(self._ticks(dispatcher), "ticks")
                 spawn(self._samples(dispatcher, pool, recorder, watch), "samples")
                 spawn(self._limits(dispatcher), "limits")
-                spawn(self._show(coordinator, pool, payout), "view")
+
+                def look() -> Snapshot:
+                    return self._look(coordinator, pool, payout)
+
+                spawn(self._steering(dispatcher, pool, look).run(), "steering")
+                spawn(self._show(look), "view")
                 self._notifier.ready("started")
                 spawn(self._notifier.keep_alive(dispatcher.changed, lambda: self._status(coordinator)), "watchdog")
                 await self._stop.wait()
@@ -317,6 +331,20 @@ class Daemon:
         tag = config.coinbase_tag.encode()
         return Coordinator(config.chain, list(links), payout, tag, policy, os.urandom(2))
 
+    def _steering(self, dispatcher: Dispatcher, pool: WorkerPool, look: Callable[[], Snapshot]) -> Steering:
+        steering = Steering(
+            self.config,
+            dispatcher,
+            pool,
+            look,
+            self._stop.set,
+            reload=self.options.reload,
+            max_blocks=self.options.blocks,
+            cores=pool.settings.workers + self.config.cpu_cores_reserved,
+        )
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, steering.reload_by_signal)
+        return steering
+
     def _replay(self, dispatcher: Dispatcher, replay: Replay) -> None:
         """Blocks of earlier runs that are not settled yet are looked up, and sent again where they are missing."""
         for problem in replay.problems:
@@ -340,6 +368,8 @@ class Daemon:
         began = False
         while True:
             snapshot = self._count(pool, recorder)
+            if self.options.hashes is not None and snapshot.hashes >= self.options.hashes:
+                self._stop.set()
             watch.look(time.time(), time.monotonic(), snapshot)
             self._rate.add(time.monotonic(), snapshot.hashes)
             starts_ns = [worker.started_ns for worker in snapshot.workers if worker.started_ns]  # 0 between two jobs
@@ -371,19 +401,19 @@ class Daemon:
             dispatcher.changed.clear()
             await dispatcher.changed.wait()
 
-    async def _show(self, coordinator: Coordinator, pool: WorkerPool, payout: Payout) -> None:
-        def look() -> Snapshot:
-            return overview(
-                at=time.time(),
-                started_at=self._started_at,
-                config=self.config,
-                coordinator=coordinator,
-                pool=pool.snapshot(),
-                rate=self._rate.estimate(),
-                payout=payout.address,
-                events=list(self._recent.lines),
-            )
+    def _look(self, coordinator: Coordinator, pool: WorkerPool, payout: Payout) -> Snapshot:
+        return overview(
+            at=time.time(),
+            started_at=self._started_at,
+            config=self.config,
+            coordinator=coordinator,
+            pool=pool.snapshot(),
+            rate=self._rate.estimate(),
+            payout=payout.address,
+            events=list(self._recent.lines),
+        )
 
+    async def _show(self, look: Callable[[], Snapshot]) -> None:
         if not self.options.live_view:
             await _status_lines(look)
         with ConsoleView() as view:
@@ -395,6 +425,14 @@ class Daemon:
         """One line for the service manager."""
         speed, accepted = rate(self._rate.estimate().value), coordinator.blocks.accepted_count
         return f"{coordinator.status} at height {coordinator.tip_height + 1}: {speed}, {accepted} blocks accepted"
+
+    def _verdict(self, coordinator: Coordinator) -> int:
+        """The exit code: in a bounded mode 1 if a block was rejected, or if `blocks` were wanted and not reached."""
+        if not MODES[self.config.mode].bounded:
+            return 0
+        rejected = any(tracked.state is BlockState.REJECTED for tracked in coordinator.blocks.settled)
+        missing = self.options.blocks is not None and coordinator.blocks.accepted_count < self.options.blocks
+        return 1 if rejected or missing else 0
 
     def _say_goodbye(self, coordinator: Coordinator) -> None:
         blocks = coordinator.blocks

@@ -5,6 +5,7 @@ SolominerError
 ├── PayoutError             the payout address or script cannot be used
 ├── PlanError               plan.yaml is wrong, or the work done does not follow it
 ├── AlreadyRunning          another daemon holds the data folder
+├── NotRunning              no daemon answers on the control socket
 ├── BitcoindNotFound        no bitcoind for a private node, and none could be fetched
 ├── DecodeError             bytes that are not what they claim to be
 │   ├── Truncated
@@ -65,6 +66,12 @@ class AlreadyRunning(SolominerError):
     """Another daemon works in the same data folder."""
 
     exit_code = 3
+
+
+class NotRunning(SolominerError):
+    """No daemon answers on the control socket of a data folder."""
+
+    exit_code = 8
 
 
 class BitcoindNotFound(SolominerError):

@@ -12,7 +12,7 @@ import psutil
 COOLER_BY_C = 5.0
 LIGHTER_BY = 0.8
 
-HOT, BUSY, BATTERY, USER = "too hot", "others need the cores", "on battery", "somebody is at work"
+HOT, BUSY, BATTERY, USER = REASONS = ("too hot", "others need the cores", "on battery", "somebody is at work")
 
 
 @dataclass(frozen=True, slots=True)

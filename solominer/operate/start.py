@@ -1,0 +1,57 @@
+"""What must be settled before a run begins: an end where the mode wants one, and once a yes where money is at stake."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+
+from solominer.config import Config
+from solominer.daemon import RunOptions
+from solominer.errors import ConfigError
+from solominer.modes import MODES
+from solominer.records.tree import atomic_write, utc_text
+
+UNDERSTOOD_NAME = "understood.json"
+UNDERSTAND = """\
+This mines on Bitcoin's main network, alone and with this machine.
+  - Chances are overwhelming that it never finds a block: a single CPU would take far longer than you will live.
+  - It uses electricity all the while, and keeps the processor busy.
+  - If it does find one, the whole reward goes to {address}
+    and to nobody else. Make sure that you hold the key of this address, and a copy of it.
+"""
+
+
+def check_bounds(config: Config, options: RunOptions) -> None:
+    """Raises ConfigError where the mode wants an end and none is given."""
+    bounds = (options.blocks, options.hashes, options.secs)
+    if MODES[config.mode].bounded and all(bound is None for bound in bounds):
+        raise ConfigError(f"mode {config.mode!r} wants an end", "give --blocks, --hashes or --seconds")
+
+
+def make_sure(config: Config, *, yes: bool, ask: Callable[[str], bool] | None) -> None:
+    """Have a person say once that they understand; asked again only for another payout address.
+
+    `ask` puts a text and gives the answer; None where nobody can be asked. Raises ConfigError without a yes.
+    """
+    if not MODES[config.mode].asks:
+        return
+    path = config.records_dir / UNDERSTOOD_NAME
+    try:
+        if json.loads(path.read_text()).get("payout_address") == config.payout_address:
+            return
+    except (OSError, ValueError, AttributeError):
+        pass  # not asked yet
+    if not yes:
+        text = UNDERSTAND.format(address=config.payout_address or "(no payout_address is set)")
+        if ask is None or not ask(text):
+            raise ConfigError(
+                f"mode {config.mode!r} mines for real money and wants a yes first",
+                "run it once on a terminal and say yes, or give --yes",
+            )
+    told = {"understood": utc_text(time.time()), "payout_address": config.payout_address}
+    try:
+        config.records_dir.mkdir(parents=True, exist_ok=True)
+        atomic_write(path, json.dumps(told).encode() + b"\n")
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}", "check data_dir") from error
