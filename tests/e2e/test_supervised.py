@@ -30,7 +30,6 @@ def argv_for(node: PrivateNode, folder: Path) -> list[str]:
         "payout_address": coins_address(node),
         "data_dir": str(folder / "data"),
         "nice": 0,
-        "schedule": {"block_interval_secs": 0.2},
     }
     path = folder / "config.json"
     path.write_text(json.dumps(config))
