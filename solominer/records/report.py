@@ -32,6 +32,7 @@ def build_report(
     fold: HourFold,
     *,
     network: str,
+    tree: str,
     part: Part,
     why: str,
     head: Head | None,
@@ -40,13 +41,15 @@ def build_report(
 ) -> dict[str, Any]:
     """The report of one part, less the hash of its files.
 
-    `why` it ends: `hour`, `shutdown`, `clock` or `recovered`. `previous` is the head's report, from which the totals
-    and bests go on; None where there is none, or where it cannot be read: totals begin anew then and say so.
+    `tree` is what the folder of all this is called: `demo` or `staging-mainnet` are not the real thing. `why` it ends:
+    `hour`, `shutdown`, `clock` or `recovered`. `previous` is the head's report, from which the totals and bests go on;
+    None where there is none, or where it cannot be read: totals begin anew then and say so.
     """
     return {
         "schema": SCHEMA,
         "solominer": __version__,
         "network": network,
+        "tree": tree,
         "part": part.path,
         "sequence": 1 if head is None else head.sequence + 1,
         "previous": None if head is None else {"part": head.part.path, "sha256": head.sha256},

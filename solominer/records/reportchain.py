@@ -65,7 +65,14 @@ class ReportChain:
     def _report(self, part: Part, fold: HourFold, why: str, retired: list[dict[str, Any]]) -> dict[str, Any]:
         def build(previous: Mapping[str, Any] | None) -> dict[str, Any]:
             return build_report(
-                fold, network=self._network, part=part, why=why, head=self.head, previous=previous, retired=retired
+                fold,
+                network=self._network,
+                tree=self._tree.root.name,
+                part=part,
+                why=why,
+                head=self.head,
+                previous=previous,
+                retired=retired,
             )
 
         try:

@@ -49,7 +49,8 @@ def report_text(report: Report) -> str:
 def _lines(report: Report) -> Iterator[str]:
     ended = {"hour": "", "shutdown": ", ended by shutdown", "clock": ", ended by a step of the clock"}
     why = ended.get(report["why"], ", put together after a crash")
-    yield f"=== {report['network']} {report['part']} UTC · report {report['sequence']}{why} " + "=" * 20
+    name = report["tree"] if report["tree"] == report["network"] else f"{report['tree']} (on {report['network']})"
+    yield f"=== {name} {report['part']} UTC · report {report['sequence']}{why} " + "=" * 20
     yield f"{report['from']} to {report['to']}, up {duration(report['uptime_secs'])}"
     if report["clock_went_back_secs"] > 1:
         yield f"clock      went back by {duration(report['clock_went_back_secs'])}"

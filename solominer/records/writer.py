@@ -43,6 +43,8 @@ class Writer:
 
     def drain(self, timeout_secs: float | None = None) -> bool:
         """Wait until everything posted so far was done and flushed; whether that came about in time."""
+        if not self._thread.is_alive():
+            return False
         done = Event()
         self.post(self._books.flush)
         self.post(done.set)

@@ -372,6 +372,14 @@ def test_news_of_an_old_block_is_proved_in_the_hour_in_which_it_comes(bench: Ben
     assert holds(bench)
 
 
+def test_what_is_simulated_says_so(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path, "demo", network="mainnet", on_alarm=lambda *told: None)
+    recorder.open(HOUR)
+    recorder.close(HOUR + 1)
+    assert (tmp_path / "demo" / "hours.txt").read_text().startswith("=== demo (on mainnet) 2026/11/21/07 UTC")
+    assert not recorder.flush(1)
+
+
 def test_the_log_goes_into_the_hour(bench: Bench) -> None:
     recorder = open_at(bench, HOUR + 1)
     handler = recorder.log_handler()

@@ -52,7 +52,9 @@ def reported(fold: HourFold, previous: dict[str, Any] | None = None) -> dict[str
     """The report of the hour."""
     head = None if previous is None else Head(Part.parse(previous["part"]), previous["sequence"], "00" * 32)
     part = Part(HOUR if previous is None else Part.parse(previous["part"]).start + 3600)
-    return build_report(fold, network="mainnet", part=part, why="hour", head=head, previous=previous, retired=[])
+    return build_report(
+        fold, network="mainnet", tree="mainnet", part=part, why="hour", head=head, previous=previous, retired=[]
+    )
 
 
 def test_a_worker_that_claims_a_fifth_too_much_is_flagged_and_honest_ones_are_not() -> None:
