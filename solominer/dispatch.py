@@ -302,8 +302,5 @@ class Dispatcher:
         finally:
             self._urgent -= 1
 
-    def _go(self, work: Awaitable[None]) -> None:
-        async def run() -> None:
-            await work
-
-        self._spawn(run())
+    def _go(self, work: Coroutine[Any, Any, None]) -> None:
+        self._spawn(work)
