@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from solominer import __version__
-from solominer.commands import control, operate, plan
+from solominer.commands import bench, control, evidence, forecast, operate, plan
 
 if TYPE_CHECKING:
     from solominer.config import Config
@@ -140,5 +140,8 @@ def _load(path: Path | None, overrides: dict[str, Any]) -> Config:
 
 
 operate.register(app)
+evidence.register(app)
+bench.register(app)
 control.register(app)
 plan.register(app)
+forecast.register(app)

@@ -230,7 +230,7 @@ class Daemon:
         settings = PoolSettings(
             workers=max(1, usable_cores() - config.cpu_cores_reserved),
             kernel=kernel_for(plan, config.kernel),
-            cache_dir=default_cache_dir() / "kernels",
+            cache_dir=default_cache_dir(),
             nice=config.nice,
             max_memory_bytes=limit,
             plan=plan,

@@ -161,7 +161,7 @@ def _memory(config: Config) -> Outcome:
 
 def _kernel(config: Config) -> Outcome:
     """Load the kernel in a process of its own, for code that this CPU cannot run ends its process."""
-    command = [sys.executable, "-m", "solominer.operate.kernelcheck", str(default_cache_dir() / "kernels")]
+    command = [sys.executable, "-m", "solominer.operate.kernelcheck", str(default_cache_dir())]
     command += [config.kernel] if config.kernel else []
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=KERNEL_SECS)

@@ -26,7 +26,7 @@ from solominer.work.events import Event, ShareFound, WorkerDied, WorkerStarted, 
 from solominer.work.plan import Families, SearchPlan
 from tests.hashing.jobs import EASY_SHARE, SMALL_PLAN, all_points, all_shares, make_job
 
-CACHE_DIR = Path(__file__).parents[2] / ".cache/kernels"
+CACHE_DIR = Path(__file__).parents[2] / ".cache"
 ENGINE = "tests.hashing.fake_engine"
 NO_SHARES = 1 << 224
 T = TypeVar("T", bound=Event)

@@ -322,7 +322,7 @@ def test_unknown_kernel(tmp_path: Path) -> None:
 
 def test_kernel_that_computes_wrongly(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A kernel whose answers differ from hashlib's in a single hit is told of."""
-    real = load_kernel(None, cache_dir=default_cache_dir() / "kernels")
+    real = load_kernel(None, cache_dir=default_cache_dir())
 
     class Wrong:
         name, midstates = "wrong", real.midstates
