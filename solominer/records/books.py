@@ -297,13 +297,14 @@ class Books:
         try:
             if not self._state_saved:
                 self._save_state()
+            if self._now is not None:  # first: a block's lines do not wait for an hour to be sealed
+                self._proofs.write(self._now.part, self._now.put)
+                self._now.flush()
             while self._closing:
                 self._seal(self._closing[0])
                 self._closing.pop(0)
+                self._state_saved = False
                 self._save_state()
-            if self._now is not None:
-                self._proofs.write(self._now.part, self._now.put)
-                self._now.flush()
         except OSError as error:
             self._in_trouble(f"the records in {self._tree.root} cannot be written: {error}")
         else:

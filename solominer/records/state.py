@@ -52,7 +52,7 @@ def load_state(tree: Tree) -> State:
     try:
         value = parse_object((tree.root / "state.json").read_bytes())
         if value is not None:
-            return _decode(value)
+            return _catch_up(tree, _decode(value))
     except (OSError, KeyError, TypeError, RecordsError):
         pass
     return scan_state(tree)
@@ -64,6 +64,20 @@ def _decode(value: dict[str, Any]) -> State:
         tuple(Part.parse(path) for path in value["unsealed"]),
         None if head is None else Head(Part.parse(head["part"]), int(head["sequence"]), str(head["sha256"])),
     )
+
+
+def _catch_up(tree: Tree, state: State) -> State:
+    """Parts that were sealed after the note was made: a sealed part is never written again."""
+    head, unsealed = state.head, []
+    for part in state.unsealed:
+        sealed_hash = read_seal(tree, part)
+        if sealed_hash is None:
+            unsealed.append(part)
+            continue
+        sequence = (read_report(tree, part) or {}).get("sequence")
+        following = 1 if head is None else head.sequence + 1
+        head = Head(part, sequence if isinstance(sequence, int) else following, sealed_hash)
+    return State(tuple(unsealed), head)
 
 
 def scan_state(tree: Tree) -> State:

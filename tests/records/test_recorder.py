@@ -207,6 +207,21 @@ def test_a_crash_while_sealing_is_sealed_again(bench: Bench, tmp_path: Path, unf
     assert holds(bench)
 
 
+def test_a_crash_just_after_sealing_does_not_seal_again(bench: Bench) -> None:
+    recorder = open_at(bench, HOUR + 1)
+    mine(bench, recorder, HOUR + 1)
+    assert recorder.flush(30)
+    open_state = (bench.root / "state.json").read_bytes()
+    recorder.close(HOUR + 50)
+    before = {path: path.read_bytes() for path in bench.root.rglob("2026/11/21/07/**/*") if path.is_file()}
+    (bench.root / "state.json").write_bytes(open_state)
+    recorder = open_at(bench, HOUR + 100)
+    recorder.close(HOUR + 200)
+    assert {path: path.read_bytes() for path in before} == before
+    assert report(bench, "2026/11/21/07.2")["sequence"] == 2
+    assert holds(bench)
+
+
 @pytest.mark.parametrize("back_secs", [3600, 7200, 86_400])
 def test_a_clock_that_goes_back_overwrites_nothing(bench: Bench, back_secs: int) -> None:
     recorder = open_at(bench, HOUR + 1)
