@@ -20,4 +20,4 @@ STOPSIGNAL SIGTERM
 # Compiling the kernels comes before the first answer.
 HEALTHCHECK --interval=30s --timeout=10s --start-period=180s --retries=3 CMD ["solominer", "status"]
 ENTRYPOINT ["solominer"]
-CMD ["run", "--plain", "--config", "/etc/solominer/config.json"]
+CMD ["run", "--plain", "--yes", "--config", "/etc/solominer/config.json"]

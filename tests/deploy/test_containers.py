@@ -104,10 +104,12 @@ def test_kubernetes_calls_what_exists_with_a_config_that_loads(tmp_path: Path) -
     found = {each["kind"]: each for path in KUBERNETES for each in documents(path)}
     (container,) = found["StatefulSet"]["spec"]["template"]["spec"]["containers"]
     check_command(container["args"])
-    for probe in ("startupProbe", "livenessProbe"):
-        program, *words = container[probe]["exec"]["command"]
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        line = container[probe]["exec"]["command"][-1] if probe != "readinessProbe" else "solominer status"
+        program, command, *_ = line.split()
         assert program == "solominer"
-        check_command(words)
+        check_command([command])
+    assert container["readinessProbe"]["exec"]["command"] == ["solominer", "status"]
     path = tmp_path / "config.json"
     path.write_text(found["ConfigMap"]["data"]["config.json"])
     config = load_config(path, environ={})
