@@ -1,0 +1,129 @@
+"""A good guest: pauses begin at once, end when it has been calm for long enough, and read the machine as it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import psutil
+import pytest
+
+from solominer import guest
+from solominer.guest import BATTERY, BUSY, HOT, USER, GuestRules, GuestSettings, Readings, Sensors
+
+ALL_ON = GuestSettings(
+    max_temperature_c=80, max_other_load=1.0, pause_on_battery=True, pause_while_active_secs=60, calm_secs=30
+)
+CALM = Readings(temperature_c=50, other_load=0.1, on_battery=False, idle_secs=1000)
+
+
+@pytest.mark.parametrize(
+    ("readings", "reason"),
+    [
+        (Readings(temperature_c=80.5), HOT),
+        (Readings(other_load=1.1), BUSY),
+        (Readings(on_battery=True), BATTERY),
+        (Readings(idle_secs=3), USER),
+    ],
+)
+def test_each_reason_pauses_at_once_and_leaves_when_it_was_calm(readings: Readings, reason: str) -> None:
+    rules = GuestRules(ALL_ON)
+    assert rules.judge(0, CALM) == frozenset()
+    assert rules.judge(1, readings) == {reason}
+    assert rules.judge(2, CALM) == {reason}
+    assert rules.judge(31, CALM) == {reason}
+    assert rules.judge(32, CALM) == frozenset()
+
+
+def test_calm_begins_anew_with_each_relapse() -> None:
+    rules = GuestRules(ALL_ON)
+    rules.judge(0, Readings(on_battery=True))
+    rules.judge(10, CALM)
+    rules.judge(30, Readings(on_battery=True))
+    assert rules.judge(50, CALM) == {BATTERY}
+    assert rules.judge(80, CALM) == frozenset()
+
+
+def test_heat_must_fall_clearly_below_its_bound() -> None:
+    rules = GuestRules(ALL_ON)
+    rules.judge(0, Readings(temperature_c=81))
+    for mono in range(1, 100):
+        assert rules.judge(mono, Readings(temperature_c=78)) == {HOT}
+    rules.judge(100, Readings(temperature_c=75))
+    assert rules.judge(130, Readings(temperature_c=75)) == frozenset()
+
+
+def test_reasons_add_up() -> None:
+    everything = Readings(temperature_c=99, other_load=4, on_battery=True, idle_secs=0)
+    assert GuestRules(ALL_ON).judge(0, everything) == {HOT, BUSY, BATTERY, USER}
+    assert GuestRules(GuestSettings()).judge(0, everything) == frozenset()
+    assert not GuestSettings().is_on
+    assert ALL_ON.is_on
+
+
+def test_what_the_machine_does_not_tell_pauses_nothing() -> None:
+    assert GuestRules(ALL_ON).judge(0, Readings()) == frozenset()
+
+
+def test_temperature_is_the_hottest_sensor(monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = {
+        "cpu": [SimpleNamespace(current=61.0), SimpleNamespace(current=72.5)],
+        "disk": [SimpleNamespace(current=0.0)],
+    }
+    monkeypatch.setattr(psutil, "sensors_temperatures", lambda: entries, raising=False)
+    assert Sensors().temperature_c() == 72.5
+    monkeypatch.setattr(psutil, "sensors_temperatures", dict, raising=False)
+    assert Sensors().temperature_c() is None
+    monkeypatch.delattr(psutil, "sensors_temperatures")
+    assert Sensors().temperature_c() is None
+
+
+@pytest.mark.parametrize(("plugged", "on_battery"), [(True, False), (False, True), (None, None)])
+def test_battery(monkeypatch: pytest.MonkeyPatch, plugged: bool | None, on_battery: bool | None) -> None:
+    monkeypatch.setattr(psutil, "sensors_battery", lambda: SimpleNamespace(power_plugged=plugged), raising=False)
+    assert Sensors().on_battery() is on_battery
+    monkeypatch.setattr(psutil, "sensors_battery", lambda: None, raising=False)
+    assert Sensors().on_battery() is None
+
+
+def test_other_load_leaves_our_own_work_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In ten seconds all cores were busy for 25 s, of which this process and its children had 18."""
+    now: dict[str, Any] = {"mono": 100.0, "busy": 1000.0, "ours": {1: 50.0, 2: 30.0}}
+
+    class Times(tuple[float, ...]):
+        idle = 5000.0
+        iowait = 0.0
+        guest = 0.0
+
+    monkeypatch.setattr(psutil, "cpu_times", lambda: Times((now["busy"], 5000.0)))
+    monkeypatch.setattr(guest, "time", SimpleNamespace(monotonic=lambda: now["mono"]))
+    monkeypatch.setattr(guest, "_our_cpu_secs", lambda: now["ours"])
+    sensors = Sensors()
+    assert sensors.other_load() is None
+    now.update(mono=110.0, busy=1025.0, ours={1: 58.0, 2: 38.0, 3: 2.0})
+    assert sensors.other_load() == pytest.approx(0.7)
+
+
+def test_our_own_children_are_counted() -> None:
+    assert set(guest._our_cpu_secs()) >= {psutil.Process().pid}
+
+
+def test_idleness_is_that_of_the_busiest_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    users: list[Any] = [
+        SimpleNamespace(terminal="null"),
+        SimpleNamespace(terminal="nonexistent"),
+        SimpleNamespace(terminal=None),
+    ]
+    monkeypatch.setattr(psutil, "users", lambda: users)
+    touched = Path("/dev/null").stat().st_atime
+    assert guest.idle_secs(touched + 42) == pytest.approx(42)
+    monkeypatch.setattr(psutil, "users", list)
+    assert guest.idle_secs(0) is None
+
+
+def test_reading_everything_works_on_this_machine() -> None:
+    sensors = Sensors()
+    sensors.read()
+    load = sensors.read().other_load
+    assert load is None or load >= 0

@@ -1,0 +1,110 @@
+"""The schedule: what it says at each moment, at midnights, over midnight, and when clocks are changed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from solominer.schedule import MOST_RANDOM_BLOCKS, Progress, Schedule, blocks_on, is_within, judge, parse_hours
+
+SATURDAY = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
+STARTED = Progress(SATURDAY)
+
+
+def at(hour: int, minute: int = 0, day: int = 21) -> datetime:
+    return datetime(2026, 11, day, hour, minute, tzinfo=UTC)
+
+
+def test_nothing_set_never_pauses() -> None:
+    assert Schedule().is_always
+    assert judge(Schedule(), SATURDAY + timedelta(days=9999), STARTED).pause == ""
+
+
+def test_days_end_the_run_to_the_second() -> None:
+    schedule = Schedule(days=2)
+    assert not judge(schedule, SATURDAY + timedelta(days=2, seconds=-1), STARTED).over
+    assert judge(schedule, SATURDAY + timedelta(days=2), STARTED).over
+
+
+@pytest.mark.parametrize(("days_week", "mines"), [(7, True), (6, True), (5, False), (1, False)])
+def test_days_of_the_week_begin_on_monday(days_week: int, mines: bool) -> None:
+    verdict = judge(Schedule(days_week=days_week), SATURDAY, STARTED)
+    assert (verdict.pause == "") is mines
+    if not mines:
+        assert verdict.until == at(0, day=22)
+
+
+@pytest.mark.parametrize(
+    ("text", "now", "inside"),
+    [
+        ("22:00-06:00", at(23), True),
+        ("22:00-06:00", at(5, 59), True),
+        ("22:00-06:00", at(6), False),
+        ("22:00-06:00", at(21, 59), False),
+        ("08:00-24:00", at(23, 59), True),
+        ("00:00-01:00,12:00-13:00", at(12, 30), True),
+        ("00:00-01:00,12:00-13:00", at(11, 59), False),
+    ],
+)
+def test_mining_hours(text: str, now: datetime, inside: bool) -> None:
+    assert is_within(parse_hours(text), now) is inside
+    assert (judge(Schedule(hours=parse_hours(text)), now, STARTED).pause == "") is inside
+
+
+def test_pause_says_until_when() -> None:
+    schedule = Schedule(hours=parse_hours("22:00-06:00,12:00-13:00"))
+    assert judge(schedule, at(8), STARTED).until == at(12)
+    assert judge(schedule, at(13), STARTED).until == at(22)
+
+
+@pytest.mark.parametrize("text", ["", "8-9", "24:00-01:00", "10:60-11:00", "10:00-10:00", "10:00-24:01", "a,b"])
+def test_hours_that_make_no_sense(text: str) -> None:
+    with pytest.raises(ValueError, match=r"of the form|lie within"):
+        parse_hours(text)
+
+
+@given(st.integers(0, 1439), st.integers(1, 1440), st.integers(0, 1439))
+def test_a_range_and_the_rest_of_the_day_are_opposites(start: int, end: int, minute: int) -> None:
+    now = SATURDAY.replace(hour=minute // 60, minute=minute % 60)
+    if start != end % 1440:
+        assert is_within(((start, end),), now) is not is_within(((end % 1440, start or 1440),), now)
+
+
+def test_blocks_per_day() -> None:
+    schedule = Schedule(blocks_per_day=3)
+    assert judge(schedule, at(9), Progress(SATURDAY, blocks_today=2)).pause == ""
+    verdict = judge(schedule, at(9), Progress(SATURDAY, blocks_today=3))
+    assert verdict.pause == "3 blocks found today"
+    assert verdict.until == at(0, day=22)
+
+
+def test_random_blocks_are_the_same_all_day_and_differ_between_days() -> None:
+    schedule = Schedule(blocks_per_day="random")
+    drawn = [blocks_on(schedule, SATURDAY + timedelta(days=day), seed=7) for day in range(60)]
+    assert blocks_on(schedule, at(23, 59), 7) == drawn[0]
+    assert all(number is not None and 1 <= number <= MOST_RANDOM_BLOCKS for number in drawn)
+    assert len(set(drawn)) > 5
+
+
+def test_block_interval() -> None:
+    schedule = Schedule(block_interval_secs=600)
+    assert judge(schedule, SATURDAY, STARTED).pause == ""
+    last = Progress(SATURDAY, 1, SATURDAY)
+    verdict = judge(schedule, SATURDAY + timedelta(seconds=599), last)
+    assert verdict.pause == "the next block is not due"
+    assert verdict.until == SATURDAY + timedelta(seconds=600)
+    assert judge(schedule, SATURDAY + timedelta(seconds=600), last).pause == ""
+
+
+def test_a_day_that_has_25_hours() -> None:
+    """Clocks go back on 25 October 2026 in Berlin: midnight is still the next local midnight."""
+    berlin = ZoneInfo("Europe/Berlin")
+    now = datetime(2026, 10, 25, 1, 30, tzinfo=berlin)
+    verdict = judge(Schedule(hours=parse_hours("02:00-03:00")), now, Progress(now))
+    assert verdict.until == datetime(2026, 10, 25, 2, 0, tzinfo=berlin)
+    full = judge(Schedule(blocks_per_day=1), now, Progress(now, blocks_today=1))
+    assert full.until == datetime(2026, 10, 26, 0, 0, tzinfo=berlin)

@@ -1,0 +1,78 @@
+"""Before a run: production wants a yes once, and a mode that must end wants to know when."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from solominer.config import Config
+from solominer.daemon import RunOptions
+from solominer.errors import ConfigError
+from solominer.operate.start import UNDERSTOOD_NAME, check_bounds, make_sure
+
+
+class Person:
+    """Answers a question, and remembers what was asked."""
+
+    def __init__(self, *, says: bool) -> None:
+        self.says = says
+        self.asked: list[str] = []
+
+    def __call__(self, text: str) -> bool:
+        self.asked.append(text)
+        return self.says
+
+
+def config(tmp_path: Path, address: str = "my address") -> Config:
+    return Config(mode="production", data_dir=tmp_path, payout_address=address)
+
+
+def test_asks_once_and_again_for_another_address(tmp_path: Path) -> None:
+    person = Person(says=True)
+    make_sure(config(tmp_path), yes=False, ask=person)
+    make_sure(config(tmp_path), yes=False, ask=person)
+    make_sure(config(tmp_path), yes=False, ask=None)
+    assert len(person.asked) == 1
+    assert "my address" in person.asked[0]
+    make_sure(config(tmp_path, "another"), yes=False, ask=person)
+    assert len(person.asked) == 2
+
+
+def test_no_is_no(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="wants a yes"):
+        make_sure(config(tmp_path), yes=False, ask=Person(says=False))
+    with pytest.raises(ConfigError, match="wants a yes"):
+        make_sure(config(tmp_path), yes=False, ask=None)
+    assert not (tmp_path / UNDERSTOOD_NAME).exists()
+
+
+def test_yes_on_the_command_line(tmp_path: Path) -> None:
+    make_sure(config(tmp_path / "new"), yes=True, ask=None)
+    make_sure(config(tmp_path / "new"), yes=False, ask=None)
+
+
+def test_damaged_note_is_asked_anew(tmp_path: Path) -> None:
+    (tmp_path / UNDERSTOOD_NAME).write_text("[half")
+    person = Person(says=True)
+    make_sure(config(tmp_path), yes=False, ask=person)
+    assert len(person.asked) == 1
+
+
+def test_other_modes_ask_nothing(tmp_path: Path) -> None:
+    for mode in ("testnet4", "signet", "regtest", "demo", "test", "staging"):
+        make_sure(Config(mode=mode, data_dir=tmp_path), yes=False, ask=None)
+
+
+def test_unwritable_folder_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="cannot write"):
+        make_sure(config(tmp_path / "file"), yes=True, ask=None)
+
+
+def test_bounded_mode_wants_an_end() -> None:
+    with pytest.raises(ConfigError, match="wants an end"):
+        check_bounds(Config(mode="test"), RunOptions())
+    for options in (RunOptions(blocks=1), RunOptions(hashes=1), RunOptions(secs=1)):
+        check_bounds(Config(mode="test"), options)
+    check_bounds(Config(mode="regtest"), RunOptions())
