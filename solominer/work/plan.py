@@ -67,7 +67,7 @@ class Strides:
 class Palette:
     """Which bits of the BIP 320 mask are rolled (the first one listed changes fastest), and in which order."""
 
-    bits: tuple[int, ...] = (13, 14, 15, 16)
+    bits: tuple[int, ...] = (13, 14, 15, 16, 17)
     order: str = "counting"
 
 
