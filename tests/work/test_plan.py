@@ -163,7 +163,7 @@ def test_the_kernel_decides_what_is_auto() -> None:
 @pytest.mark.parametrize(
     ("group", "position"),
     [
-        ("palette", Position(0, 16, 0, 0)),
+        ("palette", Position(0, 32, 0, 0)),
         ("palette", Position(0, -1, 0, 0)),
         ("strides", Position(0, 0, 1 << 14, 0)),
         ("strides", Position(0, 0, 0, 1 << 18)),
