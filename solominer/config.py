@@ -126,6 +126,71 @@ class GuestConfig(_Part):
     )
 
 
+class ElectricityConfig(_Part):
+    """What hashing costs: for the forecast and the policies. Nothing is fetched unless `price_url` is set."""
+
+    watts: Annotated[float, Field(gt=0)] | None = Field(None, description="power that the machine takes while mining")
+    price_per_kwh: Annotated[float, Field(ge=0)] | None = Field(None, description="a fixed price, in any currency")
+    price_url: SecretStr | None = Field(None, description="an HTTP address that answers with JSON that holds the price")
+    price_json_path: str = Field("", description="where in it: keys and positions with points, e.g. data.0.price")
+    price_scale: Annotated[float, Field(gt=0)] = Field(1.0, description="0.001 turns a price per MWh into one per kWh")
+    refresh_secs: Annotated[float, Field(ge=10)] = Field(900.0, description="how often the price is asked for")
+    stale_secs: Annotated[float, Field(gt=0)] = Field(
+        7200.0, description="age at which a price is not believed any more"
+    )
+    currency: str = Field("", description="what to call the price's currency")
+
+    @field_validator("price_url")
+    @classmethod
+    def _http(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(("http://", "https://")):
+            raise ValueError("a price address begins with http:// or https://")
+        return value
+
+    @model_validator(mode="after")
+    def _one_price(self) -> ElectricityConfig:
+        if self.price_per_kwh is not None and self.price_url is not None:
+            raise ValueError("give only one of price_per_kwh and price_url")
+        return self
+
+
+class PoliciesConfig(_Part):
+    """When to hash with fewer workers, or with none; each is off where it is left out. Intensities are shares of the
+    workers. Every decision is logged with its reason."""
+
+    dry_run: bool = Field(False, description="only say what the policies would do (also: run --dry-run)")
+    look_secs: Seconds = Field(60.0, description="how often the conditions are looked at")
+    intensity: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="share of the workers that hash normally")
+    difficulty_factor: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="lower while the next difficulty is forecast beyond this factor of today's, e.g. 1.05"
+    )
+    difficulty_intensity: Annotated[float, Field(ge=0, le=1)] = Field(0.5, description="to this; 0 stops")
+    hours: str | None = Field(None, description="electricity hours for the normal intensity, e.g. 22:00-06:00")
+    intensity_outside: Annotated[float, Field(ge=0, le=1)] = Field(0.5, description="outside of them; 0 stops")
+    max_price_per_kwh: Annotated[float, Field(ge=0)] | None = Field(None, description="stop above this price")
+    max_cost_per_block: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="stop while the electricity for a block is expected to cost more"
+    )
+    target_rate_hps: Annotated[float, Field(gt=0)] | None = Field(
+        None,
+        description="add workers while the measured hash rate falls below target_share of this; needs intensity < 1",
+    )
+    target_share: Annotated[float, Field(gt=0, le=1)] = 0.9
+
+    @field_validator("hours")
+    @classmethod
+    def _hours_parse(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_hours(value)
+        return value
+
+    @model_validator(mode="after")
+    def _can_add_workers(self) -> PoliciesConfig:
+        if self.target_rate_hps is not None and self.intensity == 1:
+            raise ValueError("target_rate_hps has no workers to add: set intensity below 1")
+        return self
+
+
 class Config(_Part):
     """Everything that can be set. A node that is named here always wins over a private one."""
 
@@ -157,6 +222,8 @@ class Config(_Part):
     retry: RetryConfig = RetryConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     guest: GuestConfig = GuestConfig()
+    electricity: ElectricityConfig = ElectricityConfig()
+    policies: PoliciesConfig = PoliciesConfig()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @field_validator("coinbase_tag")
@@ -182,6 +249,16 @@ class Config(_Part):
             raise ValueError(f"network {self.network!r} does not go with mode {self.mode!r}; leave it out")
         if self.schedule.block_interval_secs is not None and self.chain.name not in ("regtest", "signet"):
             raise ValueError("schedule.block_interval_secs is for regtest and signet alone; leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _policies_know_costs(self) -> Config:
+        policies, costs = self.policies, self.electricity
+        priced = costs.price_per_kwh is not None or costs.price_url is not None
+        if policies.max_price_per_kwh is not None and not priced:
+            raise ValueError("policies.max_price_per_kwh needs electricity.price_per_kwh or price_url")
+        if policies.max_cost_per_block is not None and not (priced and costs.watts is not None):
+            raise ValueError("policies.max_cost_per_block needs electricity.watts and a price")
         return self
 
     @property
@@ -330,8 +407,8 @@ def _explain(error: ValidationError, path: Path | None) -> ConfigError:
 
 
 def _known_keys() -> set[str]:
-    models = (Config, RpcConfig, NodeConfig, ZmqConfig, RetryConfig, ScheduleConfig, GuestConfig)
-    return {name for model in models for name in model.model_fields}
+    parts = (RpcConfig, NodeConfig, ZmqConfig, RetryConfig, ScheduleConfig, GuestConfig, ElectricityConfig)
+    return {name for model in (Config, *parts, PoliciesConfig) for name in model.model_fields}
 
 
 if __name__ == "__main__":

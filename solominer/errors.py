@@ -21,6 +21,7 @@ SolominerError
 │   └── UnsafeConsensus     the node wants rules that this program does not implement
 ├── TemplateError           a getblocktemplate reply that breaks a rule; never mined
 ├── EngineError             kernels and workers
+├── PriceError              the electricity price's source gives none
 └── RecordsError            the dated tree, the journal, the ledger
     ├── JournalFailed       a found block could not be written anywhere
     └── VerifyError         evidence that does not hold
@@ -142,6 +143,10 @@ class EngineError(SolominerError):
     """A kernel or a worker cannot do its work."""
 
     exit_code = 6
+
+
+class PriceError(SolominerError):
+    """The source of the electricity price cannot be reached, or gives no price."""
 
 
 class RecordsError(SolominerError):

@@ -110,11 +110,11 @@ def forecast_retarget(
     log_rate, variance = MODELS[model](history[-HISTORY:], progress)
     blocks_left = INTERVALS - progress.blocks
     left = _around(progress.difficulty * blocks_left / math.exp(log_rate), variance + 1 / blocks_left, level)
-    value, high, low = (_retarget(progress, progress.elapsed_secs + secs) for secs in (left.value, left.low, left.high))
+    value, high, low = (retarget(progress, progress.elapsed_secs + secs) for secs in (left.value, left.low, left.high))
     return RetargetForecast(model, blocks_left, left, Estimate(value, low, high, level))
 
 
-def _retarget(progress: Progress, span_secs: float) -> float:
+def retarget(progress: Progress, span_secs: float) -> float:
     """The difficulty that a timespan leads to (CalculateNextWorkRequired, src/pow.cpp)."""
     return (
         progress.difficulty * TARGET_SPAN_SECS / min(max(span_secs, TARGET_SPAN_SECS / CLAMP), TARGET_SPAN_SECS * CLAMP)

@@ -1,0 +1,102 @@
+"""What the policies want: how many workers should hash under the conditions of the moment, and why. Each is off unless
+it is set. None of them finds more blocks per hash; they choose when hashing costs less."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySettings:
+    """Bounds; None turns a policy off. Intensities are shares of the workers, 0 stops them.
+
+    `intensity` is how many hash normally. `difficulty_intensity` holds while the next difficulty is forecast beyond
+    `difficulty_factor` times today's, `intensity_outside` outside the electricity hours. Nothing hashes above a price
+    or a cost. While the rate is below `target_share` of `target_rate_hps`, workers are added one by one.
+    """
+
+    intensity: float = 1.0
+    difficulty_factor: float | None = None
+    difficulty_intensity: float = 0.5
+    hours: str | None = None
+    intensity_outside: float = 0.5
+    max_price_per_kwh: float | None = None
+    max_cost_per_block: float | None = None
+    target_rate_hps: float | None = None
+    target_share: float = 0.9
+
+    @property
+    def is_on(self) -> bool:
+        """Whether any policy is set."""
+        bounds = (self.difficulty_factor, self.max_price_per_kwh, self.max_cost_per_block, self.target_rate_hps)
+        return self.intensity < 1 or self.hours is not None or any(bound is not None for bound in bounds)
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """The moment. `active` of `workers` hash now; what is not known is None, and a policy that needs it rests.
+
+    `rate_hps` was measured with the present number of workers; `difficulty_ratio` is the forecast of the next
+    difficulty over today's; `cost_per_block` is in the price's currency.
+    """
+
+    workers: int
+    active: int
+    within_hours: bool | None = None
+    difficulty_ratio: float | None = None
+    price_per_kwh: float | None = None
+    cost_per_block: float | None = None
+    rate_hps: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """So many workers shall hash (0: pause), for these reasons (none: nothing out of the ordinary)."""
+
+    active: int
+    reasons: tuple[str, ...] = ()
+
+
+def decide(settings: PolicySettings, now: Conditions) -> Decision:
+    """What the policies want now."""
+    limits = list(_limits(settings, now))
+    share = min([settings.intensity, *(intensity for intensity, _ in limits)])
+    reasons = tuple(reason for _, reason in limits)
+    active = min(now.workers, math.ceil(share * now.workers))
+    if limits or settings.target_rate_hps is None or active == 0:
+        return Decision(active, reasons)
+    return _towards_target(settings.target_rate_hps, settings.target_share, now, active)
+
+
+def _limits(settings: PolicySettings, now: Conditions) -> list[tuple[float, str]]:
+    """(intensity, reason) of every policy that wants less than the normal intensity."""
+    limits = []
+    factor, ratio = settings.difficulty_factor, now.difficulty_ratio
+    if factor is not None and ratio is not None and ratio > factor:
+        reason = f"the next difficulty is forecast at {ratio:.3f} of today's, beyond {factor:g}"
+        limits.append((settings.difficulty_intensity, reason))
+    if settings.hours is not None and now.within_hours is False:
+        limits.append((settings.intensity_outside, f"outside the electricity hours {settings.hours}"))
+    price, most = now.price_per_kwh, settings.max_price_per_kwh
+    if price is not None and most is not None and price > most:
+        limits.append((0.0, f"a kWh costs {price:g}, more than {most:g}"))
+    cost, most = now.cost_per_block, settings.max_cost_per_block
+    if cost is not None and most is not None and cost > most:
+        limits.append((0.0, f"a block is expected to cost {cost:,.0f}, more than {most:,.0f}"))
+    return [(intensity, reason) for intensity, reason in limits if intensity < settings.intensity]
+
+
+def _towards_target(target_hps: float, share: float, now: Conditions, least: int) -> Decision:
+    """One worker more while the rate is too low; one less once it would be high enough without it."""
+    wanted = max(least, now.active)
+    if now.rate_hps is None or now.active < least:
+        return Decision(wanted)
+    measured = f"{now.rate_hps / 1e6:,.2f} MH/s with {now.active} workers"
+    if now.rate_hps < share * target_hps:
+        if now.active < now.workers:
+            return Decision(now.active + 1, (f"{measured} is less than {share:.0%} of the target",))
+        return Decision(now.active, (f"{measured} is less than {share:.0%} of the target, and none is left to add",))
+    if now.active > least and now.rate_hps * (now.active - 1) / now.active > target_hps:
+        return Decision(now.active - 1, (f"{measured} is more than the target takes",))
+    return Decision(wanted)
