@@ -38,6 +38,7 @@ class ReportChain:
             return ""
         path = self._tree.folder("reports", head.part) / REPORT
         try:
+            self._tree.point_latest(head.part)  # a crash may have come between the seal and the link
             data = path.read_bytes()
         except OSError as error:
             return f"the newest report {path} cannot be read: {error.strerror}; totals begin anew"

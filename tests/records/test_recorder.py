@@ -215,7 +215,9 @@ def test_a_crash_just_after_sealing_does_not_seal_again(bench: Bench) -> None:
     recorder.close(HOUR + 50)
     before = {path: path.read_bytes() for path in bench.root.rglob("2026/11/21/07/**/*") if path.is_file()}
     (bench.root / "state.json").write_bytes(open_state)
+    (bench.root / "reports" / "latest").unlink()
     recorder = open_at(bench, HOUR + 100)
+    assert (bench.root / "reports" / "latest").readlink() == Path("2026/11/21/07")
     recorder.close(HOUR + 200)
     assert {path: path.read_bytes() for path in before} == before
     assert report(bench, "2026/11/21/07.2")["sequence"] == 2
