@@ -87,6 +87,9 @@ def run(
     kernel: Annotated[str | None, typer.Option(help="Hash kernel; the fastest one if left out.")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
     plain: Annotated[bool, typer.Option("--plain", help="Log lines instead of the live view.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="The policies only say what they would do; mining goes on as ever.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="You understand what production mode means.")] = False,
 ) -> None:
     """Mine until Ctrl-C.
@@ -103,6 +106,7 @@ def run(
         "bitcoind": bitcoind,
         "kernel": kernel,
         "log_level": log_level,
+        "policies.dry_run": dry_run or None,
         "schedule.blocks_per_day": blocks_per_day,
         "schedule.days": days,
         "schedule.days_week": days_week,

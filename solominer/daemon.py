@@ -33,6 +33,7 @@ from solominer.errors import (
 )
 from solominer.hashing.cores import usable_cores
 from solominer.hashing.pool import PoolSettings, PoolSnapshot, WorkerPool
+from solominer.hashing.walk import ENGINE
 from solominer.modes import MODES
 from solominer.node.bitcoind import find_bitcoind
 from solominer.node.credentials import CookieFile, Credentials, PasswordFile, UserPassword
@@ -41,6 +42,7 @@ from solominer.node.link import NodeLink, NodeSettings
 from solominer.node.private import PrivateNode, full_block_args
 from solominer.notify import Notifier
 from solominer.overview import RateWindow, overview
+from solominer.policies import Policies, electricity_of, forecast_from, settings_of
 from solominer.records.recorder import Recorder
 from solominer.records.replay import Replay
 from solominer.records.settings import RecorderSettings
@@ -55,7 +57,7 @@ from solominer.work.blocks import RetryPolicy
 from solominer.work.coordinator import Coordinator, Policy
 from solominer.work.events import Event, HashRate, PauseWanted, Severity, Tick
 from solominer.work.found import BlockState
-from solominer.work.job import Payout
+from solominer.work.job import EXTRANONCE2_SIZE, Payout
 
 log = logging.getLogger("solominer.daemon")
 
@@ -104,6 +106,7 @@ class Daemon:
         self.dispatcher: Dispatcher | None = None
         self._early: list[Event] = []
         self._hashes = 0
+        self._signs = False
 
     def stop(self) -> None:
         """Ask it to end, as SIGTERM does."""
@@ -129,8 +132,10 @@ class Daemon:
             await pool.start()
             stack.push_async_callback(pool.stop)
             payout = await self._payout(links)
+            if self._signs:
+                pool.set_active(1)  # a signed block leaves one range of nonces, which only one worker can have
             if payout is not None:
-                coordinator = self._coordinator(links, payout)
+                coordinator = self._coordinator(links, payout, settings)
                 await self._mine(coordinator, pool, links, recorder, replay, payout)
                 self._say_goodbye(coordinator)
                 return self._verdict(coordinator)
@@ -171,6 +176,9 @@ class Daemon:
                     return self._look(coordinator, pool, payout)
 
                 spawn(self._steering(dispatcher, pool, look).run(), "steering")
+                policies = self._policies(dispatcher, pool, links, recorder)
+                if policies is not None:
+                    spawn(policies.run(), "policies")
                 spawn(self._show(look), "view")
                 self._notifier.ready("started")
                 spawn(self._notifier.keep_alive(dispatcher.changed, lambda: self._status(coordinator)), "watchdog")
@@ -301,7 +309,9 @@ class Daemon:
             for link in links.values():
                 assert isinstance(link, NodeLink)
                 try:
-                    return await link.payout(address)
+                    payout = await link.payout(address)
+                    self._signs = await link.must_sign()
+                    return payout
                 except NodeError as error:
                     if len(links) == 1 and _is_final(error, link.settings):
                         raise
@@ -315,7 +325,7 @@ class Daemon:
                 wait_secs = min(2 * wait_secs, 10.0)
         return None
 
-    def _coordinator(self, links: dict[str, Link], payout: Payout) -> Coordinator:
+    def _coordinator(self, links: dict[str, Link], payout: Payout, settings: PoolSettings) -> Coordinator:
         config = self.config
         policy = Policy(
             refresh_secs=config.refresh_secs,
@@ -325,6 +335,7 @@ class Daemon:
             staging=config.mode == "staging",
             submit=config.mode != "demo",
             max_blocks=self.options.blocks,
+            sign_extranonce2=_first_extranonce2(settings) if self._signs else None,
             retry=RetryPolicy(config.retry.first_secs, config.retry.most_secs, config.retry.look_secs),
         )
         log.info("the whole reward goes to %s", payout.address or payout.script_pubkey.hex())
@@ -340,10 +351,32 @@ class Daemon:
             self._stop.set,
             reload=self.options.reload,
             max_blocks=self.options.blocks,
-            cores=pool.settings.workers + self.config.cpu_cores_reserved,
+            cores=1 if self._signs else pool.settings.workers + self.config.cpu_cores_reserved,
         )
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, steering.reload_by_signal)
         return steering
+
+    def _policies(
+        self, dispatcher: Dispatcher, pool: WorkerPool, links: dict[str, Link], recorder: Recorder
+    ) -> Policies | None:
+        """The policies, where any is set."""
+        config = self.config
+        settings = settings_of(config.policies)
+        if not settings.is_on:
+            if config.policies.dry_run:
+                log.warning("dry run of the policies: none is set, so there is nothing to try")
+            return None
+        nodes = [link.settings for link in links.values() if isinstance(link, NodeLink)]
+        return Policies(
+            settings,
+            electricity_of(config.electricity),
+            pool,
+            post=dispatcher.post,
+            note=recorder.record,
+            forecast=lambda: forecast_from(nodes),
+            dry_run=config.policies.dry_run,
+            look_secs=config.policies.look_secs,
+        )
 
     def _replay(self, dispatcher: Dispatcher, replay: Replay) -> None:
         """Blocks of earlier runs that are not settled yet are looked up, and sent again where they are missing."""
@@ -443,6 +476,11 @@ class Daemon:
             coordinator.judge.shares,
             blocks.accepted_count,
         )
+
+
+def _first_extranonce2(settings: PoolSettings) -> bytes:
+    """The one that the first worker begins every job with."""
+    return settings.plan.extranonce(0, settings.admitted_workers, 0, ENGINE).to_bytes(EXTRANONCE2_SIZE, "big")
 
 
 async def _status_lines(look: Callable[[], Snapshot]) -> None:

@@ -122,7 +122,12 @@ class Policies:
         return decision
 
     def _conditions(self, at: float, mono: float, local: datetime, snapshot: PoolSnapshot) -> Conditions:
-        rate = self._rate(mono, snapshot)
+        rate, active = self._rate(mono, snapshot), snapshot.active
+        if self._done.active < 0:  # at the start all workers hash, which nobody has decided
+            active = 0
+        elif self._dry_run and active and self._done.active > 0:  # as if what was said had been done
+            rate = rate and rate * self._done.active / active
+            active = self._done.active
         price = self._electricity.price(at)
         if price is not None and price.stale:
             price = None  # nothing is decided by a price that may not hold any more; `_tell` says so
@@ -132,7 +137,7 @@ class Policies:
             cost = cost_per_block(self._known_rate, difficulty, watts, price.per_kwh)
         return Conditions(
             workers=len(snapshot.workers),
-            active=snapshot.active,
+            active=active,
             within_hours=None if self._hours is None else is_within(self._hours, local),
             difficulty_ratio=self._ratio,
             price_per_kwh=None if price is None else price.per_kwh,
