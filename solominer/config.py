@@ -51,13 +51,13 @@ class RpcConfig(_Part):
     """How to reach one node. With neither a password nor a file, the node's cookie is looked for."""
 
     name: str = Field("", description="what to call this node in logs; host:port if empty")
-    host: str = Field("127.0.0.1", min_length=1)
+    host: str = Field("127.0.0.1", min_length=1, description="name or address of the node's machine")
     port: Port | None = Field(None, description="the network's default port if left out")
-    username: str = ""
+    username: str = Field("", description="as in the node's rpcauth line; left out, a cookie is used")
     password: SecretStr = Field(SecretStr(""), description="better in password_file or in the environment")
     password_file: Path | None = Field(None, description="a file whose first line is the password")
     cookie_file: Path | None = Field(None, description="the .cookie in the node's data folder")
-    timeout_secs: Seconds = 30.0
+    timeout_secs: Seconds = Field(30.0, description="how long an answer may take")
 
     @model_validator(mode="after")
     def _one_way_in(self) -> RpcConfig:
@@ -175,7 +175,7 @@ class PoliciesConfig(_Part):
         None,
         description="add workers while the measured hash rate falls below target_share of this; needs intensity < 1",
     )
-    target_share: Annotated[float, Field(gt=0, le=1)] = 0.9
+    target_share: Annotated[float, Field(gt=0, le=1)] = Field(0.9, description="see target_rate_hps")
 
     @field_validator("hours")
     @classmethod
@@ -224,7 +224,9 @@ class Config(_Part):
     guest: GuestConfig = GuestConfig()
     electricity: ElectricityConfig = ElectricityConfig()
     policies: PoliciesConfig = PoliciesConfig()
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="least important lines that are logged"
+    )
 
     @field_validator("coinbase_tag")
     @classmethod

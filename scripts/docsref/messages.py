@@ -25,16 +25,16 @@ class Message:
     todo: str
 
 
-def error_messages() -> list[Message]:
+def error_messages(source: Path = SOURCE) -> list[Message]:
     """All errors that the source can raise, by class in the tree's order, then by text."""
     order = {each.__name__: place for place, each in enumerate(error_classes())}
-    found = {message for path in sorted(SOURCE.rglob("*.py")) for message in _errors_in(path, set(order))}
+    found = {message for path in sorted(source.rglob("*.py")) for message in _errors_in(path, set(order))}
     return sorted(found, key=lambda message: (order[message.kind], message.what, message.todo))
 
 
-def alarm_messages() -> list[Message]:
+def alarm_messages(source: Path = SOURCE) -> list[Message]:
     """All alarms that the source can give, by code."""
-    found = {message for path in sorted(SOURCE.rglob("*.py")) for message in _alarms_in(path)}
+    found = {message for path in sorted(source.rglob("*.py")) for message in _alarms_in(path)}
     return sorted(found, key=lambda message: (message.kind, message.what))
 
 
@@ -83,10 +83,25 @@ def _errors_in(path: Path, classes: set[str]) -> Iterator[Message]:
         first = _BEFORE_MESSAGE.get(kind, 0)
         if len(call.args) <= first:
             continue
+        if isinstance(call.args[first], ast.Starred):
+            yield from (Message(kind, *halves) for halves in _returned(call.args[first], path))
+            continue
         what = _text(call.args[first], scope)
         todo = _text(call.args[first + 1], scope) if len(call.args) > first + 1 else ""
         if what.strip(GAP):
             yield Message(kind, what, todo)
+
+
+def _returned(starred: ast.expr, path: Path) -> Iterator[tuple[str, str]]:
+    """What and todo from `raise Error(*function(...))`: the pairs that the function returns."""
+    assert isinstance(starred, ast.Starred)
+    name = _name(starred.value.func) if isinstance(starred.value, ast.Call) else ""
+    for scope in ast.walk(ast.parse(path.read_text())):
+        if isinstance(scope, ast.FunctionDef) and scope.name == name:
+            for node in ast.walk(scope):
+                if isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple):
+                    what, todo = node.value.elts
+                    yield _text(what, scope), _text(todo, scope)
 
 
 def _alarms_in(path: Path) -> Iterator[Message]:
