@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from solominer.errors import NodeError
+from solominer.errors import NodeError, SolominerError
 from solominer.hashing.pool import WorkerPool
 from solominer.keeper import Keeper
 from solominer.node.submit import Verdict, Whereabouts
@@ -25,6 +25,7 @@ from solominer.work.events import (
     Event,
     FetchTipHeader,
     HealthSeen,
+    JobSigned,
     LocateBlock,
     LookAtNode,
     NewTip,
@@ -40,12 +41,14 @@ from solominer.work.events import (
     SendBlock,
     Severity,
     ShareSeen,
+    SignJob,
     StopWork,
     SubmitAnswered,
     TipFacts,
     TipHeader,
 )
 from solominer.work.found import BlockState, FoundBlock
+from solominer.work.signed import data_to_sign
 from solominer.work.template import Template
 
 log = logging.getLogger("solominer.daemon")
@@ -94,6 +97,9 @@ class Link(Protocol):
     async def tip_facts(self, hash_le: bytes) -> TipFacts:
         """A block's header."""
 
+    async def sign(self, data: bytes) -> bytes:
+        """The signet solution of a block."""
+
 
 class Dispatcher:
     """Runs the coordinator over a bounded queue and does what it says.
@@ -123,6 +129,7 @@ class Dispatcher:
         self._actions: dict[type, Callable[[Any], None]] = {
             StopWork: self._stop_work,
             PublishJob: self._publish,
+            SignJob: lambda a: self._go(self._sign(a)),
             RefreshTemplate: self._refresh,
             FetchTipHeader: lambda a: self._go(self._tip_header(a)),
             CheckTransactions: lambda a: self._go(self._links[a.node].check_transactions(a.template)),
@@ -188,6 +195,20 @@ class Dispatcher:
         self._recorder.job(self._clock(), job)
         log.info("mining %s", job.describe())
 
+    async def _sign(self, action: SignJob) -> None:
+        """By the node that gave the work, else by any other whose wallet can."""
+        job, problems = action.job, []
+        data = data_to_sign(job)
+        for name in sorted(self._links, key=lambda name: name != action.node):
+            try:
+                solution = await self._links[name].sign(data)
+            except SolominerError as error:
+                problems.append(f"{name}: {error.what}")
+                continue
+            self.post(JobSigned(self._clock(), action.node, job.job_id, solution))
+            return
+        self.post(JobSigned(self._clock(), action.node, job.job_id, problem="; ".join(problems)))
+
     def _refresh(self, action: RefreshTemplate) -> None:
         """One request at a time for each node; what is wanted meanwhile is asked for right behind it."""
         if action.node in self._fetching:
@@ -215,7 +236,7 @@ class Dispatcher:
 
     async def _propose_job(self, action: ProposeJob) -> None:
         job = action.job
-        extranonce2 = bytes(4)
+        extranonce2 = job.signed_extranonce2 or bytes(4)
         header = job.header(extranonce2, job.space.version, job.space.ntime_min, 0).pack()
         verdict = await self._links[action.node].propose(job.block_hex(header, extranonce2))
         self.post(ProposalAnswered(self._clock(), action.node, job.job_id, verdict.answer, verdict.raw))

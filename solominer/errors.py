@@ -3,6 +3,7 @@
 SolominerError
 ├── ConfigError             config.json, environment or flags are wrong
 ├── PayoutError             the payout address or script cannot be used
+├── SigningRefused          this signet's blocks need a signature that the node's wallet cannot give
 ├── PlanError               plan.yaml is wrong, or the work done does not follow it
 ├── AlreadyRunning          another daemon holds the data folder
 ├── NotRunning              no daemon answers on the control socket
@@ -52,6 +53,10 @@ class ConfigError(SolominerError):
 
 class PayoutError(ConfigError):
     """The payout address or script cannot be used (rule 29 of the mining rules)."""
+
+
+class SigningRefused(ConfigError):
+    """This signet's blocks need a signature that no wallet of the node can give (BIP 325)."""
 
 
 class PlanError(ConfigError):

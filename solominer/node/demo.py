@@ -188,6 +188,10 @@ class DemoLink:
         """A demo has no chain."""
         raise NodeUnreachable("the demo has no chain")
 
+    async def sign(self, data: bytes) -> bytes:
+        """A demo has nobody's key."""
+        raise NodeUnreachable("the demo has no wallet")
+
     async def close(self) -> None:
         """Nothing to close."""
 

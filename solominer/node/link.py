@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from solominer.chain.networks import Network
 from solominer.errors import NodeError, NodeTimeout, TemplateError
-from solominer.node import health, submit
+from solominer.node import health, signing, submit
 from solominer.node.credentials import Credentials
 from solominer.node.health import one_line
 from solominer.node.lane import Lane
@@ -87,6 +87,7 @@ class NodeLink:
         self._one_offs: set[Lane] = set()
         self._outage = Outage(settings.name)
         self._look_now = asyncio.Event()
+        self._signer: signing.BlockSigner | None = None
         self._pinned = False
         self._known_data: dict[bytes, str] = {}
         self._checked: Mapping[bytes, Collection[bytes]] = {}
@@ -152,6 +153,21 @@ class NodeLink:
         if address:
             return await self._lanes["misc"].run(lambda client: payout_to(client, address, network))
         return await self._lanes["misc"].run(lambda client: regtest_payout(client, network))
+
+    async def must_sign(self) -> bool:
+        """Whether this chain's blocks are signed (signet). Raises SigningRefused if the node cannot, or NodeError."""
+        network = self.settings.network
+        self._signer = await self._lanes["misc"].run(lambda client: signing.signer_for(client, network))
+        return self._signer is not None
+
+    async def sign(self, data: bytes) -> bytes:
+        """The signet solution for the 72 bytes of a block. Raises SigningRefused or NodeError."""
+        signer = self._signer
+        if signer is None:
+            if not await self.must_sign() or self._signer is None:
+                raise NodeError(f"node {self.name} does not ask for signatures", "is it on the same signet?")
+            signer = self._signer
+        return await self._lanes["misc"].run(lambda client: signer.sign(client, data))
 
     # Blocks
 

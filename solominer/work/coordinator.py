@@ -28,6 +28,7 @@ from solominer.work.events import (
     FetchTipHeader,
     HashRate,
     HealthSeen,
+    JobSigned,
     LookAtNode,
     NewTip,
     NodeHealth,
@@ -40,6 +41,7 @@ from solominer.work.events import (
     ResumeWanted,
     Severity,
     ShareFound,
+    SignJob,
     StopWork,
     SubmitAnswered,
     TemplateFailed,
@@ -56,6 +58,7 @@ from solominer.work.guard import check_job
 from solominer.work.job import EXTRANONCE1_SIZE, Job, Payout, build_job
 from solominer.work.judge import Judge
 from solominer.work.selection import NodeChooser
+from solominer.work.signed import signed, to_be_signed
 from solominer.work.template import Template, empty_template
 
 CLOCK_SLACK_SECS = 1.0
@@ -69,7 +72,8 @@ class Policy:
     `refresh_secs`: age at which a template is fetched anew. `stale_secs`: how long work goes on while no node is
     healthy. `shares_per_hour`: how hard shares are made. `empty_first`: mine an empty block until the full template
     of a new tip is in. `staging`: a found block is proposed and never submitted. `submit` False (demo): neither.
-    `max_blocks`: no more work once that many blocks are found and not lost again.
+    `max_blocks`: no more work once that many blocks are found and not lost again. `sign_extranonce2`: every job is
+    signed with this extranonce2 before it is published (signet; None: no signatures).
     """
 
     refresh_secs: float = 30.0
@@ -80,6 +84,7 @@ class Policy:
     staging: bool = False
     submit: bool = True
     max_blocks: int | None = None
+    sign_extranonce2: bytes | None = None
     roll_secs: int = 600
     keep_jobs: int = 64
     keep_job_secs: float = 600.0
@@ -106,6 +111,7 @@ class Coordinator:
         self.halted_by: set[str] = set()
         self.judge = Judge(policy.keep_jobs, policy.keep_job_secs)
         self.demo_blocks = 0
+        self._unsigned: Job | None = None
         self._payout = payout
         self._tag = tag
         self._run_id = run_id
@@ -134,6 +140,7 @@ class Coordinator:
             SubmitAnswered: self._submit_answered,
             BlockSeen: lambda event: self.blocks.seen(event),
             ProposalAnswered: self._proposal_answered,
+            JobSigned: self._job_signed,
             HashRate: self._hash_rate,
             Tick: self._tick,
             PauseWanted: self._pause,
@@ -252,6 +259,8 @@ class Coordinator:
     def _same_work(self, template: Template) -> bool:
         """Whether the job at hand is as good: same content, and its time not far behind."""
         job = self.job
+        if job is not None and job.signed_extranonce2 is not None:
+            return template.curtime == job.template.curtime  # it has one nonce range only: a new time gives the next
         return (
             job is not None
             and job.template.template_id == template.template_id
@@ -295,6 +304,28 @@ class Coordinator:
             check_job(job, [(self._payout.script_pubkey, template.coinbase_value)])
         except SolominerError as error:
             return [*self._stop("job refused"), Alarm(Severity.CRITICAL, "job-refused", error.what, error.todo)]
+        if self.policy.sign_extranonce2 is not None:
+            self._unsigned = to_be_signed(job, self.policy.sign_extranonce2)
+            return [SignJob(node, self._unsigned)]
+        return self._put_to_work(job, at, node)
+
+    def _job_signed(self, event: JobSigned) -> list[Action]:
+        """A signature came; it may be for a job that the tip or a newer one has overtaken."""
+        job = self._unsigned
+        if job is None or job.job_id != event.job_id or job.template.prevhash_le != self.tip_le:
+            return []
+        self._unsigned = None
+        if event.problem:
+            self._failures += 1
+            self._refresh_at = event.at + min(0.25 * float(1 << min(self._failures, 10)), self.policy.refresh_secs)
+            todo = "it is tried again; see the wallet that holds the signet's key"
+            return [Alarm(Severity.HIGH, "job-not-signed", f"{event.node}: {event.problem}", todo)]
+        if self.halted_by or self.enough:
+            return []
+        return self._put_to_work(signed(job, event.solution), event.at, event.node)
+
+    def _put_to_work(self, job: Job, at: float, node: str) -> list[Action]:
+        template = job.template
         self.job, self.working, self._solved_at = job, True, None
         self.judge.keep(job, at)
         fields = {

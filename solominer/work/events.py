@@ -227,6 +227,17 @@ class ProposalAnswered:
 
 
 @dataclass(frozen=True, slots=True)
+class JobSigned:
+    """The answer to SignJob: the signet solution, or in `problem` why there is none."""
+
+    at: float
+    node: str
+    job_id: int
+    solution: bytes = b""
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class HashRate:
     """What the engines do together, hashes per second; sets how hard shares are."""
 
@@ -271,6 +282,7 @@ Event = (
     | SubmitAnswered
     | BlockSeen
     | ProposalAnswered
+    | JobSigned
     | HashRate
     | Tick
     | PauseWanted
@@ -291,6 +303,14 @@ class StopWork:
 class PublishJob:
     """Engines take this job and drop the one before."""
 
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class SignJob:
+    """Have a node's wallet sign this job's block (signet, BIP 325); answered by JobSigned."""
+
+    node: str
     job: Job
 
 
@@ -406,6 +426,7 @@ class Alarm:
 Action = (
     StopWork
     | PublishJob
+    | SignJob
     | RefreshTemplate
     | FetchTipHeader
     | CheckTransactions

@@ -37,7 +37,8 @@ class Job:
     """Work for engines.
 
     `job_id` counts up within a run. `extranonce1` is the first half of the extranonce, fixed for the job; engines
-    choose the second half. `space` says what may vary. `share_target` >= the template's target.
+    choose the second half. `space` says what may vary. `share_target` >= the template's target. With a
+    `signed_extranonce2` only that one is valid: the block is signed (see `signed`).
     """
 
     job_id: int
@@ -47,6 +48,7 @@ class Job:
     extranonce1: bytes
     share_target: int
     space: HeaderSpace
+    signed_extranonce2: bytes | None = None
 
     @property
     def is_empty(self) -> bool:

@@ -55,6 +55,9 @@ class Judge:
         job = self.kept(share.job_id)
         if job is None:
             return [Record("share_of_unknown_job", {"worker": share.worker, "job": share.job_id})], None
+        if job.signed_extranonce2 not in (None, share.extranonce2):
+            # Its nonces are used up and the engine went on: another extranonce breaks the block's signature.
+            return [Record("share_outside_signature", {"worker": share.worker, "job": share.job_id})], None
         header = job.header(share.extranonce2, share.version, share.ntime, share.nonce)
         hash_le = header.hash_le()
         found = None
