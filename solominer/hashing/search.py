@@ -18,7 +18,7 @@ from solominer.hashing.outbox import Outbox
 from solominer.hashing.walk import Group, Walk
 from solominer.hashing.workerjob import WorkerJob
 
-SLICE_NS = 1_500_000
+SLICE_NS = 1_700_000
 """How long a slice is meant to take: short beside the 5 ms in which a stale job must end, long beside its own cost."""
 
 _SLICES_A_RUN = 64
@@ -83,10 +83,10 @@ class Pace:
         return max(int(hashes) // midstates // self._lanes, 1) * self._lanes
 
     def saw(self, hashes: int, elapsed_ns: int) -> None:
-        """A slice of that many hashes took that long; one that was interrupted must not count for much."""
+        """That many hashes took that long; what was interrupted for long must not count for much."""
         measured = elapsed_ns / hashes
         if self._measured:
-            self._ns_per_hash += (min(measured, 2 * self._ns_per_hash) - self._ns_per_hash) / 8
+            self._ns_per_hash += (min(measured, 2 * self._ns_per_hash) - self._ns_per_hash) / 4
         else:
             self._ns_per_hash = measured
             self._measured = True
@@ -138,41 +138,40 @@ class Search:
         return self._counters[_HASHES] - counted - (self.walk.hashes_until(self.walk.place) - owed)
 
     def run(self, control: memoryview, changes: int) -> None:
-        """Slice after slice for a tenth of a second, or until a control word is another or the search is over."""
-        for _ in range(_SLICES_A_RUN):
-            found = self.slice()
-            if control[CHANGES] != changes or (found and self.over) or self.walk.exhausted:
-                return
+        """Slice after slice for about a tenth of a second, or until a control word changes or the search is over.
 
-    def slice(self) -> int:
-        """Scan the next nonces and deal with what they gave; gives the hits that the kernel named."""
-        walk, counters = self.walk, self._counters
+        What stands in the loop is done once a slice, with the caches full of the kernel: it is kept short.
+        """
+        walk, counters, scan = self.walk, self._counters, self._kernel.scan
         if walk.group is not self._group:
             self._enter(walk.group)
-        versions = len(self._heads)
-        start, count = walk.next_slice(self._pace.nonces(versions, self._most_hashes))
-        begun = monotonic_ns()
+        group, versions = self._group, len(self._heads)
+        most = self._pace.nonces(versions, self._most_hashes)
+        before, first = counters[_HASHES], monotonic_ns()
         if not counters[_STARTED]:
-            counters[_STARTED] = begun
-        found, done = self._kernel.scan(self._midstates, self._tail, start, count, self._target_word, self._hits)
-        ended = monotonic_ns()
-        if not done:
-            raise EngineError(f"kernel {self._kernel.name} did nothing with {count} nonces")
-        if found:
-            self._take_hits(found)
-        inside = walk.advance(done)
-        elapsed = ended - begun
-        hashes = done * versions
-        self._pace.saw(hashes, elapsed)
-        counters[_HASHES] += hashes
-        counters[_HEARTBEAT] = ended
-        if elapsed > counters[_LONGEST]:
-            counters[_LONGEST] = elapsed
-        if inside:
-            counters[_OFFSET] += done
-        else:
-            self._note_place()
-        return found
+            counters[_STARTED] = first
+        now = first
+        for _ in range(_SLICES_A_RUN):
+            start, count = walk.next_slice(most)
+            found, done = scan(self._midstates, self._tail, start, count, self._target_word, self._hits)
+            begun, now = now, monotonic_ns()
+            if not done:
+                raise EngineError(f"kernel {self._kernel.name} did nothing with {count} nonces")
+            if found:
+                self._take_hits(found)
+            counters[_HASHES] += done * versions
+            counters[_HEARTBEAT] = now
+            if now - begun > counters[_LONGEST]:
+                counters[_LONGEST] = now - begun
+            if walk.advance(done):
+                counters[_OFFSET] += done
+            else:
+                self._note_place()
+                if walk.exhausted or walk.group is not group:
+                    break
+            if control[CHANGES] != changes or (found and self.over):
+                break
+        self._pace.saw(counters[_HASHES] - before, now - first)
 
     def _note_place(self) -> None:
         """Write down where the walk stands, for whoever takes it up after us."""

@@ -12,7 +12,7 @@ import pytest
 from solominer.errors import EngineError
 from solominer.hashing import outbox as outbox_module
 from solominer.hashing import search as search_module
-from solominer.hashing.jobslot import WORD_OF, SharedBlock, WorkerCounters
+from solominer.hashing.jobslot import CHANGES, WORD_OF, SharedBlock, WorkerCounters
 from solominer.hashing.messages import Message, Share, Wrong, take
 from solominer.hashing.outbox import Outbox
 from solominer.hashing.search import Pace, Search
@@ -44,10 +44,14 @@ class Bench:
         """Search until nothing is left or a block parks it; what was sent."""
         sent: list[Message] = []
         while not search.over:
-            search.slice()
+            search.run(self.block.control, self.block.control[CHANGES])
             sent += self.sent()
         search._counters.release()
         return sent
+
+    def step(self, search: Search) -> None:
+        """One slice: a run in which a control word has just changed."""
+        search.run(self.block.control, self.block.control[CHANGES] - 1)
 
     def sent(self) -> list[Message]:
         """What lies in the pipe."""
@@ -104,12 +108,12 @@ def test_a_full_hit_buffer_loses_nothing(bench: Bench, monkeypatch: pytest.Monke
 def test_the_count_is_what_the_plan_owes_wherever_the_search_stops(bench: Bench) -> None:
     search = bench.search(WorkerJob.of(make_job()))
     while not search.over:
-        search.slice()
+        bench.step(search)
         bench.sent()
         assert search.miscount == 0
     search._counters.release()
     again = bench.search(WorkerJob.of(make_job(2)))
-    again.slice()
+    bench.step(again)
     assert again.miscount == 0, "an earlier job's hashes do not matter"
     again._counters[WORD_OF["hashes"]] += 7
     assert again.miscount == 7
@@ -144,11 +148,18 @@ def test_shares_beyond_the_limit_are_counted_not_sent(bench: Bench, monkeypatch:
 def test_hits_that_are_none_are_told_and_counted(bench: Bench) -> None:
     job = replace(make_job(), share_target=1 << 200)
     search = bench.search(WorkerJob.of(job), "fake-wrong")
-    search.slice()
+    bench.step(search)
     (wrong,) = bench.sent()
     assert isinstance(wrong, Wrong)
     assert wrong.hit.nonce == 0
     assert bench.counters.wrong_hits == 1
+    search._counters.release()
+
+
+def test_a_change_of_the_control_words_ends_a_run_after_its_slice(bench: Bench) -> None:
+    search = bench.search(WorkerJob.of(make_job()), "fake-narrow")
+    bench.step(search)
+    assert bench.counters.hashes == 3 * 3  # three nonces of three versions
     search._counters.release()
 
 
@@ -164,7 +175,7 @@ def test_a_kernel_that_makes_no_headway_is_an_error(bench: Bench, monkeypatch: p
     search = bench.search(WorkerJob.of(make_job()))
     monkeypatch.setattr(FakeKernel, "scan", lambda *_: (0, 0))
     with pytest.raises(EngineError, match="did nothing"):
-        search.slice()
+        bench.step(search)
     search._counters.release()
 
 
@@ -174,8 +185,8 @@ def test_slices_follow_the_measured_speed(monkeypatch: pytest.MonkeyPatch) -> No
     assert pace.nonces(1, 1 << 40) == 1184  # the first guess, a microsecond a hash, in whole vectors
     pace.saw(1_000_000, 25_000_000)  # 25 ns a hash
     assert pace.nonces(4, 1 << 40) == 48_000 // 4 // 32 * 32
-    pace.saw(1000, 25_000_000)  # interrupted for long: counts for an eighth of twice the usual
-    assert pace.nonces(4, 1 << 40) > 10_000
+    pace.saw(1000, 25_000_000)  # interrupted for long: counts for a quarter of twice the usual
+    assert pace.nonces(4, 1 << 40) > 9_000
     for _ in range(300):
         pace.saw(1_000_000, 25_000_000)
     assert pace.nonces(4, 1 << 40) == pytest.approx(12_000, abs=32)
