@@ -353,8 +353,13 @@ class Daemon:
             max_blocks=self.options.blocks,
             cores=1 if self._signs else pool.settings.workers + self.config.cpu_cores_reserved,
         )
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, steering.reload_by_signal)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload, steering)
         return steering
+
+    def _reload(self, steering: Steering) -> None:
+        self._notifier.reloading()
+        steering.reload_by_signal()
+        self._notifier.ready("reloaded")
 
     def _policies(
         self, dispatcher: Dispatcher, pool: WorkerPool, links: dict[str, Link], recorder: Recorder

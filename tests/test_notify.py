@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
+import signal
 import socket
 import sys
 import time
@@ -155,19 +157,33 @@ async def test_beats_come_from_progress_alone(manager: tuple[socket.socket, str]
 
 
 def test_the_daemon_from_start_to_stop(tmp_path: Path) -> None:
-    argv = [*SOLOMINER, "run", "--mode", "demo", "--data-dir", str(tmp_path / "data")]
+    config = tmp_path / "config.json"
+    config.write_text('{"mode": "demo", "refresh_secs": 30}')
+    argv = [*SOLOMINER, "run", "--config", str(config), "--data-dir", str(tmp_path / "data")]
     with ServiceManager(argv, tmp_path, watchdog_secs=3.0) as manager:
         manager.until(lambda: sum("WATCHDOG" in message for message in manager.messages) >= 3)
+        config.write_text('{"mode": "demo", "refresh_secs": 20}')
+        manager.process.send_signal(signal.SIGHUP)
+        manager.until(lambda: [message for message in manager.messages if message.get("STATUS") == "reloaded"])
+        assert "reloaded: refresh_secs: 30.0 -> 20.0" in manager.tail()
         assert manager.terminate() == 0
-        keys = [key for message in manager.messages for key in message if key != "STATUS"]
-        assert keys[0] == "EXTEND_TIMEOUT_USEC"
-        assert keys[1] == "READY"
-        assert keys[-1] == "STOPPING"
-        assert set(keys[2:-1]) == {"WATCHDOG"}
-        assert any(
-            "at height" in message["STATUS"] and "blocks accepted" in message["STATUS"] for message in manager.messages
-        )
+        keys = [key for message in manager.messages for key in message if key not in ("STATUS", "WATCHDOG")]
+        assert keys == ["EXTEND_TIMEOUT_USEC", "READY", "RELOADING", "MONOTONIC_USEC", "READY", "STOPPING"]
+        told = [message.get("STATUS", "") for message in manager.messages]
+        assert any("at height" in text and "blocks accepted" in text for text in told)
         assert manager.starts == 1
+
+
+def test_under_the_journal_each_line_has_its_priority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JOURNAL_STREAM", "8:1")
+    argv = [*SOLOMINER, "run", "--mode", "demo", "--data-dir", str(tmp_path / "data")]
+    with ServiceManager(argv, tmp_path) as manager:
+        manager.until(lambda: manager.said("READY"))
+        assert manager.terminate() == 0
+        lines = manager.log.read_text().splitlines()
+        assert lines
+        assert [line for line in lines if not re.match(r"<[2-7]>[A-Z]+ ", line)] == []
+        assert any(line.startswith("<4>WARNING  DEMO") for line in lines)
 
 
 HANGS_ONCE = """
