@@ -84,10 +84,10 @@ def run_case(benches: Benches, case: Case, seed: str) -> Outcome:
     fates: Counter[Fate] = Counter()
     problems: list[str] = []
     try:
-        for site in bench.sites:
-            site.save_point()
         if rng.random() < TRANSACTIONS_SHARE:
             world.transactions()
+        for site in bench.sites:
+            site.save_point()
         case.inject(world)
         verdict = world.finish()
         fates, problems = verdict.fates, verdict.problems

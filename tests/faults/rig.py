@@ -18,13 +18,13 @@ from solominer.node.bitcoind import BitcoindBinary
 from solominer.node.private import PrivateNode
 from tests.faults.judge import Verdict, judge
 from tests.faults.rpc_proxy import RpcProxy
-from tests.faults.supervisor import ACCEPTED, FOUND, Daemon, DaemonEnded
+from tests.faults.supervisor import ACCEPTED, FOUND, PATIENCE_SECS, Daemon, DaemonEnded
 from tests.faults.zmq_proxy import ZmqMode, ZmqProxy
 
 PACE_SECS = 0.04
 RPC_TIMEOUT_SECS = 1.5
 LAST_BLOCKS = 2
-VERDICT_SECS = 20.0
+VERDICT_SECS = 10.0
 NEVER_EXPECTED = re.compile(r"\[(job-refused|block-rejected|proposal-failed|template-lies|block-not-kept)\]|Traceback")
 
 
@@ -166,7 +166,7 @@ class World:
         self.daemon.start()
         self.more(self.rng.randint(1, 3) if blocks is None else blocks)
 
-    def more(self, blocks: int = 1, timeout_secs: float = 20.0) -> None:
+    def more(self, blocks: int = 1, timeout_secs: float = PATIENCE_SECS) -> None:
         """Wait for further blocks that the daemon says are accepted."""
         self.daemon.wait_lines(ACCEPTED, blocks, since=len(self.daemon.lines), timeout_secs=timeout_secs)
 
@@ -209,7 +209,7 @@ class World:
         threading.Thread(target=act, daemon=True).start()
 
     @staticmethod
-    def until(holds: Callable[[], bool], timeout_secs: float = 20.0) -> None:
+    def until(holds: Callable[[], bool], timeout_secs: float = PATIENCE_SECS) -> None:
         """Wait for it. Raises TimeoutError."""
         deadline = time.monotonic() + timeout_secs
         while not holds():

@@ -70,7 +70,7 @@ class Fault:
 class RpcProxy:
     """Listens on loopback in front of the RPC on `target_port`; a context manager.
 
-    `pace_secs` holds every template request up, so that a chain on which each hash solves a block grows at a pace that
+    `pace_secs` holds requests for work up, so that a chain on which each hash solves a block grows at a pace that
     can be watched. `submitted` are the hashes (as RPC shows them) of all blocks that came by in submitblock.
     """
 
@@ -78,6 +78,7 @@ class RpcProxy:
         self.pace_secs = pace_secs
         self.submitted: list[str] = []
         self._target_port = target_port
+        self._asked: set[str] = set()
         self._lock = threading.Lock()
         self._faults: list[Fault] = []
         self._open: set[socket.socket] = set()
@@ -179,7 +180,7 @@ class RpcProxy:
             return False
         if kind is Kind.NEVER:
             return self._hold(client)
-        if self.pace_secs and _is_work_request(method, call["params"]):
+        if self.pace_secs and self._is_for_work(method, call["params"]):
             time.sleep(self.pace_secs)
         node.sendall(request)
         with node.makefile("rb") as stream:
@@ -202,6 +203,14 @@ class RpcProxy:
             header = bytes.fromhex(params[0][:_HEADER_HEX])
             self.submitted.append(hashlib.sha256(hashlib.sha256(header).digest()).digest()[::-1].hex())
 
+    def _is_for_work(self, method: str, params: list[Any]) -> bool:
+        """A template, or the header of a tip that nobody asked for before."""
+        if method == "getblockheader":
+            new = params[0] not in self._asked
+            self._asked.add(params[0])
+            return new
+        return method == "getblocktemplate" and not (params and "mode" in params[0])
+
     def _take(self, method: str) -> Fault | None:
         with self._lock:
             for fault in self._faults:
@@ -215,10 +224,6 @@ class RpcProxy:
         with suppress(OSError):
             client.recv(1)
         return False
-
-
-def _is_work_request(method: str, params: list[Any]) -> bool:
-    return method == "getblocktemplate" and not (params and "mode" in params[0])
 
 
 def _read_message(stream: BinaryIO) -> bytes:

@@ -18,6 +18,8 @@ import psutil
 from tests.faults.launch import LAYOUT
 
 CLONE = Path(__file__).parents[2]
+PATIENCE_SECS = 60.0
+"""How long a step that must come may take on a machine that is busy, or has yet to compile its kernels."""
 FOUND = re.compile(r"FOUND a block at height (\d+): ([0-9a-f]{64})")
 ACCEPTED = re.compile(r"block (\d+) ([0-9a-f]{64}) is accepted")
 
@@ -122,7 +124,7 @@ class Daemon:
         resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
     def wait_lines(
-        self, pattern: re.Pattern[str] | str, count: int = 1, *, since: int = 0, timeout_secs: float = 20.0
+        self, pattern: re.Pattern[str] | str, count: int = 1, *, since: int = 0, timeout_secs: float = PATIENCE_SECS
     ) -> re.Match[str]:
         """Wait until `count` lines from number `since` on match; the last such match. Raises DaemonEnded."""
         wanted = re.compile(pattern)
