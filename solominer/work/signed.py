@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from solominer.chain.block import block_weight
 from solominer.chain.signet import block_data, with_solution
 from solominer.errors import TemplateError
 from solominer.work.job import Job
@@ -36,7 +37,7 @@ def signed(job: Job, solution: bytes) -> Job:
 
 def _checked(job: Job) -> Job:
     """The solution makes the block heavier: look at its limit again."""
-    weight = job.coinbase.weight + sum(tx.weight for tx in job.template.transactions) + 4 * 85
+    weight = block_weight(job.coinbase.weight, [tx.weight for tx in job.template.transactions])
     if weight > job.template.weight_limit:
         raise TemplateError(
             f"with its signature the block would weigh {weight}, {job.template.weight_limit} are allowed",

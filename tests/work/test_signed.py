@@ -1,0 +1,142 @@
+"""Jobs that must be signed before they are searched: nothing unsigned goes out, and signatures that come late or not
+at all change nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from solominer.chain.networks import SIGNET
+from solominer.chain.signet import SIGNET_HEADER
+from solominer.errors import BadValue, TemplateError
+from solominer.work.coordinator import Coordinator, Policy
+from solominer.work.events import (
+    Alarm,
+    Event,
+    HealthSeen,
+    JobSigned,
+    NewTip,
+    PauseWanted,
+    PublishJob,
+    Record,
+    RefreshTemplate,
+    SendBlock,
+    ShareFound,
+    SignJob,
+    StopWork,
+    TemplateReady,
+    Tick,
+)
+from solominer.work.job import Job
+from solominer.work.signed import data_to_sign, signed
+from tests.work.builders import T0, coordinator, feed, health, mining, of_type, solution, template_on, tip
+
+EXTRANONCE2 = b"\0\0\0\0"
+POLICY = Policy(sign_extranonce2=EXTRANONCE2, empty_first=False)
+SOLUTION = b"\x00\x02\x01\xaa\x01\xbb"
+
+
+def asked() -> tuple[Coordinator, Job]:
+    """A coordinator that waits for a signature, and the job that is to be signed."""
+    machine = coordinator(policy=POLICY)
+    actions = feed(machine, HealthSeen(T0, health(best=tip(1))), TemplateReady(T0, "a", template_on(tip(1), 261)))
+    assert of_type(PublishJob, actions) == []
+    (request,) = of_type(SignJob, actions)
+    return machine, request.job
+
+
+def test_only_a_signed_job_goes_out_and_nothing_but_the_nonce_is_free() -> None:
+    machine, unsigned = asked()
+    assert machine.status == "waiting for a template"
+    (published,) = of_type(PublishJob, feed(machine, JobSigned(T0, "a", unsigned.job_id, SOLUTION)))
+    job = published.job
+    assert job.coinbase.outputs[-1].script_pubkey[38:] == b"\x0a" + SIGNET_HEADER + SOLUTION
+    assert job.space.version_mask == 0
+    assert job.space.ntime_min == job.space.ntime_max
+    assert machine.status == "mining"
+
+
+def test_what_is_signed_is_the_block_without_its_solution() -> None:
+    _, unsigned = asked()
+    data = data_to_sign(unsigned)
+    assert data[:4] == unsigned.space.version.to_bytes(4, "little")
+    assert data[4:36] == tip(1)
+    assert data[36:68] == unsigned.merkle_root_le(EXTRANONCE2)
+    assert data[68:] == unsigned.space.ntime_min.to_bytes(4, "little")
+
+
+@pytest.mark.parametrize("overtaken_by", ["a new tip", "a newer job", "a pause"])
+def test_late_signature_puts_nothing_to_work(overtaken_by: str) -> None:
+    machine, unsigned = asked()
+    events: dict[str, Event] = {
+        "a new tip": NewTip(T0 + 1, "a", tip(2), "zmq"),
+        "a newer job": TemplateReady(T0 + 1, "a", template_on(tip(1), 261, curtime=int(T0) + 5)),
+        "a pause": PauseWanted(T0 + 1, "test"),
+    }
+    feed(machine, events[overtaken_by])
+    assert of_type(PublishJob, feed(machine, JobSigned(T0 + 2, "a", unsigned.job_id, SOLUTION))) == []
+
+
+def test_no_signature_is_an_alarm_and_asked_for_again() -> None:
+    machine, unsigned = asked()
+    (alarm,) = of_type(Alarm, feed(machine, JobSigned(T0, "a", unsigned.job_id, problem="the wallet is locked")))
+    assert alarm.code == "job-not-signed"
+    assert "the wallet is locked" in alarm.message
+    assert of_type(RefreshTemplate, feed(machine, Tick(T0 + 1))) == [RefreshTemplate("a", "age")]
+
+
+def test_template_of_another_second_is_signed_anew() -> None:
+    """One signature leaves 2**32 headers; a fast worker is through with them before the usual age."""
+    machine, unsigned = asked()
+    feed(machine, JobSigned(T0, "a", unsigned.job_id, SOLUTION))
+    same = feed(machine, TemplateReady(T0 + 1, "a", template_on(tip(1), 261)))
+    assert of_type(SignJob, same) == []
+    later = feed(machine, TemplateReady(T0 + 30, "a", template_on(tip(1), 261, curtime=int(T0) + 30)))
+    assert len(of_type(SignJob, later)) == 1
+    assert of_type(StopWork, later) == []  # the old one is good until the new one is signed
+
+
+def test_other_extranonce_is_no_block_however_good_its_hash() -> None:
+    machine, unsigned = asked()
+    (published,) = of_type(PublishJob, feed(machine, JobSigned(T0, "a", unsigned.job_id, SOLUTION)))
+    job = published.job
+    good = solution(job)
+    assert len(of_type(SendBlock, feed(machine, replace_extranonce2(good)))) == 0
+    (record,) = of_type(Record, feed(machine, replace_extranonce2(good)))
+    assert record.kind == "share_outside_signature"
+    assert len(of_type(SendBlock, feed(machine, good))) == 1
+
+
+def replace_extranonce2(share: ShareFound) -> ShareFound:
+    return replace(share, extranonce2=b"\0\0\0\1")
+
+
+def test_job_without_a_fixed_extranonce_cannot_be_signed() -> None:
+    _, job = mining()
+    with pytest.raises(TemplateError, match="cannot be signed"):
+        data_to_sign(job)
+
+
+def test_job_that_its_signature_makes_too_heavy_is_refused() -> None:
+    _, unsigned = asked()
+    weight = signed(unsigned, SOLUTION).coinbase.weight + 4 * 81
+    exact = replace(unsigned, template=replace(unsigned.template, weight_limit=weight))
+    signed(exact, SOLUTION)
+    with pytest.raises(TemplateError, match="would weigh"):
+        signed(exact, SOLUTION + b"\0")
+
+
+def test_job_that_would_change_under_its_signature_is_refused() -> None:
+    _, unsigned = asked()
+    plain = replace(unsigned.coinbase, outputs=unsigned.coinbase.outputs[:-1])
+    with pytest.raises(BadValue, match="does not end with its outputs"):
+        signed(replace(unsigned, coinbase=plain), SOLUTION)
+
+
+def test_signet_itself() -> None:
+    machine = coordinator(network=SIGNET, policy=POLICY)
+    template = template_on(tip(1), 261, SIGNET)
+    actions = feed(machine, HealthSeen(T0, health(best=tip(1))), TemplateReady(T0, "a", template))
+    assert of_type(SignJob, actions)[0].job.signed_extranonce2 == EXTRANONCE2
