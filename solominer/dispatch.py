@@ -266,7 +266,7 @@ class Dispatcher:
         block = action.block
         level = logging.DEBUG if action.state is BlockState.SENT else logging.INFO
         log.log(level, "block %d %s is %s: %s", block.height, block.hash_hex, action.state.value, action.detail)
-        await self._keeper.note_state(block, self._clock(), action.state, action.detail)
+        await self._keeper.note_state(action, self._clock())
 
     async def _send(self, action: SendBlock) -> None:
         block = action.block

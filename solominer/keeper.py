@@ -16,8 +16,8 @@ from pathlib import Path
 from solominer.errors import RecordsError
 from solominer.records.journal import Journal, Written
 from solominer.records.replay import read_block_folder
-from solominer.work.events import Severity, SubmitAnswered
-from solominer.work.found import BlockState, FoundBlock
+from solominer.work.events import SaveState, Severity, SubmitAnswered
+from solominer.work.found import FoundBlock
 
 PUT_SECS = 0.05
 """How long a block's first submission waits at most for its copy outside this process."""
@@ -68,10 +68,19 @@ class Keeper:
             await asyncio.sleep(wait_secs)
         _log.warning("block %d %s is on disk now", block.height, block.hash_hex)
 
-    async def note_state(self, block: FoundBlock, at: float, state: BlockState, reason: str) -> None:
+    async def note_state(self, change: SaveState, at: float) -> None:
         """Write a change of state down."""
+        block = change.block
         await self._to_disk(
-            lambda: self._journal.note_state(block.height, block.hash_le, at, state, reason=reason),
+            lambda: self._journal.note_state(
+                block.height,
+                block.hash_le,
+                at,
+                change.state,
+                confirmations=change.confirmations,
+                reason=change.detail,
+                final=change.final or None,
+            ),
             f"state of block {block.hash_hex}",
         )
 

@@ -92,7 +92,7 @@ def _nodes(coordinator: Coordinator) -> list[NodeView]:
                 name,
                 health.usable,
                 name == chooser.current,
-                health.height,
+                max(health.height, coordinator.tip_height) if name == chooser.current else health.height,
                 health.peers,
                 health.zmq,
                 health.rpc_secs,

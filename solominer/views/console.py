@@ -64,10 +64,14 @@ def _head(s: Snapshot) -> RenderableType:
     grid.add_row("height", f"{s.height + 1 if s.height else '-'}", "tip age", f"{tip_age}  {s.tip_hex[-16:]}")
     grid.add_row("template", f"{s.transactions} transactions", "fees", coins(s.fees_sats))
     grid.add_row("rate", f"{rate(s.rate_hps)}{spread}", "hashes", scaled(s.hashes, "H"))
-    difficulty = f"{scaled(s.share_difficulty, '', 3).strip()} of {scaled(s.network_difficulty, '', 3)}"
+    difficulty = f"{_difficulty(s.share_difficulty)} of {_difficulty(s.network_difficulty)}"
     grid.add_row("shares", f"{s.shares}", "difficulty", difficulty)
     grid.add_row("blocks", f"{s.accepted_blocks} accepted", "pays to", s.payout)
     return grid
+
+
+def _difficulty(value: float) -> str:
+    return f"{value:.3g}" if value < 1000 else scaled(value, "", 3)
 
 
 def _status(s: Snapshot) -> Text:

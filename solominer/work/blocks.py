@@ -126,8 +126,8 @@ class BlockTracker:
     def superseded(self, block: FoundBlock, elder: TrackedBlock, at: float) -> list[Action]:
         """A new block behind another one of ours, which it could only beat: kept, and sent if that one fails."""
         elder.spares.append(block)
-        detail = f"behind {elder.block.hash_hex}"
-        return [*self._keep(block), *_state_actions(block, BlockState.SUPERSEDED, detail)]
+        spare = TrackedBlock(block, BlockState.SUPERSEDED, at)
+        return [*self._keep(block), *_state_actions(spare, f"behind {elder.block.hash_hex}")]
 
     def restore(self, block: FoundBlock, state: BlockState, at: float) -> list[Action]:
         """A block from the journal at start: looked up first, and sent again where a node does not have it (S2)."""
@@ -208,6 +208,7 @@ class BlockTracker:
                     there.look_at = at + self._policy.look_secs
                     actions.append(LocateBlock(name, tracked.block.hash_le, tracked.block.height))
             if tip_height >= tracked.block.height + MATURE_DEPTH and tracked.state is BlockState.STALE:
+                actions += _state_actions(tracked, f"its rival is {MATURE_DEPTH} deep", final=True)
                 self._settle(tracked)
         return actions
 
@@ -287,9 +288,7 @@ class BlockTracker:
         depth = event.confirmations or 0
         tracked.confirmations = depth
         if depth >= MATURE_DEPTH:
-            actions = self._move(tracked, BlockState.MATURE, event.at, f"{depth} confirmations")
-            self._settle(tracked)
-            return actions
+            return self._move(tracked, BlockState.MATURE, event.at, f"{depth} confirmations", then=self._settle)
         state = BlockState.CONFIRMED if depth > 1 else BlockState.ACCEPTED
         return self._move(tracked, state, event.at, f"{depth} confirmations on {event.node}")
 
@@ -331,7 +330,7 @@ class BlockTracker:
                     self._accepted.add(tracked.block.hash_le)
             tracked.state, tracked.state_at = state, at
             self._refused_count += state is BlockState.REJECTED
-            actions = _state_actions(tracked.block, state, detail)
+            actions = _state_actions(tracked, detail, final=then is not None)
         if then is not None:
             then(tracked)
         return actions
@@ -342,6 +341,13 @@ class BlockTracker:
         self.settled = [*self.settled[-99:], tracked]
 
 
-def _state_actions(block: FoundBlock, state: BlockState, detail: str) -> list[Action]:
-    fields = {"height": block.height, "hash": block.hash_hex, "state": state.value, "detail": detail}
-    return [Record("block_state", fields), SaveState(block, state, detail)]
+def _state_actions(tracked: TrackedBlock, detail: str, *, final: bool = False) -> list[Action]:
+    block = tracked.block
+    fields = {
+        "height": block.height,
+        "hash": block.hash_hex,
+        "state": tracked.state.value,
+        "confirmations": tracked.confirmations,
+        "detail": detail,
+    }
+    return [Record("block_state", fields), SaveState(block, tracked.state, detail, tracked.confirmations, final)]

@@ -388,11 +388,13 @@ class LocateBlock:
 
 @dataclass(frozen=True, slots=True)
 class SaveState:
-    """A block of ours has a new state; write it to its journal folder."""
+    """A block of ours has a new state; write it to its journal folder. `final` ones need no following any more."""
 
     block: FoundBlock
     state: BlockState
     detail: str
+    confirmations: int = 0
+    final: bool = False
 
 
 @dataclass(frozen=True, slots=True)
