@@ -16,6 +16,7 @@ from solominer.errors import DecodeError
 from solominer.records.best import KEPT, BestHashes
 from solominer.records.errors_log import ErrorLog
 from solominer.records.latency import Durations
+from solominer.records.searched import Searched
 from solominer.records.tally import Counts
 
 MAX_BLOCKS = 20_000
@@ -80,6 +81,7 @@ class HourFold:
         self.blocks_found = 0
         self.target: int | None = None
         self.share_target: int | None = None
+        self.searched = Searched()
         self._jobs: dict[str, Entry] = {}
         self._first_up: float | None = None
         self._last_up = 0.0
@@ -95,6 +97,7 @@ class HourFold:
             "template": self._template,
             "block_found": self._block_found,
             "block_state": self._block_state,
+            "diagnostics": self.searched.diagnostics,
             "error": self._error,
             "torn": self._torn,
             "lost": self._lost,
@@ -134,6 +137,7 @@ class HourFold:
         """A run begins: its counters begin at zero, its jobs count anew."""
         self.counts.start({}, float(entry["up"]))
         self._jobs.clear()
+        self.searched.plan((entry.get("plan") or {}).get("hash"))
 
     def _begin(self, entry: Entry) -> None:
         self.counts.start(entry["counters"], float(entry["up"]))
@@ -160,6 +164,7 @@ class HourFold:
         self.shares += 1
         self.stale_shares += bool(entry.get("stale"))
         self.counts.worker(str(entry["worker"])).shares += 1
+        self.searched.plan((entry.get("plan") or {}).get("plan_hash_hex"))
         job = self._jobs.get(entry["job"])
         if job is not None and value < HASH_SPACE:
             self.best.add(value, entry, job)

@@ -21,12 +21,14 @@ h1 { font-size: 1.4rem } h2 { font-size: 1.05rem; margin: 2rem 0 .3rem }
 pre { overflow-x: auto; padding: 1rem; border: 1px solid var(--line); border-radius: 6px; font-size: 13px }
 svg { width: 100%; height: auto } svg text { fill: var(--soft); font-size: 12px }
 .axis { stroke: var(--line) } .a { stroke: var(--a) } .b { stroke: var(--b); stroke-dasharray: 5 4 }
+circle.a { fill: var(--b); stroke: none } circle.b { fill: var(--a); stroke: none }
+table { font-size: 12px; border-collapse: collapse } td, th { padding: .2rem .5rem; text-align: left }
 polyline { fill: none; stroke-width: 1.6 } p { color: var(--soft); margin: .2rem 0 }
 """
 
 
-def page(network: str, period: str, document: Mapping[str, Any], text: str) -> str:
-    """The page of a period's roll-up (`period.period_report`) with its text."""
+def page(network: str, period: str, document: Mapping[str, Any], text: str, more: str = "") -> str:
+    """The page of a period's roll-up (`period.period_report`) with its text; `more` is HTML for its end."""
     points = _thinned(document["points"])
     title = f"solominer · {network} · {period}"
     times = [str(point["part"]) for point in points]
@@ -43,12 +45,14 @@ def page(network: str, period: str, document: Mapping[str, Any], text: str) -> s
             times, [_column(points, "tip_p99_secs")], duration)),
         ("Best difficulty of each hour", "logarithmic", plot(
             times, [_column(points, "best_difficulty")], lambda v: short(v).strip(), log=True)),
+        ("Do the hashes look like hashes?", "the hour's least p-value, corrected for the number of tests; logarithmic",
+         plot(times, [_column(points, "least_p")], lambda v: f"{v:.2g}", log=True)),
     ]  # fmt: skip
     body = "".join(f"<h2>{escape(head)}</h2><p>{escape(note)}</p>{svg}" for head, note, svg in plots)
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>'
-        f"<body><h1>{escape(title)}</h1><pre>{escape(text)}</pre>{body}</body></html>\n"
+        f"<body><h1>{escape(title)}</h1><pre>{escape(text)}</pre>{body}{more}</body></html>\n"
     )
 
 
@@ -111,6 +115,7 @@ def _thinned(points: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
             "rate_hps": _mean([point["rate_hps"] for point in group if point["rate_hps"] is not None]),
             "shares": sum(point["shares"] for point in group),
             "expected_shares": sum(point["expected_shares"] for point in group),
+            "least_p": min((p["least_p"] for p in group if p["least_p"] is not None), default=None),
             "tip_p99_secs": max((p["tip_p99_secs"] for p in group if p["tip_p99_secs"] is not None), default=None),
             "best_difficulty": max(
                 (p["best_difficulty"] for p in group if p["best_difficulty"] is not None), default=None

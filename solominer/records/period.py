@@ -13,6 +13,7 @@ from solominer.insight.estimate import from_counters
 from solominer.records.page import page
 from solominer.records.report import interval
 from solominer.records.rollup import Rollup, day_of, load_day
+from solominer.records.searched import search_fragment
 from solominer.records.state import read_report
 from solominer.records.text import duration, odds, report_text, short
 from solominer.records.tree import Part, Tree
@@ -58,7 +59,9 @@ def render(tree: Tree, network: str, period: str, form: str = "text") -> str:
             return report_text(hour)
         rollup = Rollup()
         rollup.add_report(hour, "")
-        return page(network, period, rollup.document(network, period), report_text(hour))
+        return page(
+            network, period, rollup.document(network, period), report_text(hour), search_fragment(hour["search"])
+        )
     document = period_report(tree, network, period)
     if form == "json":
         return orjson.dumps(document, option=orjson.OPT_INDENT_2).decode()

@@ -65,6 +65,7 @@ def build_report(
         "shares": _shares(fold),
         "evidence": _evidence(fold),
         "best": _best(fold, part, previous),
+        "search": fold.searched.summary(),
         "work": {kind: fold.kinds[kind] for kind in ("tip", "template", "template_failed", "job", "node_switch")},
         "stale_secs": round(fold.durations["tip_to_stop"].total_secs, 3) if "tip_to_stop" in fold.durations else 0.0,
         "latency": {what: spread.summary() for what, spread in sorted(fold.durations.items())},

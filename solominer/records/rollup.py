@@ -71,6 +71,7 @@ class Rollup:
                 "hashes": report["hashes"]["counted"],
                 "shares": report["shares"]["found"],
                 "expected_shares": report["shares"]["expected"],
+                "least_p": report["search"]["least_p"],
                 "tip_p99_secs": None if tips is None else tips["p99_secs"],
                 "best_difficulty": None if report["best"]["hour"] is None else report["best"]["hour"]["difficulty"],
             }

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from solominer.records.searched import search_lines
+
 _PREFIXES = ((1e21, "Z"), (1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 Report = Mapping[str, Any]
@@ -55,6 +57,7 @@ def _lines(report: Report) -> Iterator[str]:
     if report["clock_went_back_secs"] > 1:
         yield f"clock      went back by {duration(report['clock_went_back_secs'])}"
     yield from _hash_lines(report)
+    yield from search_lines(report["search"])
     yield from _best_lines(report)
     yield from _node_lines(report)
     yield from _block_lines(report)

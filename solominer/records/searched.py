@@ -1,0 +1,124 @@
+"""What an hour's ledger says of the search: which plans it followed, and what the tests of its hashes found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any
+
+MAX_PLANS = 8
+MAX_WORKERS = 1_024
+LISTED_WORKERS = 100
+
+_LEAST_SHOWN = 1e-8
+
+
+@dataclass(slots=True)
+class WorkerTests:
+    """One worker's tests over the windows that ended in this hour: for each the least p-value, and which alarmed."""
+
+    shares: int = 0
+    p_values: dict[str, float] = field(default_factory=dict)
+    alarms: dict[str, None] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Searched:
+    """The sums of one part, from its `open`, `share` and `diagnostics` entries."""
+
+    plans: dict[str, None] = field(default_factory=dict)
+    windows: int = 0
+    off_plan: int = 0
+    miscounts: int = 0
+    workers: dict[str, WorkerTests] = field(default_factory=dict)
+
+    def plan(self, hash_hex: Any) -> None:
+        """A plan was named."""
+        if isinstance(hash_hex, str) and (hash_hex in self.plans or len(self.plans) < MAX_PLANS):
+            self.plans[hash_hex] = None
+
+    def diagnostics(self, entry: Mapping[str, Any]) -> None:
+        """A window of the tests ended."""
+        self.plan(entry["plan"])
+        self.windows += 1
+        self.off_plan += int(entry["off_plan"])
+        self.miscounts = max(self.miscounts, int(entry["miscounts"]))
+        for told in entry["workers"]:
+            label = str(told["worker"])
+            if label not in self.workers and len(self.workers) >= MAX_WORKERS:
+                continue
+            worker = self.workers.setdefault(label, WorkerTests())
+            worker.shares += int(told["tests"]["bits"][0])
+            for test, (_, _, p_value, alarm) in told["tests"].items():
+                worker.p_values[test] = min(float(p_value), worker.p_values.get(test, 1.0))
+                if alarm:
+                    worker.alarms[test] = None
+
+    def summary(self) -> dict[str, Any]:
+        """As a report shows it; the workers with the least p-values first. `least_p` is corrected for their number."""
+        p_values = [p for worker in self.workers.values() for p in worker.p_values.values()]
+        workers = sorted(self.workers.items(), key=lambda item: min(item[1].p_values.values(), default=1.0))
+        return {
+            "plans": list(self.plans),
+            "off_plan": self.off_plan,
+            "miscounts": self.miscounts,
+            "test_windows": self.windows,
+            "least_p": min(1.0, min(p_values) * len(p_values)) if p_values else None,
+            "alarms": sum(len(worker.alarms) for worker in self.workers.values()),
+            "workers": [
+                {"worker": label, "shares": tests.shares, "p_values": tests.p_values, "alarms": list(tests.alarms)}
+                for label, tests in workers[:LISTED_WORKERS]
+            ],
+        }
+
+
+def search_lines(search: Mapping[str, Any]) -> list[str]:
+    """For people."""
+    plans = ", ".join(hash_hex[:16] for hash_hex in search["plans"]) or "not named"
+    follows = "every share lies where the plan has it"
+    if search["off_plan"] or search["miscounts"]:
+        follows = f"NOT FOLLOWED: {search['off_plan']} shares elsewhere, {search['miscounts']} jobs counted otherwise"
+    lines = [f"plan       {plans}: {follows}"]
+    if search["least_p"] is not None:
+        odd = [
+            f"{worker['worker']} fails {', '.join(worker['alarms'])}"
+            for worker in search["workers"]
+            if worker["alarms"]
+        ]
+        verdict = f"ODD: {'; '.join(odd)}" if odd else "nothing odd"
+        lines.append(f"tests      of the shares' hashes: {verdict} (least p-value {search['least_p']:.2g}, corrected)")
+    return lines
+
+
+def search_fragment(search: Mapping[str, Any]) -> str:
+    """HTML for the page of an hour: each worker's tests, a mark for each p-value on a logarithmic scale."""
+    if not search["workers"]:
+        return ""
+    tests = list(search["workers"][0]["p_values"])
+    rows = "".join(_row(worker, tests) for worker in search["workers"])
+    head = "".join(f"<th>{escape(test)}</th>" for test in tests)
+    return (
+        "<h2>Do the hashes look like hashes?</h2>"
+        "<p>p-values of each worker's tests; the further left the mark, the odder. One in a hundred is below 0.01 where"
+        " all is well; an alarm is raised far below that.</p>"
+        f"<table><tr><th>worker</th><th>shares</th>{head}</tr>{rows}</table>"
+    )
+
+
+def _row(worker: Mapping[str, Any], tests: list[str]) -> str:
+    cells = "".join(_cell(worker["p_values"].get(test), test in worker["alarms"]) for test in tests)
+    return f"<tr><td>{escape(worker['worker'])}</td><td>{worker['shares']:,}</td>{cells}</tr>"
+
+
+def _cell(p_value: float | None, alarm: bool) -> str:
+    if p_value is None:
+        return "<td></td>"
+    from math import log10
+
+    place = 66 - 62 * min(1.0, log10(max(p_value, _LEAST_SHOWN)) / log10(_LEAST_SHOWN))
+    mark = (
+        '<svg viewBox="0 0 70 10" style="width:70px"><line class="axis" x1="2" y1="5" x2="68" y2="5"/>'
+        f'<circle class="{"b" if alarm else "a"}" cx="{place:.1f}" cy="5" r="3"/></svg>'
+    )
+    return f"<td>{mark}<br>{p_value:.2g}{' ALARM' if alarm else ''}</td>"
