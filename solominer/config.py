@@ -83,6 +83,15 @@ class RetryConfig(_Part):
     look_secs: Seconds = Field(60.0, description="how often a settled block is looked up until it is 100 deep")
 
 
+class RecordsConfig(_Part):
+    """How long records are kept, and whether reports are signed. Reports, proofs and blocks are never deleted."""
+
+    keep_days: Annotated[float, Field(gt=0)] = Field(400.0, description="ledger, errors and logs older than this go")
+    quota_gb: Annotated[float, Field(gt=0)] = Field(4.0, description="the oldest of them go earlier beyond this size")
+    free_gb: Annotated[float, Field(ge=0)] = Field(1.0, description="or where the disk has less free than this")
+    signing_key: Path | None = Field(None, description="an Ed25519 private key (PEM) that signs each hour's report")
+
+
 class ScheduleConfig(_Part):
     """When to mine, and how fast where a chain must tick like a real one. Times are the machine's local ones."""
 
@@ -220,6 +229,7 @@ class Config(_Part):
     )
     shares_per_hour: Annotated[float, Field(gt=0, le=3_600_000)] = Field(1000.0, description="evidence: shares an hour")
     retry: RetryConfig = RetryConfig()
+    records: RecordsConfig = RecordsConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     guest: GuestConfig = GuestConfig()
     electricity: ElectricityConfig = ElectricityConfig()
@@ -409,7 +419,16 @@ def _explain(error: ValidationError, path: Path | None) -> ConfigError:
 
 
 def _known_keys() -> set[str]:
-    parts = (RpcConfig, NodeConfig, ZmqConfig, RetryConfig, ScheduleConfig, GuestConfig, ElectricityConfig)
+    parts = (
+        RpcConfig,
+        NodeConfig,
+        ZmqConfig,
+        RetryConfig,
+        RecordsConfig,
+        ScheduleConfig,
+        GuestConfig,
+        ElectricityConfig,
+    )
     return {name for model in (Config, *parts, PoliciesConfig) for name in model.model_fields}
 
 

@@ -227,7 +227,13 @@ class Daemon:
         def on_alarm(severity: str, code: str, message: str, todo: str) -> None:
             log.log(logging.CRITICAL if severity == "critical" else logging.ERROR, "%s -> %s [%s]", message, todo, code)
 
-        settings = RecorderSettings(journal_fallback_dir=config.journal_fallback_dir)
+        settings = RecorderSettings(
+            journal_fallback_dir=config.journal_fallback_dir,
+            signing_key=config.records.signing_key,
+            keep_days=config.records.keep_days,
+            quota_bytes=int(config.records.quota_gb * 2**30),
+            free_bytes=int(config.records.free_gb * 2**30),
+        )
         network = config.chain.name
         return Recorder(config.records_dir, config.tree_name, network=network, on_alarm=on_alarm, settings=settings)
 
