@@ -10,6 +10,7 @@ import typer
 
 from solominer import __version__
 from solominer.commands import bench, control, evidence, forecast, operate, plan
+from solominer.modes import MODES
 
 if TYPE_CHECKING:
     from solominer.config import Config
@@ -69,7 +70,7 @@ def run(
     config: ConfigOption = None,
     mode: Annotated[
         str | None,
-        typer.Option("--mode", "-m", help="production, testnet4, signet, regtest, demo, test or staging."),
+        typer.Option("--mode", "-m", help=f"{', '.join(MODES)}."),
     ] = None,
     blocks: Annotated[int | None, typer.Option("--blocks", "-n", min=1, help="Stop after this many blocks.")] = None,
     seconds: Annotated[float | None, typer.Option("--seconds", min=0.1, help="Stop after this long.")] = None,

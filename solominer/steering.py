@@ -9,6 +9,7 @@ import asyncio
 import logging
 import math
 import time
+import zlib
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import datetime
@@ -63,7 +64,7 @@ class Steering:
         self._cores = cores
         self._pauses: set[str] = set()
         self._started = now = _local(time.time())
-        self._seed = int(time.time())
+        self._seed = zlib.crc32(str(folder_of(config)).encode())  # the same after a restart on the same day
         self._day = now.date()
         self._today = self._standing_before_today = 0
         self._last_block: datetime | None = None

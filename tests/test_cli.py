@@ -50,3 +50,22 @@ def test_missing_config_file() -> None:
     done = solominer("run", "--config", "/nonexistent/config.json")
     assert done.returncode == 2
     assert done.stderr.startswith("solominer: there is no /nonexistent/config.json\n  -> ")
+
+
+def test_production_wants_a_yes_where_nobody_can_be_asked(tmp_path: Path) -> None:
+    done = solominer("run", "--mode", "production", "--data-dir", str(tmp_path))
+    assert done.returncode == 2
+    assert "wants a yes first" in done.stderr
+    assert "--yes" in done.stderr
+
+
+def test_bounded_mode_wants_an_end(tmp_path: Path) -> None:
+    done = solominer("run", "--mode", "test", "--data-dir", str(tmp_path))
+    assert done.returncode == 2
+    assert "--blocks, --hashes or --seconds" in done.stderr
+
+
+def test_status_of_nothing(tmp_path: Path) -> None:
+    done = solominer("status", "--mode", "regtest", "--data-dir", str(tmp_path))
+    assert done.returncode == 8
+    assert "solominer run" in done.stderr

@@ -24,6 +24,7 @@ from solominer.node.health import (
 from solominer.node.link import NodeSettings
 from solominer.node.payout import payout_to, regtest_payout
 from solominer.node.rpc import METHOD_NOT_FOUND, RpcClient, field_of
+from solominer.node.signing import signer_for
 from solominer.node.submit import propose_block
 from solominer.node.template import Fetched, fetch_template
 from solominer.operate.findings import Check, Outcome, failed, ok, skipped, warning
@@ -77,6 +78,7 @@ class NodeUnderTest:
             Check("payout address", self._payout, ("network",)),
             Check("wallet", self._wallet, ("payout address",)),
             Check("template", self._template, ("synced", "peers", "consensus rules")),
+            Check("block signature", self._signature, ("template",)),
             Check("job", self._job, ("template", "payout address")),
             Check("proposal", self._proposal, ("job",)),
             Check("submission", self._submission, ("proposal",)),
@@ -292,6 +294,12 @@ class NodeUnderTest:
             f"height {template.height}, {len(template.transactions)} transactions, {weight:,} weight units, in "
             f"{1000 * fetched.rpc_secs:.0f} ms, parsed and checked in {1000 * fetched.parse_secs:.0f} ms"
         )
+
+    def _signature(self) -> Outcome:
+        signer = signer_for(self.client, self.settings.network)
+        if signer is None:
+            return ok("blocks of this network need none")
+        return ok(f"a wallet of the node signs for challenge {signer.challenge.hex()[:24]}…")
 
     @cached_property
     def _fetched(self) -> Fetched:

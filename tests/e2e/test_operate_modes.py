@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import Counter
 from datetime import datetime, timedelta
@@ -12,11 +13,13 @@ from typing import Any
 import pytest
 
 from solominer.config import Config
+from solominer.control import ask
 from solominer.daemon import RunOptions, run
 from solominer.errors import AlreadyRunning
+from solominer.guest import Readings
 from solominer.node.private import PrivateNode
 from solominer.views.logs import RecentEvents
-from tests.e2e.harness import config_for
+from tests.e2e.harness import RunningMiner, config_for
 
 pytestmark = pytest.mark.e2e
 
@@ -99,3 +102,24 @@ def test_two_on_one_folder(node: PrivateNode, tmp_path: Path) -> None:
     with pytest.raises(AlreadyRunning, match="pid"):
         mine(config_for(node, tmp_path), secs=1)
     lock.release()
+
+
+async def test_good_guest_stands_back_and_comes_again(
+    node: PrivateNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Too hot: the workers stop; cool for long enough: they go on. Somebody who resumes by hand cools nothing."""
+    temperature = [40.0]
+    monkeypatch.setattr("solominer.steering.GUEST_SECS", 0.02)
+    monkeypatch.setattr("solominer.guest.Sensors.read", lambda self: Readings(temperature_c=temperature[0]))
+    config = config_for(node, tmp_path, **{"guest.max_temperature_c": 80, "guest.calm_secs": 0})
+    async with RunningMiner(monkeypatch, config, unsolvable=True) as miner:
+        await miner.until(lambda: miner.coordinator.working)
+        temperature[0] = 90.0
+        await miner.until(lambda: miner.coordinator.status == "paused: too hot")
+        folder = config.records_dir / config.tree_name
+        assert (await asyncio.to_thread(ask, folder, {"do": "pause"}))["pauses"] == ["by hand", "too hot"]
+        assert (await asyncio.to_thread(ask, folder, {"do": "resume"}))["pauses"] == ["too hot"]
+        assert not miner.coordinator.working
+        temperature[0] = 60.0
+        await miner.until(lambda: miner.coordinator.working)
+        assert miner.coordinator.status == "mining"

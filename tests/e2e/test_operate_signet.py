@@ -18,6 +18,8 @@ from solominer.daemon import RunOptions, run
 from solominer.errors import SigningRefused
 from solominer.node.bitcoind import BitcoindBinary
 from solominer.node.private import PrivateNode
+from solominer.operate.doctor import configured_nodes, examine_node
+from solominer.operate.findings import Status
 from solominer.records.verify import verify
 from solominer.views.logs import RecentEvents
 
@@ -50,6 +52,13 @@ def mine(config: Config, **options: Any) -> int:
     return run(config, RunOptions(secs=200, **options), RecentEvents())
 
 
+def failed_checks(config: Config) -> list[str]:
+    """What the doctor finds wrong with the node."""
+    (settings,) = configured_nodes(config)
+    findings = examine_node(settings, config, 0.0)
+    return [finding.check for finding in findings if finding.status is Status.FAILED]
+
+
 def ledger(config: Config, kind: str) -> list[dict[str, Any]]:
     paths = sorted((config.records_dir / config.tree_name).glob("ledger/*/*/*/*/*.jsonl"))
     entries = [json.loads(line) for path in paths for line in path.read_text().splitlines()]
@@ -59,8 +68,10 @@ def ledger(config: Config, kind: str) -> list[dict[str, Any]]:
 def test_signet_of_ones_own_is_mined(bitcoind_binary: BitcoindBinary, tmp_path: Path) -> None:
     challenge = KEYED_LOCKS["p2wpkh"].script
     with signet(bitcoind_binary, tmp_path / "node", challenge) as node:
-        open_wallet(node)
         config = config_for(node, tmp_path / "data")
+        assert failed_checks(config) == ["block signature"]
+        open_wallet(node)
+        assert failed_checks(config) == []
         assert mine(config, blocks=BLOCKS) == 0
         assert node.call("getblockcount") == BLOCKS
         answers = [entry["answer"] for entry in ledger(config, "block_answer")]

@@ -55,7 +55,7 @@ def red(findings: list[Finding]) -> list[str]:
 def test_healthy_node_is_all_green(healthy: HealthyNode, tmp_path: Path) -> None:
     findings = examine_node(config_for(healthy, tmp_path))
     assert {finding.status for finding in findings} == {Status.OK}, findings
-    assert len(findings) == 19
+    assert len(findings) == 20
 
 
 # --- faults of the node ----------------------------------------------------------------------------------------------
