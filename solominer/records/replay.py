@@ -65,13 +65,7 @@ def open_blocks(tree: Tree, fallback: Path | None = None) -> Replay:
 
 def _block_folders(tree: Tree, fallback: Path | None, problems: list[str]) -> dict[tuple[int, str], list[Path]]:
     """Folders by block, those of the tree in the order of their hours, then the fallback's."""
-    places = [tree.folder("submissions", part) for part in tree.parts("submissions")]
-    known = {place.relative_to(tree.root / "submissions").as_posix() for place in places}
-    problems += [
-        f"{tree.root / 'submissions' / path}: not the folder of an hour"
-        for path in dated_folders(tree.root / "submissions")
-        if path not in known
-    ]
+    places = list(_hours(tree, problems))
     if fallback is not None:
         places.append(fallback)
     folders: dict[tuple[int, str], list[Path]] = {}
@@ -83,6 +77,20 @@ def _block_folders(tree: Tree, fallback: Path | None, problems: list[str]) -> di
                 continue
             folders.setdefault((int(match[1]), match[2]), []).append(path)
     return folders
+
+
+def _hours(tree: Tree, problems: list[str]) -> Iterator[Path]:
+    """The journal's folders of hours, in order."""
+    root = tree.root / "submissions"
+    try:
+        places = [tree.folder("submissions", part) for part in tree.parts("submissions")]
+        found = list(dated_folders(root))
+    except OSError as error:
+        problems.append(f"{root}: cannot be read: {error.strerror}")
+        return
+    known = {place.relative_to(root).as_posix() for place in places}
+    problems += [f"{root / path}: not the folder of an hour" for path in found if path not in known]
+    yield from places
 
 
 def _children(folder: Path, problems: list[str]) -> Iterator[Path]:

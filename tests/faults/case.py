@@ -12,7 +12,8 @@ CASES: dict[str, Case] = {}
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One fault. `nodes` it needs; `spoils`: its nodes cannot serve another run; `extra` goes into config.json.
+    """One fault. `nodes` it needs; `spoils`: its nodes cannot serve another run; `fallback`: the journal has a second
+    place; `transactions`: blocks may have some.
 
     `inject` begins with a daemon that was not started yet and may leave everything broken: the run's end mends it.
     """
@@ -22,6 +23,7 @@ class Case:
     nodes: int = 1
     spoils: bool = False
     fallback: bool = False
+    transactions: bool = True
 
     @property
     def group(self) -> str:
@@ -30,13 +32,13 @@ class Case:
 
 
 def case(
-    name: str, *, nodes: int = 1, spoils: bool = False, fallback: bool = False
+    name: str, *, nodes: int = 1, spoils: bool = False, fallback: bool = False, transactions: bool = True
 ) -> Callable[[Callable[[World], None]], Callable[[World], None]]:
     """Enter a function into the list."""
 
     def enter(inject: Callable[[World], None]) -> Callable[[World], None]:
         assert name not in CASES
-        CASES[name] = Case(name, inject, nodes, spoils, fallback)
+        CASES[name] = Case(name, inject, nodes, spoils, fallback, transactions)
         return inject
 
     return enter

@@ -13,12 +13,12 @@ from pathlib import Path
 
 from solominer.errors import SolominerError
 from solominer.node.bitcoind import BitcoindBinary
-from tests.faults import node_faults, process_faults
+from tests.faults import chain_faults, disk_faults, network_faults, node_faults, process_faults, zmq_faults
 from tests.faults.case import CASES, Case
 from tests.faults.judge import Fate
 from tests.faults.rig import Bench, World, open_bench, settings_for
 
-GROUPS = (process_faults, node_faults)
+GROUPS = (process_faults, node_faults, network_faults, chain_faults, zmq_faults, disk_faults)
 RUNS_PER_BENCH = 40
 TRANSACTIONS_SHARE = 0.25
 
@@ -84,7 +84,7 @@ def run_case(benches: Benches, case: Case, seed: str) -> Outcome:
     fates: Counter[Fate] = Counter()
     problems: list[str] = []
     try:
-        if rng.random() < TRANSACTIONS_SHARE:
+        if rng.random() < TRANSACTIONS_SHARE and case.transactions:
             world.transactions()
         for site in bench.sites:
             site.save_point()

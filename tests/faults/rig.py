@@ -17,7 +17,7 @@ from regtest.scenarios import coins_address, mine_blocks, mixed_transactions, no
 from solominer.node.bitcoind import BitcoindBinary
 from solominer.node.private import PrivateNode
 from tests.faults.judge import Verdict, judge
-from tests.faults.rpc_proxy import RpcProxy
+from tests.faults.rpc_proxy import Fault, Kind, RpcProxy
 from tests.faults.supervisor import ACCEPTED, FOUND, PATIENCE_SECS, Daemon, DaemonEnded
 from tests.faults.zmq_proxy import ZmqMode, ZmqProxy
 
@@ -222,6 +222,16 @@ class World:
         seen = self.daemon.wait_end()
         if seen != code:
             raise DaemonEnded(f"the daemon ended with {seen}, not {code}")
+
+    def pause_chain(self) -> None:
+        """Hold the daemon's work up until `resume_chain`, so that the tip stays where it is put."""
+        for site in self.bench.sites:
+            site.rpc.set(*(Fault(Kind.HTTP_503, method, times=None) for method in ("getblocktemplate", "submitblock")))
+
+    def resume_chain(self) -> None:
+        """Let it work on."""
+        for site in self.bench.sites:
+            site.rpc.set()
 
     def transactions(self) -> None:
         """Give the node a few transactions of all kinds."""

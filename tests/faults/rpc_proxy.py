@@ -102,6 +102,11 @@ class RpcProxy:
             self._accepting.join()
         self.drop_all()
 
+    @property
+    def is_listening(self) -> bool:
+        """Whether it takes connections."""
+        return self._listener is not None
+
     def accept(self) -> None:
         """Take connections again, at the same port."""
         if self._listener is None:

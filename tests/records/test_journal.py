@@ -238,3 +238,13 @@ def test_saving_makes_durable_what_putting_made(kit: Kit, block: FoundBlock, mon
     root = kit.tree.root
     assert synced >= {parent for parent in folder.parents if parent.is_relative_to(root)}
     assert all(parent.is_relative_to(root) for parent in synced)
+
+
+def test_a_first_place_that_is_no_folder_is_a_problem_and_the_second_is_read(tmp_path: Path, block: FoundBlock) -> None:
+    kit = Kit(tmp_path / "regtest", tmp_path / "second")
+    kit.tree.root.mkdir()
+    (kit.tree.root / "submissions").write_text("in the way")
+    assert "could not be written" in kit.journal.save(block).problem
+    blocks, problems = kit.replay()
+    assert blocks == [block]
+    assert "cannot be read" in problems[0]
