@@ -61,6 +61,7 @@ class SearchWatch:
         claim = self._claim(job, share.worker, share.extranonce2, share.version, share.nonce)
         if claim is None:
             return None
+        self._claims += 1
         self._check_position(claim, share.position)
         return plan_section(claim, job.space.version_mask, job.extranonce1 + share.extranonce2)
 
@@ -123,7 +124,6 @@ class SearchWatch:
         except PlanError as error:
             self._off(error, worker)
             return None
-        self._claims += 1
         return claim
 
     def _check_position(self, claim: SearchClaim, said: int | None) -> None:

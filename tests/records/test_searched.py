@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 from solominer.insight.uniformity import TESTS
 from solominer.records.hour import HourFold
 from solominer.records.period import render
-from solominer.records.searched import LISTED_WORKERS, MAX_PLANS, search_lines, search_fragment
+from solominer.records.searched import LISTED_WORKERS, MAX_PLANS, search_fragment, search_lines
 from tests.records.builders import HOUR, Bench
 
 PLAN = "ab" * 32

@@ -1,0 +1,215 @@
+"""The watch over the search: claims lead back to the header, what leaves the plan is told once, and the tests of the
+hashes get what they need: shares and counts of their own worker, targets that change, duplicates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from solominer.chain.header import Header
+from solominer.diagnosis import LEAST_HASHES_PER_SHARE, Diagnosis
+from solominer.hashing.jobslot import WorkerState, plan_word
+from solominer.hashing.pool import PoolSnapshot, WorkerSnapshot
+from solominer.hashing.walk import Walk
+from solominer.insight.uniformity import TESTS
+from solominer.searchwatch import WINDOW_SECS, SearchWatch
+from solominer.work.events import Severity, ShareFound, ShareSeen
+from solominer.work.found import FoundBlock, solve
+from solominer.work.job import Job
+from solominer.work.plan import SearchPlan
+from solominer.work.plan_parse import parse_plan
+from solominer.work.plan_proof import check_section
+from tests.hashing.jobs import make_job
+
+WORKERS = 2
+TARGET = (1 << 226) - 1  # a share in 2**30 hashes
+PER_SHARE = 2.0**30
+
+
+class Bench:
+    """A watch, what it told, and the counts of its workers."""
+
+    def __init__(self, plan: SearchPlan | None = None) -> None:
+        self.plan = plan or parse_plan({"strides": {"main": {"order": "shuffled"}}})
+        self.counts = [0, 0]
+        self.alerts: list[tuple[str, str]] = []
+        self.notes: list[Mapping[str, Any]] = []
+        self.watch = SearchWatch(self.plan, WORKERS, lambda worker: self.counts[worker], self.alert, self.note, 0.0)
+
+    def alert(self, severity: Severity, code: str, message: str, todo: str) -> None:
+        assert severity is Severity.HIGH
+        assert todo
+        self.alerts.append((code, message))
+
+    def note(self, at: float, kind: str, fields: Mapping[str, Any]) -> None:
+        assert kind == "diagnostics"
+        self.notes.append(fields)
+
+    def snapshot(self, **changes: Any) -> PoolSnapshot:
+        """Both workers as they should be, worker 1 with `changes`."""
+        base = WorkerSnapshot(0, 1, WorkerState.HASHING, "k", 0, 0.0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+        base = replace(base, plan=plan_word(self.plan.hash_hex))
+        return PoolSnapshot((base, replace(base, index=1, **changes)), 1, 0, 2)
+
+
+def share_of(job: Job, plan: SearchPlan, worker: int, slices: int = 5) -> ShareFound:
+    """What a worker would hand in from some way along its own walk."""
+    walk = Walk(plan, job.space, worker=worker, workers=WORKERS, midstates=4)
+    for _ in range(slices):
+        walk.advance(walk.next_slice(1 << 18)[1])
+    ntime, extranonce2, versions = walk.group
+    nonce = walk.next_slice(100)[0] + 7
+    raw = extranonce2.to_bytes(4, "big")
+    return ShareFound(1.0, "cpu", worker, "k", job.job_id, raw, versions[2], ntime, nonce, walk.position(2))
+
+
+def seen(job: Job, share: ShareFound) -> ShareSeen:
+    return ShareSeen(share, job, bytes(32), False)
+
+
+def block_of(job: Job, share: ShareFound) -> FoundBlock:
+    header = job.header(share.extranonce2, share.version, share.ntime, share.nonce)
+    return solve(job, header, share.extranonce2, found_at=1.0, engine=share.engine, worker=share.worker, kernel="k")
+
+
+@pytest.mark.parametrize("worker", range(WORKERS))
+def test_claims_lead_back_to_the_header(worker: int) -> None:
+    bench, job = Bench(), make_job(roll_secs=0)
+    share = share_of(job, bench.plan, worker)
+    said = bench.watch.share(seen(job, share))
+    assert said is not None
+    block = block_of(job, share)
+    proof = bench.watch.block(block, job)
+    assert proof is not None
+    header = Header.unpack(block.header)
+    claim = check_section(proof, header, bytes.fromhex(block.coinbase_hex))
+    assert claim is not None
+    assert (claim.worker, claim.position.step, claim.position.version, claim.position.offset) == (worker, 5, 2, 7)
+    assert check_section(said, header, None, bench.plan) == claim
+    assert "facts" not in said
+    assert bench.alerts == []
+
+
+def test_other_engines_and_forgotten_jobs_make_no_claim() -> None:
+    bench, job = Bench(), make_job()
+    share = replace(share_of(job, bench.plan, 0), engine="stratum")
+    assert bench.watch.share(seen(job, share)) is None
+    assert bench.watch.block(block_of(job, share), job) is None
+    assert bench.watch.block(block_of(job, share_of(job, bench.plan, 0)), None) is None
+    assert bench.alerts == []
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"worker": 1}, "families: worker 1 took extranonce 0 of cpu worker 0"),
+        ({"version": 0x3FFFE000}, "palette: version bits 1fffe000 are never rolled"),
+        ({"position": 1}, "strides: worker 0 met a hit at its chunk 1"),
+    ],
+)
+def test_what_leaves_the_plan_is_told_once(change: dict[str, Any], said: str) -> None:
+    bench, job = Bench(), make_job(roll_secs=0)
+    share = replace(share_of(job, bench.plan, 0), **change)
+    bench.watch.share(seen(job, share))
+    bench.watch.share(seen(job, share))
+    ((code, message),) = bench.alerts
+    assert code == "plan-not-followed"
+    assert said in message
+    bench.watch.close(1.0, 1.0)
+    assert bench.notes[0]["off_plan"] == 2
+
+
+def test_workers_on_another_plan_or_with_another_count_are_told() -> None:
+    bench = Bench()
+    bench.watch.look(1.0, 1.0, bench.snapshot())
+    bench.watch.look(1.0, 1.0, bench.snapshot(plan=0))  # it has not begun
+    bench.watch.look(1.0, 1.0, bench.snapshot(plan=7, pid=None))  # it is gone
+    assert bench.alerts == []
+    for _ in range(2):
+        bench.watch.look(1.0, 1.0, bench.snapshot(plan=7, miscounts=1))
+    assert [message for _, message in bench.alerts] == [
+        "search plan, families: worker 1: it follows another plan, 0000000000000007",
+        "search plan, lanes: workers left 1 jobs with another count than the plan owes",
+    ]
+    bench.watch.close(1.0, 1.0)
+    assert bench.notes[0]["miscounts"] == 1
+
+
+def test_every_hour_is_closed_by_itself() -> None:
+    bench = Bench()
+    for mono in (1.0, WINDOW_SECS - 1, WINDOW_SECS, WINDOW_SECS + 1, 2 * WINDOW_SECS):
+        bench.watch.look(0.0, mono, bench.snapshot())
+    assert [note["window_secs"] for note in bench.notes] == [WINDOW_SECS, WINDOW_SECS]
+    assert bench.notes[0]["plan"] == bench.plan.hash_hex
+    assert bench.notes[0]["workers"] == [], "no share could be tested"
+
+
+def hour(bench: Bench, rng: np.random.Generator, *, worker_missing: float = 1.0) -> dict[str, list[Any]]:
+    """An hour of 1,000 shares to be expected of each worker; worker 1 finds only that share of its own. Its tests."""
+    job = replace(make_job(), share_target=TARGET)
+    bench.watch.published(job)
+    for worker in range(WORKERS):
+        done = worker_missing if worker else 1.0
+        count, start = rng.poisson(1000 * done), bench.counts[worker]
+        for claimed in np.sort(rng.random(count)) * 1000 * PER_SHARE:
+            bench.counts[worker] = start + int(claimed)
+            value = int(float(rng.random()) * (TARGET >> 128)) << 128
+            hash_le = rng.bytes(16) + value.to_bytes(32, "little")[16:]
+            bench.watch._diagnosis.share(worker, int(rng.integers(1 << 32)), hash_le, TARGET)
+        bench.counts[worker] = start + int(1000 * PER_SHARE)
+    bench.watch.close(0.0, 0.0)
+    assert [told["worker"] for told in bench.notes[-1]["workers"]] == ["cpu/0", "cpu/1"]
+    return {
+        told["worker"]: [test for test, facts in told["tests"].items() if facts[3]]
+        for told in bench.notes[-1]["workers"]
+    }
+
+
+def test_honest_hours_are_silent_and_a_worker_that_counts_too_much_is_named() -> None:
+    bench, rng = Bench(), np.random.default_rng(11)
+    for _ in range(5):
+        assert hour(bench, rng) == {"cpu/0": [], "cpu/1": []}
+    assert bench.alerts == []
+    assert list(bench.notes[0]["workers"][0]["tests"]) == list(TESTS)
+    found = hour(bench, rng, worker_missing=0.75)
+    assert found["cpu/0"] == []
+    assert "share rate" in found["cpu/1"]
+    assert all("worker 1: its shares fail the test of" in message for code, message in bench.alerts)
+    assert {code for code, _ in bench.alerts} == {"odd-hashes"}
+
+
+def test_a_repeated_share_is_an_alarm_whoever_notices_it() -> None:
+    for elsewhere in (False, True):
+        bench, job = Bench(), replace(make_job(), share_target=TARGET)
+        bench.watch.published(job)
+        share = share_of(job, bench.plan, 0)
+        bench.watch.share(seen(job, share))
+        if elsewhere:
+            bench.watch.repeated(0)
+        else:
+            bench.watch.share(seen(job, share))
+        bench.watch.close(0.0, 0.0)
+        assert [code for code, message in bench.alerts if "duplicates" in message] == ["odd-hashes"]
+
+
+def test_shares_that_come_too_fast_are_not_tested_and_their_hashes_not_counted() -> None:
+    counts = [0]
+    diagnosis = Diagnosis(1, 18, 1e-4, lambda worker: counts[0])
+    easy = (1 << 256) // (LEAST_HASHES_PER_SHARE // 2)
+    diagnosis.retarget(easy)
+    diagnosis.share(0, 1, bytes(32), easy)
+    diagnosis.repeated(0)
+    assert list(diagnosis.close()) == []
+    diagnosis.retarget(TARGET)
+    counts[0] = int(2 * PER_SHARE)
+    diagnosis.share(0, 1, bytes(32), TARGET)
+    diagnosis.retarget(easy)
+    counts[0] = int(5000 * PER_SHARE)
+    diagnosis.retarget(TARGET)
+    (findings,) = diagnosis.close()
+    assert not [finding for finding in findings.findings if finding.alarm]
+    assert findings.hashes == counts[0]
