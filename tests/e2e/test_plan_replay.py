@@ -1,7 +1,7 @@
 """Blocks mined on a real node by plans of every order: each one's position is recomputed from its plan, three ways.
 
 Targets on regtest are so easy that every walk would end at its first chunk. So the workers are given a harder one, and
-find their blocks hundreds of chunks along.
+find their blocks a hundred chunks along.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tests.records.standalone import standalone
 pytestmark = [pytest.mark.e2e]
 
 BLOCKS_AN_ORDER = 11
-HARDER = 1 << 238
+HARDER = 1 << 236
 PLAN = {
     "lanes": {"main": {"chunk_nonces": 1024}},
     "palette": {"main": {"bits": [20, 13], "order": "gray"}},
@@ -37,7 +37,7 @@ PLAN = {
 
 
 def harder(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give the workers a target that takes a quarter of a million hashes."""
+    """Give the workers a target that takes a million hashes."""
     publish = WorkerPool.publish
 
     def publishing(pool: WorkerPool, job: Job, **options: Any) -> int:
@@ -75,7 +75,7 @@ async def test_positions_of_real_blocks_are_recomputed(
         assert len(found) == BLOCKS_AN_ORDER
         told = replayed(*found)
         assert {one["plan_hash_hex"] for one in told} == {json.loads(found[0].read_text())["plan"]["plan_hash_hex"]}
-        assert max(one["position"]["step"] for one in told) > 50, "they lie well along the walk"
+        assert max(one["position"]["step"] for one in told) > 20, "they lie well along the walk"
         proofs += found
     assert len(proofs) >= 50
     assert len({json.loads(path.read_text())["plan"]["plan_hash_hex"] for path in proofs}) == len(USES)
