@@ -7,6 +7,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -117,10 +118,9 @@ def test_missing_and_binary_file(tmp_path: Path) -> None:
 @given(st.binary(max_size=40))
 def test_any_cut_or_garbage_is_a_config_error(junk: bytes) -> None:
     """Nothing but ConfigError leaves the loader, wherever the file was cut."""
-    path = ROOT / ".cache" / "config-junk.json"
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(example_json().encode()[: 7 * len(junk)] + junk)
-    with suppress(ConfigError):
+    with TemporaryDirectory() as folder, suppress(ConfigError):
+        path = Path(folder) / "config.json"
+        path.write_bytes(example_json().encode()[: 7 * len(junk)] + junk)
         load_config(path, environ={})
 
 

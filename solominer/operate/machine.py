@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 
 from solominer.config import Config, default_cache_dir
+from solominer.hashing.cores import usable_cores
 from solominer.hashing.pool import WORKER_MEMORY_BYTES
 from solominer.operate.findings import Check, Outcome, failed, ok, skipped, warning
 
@@ -137,12 +138,6 @@ def _cores(config: Config) -> Outcome:
     if config.cpu_cores_reserved >= cores:
         return warning(text, "one worker runs all the same; lower cpu_cores_reserved, or expect a busy machine")
     return ok(text)
-
-
-def usable_cores() -> int:
-    """Cores that this process may run on."""
-    process = psutil.Process()
-    return len(process.cpu_affinity() or ()) if hasattr(process, "cpu_affinity") else psutil.cpu_count() or 1
 
 
 def _memory(config: Config) -> Outcome:

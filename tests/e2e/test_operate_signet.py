@@ -82,7 +82,7 @@ def test_signet_of_ones_own_is_mined(bitcoind_binary: BitcoindBinary, tmp_path: 
         assert verify(tmp_path / "data" / "signet").holds
 
 
-@pytest.mark.parametrize("kind", ["multisig", "p2pkh", "p2sh-p2wpkh", "p2wsh", "p2tr-key"])
+@pytest.mark.parametrize("kind", ["multisig", "p2sh-p2wpkh", "p2tr-key"])
 def test_every_kind_of_challenge(kind: str, bitcoind_binary: BitcoindBinary, tmp_path: Path) -> None:
     with signet(bitcoind_binary, tmp_path / "node", KEYED_LOCKS[kind].script) as node:
         open_wallet(node)

@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 
 from regtest.scenarios import coins_address
 from solominer.cli import app
-from solominer.config import load_config
+from solominer.config import default_cache_dir, load_config
+from solominer.hashing.kernel import load_kernel
 from solominer.node.bitcoind import BitcoindBinary
 from solominer.node.private import PrivateNode
 from solominer.operate.drill import DRILL_SECS, drill_config, fire_drill
@@ -46,6 +47,12 @@ METHODS = [
     "getaddressesbylabel",
     "getnewaddress",
 ]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def warm_kernel() -> None:
+    """Compiling it takes longer than the drills below may."""
+    load_kernel(None, cache_dir=default_cache_dir())
 
 
 def wrapped(binary: BitcoindBinary, folder: Path, *extra: str, filtered: str = "") -> Path:
