@@ -30,6 +30,9 @@ MATURE_DEPTH = 100
 SPARE_SECS = 5.0
 """How long a block may go unaccepted before another one of ours with the same parent is sent too."""
 
+UNSEEN_SECS = 5.0
+"""How long after a look that nobody answered a node is asked again about a block that it never told of."""
+
 OPEN = frozenset({BlockState.FOUND, BlockState.SENT, BlockState.ACCEPTED, BlockState.CONFIRMED, BlockState.STALE})
 
 
@@ -205,7 +208,9 @@ class BlockTracker:
             for name, there in tracked.nodes.items():
                 if looks and there.look_at is not None and there.look_at <= at:
                     looks -= 1
-                    there.look_at = at + self._policy.look_secs
+                    # A look may go unanswered: where nothing is known yet it is not left at that for long.
+                    wait_secs = self._policy.look_secs
+                    there.look_at = at + (min(UNSEEN_SECS, wait_secs) if there.confirmations is None else wait_secs)
                     actions.append(LocateBlock(name, tracked.block.hash_le, tracked.block.height))
             if tip_height >= tracked.block.height + MATURE_DEPTH and tracked.state is BlockState.STALE:
                 actions += _state_actions(tracked, f"its rival is {MATURE_DEPTH} deep", final=True)
