@@ -62,6 +62,7 @@ class Steering:
         self._read_again = reload
         self._max_blocks = max_blocks
         self._cores = cores
+        self._seats = pool.settings.admitted_workers
         self._pauses: set[str] = set()
         self._started = now = _local(time.time())
         self._seed = zlib.crc32(str(folder_of(config)).encode())  # the same after a restart on the same day
@@ -110,6 +111,8 @@ class Steering:
         for key, before, after in _differences(old.model_dump(mode="json"), new.model_dump(mode="json")):
             live = key.partition(".")[0] in LIVE | {"schedule", "guest"}
             lines.append(f"{key}: {before} -> {after}" + ("" if live else " (needs a restart)"))
+            if key == "cpu_cores_reserved" and self._cores - new.cpu_cores_reserved > self._seats:
+                lines.append(f"more than the {self._seats} workers of the start need a restart")
         if old.bitcoin_rpc != new.bitcoin_rpc and not any(text.startswith("bitcoin_rpc") for text in lines):
             lines.append("bitcoin_rpc.password: changed (needs a restart)")
         self._apply(new)

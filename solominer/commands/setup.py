@@ -68,7 +68,10 @@ def _tried(answers: Answers, say: Callable[[str], object]) -> list[Probed]:
         rpc = _by_hand(answers)
         tried = [probe_rpc(rpc, answers.network or network_of(rpc), "named by hand")]
     else:
-        tried = [probe(candidate) for candidate in find_nodes(answers.datadirs)]
+        candidates = find_nodes(answers.datadirs)
+        for problem in dict.fromkeys(problem for each in candidates for problem in each.conf.problems):
+            say(f"note: {problem}")
+        tried = [probe(candidate) for candidate in candidates]
     for node in tried:
         where = f"{bracketed(node.rpc.host)}:{node.rpc.port}"
         state = node.problem or f"works: {node.name} at height {node.height}"
