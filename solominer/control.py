@@ -124,6 +124,15 @@ def ask(folder: Path, request: dict[str, Any], timeout_secs: float = 10.0) -> di
     return dict(reply)
 
 
+def running_in(data_dir: Path) -> Path | None:
+    """The folder in `data_dir` whose daemon listens: at most one does, for it holds the lock. None if none does."""
+    for folder in sorted(path for path in data_dir.glob("*") if path.is_dir()):
+        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.connect(str(_found_socket(folder)))
+            return folder
+    return None
+
+
 def socket_path(folder: Path) -> Path:
     """Where the socket of `folder` lies: in it if the path is short enough, else in a folder of this user's own."""
     path = folder.absolute() / SOCKET_NAME

@@ -22,7 +22,7 @@ from solominer.config import Config
 from solominer.control import ControlServer
 from solominer.dispatch import Dispatcher
 from solominer.errors import ConfigError, SolominerError
-from solominer.guest import REASONS, GuestRules, GuestSettings, Sensors
+from solominer.guest import REASONS, GuestRules, GuestSettings, Readings, Sensors
 from solominer.hashing.pool import WorkerPool
 from solominer.schedule import Progress, Schedule, Verdict, blocks_on, judge, parse_hours
 from solominer.views.snapshot import Snapshot
@@ -71,6 +71,7 @@ class Steering:
         self._last_block: datetime | None = None
         self._standing = 0
         self._restored = self._blocks_of(now)
+        self._sensors_broken = False
         self._sensors, self._guest = Sensors(), GuestRules(guest_settings(config))
         self._schedule = schedule_of(config)
         self.apply_schedule()
@@ -216,10 +217,18 @@ class Steering:
     async def _be_a_guest(self) -> None:
         while True:
             if self._guest.settings.is_on or self._guest.paused:
-                readings = await asyncio.to_thread(self._sensors.read)
-                reasons = self._guest.judge(time.monotonic(), readings)
+                reasons = self._guest.judge(time.monotonic(), await asyncio.to_thread(self._read_sensors))
                 self._want((self._pauses - GUEST_PAUSES) | reasons)
             await asyncio.sleep(GUEST_SECS)
+
+    def _read_sensors(self) -> Readings:
+        """What a system's sensors answer when they break is no reason to stop mining."""
+        try:
+            return self._sensors.read()
+        except (psutil.Error, OSError, ValueError) as error:
+            log.log(logging.DEBUG if self._sensors_broken else logging.WARNING, "sensors cannot be read: %s", error)
+            self._sensors_broken = True
+            return Readings()
 
     # --- pauses --------------------------------------------------------------------------------------------------
 

@@ -83,7 +83,10 @@ def reload(
 
 def _ask(what: str, config: Path | None, mode: str | None, data_dir: Path | None) -> dict[str, Any]:
     from solominer.config import load_config
-    from solominer.control import ask
+    from solominer.control import ask, running_in
 
     settings = load_config(config, overrides={"mode": mode, "data_dir": data_dir})
-    return ask(settings.records_dir / settings.tree_name, {"do": what})
+    named = settings.records_dir / settings.tree_name
+    if config is not None or mode is not None:
+        return ask(named, {"do": what})
+    return ask(running_in(settings.records_dir) or named, {"do": what})

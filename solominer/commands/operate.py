@@ -142,12 +142,13 @@ def smoke_test(
                 _show(told)
             continue
         fault = first_failed(told.findings)
+        kept = f"certificate: {told.path}" if told.path.exists() else "no certificate could be written"
         if as_json:
             typer.echo(told.path.read_text() if told.path.exists() else json.dumps({"passed": False}), nl=False)
         elif fault is None:
-            typer.echo(f"PASSED in {told.secs:.1f} s; certificate: {told.path}")
+            typer.echo(f"PASSED in {told.secs:.1f} s; {kept}")
         else:
-            typer.echo(f"FAILED at step {fault.check!r} in {told.secs:.1f} s; certificate: {told.path}")
+            typer.echo(f"FAILED at step {fault.check!r} in {told.secs:.1f} s; {kept}")
         raise typer.Exit(0 if told.passed else 1)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from solominer.chain.proof import check_block
 from solominer.config import Config
 from solominer.daemon import Daemon, RunOptions
-from solominer.errors import BitcoindNotFound, DecodeError, NodeError, RecordsError, SolominerError
+from solominer.errors import BitcoindNotFound, ConfigError, DecodeError, NodeError, RecordsError, SolominerError
 from solominer.operate.findings import Check, Finding, Outcome, failed, ok, run_checks
 from solominer.operate.machine import fsync_secs
 from solominer.records.jsonlines import parse_object
@@ -52,7 +52,7 @@ class Evidence:
 def drill_config(config: Config, folder: Path) -> Config:
     """The user's own settings on a private regtest node in `folder`. The poll is slow, so that ZMQ must do its part."""
     kept = config.model_dump(
-        include={"kernel", "nice", "cpu_cores_reserved", "max_memory_gb", "bitcoind", "coinbase_tag"}
+        include={"kernel", "nice", "cpu_cores_reserved", "max_memory_gb", "bitcoind", "coinbase_tag", "plan"}
     )
     return Config(mode="regtest", data_dir=folder, poll_secs=_POLL_SECS, **kept)
 
@@ -91,7 +91,8 @@ def fire_drill(config: Config, recent: RecentEvents, secs: float = DRILL_SECS) -
 def steps(evidence: Evidence) -> list[Check]:
     """The steps from node to proof; each rests on the ones before it."""
     return [
-        Check("node", lambda: _node(evidence)),
+        Check("settings", lambda: _settings(evidence)),
+        Check("node", lambda: _node(evidence), ("settings",)),
         Check("template", lambda: _template(evidence), ("node",)),
         Check("job", lambda: _job(evidence), ("template",)),
         Check("worker", lambda: _worker(evidence), ("job",)),
@@ -111,6 +112,12 @@ def _disk(folder: Path) -> Outcome:
     except OSError as error:
         return failed(f"{folder} cannot be written: {error.strerror}", "make room, or set data_dir to another folder")
     return ok(f"{folder}, safe on disk in {1000 * secs:.1f} ms")
+
+
+def _settings(evidence: Evidence) -> Outcome:
+    if isinstance(evidence.ended_by, ConfigError):
+        return failed(evidence.ended_by.what, evidence.ended_by.todo)
+    return ok("the daemon took them")
 
 
 def _node(evidence: Evidence) -> Outcome:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import orjson
 
 from solominer import __version__
 from solominer.config import Config
+from solominer.node.link import NodeSettings
 from solominer.operate.doctor import configured_nodes
 from solominer.operate.drill import DRILL_SECS, drill_config, fire_drill
 from solominer.operate.findings import Check, Finding, all_well, document, first_failed, run_checks, skipped
@@ -50,11 +52,17 @@ def smoke_test(
     """Each finding as it comes, and the certificate last; `network` also examines further nodes and the paths between.
 
     Everything of a run is kept in `data_dir/smoke-tests/<UTC>/`: the private chain's evidence and `certificate.json`.
+    Raises ConfigError, before anything is done, where no node is configured though the mode needs one.
     """
+    none = config.mode == "demo" or config.wants_private_node
+    nodes = [] if none else configured_nodes(config)
     at, started = time.time(), time.perf_counter()
     folder = _fresh_folder(config.records_dir / FOLDER, at)
     findings: list[Finding] = []
-    for finding in _all_steps(config, folder, recent, network, drill_secs):
+    for finding in fire_drill(drill_config(config, folder), recent, drill_secs):
+        findings.append(finding)
+        yield finding
+    for finding in _questions(config, nodes if network else nodes[:1]):
         findings.append(finding)
         yield finding
     secs = time.perf_counter() - started
@@ -64,15 +72,10 @@ def smoke_test(
     yield Certificate(path, tuple(findings), secs)
 
 
-def _all_steps(
-    config: Config, folder: Path, recent: RecentEvents, network: bool, drill_secs: float
-) -> Iterator[Finding]:
-    yield from fire_drill(drill_config(config, folder), recent, drill_secs)
-    if config.mode == "demo" or config.wants_private_node:
+def _questions(config: Config, chosen: Sequence[NodeSettings]) -> Iterator[Finding]:
+    """Everything short of a solved block, of each of these nodes, and of the paths between them."""
+    if not chosen:
         yield from run_checks([Check("configured node", lambda: skipped("none is configured"))])
-        return
-    settings = configured_nodes(config)
-    chosen = settings if network else settings[:1]
     tag = config.coinbase_tag.encode()
     nodes = [
         NodeUnderTest(each, payout_address=config.payout_address, tag=tag, listen_secs=LISTEN_SECS) for each in chosen
@@ -80,11 +83,8 @@ def _all_steps(
     try:
         for node in nodes:
             yield from run_checks(node.checks(), node.settings.name)
-        if network:
-            for one in nodes:
-                for other in nodes:
-                    if one is not other:
-                        yield from run_checks(path_checks(one, other), one.settings.name)
+        for one, other in permutations(nodes, 2):
+            yield from run_checks(path_checks(one, other), one.settings.name)
     finally:
         for node in nodes:
             node.close()

@@ -84,6 +84,8 @@ def test_the_whole_conversation(daemon: Running, node: PrivateNode) -> None:
     assert shown.returncode == 0, shown.stderr
     assert "regtest on regtest" in shown.stdout
     assert "blocks accepted" in shown.stdout
+    found = [*COMMAND, "status", "--data-dir", str(daemon.folder.parent)]
+    assert subprocess.run(found, capture_output=True, timeout=60).returncode == 0  # whatever its mode
     told = json.loads(daemon.command("status", "--json").stdout)
     assert told["status"]["mode"] == "regtest"
 

@@ -194,3 +194,13 @@ def test_unwritable_data_folder(tmp_path: Path) -> None:
 def test_no_bitcoind(tmp_path: Path) -> None:
     findings = drill(tmp_path, bitcoind=tmp_path / "nothing")
     assert red(findings) == ["node"]
+
+
+def test_broken_settings(tmp_path: Path) -> None:
+    plan = tmp_path / "plan.yaml"
+    plan.write_text("nonsense: 1\n")
+    findings = drill(tmp_path, plan=plan)
+    assert red(findings) == ["settings"]
+    fault = first_failed(findings)
+    assert fault is not None
+    assert "nonsense" in fault.evidence

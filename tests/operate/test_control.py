@@ -12,7 +12,16 @@ from typing import Any
 
 import pytest
 
-from solominer.control import MAX_PATH_BYTES, POINTER_NAME, SOCKET_NAME, ControlServer, Handler, ask, socket_path
+from solominer.control import (
+    MAX_PATH_BYTES,
+    POINTER_NAME,
+    SOCKET_NAME,
+    ControlServer,
+    Handler,
+    ask,
+    running_in,
+    socket_path,
+)
 from solominer.errors import ConfigError, NotRunning, SolominerError
 
 
@@ -52,6 +61,15 @@ async def test_answers_and_is_for_the_owner_alone(tmp_path: Path) -> None:
         with pytest.raises(SolominerError, match="no such request"):
             await asked(tmp_path, do="format the disk")
     assert not server.path.exists()
+
+
+async def test_whoever_runs_in_a_data_folder_is_found(tmp_path: Path) -> None:
+    (tmp_path / "mainnet").mkdir()
+    (tmp_path / "lock").write_text("")
+    assert running_in(tmp_path) is None
+    assert running_in(tmp_path / "nowhere") is None
+    async with serving(tmp_path / "regtest"):
+        assert await asyncio.to_thread(running_in, tmp_path) == tmp_path / "regtest"
 
 
 async def test_nobody_listens(tmp_path: Path) -> None:

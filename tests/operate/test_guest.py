@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from solominer import guest
 from solominer.guest import BATTERY, BUSY, HOT, USER, GuestRules, GuestSettings, Readings, Sensors
+from solominer.steering import Steering
 
 ALL_ON = GuestSettings(
     max_temperature_c=80, max_other_load=1.0, pause_on_battery=True, pause_while_active_secs=60, calm_secs=30
@@ -120,6 +122,21 @@ def test_idleness_is_that_of_the_busiest_terminal(monkeypatch: pytest.MonkeyPatc
     assert guest.idle_secs(touched + 42) == pytest.approx(42)
     monkeypatch.setattr(psutil, "users", list)
     assert guest.idle_secs(0) is None
+
+
+def test_broken_sensors_are_told_once_and_pause_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(Sensors):
+        def read(self) -> Readings:
+            raise OSError("the sensor has gone")
+
+    class Steered(Steering):
+        def __init__(self) -> None:
+            self._sensors, self._sensors_broken = Broken(), False
+
+    steering = Steered()
+    with caplog.at_level(logging.WARNING):
+        assert [steering._read_sensors(), steering._read_sensors()] == [Readings(), Readings()]
+    assert caplog.text.count("the sensor has gone") == 1
 
 
 def test_reading_everything_works_on_this_machine() -> None:
