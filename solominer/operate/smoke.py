@@ -23,7 +23,8 @@ from solominer.operate.doctor import configured_nodes
 from solominer.operate.drill import DRILL_SECS, drill_config, fire_drill
 from solominer.operate.findings import Check, Finding, all_well, document, first_failed, run_checks, skipped
 from solominer.operate.machine import cpu_name
-from solominer.operate.nodechecks import NodeUnderTest, path_checks
+from solominer.operate.nodechecks import NodeUnderTest
+from solominer.operate.pathchecks import path_checks
 from solominer.records.tree import atomic_write, utc_text
 from solominer.views.logs import RecentEvents
 
