@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from solominer.chain.hashes import to_rpc_hex
 from solominer.chain.networks import Network
@@ -126,6 +126,7 @@ class Coordinator:
         self._solved_at: float | None = None
         self._ticked_at = 0.0
         self._left_tips: OrderedDict[bytes, None] = OrderedDict()
+        self._doubted: set[tuple[str, bytes]] = set()
         self._handlers: dict[type, Callable[..., list[Action]]] = {
             NewTip: self._new_tip,
             TipHeader: self._tip_header,
@@ -196,8 +197,19 @@ class Coordinator:
         if hash_le in self._left_tips:
             del self._left_tips[hash_le]
             self.blocks.look_now(at)
+        self._doubted.clear()
         self.tip_le, self.tip_at, self._solved_at, self._empty_only = hash_le, at, None, False
         return [Record("tip", {"hash": to_rpc_hex(hash_le), "source": source, "node": self.nodes.current})]
+
+    def _is_old_news(self, source: str, hash_le: bytes) -> bool:
+        """Whether this names a tip that was left: asked for before the tip moved, perhaps, so it is asked for again.
+
+        What says so again was asked for since, and is believed.
+        """
+        if hash_le not in self._left_tips or (source, hash_le) in self._doubted:
+            return False
+        self._doubted.add((source, hash_le))
+        return True
 
     def _tip_header(self, event: TipHeader) -> list[Action]:
         """An empty block on the new tip, until the node's template is in."""
@@ -210,17 +222,20 @@ class Coordinator:
         bits_may_change = network.is_retarget_height(height) or network.min_difficulty_blocks
         if bits_may_change and not network.no_retarget:
             return []
-        template = empty_template(
-            network,
-            height=height,
-            prevhash_le=tip.hash_le,
-            version=last.version,
-            version_mask=last.version_mask,
-            nbits=tip.nbits,
-            curtime=int(event.at + self._curtime_offset),
-            mintime=tip.median_time + 1,
-            coinbase_aux=last.coinbase_aux,
-        )
+        try:
+            template = empty_template(
+                network,
+                height=height,
+                prevhash_le=tip.hash_le,
+                version=last.version,
+                version_mask=last.version_mask,
+                nbits=tip.nbits,
+                curtime=int(event.at + self._curtime_offset),
+                mintime=tip.median_time + 1,
+                coinbase_aux=last.coinbase_aux,
+            )
+        except SolominerError as error:
+            return [Record("tip_header_refused", {"node": event.node, "reason": error.what})]
         return self._publish(template, event.at, event.node)
 
     # --- templates -----------------------------------------------------------------------------------------------
@@ -241,9 +256,10 @@ class Coordinator:
         }
         actions: list[Action] = [Record("template", fields)]
         if template.prevhash_le != self.tip_le:
-            if template.prevhash_le in self._left_tips:
+            if self._is_old_news("template", template.prevhash_le):
                 return actions + self._refresh(event.at, "template of an older tip")
             actions += self._move_tip(template.prevhash_le, event.at, "template")
+        self._doubted.clear()
         self._refresh_at = event.at + self.policy.refresh_secs
         if template.height <= self.tip_height:
             self.blocks.look_now(event.at)
@@ -273,21 +289,24 @@ class Coordinator:
         self._refresh_at = event.at + min(0.25 * float(1 << min(self._failures, 10)), self.policy.refresh_secs)
         if event.refused:
             alarm = Alarm(Severity.HIGH, "template-refused", f"{event.node}: {event.reason}", "see the rule it names")
-            return [alarm, LookAtNode(event.node)]
+            unsure = self.job is not None and self.job.template.provisional and not self._empty_only
+            # The rules of that block may be the reason: without a template nothing vouches for the empty one (rule S1).
+            return [*(self._stop("template refused") if unsure else []), alarm, LookAtNode(event.node)]
         return [Record("template_failed", {"node": event.node, "reason": event.reason}), LookAtNode(event.node)]
 
     def _transactions_checked(self, event: TransactionsChecked) -> list[Action]:
         if not event.problem:
             return []
         actions: list[Action] = [Alarm(Severity.CRITICAL, "template-lies", f"{event.node}: {event.problem}")]
-        if self.template is not None and self.template.template_id == event.template_id:
+        lying = self.template if self.template and self.template.template_id == event.template_id else None
+        if lying is not None and lying.prevhash_le == self.tip_le:
             self._empty_only = True
             actions += self._stop("template withdrawn")
-            actions += self._publish(self.template.without_transactions(), event.at, event.node)
+            actions += self._publish(lying.without_transactions(), event.at, event.node)
         return actions
 
     def _publish(self, template: Template, at: float, node: str) -> list[Action]:
-        if self.halted_by or self.enough:
+        if self.halted_by or self.enough or template.prevhash_le != self.tip_le:
             return []
         self._last_job_id += 1
         extranonce1 = self._run_id + (self._last_job_id & 0xFFFF).to_bytes(EXTRANONCE1_SIZE - 2, "big")
@@ -302,11 +321,11 @@ class Coordinator:
                 roll_secs=self.policy.roll_secs,
             )
             check_job(job, [(self._payout.script_pubkey, template.coinbase_value)])
+            if self.policy.sign_extranonce2 is not None:
+                self._unsigned = to_be_signed(job, self.policy.sign_extranonce2)
+                return [SignJob(node, self._unsigned)]
         except SolominerError as error:
             return [*self._stop("job refused"), Alarm(Severity.CRITICAL, "job-refused", error.what, error.todo)]
-        if self.policy.sign_extranonce2 is not None:
-            self._unsigned = to_be_signed(job, self.policy.sign_extranonce2)
-            return [SignJob(node, self._unsigned)]
         return self._put_to_work(job, at, node)
 
     def _job_signed(self, event: JobSigned) -> list[Action]:
@@ -322,7 +341,11 @@ class Coordinator:
             return [Alarm(Severity.HIGH, "job-not-signed", f"{event.node}: {event.problem}", todo)]
         if self.halted_by or self.enough:
             return []
-        return self._put_to_work(signed(job, event.solution), event.at, event.node)
+        try:
+            job = signed(job, event.solution)
+        except SolominerError as error:
+            return [Alarm(Severity.CRITICAL, "job-refused", error.what, error.todo)]
+        return self._put_to_work(job, event.at, event.node)
 
     def _put_to_work(self, job: Job, at: float, node: str) -> list[Action]:
         template = job.template
@@ -368,6 +391,8 @@ class Coordinator:
         self._proposed.clear()  # nothing is taken for granted any more: the next job is asked about again
         if proposed is None or current is None or proposed.is_empty or self._empty_only:
             return [alarm]
+        if current.template.prevhash_le != self.tip_le:
+            return [alarm]  # the tip has moved: its own job will be asked about
         self._empty_only = True
         return [
             alarm,
@@ -380,6 +405,7 @@ class Coordinator:
     def _health_seen(self, event: HealthSeen) -> list[Action]:
         before = self.nodes.current
         old = self.nodes.healths.get(event.health.node)
+        self._credit_current(event.health)
         now = self.nodes.see(event.health, event.at)
         actions: list[Action] = []
         if old is not None and _may_have_forgotten(old, event.health):
@@ -401,14 +427,28 @@ class Coordinator:
             return actions
         self._node_lost_at = None
         if now == before:
-            if event.health.node == now and event.health.best_hash_le not in (b"", self.tip_le):
-                actions += self._new_tip(NewTip(event.at, now, event.health.best_hash_le, "health"))
-            return actions
+            return actions + (self._tip_by_look(event.health, event.at) if event.health.node == now else [])
         actions.append(Record("node_switch", {"from": before, "to": now}))
-        tip = self.nodes.healths[now].best_hash_le
-        if tip and tip != self.tip_le:
-            return actions + self._new_tip(NewTip(event.at, now, tip, "health"))
-        return actions + self._refresh(event.at, "node switch")
+        news = self._tip_by_look(self.nodes.healths[now], event.at)
+        asked = any(isinstance(action, RefreshTemplate) for action in news)
+        return actions + news + ([] if asked else self._refresh(event.at, "node switch"))
+
+    def _credit_current(self, health: NodeHealth) -> None:
+        """Another node shows the tip that the node in use has named already: its own last look is merely older."""
+        name = self.nodes.current
+        used = self.nodes.healths.get(name) if name is not None else None
+        if used is None or health.node == name or health.best_hash_le != self.tip_le:
+            return
+        if used.chainwork < health.chainwork:
+            self.nodes.healths[used.node] = replace(used, best_hash_le=self.tip_le, chainwork=health.chainwork)
+
+    def _tip_by_look(self, health: NodeHealth, at: float) -> list[Action]:
+        """What a look at the node in use says of the tip. It may have begun before the tip moved."""
+        if health.best_hash_le in (b"", self.tip_le):
+            return []
+        if self._is_old_news("look", health.best_hash_le):
+            return [LookAtNode(health.node)]
+        return self._new_tip(NewTip(at, health.node, health.best_hash_le, "health"))
 
     def _refresh(self, at: float, reason: str) -> list[Action]:
         if self.nodes.current is None:

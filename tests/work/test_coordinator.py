@@ -124,6 +124,59 @@ def test_a_same_height_reorganization_is_followed() -> None:
     assert of_type(PublishJob, actions)[-1].job.template.prevhash_le == tip(9)
 
 
+def test_a_look_that_began_before_the_tip_moved_does_not_take_the_work_back() -> None:
+    machine, _ = mining()
+    feed(machine, NewTip(T0 + 5, "a", tip(2), "zmq"))
+    late = HealthSeen(T0 + 5, health(best=tip(1)))
+    assert feed(machine, late) == [LookAtNode("a")]
+    assert machine.tip_le == tip(2)
+    assert of_type(PublishJob, feed(machine, TemplateReady(T0 + 5, "a", template_on(tip(2), 262))))
+    # On a tip that is doubted, a look of the right tip comes first: the next doubt begins anew.
+    feed(machine, HealthSeen(T0 + 6, health(best=tip(2))))
+    assert feed(machine, late) == [LookAtNode("a")]
+    actions = feed(machine, late)
+    assert of_type(StopWork, actions), "a look that was asked for since says the same: the node went back"
+    assert machine.tip_le == tip(1)
+
+
+def test_templates_that_go_on_naming_an_older_tip_are_believed() -> None:
+    machine, _ = mining()
+    feed(machine, NewTip(T0 + 5, "a", tip(2), "zmq"))
+    old = TemplateReady(T0 + 5, "a", template_on(tip(1), 261))
+    assert of_type(PublishJob, feed(machine, old)) == []
+    assert of_type(PublishJob, feed(machine, old))[0].job.template.prevhash_le == tip(1)
+    assert machine.tip_le == tip(1)
+
+
+def test_a_node_that_takes_over_with_an_old_look_does_not_take_the_work_back() -> None:
+    machine, _ = mining(nodes=("a", "b"))
+    feed(machine, NewTip(T0 + 5, "a", tip(2), "zmq"), TemplateReady(T0 + 5, "a", template_on(tip(2), 262)))
+    actions = feed(machine, HealthSeen(T0 + 6, health("a", problem="connection refused", reachable=False)))
+    assert LookAtNode("b") in actions
+    assert of_type(RefreshTemplate, actions) == [RefreshTemplate("b", "node switch")]
+    assert machine.tip_le == tip(2)
+    assert machine.working
+
+
+@pytest.mark.parametrize("proposal", [True, False])
+def test_a_verdict_on_a_job_that_the_tip_overtook_puts_no_old_work_back(proposal: bool) -> None:
+    machine = coordinator()
+    full = real_template()
+    feed(machine, HealthSeen(T0, health(best=full.prevhash_le)))
+    (publish,) = of_type(PublishJob, feed(machine, TemplateReady(T0, "a", full)))
+    feed(machine, NewTip(T0 + 1, "a", tip(7), "zmq"))
+    actions = feed(
+        machine,
+        ProposalAnswered(T0 + 1, "a", publish.job.job_id, Answer.INVALID, "bad-cb-amount")
+        if proposal
+        else TransactionsChecked(T0 + 1, "a", full.template_id, "transaction 3 has another txid"),
+    )
+    assert [type(action) for action in actions] == [Alarm]
+    assert not machine.working
+    on_new_tip = feed(machine, TemplateReady(T0 + 1, "a", replace(full, prevhash_le=tip(7), template_id="y")))
+    assert not of_type(PublishJob, on_new_tip)[0].job.is_empty
+
+
 def test_an_empty_block_is_mined_until_the_template_is_in() -> None:
     machine, _ = mining(MAINNET)
     feed(machine, NewTip(T0 + 5, "a", tip(2), "zmq"))
@@ -149,6 +202,25 @@ def test_no_empty_block_where_the_bits_may_change() -> None:
     machine, _ = mining(TESTNET4)
     feed(machine, NewTip(T0 + 5, "a", tip(2), "zmq"))
     assert of_type(PublishJob, feed(machine, TipHeader(T0 + 5, "a", facts(2, 300)))) == []
+
+
+def test_a_header_that_no_block_may_have_gives_no_job_and_ends_nothing() -> None:
+    machine, _ = mining(MAINNET)
+    feed(machine, NewTip(T0 + 5, "a", tip(2), "zmq"))
+    actions = feed(machine, TipHeader(T0 + 5, "a", facts(2, 261, nbits=0x207FFFFF)))
+    assert [action.kind for action in of_type(Record, actions)] == ["tip_header_refused"]
+    assert not machine.working
+
+
+def test_a_refused_template_takes_back_the_empty_block_that_no_template_vouches_for() -> None:
+    machine, _ = mining(MAINNET)
+    feed(machine, NewTip(T0 + 5, "a", tip(2), "zmq"), TipHeader(T0 + 5, "a", facts(2, 261)))
+    assert machine.working
+    actions = feed(machine, TemplateFailed(T0 + 6, "a", "it demands !blake2b", refused=True))
+    assert of_type(StopWork, actions) == [StopWork("template refused")]
+    assert of_type(PublishJob, feed(machine, TemplateReady(T0 + 7, "a", template_on(tip(2), 262, MAINNET))))
+    # A job that the node's own template made goes on: a later template of the same tip takes nothing away from it.
+    assert of_type(StopWork, feed(machine, TemplateFailed(T0 + 8, "a", "fees are wrong", refused=True))) == []
 
 
 def test_a_late_header_does_not_replace_the_full_job() -> None:
@@ -394,6 +466,15 @@ def test_another_nodes_tip_is_a_reason_to_look_at_its_work() -> None:
     actions = feed(machine, HealthSeen(T0 + 1, health("b", best=tip(5), work=2)))
     assert [type(a) for a in actions if not isinstance(a, Record)] == [StopWork, FetchTipHeader, RefreshTemplate]
     assert of_type(RefreshTemplate, actions)[0].node == "b"
+
+
+def test_a_block_that_both_nodes_have_does_not_move_the_work_to_the_one_that_was_looked_at_first() -> None:
+    machine, _ = mining(nodes=("a", "b"))
+    feed(machine, NewTip(T0 + 1, "a", tip(2), "zmq"), TemplateReady(T0 + 1, "a", template_on(tip(2), 262)))
+    feed(machine, HealthSeen(T0 + 2, health("b", best=tip(2), work=2)))
+    assert machine.nodes.current == "a"
+    feed(machine, HealthSeen(T0 + 3, health("b", best=tip(3), work=3)))
+    assert machine.nodes.current == "b", "more work wins at once"
 
 
 def test_templates_of_a_node_that_is_not_in_use_are_ignored() -> None:

@@ -87,6 +87,13 @@ def test_no_signature_is_an_alarm_and_asked_for_again() -> None:
     assert of_type(RefreshTemplate, feed(machine, Tick(T0 + 1))) == [RefreshTemplate("a", "age")]
 
 
+def test_signature_that_no_block_can_hold_is_an_alarm_and_ends_nothing() -> None:
+    machine, unsigned = asked()
+    actions = feed(machine, JobSigned(T0, "a", unsigned.job_id, bytes(70_000)))
+    assert [alarm.code for alarm in of_type(Alarm, actions)] == ["job-refused"]
+    assert not machine.working
+
+
 def test_template_of_another_second_is_signed_anew() -> None:
     """One signature leaves 2**32 headers; a fast worker is through with them before the usual age."""
     machine, unsigned = asked()
