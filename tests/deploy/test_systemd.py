@@ -71,6 +71,26 @@ def test_exposure_is_low() -> None:
     assert float(match[1]) <= MOST_EXPOSURE
 
 
+TRY_HARDENING = [str(REPO / "scripts/try-hardening"), "--together"]
+
+
+def test_a_miner_runs_under_all_restrictions_together() -> None:
+    """The unit's namespaces and system-call filters, set by bubblewrap, around the demo."""
+    done = subprocess.run(TRY_HARDENING, capture_output=True, text=True, check=False, timeout=200)
+    if done.returncode == 2:
+        pytest.skip(done.stderr.strip())
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.startswith("mines")
+
+
+def test_the_trials_cover_the_unit() -> None:
+    """Every restriction of the unit is tried by scripts/try-hardening, or takes away what nobody here has."""
+    tried = (REPO / "scripts/try-hardening").read_text()
+    restrictions = {key for key in settings() if re.match(r"(Private|Protect|Restrict|Lock|NoNew|SystemCall|Cap)", key)}
+    by_capabilities = {"ProtectClock", "ProtectKernelLogs", "ProtectKernelModules", "PrivateMounts"}
+    assert {key for key in restrictions - by_capabilities if f"{key}=" not in tried} == {"SystemCallErrorNumber"}
+
+
 def test_the_command_and_its_options_exist() -> None:
     program, command, *options = settings()["ExecStart"][0].split()
     assert program == "/opt/solominer/bin/solominer"
