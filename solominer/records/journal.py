@@ -57,6 +57,7 @@ class Journal:
         def write(folder: Path) -> None:
             make_folder(folder)
             atomic_write(folder / "block.hex", block.block_hex.encode() + b"\n")
+            atomic_write(folder / "facts.json", _pretty(facts_of(block)))
 
         return self._write(folder_name(block.height, block.hash_le), write)
 
