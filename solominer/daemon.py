@@ -395,9 +395,11 @@ class Daemon:
             log.warning("journal: %s", problem)
         for entry in replay.blocks:
             if entry.block is not None:
-                log.info("still following block %d %s", entry.height, entry.block.hash_hex)
                 dispatcher.kept_in(entry.hash_le, entry.folders)
-                dispatcher.do(dispatcher.coordinator.restore(entry.block, entry.state, time.time()))
+                actions = dispatcher.coordinator.restore(entry.block, entry.state, time.time())
+                if actions:
+                    log.info("still following block %d %s", entry.height, entry.block.hash_hex)
+                dispatcher.do(actions)
 
     # --- what runs beside ----------------------------------------------------------------------------------------
 

@@ -37,6 +37,7 @@ OPEN = frozenset({BlockState.FOUND, BlockState.SENT, BlockState.ACCEPTED, BlockS
 
 
 _SENT = "sent to every node"
+_TIP_MOVED = "inconclusive-not-best-prevblk"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,8 @@ class _AtNode:
 class TrackedBlock:
     """A block and where it stands. `confirmations` is the best that any node says.
 
-    `spares` are later blocks of ours with the same parent, kept in case that this one fails.
+    `spares` are later blocks of ours with the same parent, kept in case that this one fails. `earlier`: another run
+    found it. `on_disk`: the journal has it.
     """
 
     block: FoundBlock
@@ -73,6 +75,8 @@ class TrackedBlock:
     state_at: float
     confirmations: int = 0
     staged: bool = False
+    earlier: bool = False
+    on_disk: bool = False
     nodes: dict[str, _AtNode] = field(default_factory=dict)
     spares: list[FoundBlock] = field(default_factory=list)
 
@@ -109,7 +113,7 @@ class BlockTracker:
     @property
     def standing(self) -> int:
         """Blocks found in this run that were neither rejected nor are beaten at the moment."""
-        stale = sum(tracked.state is BlockState.STALE for tracked in self.open.values())
+        stale = sum(tracked.state is BlockState.STALE and not tracked.earlier for tracked in self.open.values())
         return self._found_count - self._refused_count - stale
 
     def sibling_of(self, block: FoundBlock, at: float) -> TrackedBlock | None:
@@ -133,10 +137,13 @@ class BlockTracker:
         return [*self._keep(block), *_state_actions(spare, f"behind {elder.block.hash_hex}")]
 
     def restore(self, block: FoundBlock, state: BlockState, at: float) -> list[Action]:
-        """A block from the journal at start: looked up first, and sent again where a node does not have it (S2)."""
-        if state not in OPEN or block.hash_le in self.open:
+        """A block from the journal at start: looked up first, and sent again where a node does not have it (S2).
+
+        In staging there is nothing to follow: no node was ever given the block, and none may be.
+        """
+        if state not in OPEN or block.hash_le in self.open or self._staging:
             return []
-        tracked = TrackedBlock(replace(block, block_hex=""), state, at)
+        tracked = TrackedBlock(replace(block, block_hex=""), state, at, earlier=True, on_disk=True)
         tracked.nodes = {name: _AtNode(send_at=None, look_at=at) for name in self._names}
         self.open[block.hash_le] = tracked
         fields = {"height": block.height, "hash": block.hash_hex, "state": state.value}
@@ -235,10 +242,16 @@ class BlockTracker:
     def saved(self, hash_le: bytes) -> None:
         """The block is on disk: its hex need not stay in memory once a node has it."""
         tracked = self.open.get(hash_le)
-        if tracked is not None and not tracked.is_new:
-            tracked.block = replace(tracked.block, block_hex="")
+        if tracked is not None:
+            tracked.on_disk = True
+            self._let_go_of_hex(tracked)
 
     # --- within --------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _let_go_of_hex(tracked: TrackedBlock) -> None:
+        if tracked.on_disk and not tracked.is_new and not tracked.staged:
+            tracked.block = replace(tracked.block, block_hex="")
 
     def _track(self, block: FoundBlock, at: float) -> list[Action]:
         tracked = TrackedBlock(block, BlockState.FOUND, at, staged=self._staging)
@@ -312,6 +325,11 @@ class BlockTracker:
         return [alarm]
 
     def _staged_verdict(self, tracked: TrackedBlock, event: SubmitAnswered) -> list[Action]:
+        if event.raw.startswith(_TIP_MOVED):
+            tracked.nodes[event.node].send_at = None  # no verdict will ever come from there
+            if any(there.send_at is not None for there in tracked.nodes.values()):
+                return []
+            return self._move(tracked, BlockState.STALE, event.at, f"proposal: {event.raw}", then=self._settle)
         if event.answer in (Answer.RETRY, Answer.UNKNOWN):
             tracked.nodes[event.node].send_at = event.at + self._backoff(tracked.nodes[event.node].attempts)
             return []
@@ -334,8 +352,9 @@ class BlockTracker:
                 if tracked.is_new:
                     self._accepted.add(tracked.block.hash_le)
             tracked.state, tracked.state_at = state, at
-            self._refused_count += state is BlockState.REJECTED
+            self._refused_count += state is BlockState.REJECTED and not tracked.earlier
             actions = _state_actions(tracked, detail, final=then is not None)
+            self._let_go_of_hex(tracked)
         if then is not None:
             then(tracked)
         return actions

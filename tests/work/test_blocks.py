@@ -367,7 +367,6 @@ def test_the_hex_is_kept_in_memory_until_it_is_both_on_disk_and_with_a_node(bloc
     blocks.saved(block.hash_le)
     assert blocks.open[block.hash_le].block.block_hex
     blocks.answered(answer(block, Answer.ACCEPTED))
-    blocks.saved(block.hash_le)
     assert not blocks.open[block.hash_le].block.block_hex
 
 
@@ -389,6 +388,32 @@ def test_staging_reports_what_would_have_been_rejected(block: FoundBlock) -> Non
     blocks = tracker(staging=True)
     blocks.found(block, T0)
     assert states(blocks.answered(answer(block, Answer.INVALID, "bad-cb-height"))) == [BlockState.REJECTED]
+
+
+def test_staging_sends_no_block_that_an_earlier_run_left_open(block: FoundBlock) -> None:
+    blocks = tracker(staging=True)
+    assert blocks.restore(block, BlockState.SENT, T0) == []
+    blocks.seen(seen(block, None))
+    assert blocks.tick(T0 + 1, 199) == []
+
+
+def test_staging_lets_a_block_go_when_no_node_can_judge_it_any_more(block: FoundBlock) -> None:
+    blocks = tracker("a", "b", staging=True)
+    blocks.found(block, T0)
+    late = "inconclusive-not-best-prevblk"
+    assert states(blocks.answered(answer(block, Answer.RETRY, late, node="a"))) == []
+    assert of_type(ProposeBlock, blocks.tick(T0 + 60, 200)) == [], "b's answer is still out"
+    (saved,) = of_type(SaveState, blocks.answered(answer(block, Answer.RETRY, late, node="b")))
+    assert (saved.state, saved.final) == (BlockState.STALE, True)
+    assert not blocks.open
+
+
+def test_an_earlier_runs_lost_block_leaves_room_for_none_of_this_run(block: FoundBlock) -> None:
+    blocks = tracker()
+    blocks.restore(block, BlockState.STALE, T0)
+    assert blocks.standing == 0
+    blocks.found(make_block(2, parent=bytes(32)), T0)
+    assert blocks.standing == 1
 
 
 def test_an_answer_about_an_unknown_block_or_node_is_only_recorded(block: FoundBlock) -> None:
