@@ -72,7 +72,7 @@ async def test_positions_of_real_blocks_are_recomputed(
         assert standalone(data).holds
         found = sorted(data.glob("*/proofs/*/*/*/*/*-*.json"))
         found = [path for path in found if path.name[0].isdigit()]
-        assert len(found) == BLOCKS_AN_ORDER
+        assert len(found) >= BLOCKS_AN_ORDER, "each block has a proof (two workers may have found one each)"
         told = replayed(*found)
         assert {one["plan_hash_hex"] for one in told} == {json.loads(found[0].read_text())["plan"]["plan_hash_hex"]}
         assert max(one["position"]["step"] for one in told) > 20, "they lie well along the walk"
