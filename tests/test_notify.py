@@ -160,7 +160,7 @@ def test_the_daemon_from_start_to_stop(tmp_path: Path) -> None:
     config = tmp_path / "config.json"
     config.write_text('{"mode": "demo", "refresh_secs": 30}')
     argv = [*SOLOMINER, "run", "--config", str(config), "--data-dir", str(tmp_path / "data")]
-    with ServiceManager(argv, tmp_path, watchdog_secs=3.0) as manager:
+    with ServiceManager(argv, tmp_path, watchdog_secs=4.0) as manager:
         manager.until(lambda: sum("WATCHDOG" in message for message in manager.messages) >= 3)
         config.write_text('{"mode": "demo", "refresh_secs": 20}')
         manager.process.send_signal(signal.SIGHUP)
@@ -223,7 +223,7 @@ def test_the_watchdog_bites_when_the_coordinator_stands_still(tmp_path: Path) ->
         "--data-dir",
         str(tmp_path / "data"),
     ]
-    with ServiceManager(argv, tmp_path, watchdog_secs=2.0) as manager:
+    with ServiceManager(argv, tmp_path, watchdog_secs=4.0) as manager:
         manager.until(lambda: manager.starts == 2)
         assert marker.exists()
         manager.until(lambda: sum("WATCHDOG" in message for message in manager.messages) >= 4)

@@ -66,7 +66,7 @@ class ServiceManager:
         self.starts += 1
         self.messages = []
 
-    def until(self, holds: Callable[[], object], timeout_secs: float = 60.0) -> None:
+    def until(self, holds: Callable[[], object], timeout_secs: float = 90.0) -> None:
         """Manage the service until it holds; looked at after every message and at least ten times a second."""
         deadline = time.monotonic() + timeout_secs
         while not holds():

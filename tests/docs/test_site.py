@@ -34,7 +34,7 @@ def test_every_page_is_built_and_found(site: Path) -> None:
     pages = {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")}
     assert {page for page in pages if not (site / page).with_suffix(".html").exists()} == set()
     listed = set(re.findall(r"[\w/-]+\.md", yaml.dump(yaml.safe_load((REPO / "mkdocs.yml").read_text())["nav"])))
-    assert pages == listed
+    assert pages == listed, "nav in mkdocs.yml names every page"
 
 
 def test_nothing_comes_from_elsewhere(site: Path) -> None:
