@@ -69,6 +69,7 @@ DRAW_SECS = 0.5
 LAST_ANSWERS_SECS = 10.0
 START_PATIENCE_SECS = 300.0
 EXIT_SECOND_SIGNAL = 130
+_USERS_OF_THE_POOL = frozenset({"samples", "steering", "policies", "view"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,10 +191,14 @@ class Daemon:
                 await dispatcher.settle(LAST_ANSWERS_SECS)
                 watch.look(time.time(), time.monotonic(), self._count(pool, recorder))
                 watch.close(time.time(), time.monotonic())
+                for task in tuple(tasks):  # they remove themselves
+                    if task.get_name() in _USERS_OF_THE_POOL:
+                        task.cancel()
                 await pool.stop()
+                await dispatcher.settle(LAST_ANSWERS_SECS)  # of what the workers' last slices found
                 for link in links.values():
                     await link.close()
-                for task in tuple(tasks):  # they remove themselves
+                for task in tuple(tasks):
                     task.cancel()
         except BaseExceptionGroup as group_error:
             for error in group_error.exceptions:

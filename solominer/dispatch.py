@@ -136,10 +136,10 @@ class Dispatcher:
             ProposeJob: lambda a: self._go(self._propose_job(a)),
             LookAtNode: lambda a: self._go(self._look(a.node)),
             SaveBlock: self._save_block,
-            SendBlock: lambda a: self._go(self._urgently(self._send(a))),
-            ProposeBlock: lambda a: self._go(self._urgently(self._propose_block(a))),
+            SendBlock: lambda a: self._go_urgently(self._send, a),
+            ProposeBlock: lambda a: self._go_urgently(self._propose_block, a),
             LocateBlock: lambda a: self._go(self._locate(a)),
-            SaveState: lambda a: self._go(self._urgently(self._save_state(a))),
+            SaveState: lambda a: self._go_urgently(self._save_state, a),
             ShareSeen: self._share,
             Record: self._record,
             Alarm: lambda a: self.alarm(a.severity, a.code, a.message, a.todo),
@@ -249,7 +249,7 @@ class Dispatcher:
 
     def _save_block(self, action: SaveBlock) -> None:
         self._keeper.begin(action.block)
-        self._go(self._urgently(self._save(action.block)))
+        self._go_urgently(self._save, action.block)
 
     async def _save(self, block: FoundBlock) -> None:
         """On disk in parallel with the first submission; a disk that fails holds nothing up."""
@@ -316,12 +316,17 @@ class Dispatcher:
         log.log(_LEVELS[severity], "%s [%s]", f"{message} -> {todo}" if todo else message, code)
         self._recorder.error(self._clock(), severity, code, message, done=todo)
 
-    async def _urgently(self, work: Awaitable[None]) -> None:
+    def _go_urgently(self, work: Callable[[Any], Awaitable[None]], about: object) -> None:
+        """As `_go`, and counted from this moment on: `settle` waits for it though it has not begun."""
+
+        async def counted() -> None:
+            try:
+                await work(about)
+            finally:
+                self._urgent -= 1
+
         self._urgent += 1
-        try:
-            await work
-        finally:
-            self._urgent -= 1
+        self._go(counted())
 
     def _go(self, work: Coroutine[Any, Any, None]) -> None:
         self._spawn(work)

@@ -173,6 +173,7 @@ class WorkerPool:
         self._kernel = settings.kernel
         self._stopping = False
         self._looking: asyncio.Task[None] | None = None
+        self._hashes_at_end: list[int] = []
 
     # Life
 
@@ -216,6 +217,7 @@ class WorkerPool:
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.gather(self._looking, return_exceptions=True)
+        self._hashes_at_end = [self._shared.read_counters(seat.index).hashes for seat in self._seats]
         self._shared.close()
         self._shared = None
 
@@ -244,8 +246,8 @@ class WorkerPool:
         self._ring()
 
     def hashes_of(self, worker: int) -> int:
-        """Hashes of one worker since the start."""
-        return self._memory.read_counters(worker).hashes
+        """Hashes of one worker since the start, also when the pool was stopped."""
+        return self._hashes_at_end[worker] if self._shared is None else self._memory.read_counters(worker).hashes
 
     def snapshot(self) -> PoolSnapshot:
         """What the workers are doing."""
