@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -54,6 +55,10 @@ from solominer.work.template import Template
 log = logging.getLogger("solominer.daemon")
 
 QUEUE_SIZE = 100_000
+
+HEADER_FIRST_SECS = 0.05
+"""How long a template waits at most for the header of the same new tip, which the empty job is made of."""
+
 _LEVELS = {
     Severity.CRITICAL: logging.CRITICAL,
     Severity.HIGH: logging.ERROR,
@@ -122,6 +127,7 @@ class Dispatcher:
         self._pool, self._links, self._recorder, self._spawn, self._clock = pool, links, recorder, spawn, clock
         self._queue: asyncio.Queue[Event] = asyncio.Queue(QUEUE_SIZE)
         self._fetching: dict[str, str | None] = {}
+        self._headers: dict[str, asyncio.Event] = {}
         self._urgent = 0
         self._keeper = Keeper(recorder.journal, self.alarm)
         self._tip_mono = 0.0
@@ -131,7 +137,7 @@ class Dispatcher:
             PublishJob: self._publish,
             SignJob: lambda a: self._go(self._sign(a)),
             RefreshTemplate: self._refresh,
-            FetchTipHeader: lambda a: self._go(self._tip_header(a)),
+            FetchTipHeader: self._fetch_header,
             CheckTransactions: lambda a: self._go(self._links[a.node].check_transactions(a.template)),
             ProposeJob: lambda a: self._go(self._propose_job(a)),
             LookAtNode: lambda a: self._go(self._look(a.node)),
@@ -220,19 +226,34 @@ class Dispatcher:
     async def _fetch(self, node: str, reason: str | None) -> None:
         try:
             while reason is not None:
+                await self._header_first(node)
                 await self._links[node].fetch_template(reason)
                 reason = self._fetching[node]
                 self._fetching[node] = None
         finally:
             del self._fetching[node]
 
-    async def _tip_header(self, action: FetchTipHeader) -> None:
+    def _fetch_header(self, action: FetchTipHeader) -> None:
+        answered = self._headers[action.node] = asyncio.Event()
+        self._go(self._tip_header(action, answered))
+
+    async def _tip_header(self, action: FetchTipHeader, answered: asyncio.Event) -> None:
         try:
             tip = await self._links[action.node].tip_facts(action.hash_le)
         except NodeError as error:
             log.debug("no header of the new tip from %s: %s", action.node, error.what)
             return
+        finally:
+            answered.set()
         self.post(TipHeader(self._clock(), action.node, tip))
+
+    async def _header_first(self, node: str) -> None:
+        """A node that makes a template answers nothing else for long: the header of its new tip goes before."""
+        answered = self._headers.pop(node, None)
+        if answered is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(HEADER_FIRST_SECS):
+                    await answered.wait()
 
     async def _propose_job(self, action: ProposeJob) -> None:
         job = action.job
