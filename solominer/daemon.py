@@ -22,6 +22,7 @@ from typing import Any
 import psutil
 
 from solominer.config import Config, NodeConfig, RpcConfig, ZmqConfig, default_cache_dir
+from solominer.diagnosis import import_tests
 from solominer.dispatch import Dispatcher, Link
 from solominer.errors import (
     ConfigError,
@@ -263,9 +264,15 @@ class Daemon:
             if self.dispatcher is not None:
                 self.dispatcher.alarm(severity, code, message, todo)
 
-        settings = pool.settings
-        workers = settings.admitted_workers
-        return SearchWatch(settings.plan, workers, pool.hashes_of, alert, recorder.record, time.monotonic())
+        def load(done: Callable[[], None]) -> None:
+            def loaded(loading: asyncio.Future[None]) -> None:
+                loading.result()
+                done()
+
+            asyncio.get_running_loop().run_in_executor(None, import_tests).add_done_callback(loaded)
+
+        plan, workers = pool.settings.plan, pool.settings.admitted_workers
+        return SearchWatch(plan, workers, pool.hashes_of, alert, recorder.record, time.monotonic(), load)
 
     async def _links(self, stack: AsyncExitStack) -> dict[str, Link]:
         """The nodes by name, in order of preference; the private one is started here and stopped with us."""

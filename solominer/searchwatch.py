@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from solominer.chain.header import Header
@@ -31,17 +31,26 @@ _ODD_TODO = "look at docs/odds-and-order.md for what this test sees; if it comes
 class SearchWatch:
     """For the CPU's workers under one plan. `alert` tells people, `note` writes a line of the ledger.
 
-    `count_of` gives a worker's hashes so far.
+    `count_of` gives a worker's hashes so far; for `load` see Diagnosis.
     """
 
     def __init__(
-        self, plan: SearchPlan, workers: int, count_of: Callable[[int], int], alert: Alert, note: Note, mono: float
+        self,
+        plan: SearchPlan,
+        workers: int,
+        count_of: Callable[[int], int],
+        alert: Alert,
+        note: Note,
+        mono: float,
+        load: Callable[[Callable[[], None]], None] = lambda done: done(),
     ) -> None:
         self.plan = plan
         self._workers = workers
         self._alert, self._note = alert, note
         self._word = plan_word(plan.hash_hex)
-        self._diagnosis = Diagnosis(workers, plan.lanes.chunk_nonces.bit_length() - 1, ALARM_RATE, count_of)
+        self._diagnosis = Diagnosis(workers, plan.lanes.chunk_nonces.bit_length() - 1, ALARM_RATE, count_of, load)
+        self._closing: Iterator[WorkerFindings] | None = None
+        self._results: list[WorkerFindings] = []
         self._began = mono
         self._told: set[tuple[str, int]] = set()
         self._claims = self._off_plan = self._miscounts = 0
@@ -88,12 +97,19 @@ class SearchWatch:
         if miscounts > self._miscounts:
             self._miscounts = miscounts
             self._off(PlanError("lanes", f"workers left {miscounts} jobs with another count than the plan owes"), -1)
-        if mono - self._began >= WINDOW_SECS:
-            self.close(at, mono)
+        if self._closing is None and mono - self._began >= WINDOW_SECS:
+            self._closing = self._diagnosis.close()
+        if self._closing is not None:
+            result = next(self._closing, None)  # one worker a second: reading its tests takes a millisecond
+            if result is None:
+                self.close(at, mono)
+            else:
+                self._results.append(result)
 
     def close(self, at: float, mono: float) -> None:
         """End the hour, or what there was of it: one line of the ledger, and an alarm for each odd result."""
-        results = list(self._diagnosis.close())
+        results = [*self._results, *(self._diagnosis.close() if self._closing is None else self._closing)]
+        self._results, self._closing = [], None
         fields = {
             "plan": self.plan.hash_hex,
             "claims": self._claims,
