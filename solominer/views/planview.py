@@ -10,6 +10,8 @@ from solominer.errors import ConfigError
 from solominer.work.plan import SearchPlan
 
 COLUMNS, ROWS = 60, 9
+MOST_POINTS = 65_521
+"""Of a plotted walk. A prime: steps taken evenly from a power of two would fall in with the bits of van-der-corput."""
 PLOT_FORMATS = (".svg", ".png")
 
 Points = list[tuple[int, int]]
@@ -67,7 +69,7 @@ def plot_order(plan: SearchPlan, path: Path) -> None:
         raise ConfigError("plots need matplotlib", "pip install 'solominer[plot]'") from None
     figure = Figure(figsize=(9, 6.5), layout="constrained")
     upper, lower = figure.subplots(2, 1)
-    whole, first = plan.order_points(4096), first_steps(plan, 256)
+    whole, first = plan.order_points(MOST_POINTS), first_steps(plan, 256)
     upper.plot(*zip(*whole, strict=True), ",", color="#0b6bcb")
     upper.set_title(f"order {plan.strides.order}, plan {plan.hash_hex[:16]}: the whole walk", fontsize=10)
     lower.plot(*zip(*first, strict=True), ".-", color="#b35900", markersize=4, linewidth=0.4)
