@@ -52,8 +52,10 @@ class Keeper:
 
     async def save(self, block: FoundBlock) -> bool:
         """Put the block on disk, fsynced; whether that came about."""
-        await self.until_put(block.hash_le)
-        self._puts.pop(block.hash_le, None)
+        put = self._puts.get(block.hash_le)
+        if put is not None:
+            await asyncio.wait([put])  # however long: its copy must not take the place of the durable one afterwards
+            self._puts.pop(block.hash_le, None)
         written = await self._to_disk(lambda: self._journal.save(block), f"block {block.hash_hex}")
         if written is not None:
             self.kept_in(block.hash_le, [written.folder])

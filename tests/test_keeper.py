@@ -30,15 +30,18 @@ class WeakJournal(Journal):
         self.free = threading.Event()
         self.free.set()
         self.broken = 0
+        self.done: list[str] = []
 
     def put(self, block: FoundBlock) -> Written:
         self.free.wait()
+        self.done.append("put")
         return super().put(block)
 
     def save(self, block: FoundBlock) -> Written:
         if self.broken:
             self.broken -= 1
             raise JournalFailed("no room", "make room")
+        self.done.append("save")
         return super().save(block)
 
 
@@ -70,6 +73,20 @@ async def test_a_disk_that_hangs_costs_a_submission_no_more_than_the_limit(
     await keeper.until_put(block.hash_le)
     assert PUT_SECS * 0.9 <= time.monotonic() - started < 20 * PUT_SECS
     journal.free.set()
+
+
+async def test_the_durable_copy_comes_last_however_long_the_first_one_takes(
+    journal: WeakJournal, block: FoundBlock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper_module, "PUT_SECS", 0.001)
+    journal.free.clear()
+    keeper = Keeper(journal, lambda *_: None)
+    keeper.begin(block)
+    saved = asyncio.create_task(keeper.save(block))
+    await keeper.until_put(block.hash_le)
+    threading.Timer(0.1, journal.free.set).start()
+    assert await saved
+    assert journal.done == ["put", "save"]
 
 
 async def test_a_block_that_no_disk_took_is_tried_again_and_told_of(

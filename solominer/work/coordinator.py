@@ -472,7 +472,7 @@ class Coordinator:
             return [Record("block_not_submitted", fields), *self._next_job_on_same_tip(at)]
         elder = self.blocks.sibling_of(found, at)
         actions = self.blocks.found(found, at) if elder is None else self.blocks.superseded(found, elder, at)
-        if found.prevhash_le == self._job_parent():
+        if found.prevhash_le == self._job_parent() == self.tip_le:  # a late find must not hold up work on a new tip
             self._solved_at = at
             actions += self._stop("block found")
         return actions

@@ -367,6 +367,14 @@ def test_a_late_solution_is_a_block_all_the_same() -> None:
     assert machine.working, "the work on the new tip goes on"
 
 
+def test_a_late_solution_does_not_hold_up_the_work_on_the_new_tip() -> None:
+    machine, job = mining()
+    feed(machine, NewTip(T0 + 1, "a", tip(2), "zmq"))
+    assert of_type(SendBlock, feed(machine, solution(job)))
+    assert of_type(PublishJob, feed(machine, TemplateReady(T0 + 1, "a", template_on(tip(2), 262))))
+    assert machine.working
+
+
 def test_a_block_below_the_share_target_is_still_a_block() -> None:
     machine, job = mining()
     machine.judge.keep(replace(job, share_target=0), T0)
