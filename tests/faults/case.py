@@ -13,7 +13,7 @@ CASES: dict[str, Case] = {}
 @dataclass(frozen=True, slots=True)
 class Case:
     """One fault. `nodes` it needs; `spoils`: its nodes cannot serve another run; `fallback`: the journal has a second
-    place; `transactions`: blocks may have some.
+    place; `transactions`: blocks may have some; `templates_first`: no empty block before the template of a new tip.
 
     `inject` begins with a daemon that was not started yet and may leave everything broken: the run's end mends it.
     """
@@ -24,6 +24,7 @@ class Case:
     spoils: bool = False
     fallback: bool = False
     transactions: bool = True
+    templates_first: bool = False
 
     @property
     def group(self) -> str:
@@ -32,13 +33,19 @@ class Case:
 
 
 def case(
-    name: str, *, nodes: int = 1, spoils: bool = False, fallback: bool = False, transactions: bool = True
+    name: str,
+    *,
+    nodes: int = 1,
+    spoils: bool = False,
+    fallback: bool = False,
+    transactions: bool = True,
+    templates_first: bool = False,
 ) -> Callable[[Callable[[World], None]], Callable[[World], None]]:
     """Enter a function into the list."""
 
     def enter(inject: Callable[[World], None]) -> Callable[[World], None]:
         assert name not in CASES
-        CASES[name] = Case(name, inject, nodes, spoils, fallback, transactions)
+        CASES[name] = Case(name, inject, nodes, spoils, fallback, transactions, templates_first)
         return inject
 
     return enter

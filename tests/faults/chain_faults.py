@@ -158,7 +158,11 @@ def node_clock_behind(world: World) -> None:
     _node_clock_moves(world, -TWO_HOURS)
 
 
-@case("clock: the node's goes back under a block, which is too new until it has caught up", spoils=True)
+@case(
+    "clock: the node's goes back under a block, which is too new until it has caught up",
+    spoils=True,
+    templates_first=True,
+)
 def too_new(world: World) -> None:
     node = world.bench.left.node
     world.mine()

@@ -80,6 +80,8 @@ def run_case(benches: Benches, case: Case, seed: str) -> Outcome:
     settings = settings_for(bench, rng, folder)
     if case.fallback:
         settings["journal_fallback_dir"] = str(folder / "fallback")
+    if case.templates_first:
+        settings["empty_first"] = False
     world = World(bench, rng, folder, settings)
     fates: Counter[Fate] = Counter()
     problems: list[str] = []

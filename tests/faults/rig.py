@@ -8,7 +8,7 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,19 +107,21 @@ class Bench:
 
 
 @contextmanager
-def open_bench(binary: BitcoindBinary, folder: Path, nodes: int) -> Iterator[Bench]:
+def open_bench(
+    binary: BitcoindBinary, folder: Path, nodes: int, *, extra_args: Sequence[str] = (), pace_secs: float = PACE_SECS
+) -> Iterator[Bench]:
     """`nodes` fresh regtest nodes behind proxies, joined, with mature coins for transactions; gone at the end."""
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         sites = []
         for name in ("left", "right")[:nodes]:
-            node = PrivateNode(binary, folder / name, extra_args=node_args(binary.version))
+            node = PrivateNode(binary, folder / name, extra_args=(*node_args(binary.version), *extra_args))
             stack.enter_context(node)
             sites.append(
                 Site(
                     name,
                     node,
-                    stack.enter_context(RpcProxy(node.rpc_port, pace_secs=PACE_SECS)),
+                    stack.enter_context(RpcProxy(node.rpc_port, pace_secs=pace_secs)),
                     stack.enter_context(ZmqProxy(node.zmq_hashblock)),
                     stack.enter_context(ZmqProxy(node.zmq_sequence)),
                 )
