@@ -61,6 +61,9 @@ from solominer.work.selection import NodeChooser
 from solominer.work.signed import signed, to_be_signed
 from solominer.work.template import Template, empty_template
 
+FAILURES_ALLOWED, SHUN_SECS = 4, 600.0
+"""After so many failures in a row to give a template a node is left for another one, and for how long."""
+
 CLOCK_SLACK_SECS = 1.0
 """How far the wall clock may go back without being taken for one that was set."""
 
@@ -287,6 +290,17 @@ class Coordinator:
     def _template_failed(self, event: TemplateFailed) -> list[Action]:
         self._failures += 1
         self._refresh_at = event.at + min(0.25 * float(1 << min(self._failures, 10)), self.policy.refresh_secs)
+        return self._failure_told(event) + self._leave_node_without_templates(event)
+
+    def _leave_node_without_templates(self, event: TemplateFailed) -> list[Action]:
+        if event.node != self.nodes.current or self._failures < FAILURES_ALLOWED:
+            return []
+        if not self.nodes.shun(event.node, event.at + SHUN_SECS):
+            return []
+        self._failures = 0
+        return self._health_seen(HealthSeen(event.at, self.nodes.healths[event.node]))
+
+    def _failure_told(self, event: TemplateFailed) -> list[Action]:
         if event.refused:
             alarm = Alarm(Severity.HIGH, "template-refused", f"{event.node}: {event.reason}", "see the rule it names")
             unsure = self.job is not None and self.job.template.provisional and not self._empty_only

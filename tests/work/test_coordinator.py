@@ -485,6 +485,27 @@ def test_a_block_that_both_nodes_have_does_not_move_the_work_to_the_one_that_was
     assert machine.nodes.current == "b", "more work wins at once"
 
 
+def test_a_node_that_looks_well_but_gives_no_template_is_left_for_another() -> None:
+    machine, _ = mining(nodes=("a", "b"))
+    feed(machine, NewTip(T0 + 1, "a", tip(2), "zmq"), HealthSeen(T0 + 1, health("b", best=tip(2), work=2)))
+    refused = TemplateFailed(T0 + 2, "a", "fees are wrong", refused=True)
+    feed(machine, refused, refused, refused)
+    assert machine.nodes.current == "a", "it may be over in a moment"
+    assert of_type(RefreshTemplate, feed(machine, refused)) == [RefreshTemplate("b", "node switch")]
+    feed(machine, HealthSeen(T0 + 60, health("a", best=tip(2), work=3)))
+    assert machine.nodes.current == "b"
+    feed(machine, HealthSeen(T0 + 61, health("b", problem="gone", reachable=False)))
+    assert machine.nodes.current == "a", "rather it than none"
+
+
+def test_a_lone_node_without_templates_is_asked_on() -> None:
+    machine, _ = mining()
+    for _ in range(10):
+        feed(machine, TemplateFailed(T0 + 2, "a", "busy"))
+    assert machine.nodes.current == "a"
+    assert of_type(RefreshTemplate, feed(machine, Tick(T0 + 60))) == [RefreshTemplate("a", "age")]
+
+
 def test_templates_of_a_node_that_is_not_in_use_are_ignored() -> None:
     machine, _ = mining(nodes=("a", "b"))
     assert feed(machine, TemplateReady(T0 + 1, "b", template_on(tip(5), 262))) == []
