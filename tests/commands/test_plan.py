@@ -123,3 +123,24 @@ def test_replay_refuses_what_does_not_hold(tmp_path: Path) -> None:
     assert "does not hold: " in refused({**proof, "hash": "00" * 32})
     assert "is no proof" in refused([])
     assert isinstance(run("replay", tmp_path / "none.json").exception, RecordsError)
+
+
+@pytest.mark.parametrize(
+    ("text", "group"),
+    [
+        ("families: {main: {engines: [gpu]}}", "families"),
+        ("lanes: {main: {midstates: 64}}", "lanes"),
+        ("strides: {main: {order: strided, stride: 0}}", "strides"),
+        ("palette: {main: {bits: [29]}}", "palette"),
+        ("sandbox: {main: {staging: {strides: {order: none}}}}", "sandbox"),
+    ],
+)
+def test_the_miner_does_not_start_by_a_broken_plan(tmp_path: Path, text: str, group: str) -> None:
+    (tmp_path / "plan.yaml").write_text(text)
+    config = tmp_path / "config.json"
+    values = {"mode": "regtest", "plan": str(tmp_path / "plan.yaml"), "data_dir": str(tmp_path / "data")}
+    config.write_text(json.dumps(values))
+    done = CliRunner().invoke(app, ["run", "--plain", "--config", str(config)])
+    assert isinstance(done.exception, PlanError)
+    assert done.exception.group == group
+    assert not (tmp_path / "data").exists(), "nothing was begun"
