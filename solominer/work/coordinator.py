@@ -64,6 +64,9 @@ from solominer.work.template import Template, empty_template
 FAILURES_ALLOWED, SHUN_SECS = 4, 600.0
 """After so many failures in a row to give a template a node is left for another one, and for how long."""
 
+TIMEWARP_SECS = 600
+"""How far a period's first block may lie before its parent (BIP 94, MAX_TIMEWARP)."""
+
 CLOCK_SLACK_SECS = 1.0
 """How far the wall clock may go back without being taken for one that was set."""
 
@@ -225,6 +228,9 @@ class Coordinator:
         bits_may_change = network.is_retarget_height(height) or network.min_difficulty_blocks
         if bits_may_change and not network.no_retarget:
             return []
+        mintime = tip.median_time + 1
+        if network.is_retarget_height(height):
+            mintime = max(mintime, tip.time - TIMEWARP_SECS)
         try:
             template = empty_template(
                 network,
@@ -234,7 +240,7 @@ class Coordinator:
                 version_mask=last.version_mask,
                 nbits=tip.nbits,
                 curtime=int(event.at + self._curtime_offset),
-                mintime=tip.median_time + 1,
+                mintime=mintime,
                 coinbase_aux=last.coinbase_aux,
             )
         except SolominerError as error:

@@ -204,6 +204,16 @@ def test_no_empty_block_where_the_bits_may_change() -> None:
     assert of_type(PublishJob, feed(machine, TipHeader(T0 + 5, "a", facts(2, 300)))) == []
 
 
+def test_an_empty_block_at_a_periods_start_is_not_too_far_behind_its_parent() -> None:
+    """BIP 94, which a regtest node may enforce; elsewhere no empty block is made at such a height."""
+    machine, _ = mining()
+    feed(machine, NewTip(T0 + 5, "a", tip(2), "zmq"))
+    ahead = replace(facts(2, 287, nbits=0x207FFFFF), time=int(T0) + 7000)
+    (published,) = of_type(PublishJob, feed(machine, TipHeader(T0 + 5, "a", ahead)))
+    assert published.job.template.height == 288
+    assert published.job.space.ntime_min == int(T0) + 6400
+
+
 def test_a_header_that_no_block_may_have_gives_no_job_and_ends_nothing() -> None:
     machine, _ = mining(MAINNET)
     feed(machine, NewTip(T0 + 5, "a", tip(2), "zmq"))
