@@ -131,6 +131,7 @@ class Dispatcher:
         self._urgent = 0
         self._keeper = Keeper(recorder.journal, self.alarm)
         self._tip_mono = 0.0
+        self._share_target = 0
         self.changed = asyncio.Event()
         self._actions: dict[type, Callable[[Any], None]] = {
             StopWork: self._stop_work,
@@ -191,6 +192,10 @@ class Dispatcher:
     def _publish(self, action: PublishJob) -> None:
         job = action.job
         self._pool.publish(job)
+        if job.share_target != self._share_target:
+            self._share_target = job.share_target
+            counted = {worker.index: worker.hashes for worker in self._pool.snapshot().workers}
+            self._recorder.counters(self._clock(), "cpu", counted)
         self._watch.published(job)
         if self._tip_mono:
             provisional = job.template.provisional

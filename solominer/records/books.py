@@ -58,6 +58,7 @@ class Books:
         self._work: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self._counters: dict[str, int] = {}
         self._counters_told: dict[str, int] = {}
+        self._share_target_hex = ""
         self._told_up: dict[str, float] = {}
         self._lost = 0
         self._trouble = ""
@@ -220,6 +221,10 @@ class Books:
 
     def _describe(self, at: float, up: float, key: str, fields: Mapping[str, Any]) -> None:
         self._open_part.described.add(key)
+        if fields["share_target_hex"] != self._share_target_hex:
+            # What was hashed so far was held against another target: count it before the new one holds.
+            self._share_target_hex = fields["share_target_hex"]
+            self._tell_counters(at, up)
         self.entry(at, up, "work", fields)
 
     def block(self, block: FoundBlock, witness_root_le: bytes | None, plan: Mapping[str, Any] | None) -> None:

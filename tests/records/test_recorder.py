@@ -9,6 +9,7 @@ import json
 import logging
 import resource
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -436,3 +437,16 @@ def test_a_changed_report_is_told_at_start_and_mining_goes_on(bench: Bench) -> N
     assert errors[0]["code"] == "report-changed"
     assert not holds(bench)
     assert "reports/2026/11/21/07/report.json" in dict(verify(bench.root).wrong)
+
+
+def test_hashes_are_held_against_the_target_under_which_they_were_done(bench: Bench) -> None:
+    """Within one minute: a million hashes where a share takes 100, then another million where it takes 10,000."""
+    recorder = open_at(bench, HOUR + 1)
+    for second, (job_id, hashes_a_share, counted) in enumerate(
+        [(1, 100, 0), (2, 10_000, 1_000_000), (2, 10_000, 2_000_000)]
+    ):
+        bench.up += 1
+        recorder.counters(HOUR + second, "cpu", {0: counted})
+        recorder.job(HOUR + second, replace(make_job(job_id), share_target=2**256 // hashes_a_share - 1))
+    recorder.close(HOUR + 10)
+    assert report(bench, "2026/11/21/07")["shares"]["expected"] == pytest.approx(1_000_000 / 100 + 1_000_000 / 10_000)
