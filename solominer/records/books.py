@@ -60,6 +60,7 @@ class Books:
         self._counters_told: dict[str, int] = {}
         self._share_target_hex = ""
         self._told_up: dict[str, float] = {}
+        self._told_change: dict[str, Any] = {}
         self._lost = 0
         self._trouble = ""
         self._state_saved = False
@@ -252,9 +253,9 @@ class Books:
 
     def reading(self, at: float, up: float, kind: str, name: str, fields: Mapping[str, Any], change: Any) -> None:
         """A reading of something that is read more often than it is worth a line, unless `change` changed."""
-        key = f"{kind}|{name}|{change}"
-        if self._due(key, up) or self._told_up.get(f"{kind}|{name}") != hash(key):
-            self._told_up[f"{kind}|{name}"] = hash(key)
+        key = f"{kind}|{name}"
+        if self._due(key, up) or self._told_change.get(key) != change:
+            self._told_change[key] = change  # the last one only: a node may tell another problem at every look
             self._told_up[key] = up
             self.entry(at, up, kind, fields)
 

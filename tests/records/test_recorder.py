@@ -376,6 +376,15 @@ def test_readings_are_thinned_but_changes_are_told(bench: Bench) -> None:
     assert told["nodes"][0]["unusable_looks"] == 1
 
 
+def test_a_node_that_tells_something_else_every_time_is_not_remembered_for_ever(bench: Bench) -> None:
+    recorder = open_at(bench, HOUR + 1)
+    for height in range(500):
+        recorder.health(HOUR + 2, NodeHealth("node0", True, problem=f"the node is behind: {height} blocks"))
+    recorder.flush()
+    assert len(recorder._books._told_up) + len(recorder._books._told_change) < 10
+    recorder.close(HOUR + 3)
+
+
 def test_news_of_an_old_block_is_proved_in_the_hour_in_which_it_comes(bench: Bench) -> None:
     recorder = open_at(bench, HOUR + 1)
     (block,) = mine(bench, recorder, HOUR + 1)
