@@ -172,7 +172,7 @@ def too_new(world: World) -> None:
     back = Fault(Kind.PASS, "submitblock", before=lambda: _quietly(lambda: node.call("setmocktime", now - 60)))
     world.bench.left.rpc.set(back)
     world.until(lambda: back.hits > 0)
-    world.daemon.wait_lines("time-too-new")
+    world.until(lambda: world.was_answered("time-too-new"))
     world.nap(0.5, 1.0)
     node.call("setmocktime", now + TWO_HOURS)
     world.more(1)

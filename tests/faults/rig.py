@@ -201,6 +201,10 @@ class World:
         """The folder of a block in the journal, once it is there."""
         return next(self.data_dir.rglob(f"*-{hash_hex}"), None)
 
+    def was_answered(self, words: str) -> bool:
+        """Whether a node has answered so to a submission, by the journal."""
+        return any(words in path.read_text() for path in self.data_dir.rglob("submissions.jsonl"))
+
     def nap(self, least_secs: float, most_secs: float) -> None:
         """Let a random time pass: how long a fault lasts, never what a test waits for."""
         time.sleep(self.rng.uniform(least_secs, most_secs))
