@@ -38,10 +38,16 @@ def argv_for(node: PrivateNode, folder: Path) -> list[str]:
 
 
 def journalled(folder: Path) -> set[str]:
-    """Hashes of all blocks whose whole bytes are in the journal."""
-    return {
-        kept.parent.name.split("-")[1] for kept in (folder / "data").glob("regtest/submissions/*/*/*/*/*/block.hex")
-    }
+    """Hashes of all blocks whose whole bytes are in the journal, less those that wait behind another one of ours.
+
+    Such a one comes about where work begins before the block of the run before is back on the chain.
+    """
+    kept = [path.parent for path in (folder / "data").glob("regtest/submissions/*/*/*/*/*/block.hex")]
+    return {path.name.split("-")[1] for path in kept if not _is_superseded(path / "states.jsonl")}
+
+
+def _is_superseded(states: Path) -> bool:
+    return states.exists() and '"superseded"' in states.read_text()
 
 
 def chain_of(node: PrivateNode) -> list[str]:
