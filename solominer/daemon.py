@@ -130,9 +130,9 @@ class Daemon:
             stack.callback(lambda: recorder.close(time.time()))
             self._notifier.starting("starting the workers", START_PATIENCE_SECS)
             pool = WorkerPool(settings, self._post, log.info)
-            links = await self._links(stack)
-            await pool.start()
+            await pool.start()  # first: kernels load while a node is found or started
             stack.push_async_callback(pool.stop)
+            links = await self._links(stack)
             payout = await self._payout(links)
             if self._signs:
                 pool.set_active(1)  # a signed block leaves one range of nonces, which only one worker can have
@@ -433,7 +433,7 @@ class Daemon:
             starts_ns = [worker.started_ns for worker in snapshot.workers if worker.started_ns]  # 0 between two jobs
             if not began and starts_ns:
                 began = True
-                waited = min(starts_ns) / 1e9 - time.monotonic() + time.time() - psutil.Process().create_time()
+                waited = min(starts_ns) / 1e9 - time.monotonic() + _age_secs()
                 log.info("the first hash came %.2f s after the start", waited)
             if beat % SYSTEM_BEATS == 0:
                 recorder.system(time.time(), **_machine())
@@ -524,6 +524,15 @@ def _is_final(error: NodeError, settings: NodeSettings) -> bool:
     if isinstance(error, NodeAuthFailed):
         return not isinstance(settings.credentials, CookieFile)
     return isinstance(error, WrongNetwork | UnsafeConsensus)
+
+
+def _age_secs() -> float:
+    """Seconds since this process began; psutil knows that to a whole second only."""
+    try:
+        ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, AttributeError):  # not Linux
+        return time.time() - psutil.Process().create_time()
 
 
 def _machine() -> dict[str, Any]:

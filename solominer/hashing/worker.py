@@ -61,6 +61,8 @@ class Worker:
         try:
             engine = importlib.import_module(self._briefing.engine)
             kernel = self._load(engine)
+            if self._briefing.nice:  # not before: the first hash should not wait behind whatever else runs
+                os.nice(self._briefing.nice)
             self._hash(kernel, engine.midstate)
             engine.bench_out(kernel.name, cache_dir=self._briefing.cache_dir)
         except (Ended, BrokenPipeError):
@@ -165,8 +167,6 @@ def main() -> int:
     try:
         briefing = Briefing.read(0)
         die_with(briefing.parent_pid)
-        if briefing.nice:
-            os.nice(briefing.nice)
         return Worker(briefing).run()
     except SolominerError as error:  # the last line that a worker says becomes the reason of its end
         sys.stderr.write(" -> ".join(filter(None, (error.what, error.todo))) + "\n")
