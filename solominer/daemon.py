@@ -7,7 +7,6 @@ closes the hour and ends with 0; a second signal ends at once. A part that ends 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import signal
@@ -16,34 +15,22 @@ import time
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import psutil
-
-from solominer.config import Config, NodeConfig, RpcConfig, ZmqConfig, default_cache_dir
+from solominer.config import Config, default_cache_dir
+from solominer.connect import await_payout, links_of
 from solominer.diagnosis import import_tests
 from solominer.dispatch import Dispatcher, Link
-from solominer.errors import (
-    ConfigError,
-    NodeAuthFailed,
-    NodeError,
-    SolominerError,
-    UnsafeConsensus,
-    WrongNetwork,
-)
+from solominer.errors import SolominerError
 from solominer.hashing.cores import usable_cores
 from solominer.hashing.pool import PoolSettings, PoolSnapshot, WorkerPool
 from solominer.hashing.walk import ENGINE
 from solominer.modes import MODES
-from solominer.node.bitcoind import find_bitcoind
-from solominer.node.credentials import CookieFile, Credentials, PasswordFile, UserPassword
-from solominer.node.demo import DEMO_PAYOUT_SCRIPT, DemoLink
-from solominer.node.link import NodeLink, NodeSettings
-from solominer.node.private import PrivateNode, full_block_args
+from solominer.node.link import NodeLink
 from solominer.notify import Notifier
 from solominer.overview import RateWindow, overview
 from solominer.policies import Policies, electricity_of, forecast_from, settings_of
+from solominer.readings import age_secs, machine
 from solominer.records.recorder import Recorder
 from solominer.records.replay import Replay
 from solominer.records.settings import RecorderSettings
@@ -132,11 +119,14 @@ class Daemon:
             pool = WorkerPool(settings, self._post, log.info)
             await pool.start()  # first: kernels load while a node is found or started
             stack.push_async_callback(pool.stop)
-            links = await self._links(stack)
-            payout = await self._payout(links)
-            if self._signs:
-                pool.set_active(1)  # a signed block leaves one range of nonces, which only one worker can have
-            if payout is not None:
+            links = await links_of(config, self._post, stack)
+            known = await await_payout(
+                config, links, self._stop, lambda text: self._notifier.starting(text, START_PATIENCE_SECS)
+            )
+            if known is not None:
+                payout, self._signs = known
+                if self._signs:
+                    pool.set_active(1)  # a signed block leaves one range of nonces, which only one worker can have
                 coordinator = self._coordinator(links, payout, settings)
                 await self._mine(coordinator, pool, links, recorder, replay, payout)
                 self._say_goodbye(coordinator)
@@ -274,75 +264,6 @@ class Daemon:
         plan, workers = pool.settings.plan, pool.settings.admitted_workers
         return SearchWatch(plan, workers, pool.hashes_of, alert, recorder.record, time.monotonic(), load)
 
-    async def _links(self, stack: AsyncExitStack) -> dict[str, Link]:
-        """The nodes by name, in order of preference; the private one is started here and stopped with us."""
-        config = self.config
-        if config.mode == "demo":
-            log.warning("DEMO: a simulated node, a made-up full-size template, real hashing; nothing is ever submitted")
-            demo = DemoLink(config.chain, self._post)
-            return {demo.name: demo}
-        if config.wants_private_node:
-            settings = [await self._private_node(stack)]
-        elif config.bitcoin_rpc is not None:
-            first = node_settings(config, config.bitcoin_rpc, config.zmq)
-            settings = [first, *(node_settings(config, node, node.zmq) for node in config.more_nodes)]
-        elif config.auto_detect:
-            settings = [node_settings(config, RpcConfig(), config.zmq)]
-        else:
-            raise ConfigError("no node is named", "set bitcoin_rpc in config.json, or auto_detect to true")
-        if len({each.name for each in settings}) != len(settings):
-            raise ConfigError("two nodes have the same name", "give each node in config.json a name of its own")
-        return {each.name: NodeLink(each, self._post) for each in settings}
-
-    async def _private_node(self, stack: AsyncExitStack) -> NodeSettings:
-        config = self.config
-        binary = await asyncio.to_thread(
-            find_bitcoind, config.bitcoind, default_cache_dir() / "bitcoind", report=log.info
-        )
-        folder = config.records_dir / "private-node"
-        node = PrivateNode(binary, folder, chain=config.chain.chain, extra_args=full_block_args(binary.version))
-        await asyncio.to_thread(node.start)
-        stack.push_async_callback(asyncio.to_thread, node.stop)
-        log.info("private node %s (%s) on %s:%d", binary.version, binary.origin, node.rpc_host, node.rpc_port)
-        return NodeSettings(
-            name="private",
-            host=node.rpc_host,
-            port=node.rpc_port,
-            credentials=CookieFile((node.cookie_file,)),
-            network=config.chain,
-            zmq_hashblock=node.zmq_hashblock,
-            zmq_sequence=node.zmq_sequence,
-            poll_secs=config.poll_secs,
-        )
-
-    async def _payout(self, links: dict[str, Link]) -> Payout | None:
-        """Ask the nodes for the payout's script, for as long as it takes; None if told to stop meanwhile."""
-        if self.config.mode == "demo":
-            return Payout(DEMO_PAYOUT_SCRIPT, "nobody (simulation)")
-        address = self.config.payout_address
-        if not address and not self.config.wants_private_node and self.config.chain.name != "regtest":
-            raise ConfigError("payout_address is not set", "set it to an address of your own wallet on this network")
-        wait_secs, said = 0.5, ""
-        while not self._stop.is_set():
-            for link in links.values():
-                assert isinstance(link, NodeLink)
-                try:
-                    payout = await link.payout(address)
-                    self._signs = await link.must_sign()
-                    return payout
-                except NodeError as error:
-                    if len(links) == 1 and _is_final(error, link.settings):
-                        raise
-                    self._notifier.starting(f"waiting for node {link.name}: {error.what}", START_PATIENCE_SECS)
-                    if error.what != said:
-                        log.warning("waiting for node %s: %s", link.name, str(error).replace("\n", " "))
-                        said = error.what
-            try:
-                await asyncio.wait_for(self._stop.wait(), wait_secs)
-            except TimeoutError:
-                wait_secs = min(2 * wait_secs, 10.0)
-        return None
-
     def _coordinator(self, links: dict[str, Link], payout: Payout, settings: PoolSettings) -> Coordinator:
         config = self.config
         policy = Policy(
@@ -433,10 +354,10 @@ class Daemon:
             starts_ns = [worker.started_ns for worker in snapshot.workers if worker.started_ns]  # 0 between two jobs
             if not began and starts_ns:
                 began = True
-                waited = min(starts_ns) / 1e9 - time.monotonic() + _age_secs()
+                waited = min(starts_ns) / 1e9 - time.monotonic() + age_secs()
                 log.info("the first hash came %.2f s after the start", waited)
             if beat % SYSTEM_BEATS == 0:
-                recorder.system(time.time(), **_machine())
+                recorder.system(time.time(), **machine())
             recorder.tick(time.time())
             if beat in (2, 5) or beat % 30 == 10:
                 dispatcher.post(HashRate(time.time(), snapshot.rate_hps))
@@ -517,70 +438,3 @@ async def _status_lines(look: Callable[[], Snapshot]) -> None:
             "%s at height %d: %s, %d shares, %d blocks accepted, %d transactions paying %s",
             s.status, s.height + 1, rate(s.rate_hps), s.shares, s.accepted_blocks, s.transactions, coins(s.fees_sats),
         )  # fmt: skip
-
-
-def _is_final(error: NodeError, settings: NodeSettings) -> bool:
-    """Whether waiting cannot help. A cookie may still come: the node writes it when it starts."""
-    if isinstance(error, NodeAuthFailed):
-        return not isinstance(settings.credentials, CookieFile)
-    return isinstance(error, WrongNetwork | UnsafeConsensus)
-
-
-def _age_secs() -> float:
-    """Seconds since this process began; psutil knows that to a whole second only."""
-    try:
-        ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
-        return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
-    except (OSError, AttributeError):  # not Linux
-        return time.time() - psutil.Process().create_time()
-
-
-def _machine() -> dict[str, Any]:
-    """The machine as far as it tells: load of all cores, memory of this process and its workers, temperature."""
-    us = psutil.Process()
-    memory = us.memory_info().rss
-    for child in us.children():
-        with contextlib.suppress(psutil.Error):
-            memory += child.memory_info().rss
-    sensors = psutil.sensors_temperatures() if hasattr(psutil, "sensors_temperatures") else {}
-    readings = [entry.current for entries in sensors.values() for entry in entries if entry.current]
-    return {
-        "cpu_percent": psutil.cpu_percent(None),
-        "memory_bytes": memory,
-        "temperature_c": max(readings, default=None),
-        "load": psutil.getloadavg()[0],
-    }
-
-
-def node_settings(config: Config, rpc: RpcConfig | NodeConfig, zmq: ZmqConfig) -> NodeSettings:
-    """What the link of one configured node needs to know."""
-    port = rpc.port or config.chain.rpc_port
-    return NodeSettings(
-        name=rpc.name or f"{rpc.host}:{port}",
-        host=rpc.host,
-        port=port,
-        credentials=credentials_of(config, rpc),
-        network=config.chain,
-        zmq_hashblock=zmq.hashblock,
-        zmq_sequence=zmq.sequence,
-        poll_secs=config.poll_secs,
-        timeout_secs=rpc.timeout_secs,
-    )
-
-
-def credentials_of(config: Config, rpc: RpcConfig) -> Credentials:
-    """How to get in: password, password file, cookie file, or the cookie of the default data folder."""
-    if rpc.password_file is not None:
-        return PasswordFile(rpc.username, _expanded(rpc.password_file))
-    if rpc.password.get_secret_value():
-        return UserPassword(rpc.username, rpc.password.get_secret_value())
-    if rpc.cookie_file is not None:
-        return CookieFile((_expanded(rpc.cookie_file),))
-    if config.auto_detect:
-        return CookieFile.of_default_folder(config.chain)
-    raise ConfigError("no way into the node is given", "set password_file or cookie_file in bitcoin_rpc")
-
-
-def _expanded(path: Path) -> Path:
-    """With `~` and variables filled in; systemd hands over secrets in `$CREDENTIALS_DIRECTORY`."""
-    return Path(os.path.expandvars(path)).expanduser()

@@ -80,7 +80,7 @@ def parse_rate(text: str) -> float:
 def _history(settings: Config) -> ChainHistory:
     """From the first configured node that answers."""
     from solominer.config import RpcConfig
-    from solominer.daemon import node_settings
+    from solominer.connect import node_settings
     from solominer.errors import ConfigError, NodeError
     from solominer.node.history import read_history
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from solominer.config import Config, RpcConfig, default_cache_dir
-from solominer.daemon import node_settings
+from solominer.connect import node_settings
 from solominer.errors import ConfigError
 from solominer.node.bitcoind import find_bitcoind
 from solominer.node.credentials import CookieFile

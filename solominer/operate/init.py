@@ -12,7 +12,7 @@ from typing import Any
 
 from solominer.chain.networks import network_named
 from solominer.config import Config, RpcConfig, ZmqConfig, load_config
-from solominer.daemon import node_settings
+from solominer.connect import node_settings
 from solominer.errors import ConfigError, NodeError, RpcFailed
 from solominer.modes import MODES
 from solominer.node.health import one_line, pin_network

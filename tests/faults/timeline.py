@@ -35,7 +35,7 @@ class Timeline:
 
 def install(timeline: Timeline) -> None:
     """Put the pool and the links that tell in the place of the daemon's own."""
-    from solominer import daemon
+    from solominer import connect, daemon
     from solominer.hashing.pool import PoolSnapshot, WorkerPool
     from solominer.node.link import NodeLink, NodeSettings
     from solominer.work.events import Event, NewTip
@@ -84,7 +84,7 @@ def install(timeline: Timeline) -> None:
             super().__init__(settings, tell)
 
     daemon.WorkerPool = TellingPool  # type: ignore[attr-defined]
-    daemon.NodeLink = TellingLink  # type: ignore[attr-defined, assignment]
+    connect.NodeLink = TellingLink  # type: ignore[attr-defined, assignment]
 
 
 def read(path: Path) -> list[dict[str, Any]]:

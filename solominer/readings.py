@@ -1,0 +1,37 @@
+"""What the machine and this process tell about themselves."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+
+def age_secs() -> float:
+    """Seconds since this process began; psutil knows that to a whole second only."""
+    try:
+        ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, AttributeError):  # not Linux
+        return time.time() - psutil.Process().create_time()
+
+
+def machine() -> dict[str, Any]:
+    """The machine as far as it tells: load of all cores, memory of this process and its workers, temperature."""
+    us = psutil.Process()
+    memory = us.memory_info().rss
+    for child in us.children():
+        with contextlib.suppress(psutil.Error):
+            memory += child.memory_info().rss
+    sensors = psutil.sensors_temperatures() if hasattr(psutil, "sensors_temperatures") else {}
+    readings = [entry.current for entries in sensors.values() for entry in entries if entry.current]
+    return {
+        "cpu_percent": psutil.cpu_percent(None),
+        "memory_bytes": memory,
+        "temperature_c": max(readings, default=None),
+        "load": psutil.getloadavg()[0],
+    }
