@@ -106,11 +106,10 @@ def test_what_nobody_knows_is_sent_again_with_growing_pauses_until_it_is_known(b
     at, pauses = T0, []
     for attempt in range(2, 9):
         blocks.answered(answer(block, kind, at=at))
-        answered_at = at
-        while not (sends := of_type(SendBlock, blocks.tick(at, 199))):
-            at += 0.25
+        ticks = [at + 0.25 * number for number in range(40)]
+        at, sends = next((tick, due) for tick in ticks if (due := of_type(SendBlock, blocks.tick(tick, 199))))
         assert [send.attempt for send in sends] == [attempt]
-        pauses.append(at - answered_at)
+        pauses.append(at - ticks[0])
     assert pauses == [0.25, 0.5, 1.0, 2.0, 4.0, 4.0, 4.0]
 
 

@@ -96,6 +96,15 @@ def test_when_all_are_gone_there_is_none_and_the_first_back_is_taken() -> None:
     assert nodes.see(health("b"), T0 + 2) == "b"
 
 
+def test_a_steadier_node_of_less_preference_does_not_take_the_work() -> None:
+    nodes = chooser("a", "b", "c")
+    nodes.see(health("c"), T0)
+    nodes.see(health("b"), T0)
+    nodes.see(health("a"), T0 + RETURN_SECS - 1)
+    assert nodes.see(gone("c"), T0 + RETURN_SECS - 1) == "a"
+    assert nodes.see(health("b"), T0 + 2 * RETURN_SECS - 2) == "a"
+
+
 def test_a_clock_that_is_set_back_does_not_keep_the_preferred_node_waiting() -> None:
     nodes = chooser("a", "b")
     nodes.see(health("b"), T0)
