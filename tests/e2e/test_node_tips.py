@@ -5,10 +5,8 @@ the same and of greater height, and over a restart.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from statistics import median
 from typing import Any
 
 import pytest
@@ -88,20 +86,13 @@ async def test_a_block_that_is_taken_away_is_noticed_at_once(node: PrivateNode) 
         assert (await _does(take_away, inbox)).source == "poll"
 
 
-async def test_from_block_to_event_in_milliseconds(node: PrivateNode) -> None:
-    """Counted from the moment at which the node's RPC has returned the new block; some events are there before it."""
+async def test_every_block_is_told_by_zmq_and_by_nothing_else(node: PrivateNode) -> None:
+    """No poll comes in time here. How fast ZMQ is, is measured by scripts/bench_latency."""
     async with watching(node, poll_secs=NEVER_SECS, **zmq_of(node)) as (link, inbox):
         await _live(link)
-        returned: list[float] = []
-
-        def mined() -> str:
-            (tip_hex,) = mine_blocks(node, 1)
-            returned.append(time.time())
-            return tip_hex
-
-        delays = [(await _does(mined, inbox)).at - returned[-1] for _ in range(20)]
+        for _ in range(20):
+            await _does(lambda: mine_blocks(node, 1)[0], inbox)
         assert {each.source for each in inbox.of(NewTip)[1:]} == {"zmq"}
-        assert median(delays) < 0.01
 
 
 async def test_long_poll_where_there_is_no_zmq(node: PrivateNode) -> None:
@@ -118,9 +109,7 @@ async def test_silent_zmq_costs_a_poll_interval_and_shows(node: PrivateNode, cap
     silent = {"zmq_hashblock": node.zmq_sequence}
     async with watching(node, poll_secs=0.2, **silent) as (link, inbox):
         await _live(link)
-        started = time.monotonic()
         assert (await _does(lambda: mine_blocks(node, 1)[0], inbox)).source == "poll"
-        assert time.monotonic() - started < 1.0
         async with asyncio.timeout(20):
             while (await link.look()).zmq != "silent":
                 await asyncio.sleep(0.05)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
@@ -22,7 +21,6 @@ class Heard:
 
     def __init__(self) -> None:
         self.said: list[bytes | None] = []
-        self.times: list[float] = []
         self.changed = asyncio.Event()
 
     def hinted(self, hash_le: bytes) -> None:
@@ -45,7 +43,6 @@ class Heard:
 
     def _note(self, what: bytes | None) -> None:
         self.said.append(what)
-        self.times.append(time.perf_counter())
         self.changed.set()
 
 
@@ -116,21 +113,14 @@ async def _subscribed(node: Node, heard: Heard) -> None:
                 await asyncio.sleep(0.005)
     await asyncio.sleep(0.02)
     heard.said.clear()
-    heard.times.clear()
 
 
-async def test_a_block_is_heard_in_internal_order_within_a_millisecond(
-    node: Node, heard: Heard, hints: ZmqHints
-) -> None:
-    delays = []
-    for _ in range(50):
-        before = len(heard.said)
-        sent = time.perf_counter()
+async def test_a_block_is_heard_in_internal_order(node: Node, heard: Heard, hints: ZmqHints) -> None:
+    """How fast is measured by scripts/bench_latency."""
+    for count in range(50):
         node.publish("hashblock", bytes.fromhex(A_HEX))
-        await heard.until(lambda before=before: len(heard.said) > before)  # type: ignore[misc]
-        delays.append(heard.times[before] - sent)
-    assert heard.said[0] == A_LE
-    assert sorted(delays)[len(delays) // 4] < 0.001, "a quarter at least, also on a machine that does other things"
+        await heard.until(lambda count=count: len(heard.said) > count)  # type: ignore[misc]
+    assert heard.said == [A_LE] * 50
 
 
 async def test_a_gap_a_repetition_and_a_restart_ask_for_the_tip(
