@@ -56,11 +56,14 @@ class Chain(Protocol):
         """An RPC call; raises RpcFailed."""
 
 
-def judge(node: Chain, solved: Collection[str], places: Sequence[Path]) -> Verdict:
-    """Look up every hash of `solved`, and of the journals under `places`, on the node. Hashes are as RPC shows them."""
+def judge(nodes: Sequence[Chain], solved: Collection[str], places: Sequence[Path]) -> Verdict:
+    """Look up every hash of `solved`, and of the journals under `places`, on the nodes, which agree on the chain.
+
+    Hashes are as RPC shows them. One node may have a block that the others could not take: on a branch that lost.
+    """
     verdict = Verdict()
     journal = read_journal(places)
-    confirmations = {hash_hex: _confirmations(node, hash_hex) for hash_hex in {*solved, *journal}}
+    confirmations = {hash_hex: _confirmations(nodes, hash_hex) for hash_hex in {*solved, *journal}}
     parents_held = {
         journal[hash_hex].prevhash_hex
         for hash_hex, depth in confirmations.items()
@@ -143,12 +146,16 @@ def _lines(path: Path) -> Iterator[dict[str, str]]:
             yield value
 
 
-def _confirmations(node: Chain, hash_hex: str) -> int | None:
-    try:
-        header = node.call("getblockheader", hash_hex)
-    except RpcFailed as error:
-        if error.code != _UNKNOWN_BLOCK:
-            raise
-        return None
-    assert isinstance(header, dict)
-    return int(header["confirmations"])
+def _confirmations(nodes: Sequence[Chain], hash_hex: str) -> int | None:
+    """The most that any node says; None where none knows it."""
+    told = []
+    for node in nodes:
+        try:
+            header = node.call("getblockheader", hash_hex)
+        except RpcFailed as error:
+            if error.code != _UNKNOWN_BLOCK:
+                raise
+            continue
+        assert isinstance(header, dict)
+        told.append(int(header["confirmations"]))
+    return max(told, default=None)

@@ -270,7 +270,7 @@ class World:
         solved = set(self.daemon.found_hashes())
         for site in self.bench.sites:
             solved.update(site.rpc.submitted[self.first_submitted[site.name] :])
-        return judge(self.bench.left.node, solved, [self.data_dir, self.fallback_dir])
+        return judge([site.node for site in self.bench.sites], solved, [self.data_dir, self.fallback_dir])
 
     def _wait_for_deliveries(self) -> None:
         """Until nothing found before now is missing: what a retry or a replay still has under way gets its time."""
