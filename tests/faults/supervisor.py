@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import resource
 import signal
@@ -69,6 +70,7 @@ class Daemon:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.faults.launch", self._control, "run", "--config", self._config, "--plain"],
             cwd=CLONE,
+            env={"SOLOMINER_CACHE": str(CLONE / ".cache"), **os.environ},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

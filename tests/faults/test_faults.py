@@ -18,16 +18,12 @@ pytestmark = pytest.mark.e2e
 
 CHOSEN = (
     "daemon: kill -9 at the hit",
-    "daemon: kill -9 before it has the answer",
-    "worker: kill -9 of all",
     "node: kill -9 right after null, which it then forgets",
     "node: power cut for node and daemon together",
     "submitblock: done by the node, its answer lost",
-    "submitblock: swallowed, no reply ever",
     "chain: reorganized past our blocks and back again",
     "two nodes: the preferred one is killed",
     "clock: ours two hours behind and back",
-    "zmq: silent",
     "disk: full for a while, no second place",
     "journal: block.hex cut off after a power cut, the block without transactions",
 )
