@@ -33,6 +33,7 @@ from solominer.work.found import BlockState
 log = logging.getLogger("solominer.steering")
 
 BEAT_SECS = 0.1
+IDLE_BEAT_SECS = 1.0
 GUEST_SECS = 5.0
 BY_HAND = "by hand"
 GUEST_PAUSES = frozenset(REASONS)
@@ -208,7 +209,7 @@ class Steering:
 
     async def _keep_schedule(self) -> None:
         while True:
-            await asyncio.sleep(BEAT_SECS)
+            await asyncio.sleep(IDLE_BEAT_SECS if self._schedule.is_always else BEAT_SECS)
             if not self._schedule.is_always:
                 self.apply_schedule()
 
