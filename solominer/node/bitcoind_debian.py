@@ -20,7 +20,6 @@ PACKAGE = "bitcoin-knots"
 SUITE = "trixie"
 BACKPORTS = "trixie-backports"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-DEFAULT_SITE = "http://deb.debian.org/debian"
 _TIMEOUT_SECS = 300
 _TOOLS = ("apt-get", "apt-cache", "dpkg")
 _LOADERS = ("usr/lib/*/ld-linux*.so.*", "usr/lib64/ld-linux*.so.*", "usr/lib/ld-linux*.so.*")
@@ -70,13 +69,16 @@ def needed_libraries(package_record: str) -> list[str]:
 
 
 def debian_sites(index_targets: str) -> list[str]:
-    """Sites of the Debian archive in `apt-get indextargets` lines of `SITE LABEL`, else the archive's own address."""
+    """Sites of the Debian archive in `apt-get indextargets` lines of `SITE LABEL`."""
     pairs = (line.partition(" ") for line in index_targets.splitlines())
-    return list(dict.fromkeys(site for site, _, label in pairs if label == "Debian")) or [DEFAULT_SITE]
+    return list(dict.fromkeys(site for site, _, label in pairs if label == "Debian"))
 
 
 def _sites() -> list[str]:
-    return debian_sites(_run("apt-get", "indextargets", "--format", "$(SITE) $(LABEL)"))
+    sites = debian_sites(_run("apt-get", "indextargets", "--format", "$(SITE) $(LABEL)"))
+    if not sites:
+        raise BitcoindNotFound("this machine's apt sources name no Debian archive")
+    return sites
 
 
 def _write_config(state: Path, sites: Iterable[str], architecture: str) -> str:

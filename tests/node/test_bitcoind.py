@@ -289,7 +289,7 @@ def test_sites_are_those_of_the_debian_archive() -> None:
         "https://apt.example/other Other\n"
     )
     assert bitcoind_debian.debian_sites(targets) == ["http://mirror.example/debian", "file:/srv/debian"]
-    assert bitcoind_debian.debian_sites("") == [bitcoind_debian.DEFAULT_SITE]
+    assert bitcoind_debian.debian_sites("") == []
 
 
 def test_libraries_are_read_from_the_package_record() -> None:
