@@ -32,15 +32,7 @@ async def links_of(config: Config, post: Callable[[Event], None], stack: AsyncEx
         log.warning("DEMO: a simulated node, a made-up full-size template, real hashing; nothing is ever submitted")
         demo = DemoLink(config.chain, post)
         return {demo.name: demo}
-    if config.wants_private_node:
-        settings = [await _private_node(config, stack)]
-    elif config.bitcoin_rpc is not None:
-        first = node_settings(config, config.bitcoin_rpc, config.zmq)
-        settings = [first, *(node_settings(config, node, node.zmq) for node in config.more_nodes)]
-    elif config.auto_detect:
-        settings = [node_settings(config, RpcConfig(), config.zmq)]
-    else:
-        raise ConfigError("no node is named", "set bitcoin_rpc in config.json, or auto_detect to true")
+    settings = [await _private_node(config, stack)] if config.wants_private_node else configured_nodes(config)
     if len({each.name for each in settings}) != len(settings):
         raise ConfigError("two nodes have the same name", "give each node in config.json a name of its own")
     return {each.name: NodeLink(each, post) for each in settings}
@@ -53,6 +45,21 @@ async def _private_node(config: Config, stack: AsyncExitStack) -> NodeSettings:
     await asyncio.to_thread(node.start)
     stack.push_async_callback(asyncio.to_thread, node.stop)
     log.info("private node %s (%s) on %s:%d", binary.version, binary.origin, node.rpc_host, node.rpc_port)
+    return private_settings(node, config)
+
+
+def configured_nodes(config: Config) -> list[NodeSettings]:
+    """The nodes that `run` would use, in its order. Raises ConfigError where none is named or to be found."""
+    if config.bitcoin_rpc is not None:
+        first = node_settings(config, config.bitcoin_rpc, config.zmq)
+        return [first, *(node_settings(config, node, node.zmq) for node in config.more_nodes)]
+    if config.auto_detect:
+        return [node_settings(config, RpcConfig(), config.zmq)]
+    raise ConfigError("no node is named", "set bitcoin_rpc in config.json, or auto_detect to true")
+
+
+def private_settings(node: PrivateNode, config: Config) -> NodeSettings:
+    """How to reach a private node that runs."""
     return NodeSettings(
         name="private",
         host=node.rpc_host,

@@ -7,11 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from solominer.config import Config, RpcConfig, default_cache_dir
-from solominer.connect import node_settings
-from solominer.errors import ConfigError
+from solominer.config import Config, default_cache_dir
+from solominer.connect import configured_nodes, private_settings
 from solominer.node.bitcoind import find_bitcoind
-from solominer.node.credentials import CookieFile
 from solominer.node.link import NodeSettings
 from solominer.node.private import PrivateNode
 from solominer.operate.findings import Check, Finding, Outcome, ok, run_checks, skipped
@@ -45,16 +43,6 @@ def examine_node(settings: NodeSettings, config: Config, listen_secs: float) -> 
         node.close()
 
 
-def configured_nodes(config: Config) -> list[NodeSettings]:
-    """The nodes that `run` would use, in its order. Raises ConfigError where none is named or to be found."""
-    if config.bitcoin_rpc is not None:
-        first = node_settings(config, config.bitcoin_rpc, config.zmq)
-        return [first, *(node_settings(config, node, node.zmq) for node in config.more_nodes)]
-    if config.auto_detect:
-        return [node_settings(config, RpcConfig(), config.zmq)]
-    raise ConfigError("no node is named", "set bitcoin_rpc in config.json, or auto_detect to true")
-
-
 @contextmanager
 def throwaway_node(config: Config) -> Iterator[NodeSettings]:
     """A private node in a temporary folder, as `run` would start it; gone afterwards. Raises BitcoindNotFound."""
@@ -65,15 +53,7 @@ def throwaway_node(config: Config) -> Iterator[NodeSettings]:
         tempfile.TemporaryDirectory(prefix="doctor-", dir=cache_dir) as folder,
         PrivateNode(binary, Path(folder), chain=config.chain.chain) as node,
     ):
-        yield NodeSettings(
-            name="private",
-            host=node.rpc_host,
-            port=node.rpc_port,
-            credentials=CookieFile((node.cookie_file,)),
-            network=config.chain,
-            zmq_hashblock=node.zmq_hashblock,
-            zmq_sequence=node.zmq_sequence,
-        )
+        yield private_settings(node, config)
 
 
 def _private_node(config: Config, listen_secs: float) -> Iterator[Finding]:

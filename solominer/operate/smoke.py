@@ -18,8 +18,8 @@ import orjson
 
 from solominer import __version__
 from solominer.config import Config
+from solominer.connect import configured_nodes
 from solominer.node.link import NodeSettings
-from solominer.operate.doctor import configured_nodes
 from solominer.operate.drill import DRILL_SECS, drill_config, fire_drill
 from solominer.operate.findings import Check, Finding, all_well, document, first_failed, run_checks, skipped
 from solominer.operate.machine import cpu_name

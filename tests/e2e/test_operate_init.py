@@ -14,11 +14,12 @@ from typer.testing import CliRunner, Result
 
 from solominer.cli import app
 from solominer.config import load_config
+from solominer.connect import configured_nodes
 from solominer.daemon import RunOptions, run
 from solominer.errors import ConfigError, PayoutError
 from solominer.node.bitcoind import BitcoindBinary
 from solominer.node.private import PrivateNode
-from solominer.operate.doctor import configured_nodes, examine_node
+from solominer.operate.doctor import examine_node
 from solominer.operate.findings import Status
 from solominer.views.logs import RecentEvents
 

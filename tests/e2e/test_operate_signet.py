@@ -14,11 +14,12 @@ import pytest
 from regtest.keys import KEYED_LOCKS, WALLET, open_wallet
 from solominer.chain.signet import PUBLIC_CHALLENGE, SIGNET_HEADER, block_data, psbt
 from solominer.config import Config, load_config
+from solominer.connect import configured_nodes
 from solominer.daemon import RunOptions, run
 from solominer.errors import SigningRefused
 from solominer.node.bitcoind import BitcoindBinary
 from solominer.node.private import PrivateNode
-from solominer.operate.doctor import configured_nodes, examine_node
+from solominer.operate.doctor import examine_node
 from solominer.operate.findings import Status
 from solominer.records.verify import verify
 from solominer.views.logs import RecentEvents

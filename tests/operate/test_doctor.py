@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 from solominer.chain.networks import MAINNET
 from solominer.cli import app
 from solominer.config import Config, default_cache_dir, load_config
+from solominer.connect import configured_nodes
 from solominer.hashing.kernel import load_kernel
 from solominer.operate import doctor, kernelcheck, machine
 from solominer.operate.findings import Check, Finding, Status, document, failed, line, ok, run_checks
@@ -44,7 +45,7 @@ def config_for(node: HealthyNode, folder: Path, **more: Any) -> dict[str, Any]:
 
 def examine_node(values: dict[str, Any]) -> list[Finding]:
     config = load_config(environ={}, overrides=values)
-    (settings,) = doctor.configured_nodes(config)
+    (settings,) = configured_nodes(config)
     return list(doctor.examine_node(settings, config, 0.01))
 
 
