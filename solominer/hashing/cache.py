@@ -16,13 +16,13 @@ import os
 import shutil
 import stat
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from solominer.hashing.interpreter import python_command
 from solominer.hashing.machine import this_machine
 from solominer.hashing.variants import VARIANTS
 
@@ -139,13 +139,14 @@ def _build(number: int, folder: Path) -> None:
         folder.unlink()
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700)
-    command = [sys.executable, "-m", "solominer.hashing.compile", str(number), str(folder)]
+    command, environment = python_command("solominer.hashing.compile", str(number), str(folder))
     try:
         done = subprocess.run(
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
+            env=environment,
             umask=0o077,
             timeout=COMPILE_TIMEOUT_SECS,
             check=False,

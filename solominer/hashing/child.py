@@ -10,7 +10,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from solominer.hashing.briefing import EXIT_WRONG_HITS, Briefing
+from solominer.hashing.interpreter import python_command
 from solominer.hashing.messages import Message, take
 
 _READ_SIZE = 1 << 16
@@ -141,14 +141,14 @@ class Child:
 
 
 def _start(stdin: int, messages_fd: int, shared_fd: int, stderr: int) -> subprocess.Popen[bytes]:
-    paths = [path or str(Path.cwd()) for path in sys.path]  # the worker imports what we do, from where we do
+    command, environment = python_command("solominer.hashing")
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "solominer.hashing"],
+        command,
         stdin=stdin,
         stdout=subprocess.DEVNULL,
         stderr=stderr,
         pass_fds=(messages_fd, shared_fd),
-        env={**os.environ, **_ONE_THREAD, "PYTHONPATH": os.pathsep.join(paths)},
+        env={**environment, **_ONE_THREAD},
     )
 
 

@@ -17,16 +17,17 @@ from numba.extending import intrinsic
 from solominer.hashing import passes, shaunit, straight
 from solominer.hashing.sha256d import IV, compress
 from solominer.hashing.variants import VARIANTS, Method, VariantInfo
-from solominer.hashing.words import I64, Words
+from solominer.hashing.words import I32, I64, Words
 
 _in_kernel: Callable[[Callable[..., Any]], Any] = intrinsic(prefer_literal=True)
 _tuple: Any = types.UniTuple
+_pointer: Any = types.CPointer
+
+PAGE_BYTES = 4096
 
 WORDS_1D = types.Array(types.uint32, 1, "C")
 WORDS_2D = types.Array(types.uint32, 2, "C")
-SCAN = _tuple(types.int64, 2)(
-    WORDS_2D, WORDS_1D, types.int64, types.int64, types.uint32, WORDS_2D, WORDS_1D, types.Array(types.uint64, 1, "C")
-)
+SCAN = _tuple(types.int64, 2)(WORDS_2D, WORDS_1D, types.int64, types.int64, types.uint32, WORDS_2D)
 MIDSTATES = types.void(WORDS_2D, WORDS_2D)
 
 
@@ -60,7 +61,7 @@ class _Emitter:
         return array(self._context, self._builder, self._args[position]).data
 
     def scratch(self, position: int) -> passes.Scratch:
-        return passes.Scratch(self._builder, self.data(position), layout(self.info))
+        return passes.Scratch(self._builder, self._args[position], layout(self.info))
 
     def load(self, position: int, count: int, row: ir.Value | None = None) -> list[ir.Value]:
         """The first `count` words of an array argument, or of one of its rows."""
@@ -68,6 +69,39 @@ class _Emitter:
         return [
             self.words.load_uniform(self.data(position), self._builder.add(first, I64(index))) for index in range(count)
         ]
+
+
+@_in_kernel
+def make_scratch(typingctx: Any, number: Any) -> Any:
+    """A variant's scratch array."""
+
+    def emit(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        return _in_frame(builder, I32, layout(VARIANTS[signature.args[0].literal_value]).size)
+
+    return _pointer(types.uint32)(number), emit
+
+
+@_in_kernel
+def make_masks(typingctx: Any, number: Any) -> Any:
+    """Room for a mask per slot."""
+
+    def emit(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        return _in_frame(builder, I64, layout(VARIANTS[signature.args[0].literal_value]).slots)
+
+    return _pointer(types.uint64)(number), emit
+
+
+def _in_frame(builder: ir.IRBuilder, item: ir.Type, count: int) -> ir.Value:
+    """An array in the stack frame, which it aligns to a page.
+
+    So what a kernel works on lies the same way in every process, also beside the registers that LLVM spills. Where
+    arrays of the heap are used the addresses of both differ by chance, some loads wait for stores that they have
+    nothing to do with, and a process is up to 8 % slower than another for as long as it lives.
+    """
+    with builder.goto_entry_block():
+        array = builder.alloca(ir.ArrayType(item, count))
+    array.align = PAGE_BYTES
+    return builder.bitcast(array, item.as_pointer())
 
 
 @_in_kernel
@@ -117,7 +151,7 @@ def second_pass(typingctx: Any, number: Any, scratch: Any, slot: Any, target_wor
         hits = [builder.icmp_unsigned("<=", top, w.spread(args[3])) for top in tops]
         masks = [builder.zext(builder.bitcast(hit, ir.IntType(w.lanes)) if w.lanes > 1 else hit, I64) for hit in hits]
         for stream, mask in enumerate(masks):
-            builder.store(mask, builder.gep(this.data(4), [builder.add(args[2], I64(stream))]))
+            builder.store(mask, builder.gep(args[4], [builder.add(args[2], I64(stream))]))
         anywhere = masks[0]
         for mask in masks[1:]:
             anywhere = builder.or_(anywhere, mask)
@@ -157,11 +191,12 @@ def make_midstates(**options: Any) -> Any:
 def make_scan(number: int, **options: Any) -> Any:
     """The search function of variant `number`. See `kernel.Kernel.scan` for its contract."""
     info = VARIANTS[number]
-    lanes, first, second = info.lanes, info.first, info.second
+    lanes, first, second, slots = info.lanes, info.first, info.second, layout(info).slots
 
-    def scan(midstates, tail, nonce_start, nonce_count, target_word, hits, scratch, masks):  # type: ignore[no-untyped-def]
+    def scan(midstates, tail, nonce_start, nonce_count, target_word, hits):  # type: ignore[no-untyped-def]
         count = len(midstates)
-        for slot in range(len(masks)):
+        scratch, masks = make_scratch(number), make_masks(number)
+        for slot in range(slots):
             prepare(number, scratch, slot, midstates, min(slot, count - 1), tail)
         written = 0
         done = 0

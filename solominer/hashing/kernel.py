@@ -46,8 +46,6 @@ class Kernel:
     lanes: int
     midstates: int
     _search: Any = field(repr=False)
-    _scratch: NDArray[np.uint32] = field(repr=False)
-    _masks: NDArray[np.uint64] = field(repr=False)
 
     def scan(
         self,
@@ -74,9 +72,7 @@ class Kernel:
             raise ValueError(f"{self.name}: {midstates.shape} midstates and room for {len(hits)} hits do not fit")
         if nonce_start < 0 or nonce_count < 0 or nonce_start + nonce_count > 1 << 32 or len(tail) != 3:
             raise ValueError(f"{self.name}: no such header: tail {tail.shape}, nonces {nonce_start} + {nonce_count}")
-        found: tuple[int, int] = self._search(
-            midstates, tail, nonce_start, nonce_count, target_word, hits, self._scratch, self._masks
-        )
+        found: tuple[int, int] = self._search(midstates, tail, nonce_start, nonce_count, target_word, hits)
         return found
 
 
@@ -106,13 +102,7 @@ def load_kernel(
 def _load(info: VariantInfo, cache_dir: Path | None, report: Callable[[str], None]) -> Kernel:
     functions = cache.load_functions(VARIANTS.index(info), cache_dir, report)
     _compiled_midstates[:] = [functions.midstates]
-    from solominer.hashing.jit import layout
-
-    places = layout(info)
-    scratch = np.zeros(places.size + 16, np.uint32)
-    start = -scratch.ctypes.data % 64 // 4  # vectors are aligned to 64 bytes
-    masks = np.zeros(places.slots, np.uint64)
-    kernel = Kernel(info.name, info.lanes, info.midstates, functions.scan, scratch[start : start + places.size], masks)
+    kernel = Kernel(info.name, info.lanes, info.midstates, functions.scan)
     _check(kernel)
     return kernel
 

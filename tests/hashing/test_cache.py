@@ -64,6 +64,13 @@ def test_an_empty_cache_is_filled_once(tmp_path: Path) -> None:
     assert load(tmp_path) == []
 
 
+def test_a_package_in_the_working_folder_is_not_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "solominer").mkdir()
+    (tmp_path / "solominer/__init__.py").write_text("raise ImportError('not this one')")
+    monkeypatch.chdir(tmp_path)
+    assert load(tmp_path / "cache") == [COMPILING]
+
+
 def damage_bit(folder: Path) -> None:
     data = bytearray(code_file(folder).read_bytes())
     data[len(data) // 2] ^= 1

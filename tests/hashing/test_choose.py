@@ -29,7 +29,7 @@ class Bench:
         if info.name == self.broken:
             raise EngineError("broken")
         scalar = kernel("scalar")
-        return Kernel(info.name, scalar.lanes, scalar.midstates, scalar._search, scalar._scratch, scalar._masks)
+        return Kernel(info.name, scalar.lanes, scalar.midstates, scalar._search)
 
     def choose(self, folder: Path | None) -> str:
         return choose.choose_variant(self.load, cache_dir=folder, report=self.lines.append).name
