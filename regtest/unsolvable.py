@@ -60,7 +60,7 @@ def _harden() -> None:
         hard = replace(job, template=replace(job.template, target=target), share_target=0)
         return publish(pool, hard, park_on_block=park_on_block)
 
-    WorkerPool.publish = publish_hard  # type: ignore[method-assign]
+    WorkerPool.publish = publish_hard  # type: ignore[assignment, method-assign]
 
 
 if __name__ == "__main__":

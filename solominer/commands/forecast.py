@@ -79,16 +79,14 @@ def parse_rate(text: str) -> float:
 
 def _history(settings: Config) -> ChainHistory:
     """From the first configured node that answers."""
-    from solominer.config import RpcConfig
-    from solominer.connect import node_settings
+    from solominer.connect import configured_nodes
     from solominer.errors import ConfigError, NodeError
     from solominer.node.history import read_history
 
     if settings.mode == "demo" or settings.wants_private_node:
         raise ConfigError("a forecast is read from a node of yours", "name it in config.json: bitcoin_rpc")
-    first = node_settings(settings, settings.bitcoin_rpc or RpcConfig(), settings.zmq)
     problem: NodeError | None = None
-    for node in (first, *(node_settings(settings, more, more.zmq) for more in settings.more_nodes)):
+    for node in configured_nodes(settings):
         try:
             with node.connect() as client:
                 return read_history(client, settings.chain)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from solominer.chain.networks import Network
 from solominer.work.events import (
     Action,
     Alarm,
@@ -89,9 +88,8 @@ class TrackedBlock:
 class BlockTracker:
     """All blocks of ours that are not yet settled; gives actions, takes answers."""
 
-    def __init__(self, nodes: Sequence[str], network: Network, policy: RetryPolicy, *, staging: bool = False) -> None:
+    def __init__(self, nodes: Sequence[str], policy: RetryPolicy, *, staging: bool = False) -> None:
         self._names = tuple(nodes)
-        self._network = network
         self._policy = policy
         self._staging = staging
         self.open: dict[bytes, TrackedBlock] = {}

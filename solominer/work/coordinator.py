@@ -106,7 +106,7 @@ class Coordinator:
         self.network = network
         self.policy = policy
         self.nodes = NodeChooser(nodes, policy.return_secs)
-        self.blocks = BlockTracker(nodes, network, policy.retry, staging=policy.staging)
+        self.blocks = BlockTracker(nodes, policy.retry, staging=policy.staging)
         self.tip_le = b""
         self.tip_at = 0.0
         self.tip_height = 0
@@ -250,8 +250,12 @@ class Coordinator:
     # --- templates -----------------------------------------------------------------------------------------------
 
     def _template_ready(self, event: TemplateReady) -> list[Action]:
-        self._failures = 0
         template = event.template
+        seen = self.nodes.healths.get(event.node)
+        if seen is not None and seen.best_hash_le == template.prevhash_le and seen.height != template.height - 1:
+            reason = f"a template for height {template.height} on a block that the node has at height {seen.height}"
+            return self._template_failed(TemplateFailed(event.at, event.node, reason, refused=True))
+        self._failures = 0
         if event.node != self.nodes.current:
             return []
         fields = {
@@ -302,9 +306,16 @@ class Coordinator:
         if event.node != self.nodes.current or self._failures < FAILURES_ALLOWED:
             return []
         if not self.nodes.shun(event.node, event.at + SHUN_SECS):
-            return []
+            return self._no_template(event)
         self._failures = 0
         return self._health_seen(HealthSeen(event.at, self.nodes.healths[event.node]))
+
+    def _no_template(self, event: TemplateFailed) -> list[Action]:
+        """There is no other node to ask; said once, and what is refused has said so each time."""
+        if self._failures > FAILURES_ALLOWED or event.refused:
+            return []
+        todo = "it is asked on; until it gives one, work ends with the next block. See the node's debug.log"
+        return [Alarm(Severity.HIGH, "no-template", f"{event.node} gives no template: {event.reason}", todo)]
 
     def _failure_told(self, event: TemplateFailed) -> list[Action]:
         if event.refused:

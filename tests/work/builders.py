@@ -60,8 +60,9 @@ def template_on(parent: bytes, height: int, network: Network = REGTEST, *, curti
 def health(
     node: str = "a", *, best: bytes = b"", work: int = 1, problem: str = "", reachable: bool = True
 ) -> NodeHealth:
-    """A look at a node."""
-    return NodeHealth(node, reachable, problem, best_hash_le=best, chainwork=work)
+    """A look at a node; tip(1) has height 260, tip(2) 261, ..."""
+    height = 259 + best[0] if len(set(best)) == 1 else 260
+    return NodeHealth(node, reachable, problem, height=height, best_hash_le=best, chainwork=work)
 
 
 def coordinator(*nodes: str, network: Network = REGTEST, policy: Policy | None = None) -> Coordinator:

@@ -15,7 +15,6 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from solominer.chain.networks import REGTEST
 from solominer.work.blocks import MATURE_DEPTH, SPARE_SECS, UNSEEN_SECS, BlockTracker, RetryPolicy
 from solominer.work.events import (
     Action,
@@ -63,7 +62,7 @@ def make_block(number: int, parent: bytes = PARENT, height: int = 200) -> FoundB
 
 def tracker(*nodes: str, staging: bool = False) -> BlockTracker:
     """A tracker over `nodes` (one called a if none is given)."""
-    return BlockTracker(nodes or ("a",), REGTEST, POLICY, staging=staging)
+    return BlockTracker(nodes or ("a",), POLICY, staging=staging)
 
 
 def answer(block: FoundBlock, kind: Answer, raw: str = "raw", *, at: float = T0, node: str = "a") -> SubmitAnswered:

@@ -291,6 +291,15 @@ def test_a_refused_template_raises_an_alarm() -> None:
     assert alarm.code == "template-refused"
 
 
+def test_a_template_for_another_height_than_the_node_s_own_is_refused() -> None:
+    machine = coordinator()
+    feed(machine, HealthSeen(T0, health(best=tip(1))))
+    actions = feed(machine, TemplateReady(T0, "a", template_on(tip(1), 300)))
+    assert [alarm.code for alarm in of_type(Alarm, actions)] == ["template-refused"]
+    assert not of_type(PublishJob, actions)
+    assert of_type(PublishJob, feed(machine, TemplateReady(T0 + 1, "a", template_on(tip(1), 261))))
+
+
 def test_transactions_are_checked_behind_the_job_and_a_lie_withdraws_it() -> None:
     machine = coordinator()
     full = real_template()
@@ -510,8 +519,8 @@ def test_a_node_that_looks_well_but_gives_no_template_is_left_for_another() -> N
 
 def test_a_lone_node_without_templates_is_asked_on() -> None:
     machine, _ = mining()
-    for _ in range(10):
-        feed(machine, TemplateFailed(T0 + 2, "a", "busy"))
+    told = [alarm for _ in range(10) for alarm in of_type(Alarm, feed(machine, TemplateFailed(T0 + 2, "a", "busy")))]
+    assert [alarm.code for alarm in told] == ["no-template"], "once, and not at the first failure"
     assert machine.nodes.current == "a"
     assert of_type(RefreshTemplate, feed(machine, Tick(T0 + 60))) == [RefreshTemplate("a", "age")]
 
