@@ -43,7 +43,7 @@ def unsolvable_daemon(node: PrivateNode, folder: Path, **values: Any) -> Iterato
         )
     )
     with (folder / "log").open("wb") as log:
-        command = [sys.executable, "-m", __name__, "run", "--config", str(config), "--plain"]
+        command = [sys.executable, "-m", "regtest.unsolvable", "run", "--config", str(config), "--plain"]
         process = subprocess.Popen(command, stderr=log, cwd=Path(__file__).parents[1])
     try:
         yield psutil.Process(process.pid)

@@ -19,7 +19,7 @@ from typing import Any
 
 from solominer.config import Config, default_cache_dir
 from solominer.connect import await_payout, links_of
-from solominer.diagnosis import import_tests
+from solominer.diagnosis import import_statistics
 from solominer.dispatch import Dispatcher, Link
 from solominer.errors import SolominerError
 from solominer.hashing.cores import usable_cores
@@ -259,7 +259,7 @@ class Daemon:
                 loading.result()
                 done()
 
-            asyncio.get_running_loop().run_in_executor(None, import_tests).add_done_callback(loaded)
+            asyncio.get_running_loop().run_in_executor(None, import_statistics).add_done_callback(loaded)
 
         plan, workers = pool.settings.plan, pool.settings.admitted_workers
         return SearchWatch(plan, workers, pool.hashes_of, alert, recorder.record, time.monotonic(), load)
@@ -344,16 +344,18 @@ class Daemon:
     async def _samples(self, dispatcher: Dispatcher, pool: WorkerPool, recorder: Recorder, watch: SearchWatch) -> None:
         """Once a second: counters to the records, and now and then how hard shares should be."""
         beat = 0
-        began = False
+        statistics: asyncio.Task[None] | None = None
         while True:
             snapshot = self._count(pool, recorder)
             if self.options.hashes is not None and snapshot.hashes >= self.options.hashes:
                 self._stop.set()
             watch.look(time.time(), time.monotonic(), snapshot)
-            self._rate.add(time.monotonic(), snapshot.hashes)
+            if statistics is not None and statistics.done():
+                statistics.result()
+                self._rate.add(time.monotonic(), snapshot.hashes)
             starts_ns = [worker.started_ns for worker in snapshot.workers if worker.started_ns]  # 0 between two jobs
-            if not began and starts_ns:
-                began = True
+            if statistics is None and starts_ns:
+                statistics = asyncio.create_task(asyncio.to_thread(import_statistics))
                 waited = min(starts_ns) / 1e9 - time.monotonic() + age_secs()
                 log.info("the first hash came %.2f s after the start", waited)
             if beat % SYSTEM_BEATS == 0:

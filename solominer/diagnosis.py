@@ -16,8 +16,8 @@ LEAST_HASHES_PER_SHARE = 1 << 22
 short beside a share. On regtest every hash or two is a share, and nothing is tested at all."""
 
 
-def import_tests() -> None:
-    """Import all that the tests need: about a third of a second, for a thread beside the event loop."""
+def import_statistics() -> None:
+    """Import all that tests and intervals need: about a third of a second, for a thread beside the event loop."""
     import scipy.special  # noqa: F401
 
     import solominer.insight.uniformity  # noqa: F401

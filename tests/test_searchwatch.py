@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from solominer.chain.header import Header
-from solominer.diagnosis import LEAST_HASHES_PER_SHARE, Diagnosis, import_tests
+from solominer.diagnosis import LEAST_HASHES_PER_SHARE, Diagnosis, import_statistics
 from solominer.hashing.jobslot import WorkerState, plan_word
 from solominer.hashing.pool import PoolSnapshot, WorkerSnapshot
 from solominer.hashing.walk import Walk
@@ -168,7 +168,7 @@ def test_tests_begin_when_they_are_loaded() -> None:
         diagnosis.share(0, 1, bytes(32), target)
     assert list(diagnosis.close()) == []
     (loaded,) = loads
-    import_tests()
+    import_statistics()
     loaded()
     diagnosis.share(0, 1, bytes(32), TARGET // 2)
     (findings,) = diagnosis.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -124,3 +125,30 @@ def test_demo_says_that_it_is_one_and_keeps_its_records_apart(tmp_path: Path, pr
     assert "nothing is ever submitted" in program.lines()
     assert (tmp_path / "data" / "demo").is_dir()
     assert not (tmp_path / "data" / "mainnet").exists()
+
+
+WATCHED_RUN = """
+import sys, threading
+from solominer import daemon
+from solominer.cli import main
+
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name == "scipy":
+            print("scipy imported in", threading.current_thread().name, flush=True)
+
+sys.meta_path.insert(0, Watch())
+daemon.STATUS_LINE_SECS = 0.2
+main()
+"""
+
+
+def test_the_event_loop_never_waits_for_the_statistics_to_load(tmp_path: Path) -> None:
+    """A third of a second, in which no new tip would be heard of."""
+    arguments = ["run", "--mode", "demo", "--seconds", "8", "--plain", "--data-dir", str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, "-c", WATCHED_RUN, *arguments], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert re.search(r"mining at height \d+: [1-9]", done.stderr), "a status line with a rate"
+    assert done.stdout.count("scipy imported in") == 1
+    assert "MainThread" not in done.stdout
