@@ -115,6 +115,8 @@ def _problem(folder: Path) -> str | None:
     """Why the folder's contents cannot be trusted; empty if there are none; None if they can."""
     if not folder.is_dir():
         return ""
+    if not (folder / MANIFEST).exists():
+        return "its compilation did not end"
     try:
         expected = json.loads((folder / MANIFEST).read_bytes())
         _check_owner(folder)

@@ -405,11 +405,9 @@ class Coordinator:
         return [ProposeJob(node, job)]
 
     def _proposal_answered(self, event: ProposalAnswered) -> list[Action]:
-        if event.answer in (Answer.ACCEPTED, Answer.HELD):
-            return [Record("proposal", {"node": event.node, "job": event.job_id, "answer": event.raw})]
         if event.answer is not Answer.INVALID:
-            if event.raw.startswith("inconclusive-not-best-prevblk"):
-                self._proposed.clear()  # the tip moved meanwhile: this shape has not been judged yet
+            if event.answer not in (Answer.ACCEPTED, Answer.HELD):
+                self._proposed.clear()  # nobody has judged this shape yet: the next job is asked about again
             return [Record("proposal", {"node": event.node, "job": event.job_id, "answer": event.raw})]
         alarm = Alarm(
             Severity.CRITICAL,
