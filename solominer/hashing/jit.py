@@ -27,7 +27,16 @@ PAGE_BYTES = 4096
 
 WORDS_1D = types.Array(types.uint32, 1, "C")
 WORDS_2D = types.Array(types.uint32, 2, "C")
-SCAN = _tuple(types.int64, 2)(WORDS_2D, WORDS_1D, types.int64, types.int64, types.uint32, WORDS_2D)
+SCAN = _tuple(types.int64, 2)(
+    WORDS_2D,
+    WORDS_1D,
+    types.int64,
+    types.int64,
+    types.uint32,
+    WORDS_2D,
+    types.Array(types.uint64, 1, "C"),
+    types.uint64,
+)
 MIDSTATES = types.void(WORDS_2D, WORDS_2D)
 
 
@@ -161,6 +170,17 @@ def second_pass(typingctx: Any, number: Any, scratch: Any, slot: Any, target_wor
 
 
 @_in_kernel
+def as_it_stands(typingctx: Any, watched: Any) -> Any:
+    """The first item of an array that another process writes, read anew each time."""
+
+    def emit(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, args[0])
+        return builder.load_atomic(array.data, "monotonic", 8)
+
+    return types.uint64(watched), emit
+
+
+@_in_kernel
 def compress_block(typingctx: Any, blocks: Any, row: Any, states: Any) -> Any:
     """The state after one block of 16 words from the start, into `states`."""
 
@@ -193,7 +213,7 @@ def make_scan(number: int, **options: Any) -> Any:
     info = VARIANTS[number]
     lanes, first, second, slots = info.lanes, info.first, info.second, layout(info).slots
 
-    def scan(midstates, tail, nonce_start, nonce_count, target_word, hits):  # type: ignore[no-untyped-def]
+    def scan(midstates, tail, nonce_start, nonce_count, target_word, hits, watched, seen):  # type: ignore[no-untyped-def]
         count = len(midstates)
         scratch, masks = make_scratch(number), make_masks(number)
         for slot in range(slots):
@@ -226,6 +246,8 @@ def make_scan(number: int, **options: Any) -> Any:
                                 hits[written, 1] = nonce_start + done + lane
                                 written += 1
             done += block
+            if as_it_stands(watched) != seen:
+                break
         return written, done
 
     return numba.njit(SCAN, nogil=True, boundscheck=False, error_model="numpy", **options)(scan)

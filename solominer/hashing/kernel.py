@@ -19,6 +19,7 @@ from solominer.hashing.variants import VARIANTS, VariantInfo
 
 __all__ = ["Kernel", "VariantInfo", "available_variants", "bench_out", "choose_variant", "load_kernel", "midstate"]
 
+_UNWATCHED = np.zeros(1, np.uint64)
 _compiled_midstates: list[Any] = []  # the compiled function, once a kernel has been loaded
 
 
@@ -55,6 +56,8 @@ class Kernel:
         nonce_count: int,
         target_word: int,
         hits: NDArray[np.uint32],
+        watched: NDArray[np.uint64] = _UNWATCHED,
+        seen: int = 0,
     ) -> tuple[int, int]:
         """Search nonces `nonce_start` .. `nonce_start + nonce_count - 1` of every midstate.
 
@@ -64,6 +67,9 @@ class Kernel:
         A hit is a header whose hash value's top 32 bits (digest bytes 28..31 read little-endian) <= `target_word`.
         `hits`: shape (cap, 2), receives (midstate index, nonce) in order of nonce, then midstate; cap >= m.
 
+        `watched`: shape (1,), a word that another process may write. Once it is not `seen` any more the scan ends
+        behind the block at hand, some microseconds later.
+
         Returns (hits written, nonces completed). Where the hits of a nonce would not fit, the scan ends before that
         nonce, so that the caller goes on from `nonce_start + completed` with nothing lost or doubled. Arrays are
         C-contiguous. Raises ValueError for arguments outside these bounds.
@@ -72,7 +78,9 @@ class Kernel:
             raise ValueError(f"{self.name}: {midstates.shape} midstates and room for {len(hits)} hits do not fit")
         if nonce_start < 0 or nonce_count < 0 or nonce_start + nonce_count > 1 << 32 or len(tail) != 3:
             raise ValueError(f"{self.name}: no such header: tail {tail.shape}, nonces {nonce_start} + {nonce_count}")
-        found: tuple[int, int] = self._search(midstates, tail, nonce_start, nonce_count, target_word, hits)
+        found: tuple[int, int] = self._search(
+            midstates, tail, nonce_start, nonce_count, target_word, hits, watched, seen
+        )
         return found
 
 

@@ -18,10 +18,10 @@ from solominer.hashing.outbox import Outbox
 from solominer.hashing.walk import Group, Walk
 from solominer.hashing.workerjob import WorkerJob
 
-SLICE_NS = 1_700_000
-"""How long a slice is meant to take: short beside the 5 ms in which a stale job must end, long beside its own cost."""
+SLICE_NS = 4_000_000
+"""How long a slice is meant to take if nothing ends it early: long beside its own cost of some microseconds."""
 
-_SLICES_A_RUN = 64
+_SLICES_A_RUN = 25
 _HITS_MEANT = 64
 _HITS_ROOM = 4096
 _FIRST_GUESS_NS = 1000.0
@@ -66,6 +66,8 @@ class ScanKernel(Protocol):
         nonce_count: int,
         target_word: int,
         hits: NDArray[np.uint32],
+        watched: NDArray[np.uint64],
+        seen: int,
     ) -> tuple[int, int]: ...
 
 
@@ -140,7 +142,8 @@ class Search:
     def run(self, control: memoryview, changes: int) -> None:
         """Slice after slice for about a tenth of a second, or until a control word changes or the search is over.
 
-        What stands in the loop is done once a slice, with the caches full of the kernel: it is kept short.
+        The kernel itself looks at the word that counts the changes, so even a slice ends at once. What stands in the
+        loop is done once a slice, with the caches full of the kernel: it is kept short.
         """
         walk, counters, scan = self.walk, self._counters, self._kernel.scan
         if walk.group is not self._group:
@@ -151,9 +154,12 @@ class Search:
         if not counters[_STARTED]:
             counters[_STARTED] = first
         now = first
+        watched = np.frombuffer(control, np.uint64)[CHANGES : CHANGES + 1]
         for _ in range(_SLICES_A_RUN):
             start, count = walk.next_slice(most)
-            found, done = scan(self._midstates, self._tail, start, count, self._target_word, self._hits)
+            found, done = scan(
+                self._midstates, self._tail, start, count, self._target_word, self._hits, watched, changes
+            )
             begun, now = now, monotonic_ns()
             if not done:
                 raise EngineError(f"kernel {self._kernel.name} did nothing with {count} nonces")

@@ -1,8 +1,8 @@
 """The worker process: `python -m solominer.hashing`, started by `child`, which says the rest on standard input.
 
-It takes its job from shared memory, searches on its own and looks at the epoch word between slices of about a
-millisecond, so a stale job ends without any message to it. Standard input is otherwise only a bell: a byte wakes an
-idle worker early, and its end means that the parent is gone.
+It takes its job from shared memory and searches on its own. The kernel itself looks at the word that counts changes of
+epoch, behind each block of nonces, so a stale job ends within microseconds and without any message to it. Standard
+input is otherwise only a bell: a byte wakes an idle worker early, and its end means that the parent is gone.
 """
 
 from __future__ import annotations

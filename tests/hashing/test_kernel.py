@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import random
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
@@ -130,6 +132,27 @@ def test_stops_before_the_nonce_whose_hits_do_not_fit(name: str) -> None:
     m = len(midstates)
     hits = np.zeros((4 * m + m - 1, 2), np.uint32)
     assert kernel(name).scan(midstates, np.zeros(3, np.uint32), 7, 1000, 0xFFFFFFFF, hits) == (4 * m, 4)
+
+
+@every_variant
+def test_ends_behind_the_block_at_hand_when_the_watched_word_has_changed(name: str) -> None:
+    this, midstates = kernel(name), np.array([midstate(bytes(64))])
+    watched, hits = np.array([5], np.uint64), np.zeros((64, 2), np.uint32)
+    assert this.scan(midstates, np.zeros(3, np.uint32), 7, 1000, 0, hits, watched, 4) == (0, this.lanes)
+    assert this.scan(midstates, np.zeros(3, np.uint32), 7, 1000, 0, hits, watched, 5) == (0, 1000)
+
+
+@every_variant
+def test_sees_a_change_that_comes_while_it_searches(name: str) -> None:
+    this, midstates = kernel(name), np.array([midstate(bytes(64))])
+    watched, hits = np.zeros(1, np.uint64), np.zeros((64, 2), np.uint32)
+    with ThreadPoolExecutor(1) as other:
+        change = other.submit(lambda: (time.sleep(0.02), watched.fill(1)))
+        found, done = this.scan(midstates, np.zeros(3, np.uint32), 0, 1 << 28, 0, hits, watched, 0)
+        change.result()
+    assert 0 < done < 1 << 28
+    assert done % this.lanes == 0
+    assert found <= 64
 
 
 def test_refuses_what_is_no_search() -> None:

@@ -301,9 +301,12 @@ def test_a_template_for_another_height_than_the_node_s_own_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "asked_again"), [(Answer.ACCEPTED, False), (Answer.HELD, False), (Answer.RETRY, True), (Answer.UNKNOWN, True)]
+    ("answer", "asked_again"),
+    [(Answer.ACCEPTED, False), (Answer.HELD, False), (Answer.RETRY, True), (Answer.UNKNOWN, True)],
 )
-def test_a_shape_that_nobody_has_judged_is_asked_about_again_with_the_next_job(answer: Answer, asked_again: bool) -> None:
+def test_a_shape_that_nobody_has_judged_is_asked_about_again_with_the_next_job(
+    answer: Answer, asked_again: bool
+) -> None:
     machine, job = mining()
     feed(machine, ProposalAnswered(T0, "a", job.job_id, answer, ""))
     actions = feed(machine, TemplateReady(T0 + 30, "a", replace(template_on(tip(1), 261), template_id="other")))
