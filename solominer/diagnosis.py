@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from solominer.insight.uniformity import Diagnostics, Finding
 
 LEAST_HASHES_PER_SHARE = 1 << 22
-"""Shares that come faster are not tested: a worker's count moves by a slice (four milliseconds of hashing), which must be
-short beside a share. On regtest every hash or two is a share, and nothing is tested at all."""
+"""Shares that come faster are not tested: a worker's count moves by a slice (some milliseconds of hashing), which must
+be short beside a share. On regtest every hash or two is a share, and nothing is tested at all."""
 
 
 def import_statistics() -> None:
