@@ -1,0 +1,7 @@
+"""`python -m solominer.config` prints config.json.example."""
+
+import sys
+
+from solominer.config import example_json
+
+sys.stdout.write(example_json())
