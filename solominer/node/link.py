@@ -7,19 +7,21 @@ import logging
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from solominer.chain.networks import Network
-from solominer.errors import NodeError, NodeTimeout, TemplateError
+from solominer.errors import NodeAuthFailed, NodeError, RpcFailed, TemplateError
 from solominer.node import health, signing, submit
 from solominer.node.credentials import Credentials
 from solominer.node.health import one_line
 from solominer.node.lane import Lane
+from solominer.node.longpoll import BESIDE_SECS, LongPollTrial, wait_for_tip
 from solominer.node.outage import Outage
 from solominer.node.payout import payout_to, regtest_payout
-from solominer.node.rpc import RpcClient
+from solominer.node.rpc import METHOD_NOT_FOUND, RpcClient
+from solominer.node.rpc_gate import CROWDED_SECS, RpcGate
 from solominer.node.submit import Verdict, Whereabouts
-from solominer.node.template import Fetched, LongPoll, fetch_template, long_poll
+from solominer.node.template import Fetched, fetch_template
 from solominer.node.tips import TipWatch
 from solominer.node.zmq_hints import ZmqHints
 from solominer.work.events import (
@@ -35,6 +37,7 @@ from solominer.work.job import Payout
 from solominer.work.template import Template, TransactionCheck
 
 _log = logging.getLogger("solominer.node.link")
+_T = TypeVar("_T")
 
 _CHECK_SLICE_SECS = 0.002
 """How long the check of transactions runs before the event loop gets its turn."""
@@ -48,8 +51,7 @@ _LOST_HEALTH_SECS = 1.0
 class NodeSettings:
     """One node: how it is called, where it is, how to get in, and how often and how patiently it is asked.
 
-    `zmq_hashblock` and `zmq_sequence` are addresses as in bitcoin.conf, or None. `longpoll_secs` ends a long poll to
-    which nothing was answered, which is then asked again.
+    `zmq_hashblock` and `zmq_sequence` are addresses as in bitcoin.conf, or None.
     """
 
     name: str
@@ -63,7 +65,6 @@ class NodeSettings:
     health_secs: float = 10.0
     timeout_secs: float = 30.0
     poll_timeout_secs: float = 5.0
-    longpoll_secs: float = 600.0
 
     def connect(self) -> RpcClient:
         """A client with a connection of its own, not opened yet."""
@@ -83,6 +84,8 @@ class NodeLink:
         self._post, self._clock = post, clock
         self._watch = TipWatch(settings.name, post, clock)
         self._zmq = ZmqHints(settings.name, settings.zmq_hashblock, settings.zmq_sequence, self._watch)
+        self._gate = RpcGate(settings.name)
+        self._trial = LongPollTrial()
         self._lanes = {name: self._lane(name) for name in ("templates", "poll", "health", "longpoll", "misc")}
         self._one_offs: set[Lane] = set()
         self._outage = Outage(settings.name)
@@ -118,7 +121,7 @@ class NodeLink:
     async def fetch_template(self, reason: str) -> None:
         """Fetch a template and post TemplateReady or TemplateFailed."""
         try:
-            fetched = await self._lanes["templates"].run(self._fetch)
+            fetched = await self._ask("templates", self._fetch)
         except TemplateError as error:
             _log.error("node %s: %s", self.name, one_line(error))
             self._post(TemplateFailed(self._clock(), self.name, one_line(error), refused=True))
@@ -151,13 +154,13 @@ class NodeLink:
         """
         network = self.settings.network
         if address:
-            return await self._lanes["misc"].run(lambda client: payout_to(client, address, network))
-        return await self._lanes["misc"].run(lambda client: regtest_payout(client, network))
+            return await self._ask("misc", lambda client: payout_to(client, address, network))
+        return await self._ask("misc", lambda client: regtest_payout(client, network))
 
     async def must_sign(self) -> bool:
         """Whether this chain's blocks are signed (signet). Raises SigningRefused if the node cannot, or NodeError."""
         network = self.settings.network
-        self._signer = await self._lanes["misc"].run(lambda client: signing.signer_for(client, network))
+        self._signer = await self._ask("misc", lambda client: signing.signer_for(client, network))
         return self._signer is not None
 
     async def sign(self, data: bytes) -> bytes:
@@ -167,48 +170,54 @@ class NodeLink:
             if not await self.must_sign() or self._signer is None:
                 raise NodeError(f"node {self.name} does not ask for signatures", "is it on the same signet?")
             signer = self._signer
-        return await self._lanes["misc"].run(lambda client: signer.sign(client, data))
+        return await self._ask("misc", lambda client: signer.sign(client, data))
 
     # Blocks
 
     async def submit(self, block_hex: str) -> Verdict:
         """Send a block, on a connection of its own. Never raises NodeError."""
-        verdict = await self._alone("submit", lambda client: submit.submit_block(client, block_hex))
+        with self._gate.sending():
+            verdict = await self._alone("submit", lambda client: submit.submit_block(client, block_hex))
         _log.debug("node %s answered a block with %r in %.3f s", self.name, verdict.raw, verdict.rpc_secs)
         return verdict
 
     async def propose(self, block_hex: str) -> Verdict:
         """Ask whether an unsolved block would be valid, on a connection of its own. Never raises NodeError."""
-        return await self._alone("propose", lambda client: submit.propose_block(client, block_hex))
+        async with self._gate.turn():
+            return await self._alone("propose", lambda client: submit.propose_block(client, block_hex))
 
     async def where_is(self, hash_le: bytes, height: int) -> Whereabouts:
         """Where the node has a block. Raises NodeError."""
-        return await self._lanes["misc"].run(lambda client: submit.where_is(client, hash_le, height))
+        return await self._ask("misc", lambda client: submit.where_is(client, hash_le, height))
 
     async def tip_facts(self, hash_le: bytes) -> TipFacts:
         """A block's header, as an empty block on top of it needs it. Raises NodeError."""
-        return await self._lanes["misc"].run(lambda client: submit.tip_facts(client, hash_le))
+        return await self._ask("misc", lambda client: submit.tip_facts(client, hash_le))
 
     async def look(self) -> NodeHealth:
         """Look at the node once; not posted. Never raises NodeError."""
         network, now = self.settings.network, self._clock()
-        seen = await self._lanes["health"].run(lambda client: health.look(client, network, node=self.name, now=now))
+        seen = await self._ask("health", lambda client: health.look(client, network, node=self.name, now=now))
         return replace(seen, zmq=self._zmq.state)
 
     # Watching
 
     async def _poll_tips(self) -> None:
-        lane, settings = self._lanes["poll"], self.settings
+        settings = self.settings
+
+        def best_hash(client: RpcClient) -> bytes:
+            return submit.best_hash(client, timeout_secs=settings.poll_timeout_secs)
+
         while True:
-            changes = self._watch.changes
+            changes, asked = self._watch.changes, time.monotonic()
+            self._trial.asked(asked)
             try:
-                best_le = await lane.run(
-                    lambda client: submit.best_hash(client, timeout_secs=settings.poll_timeout_secs)
-                )
+                best_le = await self._ask("poll", best_hash)
             except NodeError as error:
                 self._lost(error)
                 await asyncio.sleep(self._outage.next_wait_secs())
                 continue
+            self._trial.answered(asked)
             self._found()
             first = not self._watch.best_le
             if self._watch.polled(best_le, changes) and not first:
@@ -229,32 +238,51 @@ class NodeLink:
                 pass
 
     async def _long_poll(self) -> None:
-        """Wait for news at the node itself (BIP 22): what tells of a new tip where there is no ZMQ."""
-        known, pause = "", Outage(self.name)
+        """Wait for news at the node itself: how a new tip is noticed at once where there is no ZMQ."""
+        pause = Outage(self.name)
         while True:
-            changes = self._watch.changes
+            if self._gate.crowded:
+                await asyncio.sleep(CROWDED_SECS)
+                continue
             try:
-                answer = await self._wait_for_news(known)
-            except NodeTimeout:
-                continue  # nothing new in all that time
+                blocked = await self._wait_for_news()
             except NodeError as error:
-                known = ""  # it may be the id that the node does not like
+                if self._may_not_wait(error):
+                    _log.warning("node %s: no long polls, tips come by polling alone: %s", self.name, one_line(error))
+                    return
                 _log.debug("node %s: long poll: %s", self.name, one_line(error))
                 await asyncio.sleep(pause.next_wait_secs())
                 continue
-            if not answer.longpollid:
-                _log.warning("node %s does not offer long polls; tips come by polling alone", self.name)
-                return
-            self._watch.polled(answer.prevhash_le, changes, "longpoll")
-            if answer.longpollid == known:  # a stopping node answers at once and says nothing new
-                await asyncio.sleep(pause.next_wait_secs())
-            else:
-                pause.over()
-            known = answer.longpollid
+            pause.over()
+            if blocked:
+                self._trial = LongPollTrial()
+                reason = "its RPC threads are all in use: other calls waited until our long poll for new tips ended"
+                polling = f"tips come by plain polling every {self.settings.poll_secs:g} s, and calls take turns"
+                self._gate.crowd(reason, polling)
 
-    async def _wait_for_news(self, longpollid: str) -> LongPoll:
-        network, most_secs = self.settings.network, self.settings.longpoll_secs
-        return await self._lanes["longpoll"].run(lambda client: long_poll(client, network, longpollid, most_secs))
+    async def _wait_for_news(self) -> bool:
+        """One long poll with a poll beside it; whether long polls are to be given up. Raises NodeError."""
+        trial, changes = self._trial, self._watch.changes
+        patience_secs = self.settings.poll_timeout_secs
+        began = time.monotonic()
+        trial.began(began)
+        kick = asyncio.get_running_loop().call_later(1.5 * BESIDE_SECS, self._watch.kick)
+        try:
+            best_le = await self._lanes["longpoll"].run(
+                lambda client: wait_for_tip(client, trial.wait_secs, patience_secs)
+            )
+        finally:
+            kick.cancel()
+        news = self._watch.polled(best_le, changes, "longpoll") or changes != self._watch.changes
+        early = time.monotonic() - began < trial.wait_secs / 2
+        if early and not news:  # a stopping node
+            await asyncio.sleep(trial.wait_secs / 2)
+        return trial.ended(conclusive=not (news or early))
+
+    def _may_not_wait(self, error: NodeError) -> bool:
+        """Whether the node answers polls but does not know or not allow the long poll."""
+        unknown = isinstance(error, RpcFailed) and error.code == METHOD_NOT_FOUND
+        return unknown or (isinstance(error, NodeAuthFailed) and bool(self._watch.best_le) and not self._outage.ongoing)
 
     def _fetch(self, client: RpcClient) -> Fetched:
         if not self._pinned:
@@ -280,6 +308,11 @@ class NodeLink:
         if self._outage.over():
             self._look_now.set()
 
+    async def _ask(self, lane: str, function: Callable[[RpcClient], _T]) -> _T:
+        """Run `function` on one of the standing connections, when it is its turn."""
+        async with self._gate.turn():
+            return await self._lanes[lane].run(function)
+
     async def _alone(self, purpose: str, function: Callable[[RpcClient], Verdict]) -> Verdict:
         """Run `function` on a connection that nothing else waits for."""
         lane = self._lane(purpose)
@@ -291,4 +324,6 @@ class NodeLink:
             lane.close()
 
     def _lane(self, name: str) -> Lane:
-        return Lane(f"{self.settings.name}-{name}", self.settings.connect())
+        client = self.settings.connect()
+        client.on_queue_full = self._gate.queue_full
+        return Lane(f"{self.settings.name}-{name}", client)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from http.client import HTTPException, InvalidURL
 from typing import Any, Self, TypeVar
@@ -30,6 +31,9 @@ NOT_CONNECTED, INITIAL_DOWNLOAD, WARMING_UP = -9, -10, -28
 NOT_FOUND, OUT_OF_RANGE, DESERIALIZATION_FAILED, VERIFY_ERROR = -5, -8, -22, -25
 WALLET_NOT_FOUND, NO_SUCH_LABEL, METHOD_NOT_FOUND = -18, -11, -32601
 
+QUEUE_FULL_SECS = 5.0
+"""How long a call is sent again to a node whose work queue is full (HTTP 503), before that is its answer."""
+
 _NOT_READY = {
     NOT_CONNECTED: "wait until the node has peers; check its network connection",
     INITIAL_DOWNLOAD: "wait until the node has caught up with the chain",
@@ -53,6 +57,8 @@ class RpcClient:
         self.node = f"node {name} ({self.where})" if name else f"the node at {self.where}"
         self.clock_offset_secs: float | None = None
         """The node's clock less ours as of the last reply; 0 where the Date's whole seconds cannot tell."""
+        self.on_queue_full: Callable[[], None] = lambda: None
+        """Called, in the thread of the call, when the node answers that its work queue is full."""
         self._credentials = credentials
         self._timeout_secs = timeout_secs
         self._authorization = b""
@@ -76,12 +82,19 @@ class RpcClient:
         """Return the body of the reply to one call, unparsed, also where it tells of an error. Raises as `call`."""
         timeout_secs = self._timeout_secs if timeout_secs is None else timeout_secs
         path = "/" if wallet is None else f"/wallet/{quote(wallet, safe='')}"
-        self._connection.deadline = time.monotonic() + timeout_secs
+        started = time.monotonic()
+        self._connection.deadline = started + timeout_secs
         if not self._authorization:
             self._authorization = self._credentials.header()
         reply = self._post(path, method, params, timeout_secs)
         if reply.status == 401 and (fresh := self._credentials.header()) != self._authorization:
             self._authorization = fresh  # the node was restarted and has written a new cookie
+            reply = self._post(path, method, params, timeout_secs)
+        pause_secs = 0.02
+        while _queue_is_full(reply) and time.monotonic() + pause_secs < started + min(timeout_secs, QUEUE_FULL_SECS):
+            self.on_queue_full()
+            time.sleep(pause_secs)
+            pause_secs = min(2 * pause_secs, 0.5)
             reply = self._post(path, method, params, timeout_secs)
         return self._body_of(reply, method)
 
@@ -218,6 +231,10 @@ def _result_of(reply: dict[str, Any]) -> Any:
     if error is not None:
         raise JSONRPCException(error if isinstance(error, dict) else {"code": 0, "message": str(error)})
     return reply.get("result")
+
+
+def _queue_is_full(reply: HttpReply) -> bool:
+    return reply.status == 503 and b"queue" in reply.body[:200].lower()
 
 
 def _in_words(error: Exception) -> str:

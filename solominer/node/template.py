@@ -1,4 +1,4 @@
-"""Fetching a block template: getblocktemplate (BIP 22, 23, 145), asked for and parsed, plain or as a long poll."""
+"""Fetching a block template: getblocktemplate (BIP 22, 23, 145), asked for and parsed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from solominer.chain.networks import Network
 from solominer.errors import TemplateError
-from solominer.node.rpc import RpcClient, field_of, hash_from
+from solominer.node.rpc import RpcClient
 from solominer.work.template import Template, parse_template
 
 CAPABILITIES = ("coinbasevalue", "longpoll", "proposal")
@@ -24,32 +24,10 @@ class Fetched:
     parse_secs: float
 
 
-@dataclass(frozen=True, slots=True)
-class LongPoll:
-    """What a long poll is for: the tip that the node builds on now, and the opaque id to wait with next time."""
-
-    prevhash_le: bytes
-    longpollid: str
-
-
-def template_request(network: Network, longpollid: str = "") -> dict[str, Any]:
-    """The parameter of getblocktemplate (mining rule 1); `longpollid` is opaque and makes the node wait (rule 4)."""
+def template_request(network: Network) -> dict[str, Any]:
+    """The parameter of getblocktemplate (mining rule 1)."""
     rules = ["segwit", "signet"] if network.name == "signet" else ["segwit"]
-    request: dict[str, Any] = {"rules": rules, "capabilities": list(CAPABILITIES)}
-    if longpollid:
-        request["longpollid"] = longpollid
-    return request
-
-
-def long_poll(client: RpcClient, network: Network, longpollid: str, timeout_secs: float) -> LongPoll:
-    """Return at a new tip, or when the node finds its mempool changed enough; at once for an empty id. The template
-    itself is not looked at: it is fetched in the ordinary way. Raises NodeError.
-    """
-    reply = client.call("getblocktemplate", template_request(network, longpollid), timeout_secs=timeout_secs)
-    return LongPoll(
-        hash_from(field_of(reply, "previousblockhash", str)),
-        field_of(reply, "longpollid", str) if "longpollid" in reply else "",
-    )
+    return {"rules": rules, "capabilities": list(CAPABILITIES)}
 
 
 def fetch_template(client: RpcClient, network: Network, known_data: Mapping[bytes, str] | None = None) -> Fetched:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,8 +23,10 @@ from solominer.node.health import (
     unknown_deployments,
 )
 from solominer.node.link import NodeSettings
+from solominer.node.longpoll import BESIDE_SECS, wait_for_tip
 from solominer.node.payout import payout_to, regtest_payout
 from solominer.node.rpc import METHOD_NOT_FOUND, RpcClient, field_of
+from solominer.node.rpc_gate import RPC_THREADS_TODO
 from solominer.node.signing import signer_for
 from solominer.node.submit import propose_block
 from solominer.node.template import Fetched, fetch_template
@@ -40,6 +43,7 @@ CLOCK_FAILURE_SECS = 600.0
 OLDEST_VERSION = 230_000
 _CONNECT_SECS = 5.0
 _SLOW_RPC_SECS = 1.0
+_HELD_SECS = 0.8
 _BITCOIN_CONF = "add to bitcoin.conf and restart the node: "
 
 
@@ -65,6 +69,7 @@ class NodeUnderTest:
             Check("reachable", self._reachable),
             Check("credentials", self._credentials, ("reachable",)),
             Check("answers", self._answers, ("credentials",)),
+            Check("RPC threads", self._threads, ("answers",)),
             Check("network", self._network, ("answers",)),
             Check("version", self._version, ("network",)),
             Check("synced", self._synced, ("network",)),
@@ -122,6 +127,28 @@ class NodeUnderTest:
         started = time.perf_counter()
         self.client.call("getbestblockhash")
         return time.perf_counter() - started
+
+    def _threads(self) -> Outcome:
+        """Whether a call gets through while another one is held open, as a run does where there is no ZMQ."""
+        full: list[None] = []
+        self.client.on_queue_full = lambda: full.append(None)
+        with self.settings.connect() as other, ThreadPoolExecutor(1) as executor:
+            other.call("getbestblockhash")
+            held = executor.submit(wait_for_tip, other, _HELD_SECS, self.settings.poll_timeout_secs)
+            time.sleep(BESIDE_SECS)
+            secs = self._time_of_call()
+            try:
+                held.result()
+            except (RpcFailed, NodeAuthFailed) as error:
+                return warning(
+                    f"no long polls: {error.what}", "let the RPC user call waitfornewblock, or configure ZMQ"
+                )
+        if full:
+            return warning("the RPC work queue was full (HTTP 503) with two calls at once", RPC_THREADS_TODO)
+        if secs > _HELD_SECS / 2:
+            text = f"a call waited {secs:.1f} s for another one: the node has one RPC thread, or others use them up"
+            return warning(f"{text}; a found block may wait behind a template", f"{RPC_THREADS_TODO}, or configure ZMQ")
+        return ok(f"a call beside an open one takes {1000 * secs:.1f} ms")
 
     @cached_property
     def _chain(self) -> Mapping[str, Any]:
@@ -223,7 +250,7 @@ class NodeUnderTest:
         line = f"zmqpub{topic}={address or 'tcp://127.0.0.1:28332'}"
         if address is None:
             return warning(
-                f"zmq.{topic} is not configured: tips come by long poll, which is slower",
+                f"zmq.{topic} is not configured: tips come by long poll or polling, which is slower",
                 f"{_BITCOIN_CONF}{line}, and set zmq.{topic} to that address",
             )
         published = self._published(topic)

@@ -9,15 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from solominer.chain.hashes import from_rpc_hex
 from solominer.chain.networks import MAINNET, REGTEST
 from solominer.errors import NodeAuthFailed, NodeNotReady, NodeUnreachable, PayoutError, RpcFailed, WrongNetwork
 from solominer.node.bitcoind import BitcoindBinary
 from solominer.node.credentials import CookieFile, UserPassword
 from solominer.node.health import look
+from solominer.node.longpoll import wait_for_tip
 from solominer.node.payout import payout_to, regtest_payout
 from solominer.node.private import PrivateNode
 from solominer.node.rpc import RpcClient
-from solominer.node.template import fetch_template, long_poll, template_request
+from solominer.node.template import fetch_template, template_request
 from tests.e2e.mined import settings_of
 
 pytestmark = pytest.mark.e2e
@@ -125,14 +127,10 @@ def test_health_of_a_private_node(client: RpcClient) -> None:
     assert seen.version
 
 
-def test_long_poll_ids(client: RpcClient) -> None:
-    first = long_poll(client, REGTEST, "", 10)
-    assert first.longpollid
-    unknown_tip = "11" * 32 + "5"
-    assert long_poll(client, REGTEST, unknown_tip, 10) == first, "an unknown tip is answered at once"
-    with pytest.raises(RpcFailed) as caught:
-        long_poll(client, REGTEST, "malformed", 10)
-    assert caught.value.code == -8
+def test_a_long_poll_without_news_ends_in_time_with_the_tip_as_it_is(client: RpcClient) -> None:
+    started = time.monotonic()
+    assert wait_for_tip(client, 0.3, 5.0) == from_rpc_hex(client.call("getbestblockhash"))
+    assert time.monotonic() - started >= 0.3
 
 
 SCRIPTS = [

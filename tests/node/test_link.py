@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 
-from solominer.chain.hashes import from_rpc_hex
+from solominer.chain.hashes import from_rpc_hex, to_rpc_hex
 from solominer.chain.networks import REGTEST
-from solominer.errors import NodeUnreachable, PayoutError, SolominerError
+from solominer.errors import NodeNotReady, NodeUnreachable, PayoutError, SolominerError
+from solominer.node import rpc_gate
 from solominer.node.credentials import UserPassword
 from solominer.node.demo import synthetic_reply
 from solominer.node.link import NodeLink, NodeSettings
+from solominer.node.longpoll import BLOCKED_ALLOWED
 from solominer.work.events import (
     Answer,
     HealthSeen,
@@ -26,7 +28,7 @@ from solominer.work.events import (
     TransactionsChecked,
 )
 from solominer.work.template import parse_template
-from tests.node.fake_node import Drop, FakeNode, Silence, error
+from tests.node.fake_node import Drop, FakeNode, Reply, Silence, error
 from tests.node.inbox import Inbox
 
 A_HEX, B_HEX, C_HEX = ("aa" * 32, "bb" * 32, "cc" * 32)
@@ -148,7 +150,6 @@ async def test_the_check_lets_others_run(link: NodeLink) -> None:
 
 
 async def test_tips_and_health_are_posted(well: FakeNode, link: NodeLink, inbox: Inbox) -> None:
-    well.answers["getblocktemplate"] = error(-9)  # long polls fail, so that polls are alone
     task = await _running(link)
     await inbox.next(NewTip)
     health = (await inbox.next(HealthSeen)).health
@@ -205,79 +206,176 @@ async def test_an_unexpected_end_of_a_part_raises(link: NodeLink, monkeypatch: p
 # --- long polls ---
 
 
-async def test_long_polls_tell_of_tips_and_hand_on_the_id(well: FakeNode, link: NodeLink, inbox: Inbox) -> None:
-    polls: list[str] = []
+class Threads:
+    """A node's RPC threads: an answer takes one for as long as it is made."""
+
+    def __init__(self, fake: FakeNode, count: int, queue: int = 100) -> None:
+        self.free = threading.BoundedSemaphore(count)
+        self.waiting, self.queue, self.most_waiting = 0, queue, 0
+        self.lock = threading.Lock()
+        self.tip_hex = A_HEX
+        self.changed = threading.Condition()
+        fake.answers = {method: self._taking_one(answer) for method, answer in fake.answers.items()}
+        fake.answers["waitfornewblock"] = self._taking_one(self._wait)
+
+    def new_tip(self, tip_hex: str) -> None:
+        """The chain moves on."""
+        with self.changed:
+            self.tip_hex = tip_hex
+            self.changed.notify_all()
+
+    def _wait(self, timeout_ms: int) -> dict[str, Any]:
+        known = self.tip_hex
+        with self.changed:
+            self.changed.wait_for(lambda: self.tip_hex != known, timeout_ms / 1000)
+        return {"hash": self.tip_hex, "height": 1}
+
+    def _taking_one(self, answer: Any) -> Any:
+        def answered(*params: Any) -> Any:
+            with self.lock:
+                if self.waiting >= self.queue and self.free._value == 0:
+                    return Reply(503, b"Work queue depth exceeded")
+                self.waiting += 1
+                self.most_waiting = max(self.waiting, self.most_waiting)
+            with self.free:
+                with self.lock:
+                    self.waiting -= 1
+                return answer(*params) if callable(answer) else answer
+
+        return answered
+
+
+async def test_a_long_poll_tells_of_a_tip_between_two_polls(well: FakeNode, inbox: Inbox) -> None:
+    settings = NodeSettings("alpha", "127.0.0.1", well.port, UserPassword("me", "x"), REGTEST, poll_secs=3600)
+    link = NodeLink(settings, inbox.post)
+    threads = Threads(well, 4)
+    well.answers["getbestblockhash"] = lambda: threads.tip_hex
+    task = await _running(link)
+    for tip_hex in (B_HEX, C_HEX, A_HEX):
+        await inbox.until(lambda: bool(inbox.of(NewTip)))
+        await asyncio.to_thread(_wait_for, well, "waitfornewblock", 1)
+        threads.new_tip(tip_hex)
+        await inbox.until(lambda: to_rpc_hex(inbox.of(NewTip)[-1].hash_le) == threads.tip_hex)
+    assert "longpoll" in [each.source for each in inbox.of(NewTip)]
+    await _stop(task)
+    await link.close()
+
+
+def _wait_for(well: FakeNode, method: str, more: int) -> None:
+    """Return when that many more requests of this method have come in."""
+    wanted = _count(well, method) + more
+    while _count(well, method) < wanted:
+        well.wait_for_request(len(well.requests) + 1)
+
+
+def _count(well: FakeNode, method: str) -> int:
+    return sum(each.method == method for each in list(well.requests))
+
+
+async def test_long_polls_are_given_up_where_they_take_the_only_thread(
+    well: FakeNode, link: NodeLink, inbox: Inbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And the node is not lost, templates come, and a block waits for no long poll."""
+    Threads(well, 1)
+    well.answers["submitblock"] = None
+    task = await _running(link)
+    while "rpcthreads" not in caplog.text:
+        await asyncio.sleep(0.01)
+    polls = _count(well, "waitfornewblock")
+    assert BLOCKED_ALLOWED <= polls <= BLOCKED_ALLOWED + 4, "some may have begun behind a call of the start"
+    await asyncio.to_thread(_wait_for, well, "getbestblockhash", 20)
+    assert _count(well, "waitfornewblock") == polls, "plain polling goes on, long polls do not"
+    await link.fetch_template("now")
+    assert inbox.of(TemplateReady)
+    assert (await link.submit("aa")).answer is Answer.ACCEPTED
+    assert all(each.health.reachable for each in inbox.of(HealthSeen))
+    assert caplog.text.count("rpcthreads") == 1, "one warning"
+    assert "plain polling" in caplog.text
+    await _stop(task)
+
+
+async def test_long_polls_go_on_where_threads_are_left(well: FakeNode, link: NodeLink) -> None:
+    Threads(well, 2)
+    task = await _running(link)
+    await asyncio.to_thread(_wait_for, well, "waitfornewblock", BLOCKED_ALLOWED + 2)
+    assert {each.params[0] for each in well.requests if each.method == "waitfornewblock"} >= {250, 500, 1000}
+    await _stop(task)
+
+
+async def test_a_full_work_queue_is_neither_a_lost_node_nor_a_lost_block(
+    well: FakeNode, link: NodeLink, inbox: Inbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    threads = Threads(well, 1, queue=1)
+    task = await _running(link)
+    calls = [link.where_is(bytes([n]) * 32, 1) for n in range(3)]
+    proposals = [link.propose("00") for _ in range(3)]
+    results = await asyncio.gather(link.fetch_template("now"), link.submit("aa"), *proposals, *calls,
+                                   return_exceptions=True)  # fmt: skip
+    assert not [each for each in results if isinstance(each, NodeNotReady) or "HTTP 503" in str(each)]
+    assert inbox.of(TemplateReady)
+    assert all(each.health.reachable for each in inbox.of(HealthSeen))
+    assert "work queue is full" in caplog.text
+    assert threads.most_waiting > 0
+    await _stop(task)
+
+
+async def test_a_block_goes_before_calls_that_can_wait(well: FakeNode, link: NodeLink) -> None:
+    """At a crowded node nothing that can wait begins while a block is being sent."""
+    link._gate.crowd("the test says so")
     released = threading.Event()
 
-    def template(request: dict[str, Any]) -> Any:
-        polls.append(request.get("longpollid", ""))
-        if len(polls) == 3:
-            released.wait(20)
-        return {"previousblockhash": (A_HEX, B_HEX, C_HEX)[min(len(polls), 3) - 1], "longpollid": f"id{len(polls)}"}
+    def slow_submission(_: str) -> None:
+        released.wait(10)
 
-    well.answers["getblocktemplate"] = template
-    well.answers["getbestblockhash"] = error(-1)  # polls are of no help
-    task = await _running(link)
-    await inbox.until(lambda: len(inbox.of(NewTip)) == 2)
-    assert [each.source for each in inbox.of(NewTip)] == ["longpoll", "longpoll"]
+    well.answers["submitblock"] = slow_submission
+    sending = asyncio.create_task(link.submit("aa"))
+    await asyncio.to_thread(well.wait_for_request)
+    others = [asyncio.create_task(link.fetch_template("now")), asyncio.create_task(link.propose("00"))]
+    await asyncio.wait(others, timeout=0.2)
+    assert [each.method for each in well.requests] == ["submitblock"]
     released.set()
-    await inbox.until(lambda: len(inbox.of(NewTip)) == 3)
-    assert polls[:3] == ["", "id1", "id2"]
-    assert inbox.of(NewTip)[2].hash_le == from_rpc_hex(C_HEX)
+    assert (await sending).answer is Answer.ACCEPTED
+    await asyncio.gather(*others)
+    assert _count(well, "getblocktemplate") == 2
+
+
+async def test_a_crowded_node_that_hangs_is_still_noticed(
+    well: FakeNode, link: NodeLink, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rpc_gate, "TURN_SECS", 0.1)
+    link._gate.crowd("the test says so")
+    well.answers["getblocktemplate"] = Silence()
+    fetching = asyncio.create_task(link.fetch_template("now"))
+    await asyncio.to_thread(_wait_for, well, "getblocktemplate", 1)
+    task = await _running(link)
+    well.answers["getbestblockhash"] = Drop()
+    await inbox.next(HealthSeen, lambda each: not each.health.reachable)
     await _stop(task)
+    await link.close()
+    await fetching
 
 
 async def test_long_polls_back_off_from_a_node_that_answers_at_once(well: FakeNode, link: NodeLink) -> None:
-    """A stopping node returns the same id again and again; a failing one nothing."""
-    asked: list[str] = []
-
-    def template(request: dict[str, Any]) -> Any:
-        asked.append(request.get("longpollid", ""))
-        return (
-            error(-8, "longpollid must be 64 hex")
-            if len(asked) == 2
-            else {
-                "previousblockhash": A_HEX,
-                "longpollid": "same",
-            }
-        )
-
-    well.answers["getblocktemplate"] = template
+    """A stopping node does."""
+    well.answers["waitfornewblock"] = {"hash": A_HEX, "height": 1}
     task = await _running(link)
     await asyncio.sleep(0.5)
     await _stop(task)
-    assert asked[:3] == ["", "same", ""], "an id that was refused is not used again"
-    assert len(asked) < 8
+    assert 1 <= _count(well, "waitfornewblock") < 8
 
 
+@pytest.mark.parametrize("answer", [error(-32601, "Method not found", 404), Reply(403)])
 async def test_a_node_without_long_polls_is_polled(
-    well: FakeNode, link: NodeLink, inbox: Inbox, caplog: pytest.LogCaptureFixture
+    well: FakeNode, link: NodeLink, inbox: Inbox, caplog: pytest.LogCaptureFixture, answer: Reply
 ) -> None:
-    well.answers["getblocktemplate"] = {"previousblockhash": A_HEX}
+    well.answers["waitfornewblock"] = answer
     task = await _running(link)
     await inbox.next(NewTip)
     well.answers["getbestblockhash"] = B_HEX
     await inbox.next(NewTip, lambda each: each.hash_le == from_rpc_hex(B_HEX))
-    assert "does not offer long polls" in caplog.text
+    while "no long polls" not in caplog.text:
+        await asyncio.sleep(0.01)
     await _stop(task)
-
-
-async def test_a_long_poll_without_news_is_asked_again(well: FakeNode, inbox: Inbox) -> None:
-    settings = NodeSettings(
-        "alpha", "127.0.0.1", well.port, UserPassword("me", "x"), REGTEST, poll_secs=60, longpoll_secs=0.05
-    )
-    link = NodeLink(settings, inbox.post)
-    well.answers["getblocktemplate"] = lambda request: (
-        Silence() if "longpollid" in request else {"previousblockhash": A_HEX, "longpollid": "id"}
-    )
-    task = await _running(link)
-    ids: list[Any] = []
-    while len(ids) < 4:
-        await asyncio.to_thread(well.wait_for_request, len(well.requests) + 1)
-        ids = [each.params[0].get("longpollid") for each in well.requests if each.method == "getblocktemplate"]
-    assert ids[:4] == [None, "id", "id", "id"]
-    await _stop(task)
-    await link.close()
 
 
 # --- blocks ---

@@ -25,7 +25,7 @@ from solominer.errors import (
     NodeUnreachable,
     RpcFailed,
 )
-from solominer.node import proxy
+from solominer.node import proxy, rpc
 from solominer.node.credentials import CookieFile, UserPassword
 from solominer.node.rpc import RpcClient, field_of, hash_from
 from tests.node.conftest import PASSWORD
@@ -56,7 +56,7 @@ def test_raw_reply_is_the_body_as_it_came(fake: FakeNode, client: RpcClient) -> 
     [
         (Reply(401), NodeAuthFailed, "401"),
         (Reply(403), NodeAuthFailed, "rpcallowip"),
-        (Reply(503, b"Work queue depth exceeded"), NodeNotReady, "Work queue depth exceeded"),
+        (Reply(503, b"stopping"), NodeNotReady, "stopping"),
         (error(-28, "Loading block index"), NodeNotReady, "Loading block index"),
         (error(-9, "Bitcoin is not connected!"), NodeNotReady, "peers"),
         (error(-10, "in initial sync"), NodeNotReady, "caught up"),
@@ -333,3 +333,23 @@ def _becomes_stale(client: RpcClient) -> bool:
         if client._connection.is_stale():
             return True
     return False
+
+
+def test_a_full_work_queue_is_tried_again_until_it_takes_the_call(fake: FakeNode, client: RpcClient) -> None:
+    """rpcworkqueue: the node is well, and a moment later it has a place."""
+    noticed: list[int] = []
+    client.on_queue_full = lambda: noticed.append(1)
+    fake.answers["submitblock"] = None
+    full = Reply(503, b"Work queue depth exceeded")
+    fake.then(full, full, full)
+    assert client.call("submitblock", "00") is None
+    assert len(noticed) == 3
+
+
+def test_a_work_queue_that_stays_full_is_an_error_in_time(
+    fake: FakeNode, client: RpcClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rpc, "QUEUE_FULL_SECS", 0.2)
+    fake.answers["echo"] = Reply(503, b"Work queue depth exceeded")
+    with pytest.raises(NodeNotReady, match=r"Work queue depth exceeded.*\n.*rpcworkqueue"):
+        client.call("echo")

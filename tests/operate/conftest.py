@@ -45,6 +45,7 @@ class HealthyNode(FakeNode):
             },
             "getblockhash": MAINNET.genesis_hex,
             "getbestblockhash": best_hex,
+            "waitfornewblock": {"hash": best_hex, "height": DEMO_HEIGHT - 1},
             "getnetworkinfo": {
                 "version": 290000,
                 "subversion": "/Satoshi:29.0.0/",

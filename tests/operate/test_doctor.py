@@ -9,6 +9,8 @@ import errno
 import json
 import shutil
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -53,10 +55,43 @@ def red(findings: list[Finding]) -> list[str]:
     return [finding.check for finding in findings if finding.status is Status.FAILED]
 
 
+def one_thread(node: HealthyNode) -> None:
+    """Let a held call keep every other one waiting (rpcthreads=1)."""
+    thread, best_hex = threading.Lock(), node.answers["getbestblockhash"]
+
+    def waits(timeout_ms: int) -> dict[str, Any]:
+        with thread:
+            time.sleep(timeout_ms / 1000)
+        return {"hash": best_hex, "height": 1}
+
+    def passes() -> Any:
+        with thread:
+            return best_hex
+
+    node.answers |= {"waitfornewblock": waits, "getbestblockhash": passes}
+
+
+def queue_full(node: HealthyNode) -> None:
+    """Refuse the first call that comes beside a held one, as with rpcworkqueue=1."""
+    best_hex, held = node.answers["getbestblockhash"], threading.Event()
+
+    def waits(timeout_ms: int) -> dict[str, Any]:
+        held.set()
+        return {"hash": best_hex, "height": 1}
+
+    def refused_once() -> Any:
+        if held.is_set():
+            held.clear()
+            return Reply(503, b"Work queue depth exceeded")
+        return best_hex
+
+    node.answers |= {"waitfornewblock": waits, "getbestblockhash": refused_once}
+
+
 def test_healthy_node_is_all_green(healthy: HealthyNode, tmp_path: Path) -> None:
     findings = examine_node(config_for(healthy, tmp_path))
     assert {finding.status for finding in findings} == {Status.OK}, findings
-    assert len(findings) == 20
+    assert len(findings) == 21
 
 
 # --- faults of the node ----------------------------------------------------------------------------------------------
@@ -208,6 +243,9 @@ def test_zmq_left_out_is_a_warning_with_the_line_to_add(healthy: HealthyNode, tm
         ("node warnings", answers("getnetworkinfo", warnings=["unknown new rules activated"])),
         ("consensus rules", replies("getdeploymentinfo", error(-32601))),
         ("proposal", lambda node, config: setattr(node, "proposal", "inconclusive-not-best-prevblk")),
+        ("RPC threads", lambda node, config: one_thread(node)),
+        ("RPC threads", lambda node, config: queue_full(node)),
+        ("RPC threads", replies("waitfornewblock", Reply(403))),
     ],
 )
 def test_lesser_trouble_is_a_warning(
