@@ -117,13 +117,13 @@ def run(
     settings = _load(config, overrides)
     from solominer.daemon import RunOptions
     from solominer.daemon import run as run_daemon
-    from solominer.operate.start import check_bounds, make_sure
+    from solominer.operate.start import check_start, make_sure
     from solominer.views.logs import set_up_logging
 
     live = not plain and sys.stdout.isatty() and sys.stderr.isatty()
     reload = None if config is None else lambda: _load(config, overrides)
     options = RunOptions(blocks, seconds, live, hashes, reload)
-    check_bounds(settings, options)
+    check_start(settings, options, config)
     make_sure(settings, yes=yes, ask=_do_you_understand if sys.stdin.isatty() else None)
     recent = set_up_logging(settings.log_level, live_view=live)
     raise typer.Exit(run_daemon(settings, options, recent))

@@ -17,6 +17,7 @@ from solominer.node.credentials import CookieFile, Credentials, PasswordFile, Us
 from solominer.node.demo import DEMO_PAYOUT_SCRIPT, DemoLink
 from solominer.node.link import NodeLink, NodeSettings
 from solominer.node.private import PrivateNode, full_block_args
+from solominer.paths import expanded
 from solominer.work.events import Event
 from solominer.work.job import Payout
 
@@ -143,4 +144,4 @@ def credentials_of(config: Config, rpc: RpcConfig) -> Credentials:
 
 def _expanded(path: Path) -> Path:
     """With `~` and variables filled in; systemd hands over secrets in `$CREDENTIALS_DIRECTORY`."""
-    return Path(os.path.expandvars(path)).expanduser()
+    return expanded(Path(os.path.expandvars(path)), "password_file or cookie_file")

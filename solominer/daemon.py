@@ -224,7 +224,7 @@ class Daemon:
             log.log(logging.CRITICAL if severity == "critical" else logging.ERROR, "%s -> %s [%s]", message, todo, code)
 
         settings = RecorderSettings(
-            journal_fallback_dir=config.journal_fallback_dir,
+            journal_fallback_dir=config.fallback_dir,
             signing_key=config.records.signing_key,
             keep_days=config.records.keep_days,
             quota_bytes=int(config.records.quota_gb * 2**30),

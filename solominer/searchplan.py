@@ -7,6 +7,7 @@ from pathlib import Path
 from solominer.errors import PlanError
 from solominer.hashing.variants import VARIANTS, VariantInfo
 from solominer.hashing.walk import ENGINE
+from solominer.paths import expanded
 from solominer.work.job import EXTRANONCE2_SIZE
 from solominer.work.plan import MODES, SearchPlan
 from solominer.work.plan_parse import parse_plan
@@ -21,7 +22,7 @@ def load_plan(path: Path | None, mode: str = "main") -> SearchPlan:
     if path is None:
         return parse_plan("", sandbox)
     try:
-        text = path.expanduser().read_text(encoding="utf-8")
+        text = expanded(path, "plan").read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
         raise PlanError("plan", f"cannot read {path}: {reason}", "correct `plan` in config.json") from error

@@ -53,7 +53,7 @@ def test_missing_config_file() -> None:
 
 
 def test_production_wants_a_yes_where_nobody_can_be_asked(tmp_path: Path) -> None:
-    done = solominer("run", "--mode", "production", "--data-dir", str(tmp_path))
+    done = solominer("run", "--mode", "production", "--data-dir", str(tmp_path), "--payout-address", "bc1qtest")
     assert done.returncode == 2
     assert "wants a yes first" in done.stderr
     assert "--yes" in done.stderr

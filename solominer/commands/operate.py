@@ -71,6 +71,9 @@ def init(
             force=force,
         ),
         ask=(lambda question, default: str(typer.prompt(question, default=default))) if asks else None,
+        ask_secret=(lambda text: str(typer.prompt(text, default="", show_default=False, hide_input=True)))
+        if asks
+        else None,
         say=typer.echo,
     )
 

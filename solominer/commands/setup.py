@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from solominer.config import RpcConfig
-from solominer.errors import ConfigError, PayoutError
+from solominer.errors import ConfigError, NodeAuthFailed, PayoutError
 from solominer.node.proxy import bracketed
-from solominer.operate.findnodes import find_nodes
+from solominer.operate.findnodes import Candidate, Login, find_nodes, split_host_port
 from solominer.operate.init import (
     Probed,
     check_payout,
@@ -18,11 +20,15 @@ from solominer.operate.init import (
     network_of,
     probe,
     probe_rpc,
+    refuse_existing,
     write_config,
 )
+from solominer.paths import absolute
 
 Ask = Callable[[str, str], str]
-"""A question and its default; gives the answer."""
+"""A question and its default; returns the answer."""
+AskSecret = Callable[[str], str]
+"""A question whose answer is not shown; returns it, '' for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +46,20 @@ class Answers:
     force: bool = False
 
 
-def set_up(path: Path, answers: Answers, *, ask: Ask | None, say: Callable[[str], object]) -> None:
-    """Find nodes, try them, settle what is open, write the file. `ask` is None where nobody can be asked.
+def set_up(
+    path: Path, answers: Answers, *, ask: Ask | None, ask_secret: AskSecret | None = None, say: Callable[[str], object]
+) -> None:
+    """Find nodes, try them, settle what is open, write the file. `ask` and `ask_secret` are None where nobody is there.
 
     Raises ConfigError, PayoutError or NodeError where it cannot be settled.
     """
-    keep = path.exists() and not answers.force
-    if keep and (ask is None or ask(f"{path} is there already; replace it? (yes/no)", "no") != "yes"):
-        raise ConfigError(f"{path} is there already", "choose another with --config, or replace it with --force")
-    nodes = _chosen(_tried(answers, say), answers, ask)
+    try:
+        if not answers.force:
+            refuse_existing(path)
+    except ConfigError:
+        if ask is None or ask(f"{path} is there already; replace it? (yes/no)", "no") != "yes":
+            raise
+    nodes = _chosen(_tried(answers, ask_secret, say), answers, ask)
     address = _payout(nodes[0], answers, ask, say)
     values = config_values(nodes, address, answers.data_dir)
     config = write_config(path, values, replace=True)
@@ -62,16 +73,18 @@ def set_up(path: Path, answers: Answers, *, ask: Ask | None, say: Callable[[str]
     say(f"\nnext:  solominer doctor --config {path}\n       solominer run --config {path}")
 
 
-def _tried(answers: Answers, say: Callable[[str], object]) -> list[Probed]:
-    """The nodes that work; the others are told of with the reason."""
+def _tried(answers: Answers, ask_secret: AskSecret | None, say: Callable[[str], object]) -> list[Probed]:
+    """The nodes that work; the others are named with the reason."""
+    if answers.password_file is not None and not answers.username:
+        raise ConfigError("--password-file needs --username", "give both")
     if answers.rpc is not None:
-        rpc = _by_hand(answers)
+        rpc = _by_hand(answers, ask_secret)
         tried = [probe_rpc(rpc, answers.network or network_of(rpc), "named by hand")]
     else:
-        candidates = find_nodes(answers.datadirs)
-        for problem in dict.fromkeys(problem for each in candidates for problem in each.conf.problems):
+        candidates, problems = find_nodes(answers.datadirs)
+        for problem in problems:
             say(f"note: {problem}")
-        tried = [probe(candidate) for candidate in candidates]
+        tried = [_probed(candidate, answers, ask_secret) for candidate in candidates]
     for node in tried:
         where = f"{bracketed(node.rpc.host)}:{node.rpc.port}"
         state = node.problem or f"works: {node.name} at height {node.height}"
@@ -86,21 +99,40 @@ def _tried(answers: Answers, say: Callable[[str], object]) -> list[Probed]:
     return working
 
 
-def _by_hand(answers: Answers) -> RpcConfig:
-    host, colon, port = (answers.rpc or "").rpartition(":")
-    if not colon or not port.isdigit() or not 0 < int(port) < 1 << 16:
-        raise ConfigError(f"--rpc {answers.rpc!r} is not HOST:PORT", "e.g. --rpc 127.0.0.1:8332")
-    if (answers.cookie_file is None) == (answers.password_file is None):
-        raise ConfigError("--rpc needs a way in", "give --cookie-file, or --username and --password-file")
-    if answers.password_file is not None and not answers.username:
-        raise ConfigError("--password-file needs --username", "give both")
+def _probed(candidate: Candidate, answers: Answers, ask_secret: AskSecret | None) -> Probed:
+    """Try a node with its own ways in and the given ones; where it refuses them all, ask for a user's password."""
+    given = []
+    if answers.password_file is not None:
+        given.append(Login(answers.username, password_file=absolute(answers.password_file)))
+    if answers.cookie_file is not None:
+        given.append(Login(cookie_file=absolute(answers.cookie_file)))
+    found = probe(candidate, given)
+    for user in [answers.username] if answers.username else candidate.users:
+        if found.error is not NodeAuthFailed or ask_secret is None:
+            break
+        where = f"{bracketed(found.rpc.host)}:{found.rpc.port}"
+        if password := ask_secret(f"password of RPC user {user!r} of the node at {where} (empty: skip)"):
+            found = probe(candidate, [Login(user, SecretStr(password))])
+    return found
+
+
+def _by_hand(answers: Answers, ask_secret: AskSecret | None) -> RpcConfig:
+    host, port = split_host_port(answers.rpc or "", 0)
+    if not host or not port:
+        raise ConfigError(f"--rpc {answers.rpc!r} is not HOST:PORT", "e.g. --rpc 127.0.0.1:8332 or --rpc [::1]:8332")
+    password = ""
+    if answers.username and answers.cookie_file is None and answers.password_file is None and ask_secret is not None:
+        password = ask_secret(f"password of RPC user {answers.username!r}")
+    if [answers.cookie_file is None, answers.password_file is None, not password].count(False) != 1:
+        raise ConfigError("--rpc needs one way to log in", "give --cookie-file, or --username and --password-file")
     return RpcConfig(
         name=answers.rpc or "",
-        host=host.strip("[]"),
-        port=int(port),
+        host=host,
+        port=port,
         username=answers.username,
-        password_file=answers.password_file.absolute() if answers.password_file else None,
-        cookie_file=answers.cookie_file.absolute() if answers.cookie_file else None,
+        password=SecretStr(password),
+        password_file=absolute(answers.password_file) if answers.password_file else None,
+        cookie_file=absolute(answers.cookie_file) if answers.cookie_file else None,
     )
 
 

@@ -11,6 +11,7 @@ from solominer.chain.networks import NETWORKS, Network, network_named
 from solominer.config.folders import default_data_dir
 from solominer.errors import ConfigError
 from solominer.modes import MODES, mode_named
+from solominer.paths import expanded
 from solominer.schedule import parse_hours
 
 MAX_TAG_BYTES = 60
@@ -54,7 +55,7 @@ class RpcConfig(_Part):
         given = [bool(self.password.get_secret_value()), self.password_file is not None, self.cookie_file is not None]
         if sum(given) > 1:
             raise ValueError("give only one of password, password_file and cookie_file")
-        if any(given[:2]) and not self.username:
+        if any(given[:2]) and "username" not in self.model_fields_set:  # an empty one is possible: rpcpassword alone
             raise ValueError("a password needs a username")
         return self
 
@@ -291,6 +292,16 @@ class Config(_Part):
         return f"{self.mode}-{self.chain.name}" if self.mode in ("staging", "test") else self.chain.name
 
     @property
+    def is_empty(self) -> bool:
+        """Whether neither a node nor a payout address is named, as without any config.json."""
+        return self.bitcoin_rpc is None and not self.payout_address
+
+    @property
     def records_dir(self) -> Path:
         """The folder of everything that is kept; the network's own folder lies in it."""
-        return (self.data_dir or default_data_dir()).expanduser()
+        return expanded(self.data_dir or default_data_dir(), "data_dir")
+
+    @property
+    def fallback_dir(self) -> Path | None:
+        """`journal_fallback_dir` with `~` replaced."""
+        return self.journal_fallback_dir and expanded(self.journal_fallback_dir, "journal_fallback_dir")

@@ -9,5 +9,12 @@ from pathlib import Path
 
 def python_command(module: str, *args: str) -> tuple[list[str], dict[str, str]]:
     """Command and environment of a Python that imports what we do, from where we do, and nothing from its folder."""
-    paths = [path or str(Path.cwd()) for path in sys.path]
+    paths = [found for path in sys.path if (found := path or _current_directory())]
     return [sys.executable, "-P", "-m", module, *args], {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+
+
+def _current_directory() -> str:
+    try:
+        return str(Path.cwd())
+    except OSError:  # it was removed: nothing is imported from it
+        return ""

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from solominer.chain.networks import Network
 from solominer.errors import ConfigError, NodeAuthFailed
+from solominer.paths import home, read_file, reason
 
 _MAX_FILE_BYTES = 4096
 
@@ -28,9 +29,9 @@ NETWORK_FOLDERS = {
 
 def default_data_folders() -> tuple[Path, ...]:
     """Where Bitcoin Core keeps its data unless told otherwise (GetDefaultDataDir), likeliest first."""
-    if sys.platform == "darwin":
-        return (Path.home() / "Library" / "Application Support" / "Bitcoin", Path.home() / ".bitcoin")
-    return (Path.home() / ".bitcoin", Path("/var/lib/bitcoind"))
+    own = home()
+    in_home = () if own is None else (own / "Library/Application Support/Bitcoin", own / ".bitcoin")
+    return in_home if sys.platform == "darwin" else (*in_home[1:], Path("/var/lib/bitcoind"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +103,16 @@ class CookieFile:
         return " or ".join(str(path) for path in self.paths)
 
     def _content(self) -> bytes:
+        closed = None
         for path in self.paths:
-            if path.exists():
+            try:
                 return _read(path, "cookie file")
+            except _NotThere:
+                continue
+            except NodeAuthFailed as error:
+                closed = closed or error
+        if closed is not None:
+            raise closed
         raise NodeAuthFailed(
             f"there is no cookie file at {self._named()}",
             "start the node, or set bitcoin_rpc.cookie_file to the .cookie in its data folder (below regtest/, "
@@ -112,6 +120,10 @@ class CookieFile:
         )
 
 
+_CLOSED = {
+    "cookie file": "let this user read it: rpccookieperms=group in bitcoin.conf, this user in the node's group, and "
+    "data folders that the group may enter (chmod g+x); or set username and password"
+}
 Credentials = UserPassword | PasswordFile | CookieFile
 
 
@@ -120,16 +132,18 @@ def _check_username(username: str) -> None:
         raise ConfigError("an RPC username cannot contain a colon", "choose another rpcauth user in bitcoin.conf")
 
 
+class _NotThere(NodeAuthFailed):
+    pass
+
+
 def _read(path: Path, what: str) -> bytes:
     try:
-        with path.open("rb") as file:
-            content = file.read(_MAX_FILE_BYTES + 1)
-    except FileNotFoundError:
-        raise NodeAuthFailed(f"there is no {what} at {path}", "correct the path in the configuration") from None
+        content = read_file(path, _MAX_FILE_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        raise _NotThere(f"there is no {what} at {path}", "correct the path in the configuration") from None
     except OSError as error:
         raise NodeAuthFailed(
-            f"the {what} {path} cannot be read: {error.strerror or error}",
-            "let this user read it (rpccookieperms=group in bitcoin.conf), or use another way to log in",
+            f"the {what} {path} cannot be read: {reason(error)}", _CLOSED.get(what, "let this user read it")
         ) from error
     if len(content) > _MAX_FILE_BYTES:
         raise NodeAuthFailed(f"{path} is too long for a {what}", "correct the path")

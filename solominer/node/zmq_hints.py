@@ -12,6 +12,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from ipaddress import IPv4Address
 from typing import Protocol
 
 import zmq
@@ -29,7 +30,23 @@ GRACE_SECS = 2.0
 """How long after the poll saw a new tip ZMQ may still name it before it counts as silent."""
 
 _HASH_BYTES = 32
+_NAME_SECS = 3.0
 _BURST = 64
+
+
+def ip_versions(address: str) -> tuple[int, ...]:
+    """The versions of IP at which an address may answer, likeliest first; ZMQ uses one at a time (ZMQ_IPV6).
+
+    It looks up a name in one version alone where that option is off, and prefers the other where it is on.
+    """
+    host = address.removeprefix("tcp://").rpartition(":")[0]
+    if host.startswith("["):
+        return (6,)
+    try:
+        IPv4Address(host)
+    except ValueError:
+        return (4, 6) if address.startswith("tcp://") else (4,)
+    return (4,)
 
 
 class Hints(Protocol):
@@ -58,6 +75,7 @@ class Publisher:
         self._expected: int | None = None
         self._malformed = 0
         self._reopen = asyncio.Event()
+        self._families = ip_versions(address)
 
     def reopen(self) -> None:
         """Close the socket and open another."""
@@ -67,6 +85,7 @@ class Publisher:
         """Listen for ever. Raises ConfigError for an address that ZMQ cannot make sense of."""
         while True:
             socket = _subscriber(context, self.topic)
+            socket.setsockopt(zmq.IPV6, self._families[0] == 6)
             monitor = socket.get_monitor_socket(_MONITORED)  # before connecting, to miss nothing of it
             tasks: list[asyncio.Future[None]] = []
             try:
@@ -87,6 +106,7 @@ class Publisher:
                 monitor.close(linger=0)
                 socket.close(linger=0)
             self._reopen.clear()
+            self._families = self._families[::-1]
 
     def take(self, message: Sequence[bytes]) -> None:
         """One message as it came in: check its form and its number, and pass on what it says."""
@@ -115,6 +135,11 @@ class Publisher:
             ) from error
 
     async def _until_reopened(self) -> None:
+        if len(self._families) > 1:  # a name: if it is silent at one version of IP, the other one is tried
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._reopen.wait(), _NAME_SECS)
+            if not self.connected:
+                return
         await self._reopen.wait()
 
     def _check_number(self, number: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,12 +13,16 @@ from typing import Any
 from solominer.chain.networks import network_named
 from solominer.config import Config, RpcConfig, ZmqConfig, load_config
 from solominer.connect import node_settings
-from solominer.errors import ConfigError, NodeError, RpcFailed
+from solominer.errors import ConfigError, NodeAuthFailed, NodeError, NodeUnreachable, RpcFailed, SolominerError
 from solominer.modes import MODES
 from solominer.node.health import one_line, pin_network
 from solominer.node.payout import payout_to
+from solominer.node.proxy import bracketed
 from solominer.node.rpc import RpcClient, field_of
-from solominer.operate.findnodes import Candidate
+from solominer.node.zmq_hints import ip_versions
+from solominer.operate.findnodes import Candidate, Login
+from solominer.operate.zmqprobe import listen
+from solominer.paths import absolute, presence
 from solominer.records.tree import temporary_beside
 
 MODE_OF_NETWORK = {"mainnet": "production", "testnet3": "testnet4", "testnet4": "testnet4", "signet": "signet"} | {
@@ -30,11 +34,13 @@ _ZMQ_REASON = {
     "sequence": "tells of blocks that are taken back, and shows gaps in what was heard",
 }
 _RESERVED_WEIGHT_SINCE = 290_000
+_ZMQ_CONNECT_SECS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """A node that was tried. `problem` is why it cannot be used, or ''. `zmq` is where we can hear it."""
+    """A node that was tried. `problem` is why it cannot be used, or '', `error` its kind. `zmq` is where it publishes
+    and this machine reaches it; `unheard` has the addresses, by topic, that this machine does not reach."""
 
     rpc: RpcConfig
     network: str
@@ -45,6 +51,8 @@ class Probed:
     name: str = ""
     zmq: ZmqConfig = field(default_factory=ZmqConfig)
     sets_reserved_weight: bool = False
+    error: type[SolominerError] | None = None
+    unheard: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,25 +63,42 @@ class MissingLine:
     reason: str
 
 
-def probe(candidate: Candidate) -> Probed:
-    """Try a node that was found."""
+def probe(candidate: Candidate, more: Sequence[Login] = ()) -> Probed:
+    """Try a node that was found: each of its addresses with each way in, its own and `more`, until one works."""
     origin = f"{candidate.datadir} ({'running' if candidate.running else 'data folder'})"
-    rpc = candidate.rpc()
-    if rpc is None:
-        where = RpcConfig(host=candidate.host, port=candidate.port)
-        why = f"no cookie at {candidate.cookie_file} that we can see, and no rpcpassword in bitcoin.conf"
-        return Probed(where, candidate.network, origin, problem=f"{why}: is it running with server=1?")
     reserved = candidate.conf.get("blockreservedweight", candidate.network) is not None
-    return probe_rpc(rpc, candidate.network, origin, sets_reserved_weight=reserved)
+    failures: list[Probed] = []
+    for host, port in candidate.addresses:
+        for login in (*candidate.logins, *more):
+            rpc = candidate.rpc(host, port, login)
+            if rpc is None:
+                continue
+            tried = probe_rpc(rpc, candidate.network, origin, sets_reserved_weight=reserved)
+            if not tried.problem:
+                return tried
+            failures.append(tried)
+            if tried.error is NodeUnreachable:
+                break  # no other login helps there
+    if failures:
+        return next((each for each in failures if each.error is not NodeUnreachable), failures[0])
+    host, port = next(iter(candidate.addresses), ("127.0.0.1", candidate.port))
+    where = RpcConfig(host=host or "127.0.0.1", port=port)
+    cookie = f"no cookie at {candidate.cookie_file}" if candidate.cookie_file else "no cookie (norpccookiefile is set)"
+    why = f"{cookie}, and no rpcpassword in bitcoin.conf: is it running with server=1?"
+    return Probed(where, candidate.network, origin, problem=why, error=NodeAuthFailed)
 
 
 def probe_rpc(rpc: RpcConfig, network: str, origin: str, *, sets_reserved_weight: bool = False) -> Probed:
     """Try one way into a node: is it on `network`, and where does it publish?"""
     config = _config_for(network, bitcoin_rpc=rpc)
-    client = node_settings(config, rpc, config.zmq).connect()
+    try:
+        client = node_settings(config, rpc, config.zmq).connect()
+    except ConfigError as error:
+        return Probed(rpc, network, origin, problem=one_line(error), error=type(error))
     try:
         chain = pin_network(client, network_named(network))
         net = client.call("getnetworkinfo")
+        zmq, unheard = _published(client, rpc.host)
         return Probed(
             rpc,
             network,
@@ -81,11 +106,12 @@ def probe_rpc(rpc: RpcConfig, network: str, origin: str, *, sets_reserved_weight
             height=field_of(chain, "blocks", int),
             version=field_of(net, "version", int),
             name=str(net.get("subversion", "")),
-            zmq=_published(client, rpc.host),
+            zmq=zmq,
             sets_reserved_weight=sets_reserved_weight,
+            unheard=unheard,
         )
     except NodeError as error:
-        return Probed(rpc, network, origin, problem=one_line(error))
+        return Probed(rpc, network, origin, problem=one_line(error), error=type(error))
     finally:
         client.close()
 
@@ -101,28 +127,60 @@ def network_of(rpc: RpcConfig) -> str:
     return network_named(names.get(chain, chain)).name
 
 
-def _published(client: RpcClient, host: str) -> ZmqConfig:
-    """Where the node says that it publishes, as an address that we can connect to."""
+def _published(client: RpcClient, host: str) -> tuple[ZmqConfig, dict[str, str]]:
+    """Where the node publishes and this machine reaches it; and by topic, where it publishes and is not reached."""
     try:
         listed = client.call("getzmqnotifications")
-    except RpcFailed:
-        return ZmqConfig()
-    by_type = {str(each.get("type")): str(each.get("address")) for each in listed if isinstance(each, dict)}
-    found = {topic: by_type[f"pub{topic}"] for topic in DEFAULT_ZMQ if f"pub{topic}" in by_type}
-    return ZmqConfig(**{topic: _reachable(address, host) for topic, address in found.items()})
+    except (RpcFailed, NodeAuthFailed):  # built without ZMQ, or not on this user's whitelist
+        return ZmqConfig(), {}
+    entries = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+    reached, unheard = {}, {}
+    for topic in DEFAULT_ZMQ:
+        addresses = [str(each.get("address")) for each in entries if each.get("type") == f"pub{topic}"]
+        for address in dict.fromkeys(choice for each in addresses for choice in zmq_choices(each, host)):
+            if _answers(address, topic):
+                reached[topic] = address
+                break
+        else:
+            if addresses:
+                unheard[topic] = addresses[0]
+    return ZmqConfig(**reached), unheard
 
 
-def _reachable(address: str, host: str) -> str:
-    for everywhere in ("0.0.0.0", "[::]", "*"):
-        address = address.replace(f"tcp://{everywhere}:", f"tcp://{host}:")
-    return address
+def _answers(address: str, topic: str) -> bool:
+    try:
+        ZmqConfig(hashblock=address)
+        return listen(address, topic, connect_secs=_ZMQ_CONNECT_SECS, listen_secs=0).connected
+    except ValueError:
+        return False
+
+
+def zmq_choices(address: str, host: str) -> list[str]:
+    """Where to connect to a publisher bound to `address` by a node whose RPC answers at `host`, likeliest first.
+
+    It may be bound to every address (`*`, `0.0.0.0`, `[::]`) or, by its name, to a network interface.
+    """
+    bound, _, port = address.removeprefix("tcp://").rpartition(":")
+    if not address.startswith("tcp://"):
+        return [address]
+    of_host = f"tcp://{bracketed(host)}:{port}"
+    if bound in ("0.0.0.0", "*") and ":" in host:  # IPv4 alone
+        return [f"tcp://127.0.0.1:{port}", of_host]
+    if bound in ("0.0.0.0", "*", "[::]"):
+        return [of_host]
+    return [address, of_host] if len(ip_versions(address)) > 1 else [address]
 
 
 def missing_lines(node: Probed) -> list[MissingLine]:
     """What this node's bitcoin.conf lacks."""
     zmq = node.zmq.model_dump()
     lines = [
-        MissingLine(f"zmqpub{topic}={address}", _ZMQ_REASON[topic])
+        MissingLine(
+            f"zmqpub{topic}={address}",
+            f"it publishes at {node.unheard[topic]}, which does not answer from this machine"
+            if topic in node.unheard
+            else _ZMQ_REASON[topic],
+        )
         for topic, address in DEFAULT_ZMQ.items()
         if zmq[topic] is None
     ]
@@ -162,21 +220,30 @@ def config_values(nodes: Sequence[Probed], payout_address: str, data_dir: Path |
     if payout_address:
         values["payout_address"] = payout_address
     if data_dir is not None:
-        values["data_dir"] = str(data_dir.absolute())
+        values["data_dir"] = str(absolute(data_dir))
     return values
 
 
 def _rpc_values(rpc: RpcConfig) -> dict[str, Any]:
     values = rpc.model_dump(mode="json", exclude_defaults=True, exclude={"password"})
     if password := rpc.password.get_secret_value():
-        values["password"] = password
+        values |= {"username": rpc.username, "password": password}  # the user may be empty: rpcpassword without rpcuser
     return {"host": rpc.host, **values}
+
+
+def refuse_existing(path: Path) -> None:
+    """Raises ConfigError where there is a file already, or that cannot be known."""
+    seen = presence(path)
+    if seen.problem:
+        raise ConfigError(f"cannot write {path}: {seen.problem}", "choose another place with --config")
+    if seen.there:
+        raise ConfigError(f"{path} is there already", "choose another with --config, or replace it with --force")
 
 
 def write_config(path: Path, values: dict[str, Any], *, replace: bool) -> Config:
     """Check the values, and write config.json, readable by its owner alone. Raises ConfigError."""
-    if path.exists() and not replace:
-        raise ConfigError(f"{path} is there already", "choose another with --config, or replace it with --force")
+    if not replace:
+        refuse_existing(path)
     config = load_config(overrides=values, environ={})
     temporary = temporary_beside(path)
     try:

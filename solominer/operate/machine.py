@@ -19,6 +19,7 @@ from solominer.config import Config, default_cache_dir
 from solominer.hashing.cores import usable_cores
 from solominer.hashing.pool import WORKER_MEMORY_BYTES
 from solominer.operate.findings import Check, Outcome, failed, ok, skipped, warning
+from solominer.paths import expanded, home, presence
 
 LEAST_FREE_BYTES = 200 << 20
 ENOUGH_FREE_BYTES = 2 << 30
@@ -28,8 +29,10 @@ KERNEL_SECS = 120
 SERVICE_FILES = (
     Path("/etc/systemd/system/solominer.service"),
     Path("/usr/lib/systemd/system/solominer.service"),
-    Path("~/.config/systemd/user/solominer.service"),
-    Path("~/Library/LaunchAgents/org.solominer.plist"),
+)
+USER_SERVICE_FILES = (
+    Path(".config/systemd/user/solominer.service"),
+    Path("Library/LaunchAgents/org.solominer.plist"),
 )
 _FSYNCS = 5
 
@@ -57,7 +60,7 @@ def _permissions(config: Config, config_path: Path | None) -> Outcome:
     if config_path is not None and any(node.password.get_secret_value() for node in nodes):
         secret_files.append(config_path)
     for path in secret_files:
-        if _mode_of(path.expanduser()) & (stat.S_IRGRP | stat.S_IROTH):
+        if _mode_of(expanded(path, "password_file")) & (stat.S_IRGRP | stat.S_IROTH):
             return failed(f"others on this machine can read the password in {path}", f"chmod 600 {path}")
     writable = (config.records_dir, *([config_path] if config_path else []))
     for path in writable:
@@ -125,10 +128,10 @@ def fsync_secs(folder: Path) -> float:
 
 
 def _fallback(config: Config) -> Outcome:
-    folder = config.journal_fallback_dir
+    folder = config.fallback_dir
     if folder is None:
         return ok("none; journal_fallback_dir would keep found blocks if the first disk fails")
-    return _data_folder(folder.expanduser())
+    return _data_folder(folder)
 
 
 def _cores(config: Config) -> Outcome:
@@ -199,7 +202,9 @@ def _sensors(config: Config) -> Outcome:
 
 
 def _service() -> Outcome:
-    files = [path.expanduser() for path in SERVICE_FILES if path.expanduser().exists()]
+    folder = home()
+    own = [] if folder is None else [folder / path for path in USER_SERVICE_FILES]
+    files = [path for path in (*SERVICE_FILES, *own) if presence(path).there]
     if not files:
         return skipped("no service is installed; scripts/install-service sets one up")
     if files[0].suffix == ".plist" or shutil.which("systemctl") is None:

@@ -266,8 +266,9 @@ class NodeUnderTest:
         except ValueError as error:
             return failed(str(error), f"correct zmq.{topic}")
         if not heard.connected:
+            elsewhere = ", ".join(each for each in published or () if each != address)
             return failed(
-                f"nothing answers at {address}",
+                f"nothing answers at {address}" + (f"; the node publishes at {elsewhere}" if elsewhere else ""),
                 f"let zmqpub{topic} in bitcoin.conf bind to an address that this machine reaches; mind firewalls",
             )
         if heard.messages:

@@ -31,6 +31,7 @@ from solominer.views.logs import RecentEvents
 SCHEMA = "solominer-smoke-test/1"
 FOLDER = "smoke-tests"
 LISTEN_SECS = 3.0
+NO_NODE = "no node is configured; `solominer init` writes a config.json, then: smoke-test --config config.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +54,10 @@ def smoke_test(
     """Each finding as it comes, and the certificate last; `network` also examines further nodes and the paths between.
 
     Everything of a run is kept in `data_dir/smoke-tests/<UTC>/`: the private chain's evidence and `certificate.json`.
-    Raises ConfigError, before anything is done, where no node is configured though the mode needs one.
+    Without a configuration only the private node is tried. Raises ConfigError, before anything is done, where a node
+    cannot be configured as the configuration says.
     """
-    none = config.mode == "demo" or config.wants_private_node
+    none = config.mode == "demo" or config.wants_private_node or config.is_empty
     nodes = [] if none else configured_nodes(config)
     at, started = time.time(), time.perf_counter()
     folder = _fresh_folder(config.records_dir / FOLDER, at)
@@ -76,7 +78,7 @@ def smoke_test(
 def _questions(config: Config, chosen: Sequence[NodeSettings]) -> Iterator[Finding]:
     """Everything short of a solved block, of each of these nodes, and of the paths between them."""
     if not chosen:
-        yield from run_checks([Check("configured node", lambda: skipped("none is configured"))])
+        yield from run_checks([Check("configured node", lambda: skipped(NO_NODE))])
     tag = config.coinbase_tag.encode()
     nodes = [
         NodeUnderTest(each, payout_address=config.payout_address, tag=tag, listen_secs=LISTEN_SECS) for each in chosen

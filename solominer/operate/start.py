@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from solominer.config import Config
 from solominer.daemon import RunOptions
 from solominer.errors import ConfigError
 from solominer.modes import MODES
+from solominer.paths import presence
 from solominer.records.tree import atomic_write, utc_text
 
 UNDERSTOOD_NAME = "understood.json"
@@ -22,8 +24,17 @@ This mines on Bitcoin's main network, alone and with this machine.
 """
 
 
-def check_bounds(config: Config, options: RunOptions) -> None:
-    """Raises ConfigError where the mode wants an end and none is given."""
+def check_start(config: Config, options: RunOptions, config_path: Path | None) -> None:
+    """Raises ConfigError where no configuration is given though the mode needs one, or no end though it wants one."""
+    if config_path is None and config.is_empty and config.mode != "demo" and not config.wants_private_node:
+        found = presence(Path("config.json")).there
+        raise ConfigError(
+            f"mode {config.mode!r} needs your node and your payout address, and no configuration is given",
+            "this folder has one: solominer run --config config.json"
+            if found
+            else "`solominer init` finds your node and writes a config.json; without a node of your own, try "
+            "`solominer run --mode regtest` or `solominer run --mode demo`",
+        )
     bounds = (options.blocks, options.hashes, options.secs)
     if MODES[config.mode].bounded and all(bound is None for bound in bounds):
         raise ConfigError(f"mode {config.mode!r} wants an end", "give --blocks, --hashes or --seconds")

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
+from solominer.node.zmq_hints import ip_versions
+
 
 @dataclass(frozen=True, slots=True)
 class Heard:
@@ -24,8 +26,18 @@ def listen(address: str, topic: str, *, connect_secs: float = 3.0, listen_secs: 
     Raises ValueError for an address that ZMQ cannot make sense of.
     """
     started = time.monotonic()
+    connected, messages = False, 0
+    for version in ip_versions(address):
+        connected, messages = _listen(address, topic, version, connect_secs, listen_secs)
+        if connected:
+            break
+    return Heard(connected, messages, time.monotonic() - started)
+
+
+def _listen(address: str, topic: str, version: int, connect_secs: float, listen_secs: float) -> tuple[bool, int]:
     with zmq.Context() as context, context.socket(zmq.SUB) as subscriber:
         subscriber.linger = 0
+        subscriber.setsockopt(zmq.IPV6, version == 6)
         subscriber.setsockopt_string(zmq.SUBSCRIBE, topic)
         with subscriber.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED) as monitor:
             try:
@@ -37,4 +49,4 @@ def listen(address: str, topic: str, *, connect_secs: float = 3.0, listen_secs: 
                 parse_monitor_message(monitor.recv_multipart())
             messages = int(connected and bool(subscriber.poll(round(1000 * listen_secs))))
             subscriber.disable_monitor()
-    return Heard(connected, messages, time.monotonic() - started)
+    return connected, messages

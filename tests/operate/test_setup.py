@@ -11,7 +11,7 @@ from solominer.commands import setup
 from solominer.commands.setup import Answers, set_up
 from solominer.config import RpcConfig, ZmqConfig
 from solominer.errors import ConfigError, PayoutError
-from solominer.operate.bitcoinconf import BitcoinConf
+from solominer.operate.bitcoinconf import NodeConf
 from solominer.operate.findnodes import Candidate
 from solominer.operate.init import Probed, missing_lines, write_config
 
@@ -39,11 +39,11 @@ def node(network: str, port: int, problem: str = "", *, zmq: ZmqConfig = ZMQ, ve
 def nodes(monkeypatch: pytest.MonkeyPatch) -> list[Probed]:
     """The nodes of this machine, to be filled by the test."""
     found: list[Probed] = []
-    conf = BitcoinConf(problems=("bitcoin.conf includes more.conf, which is not there",))
-    candidates = [Candidate(Path("/folder"), "mainnet", conf)] * 9
-    monkeypatch.setattr(setup, "find_nodes", lambda folders: candidates[: len(found)])
+    candidates = [Candidate(Path("/folder"), "mainnet", NodeConf())] * 9
+    problems = ["bitcoin.conf includes more.conf, which is not there"]
+    monkeypatch.setattr(setup, "find_nodes", lambda folders: (candidates[: len(found)], problems))
     order = iter(found)
-    monkeypatch.setattr(setup, "probe", lambda candidate: found[0] if len(found) == 1 else next(order))
+    monkeypatch.setattr(setup, "probe", lambda candidate, more: found[0] if len(found) == 1 else next(order))
     return found
 
 
@@ -98,7 +98,7 @@ def test_replacing_a_file_wants_a_yes(nodes: list[Probed], tmp_path: Path) -> No
         ([node("mainnet", 1)], Answers(), "payout address is needed"),
         ([node("mainnet", 1)], Answers(network="regtest"), "no node on regtest"),
         ([], Answers(rpc="host"), "is not HOST:PORT"),
-        ([], Answers(rpc="host:1"), "needs a way in"),
+        ([], Answers(rpc="host:1"), "needs one way to log in"),
         ([], Answers(rpc="host:1", password_file=Path("/x")), "needs --username"),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 from solominer.config import Config
 from solominer.daemon import RunOptions
 from solominer.errors import ConfigError
-from solominer.operate.start import UNDERSTOOD_NAME, check_bounds, make_sure
+from solominer.operate.start import UNDERSTOOD_NAME, check_start, make_sure
 
 
 class Person:
@@ -72,7 +72,24 @@ def test_unwritable_folder_is_told(tmp_path: Path) -> None:
 
 def test_bounded_mode_wants_an_end() -> None:
     with pytest.raises(ConfigError, match="wants an end"):
-        check_bounds(Config(mode="test"), RunOptions())
+        check_start(Config(mode="test"), RunOptions(), None)
     for options in (RunOptions(blocks=1), RunOptions(hashes=1), RunOptions(secs=1)):
-        check_bounds(Config(mode="test"), options)
-    check_bounds(Config(mode="regtest"), RunOptions())
+        check_start(Config(mode="test"), options, None)
+    check_start(Config(mode="regtest"), RunOptions(), None)
+
+
+@pytest.mark.parametrize("mode", ["production", "testnet4", "signet", "staging"])
+def test_without_a_configuration_it_says_what_to_do_next(
+    mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="no configuration is given") as refused:
+        check_start(Config(mode=mode), RunOptions(), None)
+    assert "solominer init" in refused.value.todo
+    assert "--mode regtest" in refused.value.todo
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ConfigError) as refused:
+        check_start(Config(mode=mode), RunOptions(), None)
+    assert "--config config.json" in refused.value.todo
+    check_start(Config(mode=mode, payout_address="x"), RunOptions(), None)  # by variables alone
+    check_start(Config(mode="demo"), RunOptions(), None)
