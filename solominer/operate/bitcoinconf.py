@@ -166,14 +166,17 @@ def read_node_conf(command_line: Source, default_datadir: Path, cwd: Path) -> tu
             _read_into(sections, first_datadir / name, problems, needed=True)
     conf = NodeConf(command_line, {}, sections, tuple(problems))
     network = conf.network or "mainnet"
-    for key in sorted(_MAIN_ONLY):
-        if network != "mainnet" and _kept(sections.get("", {}).get(key, ())) and conf.get(key, network) is None:
-            problems.append(
-                f"{first_datadir / conf_name}: {key} outside of a section is for mainnet only, and the node does not "
-                f"start with it; write it below [{SECTION_OF[network]}]"
-            )
+    problems += _misplaced(conf, network, str(first_datadir / conf_name))
     conf = NodeConf(command_line, {}, sections, tuple(problems))
     return conf, cwd / conf.path("datadir", network, str(first_datadir))
+
+
+def _misplaced(conf: NodeConf, network: str, name: str) -> list[str]:
+    """The settings outside of any section that are for mainnet only: the node refuses them on another network."""
+    outside = conf.sections.get("", {})
+    found = [key for key in sorted(_MAIN_ONLY) if _kept(outside.get(key, ())) and conf.get(key, network) is None]
+    where = f"below [{SECTION_OF[network]}]"
+    return [f"{name}: {key} belongs {where}, outside of it the node does not start with it" for key in found]
 
 
 def with_saved(conf: NodeConf, chain_dir: Path) -> NodeConf:
