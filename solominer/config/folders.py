@@ -9,7 +9,7 @@ from solominer.paths import absolute, expanded, home_or_refuse
 
 
 def default_data_dir() -> Path:
-    """`$XDG_DATA_HOME/solominer`, by default `~/.local/share/solominer`. Raises ConfigError without a home directory."""
+    """`$XDG_DATA_HOME/solominer`, by default `~/.local/share/solominer`. ConfigError without a home directory."""
     base = Path(os.environ.get("XDG_DATA_HOME", ""))
     if base.is_absolute():  # the specification has relative ones ignored
         return base / "solominer"
