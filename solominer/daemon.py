@@ -20,7 +20,7 @@ from typing import Any
 from solominer.config import Config, default_cache_dir
 from solominer.connect import await_payout, links_of
 from solominer.diagnosis import import_statistics
-from solominer.dispatch import Dispatcher, Link
+from solominer.dispatch import LEVELS, Dispatcher, Link
 from solominer.errors import SolominerError
 from solominer.hashing.cores import usable_cores
 from solominer.hashing.pool import PoolSettings, PoolSnapshot, WorkerPool
@@ -38,7 +38,7 @@ from solominer.searchplan import check_for_workers, kernel_for, load_plan
 from solominer.searchwatch import SearchWatch
 from solominer.steering import Steering
 from solominer.views.console import ConsoleView
-from solominer.views.logs import RecentEvents
+from solominer.views.logs import RecentEvents, logged_to
 from solominer.views.snapshot import Snapshot
 from solominer.views.text import coins, duration, rate
 from solominer.work.blocks import RetryPolicy
@@ -115,6 +115,7 @@ class Daemon:
             plan = {"hash": settings.plan.hash_hex, "mode": settings.plan.mode, **settings.plan.facts()}
             replay = recorder.open(self._started_at, {"mode": config.mode, "plan": plan})
             stack.callback(lambda: recorder.close(time.time()))
+            stack.enter_context(logged_to(recorder.log_handler()))
             self._notifier.starting("starting the workers", START_PATIENCE_SECS)
             pool = WorkerPool(settings, self._post, log.info)
             await pool.start()  # first: kernels load while a node is found or started
@@ -221,7 +222,7 @@ class Daemon:
         config = self.config
 
         def on_alarm(severity: str, code: str, message: str, todo: str) -> None:
-            log.log(logging.CRITICAL if severity == "critical" else logging.ERROR, "%s -> %s [%s]", message, todo, code)
+            log.log(LEVELS[Severity(severity)], "%s [%s]", f"{message} -> {todo}" if todo else message, code)
 
         settings = RecorderSettings(
             journal_fallback_dir=config.fallback_dir,

@@ -59,7 +59,7 @@ QUEUE_SIZE = 100_000
 HEADER_FIRST_SECS = 0.05
 """How long a template waits at most for the header of the same new tip, which the empty job is made of."""
 
-_LEVELS = {
+LEVELS = {
     Severity.CRITICAL: logging.CRITICAL,
     Severity.HIGH: logging.ERROR,
     Severity.MEDIUM: logging.WARNING,
@@ -339,7 +339,7 @@ class Dispatcher:
 
     def alarm(self, severity: Severity, code: str, message: str, todo: str) -> None:
         """Tell people and the records."""
-        log.log(_LEVELS[severity], "%s [%s]", f"{message} -> {todo}" if todo else message, code)
+        log.log(LEVELS[severity], "%s [%s]", f"{message} -> {todo}" if todo else message, code)
         self._recorder.error(self._clock(), severity, code, message, done=todo)
 
     def _go_urgently(self, work: Callable[[Any], Awaitable[None]], about: object) -> None:

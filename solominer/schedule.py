@@ -1,7 +1,7 @@
 """When to mine: days, weekdays, hours, a number of blocks a day, a pace. Pure: times in, reasons to pause out.
 
-All times are local ones of the machine (`datetime` with its zone), as people set their clocks by; a day begins at
-local midnight.
+Weekdays, hours and days with a number of blocks go by the machine's local time (`datetime` with its zone); a day begins
+at local midnight. How long the run and the pace last goes by a monotonic clock: a step of the wall clock ends no run.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Literal
 
 _RANGE = re.compile(r"(\d\d):(\d\d)-(\d\d):(\d\d)")
 _MINUTES_A_DAY = 24 * 60
+_SECS_A_DAY = 86_400
 MOST_RANDOM_BLOCKS = 12
 
 
@@ -37,11 +38,14 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What has happened: the run's start, today's blocks, and when the last one came (None: none in this run)."""
+    """What has happened: how long the run lasts, today's blocks, seconds since the last one (None: none in this run).
 
-    started: datetime
+    Seconds are of a monotonic clock.
+    """
+
+    running_secs: float = 0.0
     blocks_today: int = 0
-    last_block: datetime | None = None
+    since_block_secs: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,7 @@ class Verdict:
 
 def judge(schedule: Schedule, now: datetime, progress: Progress, seed: int = 0) -> Verdict:
     """What the schedule says at `now`. `seed` draws the random numbers of blocks, the same ones on the same day."""
-    if schedule.days is not None and now >= progress.started + timedelta(days=schedule.days):
+    if schedule.days is not None and progress.running_secs >= schedule.days * _SECS_A_DAY:
         return Verdict(over=True)
     midnight = _next_midnight(now)
     if now.weekday() >= schedule.days_week:
@@ -65,10 +69,10 @@ def judge(schedule: Schedule, now: datetime, progress: Progress, seed: int = 0) 
     limit = blocks_on(schedule, now, seed)
     if limit is not None and progress.blocks_today >= limit:
         return Verdict(pause=f"{limit} blocks found today", until=midnight)
-    if schedule.block_interval_secs is not None and progress.last_block is not None:
-        due = progress.last_block + timedelta(seconds=schedule.block_interval_secs)
-        if now < due:
-            return Verdict(pause="the next block is not due", until=due)
+    if schedule.block_interval_secs is not None and progress.since_block_secs is not None:
+        wait_secs = schedule.block_interval_secs - progress.since_block_secs
+        if wait_secs > 0:
+            return Verdict(pause="the next block is not due", until=now + timedelta(seconds=wait_secs))
     return Verdict()
 
 

@@ -36,6 +36,7 @@ BEAT_SECS = 0.1
 IDLE_BEAT_SECS = 1.0
 GUEST_SECS = 5.0
 BY_HAND = "by hand"
+_LATEST_AT = 250_000_000_000  # in the year 9892: dates end with 9999
 GUEST_PAUSES = frozenset(REASONS)
 LIVE = frozenset(
     ("log_level", "refresh_secs", "stale_secs", "shares_per_hour", "cpu_cores_reserved", "nice", "max_memory_gb")
@@ -65,11 +66,11 @@ class Steering:
         self._cores = cores
         self._seats = pool.settings.admitted_workers
         self._pauses: set[str] = set()
-        self._started = now = _local(time.time())
+        self._started_mono, now = time.monotonic(), _local(time.time())
         self._seed = zlib.crc32(str(folder_of(config)).encode())  # the same after a restart on the same day
         self._day = now.date()
         self._today = self._standing_before_today = 0
-        self._last_block: datetime | None = None
+        self._last_block_mono: float | None = None
         self._standing = 0
         self._restored = self._blocks_of(now)
         self._sensors_broken = False
@@ -168,7 +169,9 @@ class Steering:
         """Look at the clock and at our blocks, and pause, allow or end accordingly."""
         now = _local(time.time())
         self._count_blocks(now)
-        verdict = judge(self._schedule, now, Progress(self._started, self._today, self._last_block), self._seed)
+        mono, last = time.monotonic(), self._last_block_mono
+        progress = Progress(mono - self._started_mono, self._today, None if last is None else mono - last)
+        verdict = judge(self._schedule, now, progress, self._seed)
         if verdict.over:
             log.info("the last day of the schedule is over")
             self._stop()
@@ -197,7 +200,7 @@ class Steering:
         if now.date() != self._day:
             self._day, self._standing_before_today, self._restored = now.date(), standing, 0
         if standing > self._standing:
-            self._last_block = now
+            self._last_block_mono = time.monotonic()
         self._standing = standing
         self._today = self._restored + max(0, standing - self._standing_before_today)
 
@@ -287,7 +290,7 @@ def _finite(value: Any) -> Any:
 
 def _local(at: float) -> datetime:
     """Unix seconds as the machine's local time."""
-    return datetime.fromtimestamp(at).astimezone()
+    return datetime.fromtimestamp(min(at, _LATEST_AT)).astimezone()
 
 
 def folder_of(config: Config) -> Path:

@@ -144,7 +144,6 @@ class DemoLink:
             headers=template.height - 1,
             best_hash_le=template.prevhash_le,
             chainwork=1,
-            tip_time=template.mintime,
             median_time=template.mintime,
             version="simulation",
         )

@@ -20,6 +20,10 @@ from solominer.hashing.cores import usable_cores
 from solominer.hashing.pool import WORKER_MEMORY_BYTES
 from solominer.operate.findings import Check, Outcome, failed, ok, skipped, warning
 from solominer.paths import expanded, home, presence
+from solominer.records.clock import records_problem
+from solominer.records.files import shown
+from solominer.records.state import load_state, read_report
+from solominer.records.tree import Tree
 
 LEAST_FREE_BYTES = 200 << 20
 ENOUGH_FREE_BYTES = 2 << 30
@@ -44,6 +48,7 @@ def machine_checks(config: Config, config_path: Path | None) -> list[Check]:
         Check("data folder", lambda: _data_folder(config.records_dir)),
         Check("disk space", lambda: _disk_space(config.records_dir), ("data folder",)),
         Check("disk speed", lambda: _disk_speed(config.records_dir), ("data folder",)),
+        Check("clock and records", lambda: _clock_and_records(config.records_dir / config.tree_name)),
         Check("second place for blocks", lambda: _fallback(config)),
         Check("cores", lambda: _cores(config)),
         Check("memory", lambda: _memory(config)),
@@ -97,6 +102,19 @@ def _disk_space(folder: Path) -> Outcome:
     if free < ENOUGH_FREE_BYTES:
         return warning(text, "make room, or set data_dir to another disk")
     return ok(text)
+
+
+def _clock_and_records(folder: Path) -> Outcome:
+    """Whether the clock fits the newest report: a wrong one misdates records and is not believed to delete any."""
+    tree = Tree(folder)
+    head = load_state(tree).head
+    report = None if head is None else read_report(tree, head.part)
+    if report is None:
+        return skipped("no report yet")
+    problem = records_problem(report.get("to_at"), time.time())
+    if problem:
+        return warning(problem, "check the clock (timedatectl); old records are kept until a node confirms it")
+    return ok(f"the newest report ends {shown(report.get('to'), 40)}")
 
 
 def _disk_speed(folder: Path) -> Outcome:

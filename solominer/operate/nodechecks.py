@@ -32,6 +32,7 @@ from solominer.node.submit import propose_block
 from solominer.node.template import Fetched, fetch_template
 from solominer.operate.findings import Check, Outcome, failed, ok, skipped, warning
 from solominer.operate.zmqprobe import listen
+from solominer.records.clock import CLOCK_TOLERANCE_SECS
 from solominer.views.text import duration
 from solominer.work.events import Answer
 from solominer.work.guard import check_job
@@ -206,6 +207,10 @@ class NodeUnderTest:
         of_peers = self._net.get("timeoffset", 0) if self._knows_net() else 0
         if offset is None:
             return warning("the node's answers carry no time", "check what sits between the node and this program")
+        tip_ahead = field_of(self._chain, "time", int) - time.time() if "time" in self._chain else 0.0
+        if tip_ahead > CLOCK_TOLERANCE_SECS:
+            text = f"the newest block is {duration(tip_ahead)} ahead of this machine's clock"
+            return failed(text, "set both clocks by NTP: one of them is wrong")
         worst = max(abs(offset), abs(of_peers), key=abs)
         text = f"the node's clock is {offset:+.0f} s from this machine's, {-of_peers:+d} s from its peers'"
         if worst > CLOCK_FAILURE_SECS:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import Any
 from solominer.errors import RecordsError
 from solominer.records import report
 from solominer.records.content import check_file, check_ledger
+from solominer.records.files import is_folder, is_regular, read_bounded
 from solominer.records.findings import Verdict
 from solominer.records.jsonlines import parse_object
 from solominer.records.retention import RETIRABLE
@@ -86,7 +86,7 @@ class Audit:
         sealed = []
         for part in parts:
             folder = self._tree.folder("reports", part)
-            if not folder.exists():
+            if not is_folder(folder):
                 self._verdict.unchecked["{n} hour(s) still open: nothing is sealed there yet"] += 1
                 continue
             one = self._open(part)
@@ -170,7 +170,7 @@ class Audit:
         retired = (self._retired or {}).get(one.part.path, set())
         for path, digest in one.manifest.items():
             try:
-                actual, _ = hash_file(os.fspath(self._tree.root / path))
+                actual, _ = hash_file(self._tree.root / path)
             except OSError:
                 if path.partition("/")[0] in retired:
                     self._verdict.unchecked["{n} file(s) deleted by retention, as a later report says"] += 1
@@ -182,16 +182,16 @@ class Audit:
             own = {self._path(one.part, name) for name in (REPORT, SEAL, MANIFEST, SIGNATURE)}
             for path in self._tree.files(one.part):
                 if path not in one.manifest and path not in own:
-                    self._verdict.fail(path, "was not there when the hour was sealed")
+                    self._verdict.fail(path, "not listed when the hour was sealed: added later, or not of the records")
 
     def _check_content(self, one: _Sealed, thorough: bool) -> None:
         for path in one.manifest:
             check_file(self._tree.root, path, self._verdict)
-        ledger = next((path for path in one.manifest if path.startswith("ledger/")), None)
-        if thorough and ledger is not None and (self._tree.root / ledger).exists():
+        ledger = next((path for path in one.manifest if path.endswith("/ledger.jsonl")), None)
+        if thorough and ledger is not None and is_regular(self._tree.root / ledger):
             try:
                 check_ledger(ledger, self._tree.root / ledger, one.report, self._verdict, hash_shares=True)
-            except (KeyError, TypeError, ValueError, AttributeError) as error:
+            except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError) as error:
                 self._verdict.fail(ledger, f"does not fit its report: {error!r:.120}")
 
     # --- the chain -----------------------------------------------------------------------------------------------
@@ -218,7 +218,7 @@ class Audit:
             holds = previous is None and one.report["sequence"] == 1
         else:
             holds = previous == {"part": path, "sha256": digest}
-        said = "none" if previous is None else str(previous.get("part"))
+        said = str(previous.get("part")) if isinstance(previous, dict) else "none"
         self._verdict.expect(
             holds,
             "{n} link(s) to the report before",
@@ -230,6 +230,9 @@ class Audit:
         link = self._tree.root / "reports" / "latest"
         try:
             target = str(link.readlink())
+        except FileNotFoundError:
+            self._verdict.unchecked["reports/latest: there is no such link; some disks have none"] = 1
+            return
         except OSError:
             target = "nothing"
         self._verdict.expect(
@@ -257,14 +260,17 @@ class Audit:
     def _gather_retired(self, sealed: list[_Sealed]) -> dict[str, set[str]]:
         """What later reports say was deleted, by part. One hour alone looks into all reports for it."""
         reports: list[Mapping[str, Any]] = [one.report for one in sealed]
-        if any(not (self._tree.root / path).exists() for one in sealed for path in one.manifest):
+        if any(not is_regular(self._tree.root / path) for one in sealed for path in one.manifest):
             every = (read_report(self._tree, part) for part in self._tree.parts("reports"))
             reports = [value for value in every if value is not None]
         retired: dict[str, set[str]] = {}
         for value in reports:
-            for item in value.get("retired") or ():
-                sections = {section for section in item["sections"] if section in RETIRABLE}
-                retired.setdefault(item["part"], set()).update(sections)
+            try:
+                for item in value.get("retired") or ():
+                    sections = {section for section in RETIRABLE if section in item["sections"]}
+                    retired.setdefault(item["part"], set()).update(sections)
+            except (LookupError, TypeError):
+                continue  # named already if it is one of those that are checked
         return retired
 
     def _path(self, part: Part, name: str) -> str:
@@ -276,6 +282,6 @@ class Audit:
 
 def _bytes(file: Path) -> bytes | None:
     try:
-        return file.read_bytes()
+        return read_bounded(file)
     except OSError:
         return None

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from solominer.errors import RecordsError
+from solominer.records.clock import ClockCheck, records_problem
 from solominer.records.errors_log import error_id, scrub
-from solominer.records.ledger import entries, repair, share_fields, work_fields, worker_label
+from solominer.records.files import optional
+from solominer.records.ledger import entries, ledger_path, repair, share_fields, work_fields, worker_label
 from solominer.records.openhour import OpenHour
 from solominer.records.openpart import OpenPart
 from solominer.records.proofs import BlockProofs, share_certificate
@@ -22,13 +24,16 @@ from solominer.records.settings import Alarm, RecorderSettings
 from solominer.records.signing import Signer
 from solominer.records.state import State, load_state, save_state
 from solominer.records.tree import HOUR_SECS, Part, Tree, make_folder
-from solominer.work.events import ShareFound
+from solominer.work.events import NodeHealth, ShareFound
 from solominer.work.found import FoundBlock
 from solominer.work.job import Job
 
 CLOCK_SLACK_SECS = 300.0
 """A clock that goes back by less than this stays in the open hour; by more, an hour is opened where it says it is."""
 
+_CLOCK_TODO = (
+    "set it by NTP (timedatectl): schedules go by it; records are not deleted for their age until it is confirmed"
+)
 _KEPT_JOBS = 1024
 _DROPPABLE = frozenset({"share", "latency", "system", "health"})
 
@@ -63,13 +68,16 @@ class Books:
         self._told_change: dict[str, Any] = {}
         self._lost = 0
         self._trouble = ""
+        self._clock = ClockCheck(network)
+        self._clock_told_up: float | None = None
+        self._at = self._up = 0.0
         self._state_saved = False
 
     # --- begin and end -------------------------------------------------------------------------------------------
 
     def open(self, at: float, up: float, run: str, facts: Mapping[str, Any]) -> None:
         """Begin a run: close what an earlier one left open, go on in its hour if that is still now."""
-        self._run = run
+        self._run, self._at, self._up = run, at, up
         state = load_state(self._tree)
         problem = self._chain.go_on_from(state.head)
         self._seq = self._chain.last_seq + 1
@@ -90,6 +98,9 @@ class Books:
         self.entry(at, up, "open", {"run": run, **facts})
         if problem:
             self.error(at, up, {"severity": "high", "code": "report-changed", "message": problem})
+        problem = records_problem(self._chain.newest_at, at)
+        if problem:
+            self._warn(at, up, "clock", problem, _CLOCK_TODO)
         self.flush()
 
     def _resume(self, part: Part) -> int:
@@ -118,6 +129,7 @@ class Books:
         """End the run and seal its hour."""
         if self._now is None:
             return
+        self._at, self._up = at, up
         self._tell_counters(at, up)
         self.entry(at, up, "close", {"run": self._run})
         self._end_part("shutdown")
@@ -130,6 +142,7 @@ class Books:
 
     def tick(self, at: float, up: float) -> None:
         """Time passes: the only place that believes a clock which went back."""
+        self._at, self._up = at, up
         open_part = self._open_part
         if at < open_part.part.start - CLOCK_SLACK_SECS:
             self._turn(at, up, "clock")
@@ -259,9 +272,25 @@ class Books:
             self._told_up[key] = up
             self.entry(at, up, kind, fields)
 
+    def look(self, at: float, up: float, health: NodeHealth) -> None:
+        """A look at a node: warn when it begins to contradict the clock, once an hour after that, and when it ends."""
+        self._clock.look(at, up, health)
+        problem, told = self._clock.problem(at, up), self._clock_told_up
+        if problem and (told is None or up - told >= HOUR_SECS):
+            self._clock_told_up = up
+            self._warn(at, up, "clock", problem, _CLOCK_TODO)
+        elif not problem and told is not None:
+            self._clock_told_up = None
+            self._alarm("info", "clock", "this machine's clock agrees with the nodes again", "")
+
+    def _warn(self, at: float, up: float, code: str, message: str, todo: str) -> None:
+        self._alarm("medium", code, message, todo)
+        self.error(at, up, {"severity": "medium", "code": code, "message": message, "done": todo})
+
     def log(self, line: str) -> None:
         """One line of the log."""
-        self._open_part.log(line)
+        if self._now is not None and self._now.waiting <= self._settings.max_waiting_bytes:
+            self._now.log(line)
 
     def _due(self, key: str, up: float) -> bool:
         last = self._told_up.get(key)
@@ -307,7 +336,7 @@ class Books:
                 self._proofs.write(self._now.part, self._now.put)
                 self._now.flush()
             while self._closing:
-                self._seal(self._closing[0])
+                self._seal_or_leave(self._closing[0])
                 self._closing.pop(0)
                 self._state_saved = False
                 self._save_state()
@@ -315,6 +344,15 @@ class Books:
             self._in_trouble(f"the records in {self._tree.root} cannot be written: {error}")
         else:
             self._out_of_trouble()
+
+    def _seal_or_leave(self, closing: _Closing) -> None:
+        """What others wrote into an hour may make it impossible to seal: it is left as it is then."""
+        try:
+            self._seal(closing)
+        except RecordsError as error:
+            todo = f"see what is wrong: solominer verify {self._tree.root}"
+            self._alarm("high", "hour-not-sealed", f"{error.what}; it is left without a report", todo)
+            closing.open_part.abandon()
 
     def _seal(self, closing: _Closing) -> None:
         part = closing.open_part
@@ -327,16 +365,21 @@ class Books:
         busy = {waiting.open_part.part for waiting in self._closing}
         if self._now is not None:
             busy.add(self._now.part)
-        self._chain.seal(part.part, part.fold, closing.why, busy)
+        belief = self._clock.belief(self._at, self._up)
+        self._chain.seal(part.part, part.fold, closing.why, busy, self._at, belief)
 
     def _save_state(self) -> None:
         unsealed = [closing.open_part.part for closing in self._closing]
         if self._now is not None:
             unsealed.append(self._now.part)
-            make_folder(self._tree.folder("ledger", self._now.part))
+            ledger = ledger_path(self._tree, self._now.part)
+            self._tree.clear_the_way(ledger)
+            make_folder(ledger.parent)
+        self._tree.clear_the_way(self._tree.root / "reports" / "x")
         make_folder(self._tree.root / "reports")
-        save_state(self._tree, State(tuple(unsealed), self._chain.head))
-        self._state_saved = True
+        with optional("state.json, the note to the next start"):
+            save_state(self._tree, State(tuple(unsealed), self._chain.head))
+            self._state_saved = True
 
     def _in_trouble(self, problem: str) -> None:
         if not self._trouble:

@@ -10,13 +10,15 @@ from solominer.chain.hashes import hash_to_int, sha256d, to_rpc_hex
 from solominer.chain.proof import check_block, verify_proof
 from solominer.errors import DecodeError, VerifyError
 from solominer.records import best
+from solominer.records.files import read_bounded
 from solominer.records.findings import Verdict
 from solominer.records.hour import HourFold
 from solominer.records.jsonlines import parse_object, read_lines
+from solominer.records.names import is_ours
 from solominer.records.planproof import replay_proof
 from solominer.records.proofs import share_header
 
-_BAD = (KeyError, TypeError, ValueError, DecodeError, OSError)
+_BAD = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, DecodeError, OSError)
 
 
 def check_proof(path: str, proof: Mapping[str, Any], verdict: Verdict) -> None:
@@ -75,7 +77,7 @@ def _share_value(share: Mapping[str, Any], job: Mapping[str, Any]) -> int:
 def check_block_hex(path: str, file: Path, verdict: Verdict) -> None:
     """A block of the journal: its folder's name is its hash, its transactions give its roots."""
     try:
-        raw = bytes.fromhex(file.read_text("ascii").strip())
+        raw = bytes.fromhex(read_bounded(file).decode("ascii").strip())
         if not file.parent.name.endswith(f"-{to_rpc_hex(sha256d(raw[:80]))}"):
             raise ValueError("the header has another hash than its folder")
         check_block(raw)
@@ -135,7 +137,9 @@ def check_ledger(path: str, file: Path, report: Mapping[str, Any], verdict: Verd
 def check_file(root: Path, path: str, verdict: Verdict) -> None:
     """Whatever this file of an hour can be checked for by itself; the ledger has a check of its own."""
     name = path.rpartition("/")[2]
-    if path.startswith("proofs/") and name.endswith(".json"):
+    if not is_ours(path):
+        verdict.unchecked["{n} file(s) of others, listed when their hour was sealed"] += 1
+    elif path.startswith("proofs/"):
         document = _read(root / path)
         if document is None:
             verdict.fail(path, "not a JSON object")
@@ -149,6 +153,6 @@ def check_file(root: Path, path: str, verdict: Verdict) -> None:
 
 def _read(file: Path) -> dict[str, Any] | None:
     try:
-        return parse_object(file.read_bytes())
+        return parse_object(read_bounded(file))
     except OSError:
         return None

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from solominer.records.files import shown
+
 
 @dataclass(slots=True)
 class Verdict:
@@ -26,7 +28,7 @@ class Verdict:
 
     def fail(self, path: str, reason: str) -> None:
         """Something is wrong with this file."""
-        self.wrong.append((path, reason))
+        self.wrong.append((shown(path, 500), shown(reason, 500)))
 
     def expect(self, holds: bool, checked: str, path: str, reason: str) -> bool:
         """Count `checked`, or fail."""

@@ -16,6 +16,7 @@ from solominer.errors import DecodeError
 from solominer.records.best import KEPT, BestHashes
 from solominer.records.errors_log import ErrorLog
 from solominer.records.latency import Durations
+from solominer.records.ledger import is_frame
 from solominer.records.searched import Searched
 from solominer.records.tally import Counts
 
@@ -110,11 +111,13 @@ class HourFold:
             handler = self._handlers.get(entry["kind"])
             if handler is not None:
                 handler(entry)
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, DecodeError):
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, DecodeError):
             self.odd += 1
 
     def _frame(self, entry: Entry) -> None:
         at, up, kind = float(entry["at"]), float(entry["up"]), str(entry["kind"])
+        if not is_frame(entry):
+            raise ValueError("not an entry of ours")
         self.lines += 1
         self.last_seq = int(entry["seq"])
         if self.first_seq is None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from solominer.errors import RecordsError
+from solominer.records.files import is_regular, open_regular, optional
 from solominer.records.jsonlines import parse_object, read_lines
-from solominer.records.ledger import ledger_path
+from solominer.records.ledger import is_frame, ledger_path
 from solominer.records.tree import Part, Tree
 
 FILE = "index.sqlite"
@@ -93,8 +94,8 @@ class LedgerIndex:
                         file.close()
                     of_part, file = part, None
                     path = ledger_path(self._tree, Part.parse(part))
-                    if path.exists():
-                        file = path.open("rb")
+                    with suppress(OSError):
+                        file = open_regular(path)
                 if file is not None:
                     file.seek(offset)
                     entry = parse_object(file.read(size))
@@ -116,11 +117,12 @@ class LedgerIndex:
             for part in self._tree.parts("ledger"):
                 id_, indexed = known.get(part.path, (None, 0))
                 path = ledger_path(self._tree, part)
-                if not path.exists() or path.stat().st_size <= indexed:
+                if not is_regular(path) or path.stat().st_size <= indexed:
                     continue
                 if id_ is None:
                     id_ = database.execute("INSERT INTO files (part) VALUES (?)", (part.path,)).lastrowid
-                added += self._take(database, id_, path, indexed)
+                with optional(f"reading {path}"):
+                    added += self._take(database, id_, path, indexed)
             database.commit()
         return added
 
@@ -130,8 +132,8 @@ class LedgerIndex:
         added, insert = 0, "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?)"
         for line in read_lines(path, offset):
             entry = line.value
-            if entry is not None and {"seq", "at", "kind"} <= entry.keys():
-                rows.append((entry["seq"], entry["at"], str(entry["kind"]), id_, line.offset, line.size))
+            if entry is not None and is_frame(entry):
+                rows.append((entry["seq"], entry["at"], entry["kind"], id_, line.offset, line.size))
                 offset = line.offset + line.size
             if len(rows) >= _BATCH:
                 database.executemany(insert, rows)

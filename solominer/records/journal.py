@@ -22,13 +22,17 @@ import orjson
 
 from solominer.chain.hashes import to_rpc_hex
 from solominer.errors import JournalFailed, RecordsError
+from solominer.records.files import fsync_folder, sync_file
 from solominer.records.openhour import OpenHour
-from solominer.records.tree import Tree, atomic_write, fsync_folder, make_folder, utc_text, write_all
+from solominer.records.tree import Tree, atomic_write, make_folder, utc_text, write_all
 from solominer.work.events import SubmitAnswered
 from solominer.work.found import BlockState, FoundBlock
 
 FINAL_STATES = frozenset({BlockState.MATURE, BlockState.REJECTED, BlockState.SUPERSEDED})
 """States after which a block needs no following any more."""
+
+
+_FILES = ("block.hex", "facts.json", "submissions.jsonl", "states.jsonl")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +129,8 @@ class Journal:
         try:
             with self._hours.writing() as part:
                 folder = self._tree.folder("submissions", part) / name
+                for file in _FILES:
+                    self._tree.clear_the_way(folder / file)
                 write(folder)
                 return Written(folder)
         except (OSError, RecordsError) as first:
@@ -174,13 +180,13 @@ def _pretty(value: dict[str, Any]) -> bytes:
 def _append_durably(path: Path, data: bytes) -> None:
     """One line in one write; a line that a crash tore before is ended first."""
     is_new = not path.exists()
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK, 0o644)
     try:
         size = os.lseek(handle, 0, os.SEEK_END)
         if size and os.pread(handle, 1, size - 1) != b"\n":
             data = b"\n" + data
         write_all(handle, data)
-        os.fsync(handle)
+        sync_file(handle)
     finally:
         os.close(handle)
     if is_new:

@@ -9,7 +9,13 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from solominer.records.files import open_regular, sync_file
 from solominer.records.tree import make_folder
+
+MOST_LINE_BYTES = 8 << 20
+"""A longer line is none of ours: it is read as torn pieces of so many bytes."""
+
+_OPEN = os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
 
 
 class Line(NamedTuple):
@@ -37,6 +43,11 @@ class Appender:
         """Bytes not yet handed to the file system."""
         return len(self._waiting)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether its file was opened."""
+        return self._handle is not None
+
     def append(self, data: bytes) -> None:
         """Add to what is to be written; writes nothing itself."""
         self._waiting += data
@@ -47,11 +58,11 @@ class Appender:
             return
         if self._handle is None:
             make_folder(self.path.parent)
-            self._handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+            self._handle = os.open(self.path, _OPEN | os.O_WRONLY | os.O_CREAT, 0o644)
         while self._waiting:
             del self._waiting[: os.write(self._handle, self._waiting)]
         if durable:
-            os.fsync(self._handle)
+            sync_file(self._handle)
 
     def close(self) -> None:
         """Write what waits, fsync, close. Raises OSError and stays open."""
@@ -70,12 +81,12 @@ class Appender:
 def read_lines(path: Path, offset: int = 0) -> Iterator[Line]:
     """The lines of the file from `offset`; a last line without newline counts as torn. A missing file has none."""
     try:
-        file = path.open("rb")
+        file = open_regular(path)
     except FileNotFoundError:
         return
     with file:
         file.seek(offset)
-        for raw in file:
+        while raw := file.readline(MOST_LINE_BYTES):
             yield Line(offset, len(raw), parse_object(raw) if raw.endswith(b"\n") else None)
             offset += len(raw)
 
@@ -92,7 +103,8 @@ def parse_object(raw: bytes) -> dict[str, Any] | None:
 def close_torn_line(path: Path) -> int:
     """End a last line that lacks its newline; the number of bytes that it has (0: nothing was torn). Raises OSError."""
     try:
-        handle = os.open(path, os.O_RDWR | os.O_APPEND)
+        open_regular(path).close()
+        handle = os.open(path, _OPEN | os.O_RDWR)
     except FileNotFoundError:
         return 0
     try:
@@ -108,7 +120,7 @@ def close_torn_line(path: Path) -> int:
             torn += len(piece)
         if torn:
             os.write(handle, b"\n")
-            os.fsync(handle)
+            sync_file(handle)
         return torn
     finally:
         os.close(handle)

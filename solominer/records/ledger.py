@@ -26,10 +26,24 @@ from solominer.work.job import Job
 
 FILE = "ledger.jsonl"
 
+_MOST_SEQ = 2**53
+_MOST_SECS = 1e12
+
 
 def is_urgent(kind: str) -> bool:
     """Whether lines of this kind are written and fsynced at once; the others are within a second."""
     return kind.startswith("block") or kind in ("error", "open", "close", "begin")
+
+
+def is_frame(entry: Mapping[str, Any]) -> bool:
+    """Whether number, times and kind of an entry can be ours: what others put into a ledger is left out."""
+    seq = entry.get("seq")
+    if type(seq) is not int or not 0 <= seq < _MOST_SEQ or not isinstance(entry.get("kind"), str):
+        return False
+    times = [entry.get("at"), entry.get("up")]
+    return all(type(secs) in (int, float) and abs(secs) < _MOST_SECS for secs in times if secs is not None) and (
+        None not in times
+    )
 
 
 def ledger_path(tree: Tree, part: Part) -> Path:

@@ -1,49 +1,108 @@
-"""One daemon per data folder: an flock on a file that tells whose it is.
+"""One daemon per data folder: an flock on a file that says whose it is.
 
-The kernel drops the lock when its holder dies, however it dies, so a stale pid in the file locks nobody out.
+The kernel drops the lock when its holder dies, however it dies, so a stale pid in the file locks nobody out. Where the
+file system has no locks, the process that the file names is looked for instead.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from pathlib import Path
 
 from solominer.errors import AlreadyRunning, RecordsError
+from solominer.records.files import reason, warn_once
+
+_TAKEN = frozenset({errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES})
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.ENFILE, errno.EMFILE})
 
 
 class FolderLock:
-    """Holds `<folder>/lock` from `acquire` to `release`."""
+    """Holds `<folder>/lock` from `acquire` to `release`.
 
-    def __init__(self, folder: Path) -> None:
+    Where no such file can be had there, as on a read-only parent, `<inner>/lock` does: the folder of one network.
+    """
+
+    def __init__(self, folder: Path, inner: Path | None = None) -> None:
         self.path = folder / "lock"
+        self._places = [self.path, *([] if inner is None else [inner / "lock"])]
         self._handle: int | None = None
 
     def acquire(self) -> None:
         """Take the lock. Raises AlreadyRunning with the holder's pid, RecordsError if the folder cannot be written."""
+        problems = []
+        for path in self._places:
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o644)
+            except OSError as error:
+                problems.append(error)
+                continue
+            if problems:
+                warn_once(f"lock {path}", f"the lock is in {path}, not in {self.path}: {reason(problems[0])}")
+            self.path = path
+            self._take(handle)
+            return
+        if problems[-1].errno in _FULL:
+            warn_once(f"lock {self.path}", f"another solominer here would not be noticed: {reason(problems[-1])}")
+            return
+        raise RecordsError(
+            f"the data folder {self.path.parent} cannot be written: {problems[0].strerror}",
+            "give this user the right to write there, or set data_dir to another folder",
+        ) from problems[0]
+
+    def _take(self, handle: int) -> None:
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            raise RecordsError(
-                f"the data folder {self.path.parent} cannot be written: {error.strerror}",
-                "give this user the right to write there, or set data_dir to another folder",
-            ) from error
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            holder = os.pread(handle, 32, 0).decode("ascii", "replace").strip()
+            holder = _holder(handle)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno in _TAKEN or _is_alive(holder):
+                    raise self._refusal(holder.partition("\n")[0]) from error
+                others = "one on another machine would not be noticed"
+                warn_once(f"flock {self.path}", f"no locks on the disk of {self.path}: {reason(error)}; {others}")
+            try:
+                os.ftruncate(handle, 0)
+                os.pwrite(handle, f"{os.getpid()}\n{_started(os.getpid())}\n".encode(), 0)
+            except OSError as error:
+                warn_once(f"lock {self.path}", f"the pid cannot be written into {self.path}: {reason(error)}")
+        except BaseException:
             os.close(handle)
-            raise AlreadyRunning(
-                f"another solominer (pid {holder or 'unknown'}) works in {self.path.parent}",
-                f"stop it with `kill {holder}`, or give this one a data_dir of its own" if holder else "stop it first",
-            ) from error
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+            raise
         self._handle = handle
+
+    def _refusal(self, pid: str) -> AlreadyRunning:
+        return AlreadyRunning(
+            f"another solominer (pid {pid or 'unknown'}) works in {self.path.parent}",
+            f"stop it with `kill {pid}`, or give this one a data_dir of its own" if pid else "stop it first",
+        )
 
     def release(self) -> None:
         """Give it back; harmless if it is not held. The file stays: removing it would let two hold 'the' lock."""
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None
+
+
+def _holder(handle: int) -> str:
+    """`pid`, and on a second line when that process began; empty where the file says nothing of that form."""
+    try:
+        lines = os.pread(handle, 64, 0).decode("ascii").split("\n")
+    except (OSError, UnicodeDecodeError):
+        return ""
+    return "\n".join(lines[:2]) if lines[0].isdigit() and len(lines[0]) < 10 else ""
+
+
+def _is_alive(holder: str) -> bool:
+    """Whether the process still runs: the same pid, begun at the same moment."""
+    pid, _, began = holder.partition("\n")
+    return bool(began) and int(pid) != os.getpid() and _started(int(pid)) == began
+
+
+def _started(pid: int) -> str:
+    """When the process began, in ticks since the machine did; empty where it is gone or the system does not say."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, LookupError):
+        return ""

@@ -7,10 +7,11 @@ from typing import Any
 
 import orjson
 
+from solominer.records.files import optional
 from solominer.records.hour import HourFold
 from solominer.records.jsonlines import Appender
 from solominer.records.ledger import encode, entries, is_urgent, ledger_path
-from solominer.records.tree import Part, Tree, atomic_write, make_folder
+from solominer.records.tree import Part, Tree
 
 LOG = "solominer.log"
 
@@ -61,13 +62,17 @@ class OpenPart:
 
     def flush(self) -> None:
         """Bring everything to disk, fsynced if there is something urgent in it. Raises OSError; call again then."""
+        if not self._ledger.is_open:
+            self.tree.clear_the_way(self._ledger.path)
         self._ledger.flush(durable=self.urgent)
         self.urgent = False
-        self._log.flush()
+        with optional("the hour's log"):
+            if not self._log.is_open:
+                self.tree.clear_the_way(self._log.path)
+            self._log.flush()
         while self._documents:
             path, data = next(iter(self._documents.items()))
-            make_folder((self.tree.root / path).parent)
-            atomic_write(self.tree.root / path, data)
+            self.tree.write(path, data)
             del self._documents[path]
 
     def finish(self) -> None:
@@ -79,7 +84,8 @@ class OpenPart:
             self.put_errors()
         self.flush()
         self._ledger.close()
-        self._log.close()
+        with optional("the hour's log"):
+            self._log.close()
 
     def abandon(self) -> None:
         """Close the files without writing."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from solominer.chain.hashes import from_rpc_hex, sha256d, to_rpc_hex
@@ -16,9 +17,12 @@ from solominer.chain.merkle import root_from_branch
 from solominer.chain.proof import make_proof
 from solominer.errors import DecodeError
 from solominer.records.best import Kept
+from solominer.records.files import is_regular, read_bounded
 from solominer.records.jsonlines import parse_object
+from solominer.records.names import is_ours
 from solominer.records.replay import read_block_folder
-from solominer.records.tree import Part, Tree, utc_text
+from solominer.records.state import as_written
+from solominer.records.tree import Part, Tree, utc_text, walk_files
 from solominer.work.found import FoundBlock
 
 _IN_MEMORY = 256
@@ -58,9 +62,10 @@ class BlockProofs:
     def recover(self, part: Part, entries: Iterable[Mapping[str, Any]]) -> None:
         """Make up for proofs that a crash kept from being written: from the journal, and from the part's entries."""
         lacking = set()
-        for folder in self._tree.folder("submissions", part).glob("*-*"):
-            if not (self._tree.folder("proofs", part) / f"{folder.name}.json").exists():
-                block = read_block_folder(folder)
+        paths = filter(is_ours, walk_files(self._tree.root, f"submissions/{part.path}"))
+        for name in sorted({path.split("/")[-2] for path in paths}):
+            if not is_regular(self._tree.folder("proofs", part) / f"{name}.json"):
+                block = read_block_folder(self._tree.folder("submissions", part) / name)
                 if block is not None:
                     self.begin(block, None, None)
                     lacking.add(block.hash_hex)
@@ -83,14 +88,25 @@ class BlockProofs:
 
     def _find(self, hash_hex: str) -> dict[str, Any] | None:
         if hash_hex not in self._proofs and hash_hex not in self._absent:
-            for part in reversed(self._tree.parts("proofs")):
-                for path in self._tree.folder("proofs", part).glob(f"*-{hash_hex}.json"):
-                    proof = parse_object(path.read_bytes())
-                    if proof is not None and {"hash", "height", "answers", "states"} <= proof.keys():
-                        self._keep(proof)
-                        return proof
+            for part in reversed(as_written(self._tree, self._tree.parts("proofs"))):
+                for path in walk_files(self._tree.root, f"proofs/{part.path}"):
+                    if is_ours(path) and path.endswith(f"-{hash_hex}.json"):
+                        proof = _read_proof(self._tree.root / path, hash_hex)
+                        if proof is not None:
+                            self._keep(proof)
+                            return proof
             self._absent.add(hash_hex)
         return self._proofs.get(hash_hex)
+
+
+def _read_proof(file: Path, hash_hex: str) -> dict[str, Any] | None:
+    try:
+        proof = parse_object(read_bounded(file))
+    except OSError:
+        return None
+    if proof is None or proof.get("hash") != hash_hex or not isinstance(proof.get("height"), int):
+        return None
+    return proof if all(isinstance(proof.get(key), list) for key in ("answers", "states")) else None
 
 
 def block_proof(

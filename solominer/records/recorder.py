@@ -55,7 +55,7 @@ class Recorder:
         signer = None if settings.signing_key is None else Signer.load(settings.signing_key)
         self._books = Books(self.tree, hours, network or tree_name, settings, on_alarm, signer)
         self._writer = Writer(self._books, settings, on_alarm)
-        self._lock = FolderLock(data_dir)
+        self._lock = FolderLock(data_dir, self.tree.root)
         self._clock = clock
         self._began = clock()
         self._run = ""
@@ -163,6 +163,7 @@ class Recorder:
             "version": health.version,
             "rpc_secs": round(health.rpc_secs, 6),
         }
+        self._writer.post(self._books.look, at, self._up(), health, droppable=True)
         change = (health.usable, health.problem, health.zmq, health.version)
         self._writer.post(self._books.reading, at, self._up(), "health", health.node, fields, change, droppable=True)
 

@@ -19,11 +19,13 @@ from solominer.chain.merkle import coinbase_branch
 from solominer.chain.proof import check_block, read_block
 from solominer.chain.target import decode_compact
 from solominer.errors import BadValue, DecodeError
+from solominer.records.files import is_folder, read_bounded, shown
 from solominer.records.jsonlines import parse_object, read_lines
+from solominer.records.state import as_written
 from solominer.records.tree import TEMPORARY_SUFFIX, Tree, dated_folders
 from solominer.work.found import BlockState, FoundBlock
 
-_NAME = re.compile(r"(\d{1,10})-([0-9a-f]{64})")
+_NAME = re.compile(r"(\d{1,10})-([0-9a-f]{64})", re.ASCII)
 _FILES = frozenset({"block.hex", "facts.json", "submissions.jsonl", "states.jsonl"})
 
 
@@ -72,8 +74,8 @@ def _block_folders(tree: Tree, fallback: Path | None, problems: list[str]) -> di
     for place in places:
         for path in _children(place, problems):
             match = _NAME.fullmatch(path.name)
-            if match is None or not path.is_dir():
-                problems.append(f"{path}: not part of the journal, left alone")
+            if match is None or not is_folder(path):
+                problems.append(f"{shown(path)}: not part of the journal, left alone")
                 continue
             folders.setdefault((int(match[1]), match[2]), []).append(path)
     return folders
@@ -83,13 +85,13 @@ def _hours(tree: Tree, problems: list[str]) -> Iterator[Path]:
     """The journal's folders of hours, in order."""
     root = tree.root / "submissions"
     try:
-        places = [tree.folder("submissions", part) for part in tree.parts("submissions")]
+        places = [tree.folder("submissions", part) for part in as_written(tree, tree.parts("submissions"))]
         found = list(dated_folders(root))
     except OSError as error:
         problems.append(f"{root}: cannot be read: {error.strerror}")
         return
     known = {place.relative_to(root).as_posix() for place in places}
-    problems += [f"{root / path}: not the folder of an hour" for path in found if path not in known]
+    problems += [f"{shown(root / path)}: not the folder of an hour" for path in found if path not in known]
     yield from places
 
 
@@ -110,7 +112,7 @@ def _read_entry(height: int, hash_hex: str, folders: list[Path]) -> JournalEntry
     for folder in folders:
         names = {path.name for path in _children(folder, problems)}
         problems += [
-            f"{folder / name}: not part of the journal, left alone"
+            f"{shown(folder / name)}: not part of the journal, left alone"
             for name in sorted(names - _FILES)
             if not name.endswith(TEMPORARY_SUFFIX)
         ]
@@ -127,7 +129,7 @@ def _read_entry(height: int, hash_hex: str, folders: list[Path]) -> JournalEntry
         hash_le=hash_le,
         block=block,
         state=BlockState(last["state"]) if last else BlockState.FOUND,
-        confirmations=last.get("confirmations") if last else None,
+        confirmations=_count(last.get("confirmations")) if last else None,
         final=final,
         submissions=submissions,
         folders=tuple(folders),
@@ -151,8 +153,12 @@ def _first_whole(folders: list[Path], height: int, hash_le: bytes, problems: lis
 
 
 def _last_state(states: list[dict[str, Any]]) -> dict[str, Any] | None:
-    known = [line for line in states if line.get("state") in set(BlockState)]
+    known = [line for line in states if isinstance(line.get("state"), str) and line["state"] in set(BlockState)]
     return known[-1] if known else None
+
+
+def _count(value: object) -> int | None:
+    return value if type(value) is int else None
 
 
 def _read_log(path: Path, problems: list[str]) -> list[dict[str, Any]]:
@@ -178,14 +184,14 @@ def _read_block(folder: Path, height: int, hash_le: bytes, problems: list[str]) 
                 problems.append(f"{folder}/block.hex: put together again from facts.json (it has no transactions)")
             return None if raw is None else block_from_facts(facts, raw)
         return None if raw is None else block_from_hex(raw, height)
-    except (KeyError, TypeError, ValueError, DecodeError) as error:
+    except (KeyError, TypeError, ValueError, ArithmeticError, DecodeError) as error:
         problems.append(f"{folder}: not what the journal wrote: {error!r:.200}")
         return None
 
 
 def _read_facts(path: Path, hash_le: bytes, problems: list[str]) -> dict[str, Any] | None:
     try:
-        facts = parse_object(path.read_bytes())
+        facts = parse_object(read_bounded(path))
     except OSError as error:
         problems.append(f"{path}: cannot be read: {error.strerror}")
         return None
@@ -198,7 +204,7 @@ def _read_facts(path: Path, hash_le: bytes, problems: list[str]) -> dict[str, An
 def _read_hex(path: Path, hash_le: bytes, problems: list[str]) -> str | None:
     """The block's hex if it is whole: header, Merkle root and every transaction to the last byte."""
     try:
-        text = path.read_text("ascii").strip()
+        text = read_bounded(path).decode("ascii").strip()
         raw = bytes.fromhex(text)
         if sha256d(raw[:HEADER_SIZE]) != hash_le:
             raise BadValue("its header has another hash than its folder")

@@ -13,11 +13,15 @@ from typing import Any
 
 import orjson
 
+from solominer.records.files import is_regular, read_bounded
 from solominer.records.jsonlines import parse_object
 from solominer.records.state import read_report, read_seal
-from solominer.records.tree import Part, Tree, atomic_write
+from solominer.records.tree import Part, Tree
 
 SCHEMA = "solominer-rollup/1"
+_ODD = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
+"""What comes of using a document that is not of the form it should be."""
+
 DAY_FILE = "day.json"
 
 _SUMS = {
@@ -135,8 +139,10 @@ def from_reports(tree: Tree, parts: Iterable[Part]) -> Rollup:
         report, digest = read_report(tree, part), read_seal(tree, part)
         if report is not None and digest is not None:
             try:
-                rollup.add_report(report, digest)
-            except (KeyError, TypeError, AttributeError):
+                one = Rollup()
+                one.add_report(report, digest)
+                rollup.add(one)
+            except _ODD:
                 continue
     return rollup
 
@@ -155,23 +161,24 @@ def write_day(tree: Tree, network: str, newest: Part) -> list[str]:
     day = day_of(newest)
     path = f"reports/{day}/{DAY_FILE}"
     file = tree.root / path
-    if file.exists():
-        document = parse_object(file.read_bytes())
-        return [path] if document is not None and newest.path in document.get("parts", ()) else []
+    if is_regular(file):
+        document = parse_object(read_bounded(file))
+        kept = (document or {}).get("parts")
+        return [path] if isinstance(kept, dict) and newest.path in kept else []
     parts = [part for part in tree.parts("reports") if day_of(part) == day]
     document = from_reports(tree, parts).document(network, day)
-    atomic_write(file, orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    tree.write(path, orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     return [path]
 
 
 def load_day(tree: Tree, day: str, parts: list[Part]) -> Rollup:
     """The day's roll-up: the kept one if it was made from just the reports that are sealed there now, else anew."""
     try:
-        document = parse_object((tree.root / "reports" / day / DAY_FILE).read_bytes())
+        document = parse_object(read_bounded(tree.root / "reports" / day / DAY_FILE))
         if document is not None:
             kept = from_document(document)
             if kept.parts == {part.path: read_seal(tree, part) for part in parts}:
                 return kept
-    except (OSError, KeyError, TypeError):
+    except (OSError, *_ODD):
         pass
     return from_reports(tree, parts)

@@ -17,18 +17,31 @@ import itertools
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from solominer.errors import RecordsError
+from solominer.records.files import (
+    clear_the_way,
+    fsync_folder,
+    is_folder,
+    optional,
+    reason,
+    replace,
+    sync_file,
+    warn_once,
+)
+from solominer.records.names import is_our_temporary
 
 SECTIONS = ("reports", "errors", "ledger", "submissions", "proofs", "logs")
 HOUR_SECS = 3600
 TEMPORARY_SUFFIX = ".tmp"
 
-_PART = re.compile(r"(\d{4})/(\d\d)/(\d\d)/(\d\d)(?:\.([1-9]\d*))?")
+_PART = re.compile(r"(\d{4})/(\d\d)/(\d\d)/(\d\d)(?:\.([1-9]\d*))?", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_SECOND = 253_402_300_799
 _numbers = itertools.count()
 
 
@@ -42,7 +55,7 @@ class Part:
     @classmethod
     def at(cls, at: float) -> Part:
         """The hour that `at` (Unix seconds) falls in. Leap seconds do not exist in Unix time; zones are no matter."""
-        return cls(int(at // HOUR_SECS) * HOUR_SECS)
+        return cls(int(min(max(at, 0), _LAST_SECOND) // HOUR_SECS) * HOUR_SECS)
 
     @classmethod
     def parse(cls, path: str) -> Part:
@@ -78,7 +91,7 @@ class Tree:
 
     def exists(self, part: Part) -> bool:
         """Whether any section has a folder for this part."""
-        return any(self.folder(section, part).exists() for section in SECTIONS)
+        return any(os.path.lexists(self.folder(section, part)) for section in SECTIONS)
 
     def fresh_part(self, at: float) -> Part:
         """The part for `at` that has no folders yet."""
@@ -98,18 +111,34 @@ class Tree:
         return sorted(found)
 
     def files(self, part: Part) -> list[str]:
-        """Every file of the part in all sections, as paths below the root with `/`, sorted; links are left out."""
+        """Every file of the part in all sections, as paths below the root with `/`, sorted."""
         found: list[str] = []
         for section in SECTIONS:
             found += walk_files(self.root, f"{section}/{part.path}")
         return sorted(found)
 
+    def clear_the_way(self, path: Path) -> None:
+        """Rename what stands where the file `path` of ours belongs. Raises OSError."""
+        clear_the_way(self.root, path)
+
+    def write(self, path: str, data: bytes) -> None:
+        """Write a whole file of ours, `path` below the root. Raises OSError."""
+        file = self.root / path
+        self.clear_the_way(file)
+        make_folder(file.parent)
+        atomic_write(file, data)
+
     def point_latest(self, part: Part) -> None:
-        """Make `reports/latest` point at this part, replacing the link at once."""
+        """Make `reports/latest` point at this part, replacing the link at once, where there are links."""
         link = self.root / "reports" / "latest"
         temporary = temporary_beside(link)
-        temporary.symlink_to(part.path, target_is_directory=True)
-        temporary.replace(link)
+        with optional("the link reports/latest"):
+            try:
+                temporary.symlink_to(part.path, target_is_directory=True)
+                temporary.replace(link)
+            except OSError:
+                temporary.unlink(missing_ok=True)
+                raise
 
 
 def dated_folders(section: Path) -> Iterator[str]:
@@ -123,22 +152,33 @@ def dated_folders(section: Path) -> Iterator[str]:
                     deeper += [f"{prefix}{entry.name}" for entry in entries if entry.is_dir(follow_symlinks=False)]
             except FileNotFoundError:
                 continue
+            except OSError as error:
+                _cannot_read(section / prefix, error)
         level = [f"{path}/" for path in deeper] if depth < 3 else deeper
     return iter(level)
 
 
 def walk_files(root: Path, below: str) -> Iterator[str]:
-    """Files at any depth under `root/below`, as paths below `root`."""
-    try:
-        with os.scandir(root / below) as entries:
-            for entry in entries:
-                path = f"{below}/{entry.name}"
-                if entry.is_dir(follow_symlinks=False):
-                    yield from walk_files(root, path)
-                else:
-                    yield path
-    except FileNotFoundError:
-        return
+    """Files at any depth under `root/below`, as paths below `root`; links to folders count as files."""
+    waiting = [below]
+    while waiting:
+        folder = waiting.pop()
+        try:
+            with os.scandir(root / folder) as entries:
+                for entry in entries:
+                    path = f"{folder}/{entry.name}"
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(path)
+                    else:
+                        yield path
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            _cannot_read(root / folder, error)
+
+
+def _cannot_read(folder: Path, error: OSError) -> None:
+    warn_once(f"read {folder}", f"a folder of the records cannot be read, it is left alone: {reason(error)}")
 
 
 def temporary_beside(path: Path) -> Path:
@@ -146,18 +186,9 @@ def temporary_beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}-{next(_numbers)}{TEMPORARY_SUFFIX}")
 
 
-def fsync_folder(folder: Path) -> None:
-    """Make the names in `folder` durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def make_folder(folder: Path, *, durable: bool = False) -> None:
     """Create `folder` and its parents; with `durable` each new name is on disk when this returns."""
-    if folder.is_dir():
+    if is_folder(folder):
         return
     if not durable:
         folder.mkdir(parents=True, exist_ok=True)
@@ -182,22 +213,24 @@ def atomic_write(path: Path, data: bytes, *, durable: bool = False) -> None:
         try:
             write_all(handle, data)
             if durable:
-                os.fsync(handle)
+                sync_file(handle)
         finally:
             os.close(handle)
-        temporary.replace(path)
+        replace(temporary, path)
     except OSError:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise
     if durable:
         fsync_folder(path.parent)
 
 
-def remove_temporaries(folder: Path) -> int:
-    """Remove what an interrupted write left in `folder`, at any depth; how many files that were."""
-    leftovers = [path for path in folder.rglob(f".*{TEMPORARY_SUFFIX}") if path.is_file() or path.is_symlink()]
-    for path in leftovers:
-        path.unlink(missing_ok=True)
+def remove_temporaries(root: Path, below: str) -> int:
+    """Remove what interrupted writes left in the folder `below` of the network's folder; how many files that were."""
+    leftovers = [path for path in walk_files(root, below) if is_our_temporary(path)]
+    with optional("removing temporary files"):
+        for path in leftovers:
+            (root / path).unlink(missing_ok=True)
     return len(leftovers)
 
 
@@ -208,4 +241,4 @@ def utc_text(at: float) -> str:
 
 def _utc(at: float) -> datetime:
     """By arithmetic: the C library's gmtime counts leap seconds in some zones (TZ=right/...)."""
-    return _EPOCH + timedelta(seconds=at)
+    return _EPOCH + timedelta(seconds=min(max(at, 0), _LAST_SECOND))

@@ -13,6 +13,7 @@ from solominer.errors import RecordsError
 from solominer.records import best
 from solominer.records.audit import Audit
 from solominer.records.content import check_best_hashes, check_proof
+from solominer.records.files import is_folder, is_regular, read_bounded, reason, shown
 from solominer.records.findings import Verdict
 from solominer.records.jsonlines import parse_object
 from solominer.records.tree import SECTIONS, Tree
@@ -25,8 +26,11 @@ def verify(path: Path, *, thorough: bool | None = None, public_key_hex: str | No
     every report must be signed by that key. Raises RecordsError if there is nothing to verify at `path`.
     """
     path = path.resolve()
-    if path.is_file():
-        document = parse_object(path.read_bytes()) or {}
+    if is_regular(path):
+        try:
+            document = parse_object(read_bounded(path)) or {}
+        except OSError as error:
+            raise RecordsError(f"{shown(path)} cannot be read: {reason(error)}") from error
         verdict = Verdict()
         if document.get("schema") == PROOF_SCHEMA:
             check_proof(path.name, document, verdict)
@@ -35,7 +39,7 @@ def verify(path: Path, *, thorough: bool | None = None, public_key_hex: str | No
             check_best_hashes(path.name, document, verdict)
             return verdict
         path = path.parent
-    networks = [child for child in sorted(path.iterdir()) if _is_network(child)] if path.is_dir() else []
+    networks = [child for child in sorted(path.iterdir()) if _is_network(child)] if is_folder(path) else []
     verdict = Verdict()
     if networks:
         for network in networks:
@@ -51,7 +55,7 @@ def verify(path: Path, *, thorough: bool | None = None, public_key_hex: str | No
 
 
 def _is_network(folder: Path) -> bool:
-    return (folder / "reports").is_dir() and folder.name not in SECTIONS
+    return is_folder(folder / "reports") and folder.name not in SECTIONS
 
 
 def _locate(path: Path) -> tuple[Path, str]:

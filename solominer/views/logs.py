@@ -7,6 +7,8 @@ import os
 import sys
 import time
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _JOURNAL_PRIORITY = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6, logging.DEBUG: 7}
 
@@ -39,6 +41,18 @@ class RecentEvents(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Keep one line."""
         self.lines.append((record.created, record.getMessage()))
+
+
+@contextmanager
+def logged_to(handler: logging.Handler) -> Iterator[None]:
+    """While the block runs, everything that is logged goes to `handler`, too, as lines with the time."""
+    root = logging.getLogger("solominer")
+    handler.setFormatter(_LineFormatter(under_systemd=False))
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
 
 
 def set_up_logging(level: str, *, live_view: bool) -> RecentEvents:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from solominer.config import load_config
 from solominer.daemon import Daemon, RunOptions
 from solominer.errors import SolominerError
 from solominer.node.bitcoind import BitcoindBinary
-from solominer.views.logs import RecentEvents
+from solominer.views.logs import set_up_logging
 
 pytestmark = pytest.mark.e2e
 
@@ -30,7 +31,8 @@ def data_dir(bitcoind_binary: BitcoindBinary, tmp_path_factory: pytest.TempPathF
     folder = tmp_path_factory.mktemp("evidence")
     bitcoind = {"bitcoind": bitcoind_binary.argv[0]} if len(bitcoind_binary.argv) == 1 else {}
     config = load_config(overrides={"mode": "regtest", "data_dir": str(folder), **bitcoind}, environ={})
-    assert asyncio.run(Daemon(config, RunOptions(blocks=BLOCKS), RecentEvents()).run()) == 0
+    recent = set_up_logging("info", live_view=False)
+    assert asyncio.run(Daemon(config, RunOptions(blocks=BLOCKS), recent).run()) == 0
     return folder
 
 
@@ -55,6 +57,34 @@ def test_both_verifiers_hold_the_run_for_good(data_dir: Path) -> None:
         check=False,
     )
     assert alone.returncode == 0, alone.stdout + alone.stderr
+
+
+def test_the_tree_is_the_one_that_the_page_shows(data_dir: Path) -> None:
+    """Every file of docs/evidence.md is there after a run, and every file of the run is in docs/evidence.md."""
+    page = (ROOT / "docs/evidence.md").read_text()
+    listing = page.partition("<data_dir>/<network>/\n")[2].partition("```")[0]
+    documented: set[str] = set()
+    for line in listing.splitlines():
+        folder, _, told = line.strip().partition(" ")
+        if folder in ("reports/latest", "reports/YYYY/MM/DD/day.json"):
+            continue  # a link, and a file that only midnight makes
+        inner = "<height>-<hash>/" if told.strip().startswith("<height>-<hash>/:") else ""
+        names = re.findall(r"(?:<height>-<hash>)?[\w-]*\.?(?:json\.sha256|jsonl?|txt|hex|log|sig)\b|SHA256SUMS", told)
+        documented |= {f"{folder}{inner}{name}" for name in names}
+    there = set()
+    for path in (data_dir / "regtest").rglob("*"):
+        if path.is_file() and "latest" not in path.parts:
+            name = re.sub(r"\d{4}/\d\d/\d\d/\d\d", "YYYY/MM/DD/HH", path.relative_to(data_dir / "regtest").as_posix())
+            there.add(re.sub(r"\d+-[0-9a-f]{64}", "<height>-<hash>", name))
+    hours = "YYYY/MM/DD/HH"
+    optional = {f"reports/{hours}/report.sig", f"errors/{hours}/errors.json"}
+    assert f"logs/{hours}/solominer.log" in documented
+    assert documented - there <= optional
+    assert there - documented <= {"hours.txt", "state.json", "index.sqlite"}
+    (log,) = (data_dir / "regtest/logs").rglob("solominer.log")
+    lines = log.read_text().splitlines()
+    assert sum("FOUND a block" in line for line in lines) == BLOCKS
+    assert all(re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z [A-Z]+ ", line) for line in lines)
 
 
 def test_a_changed_byte_fails_and_names_the_file(data_dir: Path) -> None:

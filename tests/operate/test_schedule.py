@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from solominer.schedule import MOST_RANDOM_BLOCKS, Progress, Schedule, blocks_on, is_within, judge, parse_hours
 
 SATURDAY = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
-STARTED = Progress(SATURDAY)
+STARTED = Progress()
 
 
 def at(hour: int, minute: int = 0, day: int = 21) -> datetime:
@@ -26,8 +26,17 @@ def test_nothing_set_never_pauses() -> None:
 
 def test_days_end_the_run_to_the_second() -> None:
     schedule = Schedule(days=2)
-    assert not judge(schedule, SATURDAY + timedelta(days=2, seconds=-1), STARTED).over
-    assert judge(schedule, SATURDAY + timedelta(days=2), STARTED).over
+    assert not judge(schedule, SATURDAY, Progress(2 * 86_400 - 1)).over
+    assert judge(schedule, SATURDAY, Progress(2 * 86_400)).over
+
+
+@pytest.mark.parametrize("years", [-5, 5])
+def test_a_step_of_the_clock_neither_ends_the_run_nor_holds_the_pace(years: int) -> None:
+    now = SATURDAY + timedelta(days=365 * years)
+    assert not judge(Schedule(days=2), now, Progress(running_secs=60)).over
+    schedule = Schedule(block_interval_secs=600)
+    assert judge(schedule, now, Progress(60, 1, since_block_secs=600)).pause == ""
+    assert judge(schedule, now, Progress(60, 1, since_block_secs=590)).until == now + timedelta(seconds=10)
 
 
 @pytest.mark.parametrize(("days_week", "mines"), [(7, True), (6, True), (5, False), (1, False)])
@@ -76,8 +85,8 @@ def test_a_range_and_the_rest_of_the_day_are_opposites(start: int, end: int, min
 
 def test_blocks_per_day() -> None:
     schedule = Schedule(blocks_per_day=3)
-    assert judge(schedule, at(9), Progress(SATURDAY, blocks_today=2)).pause == ""
-    verdict = judge(schedule, at(9), Progress(SATURDAY, blocks_today=3))
+    assert judge(schedule, at(9), Progress(blocks_today=2)).pause == ""
+    verdict = judge(schedule, at(9), Progress(blocks_today=3))
     assert verdict.pause == "3 blocks found today"
     assert verdict.until == at(0, day=22)
 
@@ -93,18 +102,17 @@ def test_random_blocks_are_the_same_all_day_and_differ_between_days() -> None:
 def test_block_interval() -> None:
     schedule = Schedule(block_interval_secs=600)
     assert judge(schedule, SATURDAY, STARTED).pause == ""
-    last = Progress(SATURDAY, 1, SATURDAY)
-    verdict = judge(schedule, SATURDAY + timedelta(seconds=599), last)
+    verdict = judge(schedule, SATURDAY, Progress(700, 1, 599))
     assert verdict.pause == "the next block is not due"
-    assert verdict.until == SATURDAY + timedelta(seconds=600)
-    assert judge(schedule, SATURDAY + timedelta(seconds=600), last).pause == ""
+    assert verdict.until == SATURDAY + timedelta(seconds=1)
+    assert judge(schedule, SATURDAY, Progress(700, 1, 600)).pause == ""
 
 
 def test_a_day_that_has_25_hours() -> None:
     """Clocks go back on 25 October 2026 in Berlin: midnight is still the next local midnight."""
     berlin = ZoneInfo("Europe/Berlin")
     now = datetime(2026, 10, 25, 1, 30, tzinfo=berlin)
-    verdict = judge(Schedule(hours=parse_hours("02:00-03:00")), now, Progress(now))
+    verdict = judge(Schedule(hours=parse_hours("02:00-03:00")), now, Progress())
     assert verdict.until == datetime(2026, 10, 25, 2, 0, tzinfo=berlin)
-    full = judge(Schedule(blocks_per_day=1), now, Progress(now, blocks_today=1))
+    full = judge(Schedule(blocks_per_day=1), now, Progress(blocks_today=1))
     assert full.until == datetime(2026, 10, 26, 0, 0, tzinfo=berlin)

@@ -31,11 +31,11 @@ def test_the_pid_of_a_dead_one_locks_nobody_out(tmp_path: Path) -> None:
         "FolderLock(pathlib.Path(sys.argv[1])).acquire();os.kill(os.getpid(),9)"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False, timeout=60)
-    stale = int((tmp_path / "lock").read_text())
+    stale = int((tmp_path / "lock").read_text().split()[0])
     assert stale != os.getpid()
     lock = FolderLock(tmp_path)
     lock.acquire()
-    assert int((tmp_path / "lock").read_text()) == os.getpid()
+    assert int((tmp_path / "lock").read_text().split()[0]) == os.getpid()
     lock.release()
 
 

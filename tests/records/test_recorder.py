@@ -15,10 +15,13 @@ from typing import Any
 
 import pytest
 
+from solominer.config import load_config
+from solominer.daemon import Daemon, RunOptions
 from solominer.errors import AlreadyRunning
 from solominer.records.recorder import Recorder
 from solominer.records.settings import RecorderSettings
 from solominer.records.verify import verify
+from solominer.views.logs import RecentEvents
 from solominer.work.events import NodeHealth
 from solominer.work.found import BlockState
 from tests.records.builders import HOUR, Bench, make_block, make_job, make_share, mine
@@ -459,3 +462,20 @@ def test_hashes_are_held_against_the_target_under_which_they_were_done(bench: Be
         recorder.job(HOUR + second, replace(make_job(job_id), share_target=2**256 // hashes_a_share - 1))
     recorder.close(HOUR + 10)
     assert report(bench, "2026/11/21/07")["shares"]["expected"] == pytest.approx(1_000_000 / 100 + 1_000_000 / 10_000)
+
+
+def test_alarms_keep_their_severity_on_the_way_to_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    daemon = Daemon(
+        load_config(overrides={"mode": "demo", "data_dir": str(tmp_path)}, environ={}), RunOptions(), RecentEvents()
+    )
+    alarm = daemon._recorder()._books._alarm
+    logging.getLogger("solominer").propagate = True
+    with caplog.at_level(logging.INFO, "solominer.daemon"):
+        alarm("info", "records-recovered", "the records are written again", "")
+        alarm("medium", "clock", "it is wrong", "set it")
+        alarm("critical", "records-failing", "the disk is full", "make room")
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("INFO", "the records are written again [records-recovered]"),
+        ("WARNING", "it is wrong -> set it [clock]"),
+        ("CRITICAL", "the disk is full -> make room [records-failing]"),
+    ]

@@ -60,11 +60,13 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> 
 
 
 def test_leftovers_of_a_crash_are_removed(tmp_path: Path) -> None:
-    (tmp_path / "deep").mkdir()
-    (tmp_path / "deep" / ".report.json.12-3.tmp").write_bytes(b"half")
-    (tmp_path / "deep" / "report.json").write_bytes(b"whole")
-    assert remove_temporaries(tmp_path) == 1
-    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["report.json"]
+    below = "reports/2026/11/21/07"
+    (tmp_path / below).mkdir(parents=True)
+    (tmp_path / below / ".report.json.12-3.tmp").write_bytes(b"half")
+    (tmp_path / below / ".notes.12-3.tmp").write_bytes(b"not ours")
+    (tmp_path / below / "report.json").write_bytes(b"whole")
+    assert remove_temporaries(tmp_path, below) == 1
+    assert {path.name for path in (tmp_path / below).iterdir()} == {"report.json", ".notes.12-3.tmp"}
 
 
 def test_latest_points_where_it_should_and_moves(tmp_path: Path) -> None:

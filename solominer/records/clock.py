@@ -1,0 +1,111 @@
+"""Whether the machine's clock is right enough to delete records for their age.
+
+A machine without a battery for its clock can start years off. The clock is compared with three things: the Date of the
+nodes' answers, the time of their newest block, and the records themselves. On regtest the newest block is of the node's
+own making and would agree with any clock, so only the tip that was there when the run began counts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from solominer.records.settings import DAY_SECS
+from solominer.work.events import NodeHealth
+
+CLOCK_TOLERANCE_SECS = 7200.0
+"""No node takes a block that is further in the future (time-too-new), so no tip may be further ahead of the clock."""
+
+OLD_TIP_SECS = float(DAY_SECS)
+"""No public network goes without a block for a day."""
+
+LONGEST_GAP_SECS = 31.0 * DAY_SECS
+"""Records that pause for no longer than this are taken for one time line: a machine may be off for a month."""
+
+_FRESH_SECS = 3600.0
+
+
+class Belief(Enum):
+    """What nodes say of the clock."""
+
+    CONTRADICTED = "contradicted"
+    UNCONFIRMED = "unconfirmed"
+    CONFIRMED = "confirmed"
+
+
+@dataclass(slots=True)
+class _Witness:
+    """A node's last answer. `up` is monotonic; `date` is its clock (None: not sent), `tip_time` 0 where unknown."""
+
+    up: float
+    date: float | None
+    tip_time: int
+    syncing: bool
+    began_with_recent_tip: bool
+
+
+class ClockCheck:
+    """Compares the wall clock (`at`, Unix seconds) with what nodes said. `up` is seconds of a monotonic clock."""
+
+    def __init__(self, network: str) -> None:
+        """`network` is the name of the chain that is mined on."""
+        self._makes_its_own_tips = network == "regtest"
+        self._nodes: dict[str, _Witness] = {}
+
+    def look(self, at: float, up: float, health: NodeHealth) -> None:
+        """One look at a node."""
+        date = None if health.clock_offset_secs is None else at + health.clock_offset_secs
+        if not health.reachable or (date is None and not health.tip_time):
+            return
+        before = self._nodes.get(health.node)
+        recent = health.tip_time > 0 and at - health.tip_time <= OLD_TIP_SECS
+        syncing = health.initial_download or health.headers > health.height + 2
+        began = recent if before is None else before.began_with_recent_tip
+        self._nodes[health.node] = _Witness(up, date, health.tip_time, syncing, began)
+
+    def problem(self, at: float, up: float) -> str:
+        """How a node contradicts the clock, or ''."""
+        for name, node in self._fresh(up):
+            offset = 0.0 if node.date is None else node.date + up - node.up - at
+            if abs(offset) > CLOCK_TOLERANCE_SECS:
+                return f"the clock of node {name} is {_span(offset)} from this machine's"
+            ahead = node.tip_time - at if node.tip_time else 0.0
+            if ahead > CLOCK_TOLERANCE_SECS:
+                return f"the newest block of node {name} is {_span(ahead)} from this machine's clock"
+            if ahead < -OLD_TIP_SECS and not node.syncing and not self._makes_its_own_tips:
+                return f"the newest block of node {name} is {_span(ahead)} from this machine's clock"
+        return ""
+
+    def belief(self, at: float, up: float) -> Belief:
+        """Whether a node contradicts the clock, or one with a recent tip confirms it."""
+        if self.problem(at, up):
+            return Belief.CONTRADICTED
+        confirmed = any(self._confirms(node, at) for _, node in self._fresh(up))
+        return Belief.CONFIRMED if confirmed else Belief.UNCONFIRMED
+
+    def _confirms(self, node: _Witness, at: float) -> bool:
+        if self._makes_its_own_tips:
+            return node.date is not None and node.began_with_recent_tip
+        return node.tip_time > 0 and at - node.tip_time <= OLD_TIP_SECS and not node.syncing
+
+    def _fresh(self, up: float) -> list[tuple[str, _Witness]]:
+        return [(name, node) for name, node in self._nodes.items() if up - node.up <= _FRESH_SECS]
+
+
+def records_problem(newest_at: Any, at: float) -> str:
+    """How the time of the newest report contradicts the clock, or ''. A machine that was off for long looks alike."""
+    if not isinstance(newest_at, int | float):
+        return ""
+    if newest_at - at > CLOCK_TOLERANCE_SECS:
+        return f"the newest report is {_span(newest_at - at)} from this machine's clock"
+    if at - newest_at > LONGEST_GAP_SECS:
+        return (
+            f"the newest report is {_span(newest_at - at)} from this machine's clock; it was off, or the clock jumped"
+        )
+    return ""
+
+
+def _span(secs: float) -> str:
+    """`+5.0 hours`, `-1825 days`."""
+    return f"{secs / DAY_SECS:+.0f} days" if abs(secs) >= 2 * DAY_SECS else f"{secs / 3600:+.1f} hours"
