@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from solominer.errors import NodeError, SolominerError
 from solominer.hashing.pool import WorkerPool
 from solominer.keeper import Keeper
+from solominer.node.compare import compare
 from solominer.node.submit import Verdict, Whereabouts
 from solominer.records.recorder import Recorder
 from solominer.searchwatch import SearchWatch
@@ -23,6 +24,7 @@ from solominer.work.events import (
     Answer,
     BlockSeen,
     CheckTransactions,
+    CompareNodes,
     Event,
     FetchTipHeader,
     HealthSeen,
@@ -31,6 +33,7 @@ from solominer.work.events import (
     LookAtNode,
     NewTip,
     NodeHealth,
+    NodesCompared,
     ProposalAnswered,
     ProposeBlock,
     ProposeJob,
@@ -99,6 +102,9 @@ class Link(Protocol):
     async def where_is(self, hash_le: bytes, height: int) -> Whereabouts:
         """Where the node has a block."""
 
+    async def hash_at(self, height: int) -> bytes:
+        """The active block at a height."""
+
     async def tip_facts(self, hash_le: bytes) -> TipFacts:
         """A block's header."""
 
@@ -142,6 +148,7 @@ class Dispatcher:
             CheckTransactions: lambda a: self._go(self._links[a.node].check_transactions(a.template)),
             ProposeJob: lambda a: self._go(self._propose_job(a)),
             LookAtNode: lambda a: self._go(self._look(a.node)),
+            CompareNodes: lambda a: self._go(self._compare(a)),
             SaveBlock: self._save_block,
             SendBlock: lambda a: self._go_urgently(self._send, a),
             ProposeBlock: lambda a: self._go_urgently(self._propose_block, a),
@@ -270,6 +277,15 @@ class Dispatcher:
     async def _look(self, node: str) -> None:
         health = await self._links[node].look()
         self.post(HealthSeen(self._clock(), health))
+
+    async def _compare(self, action: CompareNodes) -> None:
+        try:
+            compared = await compare(self._links[action.one], self._links[action.other])
+        except NodeError as error:
+            log.debug("nodes %s and %s not compared: %s", action.one, action.other, error.what)
+            return
+        if compared is not None:
+            self.post(NodesCompared(self._clock(), *compared))
 
     # --- blocks --------------------------------------------------------------------------------------------------
 

@@ -97,6 +97,7 @@ def _nodes(coordinator: Coordinator) -> list[NodeView]:
                 health.zmq,
                 health.rpc_secs,
                 health.problem,
+                coordinator.forks.note(name),
             )
         )
     return views

@@ -190,6 +190,10 @@ class NodeLink:
         """Where the node has a block. Raises NodeError."""
         return await self._ask("misc", lambda client: submit.where_is(client, hash_le, height))
 
+    async def hash_at(self, height: int) -> bytes:
+        """The active block at a height, empty if there is none. Raises NodeError."""
+        return await self._ask("misc", lambda client: submit.hash_at(client, height))
+
     async def tip_facts(self, hash_le: bytes) -> TipFacts:
         """A block's header, as an empty block on top of it needs it. Raises NodeError."""
         return await self._ask("misc", lambda client: submit.tip_facts(client, hash_le))

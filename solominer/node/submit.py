@@ -97,6 +97,16 @@ def where_is(client: RpcClient, hash_le: bytes, height: int) -> Whereabouts:
     return Whereabouts(confirmations, active_hex if isinstance(active_hex, str) and active_hex != hash_hex else "")
 
 
+def hash_at(client: RpcClient, height: int) -> bytes:
+    """The active block at a height, internal byte order; empty above the tip. Raises NodeError."""
+    try:
+        return hash_from(client.call("getblockhash", height))
+    except RpcFailed as error:
+        if error.code != OUT_OF_RANGE:
+            raise
+        return b""
+
+
 def tip_facts(client: RpcClient, hash_le: bytes) -> TipFacts:
     """The header of a block as an empty block on top of it needs it. Raises NodeError."""
     header = client.call("getblockheader", to_rpc_hex(hash_le))

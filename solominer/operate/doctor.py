@@ -15,6 +15,7 @@ from solominer.node.private import PrivateNode
 from solominer.operate.findings import Check, Finding, Outcome, ok, run_checks, skipped
 from solominer.operate.machine import machine_checks
 from solominer.operate.nodechecks import NodeUnderTest
+from solominer.operate.pathchecks import chain_check
 
 
 def examine(config: Config, config_path: Path | None, *, listen_secs: float = 1.0) -> Iterator[Finding]:
@@ -25,8 +26,11 @@ def examine(config: Config, config_path: Path | None, *, listen_secs: float = 1.
     elif config.wants_private_node:
         yield from _private_node(config, listen_secs)
     else:
-        for settings in configured_nodes(config):
+        nodes = configured_nodes(config)
+        for settings in nodes:
             yield from examine_node(settings, config, listen_secs)
+        for settings in nodes[1:]:
+            yield from _compare(nodes[0], settings)
 
 
 def examine_node(settings: NodeSettings, config: Config, listen_secs: float) -> Iterator[Finding]:
@@ -41,6 +45,16 @@ def examine_node(settings: NodeSettings, config: Config, listen_secs: float) -> 
         yield from run_checks(node.checks(), settings.name)
     finally:
         node.close()
+
+
+def _compare(first: NodeSettings, second: NodeSettings) -> Iterator[Finding]:
+    """Whether two nodes are on one chain."""
+    one, other = NodeUnderTest(first), NodeUnderTest(second)
+    try:
+        yield from run_checks([chain_check(other, one)], second.name)
+    finally:
+        one.close()
+        other.close()
 
 
 @contextmanager

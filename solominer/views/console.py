@@ -98,6 +98,8 @@ def _nodes(s: Snapshot) -> RenderableType:
     table = _table("node", "height", "peers", "zmq", "answers in", "state")
     for node in s.nodes:
         state = Text("in use" if node.active else "ready", style="green") if node.usable else Text(node.note, "red")
+        if node.fork:
+            state.append(f", on {node.fork}", "bold red")
         peers = "-" if node.peers is None else str(node.peers)
         table.add_row(node.name, str(node.height), peers, node.zmq, f"{1000 * node.rpc_secs:.1f} ms", state)
     return table

@@ -20,7 +20,7 @@ class WorkerView:
 
 @dataclass(frozen=True, slots=True)
 class NodeView:
-    """One node; `note` is its problem in a line, empty if it has none."""
+    """One node; `note` is its problem in a line, `fork` that it is on another chain than another node; else empty."""
 
     name: str
     usable: bool
@@ -30,6 +30,7 @@ class NodeView:
     zmq: str
     rpc_secs: float
     note: str
+    fork: str = ""
 
 
 @dataclass(frozen=True, slots=True)

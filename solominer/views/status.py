@@ -24,7 +24,8 @@ def status_lines(status: Mapping[str, Any]) -> Iterator[str]:
         yield f"  worker {worker['index']}: {state}, {worker['kernel']}"
     for node in status["nodes"]:
         state = ("in use" if node["active"] else "ready") if node["usable"] else node["note"]
-        yield f"  node {node['name']}: {state}, height {node['height']}, ZMQ {node['zmq']}"
+        fork = f", ON {node['fork']}" if node["fork"] else ""
+        yield f"  node {node['name']}: {state}, height {node['height']}, ZMQ {node['zmq']}{fork}"
     for block in status["blocks"]:
         yield f"  block {block['height']} {block['hash_hex']}: {block['state']}, {block['confirmations']} confirmations"
     for at, text in status["events"][-5:]:

@@ -94,6 +94,7 @@ class BlockTracker:
         self._staging = staging
         self.open: dict[bytes, TrackedBlock] = {}
         self._accepted: set[bytes] = set()
+        self._beaten_nodes: frozenset[str] = frozenset()
         self._found_count = 0
         self._refused_count = 0
         self.settled: list[TrackedBlock] = []
@@ -105,7 +106,7 @@ class BlockTracker:
 
     @property
     def accepted_count(self) -> int:
-        """Blocks that a node put on its active chain in this run, each once."""
+        """Blocks that a node put on its active chain in this run and that are not beaten, each once."""
         return len(self._accepted)
 
     @property
@@ -169,7 +170,7 @@ class BlockTracker:
         if event.answer in (Answer.ACCEPTED, Answer.HELD):
             there.send_at = None
             there.look_at = event.at if event.answer is Answer.HELD else event.at + self._policy.first_secs
-            if event.answer is Answer.ACCEPTED and tracked.is_new:
+            if event.answer is Answer.ACCEPTED and tracked.is_new and event.node not in self._beaten_nodes:
                 actions += self._move(tracked, BlockState.ACCEPTED, event.at, f"accepted by {event.node}")
         elif event.answer is Answer.INVALID:
             there.send_at = None
@@ -196,8 +197,10 @@ class BlockTracker:
             return []
         there.send_at = None
         if event.confirmations >= 1:
+            if event.node in self._beaten_nodes:
+                return self._beaten_with(tracked, event.at)
             return self._confirmed(tracked, event)
-        elsewhere = any((other.confirmations or 0) >= 1 for other in tracked.nodes.values())
+        elsewhere = self._is_active(tracked)
         if event.rival_hex and not elsewhere and tracked.state is not BlockState.STALE:
             return self._move(tracked, BlockState.STALE, event.at, f"replaced by {event.rival_hex} on {event.node}")
         return []
@@ -217,7 +220,10 @@ class BlockTracker:
                     wait_secs = self._policy.look_secs
                     there.look_at = at + (min(UNSEEN_SECS, wait_secs) if there.confirmations is None else wait_secs)
                     actions.append(LocateBlock(name, tracked.block.hash_le, tracked.block.height))
-            if tip_height >= tracked.block.height + MATURE_DEPTH and tracked.state is BlockState.STALE:
+            gone = tracked.state is BlockState.STALE and not any(
+                (n.confirmations or 0) > 0 for n in tracked.nodes.values()
+            )
+            if gone and tip_height >= tracked.block.height + MATURE_DEPTH:
                 actions += _state_actions(tracked, f"its rival is {MATURE_DEPTH} deep", final=True)
                 self._settle(tracked)
         return actions
@@ -228,6 +234,14 @@ class BlockTracker:
             for name, there in tracked.nodes.items():
                 if there.look_at is not None and node in (None, name):
                     there.look_at = at
+
+    def judge_by(self, beaten_nodes: frozenset[str], at: float) -> list[Action]:
+        """These nodes follow a chain with less work than another's: what only they have as active is beaten."""
+        if beaten_nodes == self._beaten_nodes:
+            return []
+        self._beaten_nodes = beaten_nodes
+        self.look_now(at)
+        return [action for tracked in list(self.open.values()) for action in self._beaten_with(tracked, at)]
 
     def clock_went_back(self, secs: float) -> None:
         """What was due at some time is due that much earlier by the clock as it is now."""
@@ -277,10 +291,22 @@ class BlockTracker:
             actions += self._move(self.open[spare.hash_le], BlockState.SENT, at, detail)
         return actions
 
+    def _is_active(self, tracked: TrackedBlock) -> bool:
+        """Whether a node that counts has it on its active chain."""
+        return any((it.confirmations or 0) >= 1 for n, it in tracked.nodes.items() if n not in self._beaten_nodes)
+
+    def _beaten_with(self, tracked: TrackedBlock, at: float) -> list[Action]:
+        """Stale, where nodes on a beaten chain alone have it as active."""
+        having = [n for n, it in tracked.nodes.items() if n in self._beaten_nodes and (it.confirmations or 0) >= 1]
+        if not having or tracked.state is BlockState.STALE or self._is_active(tracked):
+            return []
+        tracked.confirmations = 0
+        detail = f"on the chain of {', '.join(having)}, which has less work than another node's"
+        return self._move(tracked, BlockState.STALE, at, detail)
+
     def _forgotten(self, tracked: TrackedBlock, event: BlockSeen) -> list[Action]:
         """A node that had the block does not know it any more (rule S2): unless another has it, it counts as sent."""
-        elsewhere = any((there.confirmations or 0) >= 1 for there in tracked.nodes.values())
-        if elsewhere or tracked.is_new or tracked.state is BlockState.STALE:
+        if self._is_active(tracked) or tracked.is_new or tracked.state is BlockState.STALE:
             return []
         return self._move(tracked, BlockState.SENT, event.at, f"{event.node} does not know it; sent again")
 
@@ -347,8 +373,10 @@ class BlockTracker:
         if state is not tracked.state:
             if state in (BlockState.ACCEPTED, BlockState.CONFIRMED, BlockState.MATURE):
                 tracked.spares.clear()
-                if tracked.is_new:
+                if tracked.is_new or not tracked.earlier:
                     self._accepted.add(tracked.block.hash_le)
+            elif state is BlockState.STALE:
+                self._accepted.discard(tracked.block.hash_le)
             tracked.state, tracked.state_at = state, at
             self._refused_count += state is BlockState.REJECTED and not tracked.earlier
             actions = _state_actions(tracked, detail, final=then is not None)
@@ -359,6 +387,7 @@ class BlockTracker:
 
     def _settle(self, tracked: TrackedBlock) -> None:
         self.open.pop(tracked.block.hash_le, None)
+        self._refused_count += tracked.state is BlockState.STALE and not tracked.earlier
         tracked.block = replace(tracked.block, block_hex="")
         self.settled = [*self.settled[-99:], tracked]
 

@@ -32,6 +32,7 @@ from solominer.work.events import (
     LookAtNode,
     NewTip,
     NodeHealth,
+    NodesCompared,
     PauseWanted,
     ProposalAnswered,
     ProposeJob,
@@ -53,6 +54,7 @@ from solominer.work.events import (
     WorkerStarted,
     WrongHit,
 )
+from solominer.work.forks import ForkWatch
 from solominer.work.found import BlockState, FoundBlock
 from solominer.work.guard import check_job
 from solominer.work.job import EXTRANONCE1_SIZE, Job, Payout, build_job
@@ -106,6 +108,7 @@ class Coordinator:
         self.network = network
         self.policy = policy
         self.nodes = NodeChooser(nodes, policy.return_secs)
+        self.forks = ForkWatch(nodes)
         self.blocks = BlockTracker(nodes, policy.retry, staging=policy.staging)
         self.tip_le = b""
         self.tip_at = 0.0
@@ -140,6 +143,7 @@ class Coordinator:
             TemplateFailed: self._template_failed,
             TransactionsChecked: self._transactions_checked,
             HealthSeen: self._health_seen,
+            NodesCompared: self._nodes_compared,
             ShareFound: self._share_found,
             WrongHit: self._wrong_hit,
             WorkerStarted: self._worker_started,
@@ -174,6 +178,8 @@ class Coordinator:
         if self.halted_by:
             return "paused: " + ", ".join(sorted(self.halted_by))
         if self.working:
+            if self.forks.forks:
+                return f"mining, but the nodes disagree since height {self.forks.forks[0].height}"
             return "mining" if self._node_lost_at is None else "mining, but no node is healthy"
         if self.nodes.current is None:
             return "waiting for a node"
@@ -436,7 +442,7 @@ class Coordinator:
         old = self.nodes.healths.get(event.health.node)
         self._credit_current(event.health)
         now = self.nodes.see(event.health, event.at)
-        actions: list[Action] = []
+        actions = self._judge_chains(self.forks.seen(self.nodes.healths, event.at), event.at)
         if old is not None and _may_have_forgotten(old, event.health):
             self.blocks.look_now(event.at, event.health.node)
         if old is None or (old.usable, old.problem) != (event.health.usable, event.health.problem):
@@ -461,6 +467,13 @@ class Coordinator:
         news = self._tip_by_look(self.nodes.healths[now], event.at)
         asked = any(isinstance(action, RefreshTemplate) for action in news)
         return actions + news + ([] if asked else self._refresh(event.at, "node switch"))
+
+    def _nodes_compared(self, event: NodesCompared) -> list[Action]:
+        return self._judge_chains(self.forks.compared(event), event.at)
+
+    def _judge_chains(self, said: list[Action], at: float) -> list[Action]:
+        """Blocks count on the chain with the most work."""
+        return said + self.blocks.judge_by(self.forks.beaten, at)
 
     def _credit_current(self, health: NodeHealth) -> None:
         """Another node shows the tip that the node in use has named already: its own last look is merely older."""
@@ -564,7 +577,7 @@ class Coordinator:
         if at < self._ticked_at - CLOCK_SLACK_SECS:
             self._clock_went_back(self._ticked_at - at)
         self._ticked_at = at
-        actions = self.blocks.tick(at, self.tip_height)
+        actions = self.blocks.tick(at, self.tip_height) + self.forks.tick(at)
         if self._node_lost_at is not None and self.working and at - self._node_lost_at >= self.policy.stale_secs:
             actions += self._stop("no healthy node")
         if self._refresh_at is not None and at >= self._refresh_at:
@@ -580,6 +593,7 @@ class Coordinator:
         """Nothing that is to be repeated may wait until the clock is where it was before it was set."""
         self.blocks.clock_went_back(secs)
         self.nodes.clock_went_back(secs)
+        self.forks.clock_went_back(secs)
         for name in ("_refresh_at", "_solved_at", "_node_lost_at"):
             at = getattr(self, name)
             setattr(self, name, None if at is None else at - secs)

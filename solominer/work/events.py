@@ -138,6 +138,16 @@ class HealthSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class NodesCompared:
+    """The answer to CompareNodes: fresh looks at both, and the last height at which their chains are one."""
+
+    at: float
+    one: NodeHealth
+    other: NodeHealth
+    common_height: int
+
+
+@dataclass(frozen=True, slots=True)
 class ShareFound:
     """A header whose hash an engine believes to meet the share target. It is hashed again before it is believed.
 
@@ -275,6 +285,7 @@ Event = (
     | TemplateFailed
     | TransactionsChecked
     | HealthSeen
+    | NodesCompared
     | ShareFound
     | WrongHit
     | WorkerStarted
@@ -351,6 +362,14 @@ class LookAtNode:
     """Ask for a fresh HealthSeen of this node now: it may have more work than the one in use."""
 
     node: str
+
+
+@dataclass(frozen=True, slots=True)
+class CompareNodes:
+    """Find out whether two nodes are on one chain; answered by NodesCompared, or by silence while one is away."""
+
+    one: str
+    other: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -434,6 +453,7 @@ Action = (
     | CheckTransactions
     | ProposeJob
     | LookAtNode
+    | CompareNodes
     | SaveBlock
     | SendBlock
     | ProposeBlock

@@ -125,7 +125,7 @@ def test_network_examines_each_node_and_the_path_between(
         assert isinstance(certificate, Certificate)
         assert certificate.passed
         by_other = {finding.check: finding for finding in certificate.findings if finding.subject == "other"}
-        assert by_other[f"chain of 127.0.0.1:{node.rpc_port}"].evidence.startswith("has the newest block")
+        assert by_other[f"chain of 127.0.0.1:{node.rpc_port}"].evidence.startswith("one chain with")
         other.call("setnetworkactive", False)
         fork = other.call("generatetoaddress", 1, address)[0]
         told = list(smoke_test(config, RecentEvents(), network=True))

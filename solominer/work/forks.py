@@ -1,0 +1,202 @@
+"""Do the nodes follow one chain? Which of them follow one with less work, and when a person should know. Pure.
+
+Two nodes with different tips are compared after a moment: on one chain, where one is merely behind, or on two since
+some height. Whoever has less work then is *beaten*: what only it has on its active chain does not count (`beaten`).
+That holds at once; the alarm waits, since chains part for a while in ordinary life too:
+- a rival block at the same height, with equal work, lasts until the next block: an hour without one is rare (e^-6);
+- a node one block deep on the weaker chain has heard of the better one within seconds, on a slow line within a minute;
+- two blocks and more on either side is no race of two miners.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+
+from solominer.work.events import Action, Alarm, CompareNodes, NodeHealth, NodesCompared, Record, Severity
+
+COMPARE_AFTER_SECS = 2.0
+"""How long two nodes may have different tips before they are compared: a new block is on its way."""
+
+AGAIN_SECS = 3.0
+"""How often nodes on two chains are compared again."""
+
+UNANSWERED_SECS = 30.0
+"""When a comparison that nobody answered is asked for again."""
+
+DEEP_SECS, SHALLOW_SECS, TIE_SECS = 3.0, 60.0, 3600.0
+"""How long two chains last before the alarm: two blocks deep on both sides; one block on one; one each, equal work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """Two nodes on different chains from `height` on. `loser` has less work than `winner` (equal: neither decides)."""
+
+    winner: NodeHealth
+    loser: NodeHealth
+    height: int
+
+    @property
+    def is_tie(self) -> bool:
+        """Whether both chains have the same work."""
+        return self.winner.chainwork == self.loser.chainwork
+
+    @property
+    def patience_secs(self) -> float:
+        """How long it is nobody's business."""
+        if min(self.winner.height, self.loser.height) > self.height:
+            return DEEP_SECS
+        return TIE_SECS if self.is_tie else SHALLOW_SECS
+
+
+@dataclass(slots=True)
+class _Pair:
+    """Two nodes: their last tips, those that were compared, when to compare (again), and what came out."""
+
+    tips: tuple[bytes, bytes] = (b"", b"")
+    compared: tuple[bytes, bytes] = (b"", b"")
+    due_at: float | None = None
+    fork: Fork | None = None
+    since: float = 0.0
+    alarmed_for: str | None = None
+
+
+class ForkWatch:
+    """Watches the nodes called `names`; gives CompareNodes, takes NodesCompared."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = tuple(names)
+        self._pairs: dict[tuple[str, str], _Pair] = {}
+
+    @property
+    def forks(self) -> list[Fork]:
+        """The forks that a person was alarmed about and that still are."""
+        return [pair.fork for pair in self._pairs.values() if pair.fork is not None and pair.alarmed_for is not None]
+
+    @property
+    def beaten(self) -> frozenset[str]:
+        """The nodes whose chain has less work than another usable node's."""
+        forks = (pair.fork for pair in self._pairs.values() if pair.fork is not None)
+        return frozenset(fork.loser.node for fork in forks if not fork.is_tie and fork.winner.usable)
+
+    def note(self, node: str) -> str:
+        """What `status` says of a node's chain; empty where there is nothing to say."""
+        for fork in self.forks:
+            if node in (fork.loser.node, fork.winner.node):
+                work = "equal" if fork.is_tie else "less" if node == fork.loser.node else "more"
+                other = fork.winner.node if node == fork.loser.node else fork.loser.node
+                return f"another chain than {other} since height {fork.height}, with {work} work"
+        return ""
+
+    def seen(self, healths: Mapping[str, NodeHealth], at: float) -> list[Action]:
+        """New looks at the nodes: what differs from the best is compared soon; what agrees again is said."""
+        actions: list[Action] = []
+        for one, other in self._worth_comparing(healths):
+            a, b = healths[one], healths[other]
+            pair = self._pairs.setdefault((one, other), _Pair())
+            pair.tips = (a.best_hash_le, b.best_hash_le)
+            if a.best_hash_le == b.best_hash_le:
+                actions += self._agree(one, other)
+            elif pair.fork is not None and (a.chainwork > b.chainwork) != (pair.fork.winner.node == one):
+                pair.due_at = min(at, at if pair.due_at is None else pair.due_at)
+            elif pair.due_at is None and pair.tips != pair.compared:
+                pair.due_at = at + COMPARE_AFTER_SECS
+        self._forget_winners_that_are_gone(healths)
+        return actions
+
+    def tick(self, at: float) -> list[Action]:
+        """The comparisons that are due."""
+        actions: list[Action] = []
+        for (one, other), pair in self._pairs.items():
+            if pair.due_at is not None and pair.due_at <= at:
+                pair.due_at, pair.compared = at + UNANSWERED_SECS, pair.tips
+                actions.append(CompareNodes(one, other))
+        return actions
+
+    def compared(self, event: NodesCompared) -> list[Action]:
+        """The answer to CompareNodes."""
+        one, other = event.one, event.other
+        pair = self._pairs.get((one.node, other.node))
+        if pair is None:
+            return []
+        if event.common_height >= min(one.height, other.height):
+            return self._agree(one.node, other.node)
+        winner, loser = (one, other) if one.chainwork >= other.chainwork else (other, one)
+        if pair.fork is None:
+            pair.since = event.at
+        pair.fork = fork = Fork(winner, loser, event.common_height + 1)
+        pair.due_at = event.at + AGAIN_SECS
+        name = "" if fork.is_tie else loser.node
+        if pair.alarmed_for == name or event.at - pair.since < fork.patience_secs:
+            return []
+        pair.alarmed_for = name
+        return [_alarm(fork)]
+
+    def clock_went_back(self, secs: float) -> None:
+        """Times that were noted are that much earlier by the clock as it is now."""
+        for pair in self._pairs.values():
+            pair.since -= secs
+            pair.due_at = None if pair.due_at is None else pair.due_at - secs
+
+    def _worth_comparing(self, healths: Mapping[str, NodeHealth]) -> list[tuple[str, str]]:
+        """Every node with the usable one that has the most work, and whoever was on two chains before."""
+        there = [name for name in self._names if name in healths and healths[name].best_hash_le]
+        usable = [name for name in there if healths[name].usable]
+        if not usable:
+            return []
+        best = max(usable, key=lambda name: healths[name].chainwork)
+        chosen = {tuple(sorted((best, name), key=self._names.index)) for name in there if name != best}
+        chosen |= {key for key, pair in self._pairs.items() if pair.fork is not None and set(key) <= set(there)}
+        return sorted((one, other) for one, other in chosen)
+
+    def _agree(self, one: str, other: str) -> list[Action]:
+        pair = self._pairs[one, other]
+        alarmed, fork = pair.alarmed_for is not None, pair.fork
+        pair.fork, pair.alarmed_for, pair.due_at = None, None, None
+        if fork is None or not alarmed:
+            return []
+        text = f"nodes {one} and {other} are on one chain again; they had been on two since height {fork.height}"
+        return [Record("nodes_agree", {"nodes": [one, other]}), Alarm(Severity.INFO, "nodes-agree", text)]
+
+    def _forget_winners_that_are_gone(self, healths: Mapping[str, NodeHealth]) -> None:
+        """A chain that nobody shows any more beats nobody who has more work by now."""
+        for pair in self._pairs.values():
+            fork = pair.fork
+            if fork is None or healths[fork.winner.node].reachable:
+                continue
+            if healths[fork.loser.node].chainwork > fork.winner.chainwork:
+                pair.fork, pair.alarmed_for, pair.due_at = None, None, None
+
+
+def common_height(height: int) -> Generator[int, bool, int]:
+    """The last height at which two chains are one, given that both have a block at `height` and begin alike.
+
+    Yields heights and is sent whether both have the same block there; about 2·log2(depth) questions, since most forks
+    are shallow.
+    """
+    if (yield height):
+        return height
+    different, step = height, 1
+    while different - step > 0 and not (yield different - step):
+        different, step = different - step, 2 * step
+    common = max(different - step, 0)
+    while different - common > 1:
+        middle = (common + different) // 2
+        if (yield middle):
+            common = middle
+        else:
+            different = middle
+    return common
+
+
+def _alarm(fork: Fork) -> Alarm:
+    winner, loser = fork.winner, fork.loser
+    text = f"nodes {winner.node} and {loser.node} disagree: they are on different chains since height {fork.height}; "
+    if fork.is_tie:
+        text += f"both have the same work (heights {winner.height} and {loser.height})"
+    else:
+        text += f"{loser.node} has less work (height {loser.height}, {winner.node} {winner.height})"
+        if winner.usable:
+            text += ", so blocks on its chain are stale and do not count"
+    todo = f"connect them with addnode; look at the peers, version and debug.log of {loser.node} (getchaintips)"
+    return Alarm(Severity.HIGH, "nodes-disagree", text, todo)
