@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from solominer import __version__
-from solominer.commands import bench, control, evidence, forecast, operate, plan
+from solominer.chain.secrets import secret_kind
+from solominer.commands import bench, control, evidence, forecast, operate, plan, some_secs
 from solominer.modes import MODES
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ DataDirOption = Annotated[Path | None, typer.Option("--data-dir", help="Where re
 def main() -> NoReturn:
     """Entry point of the console script: errors become one clear text and an exit code."""
     try:
+        refuse_secrets(sys.argv[1:])
         app()
     except KeyboardInterrupt:
         sys.exit(130)
@@ -43,6 +46,19 @@ def main() -> NoReturn:
             raise
         _fail(error)
     sys.exit(0)
+
+
+def refuse_secrets(arguments: Sequence[str]) -> None:
+    """Nothing that names an argument may repeat a key. Raises ConfigError; hashes and public keys pass."""
+    for place, argument in enumerate(arguments, 1):
+        kind = secret_kind(argument, may_be_hash=True)
+        if kind:
+            from solominer.errors import ConfigError
+
+            raise ConfigError(
+                f"argument {place} of the command line is a secret: {kind}",
+                "everybody on this machine can read a command line: move what it protects; an address is needed here",
+            )
 
 
 def _fail(error: SolominerError) -> NoReturn:
@@ -73,7 +89,9 @@ def run(
         typer.Option("--mode", "-m", help=f"{', '.join(MODES)}."),
     ] = None,
     blocks: Annotated[int | None, typer.Option("--blocks", "-n", min=1, help="Stop after this many blocks.")] = None,
-    seconds: Annotated[float | None, typer.Option("--seconds", min=0.1, help="Stop after this long.")] = None,
+    seconds: Annotated[
+        float | None, typer.Option("--seconds", min=0.1, callback=some_secs, help="Stop after this long.")
+    ] = None,
     hashes: Annotated[int | None, typer.Option("--hashes", min=1, help="Stop after this many hashes.")] = None,
     blocks_per_day: Annotated[str | None, typer.Option(help="A number, random, or all.")] = None,
     days: Annotated[str | None, typer.Option(help="Stop after this many days, or forever.")] = None,
@@ -117,13 +135,14 @@ def run(
     settings = _load(config, overrides)
     from solominer.daemon import RunOptions
     from solominer.daemon import run as run_daemon
-    from solominer.operate.start import check_start, make_sure
+    from solominer.operate.start import check_nodes, check_start, make_sure
     from solominer.views.logs import set_up_logging
 
     live = not plain and sys.stdout.isatty() and sys.stderr.isatty()
     reload = None if config is None else lambda: _load(config, overrides)
     options = RunOptions(blocks, seconds, live, hashes, reload)
     check_start(settings, options, config)
+    check_nodes(settings)
     make_sure(settings, yes=yes, ask=_do_you_understand if sys.stdin.isatty() else None)
     recent = set_up_logging(settings.log_level, live_view=live)
     raise typer.Exit(run_daemon(settings, options, recent))
@@ -138,9 +157,8 @@ def _load(path: Path | None, overrides: dict[str, Any]) -> Config:
     from solominer.config import load_config, warnings_about
 
     settings = load_config(path, overrides=overrides)
-    if path is not None:
-        for warning in warnings_about(path, settings):
-            sys.stderr.write(f"solominer: warning: {warning}\n")
+    for warning in warnings_about(path, settings):
+        sys.stderr.write(f"solominer: warning: {warning}\n")
     return settings
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 from solominer.config import Config, NodeConfig, RpcConfig, ZmqConfig, default_cache_dir
+from solominer.config.forms import zmq_seen_from
 from solominer.dispatch import Link
 from solominer.errors import ConfigError, NodeAuthFailed, NodeError, UnsafeConsensus, WrongNetwork
 from solominer.node.bitcoind import find_bitcoind
@@ -17,7 +16,6 @@ from solominer.node.credentials import CookieFile, Credentials, PasswordFile, Us
 from solominer.node.demo import DEMO_PAYOUT_SCRIPT, DemoLink
 from solominer.node.link import NodeLink, NodeSettings
 from solominer.node.private import PrivateNode, full_block_args
-from solominer.paths import expanded
 from solominer.work.events import Event
 from solominer.work.job import Payout
 
@@ -51,9 +49,8 @@ async def _private_node(config: Config, stack: AsyncExitStack) -> NodeSettings:
 
 def configured_nodes(config: Config) -> list[NodeSettings]:
     """The nodes that `run` would use, in its order. Raises ConfigError where none is named or to be found."""
-    if config.bitcoin_rpc is not None:
-        first = node_settings(config, config.bitcoin_rpc, config.zmq)
-        return [first, *(node_settings(config, node, node.zmq) for node in config.more_nodes)]
+    if config.nodes:
+        return [node_settings(config, node, node.zmq) for node in config.nodes]
     if config.auto_detect:
         return [node_settings(config, RpcConfig(), config.zmq)]
     raise ConfigError("no node is named", "set bitcoin_rpc in config.json, or auto_detect to true")
@@ -115,15 +112,14 @@ def _is_final(error: NodeError, settings: NodeSettings) -> bool:
 
 def node_settings(config: Config, rpc: RpcConfig | NodeConfig, zmq: ZmqConfig) -> NodeSettings:
     """What the link of one configured node needs to know."""
-    port = rpc.port or config.chain.rpc_port
     return NodeSettings(
-        name=rpc.name or f"{rpc.host}:{port}",
+        name=config.name_of(rpc),
         host=rpc.host,
-        port=port,
+        port=rpc.port or config.chain.rpc_port,
         credentials=credentials_of(config, rpc),
         network=config.chain,
-        zmq_hashblock=zmq.hashblock,
-        zmq_sequence=zmq.sequence,
+        zmq_hashblock=zmq_seen_from(zmq.hashblock, rpc.host),
+        zmq_sequence=zmq_seen_from(zmq.sequence, rpc.host),
         poll_secs=config.poll_secs,
         timeout_secs=rpc.timeout_secs,
     )
@@ -132,16 +128,11 @@ def node_settings(config: Config, rpc: RpcConfig | NodeConfig, zmq: ZmqConfig) -
 def credentials_of(config: Config, rpc: RpcConfig) -> Credentials:
     """How to get in: password, password file, cookie file, or the cookie of the default data folder."""
     if rpc.password_file is not None:
-        return PasswordFile(rpc.username, _expanded(rpc.password_file))
-    if rpc.password.get_secret_value():
+        return PasswordFile(rpc.username, rpc.password_file)
+    if rpc.has_password:
         return UserPassword(rpc.username, rpc.password.get_secret_value())
     if rpc.cookie_file is not None:
-        return CookieFile((_expanded(rpc.cookie_file),))
+        return CookieFile((rpc.cookie_file,))
     if config.auto_detect:
         return CookieFile.of_default_folder(config.chain)
     raise ConfigError("no way into the node is given", "set password_file or cookie_file in bitcoin_rpc")
-
-
-def _expanded(path: Path) -> Path:
-    """With `~` and variables filled in; systemd hands over secrets in `$CREDENTIALS_DIRECTORY`."""
-    return expanded(Path(os.path.expandvars(path)), "password_file or cookie_file")

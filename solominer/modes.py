@@ -75,11 +75,19 @@ SMOKE_TEST = Mode(
 """Not a mode of `run`, but told of beside them."""
 
 
+_HINTS = {
+    **dict.fromkeys(("mainnet", "main", "live", "bitcoin", "real", "prod"), "production"),
+    **dict.fromkeys(("testnet", "testnet3", "test3"), "testnet4"),
+    "simulation": "demo",
+}
+"""Names from elsewhere, of chains above all, and the mode that is meant."""
+
+
 def mode_named(name: str) -> Mode:
-    """The mode of that name. Raises ConfigError that names the nearest one."""
+    """The mode of that name. Raises ConfigError that names the nearest one; the name is not repeated."""
     try:
         return MODES[name]
     except KeyError:
-        near = difflib.get_close_matches(name, MODES, n=1)
+        near = [_HINTS[name]] if name in _HINTS else difflib.get_close_matches(name[:40], MODES, n=1)
         todo = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(MODES)}"
-        raise ConfigError(f"there is no mode {name!r}", todo) from None
+        raise ConfigError("there is no mode of that name", todo) from None

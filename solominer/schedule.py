@@ -91,10 +91,10 @@ def parse_hours(text: str) -> tuple[tuple[int, int], ...]:
         match = _RANGE.fullmatch(part.strip())
         numbers = [int(group) for group in match.groups()] if match else []
         if not numbers or numbers[1] > 59 or numbers[3] > 59:
-            raise ValueError(f"{part.strip()!r} is not of the form 22:00-06:00")
+            raise ValueError("is not of the form 22:00-06:00,12:00-13:00")
         start, end = 60 * numbers[0] + numbers[1], 60 * numbers[2] + numbers[3]
         if start >= _MINUTES_A_DAY or end > _MINUTES_A_DAY or start == end:
-            raise ValueError(f"{part.strip()!r} does not lie within 00:00 and 24:00, or is empty")
+            raise ValueError("has hours that do not lie within 00:00 and 24:00, or are empty")
         ranges.append((start, end))
     return tuple(ranges)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from solominer.config.textfile import plain_bytes
 from solominer.errors import PlanError
 from solominer.hashing.variants import VARIANTS, VariantInfo
 from solominer.hashing.walk import ENGINE
@@ -22,8 +23,8 @@ def load_plan(path: Path | None, mode: str = "main") -> SearchPlan:
     if path is None:
         return parse_plan("", sandbox)
     try:
-        text = expanded(path, "plan").read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = plain_bytes(expanded(path, "plan").read_bytes()).decode()
+    except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
         raise PlanError("plan", f"cannot read {path}: {reason}", "correct `plan` in config.json") from error
     return parse_plan(text, sandbox)

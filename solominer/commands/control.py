@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
+from solominer.commands import some_secs
+
 ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="The daemon's config.json.")]
 ModeOption = Annotated[str | None, typer.Option("--mode", "-m", help="The daemon's mode.")]
 DataDirOption = Annotated[Path | None, typer.Option("--data-dir", help="The daemon's data folder.")]
@@ -29,7 +31,9 @@ def status(
     mode: ModeOption = None,
     data_dir: DataDirOption = None,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on, every so often, until Ctrl-C.")] = False,
-    every: Annotated[float, typer.Option(min=0.2, help="Seconds between two looks of --watch.")] = 2.0,
+    every: Annotated[
+        float, typer.Option(min=0.2, callback=some_secs, help="Seconds between two looks of --watch.")
+    ] = 2.0,
     as_json: JsonOption = False,
 ) -> None:
     """Show what the running daemon does.

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from solominer.commands import some_secs
+
 if TYPE_CHECKING:
     from solominer.config import Config
     from solominer.operate.findings import Finding
@@ -84,7 +86,9 @@ def doctor(
     data_dir: DataDirOption = None,
     payout_address: Annotated[str | None, typer.Option(help="Check this address instead.")] = None,
     bitcoind: BitcoindOption = None,
-    listen_secs: Annotated[float, typer.Option(min=0.0, help="How long to listen for ZMQ messages.")] = 1.0,
+    listen_secs: Annotated[
+        float, typer.Option(min=0.0, callback=some_secs, help="How long to listen for ZMQ messages.")
+    ] = 1.0,
     as_json: JsonOption = False,
 ) -> None:
     """Examine this machine and each node; say what is wrong and what to do.
@@ -132,13 +136,19 @@ def smoke_test(
     solominer smoke-test --config config.json --network
     """
     settings = _load(
-        config, mode=mode, data_dir=data_dir, payout_address=payout_address, bitcoind=bitcoind, kernel=kernel
+        config,
+        mode=mode,
+        data_dir=data_dir,
+        payout_address=payout_address,
+        bitcoind=bitcoind,
+        kernel=kernel,
+        log_level=log_level,
     )
     from solominer.operate.findings import first_failed
     from solominer.operate.smoke import Certificate, smoke_test
     from solominer.views.logs import set_up_logging
 
-    recent = set_up_logging(log_level, live_view=False)
+    recent = set_up_logging(settings.log_level, live_view=False)
     for told in smoke_test(settings, recent, network=network):
         if not isinstance(told, Certificate):
             if not as_json:
@@ -156,9 +166,12 @@ def smoke_test(
 
 
 def _load(path: Path | None, **overrides: Any) -> Config:
-    from solominer.config import load_config
+    from solominer.config import load_config, warnings_about
 
-    return load_config(path, overrides=overrides)
+    settings = load_config(path, overrides=overrides)
+    for warning in warnings_about(path, settings):
+        sys.stderr.write(f"solominer: warning: {warning}\n")
+    return settings
 
 
 def _show(finding: Finding) -> None:

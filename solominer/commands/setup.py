@@ -9,9 +9,10 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from solominer.config import RpcConfig
+from solominer.config.forms import host_and_port
 from solominer.errors import ConfigError, NodeAuthFailed, PayoutError
 from solominer.node.proxy import bracketed
-from solominer.operate.findnodes import Candidate, Login, find_nodes, split_host_port
+from solominer.operate.findnodes import Candidate, Login, find_nodes
 from solominer.operate.init import (
     Probed,
     check_payout,
@@ -117,16 +118,19 @@ def _probed(candidate: Candidate, answers: Answers, ask_secret: AskSecret | None
 
 
 def _by_hand(answers: Answers, ask_secret: AskSecret | None) -> RpcConfig:
-    host, port = split_host_port(answers.rpc or "", 0)
-    if not host or not port:
-        raise ConfigError(f"--rpc {answers.rpc!r} is not HOST:PORT", "e.g. --rpc 127.0.0.1:8332 or --rpc [::1]:8332")
+    try:
+        host, port = host_and_port(answers.rpc or "")
+    except ValueError as error:
+        raise ConfigError(f"--rpc is not HOST:PORT: {error}", "e.g. --rpc 127.0.0.1:8332 or --rpc [::1]:8332") from None
+    if port is None:
+        raise ConfigError("--rpc is not HOST:PORT: the port is missing", "e.g. --rpc 127.0.0.1:8332")
     password = ""
     if answers.username and answers.cookie_file is None and answers.password_file is None and ask_secret is not None:
         password = ask_secret(f"password of RPC user {answers.username!r}")
     if [answers.cookie_file is None, answers.password_file is None, not password].count(False) != 1:
         raise ConfigError("--rpc needs one way to log in", "give --cookie-file, or --username and --password-file")
     return RpcConfig(
-        name=answers.rpc or "",
+        name=f"{bracketed(host)}:{port}",
         host=host,
         port=port,
         username=answers.username,

@@ -5,8 +5,9 @@ Later ones win: defaults, the file, `SOLOMINER_*` variables (a double underscore
 `python -m solominer.config` prints config.json.example.
 """
 
+from solominer.config.environment import ENV_PREFIX
 from solominer.config.folders import default_cache_dir, default_data_dir
-from solominer.config.load import ENV_PREFIX, example_json, load_config, warnings_about
+from solominer.config.load import example_json, load_config, warnings_about
 from solominer.config.models import (
     Config,
     ElectricityConfig,

@@ -5,28 +5,44 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 import stat
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from solominer.config.models import (
-    Config,
-    ElectricityConfig,
-    GuestConfig,
-    NodeConfig,
-    PoliciesConfig,
-    RecordsConfig,
-    RetryConfig,
-    RpcConfig,
-    ScheduleConfig,
-    ZmqConfig,
-)
+from solominer.chain.secrets import secret_kind
+from solominer.config.environment import Setting, from_environment, settings_of
+from solominer.config.jsontext import parse_json, shown_key
+from solominer.config.models import Config, NodeConfig, RpcConfig, ZmqConfig
+from solominer.config.textfile import plain_bytes
+from solominer.config.unused import unused_settings
 from solominer.errors import ConfigError
 
-ENV_PREFIX = "SOLOMINER_"
+MAX_FILE_BYTES = 1 << 20
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_ADVICE = "correct it and start again; docs/reference/settings.md lists all settings"
+_SAID = {
+    "string_type": "must be text, in quotes",
+    "string_unicode": "must be text in UTF-8",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_parsing_size": "is too large",
+    "finite_number": "is no finite number",
+    "path_type": "must be a path, in quotes",
+    "model_type": "must be a group of settings, in { }",
+    "model_attributes_type": "must be a group of settings, in { }",
+    "tuple_type": "must be a list of nodes, in [ ] even for one",
+}
+"""What some of pydantic's errors are called here."""
+_NAMES_ELSEWHERE = {"rpcuser": "username", "user": "username", "rpcconnect": "host", "url": "host", "pass": "password"}
+
+_Keys = tuple[str | int, ...]
 
 
 def load_config(
@@ -38,27 +54,33 @@ def load_config(
     """The Config from file, environment and flags (`overrides`; None values are flags that were not given, a point in
     a key goes one level down: `schedule.days`).
 
-    Raises ConfigError that names the file, the key and the nearest known key.
+    Raises ConfigError that names where a setting came from, its key and what helps, and never repeats a value.
     """
     values = _read_file(path) if path is not None else {}
-    for keys, value in _from_environment(os.environ if environ is None else environ):
-        _put(values, keys, value)
+    sources: dict[str, str] = {}
+    for name, keys, value in from_environment(os.environ if environ is None else environ):
+        sources[".".join(keys)] = f"the variable {name}"
+        _put(values, keys, _understood(value))
     for key, value in (overrides or {}).items():
         if value is not None:
-            _put(values, key.split("."), value)
+            sources[key] = "the command line"
+            _put(values, tuple(key.split(".")), _understood(value))
+    _refuse_secrets(values, path, sources)
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        raise _explain(error, path) from None
+        raise _explain(error, path, sources) from None
 
 
-def warnings_about(path: Path, config: Config) -> list[str]:
-    """What is risky about the file itself: a password that others on the machine can read."""
-    nodes = [node for node in (config.bitcoin_rpc, *config.more_nodes) if node is not None]
-    holds_password = any(node.password.get_secret_value() for node in nodes)
-    if holds_password and path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
-        return [f"{path} holds a password and others on this machine can read it: chmod 600 {path}"]
-    return []
+def warnings_about(path: Path | None, config: Config) -> list[str]:
+    """What is risky about the file itself, a password that others can read, and settings that have no effect."""
+    warnings = unused_settings(config)
+    holds_password = any(node.password.get_secret_value() for node in config.nodes)
+    with suppress(OSError):
+        if path is not None and holds_password and path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
+            text = f"{path} holds a password and others on this machine can read it: chmod 600 {path}"
+            return [text, *warnings]
+    return warnings
 
 
 def example_json() -> str:
@@ -74,67 +96,184 @@ def example_json() -> str:
 
 def _read_file(path: Path) -> dict[str, Any]:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+        folder = path.absolute().parent
     except FileNotFoundError:
         raise ConfigError(f"there is no {path}", "write one: solominer init, or copy config.json.example") from None
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}", "check its permissions") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path} is not text in UTF-8", "write it anew from config.json.example") from None
-    except json.JSONDecodeError as error:
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no path"
+        raise ConfigError(f"cannot read {path}: {reason}", "check its permissions") from None
+    if len(data) > MAX_FILE_BYTES:
+        raise ConfigError(f"{path} is larger than a configuration", "name the config.json of solominer")
+    try:
+        text = plain_bytes(data).decode()
+    except ValueError:
         raise ConfigError(
-            f"{path} is not complete JSON: {error.msg} at line {error.lineno}, column {error.colno}",
-            "mend that line, or write the file anew from config.json.example",
+            f"{path} is not text in UTF-8", "save it as UTF-8, or write it anew from config.json.example"
+        ) from None
+    try:
+        values = parse_json(text)
+    except ValueError as error:
+        raise ConfigError(
+            f"{path} is not complete JSON: {error}", "mend that line, or write the file anew from config.json.example"
         ) from None
     if not isinstance(values, dict):
         raise ConfigError(f"{path} does not hold one JSON object", "see config.json.example")
+    values = dict(_understood(values))
+    for setting in _all_settings(values):
+        _anchor(values, setting, folder)
     return values
 
 
-def _from_environment(environ: Mapping[str, str]) -> Iterator[tuple[list[str], Any]]:
-    for name in sorted(environ):
-        keys = name.removeprefix(ENV_PREFIX).lower().split("__")
-        if not name.startswith(ENV_PREFIX) or keys[0] not in Config.model_fields:
-            continue
-        text = environ[name]
+def _understood(value: Any) -> Any:
+    """Without what is null, which leaves a setting out; a node that is named by its address alone gets a group."""
+    if isinstance(value, list | tuple):
+        return [_understood(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    plain = {key: _understood(each) for key, each in value.items() if each is not None}
+    if isinstance(plain.get("bitcoin_rpc"), str):
+        plain["bitcoin_rpc"] = {"host": plain["bitcoin_rpc"]}
+    return plain
+
+
+def _all_settings(values: dict[str, Any]) -> Iterator[tuple[_Keys, Setting]]:
+    """Every setting and where it is in these values; those of each node in more_nodes too."""
+    for setting in settings_of():
+        yield setting.keys, setting
+    nodes = values.get("more_nodes")
+    for place in range(len(nodes) if isinstance(nodes, list) else 0):
+        for setting in settings_of(NodeConfig):
+            yield ("more_nodes", place, *setting.keys), setting
+
+
+def _anchor(values: dict[str, Any], found: tuple[_Keys, Setting], folder: Path) -> None:
+    """Relative paths in a file begin at the file's folder. A program's bare name is looked for on the PATH."""
+    keys, setting = found
+    holder: Any = values
+    for key in keys[:-1]:
         try:
-            value = json.loads(text) if text[:1] in "[{" or text in ("true", "false", "null") else text
-        except json.JSONDecodeError:
-            raise ConfigError(f"the variable {name} is not JSON", "mend or unset it") from None
-        yield keys, value
+            holder = holder[key]
+        except (KeyError, TypeError):
+            return
+    text = holder.get(keys[-1]) if isinstance(holder, dict) else None
+    if not setting.is_path or not isinstance(text, str) or not text.strip() or text.strip()[0] in "/~$":
+        return
+    if keys[-1] != "bitcoind" or "/" in text:
+        holder[keys[-1]] = str(folder / text.strip())
 
 
-def _put(values: dict[str, Any], keys: list[str], value: Any) -> None:
+def _put(values: dict[str, Any], keys: tuple[str, ...], value: Any) -> None:
     for key in keys[:-1]:
         inner = values.get(key)
         values[key] = inner = dict(inner) if isinstance(inner, dict) else {}
         values = inner
-    values[keys[-1]] = value
+    if value is not None:
+        if keys == ("bitcoin_rpc",) and isinstance(value, str):
+            value = {"host": value}
+        values[keys[-1]] = value
 
 
-def _explain(error: ValidationError, path: Path | None) -> ConfigError:
-    """The first problem as one line. The offending value is not repeated: it may be a secret."""
-    first = error.errors(include_input=False, include_url=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
-    source = str(path) if path is not None else "the configuration"
-    if first["type"] == "extra_forbidden":
-        known = sorted(_known_keys())
-        near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
-        todo = f"did you mean {near[0]!r}?" if near else "see config.json.example for all of them"
-        return ConfigError(f"{source}: there is no setting {where!r}", todo)
-    message = first["msg"].removeprefix("Value error, ")
-    return ConfigError(f"{source}: {where + ': ' if where else ''}{message}", "mend it and start again")
+def _refuse_secrets(values: dict[str, Any], path: Path | None, sources: Mapping[str, str]) -> None:
+    """No text that will be shown may be a secret, nor hold what a terminal would obey."""
+    kinds = {_dotted(keys): setting for keys, setting in _all_settings(values)}
+    for keys, text, is_key in _texts(values):
+        key = _dotted(keys)
+        setting = kinds.get(key)
+        if setting is not None and setting.is_secret and not is_key:
+            continue
+        source = _source(key, path, sources)
+        may_be_hash = setting is not None and (setting.is_path or keys[-1] == "host")
+        kind = secret_kind(text, as_address=keys == ("payout_address",) and not is_key, may_be_hash=may_be_hash)
+        where = "a name of a setting" if is_key else key
+        if kind and keys == ("payout_address",):
+            raise ConfigError(f"{source}: payout_address: this is a secret, not an address: {kind}", _LEAKED)
+        if kind:
+            raise ConfigError(f"{source}: {where}: this is a secret, which does not belong there: {kind}", _LEAKED)
+        if not is_key and (_CONTROL.search(text) or not _is_unicode(text)):
+            raise ConfigError(f"{source}: {where}: it has characters that are no text", _ADVICE)
 
 
-def _known_keys() -> set[str]:
-    parts = (
-        RpcConfig,
-        NodeConfig,
-        ZmqConfig,
-        RetryConfig,
-        RecordsConfig,
-        ScheduleConfig,
-        GuestConfig,
-        ElectricityConfig,
+_LEAKED = "remove it; if others may have read it, move what it protects"
+
+
+def _texts(value: Any, keys: _Keys = ()) -> Iterator[tuple[_Keys, str, bool]]:
+    """(where, text, whether it is a key) of everything in the values."""
+    if isinstance(value, str | Path):
+        yield keys, str(value), False
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield (*keys, "..."), str(key), True
+            yield from _texts(inner, (*keys, str(key)))
+    elif isinstance(value, list):
+        for place, inner in enumerate(value):
+            yield from _texts(inner, (*keys, place))
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _dotted(keys: _Keys) -> str:
+    """`more_nodes.0.host`; names that are none become dots."""
+    return ".".join(
+        str(key) if isinstance(key, int) or re.fullmatch(r"[A-Za-z_]\w{0,40}", key) else "..." for key in keys
     )
-    return {name for model in (Config, *parts, PoliciesConfig) for name in model.model_fields}
+
+
+def _source(key: str, path: Path | None, sources: Mapping[str, str]) -> str:
+    """Where a setting came from, for people."""
+    while key and key not in sources:
+        key = key.rpartition(".")[0]
+    return sources.get(key) or (str(path) if path is not None else "the configuration")
+
+
+def _explain(error: ValidationError, path: Path | None, sources: Mapping[str, str]) -> ConfigError:
+    """The first problem as one line. The offending value is not repeated: it may be a secret."""
+    first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+    unknown = first["type"] == "extra_forbidden"
+    keys = tuple(first["loc"]) if unknown else tuple(_known_part(first["loc"]))
+    key = _dotted(keys)
+    source = _source(key, path, sources)
+    if unknown:
+        name = f"{_dotted(keys[:-1])}.{keys[-1]}" if keys[1:] else str(keys[-1])
+        near = _nearest(tuple(str(each) for each in keys))
+        todo = f"did you mean {near!r}?" if near else "see config.json.example for all of them"
+        return ConfigError(f"{source}: there is no setting {shown_key(name)}", todo)
+    message = _SAID.get(first["type"]) or first["msg"].removeprefix("Value error, ").replace("Input should", "must")
+    return ConfigError(f"{source}: {key + ': ' if key else ''}{message}", _ADVICE)
+
+
+def _known_part(location: tuple[str | int, ...]) -> Iterator[str | int]:
+    """Without the names of the alternatives of a union, which pydantic puts behind the key."""
+    names = {setting.keys[-1] for setting in (*settings_of(), *settings_of(NodeConfig))}
+    for each in location:
+        if isinstance(each, str) and each not in names:
+            return
+        yield each
+
+
+def _nearest(keys: tuple[str, ...]) -> str:
+    """The likeliest setting: of the same group by its name alone, of another one with its group."""
+    *group, name = keys
+    inside = tuple(each for each in group if not each.isdigit())
+    name = _NAMES_ELSEWHERE.get(name.lower(), name.lower())[:80]
+    own = [s.keys[-1] for s in _of_group(inside) if len(s.keys) == 1]
+    near = difflib.get_close_matches(name, own, n=1, cutoff=0.6)
+    if near:
+        return near[0]
+    by_name = {setting.keys[-1]: ".".join(setting.keys) for setting in reversed(list(settings_of()))}
+    near = difflib.get_close_matches(name, by_name, n=1)
+    return by_name[near[0]] if near else ""
+
+
+def _of_group(keys: tuple[str, ...]) -> list[Setting]:
+    model: Any = Config
+    for key in keys:
+        model = next((s.group for s in settings_of(model) if s.keys == (key,)), None) or model
+    return list(settings_of(model))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from solominer.chain.address import without_uri
 from solominer.chain.networks import NETWORKS, Network, network_named
+from solominer.config import forms
 from solominer.config.folders import default_data_dir
 from solominer.errors import ConfigError
 from solominer.modes import MODES, mode_named
@@ -16,12 +18,30 @@ from solominer.schedule import parse_hours
 
 MAX_TAG_BYTES = 60
 
-Port = Annotated[int, Field(ge=1, le=65535)]
-Seconds = Annotated[float, Field(gt=0, le=86400)]
+_NUMBER = BeforeValidator(forms.quantity(forms.PLAIN, "0.5"))
+_SECS = BeforeValidator(forms.quantity(forms.SECONDS, "30, 30s, 5m or 1h"))
+_DAYS = BeforeValidator(forms.quantity(forms.DAYS, "400, 400d or 1y"))
+_GIGABYTES = BeforeValidator(forms.quantity(forms.GIGABYTES, "4, 4GB or 512MB"))
+_SHARE = BeforeValidator(forms.quantity(forms.SHARE, "0.5 or 50%"))
+_CELSIUS = BeforeValidator(forms.quantity(forms.CELSIUS, "80"))
+_WATTS = BeforeValidator(forms.quantity(forms.WATTS, "250, 250W or 1.2kW"))
+_RATE = BeforeValidator(forms.quantity(forms.RATE, "40e6 or 40M"))
+_WHOLE = BeforeValidator(forms.whole)
+_LOWERED = BeforeValidator(forms.lowered)
+
+Port = Annotated[int, Field(ge=1, le=65535), _WHOLE]
+Seconds = Annotated[float, Field(ge=0.01, le=86400), _SECS]
+Share = Annotated[float, Field(ge=0, le=1), _SHARE]
+PositiveShare = Annotated[float, Field(gt=0, le=1), _SHARE]
+AnyPath = Annotated[Path, BeforeValidator(forms.path_from)]
+Gigabytes = Annotated[float, Field(gt=0, le=1e6), _GIGABYTES]
+Period = Annotated[float, Field(gt=0, le=366 * 86400), _SECS]
+Amount = Annotated[float, Field(ge=0, le=1e15), _NUMBER]
+PositiveAmount = Annotated[float, Field(gt=0, le=1e15), _NUMBER]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, str_max_length=1000)
 
 
 class ZmqConfig(_Part):
@@ -33,22 +53,40 @@ class ZmqConfig(_Part):
     @field_validator("hashblock", "sequence")
     @classmethod
     def _endpoint(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith(("tcp://", "ipc://")):
-            raise ValueError("a ZMQ address begins with tcp:// or ipc://")
-        return value
+        return None if value is None else forms.zmq_address(value)
 
 
 class RpcConfig(_Part):
     """How to reach one node. With neither a password nor a file, the node's cookie is looked for."""
 
-    name: str = Field("", description="what to call this node in logs; host:port if empty")
-    host: str = Field("127.0.0.1", min_length=1, description="name or address of the node's machine")
+    name: str = Field("", max_length=100, description="what to call this node in logs; host:port if empty")
+    host: str = Field("127.0.0.1", description="name or address of the node's machine; HOST:PORT is understood")
     port: Port | None = Field(None, description="the network's default port if left out")
     username: str = Field("", description="as in the node's rpcauth line; left out, a cookie is used")
     password: SecretStr = Field(SecretStr(""), description="better in password_file or in the environment")
-    password_file: Path | None = Field(None, description="a file whose first line is the password")
-    cookie_file: Path | None = Field(None, description="the .cookie in the node's data folder")
-    timeout_secs: Seconds = Field(30.0, description="how long an answer may take")
+    password_file: AnyPath | None = Field(None, description="a file whose first line is the password")
+    cookie_file: AnyPath | None = Field(None, description="the .cookie in the node's data folder")
+    timeout_secs: Annotated[float, Field(ge=0.1, le=86400), _SECS] = Field(
+        30.0, description="how long an answer may take"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _host_may_have_a_port(cls, value: Any) -> Any:
+        """HOST:PORT, alone or as `host`, becomes host and port."""
+        if isinstance(value, str):
+            value = {"host": value}
+        if not isinstance(value, dict) or not isinstance(value.get("host"), str):
+            return value
+        try:
+            host, port = forms.host_and_port(value["host"])
+        except ValueError as error:
+            raise ValueError(f"host: {error}") from None
+        if port is None:
+            return {**value, "host": host}
+        if str(value.get("port") or port).strip() != str(port):
+            raise ValueError("host: its port is not that of the setting port; keep one of them")
+        return {**value, "host": host, "port": port}
 
     @model_validator(mode="after")
     def _one_way_in(self) -> RpcConfig:
@@ -57,7 +95,18 @@ class RpcConfig(_Part):
             raise ValueError("give only one of password, password_file and cookie_file")
         if any(given[:2]) and "username" not in self.model_fields_set:  # an empty one is possible: rpcpassword alone
             raise ValueError("a password needs a username")
+        if self.username and self.cookie_file is not None:
+            raise ValueError("username and cookie_file do not go together: the cookie has a user of its own")
+        if self.username and not any(given) and "password" not in self.model_fields_set:
+            raise ValueError('username needs password_file or password (an empty one is password: "")')
+        if ":" in self.username:
+            raise ValueError("username: a login over HTTP cannot have a colon in it; choose another rpcauth user")
         return self
+
+    @property
+    def has_password(self) -> bool:
+        """Whether `password` is the way in; it may be empty."""
+        return bool(self.username) and self.password_file is None
 
 
 class NodeConfig(RpcConfig):
@@ -77,26 +126,31 @@ class RetryConfig(_Part):
 class RecordsConfig(_Part):
     """How long records are kept, and whether reports are signed. Reports, proofs and blocks are never deleted."""
 
-    keep_days: Annotated[float, Field(gt=0)] = Field(400.0, description="ledger, errors and logs older than this go")
-    quota_gb: Annotated[float, Field(gt=0)] = Field(4.0, description="the oldest of them go earlier beyond this size")
-    free_gb: Annotated[float, Field(ge=0)] = Field(1.0, description="or where the disk has less free than this")
-    signing_key: Path | None = Field(None, description="an Ed25519 private key (PEM) that signs each hour's report")
+    keep_days: Annotated[float, Field(gt=0, le=36500), _DAYS] = Field(
+        400.0, description="ledger, errors and logs older than this go"
+    )
+    quota_gb: Gigabytes = Field(4.0, description="the oldest of them go earlier beyond this size")
+    free_gb: Annotated[float, Field(ge=0, le=1e6), _GIGABYTES] = Field(
+        1.0, description="or where the disk has less free than this"
+    )
+    signing_key: AnyPath | None = Field(None, description="an Ed25519 private key (PEM) that signs each hour's report")
 
 
 class ScheduleConfig(_Part):
     """When to mine, and how fast where a chain must tick like a real one. Times are the machine's local ones."""
 
-    days: Annotated[int, Field(ge=1)] | Literal["forever"] = Field(
-        "forever", description="end after this many days, counted from the start of the run"
-    )
-    days_week: Annotated[int, Field(ge=1, le=7)] = Field(
+    days: Annotated[
+        Annotated[int, Field(ge=1, le=36500)] | Literal["forever"], BeforeValidator(forms.whole_or("forever"))
+    ] = Field("forever", description="end after this many days, counted from the start of the run")
+    days_week: Annotated[int, Field(ge=1, le=7), _WHOLE] = Field(
         7, description="mine on this many days of each week, Monday first"
     )
     hours: str | None = Field(None, description="mining hours, e.g. 22:00-06:00 or 00:00-08:00,20:00-24:00")
-    blocks_per_day: Annotated[int, Field(ge=1)] | Literal["random", "all"] = Field(
-        "all", description="pause after this many blocks until midnight; random draws the number anew each day"
-    )
-    block_interval_secs: Annotated[float, Field(ge=1)] | None = Field(
+    blocks_per_day: Annotated[
+        Annotated[int, Field(ge=1, le=10**9)] | Literal["random", "all"],
+        BeforeValidator(forms.whole_or("random", "all")),
+    ] = Field("all", description="pause after this many blocks until midnight; random draws the number anew each day")
+    block_interval_secs: Annotated[float, Field(ge=1, le=366 * 86400), _SECS] | None = Field(
         None, description="regtest and signet: at least this long from one block to the next"
     )
 
@@ -111,17 +165,17 @@ class ScheduleConfig(_Part):
 class GuestConfig(_Part):
     """When to stand back for whatever else the machine is for; each is off where it is left out."""
 
-    max_temperature_c: Annotated[float, Field(gt=0, le=150)] | None = Field(
+    max_temperature_c: Annotated[float, Field(gt=0, le=150), _CELSIUS] | None = Field(
         None, description="pause above this temperature of any sensor; on again 5 degrees below"
     )
-    max_other_load: Annotated[float, Field(gt=0)] | None = Field(
+    max_other_load: PositiveAmount | None = Field(
         None, description="pause while other programs keep more than this many cores busy"
     )
     pause_on_battery: bool = Field(False, description="pause while the machine runs on its battery")
-    pause_while_active_secs: Annotated[float, Field(gt=0)] | None = Field(
+    pause_while_active_secs: Period | None = Field(
         None, description="pause while somebody has typed at a terminal within this time"
     )
-    calm_secs: Annotated[float, Field(ge=0, le=86400)] = Field(
+    calm_secs: Annotated[float, Field(ge=0, le=86400), _SECS] = Field(
         60.0, description="how long all must have been well before work goes on"
     )
 
@@ -129,16 +183,18 @@ class GuestConfig(_Part):
 class ElectricityConfig(_Part):
     """What hashing costs: for the forecast and the policies. Nothing is fetched unless `price_url` is set."""
 
-    watts: Annotated[float, Field(gt=0)] | None = Field(None, description="power that the machine takes while mining")
-    price_per_kwh: Annotated[float, Field(ge=0)] | None = Field(None, description="a fixed price, in any currency")
+    watts: Annotated[float, Field(gt=0, le=1e9), _WATTS] | None = Field(
+        None, description="power that the machine takes while mining"
+    )
+    price_per_kwh: Amount | None = Field(None, description="a fixed price, in any currency")
     price_url: SecretStr | None = Field(None, description="an HTTP address that answers with JSON that holds the price")
     price_json_path: str = Field("", description="where in it: keys and positions with points, e.g. data.0.price")
-    price_scale: Annotated[float, Field(gt=0)] = Field(1.0, description="0.001 turns a price per MWh into one per kWh")
-    refresh_secs: Annotated[float, Field(ge=10)] = Field(900.0, description="how often the price is asked for")
-    stale_secs: Annotated[float, Field(gt=0)] = Field(
-        7200.0, description="age at which a price is not believed any more"
+    price_scale: PositiveAmount = Field(1.0, description="0.001 turns a price per MWh into one per kWh")
+    refresh_secs: Annotated[float, Field(ge=10, le=366 * 86400), _SECS] = Field(
+        900.0, description="how often the price is asked for"
     )
-    currency: str = Field("", description="what to call the price's currency")
+    stale_secs: Period = Field(7200.0, description="age at which a price is not believed any more")
+    currency: str = Field("", max_length=20, description="what to call the price's currency")
 
     @field_validator("price_url")
     @classmethod
@@ -160,22 +216,22 @@ class PoliciesConfig(_Part):
 
     dry_run: bool = Field(False, description="only say what the policies would do (also: run --dry-run)")
     look_secs: Seconds = Field(60.0, description="how often the conditions are looked at")
-    intensity: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="share of the workers that hash normally")
-    difficulty_factor: Annotated[float, Field(gt=0)] | None = Field(
+    intensity: PositiveShare = Field(1.0, description="share of the workers that hash normally")
+    difficulty_factor: PositiveAmount | None = Field(
         None, description="lower while the next difficulty is forecast beyond this factor of today's, e.g. 1.05"
     )
-    difficulty_intensity: Annotated[float, Field(ge=0, le=1)] = Field(0.5, description="to this; 0 stops")
+    difficulty_intensity: Share = Field(0.5, description="to this; 0 stops")
     hours: str | None = Field(None, description="electricity hours for the normal intensity, e.g. 22:00-06:00")
-    intensity_outside: Annotated[float, Field(ge=0, le=1)] = Field(0.5, description="outside of them; 0 stops")
-    max_price_per_kwh: Annotated[float, Field(ge=0)] | None = Field(None, description="stop above this price")
-    max_cost_per_block: Annotated[float, Field(gt=0)] | None = Field(
+    intensity_outside: Share = Field(0.5, description="outside of them; 0 stops")
+    max_price_per_kwh: Amount | None = Field(None, description="stop above this price")
+    max_cost_per_block: PositiveAmount | None = Field(
         None, description="stop while the electricity for a block is expected to cost more"
     )
-    target_rate_hps: Annotated[float, Field(gt=0)] | None = Field(
+    target_rate_hps: Annotated[float, Field(gt=0, le=1e24), _RATE] | None = Field(
         None,
         description="add workers while the measured hash rate falls below target_share of this; needs intensity < 1",
     )
-    target_share: Annotated[float, Field(gt=0, le=1)] = Field(0.9, description="see target_rate_hps")
+    target_share: PositiveShare = Field(0.9, description="see target_rate_hps")
 
     @field_validator("hours")
     @classmethod
@@ -194,38 +250,46 @@ class PoliciesConfig(_Part):
 class Config(_Part):
     """Everything that can be set. A node that is named here always wins over a private one."""
 
-    mode: str = Field("production", description=f"what to do: {', '.join(MODES)}")
-    network: str | None = Field(None, description="only where the mode leaves it open (staging, test, demo)")
+    mode: Annotated[str, _LOWERED] = Field("production", description=f"what to do: {', '.join(MODES)}")
+    network: Annotated[str, _LOWERED] | None = Field(
+        None, description="only where the mode leaves it open (staging, test, demo)"
+    )
     bitcoin_rpc: RpcConfig | None = Field(None, description="your node; left out on regtest, a private one is started")
     zmq: ZmqConfig = ZmqConfig()
     more_nodes: tuple[NodeConfig, ...] = ()
     payout_address: str = Field("", description="where the whole reward goes; your own wallet, this network")
     coinbase_tag: str = Field("/solominer/", description="written into the coinbase of your blocks")
     auto_detect: bool = Field(True, description="look for the node's cookie and take cores and memory from the machine")
-    cpu_cores_reserved: Annotated[int, Field(ge=0, le=4096)] = Field(1, description="cores left to everything else")
-    max_memory_gb: Annotated[float, Field(gt=0)] | None = Field(None, description="ceiling for the whole program")
+    cpu_cores_reserved: Annotated[int, Field(ge=0, le=4096), _WHOLE] = Field(
+        1, description="cores left to everything else"
+    )
+    max_memory_gb: Gigabytes | None = Field(None, description="ceiling for the whole program")
     kernel: str | None = Field(None, description="name of a hash kernel; left out, the fastest one is chosen")
-    plan: Path | None = Field(None, description="plan.yaml: how header space is searched; left out, the default plan")
-    nice: Annotated[int, Field(ge=0, le=19)] = Field(
+    plan: AnyPath | None = Field(
+        None, description="plan.yaml: how header space is searched; left out, the default plan"
+    )
+    nice: Annotated[int, Field(ge=0, le=19), _WHOLE] = Field(
         10, description="scheduling priority of the workers, 19 yields most"
     )
-    data_dir: Path | None = Field(None, description="reports, proofs, found blocks; default: the user's data folder")
-    journal_fallback_dir: Path | None = Field(None, description="second place for found blocks if the first fails")
-    bitcoind: Path | None = Field(None, description="bitcoind for a private node; left out, one is found or fetched")
+    data_dir: AnyPath | None = Field(None, description="reports, proofs, found blocks; default: the user's data folder")
+    journal_fallback_dir: AnyPath | None = Field(None, description="second place for found blocks if the first fails")
+    bitcoind: AnyPath | None = Field(None, description="bitcoind for a private node; left out, one is found or fetched")
     refresh_secs: Seconds = Field(30.0, description="age at which a template is fetched anew")
     poll_secs: Seconds = Field(1.0, description="how often the best hash is asked for behind ZMQ")
     stale_secs: Seconds = Field(60.0, description="how long work goes on while no node is healthy")
     empty_first: bool | None = Field(
         None, description="mine an empty block until the full template of a new tip is in; left out: not on regtest"
     )
-    shares_per_hour: Annotated[float, Field(gt=0, le=3_600_000)] = Field(1000.0, description="evidence: shares an hour")
+    shares_per_hour: Annotated[float, Field(ge=0.001, le=3_600_000), _NUMBER] = Field(
+        1000.0, description="evidence: shares an hour"
+    )
     retry: RetryConfig = RetryConfig()
     records: RecordsConfig = RecordsConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     guest: GuestConfig = GuestConfig()
     electricity: ElectricityConfig = ElectricityConfig()
     policies: PoliciesConfig = PoliciesConfig()
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], _LOWERED] = Field(
         "info", description="least important lines that are logged"
     )
 
@@ -236,6 +300,11 @@ class Config(_Part):
             raise ValueError(f"the tag has {len(value.encode())} bytes, {MAX_TAG_BYTES} are allowed")
         return value
 
+    @field_validator("payout_address")
+    @classmethod
+    def _without_uri(cls, value: str) -> str:
+        return without_uri(value)
+
     @field_validator("mode")
     @classmethod
     def _mode_is_known(cls, value: str) -> str:
@@ -244,10 +313,26 @@ class Config(_Part):
         except ConfigError as error:
             raise ValueError(f"{error.what}; {error.todo}") from None
 
+    @field_validator("network")
+    @classmethod
+    def _network_is_known(cls, value: str | None) -> str | None:
+        name = {"main": "mainnet", "test": "testnet3"}.get(value or "", value)  # chain= in bitcoin.conf
+        if name is not None and name not in NETWORKS:
+            raise ValueError(f"there is no such network, use one of {', '.join(NETWORKS)}")
+        return name
+
+    @model_validator(mode="after")
+    def _nodes_differ(self) -> Config:
+        first = next(iter(self.more_nodes), None)
+        if self.bitcoin_rpc is None and first is not None and ZmqConfig() not in (self.zmq, first.zmq):
+            raise ValueError("zmq belongs to bitcoin_rpc, which is not set; keep the zmq in more_nodes alone")
+        names = [self.name_of(node) for node in self.nodes]
+        if len(set(names)) != len(names):
+            raise ValueError("two nodes have the same name, or are the same; give each in more_nodes a name of its own")
+        return self
+
     @model_validator(mode="after")
     def _network_fits_mode(self) -> Config:
-        if self.network is not None and self.network not in NETWORKS:
-            raise ValueError(f"network: there is no {self.network!r}, use one of {', '.join(NETWORKS)}")
         if self.network is not None and not MODES[self.mode].allows(self.network):
             raise ValueError(f"network {self.network!r} does not go with mode {self.mode!r}; leave it out")
         if self.schedule.block_interval_secs is not None and self.chain.name not in ("regtest", "signet"):
@@ -270,9 +355,25 @@ class Config(_Part):
         return network_named(self.network or MODES[self.mode].network)
 
     @property
+    def nodes(self) -> tuple[NodeConfig, ...]:
+        """The nodes that are named, the main one first: bitcoin_rpc, or the first of more_nodes without it."""
+        if self.bitcoin_rpc is not None:
+            rpc = self.bitcoin_rpc
+            main = NodeConfig.model_construct(rpc.model_fields_set, **dict(rpc), zmq=self.zmq)
+            return (main, *self.more_nodes)
+        if self.more_nodes and self.more_nodes[0].zmq == ZmqConfig():
+            return (self.more_nodes[0].model_copy(update={"zmq": self.zmq}), *self.more_nodes[1:])
+        return self.more_nodes
+
+    def name_of(self, node: RpcConfig) -> str:
+        """What a node is called in logs."""
+        host = f"[{node.host}]" if ":" in node.host else node.host
+        return node.name or f"{host}:{node.port or self.chain.rpc_port}"
+
+    @property
     def names_a_node(self) -> bool:
         """Whether somebody's own node is to be used."""
-        return self.bitcoin_rpc is not None
+        return bool(self.nodes)
 
     @property
     def wants_private_node(self) -> bool:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from solominer.chain.networks import Network
+from solominer.config.textfile import plain_bytes
 from solominer.errors import ConfigError, NodeAuthFailed
 from solominer.paths import home, read_file, reason
 
@@ -147,7 +148,10 @@ def _read(path: Path, what: str) -> bytes:
         ) from error
     if len(content) > _MAX_FILE_BYTES:
         raise NodeAuthFailed(f"{path} is too long for a {what}", "correct the path")
-    return content
+    try:
+        return plain_bytes(content)
+    except ValueError:
+        raise NodeAuthFailed(f"the {what} {path} is not text in UTF-8", "save it as UTF-8") from None
 
 
 def _basic(user_and_password: bytes) -> bytes:

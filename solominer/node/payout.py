@@ -6,6 +6,7 @@ spend or that anybody may take, so the script's type is checked as well.
 
 from __future__ import annotations
 
+from solominer.chain.address import address_in
 from solominer.chain.networks import Network
 from solominer.chain.script import payout_type
 from solominer.errors import PayoutError, RpcFailed
@@ -33,11 +34,13 @@ _SHORTEST_BASE58 = 26
 
 
 def payout_to(client: RpcClient, address: str, network: Network) -> Payout:
-    """The Payout of `address`. Raises PayoutError if it is not one of `network` or not safe to pay to, WrongNetwork
+    """The Payout of `address`; a text that has not the form of one is neither sent to the node nor repeated.
+
+    Raises PayoutError if it is not one of `network` or not safe to pay to, WrongNetwork
     if the node is on another chain (its word on the address would mean nothing), other NodeErrors as RpcClient.call.
     """
+    address = address_in(address)
     pin_network(client, network)
-    address = address.strip()
     reply = client.call("validateaddress", address)
     if not field_of(reply, "isvalid", bool):
         raise PayoutError(

@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from solominer.chain.address import address_in
 from solominer.config import Config
+from solominer.connect import configured_nodes
 from solominer.daemon import RunOptions
 from solominer.errors import ConfigError
 from solominer.modes import MODES
@@ -38,6 +40,16 @@ def check_start(config: Config, options: RunOptions, config_path: Path | None) -
     bounds = (options.blocks, options.hashes, options.secs)
     if MODES[config.mode].bounded and all(bound is None for bound in bounds):
         raise ConfigError(f"mode {config.mode!r} wants an end", "give --blocks, --hashes or --seconds")
+
+
+def check_nodes(config: Config) -> None:
+    """Raises ConfigError for nodes and a payout address with which mining can never begin."""
+    if config.mode == "demo":
+        return
+    if config.payout_address:
+        address_in(config.payout_address)
+    if not config.wants_private_node:
+        configured_nodes(config)
 
 
 def make_sure(config: Config, *, yes: bool, ask: Callable[[str], bool] | None) -> None:

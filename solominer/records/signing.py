@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from solominer.config.textfile import plain_bytes
 from solominer.errors import RecordsError
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class Signer:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.touch(mode=0o600, exist_ok=False)
                 path.write_bytes(pem)
-            key = load_pem_private_key(path.read_bytes(), password=None)
+            key = load_pem_private_key(plain_bytes(path.read_bytes()), password=None)
         except (OSError, ValueError, TypeError) as error:
             raise RecordsError(
                 f"the signing key {path} cannot be used: {error}", "give a PEM file with an Ed25519 private key"

@@ -68,21 +68,21 @@ def test_what_the_node_calls_valid_and_is_not_safe(
         (TESTNET4, "1BShJZ8A5q53oJJfMJoEF1gfZCWdZqZwwD", "belongs to mainnet, not to testnet4"),
         (SIGNET, "BC1QW508D6QEJXTDG4Y5R3ZARVARY0C5XW7KV8F3T4", "belongs to mainnet, not to signet"),
         (REGTEST, "mhJuoGLgnJC8gdBgBzEigsoyG4omQXejPX", "is not valid: Invalid checksum"),
-        (REGTEST, "my wallet", "is not valid: Invalid checksum"),
-        (REGTEST, "", "is not valid: Invalid checksum"),
+        (REGTEST, "my wallet", "does not have the form of an address"),
+        (REGTEST, "", "does not have the form of an address"),
     ],
 )
 def test_refusals_say_why(fake: FakeNode, client: RpcClient, network: Any, address: str, reason: str) -> None:
     _on(fake, network.name, {"isvalid": False, "error": "Invalid checksum."})
     with pytest.raises(PayoutError, match=reason) as caught:
         payout_to(client, address, network)
-    assert network.name in caught.value.todo
+    assert "address" in caught.value.todo
 
 
 def test_an_old_node_gives_no_reason(fake: FakeNode, client: RpcClient) -> None:
     _on(fake, "regtest", {"isvalid": False})
     with pytest.raises(PayoutError, match="the node does not know it"):
-        payout_to(client, "x", REGTEST)
+        payout_to(client, "mhJuoGLgnJC8gdBgBzEigsoyG4omQXejPX", REGTEST)
 
 
 def test_a_node_of_another_network_is_not_asked(fake: FakeNode, client: RpcClient) -> None:

@@ -18,7 +18,7 @@ from solominer.config import Config, RpcConfig, example_json, load_config, warni
 from solominer.errors import ConfigError
 from solominer.modes import MODES, mode_named
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SECRET = "hunter2-and-more"
 
 
@@ -71,12 +71,12 @@ def test_key_like_nothing_points_to_the_example(tmp_path: Path) -> None:
     [
         ({"mode": "prodction"}, "did you mean 'production'"),
         ({"mode": "qqq"}, "use one of production"),
-        ({"mode": "staging", "network": "signt"}, "there is no 'signt'"),
+        ({"mode": "staging", "network": "signt"}, "network: there is no such network"),
         ({"mode": "production", "network": "regtest"}, "does not go with mode 'production'"),
         ({"bitcoin_rpc": {"port": 70000}}, "bitcoin_rpc.port"),
         ({"bitcoin_rpc": {"password": SECRET}}, "a password needs a username"),
         ({"bitcoin_rpc": {"username": "u", "password": SECRET, "cookie_file": "/x"}}, "give only one of"),
-        ({"zmq": {"hashblock": "127.0.0.1:28332"}}, "begins with tcp://"),
+        ({"zmq": {"hashblock": "http://127.0.0.1:28332"}}, "begins with tcp://"),
         ({"coinbase_tag": "x" * 61}, "61 bytes"),
         ({"schedule": {"hours": "25:00-26:00"}}, "24:00"),
         ({"schedule": {"hours": "night"}}, "22:00-06:00"),
@@ -97,7 +97,7 @@ def test_bad_value_is_named(tmp_path: Path, values: dict[str, Any], said: str) -
         ('{"mode": "regtest", "payout', "not complete JSON"),
         ("", "not complete JSON"),
         ("[1]", "does not hold one JSON object"),
-        ('{"a": 1,}', "line 1"),
+        ('{"a": 1,,}', "line 1"),
     ],
 )
 def test_half_written_file(tmp_path: Path, text: str, said: str) -> None:
@@ -154,7 +154,7 @@ def test_secrets_are_masked_everywhere(tmp_path: Path) -> None:
 
 
 def test_readable_file_with_a_password_is_warned_about(tmp_path: Path) -> None:
-    config = load(tmp_path, {"more_nodes": [{"username": "u", "password": SECRET}]})
+    config = load(tmp_path, {"bitcoin_rpc": {"username": "u", "password": SECRET}})
     path = tmp_path / "config.json"
     path.chmod(0o644)
     (warning,) = warnings_about(path, config)

@@ -1,0 +1,48 @@
+"""What was typed as a payout address, before anything is sent to a node: only what has an address's form goes on."""
+
+from __future__ import annotations
+
+import re
+
+from solominer.chain.secrets import secret_kind
+from solominer.errors import PayoutError
+
+_FORM = re.compile(r"[123mn][0-9A-Za-z]{24,38}|(?i:(?:bc|tb|bcrt)1[0-9a-z]{6,87})")
+_URI = re.compile(r"bitcoin:(?://)?([^?#]*)(?:[?#].*)?", re.IGNORECASE | re.DOTALL)
+_OTHERS = (
+    (re.compile(r"[xyzuvtYZUV]pub[0-9A-Za-z]{20,}"), "it is an extended public key"),
+    (re.compile(r"(?i:ln(?:bc|tb|bcrt|url)[0-9a-z]+)|[^@\s]+@[^@\s]+"), "it belongs to Lightning or to e-mail"),
+    (re.compile(r"(?i:bitcoincash|bchtest|ecash|litecoin|dogecoin):.*"), "it belongs to another coin"),
+    (re.compile(r"(?i:(?:ltc|tltc|vtc|dgb|grs|btg)1[0-9a-z]{6,})|0x[0-9a-fA-F]{40}"), "it belongs to another coin"),
+)
+_OWN = "set payout_address to an address of your own wallet on this network"
+
+
+def refuse_secret(text: str) -> None:
+    """Raises PayoutError, without the value, where a secret was typed as an address."""
+    kind = secret_kind(text, as_address=True)
+    if kind:
+        raise PayoutError(
+            f"the payout address is a secret, not an address: {kind}",
+            "set payout_address to an address, and move the coins of this key if anybody may have seen it",
+        )
+
+
+def without_uri(text: str) -> str:
+    """The address in a `bitcoin:` URI (BIP 21); any other text as it is, without blanks around it."""
+    stripped = text.strip()
+    match = _URI.fullmatch(stripped)
+    return match[1].strip("/") if match else stripped
+
+
+def address_in(text: str) -> str:
+    """The address that was typed. Raises PayoutError where it is a secret or has not the form of an address.
+
+    The text is not repeated in the error: what has no address's form may be anything.
+    """
+    address = without_uri(text)
+    refuse_secret(address)
+    if _FORM.fullmatch(address):
+        return address
+    why = next((why for form, why in _OTHERS if form.fullmatch(address)), "it does not have the form of an address")
+    raise PayoutError(f"the payout address is not valid: {why}", _OWN)

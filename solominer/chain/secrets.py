@@ -1,0 +1,72 @@
+"""Secrets typed where they do not belong: private keys, seeds, logins, recognized by their form.
+
+By form and not by checksum: a mistyped key is as secret as the right one. Nothing here repeats what it has found.
+"""
+
+from __future__ import annotations
+
+import re
+from hashlib import sha256
+
+_B58 = "[1-9A-HJ-NP-Za-km-z]"
+_FORMS = (
+    ("a private key (WIF)", rf"[59KLc]{_B58}{{49,52}}"),
+    ("an extended private key", r"[xyzuvtYZUV]prv[0-9A-Za-z]{20,}"),
+    ("an encrypted private key (BIP 38)", rf"6P{_B58}{{54,58}}"),
+    ("a wallet's seed (codex32)", r"[mM][sS]1[0-9a-zA-Z]{40,}"),
+    ("a Nostr private key", r"(?i:n(?:crypt)?sec1[0-9a-z]{50,})"),
+    ("an age key", r"(?i:AGE-SECRET-KEY-1[0-9A-Z]{50,})"),
+)
+_TOKENS = tuple((kind, re.compile(rf"(?<![0-9A-Za-z]){form}(?![0-9A-Za-z])")) for kind, form in _FORMS)
+_ANYWHERE = (
+    ("a private key (PEM)", re.compile(r"BEGIN [A-Z ]*PRIVATE KEY")),
+    ("a node's cookie", re.compile(r"__cookie__:")),
+    ("a login", re.compile(r"//[^/@\s]*:[^/@\s]*@")),
+)
+_MINI = re.compile(rf"(?<![0-9A-Za-z])S(?:{_B58}{{21}}|{_B58}{{25}}|{_B58}{{29}})(?![0-9A-Za-z])")
+_RAW = re.compile(r"(?:0[xX])?[0-9a-fA-F]{64}")
+_AS_ADDRESS = (
+    ("a private key in hexadecimal digits", re.compile(r"(?:0[xX])?[0-9a-fA-F]{32,}")),
+    ("a mini private key", re.compile(rf"S{_B58}{{20,30}}")),
+    ("a private key (Base64)", re.compile(r"[A-Za-z0-9+/]{43}=")),
+)
+_LEAST_WORDS = 12
+_SEED_PHRASE = "a wallet's seed phrase"
+
+
+def secret_kind(text: str, *, as_address: bool = False, may_be_hash: bool = False) -> str:
+    """What kind of secret is in `text`, for people; "" for none.
+
+    `as_address`: it was typed as an address, where anything that may be a key counts as one. `may_be_hash`: it is a
+    place where 64 hexadecimal digits are ordinary, a path or a host name.
+    """
+    compact = "".join(text.split())
+    for kind, pattern in _TOKENS:
+        if pattern.search(text) or pattern.search(compact):
+            return kind
+    for kind, pattern in _ANYWHERE:
+        if pattern.search(text):
+            return kind
+    if any(_is_mini_key(match[0]) for match in _MINI.finditer(text)):
+        return "a mini private key"
+    if as_address:
+        for kind, pattern in _AS_ADDRESS:
+            if pattern.fullmatch(compact):
+                return kind
+    elif not may_be_hash and _RAW.fullmatch(compact):
+        return "a private key in hexadecimal digits"
+    return _SEED_PHRASE if _is_seed_phrase(text, as_address=as_address, may_be_path=may_be_hash) else ""
+
+
+def _is_mini_key(text: str) -> bool:
+    """Whether its own check holds, which one text of 256 passes by chance (Casascius)."""
+    return sha256(text.encode() + b"?").digest()[0] == 0
+
+
+def _is_seed_phrase(text: str, *, as_address: bool, may_be_path: bool) -> bool:
+    """At least twelve words and nothing else but their numbers; those of BIP 39 have three to eight letters."""
+    parts = re.split(r"\s+" if may_be_path else r"[\s,;.:()_-]+", text)
+    words = [part for part in parts if part and not part.isdecimal()]
+    if len(words) < _LEAST_WORDS or not all(map(str.isalpha, words)):
+        return False
+    return as_address or all(3 <= len(word) <= 8 for word in words)

@@ -1,0 +1,216 @@
+"""The forms in which people write hosts, addresses, durations, sizes and paths.
+
+All raise ValueError, never with the value: what stands in the wrong place may be a secret.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+from typing import Any
+
+_LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
+_PORT = re.compile(r"[0-9]{1,5}")
+_NUMBER = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)\s*(%|°?[A-Za-z]*)")
+_WILDCARD = re.compile(r"(\*|0\.0\.0\.0|\[::\]|::):([0-9]+)")
+_UNSET = re.compile(r"\$(?:(\w+)|\{(\w*)\})")
+_LATER = "CREDENTIALS_DIRECTORY"
+"""Set by systemd for the service alone; other commands read the same config without it."""
+
+MAX_SOCKET_PATH_BYTES = 107
+
+SECONDS = {
+    **dict.fromkeys(("ms", "msec", "milliseconds"), 0.001),
+    **dict.fromkeys(("", "s", "sec", "secs", "second", "seconds"), 1.0),
+    **dict.fromkeys(("m", "min", "mins", "minute", "minutes"), 60.0),
+    **dict.fromkeys(("h", "hour", "hours"), 3600.0),
+    **dict.fromkeys(("d", "day", "days"), 86400.0),
+}
+DAYS = {
+    **dict.fromkeys(("", "d", "day", "days"), 1.0),
+    **dict.fromkeys(("w", "week", "weeks"), 7.0),
+    **dict.fromkeys(("y", "year", "years"), 365.0),
+}
+GIGABYTES = {
+    **dict.fromkeys(("m", "mb", "mib"), 2.0**-10),
+    **dict.fromkeys(("", "g", "gb", "gib"), 1.0),
+    **dict.fromkeys(("t", "tb", "tib"), 2.0**10),
+}
+SHARE = {"": 1.0, "%": 0.01}
+CELSIUS = dict.fromkeys(("", "c", "°c"), 1.0)
+WATTS = {"": 1.0, "w": 1.0, "kw": 1000.0}
+RATE = {
+    f"{prefix}{unit}": 1000.0**power
+    for power, prefix in enumerate(("", "k", "m", "g", "t", "p"))
+    for unit in ("", "h", "hps")
+}
+PLAIN = {"": 1.0}
+
+
+def quantity(units: dict[str, float], example: str) -> Callable[[Any], Any]:
+    """A reader of numbers with one of `units` behind them; `example` shows the form to whoever wrote another."""
+
+    def read(value: Any) -> Any:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return value if isinstance(value, float) or abs(value) < 1 << 64 else float("inf")
+        match = _NUMBER.fullmatch(value.strip()) if isinstance(value, str) and len(value) < 100 else None
+        if match is None or match[2].lower() not in units:
+            raise ValueError(f"must be a number, as in {example}")
+        return float(match[1]) * units[match[2].lower()]
+
+    return read
+
+
+def whole(value: Any) -> Any:
+    """A whole number, also in quotes."""
+    if isinstance(value, str) and re.fullmatch(r"\s*[+-]?[0-9]{1,18}\s*", value):
+        return int(value)
+    if isinstance(value, bool | str) or (isinstance(value, float) and not value.is_integer()):
+        raise ValueError("must be a whole number")  # true is 1 to Python
+    if not isinstance(value, int | float):
+        raise ValueError("must be a whole number")
+    return value
+
+
+def whole_or(*words: str) -> Callable[[Any], Any]:
+    """A reader of whole numbers and of these words."""
+
+    def read(value: Any) -> Any:
+        lowered = value.strip().lower() if isinstance(value, str) else value
+        if lowered in words:
+            return lowered
+        try:
+            return whole(lowered)
+        except ValueError:
+            raise ValueError(f"must be a whole number, or {' or '.join(words)}") from None
+
+    return read
+
+
+def lowered(value: Any) -> Any:
+    """A name whose capitals do not matter."""
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+def path_from(value: Any) -> Any:
+    """A path with `~` and variables filled in."""
+    if not isinstance(value, str | Path):
+        return value
+    text = str(value).strip() if isinstance(value, str) else str(value)
+    if not text:
+        raise ValueError("the path is empty; leave the setting out for its default")
+    text = os.path.expandvars(text)
+    if any((match[1] or match[2]) != _LATER for match in _UNSET.finditer(text)):
+        raise ValueError("the path has an environment variable ($NAME) that is not set")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError("the path begins with ~ and no such home folder is known; write it in full") from None
+
+
+def host_and_port(text: str) -> tuple[str, int | None]:
+    """The host, IPv6 without brackets, and the port if one stands behind it: HOST, HOST:PORT, http://HOST[:PORT][/].
+
+    An address on which a node listens everywhere (rpcbind=0.0.0.0) is this machine's own.
+    """
+    rest = text.strip()
+    scheme, separator, behind = rest.partition("://")
+    if separator:
+        if scheme.lower() == "https":
+            raise ValueError("Bitcoin Core does not speak https; write http:// and reach a far node by VPN or ssh -L")
+        if scheme.lower() != "http":
+            raise ValueError("write the name or address alone, or http://HOST:PORT")
+        rest = behind
+    if "@" in rest:
+        raise ValueError("a login does not belong here; set username, and password_file or password")
+    rest, slash, path = rest.partition("/")
+    if path or "?" in rest or "#" in rest:
+        raise ValueError("a path does not belong here; write HOST or HOST:PORT")
+    if slash and not separator:
+        raise ValueError("write HOST or HOST:PORT, without a slash")
+    host, port = _split(rest)
+    return _checked_host(host), None if port is None else _checked_port(port)
+
+
+def _split(text: str) -> tuple[str, str | None]:
+    if text.startswith("["):
+        host, bracket, behind = text[1:].partition("]")
+        if not bracket or (behind and not behind.startswith(":")):
+            raise ValueError("write an IPv6 address with its port as [::1]:8332")
+        _checked_v6(host)
+        return host, behind[1:] if behind else None
+    if text.count(":") > 1:
+        return _checked_v6(text), None
+    host, colon, port = text.partition(":")
+    return host, port if colon else None
+
+
+def _checked_v6(text: str) -> str:
+    try:
+        IPv6Address(text)
+    except ValueError:
+        raise ValueError("it is no IPv6 address; write one with its port as [::1]:8332") from None
+    return text
+
+
+def _checked_port(text: str) -> int:
+    if not _PORT.fullmatch(text) or not 0 < int(text) < 1 << 16:
+        raise ValueError("the port behind the colon must be a number from 1 to 65535")
+    return int(text)
+
+
+def _checked_host(text: str) -> str:
+    if text in ("0.0.0.0", "*"):
+        return "127.0.0.1"
+    if ":" in text:
+        return "::1" if IPv6Address(text) == IPv6Address("::") else text
+    try:
+        ascii_text = text.encode("idna").decode() if text else ""
+    except UnicodeError:
+        ascii_text = ""
+    labels = ascii_text.removesuffix(".").split(".")
+    if not ascii_text or len(ascii_text) > 253 or not all(map(_LABEL.fullmatch, labels)):
+        raise ValueError("it is no host name or address; write HOST or HOST:PORT")
+    if labels[-1].isdigit():
+        try:
+            IPv4Address(ascii_text)
+        except ValueError:
+            raise ValueError("it is no IPv4 address, which has four numbers from 0 to 255") from None
+    return ascii_text
+
+
+def zmq_address(text: str) -> str:
+    """A ZMQ address as libzmq wants it, from what people copy out of bitcoin.conf: `tcp://` may be missing, the line's
+    own name may be there, and `*`, `0.0.0.0` and `[::]` stay for `zmq_seen_from`.
+    """
+    rest = re.sub(r"^zmqpub\w+\s*=\s*", "", text.strip())
+    if rest.startswith(("ipc://", "unix:")):
+        path = rest.removeprefix("ipc://").removeprefix("unix:")
+        if not path:
+            raise ValueError("a path belongs behind ipc://")
+        path = path if path.startswith("@") else str(path_from(path))
+        if len(os.fsencode(path)) > MAX_SOCKET_PATH_BYTES:
+            raise ValueError(f"the path of a socket has at most {MAX_SOCKET_PATH_BYTES} bytes")
+        return f"ipc://{path}"
+    scheme, separator, behind = rest.partition("://")
+    if separator and scheme.lower() != "tcp":
+        raise ValueError("a ZMQ address begins with tcp:// or ipc://, as in tcp://127.0.0.1:28332")
+    rest = (behind if separator else rest).removesuffix("/")
+    wildcard = _WILDCARD.fullmatch(rest)
+    if wildcard:
+        return f"tcp://{wildcard[1]}:{_checked_port(wildcard[2])}"
+    host, port = host_and_port(rest)
+    if port is None:
+        raise ValueError("a ZMQ address needs a port, as in tcp://127.0.0.1:28332 or tcp://[::1]:28332")
+    return f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}"
+
+
+def zmq_seen_from(address: str | None, host: str) -> str | None:
+    """Where to connect: an address at which the node listens everywhere is reached at the node's `host`."""
+    wildcard = _WILDCARD.fullmatch((address or "").removeprefix("tcp://"))
+    if wildcard is None:
+        return address
+    return f"tcp://[{host}]:{wildcard[2]}" if ":" in host else f"tcp://{host}:{wildcard[2]}"
