@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Coroutine
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,7 @@ from solominer.hashing.walk import ENGINE
 from solominer.modes import MODES
 from solominer.node.link import NodeLink
 from solominer.notify import Notifier
-from solominer.overview import RateWindow, overview
+from solominer.overview import RateWindow, overview, why_no_hash
 from solominer.policies import Policies, electricity_of, forecast_from, settings_of
 from solominer.readings import age_secs, machine
 from solominer.records.recorder import Recorder
@@ -37,7 +37,7 @@ from solominer.records.settings import RecorderSettings
 from solominer.searchplan import check_for_workers, kernel_for, load_plan
 from solominer.searchwatch import SearchWatch
 from solominer.steering import Steering
-from solominer.views.console import ConsoleView
+from solominer.views.console import ConsoleView, has_controlling_terminal
 from solominer.views.logs import RecentEvents, logged_to
 from solominer.views.snapshot import Snapshot
 from solominer.views.text import coins, duration, rate
@@ -178,6 +178,8 @@ class Daemon:
                 await self._stop.wait()
                 self._notifier.stopping("the workers finish their slice")
                 log.info("stopping: the workers finish their slice")
+                if not (snapshot := self._count(pool, recorder)).hashes:
+                    log.warning("no hash was computed: %s", why_no_hash(snapshot, coordinator.status))
                 pool.stop_work()
                 dispatcher.post(PauseWanted(time.time(), "stopping"))  # or the next tip would start the work again
                 await dispatcher.settle(LAST_ANSWERS_SECS)
@@ -201,13 +203,15 @@ class Daemon:
         loop = asyncio.get_running_loop()
 
         def caught(number: signal.Signals) -> None:
-            if self._stop.is_set():
+            if self._stop.is_set() and number != signal.SIGHUP:  # which comes twice: from the kernel and from a shell
                 os._exit(EXIT_SECOND_SIGNAL)
             log.info("caught %s; once more to end at once", number.name)
             self._stop.set()
 
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, caught, number)
+        if has_controlling_terminal() and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup sets it
+            loop.add_signal_handler(signal.SIGHUP, caught, signal.SIGHUP)
 
     def _post(self, event: Event) -> None:
         """For the parts that start before the dispatcher does."""
@@ -293,7 +297,8 @@ class Daemon:
             max_blocks=self.options.blocks,
             cores=1 if self._signs else pool.settings.workers + self.config.cpu_cores_reserved,
         )
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload, steering)
+        if not has_controlling_terminal():
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload, steering)
         return steering
 
     def _reload(self, steering: Steering) -> None:
@@ -398,7 +403,7 @@ class Daemon:
     async def _show(self, look: Callable[[], Snapshot]) -> None:
         if not self.options.live_view:
             await _status_lines(look)
-        with ConsoleView() as view:
+        with suppress(OSError), ConsoleView() as view:  # a terminal that is closed cannot be drawn on
             while True:
                 view.show(look())
                 await asyncio.sleep(DRAW_SECS)

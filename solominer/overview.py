@@ -111,3 +111,13 @@ def _recent_blocks(coordinator: Coordinator) -> list[TrackedBlock]:
 def _block(tracked: TrackedBlock) -> BlockView:
     block = tracked.block
     return BlockView(block.height, block.hash_hex, tracked.state.value, tracked.confirmations, block.reward_sats)
+
+
+def why_no_hash(pool: PoolSnapshot, status: str) -> str:
+    """Why a run has not computed a single hash; `status` is the coordinator's."""
+    if any(worker.kernel for worker in pool.workers):
+        return f"the daemon was {status}"
+    return (
+        "the kernels were still being compiled, which takes up to a minute at the first start on a machine "
+        "-> run it again, or for longer (--seconds)"
+    )

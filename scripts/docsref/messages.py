@@ -12,12 +12,7 @@ from scripts.docsref.tables import error_classes
 SOURCE = Path(__file__).parents[2] / "solominer"
 GAP = "…"
 # Validators raise ValueError; pydantic hands it on, and config/load.py makes a ConfigError of it.
-_VALIDATORS = {
-    "models.py": "ConfigError",
-    "forms.py": "ConfigError",
-    "jsontext.py": "ConfigError",
-    "schedule.py": "ConfigError",
-}
+_VALIDATORS = dict.fromkeys(("models.py", "forms.py", "jsontext.py", "schedule.py"), "ConfigError")
 _BEFORE_MESSAGE = {"PlanError": 1}
 
 

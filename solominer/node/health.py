@@ -21,6 +21,9 @@ CLOCK_WARNING_SECS = 60.0
 OLD_TIP_SECS = 3 * 3600.0
 DEPLOYMENT_WARNING_BLOCKS = 2016
 
+OTHER_COINS = ("bitcoin cash", "bchn", "bchd", "bch unlimited", "bitcoin abc", "bitcoin sv", "ecash", "flowee", "knuth")
+"""In the user agents of coins that share Bitcoin's first blocks."""
+
 
 def pin_network(client: RpcClient, network: Network) -> Mapping[str, Any]:
     """Make sure that the node is on `network`, by name and by genesis block (rule 9); give its getblockchaininfo.
@@ -43,6 +46,32 @@ def pin_network(client: RpcClient, network: Network) -> Mapping[str, Any]:
     return dict(chain)
 
 
+def other_coin(chain: Mapping[str, Any], net: Mapping[str, Any], *, knows_deployments: bool) -> str:
+    """Why a node with Bitcoin's first block follows another coin's rules, or ''.
+
+    `chain` and `net` are its getblockchaininfo and getnetworkinfo. Bitcoin Cash, eCash and Bitcoin SV share the
+    chain up to block 478558, and none of them has segregated witness.
+    """
+    agent = "".join(filter(str.isprintable, str(net.get("subversion", ""))))[:60]
+    if any(name in agent.lower() for name in OTHER_COINS):
+        return f"it is a node of another coin, by its user agent {agent}"
+    if not knows_deployments and "softforks" not in chain:
+        return f"it knows no segregated witness (user agent {agent}), so it is a node of another coin"
+    return ""
+
+
+def refuse_other_coin(client: RpcClient, chain: Mapping[str, Any]) -> None:
+    """Raises WrongNetwork for a node of another coin; one that does not answer these questions is not judged."""
+    try:
+        net = object_from(client.call("getnetworkinfo"))
+        knows_deployments = "softforks" in chain or _deployments(client) is not None
+    except NodeError:
+        return
+    reason = other_coin(chain, net, knows_deployments=knows_deployments)
+    if reason:
+        raise WrongNetwork(f"{client.node} cannot be mined on: {reason}", "connect to a Bitcoin node")
+
+
 def look(client: RpcClient, network: Network, *, node: str, now: float) -> NodeHealth:
     """Ask a node how it is. `now` is Unix seconds. Never raises NodeError: that is the finding then."""
     start = time.perf_counter()
@@ -54,7 +83,8 @@ def look(client: RpcClient, network: Network, *, node: str, now: float) -> NodeH
         return NodeHealth(
             node=node,
             reachable=True,
-            problem=_problem(network, chain, net, deployments),
+            problem=other_coin(chain, net, knows_deployments=deployments is not None)
+            or _problem(network, chain, net, deployments),
             height=field_of(chain, "blocks", int),
             headers=field_of(chain, "headers", int),
             best_hash_le=hash_from(chain.get("bestblockhash")),

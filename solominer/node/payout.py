@@ -10,7 +10,7 @@ from solominer.chain.address import address_in
 from solominer.chain.networks import Network
 from solominer.chain.script import payout_type
 from solominer.errors import PayoutError, RpcFailed
-from solominer.node.health import pin_network
+from solominer.node.health import pin_network, refuse_other_coin
 from solominer.node.rpc import METHOD_NOT_FOUND, NO_SUCH_LABEL, WALLET_NOT_FOUND, RpcClient, field_of
 from solominer.work.job import Payout
 
@@ -40,7 +40,7 @@ def payout_to(client: RpcClient, address: str, network: Network) -> Payout:
     if the node is on another chain (its word on the address would mean nothing), other NodeErrors as RpcClient.call.
     """
     address = address_in(address)
-    pin_network(client, network)
+    refuse_other_coin(client, pin_network(client, network))
     reply = client.call("validateaddress", address)
     if not field_of(reply, "isvalid", bool):
         raise PayoutError(

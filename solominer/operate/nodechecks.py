@@ -19,6 +19,7 @@ from solominer.node.health import (
     MAX_HEADERS_AHEAD,
     OLD_TIP_SECS,
     pin_network,
+    refuse_other_coin,
     refuse_unsafe_consensus,
     unknown_deployments,
 )
@@ -164,7 +165,7 @@ class NodeUnderTest:
     # --- being the right one -------------------------------------------------------------------------------------
 
     def _network(self) -> Outcome:
-        pin_network(self.client, self.settings.network)
+        refuse_other_coin(self.client, pin_network(self.client, self.settings.network))
         return ok(f"{self.settings.network.name}, first block {self.settings.network.genesis_hex[:16]}…")
 
     def _version(self) -> Outcome:

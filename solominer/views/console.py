@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
@@ -18,6 +20,15 @@ _STATE_STYLE = {
     "rejected": "bold red",
     "stale": "yellow",
 }
+
+
+def has_controlling_terminal() -> bool:
+    """Whether this process belongs to a terminal, whose end sends it SIGHUP (tty(4)); a service has none."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 class ConsoleView:

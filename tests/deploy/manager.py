@@ -61,7 +61,13 @@ class ServiceManager:
             environ["WATCHDOG_USEC"] = str(int(self.watchdog_secs * 1e6))
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                self.argv, cwd=REPO, env=environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                self.argv,
+                cwd=REPO,
+                env=environ,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # without a terminal, as a service
             )
         self.starts += 1
         self.messages = []

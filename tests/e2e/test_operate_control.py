@@ -35,7 +35,9 @@ class Running:
         self.folder = config.records_dir / config.tree_name
         self.log = folder / "log"
         with self.log.open("w") as log:
-            self.process = subprocess.Popen([*COMMAND, "run", "--config", str(self.path)], stdout=log, stderr=log)
+            command = [*COMMAND, "run", "--config", str(self.path)]
+            # without a terminal, as a service: only then is SIGHUP a reload
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
 
     def write(self, **changes: Any) -> None:
         self.values.update(changes)
