@@ -126,5 +126,5 @@ def _shown(name: str) -> str:
 def _nearest(name: str, known: Mapping[str, Setting]) -> str:
     flat = re.sub("_+", "_", name.upper())
     same = [each for each in known if re.sub("_+", "_", each) == flat]
-    near = same or difflib.get_close_matches(name[:80], known, n=1)
+    near = same or difflib.get_close_matches(name[:80], [*known, *PROGRAM_VARIABLES], n=1)
     return f"did you mean {near[0]}?" if near else "unset it; a variable is named like SOLOMINER_BITCOIN_RPC__HOST"

@@ -24,6 +24,10 @@ DEPLOYMENT_WARNING_BLOCKS = 2016
 OTHER_COINS = ("bitcoin cash", "bchn", "bchd", "bch unlimited", "bitcoin abc", "bitcoin sv", "ecash", "flowee", "knuth")
 """In the user agents of coins that share Bitcoin's first blocks."""
 
+CASH_HEIGHT = 478_559
+CASH_HASH_HEX = "000000000000000000651ef99cb9fcbe0dadde1d424bd9f15ff20136191a5eec"
+"""The first block of Bitcoin Cash alone, which eCash and Bitcoin SV have too (its node's chainparams.cpp)."""
+
 
 def pin_network(client: RpcClient, network: Network) -> Mapping[str, Any]:
     """Make sure that the node is on `network`, by name and by genesis block (rule 9); give its getblockchaininfo.
@@ -46,30 +50,28 @@ def pin_network(client: RpcClient, network: Network) -> Mapping[str, Any]:
     return dict(chain)
 
 
-def other_coin(chain: Mapping[str, Any], net: Mapping[str, Any], *, knows_deployments: bool) -> str:
-    """Why a node with Bitcoin's first block follows another coin's rules, or ''.
-
-    `chain` and `net` are its getblockchaininfo and getnetworkinfo. Bitcoin Cash, eCash and Bitcoin SV share the
-    chain up to block 478558, and none of them has segregated witness.
-    """
+def other_coin(net: Mapping[str, Any]) -> str:
+    """Why a node with Bitcoin's first block is another coin's, by the user agent in its getnetworkinfo, or ''."""
     agent = "".join(filter(str.isprintable, str(net.get("subversion", ""))))[:60]
-    if any(name in agent.lower() for name in OTHER_COINS):
-        return f"it is a node of another coin, by its user agent {agent}"
-    if not knows_deployments and "softforks" not in chain:
-        return f"it knows no segregated witness (user agent {agent}), so it is a node of another coin"
-    return ""
+    known = any(name in agent.lower() for name in OTHER_COINS)
+    return f"it is a node of another coin, by its user agent {agent}; connect to a Bitcoin node" if known else ""
 
 
 def refuse_other_coin(client: RpcClient, chain: Mapping[str, Any]) -> None:
-    """Raises WrongNetwork for a node of another coin; one that does not answer these questions is not judged."""
+    """Raises WrongNetwork for a node that shares Bitcoin's first blocks and no more; `chain` is its getblockchaininfo.
+
+    A node that does not answer these questions is not judged.
+    """
     try:
-        net = object_from(client.call("getnetworkinfo"))
-        knows_deployments = "softforks" in chain or _deployments(client) is not None
+        reason = other_coin(object_from(client.call("getnetworkinfo")))
+        if chain.get("chain") == "main" and field_of(chain, "blocks", int) >= CASH_HEIGHT and not reason:
+            on_cash_chain = client.call("getblockhash", CASH_HEIGHT) == CASH_HASH_HEX
+            reason = "it follows the chain of Bitcoin Cash; connect to a Bitcoin node" if on_cash_chain else ""
     except NodeError:
         return
-    reason = other_coin(chain, net, knows_deployments=knows_deployments)
     if reason:
-        raise WrongNetwork(f"{client.node} cannot be mined on: {reason}", "connect to a Bitcoin node")
+        what, todo = reason.split("; ")
+        raise WrongNetwork(f"{client.node} cannot be mined on: {what}", todo)
 
 
 def look(client: RpcClient, network: Network, *, node: str, now: float) -> NodeHealth:
@@ -83,8 +85,7 @@ def look(client: RpcClient, network: Network, *, node: str, now: float) -> NodeH
         return NodeHealth(
             node=node,
             reachable=True,
-            problem=other_coin(chain, net, knows_deployments=deployments is not None)
-            or _problem(network, chain, net, deployments),
+            problem=other_coin(net) or _problem(network, chain, net, deployments),
             height=field_of(chain, "blocks", int),
             headers=field_of(chain, "headers", int),
             best_hash_le=hash_from(chain.get("bestblockhash")),

@@ -12,7 +12,7 @@ import pytest
 
 from solominer.chain.networks import MAINNET, REGTEST, SIGNET, TESTNET4, Network
 from solominer.errors import NodeError, UnsafeConsensus, WrongNetwork
-from solominer.node.health import look, one_line, pin_network, refuse_unsafe_consensus
+from solominer.node.health import CASH_HASH_HEX, look, one_line, pin_network, refuse_other_coin, refuse_unsafe_consensus
 from solominer.node.rpc import RpcClient
 from solominer.work.events import NodeHealth
 from tests.node.fake_node import FakeNode, Reply, error
@@ -227,3 +227,29 @@ def test_what_holds_at_the_next_block_is_refused(network: Network, info: dict[st
 
 def test_one_line() -> None:
     assert one_line(NodeError("what\nand more", "todo")) == "what; and more; todo"
+
+
+@pytest.mark.parametrize("agent", ["/Bitcoin Cash Node:28.0.1(EB32.0)/", "/Bitcoin ABC:0.30.0/", "/Bitcoin SV:1.0.16/"])
+def test_a_node_of_another_coin_on_our_first_block(fake: FakeNode, client: RpcClient, agent: str) -> None:
+    """Bitcoin Cash calls its chain main and has our genesis block."""
+    _node(fake, MAINNET, net={"subversion": agent})
+    assert "another coin" in _look(client).problem
+    with pytest.raises(WrongNetwork, match="another coin") as caught:
+        refuse_other_coin(client, pin_network(client, MAINNET))
+    assert caught.value.todo == "connect to a Bitcoin node"
+
+
+def test_a_node_on_the_chain_of_bitcoin_cash(fake: FakeNode, client: RpcClient) -> None:
+    _node(fake, MAINNET)
+    chain = pin_network(client, MAINNET)
+    refuse_other_coin(client, chain)
+    fake.answers["getblockhash"] = CASH_HASH_HEX
+    with pytest.raises(WrongNetwork, match="the chain of Bitcoin Cash"):
+        refuse_other_coin(client, chain)
+    refuse_other_coin(client, {**chain, "blocks": 478_558})
+
+
+def test_a_node_that_keeps_its_agent_to_itself_is_not_judged(fake: FakeNode, client: RpcClient) -> None:
+    _node(fake, MAINNET)
+    fake.answers["getnetworkinfo"] = error(-32601, "Method not found", status=403)
+    refuse_other_coin(client, pin_network(client, MAINNET))
