@@ -9,6 +9,7 @@ from pathlib import Path
 
 from solominer import __version__
 
+ADDRESS = "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"
 HEAVY = ("pydantic", "zmq", "numba", "numpy", "rich", "orjson", "psutil", "asyncio", "yaml", "bitcoinrpc")
 
 
@@ -53,7 +54,7 @@ def test_missing_config_file() -> None:
 
 
 def test_production_wants_a_yes_where_nobody_can_be_asked(tmp_path: Path) -> None:
-    done = solominer("run", "--mode", "production", "--data-dir", str(tmp_path), "--payout-address", "bc1qtest")
+    done = solominer("run", "--mode", "production", "--data-dir", str(tmp_path), "--payout-address", ADDRESS)
     assert done.returncode == 2
     assert "wants a yes first" in done.stderr
     assert "--yes" in done.stderr

@@ -121,6 +121,7 @@ def _read_file(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ConfigError(f"{path} does not hold one JSON object", "see config.json.example")
     values = dict(_understood(values))
+    _refuse_secrets(values, path, {})  # before a path is made of a text that is none
     for setting in _all_settings(values):
         _anchor(values, setting, folder)
     return values

@@ -68,15 +68,15 @@ def case(number: int) -> Case:
     rng = random.Random(number)
     made = Case(b"")
     values: dict[str, Any] = json.loads(json.dumps(GOOD)) if rng.random() < 0.7 else {}
-    for _ in range(rng.choice((0, 1, 1, 1, 2, 3, 6))):
+    for _ in range(rng.choice((0, 0, 1, 1, 2, 4))):
         _spoil(rng, values, made)
     made.data = _bytes(rng, values)
     every = list(settings_of())
-    for _ in range(rng.choice((0, 0, 1, 2))):
+    for _ in range(rng.choice((0, 0, 0, 0, 1, 2))):
         setting = rng.choice(every)
         name = setting.variable if rng.random() < 0.8 else _misspelt(rng, setting.variable)
         made.environ[name] = _text(rng, setting, made)
-    for _ in range(rng.choice((0, 0, 1, 2))):
+    for _ in range(rng.choice((0, 0, 0, 0, 1, 2))):
         made.flags[rng.choice(FLAGS)] = rng.choice(TEXTS)
     return made
 
@@ -125,17 +125,17 @@ def _bytes(rng: random.Random, values: dict[str, Any]) -> bytes:
     """As bytes: mostly as it is, sometimes as editors and accidents leave it."""
     text = json.dumps(values, indent=rng.choice((None, 2)))
     kind = rng.random()
-    if kind < 0.6:
+    if kind < 0.75:
         return text.encode()
-    if kind < 0.7:
+    if kind < 0.85:
         encoding = rng.choice(("utf-8-sig", "utf-16", "utf-32", "utf-16-le"))
         return text.replace("\n", "\r\n").encode(encoding)
-    if kind < 0.8:
+    if kind < 0.9:
         place = rng.randrange(len(text))
         return (
             text[:place] + rng.choice((",", "//", "/*", "#", "}", '"', "\\", "\x00", "“", "\n")) + text[place:]
         ).encode()
-    if kind < 0.9:
+    if kind < 0.95:
         return text[: rng.randrange(len(text))].encode()
     data = bytearray(text.encode())
     for _ in range(3):

@@ -18,7 +18,6 @@ from solominer.config.textfile import plain_bytes
 from solominer.connect import configured_nodes, credentials_of
 from solominer.errors import ConfigError
 from solominer.node.credentials import CookieFile, PasswordFile, UserPassword
-from solominer.operate.bitcoinconf import read_conf
 from solominer.searchplan import load_plan
 
 SECRET = "hunter2-and-more"
@@ -307,7 +306,6 @@ def test_marks_are_skipped_in_every_file(tmp_path: Path, mark: bytes, encoding: 
     assert PasswordFile("u", write("password", "pässword\r\n")).header() == plain
     assert CookieFile((write("cookie", "__cookie__:abc"),)).header() == UserPassword("__cookie__", "abc").header()
     assert load_plan(write("plan.yaml", "# nothing but this\n")) == load_plan(None)
-    assert read_conf(write("bitcoin.conf", "rpcport=7\n[regtest]\n"), tmp_path).get("rpcport", "mainnet") == "7"
 
 
 def test_a_signing_key_behind_a_mark(tmp_path: Path) -> None:
