@@ -80,7 +80,7 @@ def resume(
 def reload(
     config: ConfigOption = None, mode: ModeOption = None, data_dir: DataDirOption = None, as_json: JsonOption = False
 ) -> None:
-    """Have the daemon read its config.json again, as SIGHUP does; says what changed and what needs a restart."""
+    """Have the daemon read its config.json again, as SIGHUP does for a service; says what needs a restart."""
     told = _ask("reload", config, mode, data_dir)
     typer.echo(json.dumps(told) if as_json else "\n".join(told["changes"]) or "nothing has changed")
 
