@@ -16,6 +16,7 @@ SolominerError
 │   ├── NodeUnreachable     refused, reset, no route: retry
 │   ├── NodeTimeout         no answer in time; what the node did is unknown: retry
 │   ├── NodeAuthFailed      401/403: the cookie or the password is wrong
+│   │   └── MethodNotAllowed  403: rpcwhitelist leaves this method out
 │   ├── NodeNotReady        warming up, shutting down, no peers, initial download: retry
 │   ├── RpcFailed           the node answered with an error of its own
 │   ├── WrongNetwork        the node is on another chain than the configured one
@@ -30,16 +31,45 @@ SolominerError
 
 from __future__ import annotations
 
+LONGEST_TEXT = 4000
+"""Characters of one text of an error or of one log message; the rest is cut."""
+
+
+def printable(text: str | bytes, limit: int = LONGEST_TEXT) -> str:
+    """Foreign text as it may go to a terminal and into a log: on one line, escaped, at most `limit` characters of it.
+
+    Control characters (also those of ANSI and C1), line ends, marks that change the direction of writing, lone
+    surrogates and bytes that are no UTF-8 come as backslash escapes.
+    """
+    cut = text[: limit + 1]  # before any work on it: it may be huge
+    if isinstance(cut, bytes):
+        cut = cut.decode(errors="backslashreplace")
+    if not cut.isprintable():
+        cut = "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in cut)
+    return cut if len(cut) <= limit else f"{cut[:limit]}…"
+
+
+def printable_lines(text: str, limit: int = LONGEST_TEXT) -> str:
+    """As `printable`, for texts of ours that may have several lines: their line ends stay."""
+    return (
+        text
+        if text.isprintable() and len(text) <= limit
+        else "\n".join(printable(line, limit) for line in text[:limit].split("\n"))
+    )
+
 
 class SolominerError(Exception):
-    """Base of all errors. `what` says what is wrong, `todo` what to do about it; `exit_code` is the process's."""
+    """Base of all errors. `what` says what is wrong, `todo` what to do about it; `exit_code` is the process's.
+
+    Both may quote foreign text: they are made printable here.
+    """
 
     exit_code = 1
 
     def __init__(self, what: str, todo: str = "") -> None:
         super().__init__(what, todo)
-        self.what = what
-        self.todo = todo
+        self.what = printable_lines(what)
+        self.todo = printable_lines(todo)
 
     def __str__(self) -> str:
         return f"{self.what}\n  -> {self.todo}" if self.todo else self.what
@@ -118,6 +148,10 @@ class NodeTimeout(NodeError):
 
 class NodeAuthFailed(NodeError):
     """The node refused our credentials (HTTP 401 or 403)."""
+
+
+class MethodNotAllowed(NodeAuthFailed):
+    """The node lets this user in, but not call this method (rpcwhitelist)."""
 
 
 class NodeNotReady(NodeError):

@@ -195,4 +195,6 @@ def _line(entry: dict[str, object]) -> str:
     stamp = datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S") if isinstance(at, int | float) else "?"
     skipped = {"at", "seq", "up", "kind"}
     rest = "  ".join(f"{name}={value}" for name, value in entry.items() if name not in skipped)
-    return f"{stamp}  {entry.get('kind')}  {rest}"
+    from solominer.errors import printable
+
+    return printable(f"{stamp}  {entry.get('kind')}  {rest}")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from solominer.chain.networks import Network
-from solominer.errors import NodeError, RpcFailed, UnsafeConsensus, WrongNetwork
+from solominer.errors import MethodNotAllowed, NodeError, RpcFailed, UnsafeConsensus, WrongNetwork, printable
 from solominer.node.rpc import METHOD_NOT_FOUND, RpcClient, field_of, hash_from, object_from
 from solominer.work.events import NodeHealth
 
@@ -79,8 +79,8 @@ def look(client: RpcClient, network: Network, *, node: str, now: float) -> NodeH
     start = time.perf_counter()
     try:
         chain = pin_network(client, network)
-        net = object_from(client.call("getnetworkinfo"))
-        deployments = _deployments(client)
+        net = object_from(client.call_optional("getnetworkinfo") or {})
+        deployments = deployments_of(client, network)
         median_time = field_of(chain, "mediantime", int)
         return NodeHealth(
             node=node,
@@ -96,7 +96,7 @@ def look(client: RpcClient, network: Network, *, node: str, now: float) -> NodeH
             peers=_peers(net),
             initial_download=bool(chain.get("initialblockdownload")),
             pruned=bool(chain.get("pruned")),
-            version=str(net.get("subversion", "")),
+            version=printable(str(net.get("subversion", "")), 256),
             rpc_secs=time.perf_counter() - start,
             warnings=(
                 *_said_by_node(chain, net),
@@ -105,7 +105,7 @@ def look(client: RpcClient, network: Network, *, node: str, now: float) -> NodeH
                 *_coming_rules(network, deployments),
             ),
         )
-    except WrongNetwork as error:
+    except (WrongNetwork, MethodNotAllowed) as error:
         return NodeHealth(node, reachable=True, problem=one_line(error), rpc_secs=time.perf_counter() - start)
     except NodeError as error:
         return unreachable(node, error)
@@ -156,14 +156,21 @@ def _holds_at(deployment: Mapping[str, Any], height: int, median_time: int) -> b
     return bool(deployment["active"]) or (begun and not ended)
 
 
-def _deployments(client: RpcClient) -> Mapping[str, Any] | None:
+def deployments_of(client: RpcClient, network: Network) -> Mapping[str, Any] | None:
+    """getdeploymentinfo, or None where the node does not have it (before Bitcoin Core 23) or need not give it.
+
+    Its rules are what rule S1 is about: where it is at stake, on networks whose rules are not the owner's own affair,
+    a node that keeps it from us (rpcwhitelist) is not mined on. Raises NodeError.
+    """
+    if network.name in ("regtest", "signet"):
+        info = client.call_optional("getdeploymentinfo")
+        return info if isinstance(info, dict) else None
     try:
-        info = client.call("getdeploymentinfo")
+        return object_from(client.call("getdeploymentinfo"))
     except RpcFailed as error:
         if error.code != METHOD_NOT_FOUND:
             raise
-        return None  # before Bitcoin Core 23
-    return info if isinstance(info, dict) else None
+        return None
 
 
 def _problem(
@@ -193,7 +200,7 @@ def _said_by_node(chain: Mapping[str, Any], net: Mapping[str, Any]) -> list[str]
     for source in (chain, net):
         warnings = source.get("warnings")
         said += map(str, warnings) if isinstance(warnings, list) else [str(warnings or "")]
-    return [text for text in dict.fromkeys(said) if text]
+    return [printable(text, 500) for text in dict.fromkeys(said) if text]
 
 
 def _clock_warnings(offset_secs: float | None, net: Mapping[str, Any]) -> Iterator[str]:

@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 from typing import NoReturn, TypeVar
 
 from solominer.chain.networks import Network
-from solominer.errors import NodeAuthFailed, NodeError, RpcFailed, TemplateError
+from solominer.errors import MethodNotAllowed, NodeError, RpcFailed, TemplateError
 from solominer.node import health, signing, submit
 from solominer.node.credentials import Credentials
 from solominer.node.health import one_line
 from solominer.node.lane import Lane
+from solominer.node.login import Login
 from solominer.node.longpoll import BESIDE_SECS, LongPollTrial, wait_for_tip
 from solominer.node.outage import Outage
 from solominer.node.payout import payout_to, regtest_payout
@@ -66,9 +67,16 @@ class NodeSettings:
     timeout_secs: float = 30.0
     poll_timeout_secs: float = 5.0
 
-    def connect(self) -> RpcClient:
-        """A client with a connection of its own, not opened yet."""
-        return RpcClient(self.host, self.port, self.credentials, name=self.name, timeout_secs=self.timeout_secs)
+    def connect(self, login: Login | None = None) -> RpcClient:
+        """A client with a connection of its own, not opened yet; all of a link share one `login`."""
+        return RpcClient(
+            self.host,
+            self.port,
+            login or self.credentials,
+            name=self.name,
+            network=self.network,
+            timeout_secs=self.timeout_secs,
+        )
 
 
 class NodeLink:
@@ -86,6 +94,7 @@ class NodeLink:
         self._zmq = ZmqHints(settings.name, settings.zmq_hashblock, settings.zmq_sequence, self._watch)
         self._gate = RpcGate(settings.name)
         self._trial = LongPollTrial()
+        self._login = Login(settings.credentials)
         self._lanes = {name: self._lane(name) for name in ("templates", "poll", "health", "longpoll", "misc")}
         self._one_offs: set[Lane] = set()
         self._outage = Outage(settings.name)
@@ -286,7 +295,7 @@ class NodeLink:
     def _may_not_wait(self, error: NodeError) -> bool:
         """Whether the node answers polls but does not know or not allow the long poll."""
         unknown = isinstance(error, RpcFailed) and error.code == METHOD_NOT_FOUND
-        return unknown or (isinstance(error, NodeAuthFailed) and bool(self._watch.best_le) and not self._outage.ongoing)
+        return unknown or isinstance(error, MethodNotAllowed)
 
     def _fetch(self, client: RpcClient) -> Fetched:
         if not self._pinned:
@@ -328,6 +337,6 @@ class NodeLink:
             lane.close()
 
     def _lane(self, name: str) -> Lane:
-        client = self.settings.connect()
+        client = self.settings.connect(self._login)
         client.on_queue_full = self._gate.queue_full
         return Lane(f"{self.settings.name}-{name}", client)

@@ -24,6 +24,8 @@ MAX_REPLY_BYTES = 64 << 20
 
 CONNECT_TIMEOUT_SECS = 5.0
 
+_HTTP = b"HTTP/"
+
 _request_ids = count(1)
 
 
@@ -34,6 +36,14 @@ class HttpReply(NamedTuple):
     reason: str
     body: bytes
     date: float | None
+
+
+class NotHttp(HTTPException):
+    """What answers does not speak HTTP; `began` are its first bytes."""
+
+    def __init__(self, began: bytes) -> None:
+        super().__init__(f"it does not speak HTTP: its answer begins with {began!r}")
+        self.began = began
 
 
 class Connection(HTTPConnection):
@@ -78,9 +88,10 @@ class Proxy(AuthServiceProxy):  # type: ignore[misc]
         headers = {
             "Host": bracketed(self.connection.host),
             "User-Agent": USER_AGENT,
-            "Authorization": self.authorization,
             "Content-Type": "application/json",
         }
+        if self.authorization:
+            headers["Authorization"] = self.authorization
         if self.connection.sock is not None:
             self.connection.sock.settimeout(self.connection.remaining_secs())
         self.connection.request("POST", self.path, orjson.dumps(request), headers)
@@ -89,14 +100,17 @@ class Proxy(AuthServiceProxy):  # type: ignore[misc]
     def _get_response(self) -> HttpReply:
         sock = self.connection.sock  # getresponse() lets go of it where the node closes behind its reply
         sock.settimeout(self.connection.remaining_secs())
+        _check_for_http(sock)
         response = self.connection.getresponse()
         chunks, size = [], 0
-        while chunk := response.read1(1 << 20):
-            chunks.append(chunk)
-            size += len(chunk)
+        while not response.isclosed():  # newer Pythons close it, and the socket with it, behind the last byte
+            sock.settimeout(self.connection.remaining_secs())
+            chunks.append(response.read1(1 << 20))
+            size += len(chunks[-1])
             if size > MAX_REPLY_BYTES:
                 raise HTTPException(f"the reply is longer than {MAX_REPLY_BYTES} bytes")
-            sock.settimeout(self.connection.remaining_secs())
+            if not chunks[-1]:
+                break
         if response.length:  # read1, unlike read, is silent about what is missing
             raise HTTPException(f"the reply ended after {size} bytes, {response.length} are missing")
         response.read()  # gives nothing, and frees the connection for the next request
@@ -106,6 +120,13 @@ class Proxy(AuthServiceProxy):  # type: ignore[misc]
 def bracketed(host: str) -> str:
     """A host as it stands before a colon: IPv6 addresses in brackets."""
     return f"[{host}]" if ":" in host else host
+
+
+def _check_for_http(sock: socket.socket) -> None:
+    """Wait for the reply and refuse what is no HTTP, before any of it is taken for a line of text."""
+    began = sock.recv(16, socket.MSG_PEEK)
+    if not _HTTP.startswith(began[: len(_HTTP)]):  # nothing at all is left to http.client
+        raise NotHttp(began)
 
 
 def _date_of(response: HTTPResponse) -> float | None:

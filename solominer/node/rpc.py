@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import time
 from collections.abc import Callable
@@ -14,18 +15,24 @@ import orjson
 from bitcoinrpc.authproxy import JSONRPCException
 
 from solominer.chain.hashes import from_rpc_hex
+from solominer.chain.networks import MAINNET, Network
 from solominer.errors import (
     BadValue,
     ConfigError,
+    MethodNotAllowed,
     NodeAuthFailed,
     NodeError,
     NodeNotReady,
     NodeTimeout,
     NodeUnreachable,
     RpcFailed,
+    printable,
 )
 from solominer.node.credentials import Credentials
-from solominer.node.proxy import Connection, HttpReply, Proxy, bracketed
+from solominer.node.login import Login, user_of
+from solominer.node.proxy import Connection, HttpReply, NotHttp, Proxy, bracketed
+
+_log = logging.getLogger("solominer.node.rpc")
 
 NOT_CONNECTED, INITIAL_DOWNLOAD, WARMING_UP = -9, -10, -28
 NOT_FOUND, OUT_OF_RANGE, DESERIALIZATION_FAILED, VERIFY_ERROR = -5, -8, -22, -25
@@ -44,14 +51,22 @@ _T = TypeVar("_T")
 
 class RpcClient:
     """RPC to the node at `host`:`port`, for one thread at a time: it is one connection (only `interrupt` may come from
-    another thread). `name` is the node's in the configuration, for error texts; `timeout_secs` is for a whole call.
+    another thread). `login` is shared by all clients of a node, or made from `Credentials`; `name` is the node's in
+    the configuration and `network` the one that it should be on, for error texts; `timeout_secs` is for a whole call.
 
     A call that dies on an old connection before any answer is sent once more on a new one: everything this program
     asks of a node may be asked twice. Raises ConfigError for a host that cannot be one.
     """
 
     def __init__(
-        self, host: str, port: int, credentials: Credentials, *, name: str = "", timeout_secs: float = 30.0
+        self,
+        host: str,
+        port: int,
+        login: Credentials | Login,
+        *,
+        name: str = "",
+        network: Network = MAINNET,
+        timeout_secs: float = 30.0,
     ) -> None:
         self.where = f"{bracketed(host)}:{port}"
         self.node = f"node {name} ({self.where})" if name else f"the node at {self.where}"
@@ -59,9 +74,9 @@ class RpcClient:
         """The node's clock less ours as of the last reply; 0 where the Date's whole seconds cannot tell."""
         self.on_queue_full: Callable[[], None] = lambda: None
         """Called, in the thread of the call, when the node answers that its work queue is full."""
-        self._credentials = credentials
+        self._login = login if isinstance(login, Login) else Login(login)
+        self._network = network
         self._timeout_secs = timeout_secs
-        self._authorization = b""
         try:
             self._connection = Connection(host, port)
         except InvalidURL as error:
@@ -71,10 +86,27 @@ class RpcClient:
     def call(self, method: str, *params: object, wallet: str | None = None, timeout_secs: float | None = None) -> Any:
         """Return the result of one call. Numbers with a point come as float; nothing here computes with those.
 
-        Raises NodeUnreachable, NodeTimeout, NodeAuthFailed, NodeNotReady, RpcFailed, or a bare NodeError for a reply
-        that is not JSON-RPC.
+        Raises NodeUnreachable, NodeTimeout, NodeAuthFailed, MethodNotAllowed, NodeNotReady, RpcFailed, or a bare
+        NodeError for a reply that is not JSON-RPC.
         """
         return self.decode_reply(self.call_raw(method, *params, wallet=wallet, timeout_secs=timeout_secs), method)
+
+    def call_optional(self, method: str, *params: object) -> Any:
+        """As `call`, for what mining can do without: None where the node lacks the method or does not allow it.
+
+        That is logged once for each node and method.
+        """
+        try:
+            return self.call(method, *params)
+        except MethodNotAllowed as error:
+            reason = f"{error.what}: {error.todo}"
+        except RpcFailed as error:
+            if error.code != METHOD_NOT_FOUND:
+                raise
+            reason = error.what
+        if self._login.first_time(method):
+            _log.warning("%s; going on without it", reason)
+        return None
 
     def call_raw(
         self, method: str, *params: object, wallet: str | None = None, timeout_secs: float | None = None
@@ -84,19 +116,22 @@ class RpcClient:
         path = "/" if wallet is None else f"/wallet/{quote(wallet, safe='')}"
         started = time.monotonic()
         self._connection.deadline = started + timeout_secs
-        if not self._authorization:
-            self._authorization = self._credentials.header()
-        reply = self._post(path, method, params, timeout_secs)
-        if reply.status == 401 and (fresh := self._credentials.header()) != self._authorization:
-            self._authorization = fresh  # the node was restarted and has written a new cookie
-            reply = self._post(path, method, params, timeout_secs)
+        authorization = self._login.header()
+        reply = self._post(path, method, params, timeout_secs, authorization)
+        if reply.status == 401 and (other := self._other_login(authorization)) != authorization:
+            authorization = other  # the node was restarted and has written a new cookie
+            reply = self._post(path, method, params, timeout_secs, authorization)
         pause_secs = 0.02
         while _queue_is_full(reply) and time.monotonic() + pause_secs < started + min(timeout_secs, QUEUE_FULL_SECS):
             self.on_queue_full()
             time.sleep(pause_secs)
             pause_secs = min(2 * pause_secs, 0.5)
-            reply = self._post(path, method, params, timeout_secs)
-        return self._body_of(reply, method)
+            reply = self._post(path, method, params, timeout_secs, authorization)
+        if reply.status == 403:
+            raise self._forbidden(method, timeout_secs, authorization)
+        body = self._body_of(reply, method)
+        self._login.accepted(authorization)
+        return body
 
     def decode_reply(self, body: bytes, method: str) -> Any:
         """Return the result in the body of a reply. Raises RpcFailed, NodeNotReady, or NodeError for no JSON-RPC."""
@@ -131,59 +166,93 @@ class RpcClient:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _post(self, path: str, method: str, params: tuple[object, ...], timeout_secs: float) -> HttpReply:
+    def _other_login(self, refused: bytes) -> bytes:
         try:
-            return self._post_once_or_twice(path, method, params)
+            return self._login.after_refusal(refused)
+        except NodeAuthFailed as error:
+            raise NodeAuthFailed(
+                f"{self.node} refuses our credentials (HTTP 401), and {error.what}", error.todo
+            ) from error
+
+    def _forbidden(self, method: str, timeout_secs: float, authorization: bytes) -> NodeAuthFailed:
+        """rpcallowip and rpcwhitelist both answer 403, but a request without login is answered 401 by the latter."""
+        try:
+            status = self._post("/", "getbestblockhash", (), timeout_secs, b"").status
+        except NodeError:
+            status = 403
+        if status == 403 and not self._login.works:
+            return NodeAuthFailed(
+                f"{self.node} refuses connections from this address (HTTP 403)",
+                "allow it with rpcallowip in bitcoin.conf",
+            )
+        return MethodNotAllowed(
+            f"{self.node} does not let user {user_of(authorization)} call {method} (HTTP 403)",
+            "add it to rpcwhitelist in bitcoin.conf"
+            + ("; if every call is refused now, allow this address with rpcallowip" if status == 403 else ""),
+        )
+
+    def _post(
+        self, path: str, method: str, params: tuple[object, ...], timeout_secs: float, authorization: bytes
+    ) -> HttpReply:
+        try:
+            return self._post_once_or_twice(path, method, params, authorization)
         except TimeoutError as error:
             self._connection.close()
             raise NodeTimeout(
                 f"{self.node} did not answer {method} within {timeout_secs:g} s",
                 "it is asked again; if this stays, look at the node's load and debug.log",
             ) from error
+        except NotHttp as error:
+            self._connection.close()
+            raise NodeUnreachable(
+                f"what answers at {self.where} does not speak HTTP; its answer begins with {printable(error.began)}",
+                f"{self._advice_on_port(error.began)}; correct bitcoin_rpc.port",
+            ) from error
         except (OSError, HTTPException, ValueError) as error:  # ValueError: a host name that cannot be encoded
             self._connection.close()
             raise NodeUnreachable(
                 f"{self.node} cannot be reached for {method}: {_in_words(error)}",
                 "check that it runs with server=1 and that bitcoin_rpc.host and bitcoin_rpc.port are its own; "
-                "it is tried again",
+                + (f"{self._advice_on_port()}; " if self._connection.port == self._network.p2p_port else "")
+                + "it is tried again",
             ) from error
 
-    def _post_once_or_twice(self, path: str, method: str, params: tuple[object, ...]) -> HttpReply:
+    def _advice_on_port(self, began: bytes = b"") -> str:
+        if began[1:2] == b"\x03":  # an alert or a handshake record
+            return "it speaks TLS, which the RPC of a node does not"
+        return f"is it the P2P port ({self._network.p2p_port})? RPC is {self._network.rpc_port}"
+
+    def _post_once_or_twice(
+        self, path: str, method: str, params: tuple[object, ...], authorization: bytes
+    ) -> HttpReply:
         connection = self._connection
         if connection.sock is not None and connection.is_stale():
             connection.close()
         reused = connection.sock is not None
         sent = time.time()
         try:
-            reply = self._post_once(path, method, params)
+            reply = self._post_once(path, method, params, authorization)
         except ConnectionError:
             if not reused or self._closed:
                 raise
             connection.close()
             sent = time.time()
-            reply = self._post_once(path, method, params)
+            reply = self._post_once(path, method, params, authorization)
         if reply.date is not None:
             self.clock_offset_secs = _offset(reply.date, sent, time.time())
         return reply
 
-    def _post_once(self, path: str, method: str, params: tuple[object, ...]) -> HttpReply:
+    def _post_once(self, path: str, method: str, params: tuple[object, ...], authorization: bytes) -> HttpReply:
         if self._closed:
             raise ConnectionAbortedError("closed by this program")
-        reply: HttpReply = Proxy(self._connection, path, method, self._authorization)(*params)
+        reply: HttpReply = Proxy(self._connection, path, method, authorization)(*params)
         return reply
 
     def _body_of(self, reply: HttpReply, method: str) -> bytes:
         if reply.status == 401:
-            raise NodeAuthFailed(
-                f"{self.node} refuses our credentials (HTTP 401)", f"tried: {self._credentials.describe()}"
-            )
-        if reply.status == 403:
-            raise NodeAuthFailed(
-                f"{self.node} refuses connections from this address (HTTP 403)",
-                "allow it with rpcallowip in bitcoin.conf, or check rpcwhitelist",
-            )
+            raise NodeAuthFailed(f"{self.node} refuses our credentials (HTTP 401)", f"tried: {self._login.describe()}")
         if reply.status == 503:
-            said = reply.body[:80].decode(errors="replace").strip()
+            said = printable(reply.body.strip(), 80)
             raise NodeNotReady(
                 f"{self.node} does not take {method} now (HTTP 503 {said})",
                 "it is starting, stopping or overloaded (rpcworkqueue); it is asked again",
@@ -194,7 +263,7 @@ class RpcClient:
 
     def _error_of(self, error: JSONRPCException, method: str) -> NodeError:
         code = error.code if isinstance(error.code, int) else 0
-        message = str(error.message)[:500]
+        message = printable(str(error.message), 500)
         if code in _NOT_READY:
             return NodeNotReady(f"{self.node} is not ready: {message} ({code})", _NOT_READY[code])
         return RpcFailed(f"{self.node} answered {method} with error {code}: {message}", code=code)
@@ -240,7 +309,7 @@ def _queue_is_full(reply: HttpReply) -> bool:
 def _in_words(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return str(error) or type(error).__name__
+    return printable(str(error), 200) or type(error).__name__
 
 
 def _offset(date: float, sent: float, received: float) -> float:

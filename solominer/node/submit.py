@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 
 from solominer.chain.hashes import to_rpc_hex
-from solominer.errors import NodeAuthFailed, NodeError, NodeNotReady, RpcFailed
+from solominer.errors import NodeAuthFailed, NodeError, NodeNotReady, RpcFailed, printable
 from solominer.node.rpc import DESERIALIZATION_FAILED, NOT_FOUND, OUT_OF_RANGE, RpcClient, field_of, hash_from
 from solominer.work.events import Answer, TipFacts
 
@@ -136,7 +136,8 @@ def _classify(reply: object, words: tuple[tuple[str, Answer], ...]) -> tuple[Ans
     if reply is None:
         return Answer.ACCEPTED, ACCEPTED_WORD
     if isinstance(reply, str):
-        return next((answer for word, answer in words if reply.startswith(word)), Answer.INVALID), reply
+        answer = next((answer for word, answer in words if reply.startswith(word)), Answer.INVALID)
+        return answer, printable(reply, 200)
     if isinstance(reply, RpcFailed):
         # -25 is trouble inside the node, and the same goes for every other code but "cannot be decoded".
         return (Answer.INVALID if reply.code == DESERIALIZATION_FAILED else Answer.RETRY), reply.what

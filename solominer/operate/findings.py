@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from solominer.errors import SolominerError
+from solominer.errors import SolominerError, printable_lines
 
 
 class Status(StrEnum):
@@ -84,9 +84,8 @@ def run_checks(checks: Iterable[Check], subject: str = "") -> Iterator[Finding]:
         outcome = skipped(f"rests on {missing[0]!r}") if missing else _outcome_of(check)
         if missing or outcome.status is Status.FAILED:
             lacking.add(check.name)
-        yield Finding(
-            check.name, outcome.status, outcome.evidence, outcome.todo, subject, time.perf_counter() - started
-        )
+        evidence, todo = printable_lines(outcome.evidence), printable_lines(outcome.todo)
+        yield Finding(check.name, outcome.status, evidence, todo, subject, time.perf_counter() - started)
 
 
 def _outcome_of(check: Check) -> Outcome:

@@ -13,7 +13,7 @@ from typing import Any
 from solominer.chain.networks import network_named
 from solominer.config import Config, RpcConfig, ZmqConfig, load_config
 from solominer.connect import node_settings
-from solominer.errors import ConfigError, NodeAuthFailed, NodeError, NodeUnreachable, RpcFailed, SolominerError
+from solominer.errors import ConfigError, NodeAuthFailed, NodeError, NodeUnreachable, SolominerError
 from solominer.modes import MODES
 from solominer.node.health import one_line, pin_network
 from solominer.node.payout import payout_to
@@ -97,14 +97,14 @@ def probe_rpc(rpc: RpcConfig, network: str, origin: str, *, sets_reserved_weight
         return Probed(rpc, network, origin, problem=one_line(error), error=type(error))
     try:
         chain = pin_network(client, network_named(network))
-        net = client.call("getnetworkinfo")
+        net = client.call_optional("getnetworkinfo") or {}
         zmq, unheard = _published(client, rpc.host)
         return Probed(
             rpc,
             network,
             origin,
             height=field_of(chain, "blocks", int),
-            version=field_of(net, "version", int),
+            version=field_of(net, "version", int) if net else 0,
             name=str(net.get("subversion", "")),
             zmq=zmq,
             sets_reserved_weight=sets_reserved_weight,
@@ -129,10 +129,7 @@ def network_of(rpc: RpcConfig) -> str:
 
 def _published(client: RpcClient, host: str) -> tuple[ZmqConfig, dict[str, str]]:
     """Where the node publishes and this machine reaches it; and by topic, where it publishes and is not reached."""
-    try:
-        listed = client.call("getzmqnotifications")
-    except (RpcFailed, NodeAuthFailed):  # built without ZMQ, or not on this user's whitelist
-        return ZmqConfig(), {}
+    listed = client.call_optional("getzmqnotifications")
     entries = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
     reached, unheard = {}, {}
     for topic in DEFAULT_ZMQ:

@@ -13,11 +13,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from solominer.chain.header import meets_target
-from solominer.errors import NodeAuthFailed, NodeError, RpcFailed, SolominerError
+from solominer.errors import MethodNotAllowed, NodeAuthFailed, NodeError, NodeNotReady, RpcFailed, SolominerError
 from solominer.node.health import (
     CLOCK_WARNING_SECS,
     MAX_HEADERS_AHEAD,
     OLD_TIP_SECS,
+    deployments_of,
     pin_network,
     refuse_other_coin,
     refuse_unsafe_consensus,
@@ -26,7 +27,7 @@ from solominer.node.health import (
 from solominer.node.link import NodeSettings
 from solominer.node.longpoll import BESIDE_SECS, wait_for_tip
 from solominer.node.payout import payout_to, regtest_payout
-from solominer.node.rpc import METHOD_NOT_FOUND, RpcClient, field_of
+from solominer.node.rpc import METHOD_NOT_FOUND, RpcClient, field_of, object_from
 from solominer.node.rpc_gate import RPC_THREADS_TODO
 from solominer.node.signing import signer_for
 from solominer.node.submit import propose_block
@@ -108,10 +109,11 @@ class NodeUnderTest:
     def _credentials(self) -> Outcome:
         try:
             _ = self._chain
-        except NodeAuthFailed:
-            raise
+        except (NodeAuthFailed, NodeNotReady, RpcFailed) as error:  # the latter two come behind the login
+            if isinstance(error, NodeAuthFailed):
+                raise
         except NodeError:
-            pass  # whatever it is, it is not about credentials
+            return skipped("not known: what takes connections there does not answer as a node does")
         return ok(self.settings.credentials.describe().partition(";")[0])
 
     def _answers(self) -> Outcome:
@@ -160,7 +162,7 @@ class NodeUnderTest:
 
     @cached_property
     def _net(self) -> Mapping[str, Any]:
-        return dict(self.client.call("getnetworkinfo"))
+        return object_from(self.client.call_optional("getnetworkinfo") or {})
 
     # --- being the right one -------------------------------------------------------------------------------------
 
@@ -169,6 +171,8 @@ class NodeUnderTest:
         return ok(f"{self.settings.network.name}, first block {self.settings.network.genesis_hex[:16]}…")
 
     def _version(self) -> Outcome:
+        if not self._net:
+            return skipped("the node does not answer getnetworkinfo")
         version, name = field_of(self._net, "version", int), str(self._net.get("subversion", ""))
         if version < OLDEST_VERSION:
             return warning(f"{name or version} is old", "update the node to Bitcoin Core 23 or newer")
@@ -184,6 +188,8 @@ class NodeUnderTest:
         return ok(f"height {blocks}{pruned}")
 
     def _peers(self) -> Outcome:
+        if not self._net:
+            return skipped("the node does not answer getnetworkinfo")
         count = self._net.get("connections")
         if not isinstance(count, int):
             return warning("the node does not tell how many peers it has", "update the node")
@@ -227,12 +233,9 @@ class NodeUnderTest:
             return False
 
     def _deployments(self) -> Outcome:
-        try:
-            info = self.client.call("getdeploymentinfo")
-        except RpcFailed as error:
-            if error.code != METHOD_NOT_FOUND:
-                raise
-            return warning("the node does not tell its rules", "update to Bitcoin Core 23 or newer")
+        info = deployments_of(self.client, self.settings.network)
+        if info is None:
+            return warning("the node does not tell its rules", "update to Bitcoin Core 23 or newer, or allow the call")
         refuse_unsafe_consensus(info, self.settings.network, field_of(self._chain, "mediantime", int))
         coming = [name for name, _ in unknown_deployments(info)]
         network = self.settings.network.name
@@ -287,8 +290,8 @@ class NodeUnderTest:
             listed = self.client.call("getzmqnotifications")
         except RpcFailed as error:
             return [] if error.code == METHOD_NOT_FOUND else None
-        except NodeAuthFailed:
-            return None  # not on this user's whitelist
+        except MethodNotAllowed:
+            return None
         entries = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
         return [str(each.get("address")) for each in entries if each.get("type") == f"pub{topic}"]
 
@@ -309,7 +312,7 @@ class NodeUnderTest:
     def _wallet(self) -> Outcome:
         try:
             wallets = self.client.call("listwallets")
-        except (RpcFailed, NodeAuthFailed):
+        except (RpcFailed, MethodNotAllowed):
             return skipped("the node has no wallet, or does not let us see it")
         for name in wallets if isinstance(wallets, list) else []:
             try:

@@ -10,6 +10,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from solominer.errors import printable
 from solominer.views.snapshot import Snapshot
 from solominer.views.text import coins, duration, rate, scaled, utc
 
@@ -108,11 +109,15 @@ def _workers(s: Snapshot) -> RenderableType:
 def _nodes(s: Snapshot) -> RenderableType:
     table = _table("node", "height", "peers", "zmq", "answers in", "state")
     for node in s.nodes:
-        state = Text("in use" if node.active else "ready", style="green") if node.usable else Text(node.note, "red")
+        state = Text(printable(node.note), "red")
+        if node.usable:
+            state = Text("in use" if node.active else "ready", style="green")
         if node.fork:
             state.append(f", on {node.fork}", "bold red")
         peers = "-" if node.peers is None else str(node.peers)
-        table.add_row(node.name, str(node.height), peers, node.zmq, f"{1000 * node.rpc_secs:.1f} ms", state)
+        table.add_row(
+            Text(printable(node.name)), str(node.height), peers, node.zmq, f"{1000 * node.rpc_secs:.1f} ms", state
+        )
     return table
 
 

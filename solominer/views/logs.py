@@ -10,11 +10,21 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from solominer.errors import printable, printable_lines
+
 _JOURNAL_PRIORITY = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6, logging.DEBUG: 7}
 
 
+_LONGEST_RECORD = 20_000
+"""Characters of one record, its traceback included."""
+
+
 class _LineFormatter(logging.Formatter):
-    """One event a line, UTC with milliseconds; under systemd with its priority and without the time it adds itself."""
+    """One event a line, UTC with milliseconds; under systemd with its priority and without the time it adds itself.
+
+    Whatever a record quotes is made printable, and further lines of it (a traceback) are indented, so that no foreign
+    text can pass for a line of its own.
+    """
 
     @staticmethod
     def converter(secs: float | None = None) -> time.struct_time:
@@ -27,8 +37,9 @@ class _LineFormatter(logging.Formatter):
         self._under_systemd = under_systemd
 
     def format(self, record: logging.LogRecord) -> str:
-        text = super().format(record)
-        return f"<{_JOURNAL_PRIORITY.get(record.levelno, 6)}>{text}" if self._under_systemd else text
+        priority = f"<{_JOURNAL_PRIORITY.get(record.levelno, 6)}>" if self._under_systemd else ""
+        first, *more = printable_lines(super().format(record), _LONGEST_RECORD).split("\n")
+        return "\n".join([priority + first, *(f"{priority}  {line}" for line in more)])
 
 
 class RecentEvents(logging.Handler):
@@ -40,7 +51,7 @@ class RecentEvents(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep one line."""
-        self.lines.append((record.created, record.getMessage()))
+        self.lines.append((record.created, printable(record.getMessage())))
 
 
 @contextmanager

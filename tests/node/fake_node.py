@@ -20,7 +20,7 @@ from typing import Any, Self
 
 @dataclass(frozen=True)
 class Request:
-    """One request as it came in; `login` is user:password."""
+    """One request as it came in; `login` is user:password, or ''."""
 
     method: str
     params: list[Any]
@@ -37,6 +37,13 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
     claimed: int | None = None
     close: bool = False
+
+
+@dataclass(frozen=True)
+class Raw:
+    """Bytes that are sent as they are, before the connection ends."""
+
+    content: bytes
 
 
 class Drop:
@@ -58,7 +65,7 @@ class Drip:
     every_secs: float
 
 
-Step = Reply | Drop | Reset | Silence | Drip
+Step = Reply | Raw | Drop | Reset | Silence | Drip
 
 
 def result(value: Any, **more: Any) -> Reply:
@@ -81,6 +88,7 @@ class FakeNode:
         self.script: deque[Step] = deque()
         self.requests: list[Request] = []
         self.connections = 0
+        self.without_login: Step = Reply(401)
         self._asked = threading.Condition()
         self._ended = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -144,6 +152,8 @@ class FakeNode:
             self._asked.notify_all()
             if self.script:
                 return self.script.popleft()
+        if not request.login:
+            return self.without_login
         if request.method not in self.answers:
             return error(-32601, "Method not found", 404)
         answer = self.answers[request.method]
@@ -160,6 +170,8 @@ class FakeNode:
             head += [f"{name}: {value}" for name, value in step.headers.items()]
             connection.sendall("\r\n".join([*head, "", ""]).encode() + step.body)
             return not step.close
+        if isinstance(step, Raw):
+            connection.sendall(step.content)
         if isinstance(step, Drip):
             connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n{")
             while not self._ended.wait(step.every_secs):
@@ -183,5 +195,5 @@ def _read_request(read_line: Callable[[], bytes], read: Callable[[int], bytes]) 
     if len(content := read(length)) < length:
         return None  # the client went away in the middle of it
     body = json.loads(content)
-    login = base64.b64decode(headers["authorization"].removeprefix("Basic ")).decode()
+    login = base64.b64decode(headers.get("authorization", "").removeprefix("Basic ")).decode()
     return Request(body["method"], body["params"], first[1].decode(), login)

@@ -18,6 +18,7 @@ import pytest
 
 from solominer.errors import (
     ConfigError,
+    MethodNotAllowed,
     NodeAuthFailed,
     NodeError,
     NodeNotReady,
@@ -27,9 +28,10 @@ from solominer.errors import (
 )
 from solominer.node import proxy, rpc
 from solominer.node.credentials import CookieFile, UserPassword
+from solominer.node.login import Login
 from solominer.node.rpc import RpcClient, field_of, hash_from
 from tests.node.conftest import PASSWORD
-from tests.node.fake_node import Drip, Drop, FakeNode, Reply, Reset, Silence, error, result
+from tests.node.fake_node import Drip, Drop, FakeNode, Raw, Reply, Reset, Silence, error, result
 
 
 def test_a_call_carries_method_params_wallet_and_login(fake: FakeNode, client: RpcClient) -> None:
@@ -55,7 +57,14 @@ def test_raw_reply_is_the_body_as_it_came(fake: FakeNode, client: RpcClient) -> 
     ("step", "expected", "words"),
     [
         (Reply(401), NodeAuthFailed, "401"),
-        (Reply(403), NodeAuthFailed, "rpcallowip"),
+        (Reply(403), MethodNotAllowed, "let user me call echo (HTTP 403)\n  -> add it to rpcwhitelist"),
+        (Raw(b"\x9c\xf3\x1b[31m\n\x00 rubbish\n"), NodeUnreachable, "P2P port (8333)? RPC is 8332"),
+        (Raw(b"\x15\x03\x03\x00\x02\x02\x46"), NodeUnreachable, "TLS"),
+        (Raw(b"HTTP/\x1b[31m rubbish\r\n\r\n"), NodeUnreachable, "for echo"),
+        (Raw(b"HTTP/1.1 200 OK\r\nX: " + b"\x1b" * 70_000), NodeUnreachable, "header line"),
+        (Raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nrubbish\r\n"), NodeUnreachable, "for echo"),
+        (Reply(301, headers={"Location": "http://elsewhere/"}), NodeError, "HTTP 301"),
+        (error(-1, "\x1b[31mred\u202e" + "x" * 1000, 500), RpcFailed, "\\x1b[31mred\\u202exxx"),
         (Reply(503, b"stopping"), NodeNotReady, "stopping"),
         (error(-28, "Loading block index"), NodeNotReady, "Loading block index"),
         (error(-9, "Bitcoin is not connected!"), NodeNotReady, "peers"),
@@ -83,6 +92,8 @@ def test_every_failure_has_its_error(
     assert type(caught.value) is expected
     assert words in str(caught.value)
     assert PASSWORD not in str(caught.value)
+    assert len(str(caught.value)) < 700
+    assert str(caught.value).replace("\n", "").isprintable()
     fake.then(result("fine"))
     assert client.call("echo") == "fine", "the next call works again"
 
@@ -214,7 +225,93 @@ def test_a_reply_over_the_limit_is_refused(fake: FakeNode, client: RpcClient, mo
         client.call("echo")
 
 
+_BODY = b'{"result": "%s", "error": null}' % (b"x" * 3_000_000)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        Reply(200, _BODY),
+        Reply(200, _BODY, {"Connection": "close"}, close=True),
+        Raw(b"HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n" % len(_BODY) + _BODY),
+        Raw(b"HTTP/1.0 200 OK\r\n\r\n" + _BODY),
+        Raw(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + _BODY),
+        Raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n" % len(_BODY) + _BODY + b"\r\n0\r\n\r\n"),
+    ],
+    ids=["keep-alive", "close", "1.0 with length", "1.0 to its end", "close to its end", "chunked and closed"],
+)
+def test_every_way_to_end_a_reply(fake: FakeNode, client: RpcClient, step: Any) -> None:
+    """Newer Pythons (3.11.8, 3.12.2, 3.13) close the socket behind the last byte: also without another read."""
+    fake.then(step, step)
+    for _ in range(2):
+        assert len(client.call("echo")) == 3_000_000
+
+
+@pytest.mark.parametrize("step", [Reply(401), Reply(403), Reply(500), Reply(204), Reply(200, b"", close=True)])
+def test_empty_replies(fake: FakeNode, client: RpcClient, step: Any) -> None:
+    fake.then(step)
+    with pytest.raises(NodeError):
+        client.call("echo")
+    fake.then(result(1))
+    assert client.call("echo") == 1
+
+
 # --- login ---
+
+
+def test_403_for_everything_is_the_address(fake: FakeNode, client: RpcClient) -> None:
+    fake.then(Reply(403), Reply(403))
+    with pytest.raises(NodeAuthFailed, match="this address") as caught:
+        client.call("echo")
+    assert "rpcallowip" in caught.value.todo
+    assert [each.login == "" for each in fake.requests] == [False, True]
+
+
+def test_what_is_optional_is_done_without(fake: FakeNode, client: RpcClient, caplog: pytest.LogCaptureFixture) -> None:
+    fake.answers = {"getnetworkinfo": lambda: Reply(403), "help": 1}
+    assert client.call_optional("help") == 1
+    assert [client.call_optional("getnetworkinfo") for _ in range(3)] == [None] * 3
+    assert [client.call_optional("getdeploymentinfo") for _ in range(3)] == [None] * 3
+    first, second = (record.getMessage() for record in caplog.records)
+    assert "does not let user me call getnetworkinfo (HTTP 403): add it to rpcwhitelist" in first
+    assert "getdeploymentinfo" in second
+    fake.answers["help"] = error(-1, "broken")
+    with pytest.raises(RpcFailed):
+        client.call_optional("help")
+
+
+@pytest.mark.parametrize("loss", ["deleted", "closed", "folder", "empty", "of another node"])
+def test_what_let_us_in_is_remembered_by_all_connections(fake: FakeNode, tmp_path: Path, loss: str) -> None:
+    """A second bitcoind deletes or overwrites the cookie of the first one, which runs on."""
+    cookie = tmp_path / ".cookie"
+    cookie.write_text("__cookie__:one")
+    fake.answers = {"echo": 1}
+    login = Login(CookieFile((cookie,)))
+    with RpcClient("127.0.0.1", fake.port, login) as client:
+        client.call("echo")
+    cookie.unlink()
+    if loss == "folder":
+        cookie.mkdir()
+    elif loss != "deleted":
+        cookie.write_text("" if loss == "empty" else "__cookie__:other")
+        cookie.chmod(0 if loss == "closed" else 0o600)
+    with RpcClient("127.0.0.1", fake.port, login) as client:
+        assert client.call("echo") == 1
+    assert {each.login for each in fake.requests} == {"__cookie__:one"}
+    assert login.changes == 1
+
+
+def test_a_refused_login_without_another_one_says_both(fake: FakeNode, tmp_path: Path) -> None:
+    cookie = tmp_path / ".cookie"
+    cookie.write_text("__cookie__:one")
+    with RpcClient("127.0.0.1", fake.port, CookieFile((cookie,))) as client:
+        fake.then(result(1), Reply(401))
+        client.call("echo")
+        cookie.unlink()
+        with pytest.raises(NodeAuthFailed, match=r"\(HTTP 401\), and there is no cookie file"):
+            client.call("echo")
+        fake.then(result(2))
+        assert client.call("echo") == 2, "it is tried on"
 
 
 def test_a_new_cookie_is_read_on_401(fake: FakeNode, tmp_path: Path) -> None:

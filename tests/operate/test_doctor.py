@@ -26,7 +26,7 @@ from solominer.connect import configured_nodes
 from solominer.hashing.kernel import load_kernel
 from solominer.operate import doctor, kernelcheck, machine
 from solominer.operate.findings import Check, Finding, Status, document, failed, line, ok, run_checks
-from tests.node.fake_node import Reply, Silence, error
+from tests.node.fake_node import Raw, Reply, Silence, error
 from tests.operate.conftest import ADDRESS, HealthyNode
 
 P2A = "51024e73"
@@ -122,6 +122,7 @@ def everything(step: Any) -> Callable[[HealthyNode, dict[str, Any]], object]:
     def change(node: HealthyNode, config: dict[str, Any]) -> None:
         for method in node.answers:
             node.answers[method] = step
+        node.without_login = step
 
     return change
 
@@ -171,6 +172,7 @@ FAULTS = (
         "cookie_file",
         setting("bitcoin_rpc", username="", password="", cookie_file="/nonexistent/.cookie"),
     ),
+    Fault("P2P port", "answers", "is it the P2P port", everything(Raw(b"\x9c\x1b[31m\n\x00"))),
     Fault("something else than a node", "answers", "a node's RPC", everything(Reply(200, b"<html>hello</html>"))),
     Fault("node that is starting", "answers", "has started", everything(error(-28, "Loading block index"))),
     Fault("node that hangs", "answers", "debug.log", everything(Silence())),
