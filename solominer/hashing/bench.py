@@ -16,11 +16,10 @@ from rich.console import Console
 from rich.table import Table
 
 from solominer.errors import EngineError
-from solominer.hashing.choose import available_variants, choose_variant, measure_hps
+from solominer.hashing.choose import LEAST_OF_HASHLIB, available_variants, choose_variant, hashlib_hps, measure_hps
 from solominer.hashing.kernel import Kernel, load_kernel
 from solominer.hashing.machine import this_machine
 from solominer.hashing.sha256d import IV, LAST_ROUND, K, compress, header_sums, one_round, schedule, top_word
-from solominer.hashing.twin import hash_word
 from solominer.hashing.words import Word, Words
 
 ROUNDS = 10
@@ -43,7 +42,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A whole benchmark on one thread. `clock_hz` is the median of what the core's clock was between the rounds."""
+    """A whole benchmark on one thread.
+
+    `clock_hz`: the median of the core's own clock between the rounds, in cycles per second.
+    """
 
     cpu: str
     tools: str
@@ -55,6 +57,13 @@ class Result:
     @property
     def best(self) -> Row:
         return max(self.rows, key=lambda row: row.hps)
+
+    def too_slow(self, row: Row) -> bool:
+        """Whether a kernel is out of line: not faster than the scalar one, or hardly faster than a loop in Python."""
+        hps = {each.name: each.hps for each in self.rows}
+        if row.name in ("scalar", "hashlib", "numpy"):
+            return False
+        return row.hps <= max(hps.get("scalar", 0.0), LEAST_OF_HASHLIB * hps.get("hashlib", 0.0))
 
 
 class _ArrayWords(Words):
@@ -103,17 +112,6 @@ def numpy_hps(seconds: float) -> float:
     return hashes / elapsed
 
 
-def hashlib_hps(seconds: float) -> float:
-    """Hashes of hashlib, whole headers one after another, per second of this thread's CPU time."""
-    head = bytes(76)
-    hashes, begun = 0, time.thread_time()
-    while (elapsed := time.thread_time() - begun) < seconds:
-        for nonce in range(hashes, hashes + 1000):
-            hash_word(head + nonce.to_bytes(4, "little"))
-        hashes += 1000
-    return hashes / elapsed
-
-
 def run(
     *,
     cache_dir: Path | None,
@@ -123,7 +121,7 @@ def run(
     report: Callable[[str], None] = lambda line: None,
 ) -> Result:
     """Time all variants that this CPU can run (or those named), in turn, `rounds` times, on one thread."""
-    from solominer.hashing.clock import make_clock
+    from solominer.hashing.clock import core_clock_hz
 
     fit = [info for info in available_variants() if names is None or info.name in names]
     if not fit:
@@ -139,14 +137,13 @@ def run(
         "hashlib": "Python's own SHA-256, whole headers",
         "numpy": "the same description on arrays",
     }
-    clock = make_clock()
     clocks: list[float] = []
     rates: dict[str, list[float]] = {name: [] for name in contenders}
     for number in range(rounds):
         report(f"round {number + 1} of {rounds}")
         for name, measure in contenders.items():
             rates[name].append(measure(round_secs))
-            clocks.append(clock())
+            clocks.append(core_clock_hz())
     chosen = choose_variant(
         lambda info: kernels.get(info.name) or load_kernel(info.name, cache_dir=cache_dir, report=report),
         cache_dir=cache_dir,
@@ -163,6 +160,7 @@ def to_json(result: Result) -> str:
     for row, item in zip(result.rows, data["rows"], strict=True):
         item["median_hps"] = row.hps
         item["cycles_per_hash"] = result.clock_hz / row.hps
+        item["too_slow"] = result.too_slow(row)
     return json.dumps(data, indent=1)
 
 
@@ -181,11 +179,15 @@ def render(result: Result, console: Console) -> None:
             *(f"{value / 1e6:.2f}" for value in (row.hps, low, high)),
             f"{result.clock_hz / row.hps:.1f}",
             f"{row.hps / best:.3f}",
-            row.about,
+            f"[bold red]too slow for this CPU[/]: {row.about}" if result.too_slow(row) else row.about,
         )
     console.print(table)
     console.print(f"Medians of {len(result.best.rounds_hps)} rounds of {result.round_secs:g} s, all kernels in turn.")
-    console.print("* is what `solominer run` uses.")
+    console.print("* is what `solominer run` uses. Cycles are those of the core's own clock, in the title.")
+    if any(result.too_slow(row) for row in result.rows):
+        console.print(
+            "Too slow: not faster than `scalar`. Please report it, with what `solominer bench --json` prints."
+        )
 
 
 def plot(result: Result, path: Path) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from solominer.errors import EngineError
 from solominer.hashing.cache import machine_folder, private_folder
 from solominer.hashing.machine import this_machine
+from solominer.hashing.twin import hash_word
 from solominer.hashing.variants import VARIANTS, VariantInfo
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ CANDIDATES = 3  # variants are listed in the order in which they are likely to b
 TIMED_SECS = 0.08
 TIMED_ROUNDS = 3
 PATIENCE_SECS = 5.0  # no further candidate is compiled after this: the first hash should not wait
+LEAST_OF_HASHLIB = 2.0  # even the scalar kernel has four times the rate of a loop over hashlib in Python
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,8 @@ def choose_variant(
 ) -> VariantInfo:
     """The remembered variant, else the fastest of a few candidates, each timed for a fraction of a second in turn.
 
-    A candidate that `load` refuses with EngineError is benched out. Raises EngineError if no variant is left.
+    A candidate that `load` refuses with EngineError is benched out. One that is hardly faster than Python does not
+    count: others are tried until there is a good one. Raises EngineError if no variant is left.
     """
     choice = remembered(cache_dir)
     if choice.best is not None:
@@ -69,21 +72,30 @@ def choose_variant(
     if not fit:
         raise EngineError("every kernel gave wrong hits on this machine", "suspect its CPU, memory or cooling")
     kernels: list[Kernel] = []
+    rates: dict[str, float] = {}
+    least_hps = LEAST_OF_HASHLIB * hashlib_hps(TIMED_SECS)
     begun = time.monotonic()
     for info in fit:
         if len(kernels) == CANDIDATES:
             break
         if not kernels or time.monotonic() - begun < PATIENCE_SECS:
             try:
-                kernels.append(load(info))
+                kernel = load(info)
             except EngineError as error:
                 report(f"{error.what}; not used")
                 choice = replace(choice, benched={**choice.benched, info.name: error.what})
-    rates = {kernel.name: [0.0] * TIMED_ROUNDS for kernel in kernels}
-    for turn in range(TIMED_ROUNDS):
+                continue
+            rates[info.name] = measure_hps(kernel, TIMED_SECS)
+            if rates[info.name] > least_hps:
+                kernels.append(kernel)
+            else:
+                report(
+                    f"kernel {info.name} is too slow on this CPU ({rates[info.name] / 1e6:.2f} MH/s); trying another"
+                )
+    for _ in range(1, TIMED_ROUNDS):
         for kernel in kernels:
-            rates[kernel.name][turn] = measure_hps(kernel, TIMED_SECS)
-    choice = replace(choice, rates_hps={name: max(values) for name, values in rates.items()})
+            rates[kernel.name] = max(rates[kernel.name], measure_hps(kernel, TIMED_SECS))
+    choice = replace(choice, rates_hps=rates)
     best = choice.best
     if best is None:
         raise EngineError("no kernel could be timed on this machine", "run solominer bench to see why")
@@ -112,6 +124,17 @@ def measure_hps(kernel: Kernel, seconds: float) -> float:
         if now - before < 0.0005:
             nonces *= 2
     return hashes / (now - begun)
+
+
+def hashlib_hps(seconds: float) -> float:
+    """Hashes of hashlib, whole headers one after another, per second of this thread's CPU time."""
+    head = bytes(76)
+    hashes, begun = 0, time.thread_time()
+    while (elapsed := time.thread_time() - begun) < seconds:
+        for nonce in range(hashes, hashes + 1000):
+            hash_word(head + nonce.to_bytes(4, "little"))
+        hashes += 1000
+    return hashes / elapsed
 
 
 def bench_out(name: str, *, cache_dir: Path | None, reason: str = "wrong hits") -> None:

@@ -146,9 +146,9 @@ class Words:
         return f"{intrinsic}.i32" if word.type == I32 else f"{intrinsic}.v{self.lanes}i32"
 
     def call(self, intrinsic: str, *values: ir.Value) -> ir.Value:
-        """An LLVM intrinsic by its full name; the result has the type of the first operand."""
+        """An LLVM intrinsic by its full name; the result has the type of the first operand (none: no result)."""
         module = self.builder.module
-        signature = ir.FunctionType(values[0].type, [value.type for value in values])
+        signature = ir.FunctionType(values[0].type if values else ir.VoidType(), [value.type for value in values])
         function = module.globals.get(intrinsic) or ir.Function(module, signature, intrinsic)
         return self.builder.call(function, values)
 

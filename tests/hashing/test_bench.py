@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import platform
+import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +17,7 @@ from rich.console import Console
 
 from solominer.errors import EngineError
 from solominer.hashing import bench
-from solominer.hashing.clock import make_clock
+from solominer.hashing.clock import chain_clocks_hz, core_clock_hz, product_chain, sum_chain
 from solominer.hashing.kernel import midstate
 from solominer.hashing.twin import hash_word, tail_words
 from tests.hashing.kernels import CACHE
@@ -74,8 +77,33 @@ def test_says_what_is_missing_for_a_picture(tmp_path: Path, monkeypatch: pytest.
         bench.plot(RESULT, tmp_path / "bench.png")
 
 
-def test_the_clock_is_a_cpus() -> None:
-    assert 2e8 < make_clock()() < 1e10
+def test_marks_kernels_that_are_not_faster_than_the_scalar_one() -> None:
+    rows = [("fast", 21e6), ("sha-x86-4", 0.11e6), ("scalar", 4e6), ("hashlib", 1e6), ("numpy", 5e5)]
+    result = replace(RESULT, rows=tuple(bench.Row(name, "x", (hps,) * 3) for name, hps in rows))
+    text = io.StringIO()
+    bench.render(result, Console(file=text, width=160))
+    assert [line.split()[1] for line in text.getvalue().splitlines() if "too slow for" in line] == ["sha-x86-4"]
+    assert {row["name"]: row["too_slow"] for row in json.loads(bench.to_json(result))["rows"] if row["too_slow"]} == {
+        "sha-x86-4": True
+    }
+    without_scalar = replace(result, rows=tuple(row for row in result.rows if row.name != "scalar"))
+    assert [row.name for row in without_scalar.rows if without_scalar.too_slow(row)] == ["sha-x86-4"]
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="other CPUs multiply in another number of cycles")
+def test_the_clock_is_the_same_by_additions_and_by_multiplications() -> None:
+    """A core that folds the links of a chain would appear too fast by that one: 7.48 GHz were read of a 3.74 GHz core."""
+    assert any(abs(sums / products - 1) < 0.1 for sums, products in (chain_clocks_hz() for _ in range(20)))
+    assert 2e8 < core_clock_hz() < 7e9
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="looks for instructions of x86")
+def test_the_chains_have_no_additions_of_constants() -> None:
+    """Intel's cores fold these when registers are renamed; one per turn counts the turns."""
+    for chain, wanted in ((sum_chain, "add"), (product_chain, "imul")):
+        (code,) = chain.inspect_asm().values()
+        assert len(re.findall(rf"^\s+{wanted}l\s+%\w+, %\w+$", code, re.MULTILINE)) >= 64
+        assert len(re.findall(r"^\s+(?:add|sub|lea|inc|dec)[lq]?\s+\$", code, re.MULTILINE)) < 8
 
 
 def test_other_miners_are_read_by_the_script() -> None:

@@ -22,7 +22,8 @@ class Bench:
         self.broken = broken
         self.loaded: list[str] = []
         self.lines: list[str] = []
-        monkeypatch.setattr(choose, "measure_hps", lambda kernel, seconds: speeds.get(kernel.name, 1.0))
+        monkeypatch.setattr(choose, "measure_hps", lambda kernel, seconds: speeds.get(kernel.name, 1e6))
+        monkeypatch.setattr(choose, "hashlib_hps", lambda seconds: 1e5)
 
     def load(self, info: VariantInfo) -> Kernel:
         self.loaded.append(info.name)
@@ -59,6 +60,23 @@ def test_slow_compilers_are_not_waited_for(tmp_path: Path, monkeypatch: pytest.M
     bench = Bench(monkeypatch, {})
     assert bench.choose(tmp_path) == USUAL[0]
     assert bench.loaded == USUAL[:1]
+
+
+@pytest.mark.parametrize("patience_secs", [choose.PATIENCE_SECS, -1.0])
+def test_a_right_but_absurdly_slow_kernel_is_not_chosen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patience_secs: float
+) -> None:
+    """Also where the first candidate took so long to compile that no second one would be."""
+    monkeypatch.setattr(choose, "PATIENCE_SECS", patience_secs)
+    bench = Bench(monkeypatch, {USUAL[0]: 1.1e5, USUAL[1]: 4e6})
+    assert bench.choose(tmp_path) == USUAL[1]
+    assert "too slow on this CPU (0.11 MH/s)" in bench.lines[0]
+    assert choose.remembered(tmp_path).rates_hps[USUAL[0]] == 1.1e5
+
+
+def test_where_every_kernel_is_slow_the_fastest_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch, dict.fromkeys(USUAL, 1e5) | {USUAL[-1]: 1.5e5})
+    assert bench.choose(tmp_path) == USUAL[-1]
 
 
 def test_a_benched_variant_is_not_chosen_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
