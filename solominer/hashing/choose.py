@@ -85,13 +85,11 @@ def choose_variant(
                 report(f"{error.what}; not used")
                 choice = replace(choice, benched={**choice.benched, info.name: error.what})
                 continue
-            rates[info.name] = measure_hps(kernel, TIMED_SECS)
-            if rates[info.name] > least_hps:
+            rates[info.name] = hps = measure_hps(kernel, TIMED_SECS)
+            if hps > least_hps:
                 kernels.append(kernel)
             else:
-                report(
-                    f"kernel {info.name} is too slow on this CPU ({rates[info.name] / 1e6:.2f} MH/s); trying another"
-                )
+                report(f"kernel {info.name} is too slow on this CPU ({hps / 1e6:.2f} MH/s); trying another")
     for _ in range(1, TIMED_ROUNDS):
         for kernel in kernels:
             rates[kernel.name] = max(rates[kernel.name], measure_hps(kernel, TIMED_SECS))

@@ -4,9 +4,9 @@ These instructions do two (x86) or four (ARM) rounds of one hash at a time on ve
 whole hash here and `streams` hashes run side by side. The sums K + W are shared by all midstates as in the other
 kernels: the first pass loads them and has no schedule of its own.
 
-x86's SHA instructions exist in the legacy SSE encoding only. On Intel cores each of them is many times slower while the
-upper half of any vector register is in use, as AVX code before it may leave them (measured on Sapphire Rapids: 0.11 MH/s
-instead of 21). So each pass first clears the upper halves.
+x86's SHA instructions exist in the legacy SSE encoding only. On Intel cores each of them is many times slower while
+the upper half of any vector register is in use, as AVX code before it may leave them (measured on Sapphire Rapids:
+0.11 MH/s instead of 21). So each pass first clears the upper halves.
 """
 
 from __future__ import annotations

@@ -92,7 +92,7 @@ def test_marks_kernels_that_are_not_faster_than_the_scalar_one() -> None:
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="other CPUs multiply in another number of cycles")
 def test_the_clock_is_the_same_by_additions_and_by_multiplications() -> None:
-    """A core that folds the links of a chain would appear too fast by that one: 7.48 GHz were read of a 3.74 GHz core."""
+    """A core that folds the links of a chain appears too fast by that one: 7.48 GHz were read of a 3.74 GHz core."""
     assert any(abs(sums / products - 1) < 0.1 for sums, products in (chain_clocks_hz() for _ in range(20)))
     assert 2e8 < core_clock_hz() < 7e9
 

@@ -36,7 +36,7 @@ def test_the_scalar_kernel_is_faster_than_python() -> None:
 @pytest.mark.skipif("x86_64" not in binding.get_process_triple(), reason="looks for instructions of x86")
 @pytest.mark.parametrize("name", [name for name in UNIT_VARIANTS if name in NAMES])
 def test_sha_instructions_run_with_clear_upper_halves(name: str) -> None:
-    """Between anything that uses wide registers and the next SHA instruction stands a vzeroupper, once for each pass."""
+    """Between anything that uses wide registers and the next SHA instruction stands a vzeroupper."""
     if "avx" not in this_machine().features:
         pytest.skip("there are no upper halves")
     number = next(number for number, info in enumerate(VARIANTS) if info.name == name)
