@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -14,7 +15,10 @@ _SOURCES = ("words", "sha256d", "passes", "shaunit", "straight", "variants", "ji
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A kind of machine. `features` are LLVM's names; `tools` the versions of what compiles; `source` our digest."""
+    """A kind of machine. `features` are LLVM's names; `tools` the versions of what compiles; `source` our digest.
+
+    Python belongs to the tools: Numba's cache files of one Python version mean nothing to another.
+    """
 
     cpu: str
     features: frozenset[str]
@@ -37,7 +41,8 @@ def this_machine() -> Machine:
     asked = os.environ.get("NUMBA_CPU_FEATURES")
     features = asked if asked is not None else binding.get_host_cpu_features().flatten()
     on = frozenset(item[1:] for item in features.split(",") if item.startswith("+"))
-    tools = f"numba {version('numba')}, llvmlite {version('llvmlite')}"
+    python = f"Python {sys.version_info.major}.{sys.version_info.minor}"
+    tools = f"numba {version('numba')}, llvmlite {version('llvmlite')}, {python}"
     folder = Path(__file__).parent
     source = hashlib.sha256(b"".join((folder / f"{name}.py").read_bytes() for name in _SOURCES)).hexdigest()
     return Machine(cpu, on, tools, source)

@@ -10,6 +10,7 @@ import hashlib
 import http.client
 import platform
 import re
+import shutil
 import tarfile
 import urllib.error
 import urllib.request
@@ -25,6 +26,7 @@ PLATFORMS = {
     ("Darwin", "x86_64"): "x86_64-apple-darwin",
     ("Darwin", "arm64"): "arm64-apple-darwin",
 }
+_BITCOIND = re.compile(r"bitcoin-\w[\w.]*/bin/bitcoind")
 _TIMEOUT_SECS = 60
 _MAX_SUMS_BYTES = 1 << 20
 _MAX_TARBALL_BYTES = 200 << 20
@@ -49,8 +51,7 @@ def fetch(folder: Path, base: str, report: Callable[[str], None]) -> None:
     if found_hex != wanted_hex:
         raise BitcoindNotFound(f"{base}{name} does not match its SHA256SUMS: {found_hex}, expected {wanted_hex}")
     try:
-        with tarfile.open(tarball) as archive:
-            archive.extractall(folder, filter="data")
+        _unpack(tarball, folder)
     except (tarfile.TarError, EOFError) as error:
         raise BitcoindNotFound(f"{name} cannot be unpacked: {error}") from error
     tarball.unlink()
@@ -68,6 +69,23 @@ def pick_tarball(sums: str, platform_name: str) -> tuple[str, str]:
     if line is None:
         raise BitcoindNotFound(f"SHA256SUMS lists no tarball for {platform_name}")
     return line[2], line[1]
+
+
+def _unpack(tarball: Path, folder: Path) -> None:
+    """The archive's bitcoind alone, to where `command` finds it.
+
+    Without `extractall(filter="data")`, which Python has only since 3.11.4 and Debian 12's 3.11.2 does not.
+    """
+    with tarfile.open(tarball) as archive:
+        for member in archive:
+            content = archive.extractfile(member) if member.isreg() and _BITCOIND.fullmatch(member.name) else None
+            if content is not None:
+                target = folder / member.name
+                target.parent.mkdir(parents=True)
+                with content, target.open("wb") as file:
+                    shutil.copyfileobj(content, file)
+                target.chmod(0o755)
+                return
 
 
 def _open(url: str) -> http.client.HTTPResponse:

@@ -9,12 +9,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from solominer.hashing import cache
 from solominer.hashing.kernel import load_kernel
+from solominer.hashing.machine import this_machine
 from tests.hashing.kernels import CACHE, kernel
 
 COMPILING = "compiling kernel scalar ..."
@@ -159,3 +161,10 @@ def test_a_compiler_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.Monke
 def test_importing_the_package_loads_no_compiler() -> None:
     code = "import sys, solominer.hashing; sys.exit(any(m in sys.modules for m in ('numba', 'llvmlite', 'numpy')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_each_python_has_kernels_of_its_own() -> None:
+    """Numba's files of one Python are nothing to another: two that shared a folder would compile at every start."""
+    here = this_machine()
+    assert f"Python {sys.version_info.major}.{sys.version_info.minor}" in here.tools
+    assert here.key != replace(here, tools=here.tools.replace("Python 3", "Python 4")).key

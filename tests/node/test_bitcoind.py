@@ -199,12 +199,25 @@ def test_a_damaged_cache_is_fetched_again(machine: Machine, site: ReleaseSite) -
     assert machine.find(base=site.base).version == "4.0"
 
 
-@pytest.mark.parametrize("name", ["../escaped", "/etc/escaped"])
+@pytest.mark.parametrize(
+    "name", ["../escaped", "/etc/escaped", "../bitcoin-99.0/bin/bitcoind", "bitcoin-99.0/../../bin/bitcoind"]
+)
 def test_a_tarball_cannot_write_outside(machine: Machine, site: ReleaseSite, name: str) -> None:
     site.publish(tarball(script("4.0"), name))
     with pytest.raises(BitcoindNotFound):
         machine.find(base=site.base)
     assert fetched(machine) == []
+
+
+def test_a_link_in_a_tarball_is_not_unpacked(machine: Machine, site: ReleaseSite, tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        member = tarfile.TarInfo("bitcoin-99.0/bin/bitcoind")
+        member.type, member.linkname = tarfile.SYMTYPE, str(put_script(tmp_path / "elsewhere", script("4.0")))
+        archive.addfile(member)
+    site.publish(buffer.getvalue())
+    with pytest.raises(BitcoindNotFound, match="no bitcoind in what was fetched"):
+        machine.find(base=site.base)
 
 
 def test_a_tarball_without_bitcoind_is_refused(machine: Machine, site: ReleaseSite) -> None:
