@@ -19,6 +19,7 @@ class Bench:
     """Stands for compiling and timing: the variants loaded, and speeds by name."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, speeds: dict[str, float], broken: str = "") -> None:
+        kernel("scalar")  # compiled now: a choice does not wait long for a compiler
         self.broken = broken
         self.loaded: list[str] = []
         self.lines: list[str] = []
