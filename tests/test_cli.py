@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 from solominer import __version__
@@ -28,7 +29,8 @@ def test_help_imports_nothing_heavy() -> None:
         f"sys.stderr.write(' '.join(m for m in {HEAVY!r} if m in sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
-    assert done.stderr == ""
+    typers_own = "rich" if tuple(map(int, version("typer").split(".")[:2])) < (0, 20) else ""
+    assert done.stderr in ("", typers_own)
     assert "Usage:" in done.stdout
 
 
@@ -37,7 +39,8 @@ def test_version() -> None:
 
 
 def test_no_command_shows_help() -> None:
-    assert "Commands:" in solominer().stderr
+    done = solominer()
+    assert "Commands:" in done.stdout + done.stderr  # click before 8.2 prints it on standard output
 
 
 def test_unknown_mode_is_one_clear_text(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def promised() -> set[str]:
 
 def test_the_lowest_versions_that_are_tried_are_those_that_are_promised() -> None:
     lines = (ROOT / "tests" / "constraints-lowest.txt").read_text().splitlines()
-    assert {line for line in lines if line and not line.startswith("#")} == promised()
+    assert {line for line in lines if " == " in line} == promised()
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def matrix() -> dict[str, Any]:
 def test_the_oldest_python_that_is_tried_is_the_one_that_is_promised(matrix: dict[str, Any]) -> None:
     oldest = ".".join(map(str, matrix["OLDEST_SUPPORTED"]))
     assert SETUP["options"]["python_requires"] == f">={oldest}"
-    assert f"Python {oldest}" in (ROOT / "README.md").read_text()
+    assert f"Python {oldest} to 3.13" in (ROOT / "README.md").read_text()
 
 
 def fake_python(folder: Path, name: str, answer: str) -> Path:
