@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from regtest.raw import COIN_SATS, P2WSH_TRUE, Coin, RawTx
-from solominer.node.private import full_block_args
+from solominer.node.private.node import full_block_args
 
 _MATURE_CONFIRMATIONS = 100
 _MIN_COIN_SATS = COIN_SATS // 10

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from regtest.coins import Node, mine_blocks
-from solominer.node.bitcoind import BitcoindBinary
-from solominer.node.private import PrivateNode
+from solominer.node.private.bitcoind import BitcoindBinary
+from solominer.node.private.node import PrivateNode
 
 _WAIT_MS = 30_000
 

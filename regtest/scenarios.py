@@ -18,9 +18,9 @@ from regtest.coins import CLONE_CACHE, Node, coins_address, mine_blocks, node_ar
 from regtest.forks import Pair, reorganize, rival_branch, same_height_reorg, two_nodes
 from regtest.mempool import Filled, fill_mempool, mixed_transactions
 from solominer.errors import SolominerError
-from solominer.node.bitcoind import BitcoindBinary, find_bitcoind
-from solominer.node.private import PrivateNode
-from solominer.node.private_rpc import CookieRpc
+from solominer.node.private.bitcoind import BitcoindBinary, find_bitcoind
+from solominer.node.private.node import PrivateNode
+from solominer.node.private.rpc import CookieRpc
 
 __all__ = [
     "Filled",

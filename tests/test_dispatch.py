@@ -7,7 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from solominer.dispatch import Dispatcher
+from solominer.daemon.executor import Dispatcher
 from solominer.node.submit import Verdict
 from solominer.records.recorder import Recorder
 from solominer.work.events import Answer, SendBlock

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from solominer.dispatch import HEADER_FIRST_SECS, Dispatcher
+from solominer.daemon.executor import HEADER_FIRST_SECS, Dispatcher
 from solominer.errors import NodeUnreachable
 from solominer.records.recorder import Recorder
 from solominer.work.events import Action, FetchTipHeader, RefreshTemplate, TipFacts

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from solominer import keeper as keeper_module
 from solominer.errors import JournalFailed
-from solominer.keeper import PUT_SECS, Keeper
-from solominer.records.journal import Journal, Written
-from solominer.records.openhour import OpenHour
+from solominer.records.journal import saver as keeper_module
+from solominer.records.journal.journal import Journal, Written
+from solominer.records.journal.saver import PUT_SECS, Keeper
+from solominer.records.ledger.open_hour import OpenHour
 from solominer.records.tree import Part, Tree
 from solominer.work.events import Severity
 from solominer.work.found import FoundBlock

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from solominer.notify import STATUS_SECS, Notifier
+from solominer.daemon.sd_notify import STATUS_SECS, Notifier
 from tests.deploy.manager import SOLOMINER, ServiceManager
 
 
@@ -189,7 +189,7 @@ def test_under_the_journal_each_line_has_its_priority(tmp_path: Path, monkeypatc
 HANGS_ONCE = """
 import asyncio, pathlib, sys
 from solominer.cli import main
-from solominer.dispatch import Dispatcher
+from solominer.daemon.executor import Dispatcher
 
 marker = pathlib.Path(sys.argv.pop(1))
 run = Dispatcher.run

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from solominer import paths
-from solominer.config import Config, default_cache_dir, default_data_dir
+from solominer.config import Config, default_cache_dir, default_data_dir, paths
+from solominer.config.paths import Presence, absolute, expanded, home, presence, read_file
 from solominer.errors import ConfigError, NodeAuthFailed
 from solominer.node.credentials import CookieFile, PasswordFile, default_data_folders
-from solominer.operate.bitcoinconf import read_node_conf
-from solominer.operate.findnodes import find_nodes, likely_folders
-from solominer.paths import Presence, absolute, expanded, home, presence, read_file
+from solominer.setup.bitcoin_conf import read_node_conf
+from solominer.setup.find_nodes import find_nodes, likely_folders
 
 CLOSED = [errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.ENODEV, errno.ETIMEDOUT, errno.EINTR]
 
@@ -63,7 +62,7 @@ def close(monkeypatch: pytest.MonkeyPatch, folder: Path, number: int) -> None:
 @pytest.fixture(autouse=True)
 def no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Other nodes may well run on the machine that runs the tests."""
-    monkeypatch.setattr("solominer.operate.findnodes._running_nodes", lambda problems: iter(()))
+    monkeypatch.setattr("solominer.setup.find_nodes._running_nodes", lambda problems: iter(()))
 
 
 @pytest.mark.parametrize("what", MADE)

@@ -12,14 +12,14 @@ import pytest
 
 from solominer.chain.networks import MAINNET, REGTEST
 from solominer.config import ElectricityConfig, load_config
+from solominer.engines.cpu.job_slot import WorkerState
+from solominer.engines.cpu.pool import PoolSnapshot, WorkerSnapshot
 from solominer.errors import ConfigError, NodeError
-from solominer.hashing.jobslot import WorkerState
-from solominer.hashing.pool import PoolSnapshot, WorkerSnapshot
-from solominer.insight.policy import PolicySettings
+from solominer.governor.decisions import PolicySettings
+from solominer.governor.policies import Electricity, Policies, electricity_of, forecast_from, settings_of
+from solominer.governor.prices import PriceSource
+from solominer.node.client import NodeSettings
 from solominer.node.credentials import UserPassword
-from solominer.node.link import NodeSettings
-from solominer.policies import Electricity, Policies, electricity_of, forecast_from, settings_of
-from solominer.prices import PriceSource
 from solominer.work.events import Event, PauseWanted, ResumeWanted
 from tests.node.fake_chain import FakeChain
 from tests.node.fake_node import FakeNode
@@ -75,7 +75,7 @@ class Bench:
 
 def test_hours_lower_and_raise_the_intensity(caplog: pytest.LogCaptureFixture) -> None:
     bench = Bench(PolicySettings(hours="22:00-06:00", intensity_outside=0.25))
-    with caplog.at_level(logging.INFO, "solominer.policies"):
+    with caplog.at_level(logging.INFO, "solominer.governor.policies"):
         for local, active in ((NIGHT, 4), (NIGHT, 4), (DAY, 1), (DAY, 1), (NIGHT, 4)):
             assert bench.look(local) == active
             assert bench.active == active
@@ -100,7 +100,7 @@ def test_intensity_zero_pauses_and_resumes_for_the_same_reason() -> None:
 
 def test_a_dry_run_tells_and_does_nothing(caplog: pytest.LogCaptureFixture) -> None:
     bench = Bench(PolicySettings(hours="22:00-06:00", intensity_outside=0.0), dry_run=True)
-    with caplog.at_level(logging.INFO, "solominer.policies"):
+    with caplog.at_level(logging.INFO, "solominer.governor.policies"):
         assert bench.look(DAY) == 0
     assert "policies (dry run): a pause, because outside" in caplog.text
     assert bench.notes[0]["dry_run"] is True
@@ -142,7 +142,7 @@ def test_a_dear_kwh_stops_and_a_stale_price_does_not(caplog: pytest.LogCaptureFi
     assert bench.look() == 4, "no price yet: the policy rests"
     fetched = source.fetch().at
     assert bench.look(at=fetched + 60) == 0
-    with caplog.at_level(logging.INFO, "solominer.policies"):
+    with caplog.at_level(logging.INFO, "solominer.governor.policies"):
         assert bench.look(at=fetched + 3700) == 4
     assert "(the price is stale and not counted)" in caplog.text
     assert bench.notes[-1]["price_is_stale"] is True

@@ -11,9 +11,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from solominer import prices
 from solominer.errors import PriceError
-from solominer.prices import PriceSource, http_get, value_at
+from solominer.governor import prices
+from solominer.governor.prices import PriceSource, http_get, value_at
 
 SECRET = "key=hunter2"
 
@@ -141,8 +141,8 @@ async def test_failures_are_retried_with_backoff_and_told_once(
             done.set()
             await asyncio.Event().wait()
 
-    monkeypatch.setattr("solominer.prices.asyncio.sleep", sleep)
-    with caplog.at_level(logging.INFO, "solominer.prices"):
+    monkeypatch.setattr("solominer.governor.prices.asyncio.sleep", sleep)
+    with caplog.at_level(logging.INFO, "solominer.governor.prices"):
         task = asyncio.create_task(source(fetch=lambda url: next(answers)).keep_fresh())
         await done.wait()
         task.cancel()

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from solominer.doctor.check import Check, ok, run_checks
 from solominer.errors import NodeError, SolominerError, printable, printable_lines
-from solominer.operate.findings import Check, ok, run_checks
 from solominer.views.logs import RecentEvents, set_up_logging
 
 NASTY = "\x1b[2J\x07\x9b31m\u202e\u2028\u200b\x00\ud800red"

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from solominer.engines.cpu import machine
+from solominer.engines.cpu.plan_loader import check_for_workers, kernel_for, load_plan
 from solominer.errors import PlanError
-from solominer.hashing import machine
-from solominer.searchplan import check_for_workers, kernel_for, load_plan
-from solominer.work.plan import Families, Lanes, SearchPlan
+from solominer.plan.plan import Families, Lanes, SearchPlan
 
 EXAMPLE = Path(__file__).parents[1] / "plan.yaml.example"
 

@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 
 from solominer.chain.header import Header
-from solominer.diagnosis import LEAST_HASHES_PER_SHARE, Diagnosis, import_statistics
-from solominer.hashing.jobslot import WorkerState, plan_word
-from solominer.hashing.pool import PoolSnapshot, WorkerSnapshot
-from solominer.hashing.walk import Walk
+from solominer.engines.cpu.diagnostics import LEAST_HASHES_PER_SHARE, Diagnosis, import_statistics
+from solominer.engines.cpu.job_slot import WorkerState, plan_word
+from solominer.engines.cpu.plan_monitor import WINDOW_SECS, SearchWatch
+from solominer.engines.cpu.pool import PoolSnapshot, WorkerSnapshot
+from solominer.engines.cpu.walk import Walk
 from solominer.insight.uniformity import TESTS
-from solominer.searchwatch import WINDOW_SECS, SearchWatch
+from solominer.plan.parse import parse_plan
+from solominer.plan.plan import SearchPlan
+from solominer.plan.proof import check_section
 from solominer.work.events import Severity, ShareFound, ShareSeen
 from solominer.work.found import FoundBlock, solve
 from solominer.work.job import Job
-from solominer.work.plan import SearchPlan
-from solominer.work.plan_parse import parse_plan
-from solominer.work.plan_proof import check_section
 from tests.hashing.jobs import make_job
 
 WORKERS = 2

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from solominer import errors
-from solominer.daemon import EXIT_SECOND_SIGNAL
+from solominer.config.modes import MODES, SMOKE_TEST
+from solominer.daemon.daemon import EXIT_SECOND_SIGNAL
 from solominer.errors import SolominerError
-from solominer.modes import MODES, SMOKE_TEST
 
 
 def modes() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from solominer.paths import absolute, expanded, home_or_refuse
+from solominer.config.paths import absolute, expanded, home_or_refuse
 
 
 def default_data_dir() -> Path:

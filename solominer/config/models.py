@@ -11,10 +11,10 @@ from solominer.chain.address import without_uri
 from solominer.chain.networks import NETWORKS, Network, network_named
 from solominer.config import forms
 from solominer.config.folders import default_data_dir
+from solominer.config.modes import MODES, mode_named
+from solominer.config.paths import expanded
 from solominer.errors import ConfigError
-from solominer.modes import MODES, mode_named
-from solominer.paths import expanded
-from solominer.schedule import parse_hours
+from solominer.governor.schedule import parse_hours
 
 MAX_TAG_BYTES = 60
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from solominer.chain.networks import Network
+from solominer.config.paths import home, read_file, reason
 from solominer.config.textfile import plain_bytes
 from solominer.errors import ConfigError, NodeAuthFailed
-from solominer.paths import home, read_file, reason
 
 _MAX_FILE_BYTES = 4096
 

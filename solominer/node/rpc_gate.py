@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
-_log = logging.getLogger("solominer.node.link")
+_log = logging.getLogger("solominer.node.client")
 
 CROWDED_SECS = 600.0
 """How long a node counts as crowded after the last sign of it."""

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from solominer import __version__
-from solominer.records.books import Books
-from solominer.records.journal import Journal
+from solominer.records.evidence.signing import Signer
+from solominer.records.journal.journal import Journal
+from solominer.records.journal.recovery import Replay, open_blocks
+from solominer.records.ledger.books import Books
+from solominer.records.ledger.open_hour import OpenHour
+from solominer.records.ledger.writer import Writer
 from solominer.records.lock import FolderLock
-from solominer.records.openhour import OpenHour
-from solominer.records.replay import Replay, open_blocks
 from solominer.records.settings import Alarm, RecorderSettings
-from solominer.records.signing import Signer
 from solominer.records.tree import Tree
-from solominer.records.writer import Writer
 from solominer.work.events import NodeHealth, ShareFound
 from solominer.work.found import FoundBlock
 from solominer.work.job import Job

@@ -56,8 +56,8 @@ from solominer.work.events import (
 )
 from solominer.work.forks import ForkWatch
 from solominer.work.found import BlockState, FoundBlock
-from solominer.work.guard import check_job
 from solominer.work.job import EXTRANONCE1_SIZE, Job, Payout, build_job
+from solominer.work.job_check import check_job
 from solominer.work.judge import Judge
 from solominer.work.selection import NodeChooser
 from solominer.work.signed import signed, to_be_signed

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from solominer import prices
 from solominer.cli import app
-from solominer.commands.forecast import parse_rate
+from solominer.cli.forecast import parse_rate
 from solominer.errors import ConfigError, NodeError, PriceError
+from solominer.governor import prices
 from tests.node.fake_chain import FakeChain
 from tests.node.fake_node import FakeNode
 

@@ -12,8 +12,8 @@ from typer.testing import CliRunner, Result
 
 from solominer.cli import app
 from solominer.errors import ConfigError, PlanError, RecordsError, VerifyError
-from solominer.views.planview import COLUMNS, ROWS, picture
-from solominer.work.plan import SearchPlan
+from solominer.plan.plan import SearchPlan
+from solominer.views.plan import COLUMNS, ROWS, picture
 from tests.records.test_planproof import block_proof, plan_of
 
 EXAMPLE = Path(__file__).parents[2] / "plan.yaml.example"

@@ -15,10 +15,10 @@ from solominer.config import Config, load_config, warnings_about
 from solominer.config.forms import host_and_port, zmq_address, zmq_seen_from
 from solominer.config.jsontext import parse_json
 from solominer.config.textfile import plain_bytes
-from solominer.connect import configured_nodes, credentials_of
+from solominer.daemon.nodes import configured_nodes, credentials_of
+from solominer.engines.cpu.plan_loader import load_plan
 from solominer.errors import ConfigError
 from solominer.node.credentials import CookieFile, PasswordFile, UserPassword
-from solominer.searchplan import load_plan
 
 SECRET = "hunter2-and-more"
 
@@ -309,7 +309,7 @@ def test_marks_are_skipped_in_every_file(tmp_path: Path, mark: bytes, encoding: 
 
 
 def test_a_signing_key_behind_a_mark(tmp_path: Path) -> None:
-    from solominer.records.signing import Signer
+    from solominer.records.evidence.signing import Signer
 
     path = tmp_path / "key.pem"
     public_hex = Signer.load(path).public_hex

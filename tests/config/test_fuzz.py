@@ -25,7 +25,7 @@ from solominer.config import Config, load_config, warnings_about
 from solominer.config.environment import settings_of
 from solominer.config.models import NodeConfig
 from solominer.errors import ConfigError
-from solominer.operate.start import check_nodes
+from solominer.setup.first_run import check_nodes
 from tests.config.fuzz import FLAGS, PASSWORD, Case, case
 
 CASES = int(os.environ.get("CONFIG_CASES", "1500"))
@@ -89,7 +89,7 @@ FLAG_NAMES = {name: "--" + name.rpartition(".")[2].removesuffix("_secs").replace
 
 def test_generated_configurations_by_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The whole command `run` with everything but the daemon."""
-    monkeypatch.setattr("solominer.daemon.run", lambda config, options, recent: 0)
+    monkeypatch.setattr("solominer.daemon.daemon.run", lambda config, options, recent: 0)
     monkeypatch.setattr("solominer.views.logs.set_up_logging", lambda level, live_view: None)
     for name in [name for name in os.environ if name.startswith("SOLOMINER_")]:
         monkeypatch.delenv(name)

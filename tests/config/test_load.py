@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from solominer.config import Config, RpcConfig, example_json, load_config, warnings_about
+from solominer.config.modes import MODES, mode_named
 from solominer.errors import ConfigError
-from solominer.modes import MODES, mode_named
 
 ROOT = Path(__file__).parents[2]
 SECRET = "hunter2-and-more"

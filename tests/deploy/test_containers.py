@@ -23,13 +23,13 @@ from typer.testing import CliRunner
 from solominer.cli import app
 from solominer.config import load_config
 from solominer.errors import ConfigError
-from solominer.node.bitcoind import find_bitcoind
+from solominer.node.private.bitcoind import find_bitcoind
 from tests.deploy.manager import REPO, SOLOMINER
 
 DEPLOY = REPO / "deploy"
 COMPOSE = sorted((DEPLOY / "compose").glob("*.yaml"))
 KUBERNETES = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
-PLIST = DEPLOY / "launchd/com.solominer.daemon.plist"
+PLIST = DEPLOY / "launchd/com.solominer.daemon.daemon.plist"
 DOCKERFILE = REPO / "Dockerfile"
 
 

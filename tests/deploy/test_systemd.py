@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from solominer.cli import app
 from solominer.config import load_config
-from solominer.connect import credentials_of
+from solominer.daemon.nodes import credentials_of
 from solominer.errors import ConfigError
 from solominer.node.credentials import PasswordFile
 from tests.deploy.manager import REPO

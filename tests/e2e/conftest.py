@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from regtest.scenarios import node_args
-from solominer.node.bitcoind import BitcoindBinary, find_bitcoind
-from solominer.node.private import PrivateNode
+from solominer.node.private.bitcoind import BitcoindBinary, find_bitcoind
+from solominer.node.private.node import PrivateNode
 
 CACHE_DIR = Path(__file__).parents[2] / ".cache/bitcoind"
 

@@ -17,10 +17,10 @@ from typing import Any, Self
 import pytest
 
 from solominer.config import Config, load_config
-from solominer.daemon import Daemon, RunOptions
-from solominer.dispatch import Dispatcher
-from solominer.hashing.pool import WorkerPool
-from solominer.node.private import PrivateNode
+from solominer.daemon.daemon import Daemon, RunOptions
+from solominer.daemon.executor import Dispatcher
+from solominer.engines.cpu.pool import WorkerPool
+from solominer.node.private.node import PrivateNode
 from solominer.views.logs import RecentEvents
 from solominer.work.coordinator import Coordinator
 from solominer.work.events import PauseWanted, ResumeWanted

@@ -10,9 +10,9 @@ from typing import Any
 from solominer.chain.hashes import to_rpc_hex
 from solominer.chain.header import Header
 from solominer.chain.networks import REGTEST
+from solominer.node.client import NodeSettings
 from solominer.node.credentials import CookieFile
-from solominer.node.link import NodeSettings
-from solominer.node.private import PrivateNode
+from solominer.node.private.node import PrivateNode
 from solominer.node.rpc import RpcClient
 from solominer.node.template import fetch_template
 from solominer.work.job import Job, Payout, build_job

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from solominer.config import load_config
-from solominer.daemon import Daemon, RunOptions
+from solominer.daemon.daemon import Daemon, RunOptions
 from solominer.errors import (
     AlreadyRunning,
     BitcoindNotFound,
@@ -22,7 +22,7 @@ from solominer.errors import (
     SolominerError,
     WrongNetwork,
 )
-from solominer.node.private import PrivateNode
+from solominer.node.private.node import PrivateNode
 from solominer.records.lock import FolderLock
 from solominer.views.logs import RecentEvents
 

@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 
 from solominer.cli import app
 from solominer.config import load_config
-from solominer.daemon import Daemon, RunOptions
+from solominer.daemon.daemon import Daemon, RunOptions
 from solominer.errors import SolominerError
-from solominer.node.bitcoind import BitcoindBinary
+from solominer.node.private.bitcoind import BitcoindBinary
 from solominer.views.logs import set_up_logging
 
 pytestmark = pytest.mark.e2e

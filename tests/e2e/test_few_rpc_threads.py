@@ -12,8 +12,8 @@ import pytest
 
 from solominer.chain.networks import REGTEST
 from solominer.errors import NodeError
-from solominer.node.bitcoind import BitcoindBinary
-from solominer.node.private import PrivateNode
+from solominer.node.private.bitcoind import BitcoindBinary
+from solominer.node.private.node import PrivateNode
 from solominer.node.rpc import RpcClient
 from solominer.node.template import template_request
 from tests.e2e.harness import RunningMiner, config_for

@@ -11,9 +11,9 @@ import pytest
 
 from regtest.scenarios import mine_blocks
 from solominer.config import Config
-from solominer.node.bitcoind import BitcoindBinary
-from solominer.node.private import PrivateNode
-from solominer.operate.doctor import examine
+from solominer.doctor.examination import examine
+from solominer.node.private.bitcoind import BitcoindBinary
+from solominer.node.private.node import PrivateNode
 from solominer.work.found import BlockState
 from tests.e2e.harness import RunningMiner, config_for
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from regtest.scenarios import coins_address, mine_blocks
-from solominer.hashing.pool import WorkerPool
-from solominer.node.private import PrivateNode
+from solominer.engines.cpu.pool import WorkerPool
+from solominer.node.private.node import PrivateNode
 from solominer.work.events import ShareFound
 from tests.e2e.harness import RunningMiner, config_for
 from tests.work.builders import solution

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from solominer.node.bitcoind import BitcoindBinary
+from solominer.node.private.bitcoind import BitcoindBinary
 
 pytestmark = pytest.mark.e2e
 
@@ -129,7 +129,7 @@ def test_demo_says_that_it_is_one_and_keeps_its_records_apart(tmp_path: Path, pr
 
 WATCHED_RUN = """
 import sys, threading
-from solominer import daemon
+from solominer.daemon import daemon
 from solominer.cli import main
 
 class Watch:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from regtest.scenarios import coins_address, fill_mempool, mixed_transactions
-from solominer.node.private import PrivateNode
+from solominer.node.private.node import PrivateNode
 from tests.e2e.harness import RunningMiner, config_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(280)]

@@ -15,10 +15,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from solominer.node.bitcoind import BitcoindBinary
-from solominer.operate.bitcoinconf import NodeConf, parse_command_line, read_node_conf
-from solominer.operate.findnodes import find_nodes
-from solominer.operate.init import config_values, probe, write_config
+from solominer.node.private.bitcoind import BitcoindBinary
+from solominer.setup.bitcoin_conf import NodeConf, parse_command_line, read_node_conf
+from solominer.setup.find_nodes import find_nodes
+from solominer.setup.init import config_values, probe, write_config
 
 pytestmark = pytest.mark.e2e
 

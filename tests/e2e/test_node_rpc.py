@@ -12,12 +12,12 @@ import pytest
 from solominer.chain.hashes import from_rpc_hex
 from solominer.chain.networks import MAINNET, REGTEST
 from solominer.errors import NodeAuthFailed, NodeNotReady, NodeUnreachable, PayoutError, RpcFailed, WrongNetwork
-from solominer.node.bitcoind import BitcoindBinary
 from solominer.node.credentials import CookieFile, UserPassword
 from solominer.node.health import look
 from solominer.node.longpoll import wait_for_tip
 from solominer.node.payout import payout_to, regtest_payout
-from solominer.node.private import PrivateNode
+from solominer.node.private.bitcoind import BitcoindBinary
+from solominer.node.private.node import PrivateNode
 from solominer.node.rpc import RpcClient
 from solominer.node.template import fetch_template, template_request
 from tests.e2e.mined import settings_of

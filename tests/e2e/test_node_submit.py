@@ -12,7 +12,7 @@ import pytest
 from regtest.scenarios import mine_blocks, reorganize
 from solominer.chain.hashes import sha256d
 from solominer.chain.header import Header
-from solominer.node.private import PrivateNode
+from solominer.node.private.node import PrivateNode
 from solominer.node.rpc import RpcClient
 from solominer.node.submit import Whereabouts, propose_block, submit_block, tip_facts, where_is
 from solominer.work.events import Answer

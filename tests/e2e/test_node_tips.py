@@ -13,8 +13,8 @@ import pytest
 
 from regtest.scenarios import mine_blocks, reorganize, same_height_reorg
 from solominer.chain.hashes import to_rpc_hex
-from solominer.node.link import NodeLink
-from solominer.node.private import PrivateNode
+from solominer.node.client import NodeLink
+from solominer.node.private.node import PrivateNode
 from solominer.work.events import HealthSeen, NewTip
 from tests.e2e.mined import settings_of
 from tests.node.inbox import Inbox

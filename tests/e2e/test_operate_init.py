@@ -14,13 +14,13 @@ from typer.testing import CliRunner, Result
 
 from solominer.cli import app
 from solominer.config import load_config
-from solominer.connect import configured_nodes
-from solominer.daemon import RunOptions, run
+from solominer.daemon.daemon import RunOptions, run
+from solominer.daemon.nodes import configured_nodes
+from solominer.doctor.check import Status
+from solominer.doctor.examination import examine_node
 from solominer.errors import ConfigError, PayoutError
-from solominer.node.bitcoind import BitcoindBinary
-from solominer.node.private import PrivateNode
-from solominer.operate.doctor import examine_node
-from solominer.operate.findings import Status
+from solominer.node.private.bitcoind import BitcoindBinary
+from solominer.node.private.node import PrivateNode
 from solominer.views.logs import RecentEvents
 
 pytestmark = pytest.mark.e2e

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from solominer.config import Config
-from solominer.control import ask
-from solominer.daemon import RunOptions, run
+from solominer.daemon.control_socket import ask
+from solominer.daemon.daemon import RunOptions, run
 from solominer.errors import AlreadyRunning
-from solominer.guest import Readings
-from solominer.node.private import PrivateNode
+from solominer.governor.throttle import Readings
+from solominer.node.private.node import PrivateNode
 from solominer.views.logs import RecentEvents
 from tests.e2e.harness import RunningMiner, config_for
 
@@ -109,8 +109,8 @@ async def test_good_guest_stands_back_and_comes_again(
 ) -> None:
     """Too hot: the workers stop; cool for long enough: they go on. Somebody who resumes by hand cools nothing."""
     temperature = [40.0]
-    monkeypatch.setattr("solominer.steering.GUEST_SECS", 0.02)
-    monkeypatch.setattr("solominer.guest.Sensors.read", lambda self: Readings(temperature_c=temperature[0]))
+    monkeypatch.setattr("solominer.governor.governor.GUEST_SECS", 0.02)
+    monkeypatch.setattr("solominer.governor.throttle.Sensors.read", lambda self: Readings(temperature_c=temperature[0]))
     config = config_for(node, tmp_path, **{"guest.max_temperature_c": 80, "guest.calm_secs": 0})
     async with RunningMiner(monkeypatch, config, unsolvable=True) as miner:
         await miner.until(lambda: miner.coordinator.working)

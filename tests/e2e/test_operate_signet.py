@@ -14,14 +14,14 @@ import pytest
 from regtest.keys import KEYED_LOCKS, WALLET, open_wallet
 from solominer.chain.signet import PUBLIC_CHALLENGE, SIGNET_HEADER, block_data, psbt
 from solominer.config import Config, load_config
-from solominer.connect import configured_nodes
-from solominer.daemon import RunOptions, run
+from solominer.daemon.daemon import RunOptions, run
+from solominer.daemon.nodes import configured_nodes
+from solominer.doctor.check import Status
+from solominer.doctor.examination import examine_node
 from solominer.errors import SigningRefused
-from solominer.node.bitcoind import BitcoindBinary
-from solominer.node.private import PrivateNode
-from solominer.operate.doctor import examine_node
-from solominer.operate.findings import Status
-from solominer.records.verify import verify
+from solominer.node.private.bitcoind import BitcoindBinary
+from solominer.node.private.node import PrivateNode
+from solominer.records.evidence.verify import verify
 from solominer.views.logs import RecentEvents
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(280)]

@@ -17,13 +17,13 @@ from typer.testing import CliRunner
 from regtest.scenarios import coins_address
 from solominer.cli import app
 from solominer.config import default_cache_dir, load_config
-from solominer.hashing.kernel import load_kernel
-from solominer.node.bitcoind import BitcoindBinary
-from solominer.node.private import PrivateNode
-from solominer.operate.drill import DRILL_SECS, drill_config, fire_drill
-from solominer.operate.findings import Finding, Status, first_failed
-from solominer.operate.smoke import Certificate, smoke_test
-from solominer.records.verify import verify
+from solominer.doctor.check import Finding, Status, first_failed
+from solominer.doctor.drill import DRILL_SECS, drill_config, fire_drill
+from solominer.doctor.smoke_test import Certificate, smoke_test
+from solominer.engines.cpu.kernel import load_kernel
+from solominer.node.private.bitcoind import BitcoindBinary
+from solominer.node.private.node import PrivateNode
+from solominer.records.evidence.verify import verify
 from solominer.views.logs import RecentEvents
 from tests.e2e.harness import config_for
 
@@ -113,7 +113,7 @@ def test_passes_within_a_minute_and_leaves_a_certificate(
 def test_network_examines_each_node_and_the_path_between(
     node: PrivateNode, bitcoind_binary: BitcoindBinary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("solominer.operate.smoke.LISTEN_SECS", 0.2)
+    monkeypatch.setattr("solominer.doctor.smoke_test.LISTEN_SECS", 0.2)
     peer = f"127.0.0.1:{node.p2p_port}"
     with PrivateNode(bitcoind_binary, tmp_path / "other", connect_to=[peer]) as other:
         address = coins_address(node)
@@ -174,7 +174,7 @@ def test_broken_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(path: Path, data: bytes, *, durable: bool = False) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("solominer.records.journal.atomic_write", full)
+    monkeypatch.setattr("solominer.records.journal.journal.atomic_write", full)
     findings = drill(tmp_path)
     assert red(findings) == ["journal"]
     fault = first_failed(findings)

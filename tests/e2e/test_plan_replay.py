@@ -16,12 +16,12 @@ import yaml
 from typer.testing import CliRunner
 
 from solominer.cli import app
+from solominer.engines.cpu.pool import WorkerPool
 from solominer.errors import VerifyError
-from solominer.hashing.pool import WorkerPool
-from solominer.node.private import PrivateNode
-from solominer.records.verify import verify
+from solominer.node.private.node import PrivateNode
+from solominer.plan.parse import USES
+from solominer.records.evidence.verify import verify
 from solominer.work.job import Job
-from solominer.work.plan_parse import USES
 from tests.e2e.harness import RunningMiner, config_for
 from tests.records.standalone import standalone
 

@@ -17,9 +17,9 @@ import pytest
 import zmq
 
 from solominer.errors import NodeError, NodeTimeout, NodeUnreachable, RpcFailed
-from solominer.node import private
-from solominer.node.bitcoind import BitcoindBinary
-from solominer.node.private import PortClash, PrivateNode
+from solominer.node.private import node as private
+from solominer.node.private.bitcoind import BitcoindBinary
+from solominer.node.private.node import PortClash, PrivateNode
 
 pytestmark = pytest.mark.e2e
 
@@ -102,8 +102,8 @@ def test_ends_with_its_starter(bitcoind_binary: BitcoindBinary, tmp_path: Path, 
     program = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from solominer.node.bitcoind import BitcoindBinary\n"
-        "from solominer.node.private import PrivateNode\n"
+        "from solominer.node.private.bitcoind import BitcoindBinary\n"
+        "from solominer.node.private.node import PrivateNode\n"
         f"node = PrivateNode({bitcoind_binary!r}, Path({str(tmp_path)!r}))\n"
         "node.start()\n"
         "print(node.pid, flush=True)\n"

@@ -17,8 +17,8 @@ import pytest
 
 from regtest.raw import P2WSH_TRUE, Coin, Output, build
 from regtest.scenarios import mine_blocks, mixed_transactions, node_args
-from solominer.node.bitcoind import BitcoindBinary
-from solominer.node.private import PrivateNode
+from solominer.node.private.bitcoind import BitcoindBinary
+from solominer.node.private.node import PrivateNode
 from solominer.node.rpc import RpcClient
 from solominer.node.submit import Verdict, Whereabouts, propose_block, submit_block, where_is
 from solominer.work.blocks import MATURE_DEPTH

@@ -22,8 +22,8 @@ from regtest.scenarios import (
     two_nodes,
 )
 from solominer.errors import BitcoindNotFound
-from solominer.node.bitcoind import BitcoindBinary
-from solominer.node.private import PrivateNode
+from solominer.node.private.bitcoind import BitcoindBinary
+from solominer.node.private.node import PrivateNode
 
 pytestmark = pytest.mark.e2e
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from regtest.scenarios import coins_address
-from solominer.node.private import PrivateNode
+from solominer.node.private.node import PrivateNode
 from tests.deploy.manager import SOLOMINER, ServiceManager
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(200)]

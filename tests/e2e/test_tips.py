@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from regtest.scenarios import coins_address, mine_blocks, reorganize, same_height_reorg
-from solominer.node.private import PrivateNode
+from solominer.node.private.node import PrivateNode
 from tests.e2e.harness import RunningMiner, config_for
 
 pytestmark = pytest.mark.e2e

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from solominer.errors import SolominerError
-from solominer.node.bitcoind import BitcoindBinary
+from solominer.node.private.bitcoind import BitcoindBinary
 from tests.faults import chain_faults, disk_faults, network_faults, node_faults, process_faults, zmq_faults
 from tests.faults.case import CASES, Case
 from tests.faults.judge import Fate

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from regtest.scenarios import coins_address, mine_blocks, mixed_transactions, node_args
-from solominer.node.bitcoind import BitcoindBinary
-from solominer.node.private import PrivateNode
+from solominer.node.private.bitcoind import BitcoindBinary
+from solominer.node.private.node import PrivateNode
 from tests.faults.judge import Verdict, judge
 from tests.faults.rpc_proxy import Fault, Kind, RpcProxy
 from tests.faults.supervisor import ACCEPTED, FOUND, PATIENCE_SECS, Daemon, DaemonEnded

@@ -114,7 +114,7 @@ class Daemon:
         """Process ids of its hash workers."""
         with suppress(psutil.Error):
             children = psutil.Process(self.pid).children()
-            return [each.pid for each in children if "solominer.hashing" in " ".join(each.cmdline())]
+            return [each.pid for each in children if "solominer.engines.cpu" in " ".join(each.cmdline())]
         return []
 
     def limit_file_size(self, most_bytes: int) -> None:

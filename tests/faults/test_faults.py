@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from solominer.node.bitcoind import find_bitcoind
+from solominer.node.private.bitcoind import find_bitcoind
 from tests.faults.case import CASES
 from tests.faults.chaos import Benches, plan, run_case
 from tests.faults.supervisor import CLONE

@@ -35,9 +35,10 @@ class Timeline:
 
 def install(timeline: Timeline) -> None:
     """Put the pool and the links that tell in the place of the daemon's own."""
-    from solominer import connect, daemon
-    from solominer.hashing.pool import PoolSnapshot, WorkerPool
-    from solominer.node.link import NodeLink, NodeSettings
+    from solominer.daemon import daemon
+    from solominer.daemon import nodes as connect
+    from solominer.engines.cpu.pool import PoolSnapshot, WorkerPool
+    from solominer.node.client import NodeLink, NodeSettings
     from solominer.work.events import Event, NewTip
     from solominer.work.job import Job
 

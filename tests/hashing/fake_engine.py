@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from solominer.engines.cpu.twin import scan_headers
 from solominer.errors import EngineError
-from solominer.hashing.twin import scan_headers
 
 _HEADS: dict[bytes, bytes] = {}
 
@@ -32,7 +32,7 @@ def midstate(header64: bytes) -> NDArray[np.uint32]:
 
 @dataclass(frozen=True, slots=True)
 class FakeKernel:
-    """See `solominer.hashing.kernel.Kernel`."""
+    """See `solominer.engines.cpu.kernel.Kernel`."""
 
     name: str
     lanes: int = 4

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from solominer.hashing.choose import available_variants
-from solominer.hashing.kernel import Kernel, load_kernel, midstate
-from solominer.hashing.twin import tail_words
+from solominer.engines.cpu.choose import available_variants
+from solominer.engines.cpu.kernel import Kernel, load_kernel, midstate
+from solominer.engines.cpu.twin import tail_words
 
 CACHE = Path(__file__).parents[2] / ".cache" / "test-kernels"
 NAMES = [info.name for info in available_variants()]

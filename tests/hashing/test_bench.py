@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from solominer.engines.cpu import bench
+from solominer.engines.cpu.clock import chain_clocks_hz, core_clock_hz, product_chain, sum_chain
+from solominer.engines.cpu.kernel import midstate
+from solominer.engines.cpu.twin import hash_word, tail_words
 from solominer.errors import EngineError
-from solominer.hashing import bench
-from solominer.hashing.clock import chain_clocks_hz, core_clock_hz, product_chain, sum_chain
-from solominer.hashing.kernel import midstate
-from solominer.hashing.twin import hash_word, tail_words
 from tests.hashing.kernels import CACHE
 
 RESULT = bench.Result(

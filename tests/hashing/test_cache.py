@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from solominer.hashing import cache
-from solominer.hashing.kernel import load_kernel
-from solominer.hashing.machine import this_machine
+from solominer.engines.cpu import cache
+from solominer.engines.cpu.kernel import load_kernel
+from solominer.engines.cpu.machine import this_machine
 from tests.hashing.kernels import CACHE, kernel
 
 COMPILING = "compiling kernel scalar ..."
@@ -159,7 +159,7 @@ def test_a_compiler_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_importing_the_package_loads_no_compiler() -> None:
-    code = "import sys, solominer.hashing; sys.exit(any(m in sys.modules for m in ('numba', 'llvmlite', 'numpy')))"
+    code = "import sys, solominer.engines.cpu; sys.exit(any(m in sys.modules for m in ('numba', 'llvmlite', 'numpy')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from solominer.engines.cpu import choose
+from solominer.engines.cpu import kernel as engine
+from solominer.engines.cpu.cache import machine_folder
+from solominer.engines.cpu.kernel import Kernel
+from solominer.engines.cpu.variants import VARIANTS, VariantInfo
 from solominer.errors import EngineError
-from solominer.hashing import choose
-from solominer.hashing import kernel as engine
-from solominer.hashing.cache import machine_folder
-from solominer.hashing.kernel import Kernel
-from solominer.hashing.variants import VARIANTS, VariantInfo
 from tests.hashing.kernels import kernel
 
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from solominer.engines.cpu import job_slot as jobslot
+from solominer.engines.cpu.job_slot import SLOT_SIZE, WORD_OF, SharedBlock
 from solominer.errors import EngineError
-from solominer.hashing import jobslot
-from solominer.hashing.jobslot import SLOT_SIZE, WORD_OF, SharedBlock
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from hashlib import sha256
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solominer.hashing.midstate import midstate
-from solominer.hashing.sha256d import IV, compress
-from solominer.hashing.words import Words
+from solominer.engines.cpu.llvm_words import Words
+from solominer.engines.cpu.midstate import midstate
+from solominer.engines.cpu.sha256d import IV, compress
 
 
 @given(st.binary(min_size=64, max_size=64))

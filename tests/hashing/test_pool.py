@@ -17,13 +17,13 @@ from typing import TypeVar
 import psutil
 import pytest
 
+from solominer.engines.cpu import pool as pool_module
+from solominer.engines.cpu.choose import available_variants
+from solominer.engines.cpu.job_slot import WorkerState
+from solominer.engines.cpu.pool import WORKER_MEMORY_BYTES, PoolSettings, PoolSnapshot, WorkerPool
 from solominer.errors import EngineError, PlanError
-from solominer.hashing import pool as pool_module
-from solominer.hashing.choose import available_variants
-from solominer.hashing.jobslot import WorkerState
-from solominer.hashing.pool import WORKER_MEMORY_BYTES, PoolSettings, PoolSnapshot, WorkerPool
+from solominer.plan.plan import Families, SearchPlan
 from solominer.work.events import Event, ShareFound, WorkerDied, WorkerStarted, WrongHit
-from solominer.work.plan import Families, SearchPlan
 from tests.hashing.jobs import EASY_SHARE, SMALL_PLAN, all_points, all_shares, make_job
 
 CACHE_DIR = Path(__file__).parents[2] / ".cache"
@@ -241,13 +241,13 @@ async def test_a_failure_of_the_supervision_comes_out(monkeypatch: pytest.Monkey
 
 
 async def test_the_main_process_stays_free_of_numpy() -> None:
-    code = "import sys, solominer.hashing.pool; sys.exit(bool({'numpy', 'numba', 'llvmlite'} & set(sys.modules)))"
+    code = "import sys, solominer.engines.cpu.pool; sys.exit(bool({'numpy', 'numba', 'llvmlite'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 PARENT = f"""
 import asyncio
-from solominer.hashing.pool import PoolSettings, WorkerPool
+from solominer.engines.cpu.pool import PoolSettings, WorkerPool
 from tests.hashing.jobs import make_job
 async def main():
     pool = WorkerPool(PoolSettings(2, engine={ENGINE!r}), lambda event: print(event.pid, flush=True))

@@ -9,16 +9,16 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from solominer.engines.cpu import outbox as outbox_module
+from solominer.engines.cpu import search as search_module
+from solominer.engines.cpu.job_slot import CHANGES, WORD_OF, SharedBlock, WorkerCounters
+from solominer.engines.cpu.messages import Message, Share, Wrong, take
+from solominer.engines.cpu.outbox import Outbox
+from solominer.engines.cpu.search import Pace, Search
+from solominer.engines.cpu.walk import Walk
+from solominer.engines.cpu.worker_job import WorkerJob
 from solominer.errors import EngineError
-from solominer.hashing import outbox as outbox_module
-from solominer.hashing import search as search_module
-from solominer.hashing.jobslot import CHANGES, WORD_OF, SharedBlock, WorkerCounters
-from solominer.hashing.messages import Message, Share, Wrong, take
-from solominer.hashing.outbox import Outbox
-from solominer.hashing.search import Pace, Search
-from solominer.hashing.walk import Walk
-from solominer.hashing.workerjob import WorkerJob
-from solominer.work.plan import SearchPlan
+from solominer.plan.plan import SearchPlan
 from tests.hashing.fake_engine import FakeKernel, midstate
 from tests.hashing.jobs import SMALL_PLAN, all_points, all_shares, make_job
 

@@ -13,8 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from llvmlite import binding, ir
 
-from solominer.hashing import passes, shaunit
-from solominer.hashing.sha256d import (
+from solominer.engines.cpu import looped as passes
+from solominer.engines.cpu import sha_instructions as shaunit
+from solominer.engines.cpu.llvm_words import I32, I64, Words
+from solominer.engines.cpu.sha256d import (
     DIGEST_PADDING,
     IV,
     LAST_ROUND,
@@ -27,9 +29,8 @@ from solominer.hashing.sha256d import (
     top_word,
     with_nonce,
 )
-from solominer.hashing.twin import hash_word
-from solominer.hashing.variants import VARIANTS
-from solominer.hashing.words import I32, I64, Words
+from solominer.engines.cpu.twin import hash_word
+from solominer.engines.cpu.variants import VARIANTS
 
 W = Words()
 

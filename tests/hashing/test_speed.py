@@ -10,10 +10,10 @@ import re
 import pytest
 from llvmlite import binding
 
-from solominer.hashing import jit
-from solominer.hashing.choose import hashlib_hps, measure_hps
-from solominer.hashing.machine import this_machine
-from solominer.hashing.variants import VARIANTS, Method
+from solominer.engines.cpu import jit
+from solominer.engines.cpu.choose import hashlib_hps, measure_hps
+from solominer.engines.cpu.machine import this_machine
+from solominer.engines.cpu.variants import VARIANTS, Method
 from tests.hashing.kernels import NAMES, kernel
 
 ROUNDS = 5

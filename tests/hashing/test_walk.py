@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from solominer.engines.cpu.walk import Walk
 from solominer.errors import PlanError
-from solominer.hashing.walk import Walk
-from solominer.work.plan import Families, Lanes, Palette, SearchPlan, Strides
+from solominer.plan.plan import Families, Lanes, Palette, SearchPlan, Strides
 from solominer.work.space import HeaderSpace
 
 Point = tuple[int, int, int, int]

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from solominer.hashing.briefing import _SIZE, EXIT_WRONG_HITS, Briefing
-from solominer.hashing.jobslot import SharedBlock
-from solominer.hashing.messages import Ready, Wrong, take
-from solominer.hashing.workerjob import WorkerJob
+from solominer.engines.cpu.job_slot import SharedBlock
+from solominer.engines.cpu.messages import Ready, Wrong, take
+from solominer.engines.cpu.startup import _SIZE, EXIT_WRONG_HITS, Briefing
+from solominer.engines.cpu.worker_job import WorkerJob
 from tests.hashing.jobs import SMALL_PLAN, make_job
 
 REPOSITORY = Path(__file__).parents[2]
@@ -22,7 +22,7 @@ REPOSITORY = Path(__file__).parents[2]
 def start(briefing: bytes, *fds: int) -> subprocess.CompletedProcess[bytes]:
     """Run a worker on these bytes of standard input until it ends."""
     return subprocess.run(
-        [sys.executable, "-m", "solominer.hashing"],
+        [sys.executable, "-m", "solominer.engines.cpu"],
         input=briefing,
         capture_output=True,
         pass_fds=fds,

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from solominer.engines.cpu.worker_job import WorkerJob
 from solominer.errors import EngineError
-from solominer.hashing.workerjob import WorkerJob
 from solominer.work.space import HeaderSpace
 from tests.hashing.jobs import make_job
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solominer.insight.policy import Conditions, Decision, PolicySettings, decide
+from solominer.governor.decisions import Conditions, Decision, PolicySettings, decide
 
 CALM = Conditions(
     workers=8,

@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 
 from solominer.errors import BitcoindNotFound
-from solominer.node import bitcoind_debian, bitcoind_release
-from solominer.node.bitcoind import BitcoindBinary, find_bitcoind
+from solominer.node.private import bitcoind_debian, bitcoind_release
+from solominer.node.private.bitcoind import BitcoindBinary, find_bitcoind
 
 TARBALL = "bitcoin-99.0-x86_64-linux-gnu.tar.gz"
 

@@ -10,8 +10,8 @@ import threading
 import pytest
 
 from solominer.errors import NodeUnreachable, RpcFailed
-from solominer.node.lane import Lane
 from solominer.node.rpc import RpcClient
+from solominer.node.rpc_thread import Lane
 from tests.node.fake_node import FakeNode, Silence, error, result
 
 
@@ -79,7 +79,7 @@ def test_a_call_that_hangs_does_not_hold_the_interpreter(fake: FakeNode) -> None
     program = f"""
 import asyncio
 from solominer.node.credentials import UserPassword
-from solominer.node.lane import Lane
+from solominer.node.rpc_thread import Lane
 from solominer.node.rpc import RpcClient
 
 async def main():

@@ -15,9 +15,9 @@ from solominer.chain.hashes import from_rpc_hex, to_rpc_hex
 from solominer.chain.networks import REGTEST
 from solominer.errors import NodeNotReady, NodeUnreachable, PayoutError, SolominerError
 from solominer.node import rpc_gate
+from solominer.node.client import NodeLink, NodeSettings
 from solominer.node.credentials import UserPassword
 from solominer.node.demo import synthetic_reply
-from solominer.node.link import NodeLink, NodeSettings
 from solominer.node.longpoll import BLOCKED_ALLOWED
 from solominer.work.events import (
     Answer,

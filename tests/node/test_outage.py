@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from solominer.node.outage import FIRST_WAIT_SECS, LONGEST_WAIT_SECS, Outage
+from solominer.node.backoff import FIRST_WAIT_SECS, LONGEST_WAIT_SECS, Outage
 
 
 def test_waits_grow_up_to_a_limit_and_start_anew() -> None:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from solominer.chain.networks import NETWORKS
-from solominer.operate.bitcoinconf import (
+from solominer.setup.bitcoin_conf import (
     NodeConf,
     Value,
     is_bitcoind,
@@ -23,7 +23,7 @@ from solominer.operate.bitcoinconf import (
     read_node_conf,
     with_saved,
 )
-from solominer.operate.findnodes import Candidate, find_nodes, split_host_port
+from solominer.setup.find_nodes import Candidate, find_nodes, split_host_port
 
 EXAMPLES = int(os.environ.get("SOLOMINER_TEST_EXAMPLES", "200"))
 

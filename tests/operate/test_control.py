@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from solominer.control import (
+from solominer.daemon.control_socket import (
     MAX_PATH_BYTES,
     POINTER_NAME,
     SOCKET_NAME,

@@ -22,10 +22,12 @@ from typer.testing import CliRunner
 from solominer.chain.networks import MAINNET
 from solominer.cli import app
 from solominer.config import Config, default_cache_dir, load_config
-from solominer.connect import configured_nodes
-from solominer.hashing.kernel import load_kernel
-from solominer.operate import doctor, kernelcheck, machine
-from solominer.operate.findings import Check, Finding, Status, document, failed, line, ok, run_checks
+from solominer.daemon.nodes import configured_nodes
+from solominer.doctor import examination as doctor
+from solominer.doctor import kernel_check as kernelcheck
+from solominer.doctor import machine_checks as machine
+from solominer.doctor.check import Check, Finding, Status, document, failed, line, ok, run_checks
+from solominer.engines.cpu.kernel import load_kernel
 from tests.node.fake_node import Raw, Reply, Silence, error
 from tests.operate.conftest import ADDRESS, HealthyNode
 
@@ -345,7 +347,7 @@ def test_second_place_that_cannot_be_written(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("no_kernel")
 def test_temperature_bound_without_a_sensor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("solominer.guest.Sensors.temperature_c", lambda self: None)
+    monkeypatch.setattr("solominer.governor.throttle.Sensors.temperature_c", lambda self: None)
     config = load_config(environ={}, overrides={"data_dir": str(tmp_path), "guest.max_temperature_c": 80})
     expect_red(examine_machine(config), "sensors", "leave it out")
 

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from solominer.operate import findnodes
-from solominer.operate.findnodes import Candidate, find_nodes
+from solominer.setup import find_nodes as findnodes
+from solominer.setup.find_nodes import Candidate, find_nodes
 
 RUNNING = findnodes._running_nodes
 

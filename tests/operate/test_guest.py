@@ -10,9 +10,9 @@ from typing import Any
 import psutil
 import pytest
 
-from solominer import guest
-from solominer.guest import BATTERY, BUSY, HOT, USER, GuestRules, GuestSettings, Readings, Sensors
-from solominer.steering import Steering
+from solominer.governor import throttle as guest
+from solominer.governor.governor import Steering
+from solominer.governor.throttle import BATTERY, BUSY, HOT, USER, GuestRules, GuestSettings, Readings, Sensors
 
 ALL_ON = GuestSettings(
     max_temperature_c=80, max_other_load=1.0, pause_on_battery=True, pause_while_active_secs=60, calm_secs=30

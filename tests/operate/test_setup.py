@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from solominer.commands import setup
-from solominer.commands.setup import Answers, set_up
 from solominer.config import RpcConfig, ZmqConfig
 from solominer.errors import ConfigError, PayoutError
-from solominer.operate.bitcoinconf import NodeConf
-from solominer.operate.findnodes import Candidate
-from solominer.operate.init import Probed, missing_lines, write_config
+from solominer.setup import dialog as setup
+from solominer.setup.bitcoin_conf import NodeConf
+from solominer.setup.dialog import Answers, set_up
+from solominer.setup.find_nodes import Candidate
+from solominer.setup.init import Probed, missing_lines, write_config
 
 ZMQ = ZmqConfig(hashblock="tcp://127.0.0.1:1", sequence="tcp://127.0.0.1:2")
 

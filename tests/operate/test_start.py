@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from solominer.config import Config
-from solominer.daemon import RunOptions
+from solominer.daemon.daemon import RunOptions
 from solominer.errors import ConfigError
-from solominer.operate.start import UNDERSTOOD_NAME, check_start, make_sure
+from solominer.setup.first_run import UNDERSTOOD_NAME, check_start, make_sure
 
 
 class Person:

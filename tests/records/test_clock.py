@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from solominer.records.clock import Belief, ClockCheck, records_problem
-from solominer.records.retention import Retention
+from solominer.records.evidence.verify import verify
+from solominer.records.ledger.retention import Retention
 from solominer.records.settings import DAY_SECS, RecorderSettings
 from solominer.records.tree import Part
-from solominer.records.verify import verify
 from solominer.work.events import NodeHealth
 from tests.records.builders import HOUR, Bench, mine
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from solominer.errors import RecordsError
-from solominer.records.index import LedgerIndex
+from solominer.records.ledger.index import LedgerIndex
 from tests.records.builders import HOUR, Bench, mine
 
 

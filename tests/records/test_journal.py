@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from solominer.errors import JournalFailed, RecordsError
-from solominer.records.journal import Journal, folder_name
-from solominer.records.openhour import OpenHour
-from solominer.records.replay import block_from_hex, open_blocks
+from solominer.records.journal.journal import Journal, folder_name
+from solominer.records.journal.recovery import block_from_hex, open_blocks
+from solominer.records.ledger.open_hour import OpenHour
 from solominer.records.tree import Part, Tree
 from solominer.work.found import BlockState, FoundBlock
 from tests.data import load
@@ -228,7 +228,7 @@ def test_a_block_that_was_only_put_comes_back_too(kit: Kit, block: FoundBlock) -
 
 def test_saving_makes_durable_what_putting_made(kit: Kit, block: FoundBlock, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: set[Path] = set()
-    monkeypatch.setattr("solominer.records.journal.fsync_folder", synced.add)
+    monkeypatch.setattr("solominer.records.journal.journal.fsync_folder", synced.add)
     kit.journal.put(block)
     assert not synced
     folder = kit.journal.save(block).folder

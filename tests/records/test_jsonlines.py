@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solominer.records.jsonlines import Appender, close_torn_line, read_lines
+from solominer.records.ledger.jsonlines import Appender, close_torn_line, read_lines
 
 
 @given(st.lists(st.binary(max_size=30), max_size=5), st.binary(max_size=9000))

@@ -9,8 +9,8 @@ from xml.etree import ElementTree
 import pytest
 
 from solominer.errors import RecordsError
-from solominer.records.page import plot
-from solominer.records.period import hour_report, period_report, render
+from solominer.records.report.page import plot
+from solominer.records.report.period import hour_report, period_report, render
 from solominer.records.settings import DAY_SECS
 from solominer.records.tree import Tree
 from tests.records.builders import HOUR, Bench, mine

@@ -17,13 +17,13 @@ from solominer.chain.header import meets_target
 from solominer.chain.networks import REGTEST
 from solominer.chain.proof import make_proof
 from solominer.errors import PlanError, VerifyError
-from solominer.records.planproof import replay_proof
-from solominer.records.verify import verify
+from solominer.plan.checks import SearchClaim
+from solominer.plan.parse import USES, parse_plan
+from solominer.plan.plan import Position, SearchPlan
+from solominer.plan.proof import plan_section
+from solominer.records.evidence.plan_claim import replay_proof
+from solominer.records.evidence.verify import verify
 from solominer.work.job import Payout, build_job
-from solominer.work.plan import Position, SearchPlan
-from solominer.work.plan_checks import SearchClaim
-from solominer.work.plan_parse import USES, parse_plan
-from solominer.work.plan_proof import plan_section
 from solominer.work.template import BIP320_MASK, empty_template
 from tests.records.standalone import standalone
 

@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 
 from solominer.config import load_config
-from solominer.daemon import Daemon, RunOptions
+from solominer.daemon.daemon import Daemon, RunOptions
 from solominer.errors import AlreadyRunning
+from solominer.records.evidence.verify import verify
 from solominer.records.recorder import Recorder
 from solominer.records.settings import RecorderSettings
-from solominer.records.verify import verify
 from solominer.views.logs import RecentEvents
 from solominer.work.events import NodeHealth
 from solominer.work.found import BlockState
@@ -470,7 +470,7 @@ def test_alarms_keep_their_severity_on_the_way_to_the_log(tmp_path: Path, caplog
     )
     alarm = daemon._recorder()._books._alarm
     logging.getLogger("solominer").propagate = True
-    with caplog.at_level(logging.INFO, "solominer.daemon"):
+    with caplog.at_level(logging.INFO, "solominer.daemon.daemon"):
         alarm("info", "records-recovered", "the records are written again", "")
         alarm("medium", "clock", "it is wrong", "set it")
         alarm("critical", "records-failing", "the disk is full", "make room")

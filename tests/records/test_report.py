@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from solominer.chain.target import expected_hashes
-from solominer.records.hour import HourFold
-from solominer.records.report import build_report
-from solominer.records.state import Head
-from solominer.records.text import duration, odds, report_text, short
+from solominer.records.evidence.state import Head
+from solominer.records.report.hour import HourFold
+from solominer.records.report.report import build_report
+from solominer.records.report.text import duration, odds, report_text, short
 from solominer.records.tree import Part
 from tests.records.builders import HOUR
 

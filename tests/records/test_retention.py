@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from solominer.records.retention import Retention
+from solominer.records.evidence.verify import verify
+from solominer.records.ledger.retention import Retention
 from solominer.records.settings import DAY_SECS, RecorderSettings
 from solominer.records.tree import Part
-from solominer.records.verify import verify
 from tests.records.builders import HOUR, Bench, mine
 from tests.records.standalone import standalone
 
@@ -89,7 +89,7 @@ def test_a_delete_that_a_crash_kept_from_happening_is_planned_again(
     bench = Bench(tmp_path / "data", by_age(2.5))
     never: Callable[..., None] = lambda tree, plan: None  # noqa: E731
     with monkeypatch.context() as patched:
-        patched.setattr("solominer.records.retention.retire", never)
+        patched.setattr("solominer.records.ledger.retention.retire", never)
         run_days(bench, 4)
     assert "ledger" in sections(bench, 0)
     assert verify(bench.root).holds

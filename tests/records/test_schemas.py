@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from solominer.records.period import period_report
+from solominer.records.report.period import period_report
 from solominer.records.settings import DAY_SECS
 from tests.chain.test_proof import HEADERS, proof_of, whole_block_proof
 from tests.records.builders import HOUR, Bench, mine

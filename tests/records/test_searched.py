@@ -8,9 +8,9 @@ from typing import Any
 from xml.etree import ElementTree
 
 from solominer.insight.uniformity import TESTS
-from solominer.records.hour import HourFold
-from solominer.records.period import render
-from solominer.records.searched import LISTED_WORKERS, MAX_PLANS, search_fragment, search_lines
+from solominer.records.report.hour import HourFold
+from solominer.records.report.period import render
+from solominer.records.report.searched import LISTED_WORKERS, MAX_PLANS, search_fragment, search_lines
 from tests.records.builders import HOUR, Bench
 
 PLAN = "ab" * 32

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solominer.records.best import BestHashes
-from solominer.records.errors_log import MAX_DISTINCT, ErrorLog, error_id, scrub
-from solominer.records.hour import HourFold
-from solominer.records.latency import Durations
-from solominer.records.tally import MAX_WORKERS, Counts
+from solominer.records.report.best import BestHashes
+from solominer.records.report.errors_log import MAX_DISTINCT, ErrorLog, error_id, scrub
+from solominer.records.report.hour import HourFold
+from solominer.records.report.latency import Durations
+from solominer.records.report.tally import MAX_WORKERS, Counts
 
 
 def test_a_counter_that_begins_again_counts_from_zero() -> None:

@@ -1,7 +1,7 @@
 """Both verifiers against every way in which evidence can be wrong: they fail, and they name the file.
 
 The tree is small and real: three sealed parts over two days, one of them signed, with shares, a block, answers, errors
-and a log. `solominer.records.verify` and `scripts/verify.py` share no code and must agree.
+and a log. `solominer.records.evidence.verify` and `scripts/verify.py` share no code and must agree.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from solominer.errors import RecordsError
+from solominer.records.evidence.verify import verify
 from solominer.records.settings import RecorderSettings
-from solominer.records.verify import verify
 from tests.records.builders import HOUR, Bench, mine
 from tests.records.standalone import SCRIPT, standalone
 

@@ -15,8 +15,8 @@ from solominer.chain.header import Header
 from solominer.chain.networks import REGTEST, TESTNET4
 from solominer.chain.transaction import TxOut, parse_transaction
 from solominer.errors import BadValue, TemplateError
-from solominer.work.guard import check_job
 from solominer.work.job import Job, Payout, build_job, payouts_of
+from solominer.work.job_check import check_job
 from solominer.work.space import HeaderSpace, nth_version_bits
 from solominer.work.template import Template
 from tests.data import load

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from solominer.work.orders import (
+from solominer.plan.orders import (
     Knuth,
     Order,
     Sequential,

@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from solominer.errors import PlanError
-from solominer.work.plan import BITLOAD, Candidate, Families, Lanes, Palette, Position, SearchPlan, Strides
-from solominer.work.plan_parse import USES, derive, parse_plan
+from solominer.plan.parse import USES, derive, parse_plan
+from solominer.plan.plan import BITLOAD, Candidate, Families, Lanes, Palette, Position, SearchPlan, Strides
 
 MASK = 0x1FFFE000
 ORDERS = sorted(USES)

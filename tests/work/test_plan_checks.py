@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from solominer.errors import PlanError, VerifyError
-from solominer.work.plan import Candidate, Families, Lanes, Palette, Position, SearchPlan
-from solominer.work.plan_checks import SearchClaim, WorkDone, check_done, replay
-from solominer.work.plan_parse import USES, parse_plan
+from solominer.plan.checks import SearchClaim, WorkDone, check_done, replay
+from solominer.plan.parse import USES, parse_plan
+from solominer.plan.plan import Candidate, Families, Lanes, Palette, Position, SearchPlan
 
 MASK = 0x1FFFE000
 WORKERS = 3

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from solominer.errors import PlanError
-from solominer.work.orders import Knuth
-from solominer.work.plan import BITLOAD, SearchPlan
-from solominer.work.plan_parse import USES, derive, parse_plan, plan_of_facts
+from solominer.plan.orders import Knuth
+from solominer.plan.parse import USES, derive, parse_plan, plan_of_facts
+from solominer.plan.plan import BITLOAD, SearchPlan
 
 BROKEN = [
     ("plan", "unknown key 'stride'", "stride: {}"),

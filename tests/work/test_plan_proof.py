@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from solominer.chain.header import Header
 from solominer.errors import VerifyError
-from solominer.work.plan import Position, SearchPlan
-from solominer.work.plan_checks import SearchClaim
-from solominer.work.plan_parse import USES, parse_plan
-from solominer.work.plan_proof import check_section, plan_section
+from solominer.plan.checks import SearchClaim
+from solominer.plan.parse import USES, parse_plan
+from solominer.plan.plan import Position, SearchPlan
+from solominer.plan.proof import check_section, plan_section
 
 MASK = 0x1FFFE000
 WORKERS = 3

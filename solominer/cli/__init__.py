@@ -1,0 +1,171 @@
+"""The commands. Thin: each imports what it needs only when it runs, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from solominer import __version__
+from solominer.chain.secrets import secret_kind
+from solominer.cli import bench, control, evidence, forecast, operate, plan
+from solominer.commands import some_secs
+from solominer.config.modes import MODES
+
+if TYPE_CHECKING:
+    from solominer.config import Config
+    from solominer.errors import SolominerError
+
+app = typer.Typer(
+    help="Mine on your own Bitcoin Core node: no pool, no middleman, the full reward to your own address.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", "-c", help="config.json; its node wins over a private one.")
+]
+DataDirOption = Annotated[Path | None, typer.Option("--data-dir", help="Where reports, proofs and blocks are kept.")]
+
+
+def main() -> NoReturn:
+    """Entry point of the console script: errors become one clear text and an exit code."""
+    try:
+        refuse_secrets(sys.argv[1:])
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        from solominer.errors import SolominerError
+
+        if not isinstance(error, SolominerError):
+            raise
+        _fail(error)
+    sys.exit(0)
+
+
+def refuse_secrets(arguments: Sequence[str]) -> None:
+    """Nothing that names an argument may repeat a key. Raises ConfigError; hashes and public keys pass."""
+    for place, argument in enumerate(arguments, 1):
+        kind = secret_kind(argument, may_be_hash=True)
+        if kind:
+            from solominer.errors import ConfigError
+
+            raise ConfigError(
+                f"argument {place} of the command line is a secret: {kind}",
+                "everybody on this machine can read a command line: move what it protects; an address is needed here",
+            )
+
+
+def _fail(error: SolominerError) -> NoReturn:
+    sys.stderr.write(f"solominer: {error}\n")
+    sys.exit(error.exit_code)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"solominer {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Common to all commands."""
+
+
+@app.command()
+def run(
+    config: ConfigOption = None,
+    mode: Annotated[
+        str | None,
+        typer.Option("--mode", "-m", help=f"{', '.join(MODES)}."),
+    ] = None,
+    blocks: Annotated[int | None, typer.Option("--blocks", "-n", min=1, help="Stop after this many blocks.")] = None,
+    seconds: Annotated[
+        float | None, typer.Option("--seconds", min=0.1, callback=some_secs, help="Stop after this long.")
+    ] = None,
+    hashes: Annotated[int | None, typer.Option("--hashes", min=1, help="Stop after this many hashes.")] = None,
+    blocks_per_day: Annotated[str | None, typer.Option(help="A number, random, or all.")] = None,
+    days: Annotated[str | None, typer.Option(help="Stop after this many days, or forever.")] = None,
+    days_week: Annotated[int | None, typer.Option(help="Mine on this many days of a week, Monday first.")] = None,
+    hours: Annotated[str | None, typer.Option(help="Mining hours, local time: 22:00-06:00.")] = None,
+    block_interval: Annotated[
+        float | None, typer.Option(help="Least seconds between blocks (regtest, signet).")
+    ] = None,
+    data_dir: DataDirOption = None,
+    payout_address: Annotated[str | None, typer.Option(help="Where the reward goes.")] = None,
+    bitcoind: Annotated[Path | None, typer.Option(help="bitcoind for a private regtest node.")] = None,
+    kernel: Annotated[str | None, typer.Option(help="Hash kernel; the fastest one if left out.")] = None,
+    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
+    plain: Annotated[bool, typer.Option("--plain", help="Log lines instead of the live view.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="The policies only say what they would do; mining goes on as ever.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="You understand what production mode means.")] = False,
+) -> None:
+    """Mine until Ctrl-C.
+
+    \b
+    solominer run --mode demo                 no node at all: real hashing, submits nowhere
+    solominer run --mode regtest --blocks 10  a private chain of its own
+    solominer run --config config.json        your node
+    """
+    overrides = {
+        "mode": mode,
+        "data_dir": data_dir,
+        "payout_address": payout_address,
+        "bitcoind": bitcoind,
+        "kernel": kernel,
+        "log_level": log_level,
+        "policies.dry_run": dry_run or None,
+        "schedule.blocks_per_day": blocks_per_day,
+        "schedule.days": days,
+        "schedule.days_week": days_week,
+        "schedule.hours": hours,
+        "schedule.block_interval_secs": block_interval,
+    }
+    settings = _load(config, overrides)
+    from solominer.daemon.daemon import RunOptions
+    from solominer.daemon.daemon import run as run_daemon
+    from solominer.setup.first_run import check_nodes, check_start, make_sure
+    from solominer.views.logs import set_up_logging
+
+    live = not plain and sys.stdout.isatty() and sys.stderr.isatty()
+    reload = None if config is None else lambda: _load(config, overrides)
+    options = RunOptions(blocks, seconds, live, hashes, reload)
+    check_start(settings, options, config)
+    check_nodes(settings)
+    make_sure(settings, yes=yes, ask=_do_you_understand if sys.stdin.isatty() else None)
+    recent = set_up_logging(settings.log_level, live_view=live)
+    raise typer.Exit(run_daemon(settings, options, recent))
+
+
+def _do_you_understand(text: str) -> bool:
+    typer.echo(text, err=True)
+    return bool(typer.confirm("Do you understand this?", err=True))
+
+
+def _load(path: Path | None, overrides: dict[str, Any]) -> Config:
+    from solominer.config import load_config, warnings_about
+
+    settings = load_config(path, overrides=overrides)
+    for warning in warnings_about(path, settings):
+        sys.stderr.write(f"solominer: warning: {warning}\n")
+    return settings
+
+
+operate.register(app)
+evidence.register(app)
+bench.register(app)
+control.register(app)
+plan.register(app)
+forecast.register(app)

@@ -1,0 +1,96 @@
+"""Commands that speak with the running daemon over its control socket: status, pause, resume, reload."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from solominer.commands import some_secs
+
+ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="The daemon's config.json.")]
+ModeOption = Annotated[str | None, typer.Option("--mode", "-m", help="The daemon's mode.")]
+DataDirOption = Annotated[Path | None, typer.Option("--data-dir", help="The daemon's data folder.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="For programs: JSON on standard output.")]
+
+_CLEAR = "\x1b[H\x1b[2J"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    for command in (status, pause, resume, reload):
+        app.command()(command)
+
+
+def status(
+    config: ConfigOption = None,
+    mode: ModeOption = None,
+    data_dir: DataDirOption = None,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on, every so often, until Ctrl-C.")] = False,
+    every: Annotated[
+        float, typer.Option(min=0.2, callback=some_secs, help="Seconds between two looks of --watch.")
+    ] = 2.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what the running daemon does.
+
+    Exit code: 0 it mines or was paused on purpose, 1 it has no work (no node, no template), 8 none runs.
+
+    \b
+    solominer status --config config.json
+    solominer status --json | jq .status.rate_hps
+    """
+    from solominer.views.status import status_lines
+
+    while True:
+        told = _ask("status", config, mode, data_dir)
+        if as_json:
+            typer.echo(json.dumps(told))
+        else:
+            text = "\n".join(status_lines(told["status"]))
+            typer.echo((_CLEAR if watch and sys.stdout.isatty() else "") + text)
+        if not watch:
+            break
+        time.sleep(every)
+    busy = told["status"]["status"].startswith(("mining", "paused"))
+    raise typer.Exit(0 if busy else 1)
+
+
+def pause(
+    config: ConfigOption = None, mode: ModeOption = None, data_dir: DataDirOption = None, as_json: JsonOption = False
+) -> None:
+    """Stop hashing until `solominer resume`; blocks and nodes are still watched."""
+    told = _ask("pause", config, mode, data_dir)
+    typer.echo(json.dumps(told) if as_json else f"paused: {', '.join(told['pauses'])}")
+
+
+def resume(
+    config: ConfigOption = None, mode: ModeOption = None, data_dir: DataDirOption = None, as_json: JsonOption = False
+) -> None:
+    """Go on hashing. Pauses for other reasons (schedule, heat, battery) stay, and are named."""
+    told = _ask("resume", config, mode, data_dir)
+    left = ", ".join(told["pauses"])
+    typer.echo(json.dumps(told) if as_json else (f"still paused: {left}" if left else "resumed"))
+
+
+def reload(
+    config: ConfigOption = None, mode: ModeOption = None, data_dir: DataDirOption = None, as_json: JsonOption = False
+) -> None:
+    """Have the daemon read its config.json again, as SIGHUP does for a service; says what needs a restart."""
+    told = _ask("reload", config, mode, data_dir)
+    typer.echo(json.dumps(told) if as_json else "\n".join(told["changes"]) or "nothing has changed")
+
+
+def _ask(what: str, config: Path | None, mode: str | None, data_dir: Path | None) -> dict[str, Any]:
+    from solominer.config import load_config
+    from solominer.daemon.control_socket import ask, running_in
+
+    settings = load_config(config, overrides={"mode": mode, "data_dir": data_dir})
+    named = settings.records_dir / settings.tree_name
+    if config is not None or mode is not None:
+        return ask(named, {"do": what})
+    return ask(running_in(settings.records_dir) or named, {"do": what})

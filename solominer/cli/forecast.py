@@ -1,0 +1,230 @@
+"""The command `forecast`: the next retarget, the network's rate, this miner's chances, and what they cost."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from solominer.config import Config
+    from solominer.governor.prices import Price
+    from solominer.insight.estimate import Estimate
+    from solominer.insight.outlook import Outlook
+    from solominer.node.history import ChainHistory
+
+_RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kMGTPE]?)(?:H(?:/s)?)?")
+_OLD_TIP_SECS = 6 * 3600
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this module."""
+    app.command("forecast")(forecast)
+
+
+def forecast(
+    config: Annotated[Path | None, typer.Option("--config", "-c", help="config.json; names the node to ask.")] = None,
+    mode: Annotated[str | None, typer.Option("--mode", "-m", help="As for run.")] = None,
+    data_dir: Annotated[Path | None, typer.Option("--data-dir", help="Whose last report tells your hash rate.")] = None,
+    hash_rate: Annotated[
+        str | None, typer.Option(help="Your hash rate, e.g. 40M or 1.2TH/s; else that of the last hourly report.")
+    ] = None,
+    watts: Annotated[float | None, typer.Option(min=0.0, help="Power that your machine takes.")] = None,
+    price: Annotated[float | None, typer.Option(min=0.0, help="Of a kWh, in any currency.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs: JSON on standard output.")] = False,
+) -> None:
+    """When difficulty changes next and to what, and your chances until then and after, from your node's headers.
+
+    A chance of a block is a matter of hashes done and of nothing else; past work does not raise it.
+
+    \b
+    solominer forecast --config config.json --hash-rate 40M
+    solominer forecast --config config.json --watts 250 --price 0.30
+    """
+    from solominer.config import load_config
+
+    overrides = {"mode": mode, "data_dir": data_dir, "electricity.watts": watts}
+    settings = load_config(config, overrides=overrides)
+    from solominer.insight.outlook import Miner, outlook
+
+    history = _history(settings)
+    rate_hps = parse_rate(hash_rate) if hash_rate is not None else _last_rate_hps(settings)
+    known = _price(settings, price)
+    per_kwh = None if known is None else known.per_kwh
+    miner = None if rate_hps is None else Miner(rate_hps, settings.electricity.watts, per_kwh)
+    now = time.time()
+    seen = outlook(history.difficulty, history.epochs, history.progress, history.blocks, now, miner)
+    if as_json:
+        typer.echo(json.dumps(document(history, seen, rate_hps, known, now), indent=2))
+        return
+    for line in lines(history, seen, rate_hps, settings.electricity.currency, now):
+        typer.echo(line)
+
+
+def parse_rate(text: str) -> float:
+    """Hashes per second from `40M`, `1.2 TH/s`, `500kH`. Raises ConfigError."""
+    from solominer.errors import ConfigError
+
+    match = _RATE.fullmatch(text.strip())
+    if match is None:
+        raise ConfigError(f"{text!r:.40} is no hash rate", "write it like 40M, 1.2T or 500kH/s")
+    return float(match[1]) * 1000.0 ** " kMGTPE".index(match[2] or " ")
+
+
+def _history(settings: Config) -> ChainHistory:
+    """From the first configured node that answers."""
+    from solominer.daemon.nodes import configured_nodes
+    from solominer.errors import ConfigError, NodeError
+    from solominer.node.history import read_history
+
+    if settings.mode == "demo" or settings.wants_private_node:
+        raise ConfigError("a forecast is read from a node of yours", "name it in config.json: bitcoin_rpc")
+    problem: NodeError | None = None
+    for node in configured_nodes(settings):
+        try:
+            with node.connect() as client:
+                return read_history(client, settings.chain)
+        except NodeError as error:
+            problem = problem or error
+    assert problem is not None
+    raise problem
+
+
+def _last_rate_hps(settings: Config) -> float | None:
+    """The rate of the newest hourly report; None without one."""
+    from solominer.errors import RecordsError
+    from solominer.records.report.period import hour_report
+    from solominer.records.tree import Tree
+
+    try:
+        report = hour_report(Tree(settings.records_dir / settings.tree_name), "latest")
+    except RecordsError:
+        return None
+    rate = report and report["hashes"]["rate_hps"]
+    return float(rate["value"]) if rate else None
+
+
+def _price(settings: Config, given: float | None) -> Price | None:
+    from solominer.governor.policies import electricity_of
+    from solominer.governor.prices import Price
+
+    if given is not None:
+        return Price(given, time.time())
+    electricity = electricity_of(settings.electricity)
+    if electricity.source is not None:
+        return electricity.source.fetch()
+    return electricity.price(time.time())
+
+
+def document(
+    history: ChainHistory, seen: Outlook, rate_hps: float | None, price: Price | None, now: float
+) -> dict[str, Any]:
+    """For programs; an estimate is {value, low, high, level}, its bounds null where there are none."""
+    following = seen.retarget
+    retarget = None
+    if following is not None and seen.change is not None:
+        retarget = {
+            "height": history.retarget_height,
+            "blocks_left": following.blocks_left + 1,
+            "at": _estimate(following.secs_left, now),
+            "difficulty": _estimate(following.difficulty),
+            "change": _estimate(seen.change),
+            "model": following.model,
+        }
+    chances = [
+        {
+            "horizon": chance.horizon,
+            "at_todays_difficulty": chance.today,
+            "over_difficulties_to_come": None if chance.ahead is None else _estimate(chance.ahead),
+            "electricity": chance.electricity,
+        }
+        for chance in seen.chances
+    ]
+    return {
+        "at": now,
+        "height": history.height,
+        "tip_time": history.tip_time,
+        "difficulty": seen.difficulty,
+        "retarget": retarget,
+        "why_no_retarget": seen.why_not,
+        "network_hps": {f"{days}d": _estimate(rate) for days, rate in seen.network_hps.items()},
+        "miner_hps": rate_hps,
+        "chances_of_a_block": chances,
+        "median_wait_secs": seen.median_wait_secs,
+        "price": None if price is None else {"per_kwh": price.per_kwh, "at": price.at, "stale": price.stale},
+        "cost_per_block": seen.cost_per_block,
+    }
+
+
+def _estimate(estimate: Estimate, add: float = 0.0) -> dict[str, float | None]:
+    values = {"value": estimate.value, "low": estimate.low, "high": estimate.high}
+    told: dict[str, float | None] = {name: v + add if math.isfinite(v) else None for name, v in values.items()}
+    return {**told, "level": estimate.level}
+
+
+def lines(history: ChainHistory, seen: Outlook, rate_hps: float | None, currency: str, now: float) -> list[str]:
+    """For people."""
+    from solominer.records.report.text import duration, odds, short
+
+    age = now - history.tip_time
+    told = [f"height        {history.height:,}, its block's time {duration(max(age, 0))} ago"]
+    if age > _OLD_TIP_SECS:
+        told.append("              the node is behind: what follows is as of its newest block")
+    told.append(f"difficulty    {short(seen.difficulty).strip()}")
+    following, change = seen.retarget, seen.change
+    if following is None or change is None:
+        told.append(f"next retarget no forecast: {seen.why_not}")
+    else:
+        level, left, next_ = f"{following.secs_left.level:.0%}", following.secs_left, following.difficulty
+        told += [
+            f"next retarget {_when(now + left.value)} at height {history.retarget_height:,},"
+            f" in {duration(left.value)} ({level}: {duration(left.low)} to {duration(left.high)})",
+            f"              to {short(next_.value).strip()}: {_percent(change.value)}"
+            f" ({level}: {_percent(change.low)} to {_percent(change.high)}), model {following.model}",
+        ]
+    for days, rate in seen.network_hps.items():
+        high = "no bound" if math.isinf(rate.high) else f"{short(rate.high)}H/s"
+        name = "network rate" if days == 1 else ""
+        told.append(
+            f"{name:<13} {short(rate.value)}H/s over {days} day{'s' if days > 1 else ''}"
+            f" ({rate.level:.0%}: {short(rate.low)}H/s to {high})"
+        )
+    if rate_hps is None:
+        return [*told, "your chances  not known: no hourly report yet; give --hash-rate"]
+    told.append(f"your rate     {short(rate_hps)}H/s")
+    for chance in seen.chances:
+        ahead = chance.ahead
+        later = "" if ahead is None else f", with the difficulties to come {odds(ahead.value)}"
+        if ahead is not None and ahead.high > 1.001 * ahead.low:
+            later += f" ({ahead.level:.0%}: {odds(ahead.low)} to {odds(ahead.high)})"
+        cost = "" if chance.electricity is None else f"; electricity {_money(chance.electricity, currency)}"
+        told.append(f"chance        of a block in {_one(chance.horizon)}: {odds(chance.today)}{later}{cost}")
+    if seen.median_wait_secs is not None and math.isfinite(seen.median_wait_secs):
+        years = seen.median_wait_secs / 31_557_600
+        wait = duration(seen.median_wait_secs) if years < 1 else f"{short(years)}years"
+        told.append(f"half of all   miners of this rate would wait longer than {wait}, were difficulty to stay")
+    if seen.cost_per_block is not None:
+        told.append(f"a block costs {_money(seen.cost_per_block, currency)} of electricity on average")
+    return told
+
+
+def _one(horizon: str) -> str:
+    return f"an {horizon}" if horizon == "hour" else f"a {horizon}"
+
+
+def _when(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _percent(ratio: float) -> str:
+    return f"{100 * (ratio - 1):+.2f} %"
+
+
+def _money(amount: float, currency: str) -> str:
+    return f"{amount:,.2f} {currency}".strip()

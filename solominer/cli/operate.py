@@ -1,0 +1,184 @@
+"""Commands for whoever runs the machine: init, doctor, smoke-test, status, pause, resume, reload."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from solominer.commands import some_secs
+
+if TYPE_CHECKING:
+    from solominer.config import Config
+    from solominer.doctor.check import Finding
+
+ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="The config.json to use.")]
+ModeOption = Annotated[str | None, typer.Option("--mode", "-m", help="As for run.")]
+DataDirOption = Annotated[Path | None, typer.Option("--data-dir", help="Where reports, proofs and blocks are kept.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="For programs: JSON on standard output.")]
+BitcoindOption = Annotated[Path | None, typer.Option(help="bitcoind for a private regtest node.")]
+
+_COLOURS = {"ok": "green", "warning": "yellow", "failed": "red", "skipped": "bright_black"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command("init")(init)
+    app.command("doctor")(doctor)
+    app.command("smoke-test")(smoke_test)
+
+
+def init(
+    config: Annotated[Path, typer.Option("--config", "-c", help="Where to write it.")] = Path("config.json"),
+    datadir: Annotated[
+        list[Path] | None, typer.Option(help="Only nodes with their data here; may be repeated.")
+    ] = None,
+    rpc: Annotated[str | None, typer.Option(help="A node by hand: HOST:PORT.")] = None,
+    username: Annotated[str, typer.Option(help="RPC user of that node.")] = "",
+    password_file: Annotated[Path | None, typer.Option(help="File with that user's password.")] = None,
+    cookie_file: Annotated[Path | None, typer.Option(help="That node's cookie.")] = None,
+    network: Annotated[str | None, typer.Option(help="Where nodes on several networks are found: which.")] = None,
+    payout_address: Annotated[str | None, typer.Option(help="Where the reward goes.")] = None,
+    data_dir: DataDirOption = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+) -> None:
+    """Find the nodes of this machine and write a config.json with which `run` mines.
+
+    Prints the lines that bitcoin.conf lacks. Asks where something is left open, unless there is no terminal or --yes.
+
+    \b
+    solominer init
+    solominer init --yes --payout-address bc1q... --data-dir /var/lib/solominer
+    solominer init --rpc 10.0.0.5:8332 --username miner --password-file /etc/solominer/rpc-password
+    """
+    from solominer.setup.dialog import Answers, set_up
+
+    asks = sys.stdin.isatty() and not yes
+    set_up(
+        config,
+        Answers(
+            datadirs=tuple(datadir or ()),
+            rpc=rpc,
+            username=username,
+            password_file=password_file,
+            cookie_file=cookie_file,
+            network=network,
+            payout_address=payout_address,
+            data_dir=data_dir,
+            force=force,
+        ),
+        ask=(lambda question, default: str(typer.prompt(question, default=default))) if asks else None,
+        ask_secret=(lambda text: str(typer.prompt(text, default="", show_default=False, hide_input=True)))
+        if asks
+        else None,
+        say=typer.echo,
+    )
+
+
+def doctor(
+    config: ConfigOption = None,
+    mode: ModeOption = None,
+    data_dir: DataDirOption = None,
+    payout_address: Annotated[str | None, typer.Option(help="Check this address instead.")] = None,
+    bitcoind: BitcoindOption = None,
+    listen_secs: Annotated[
+        float, typer.Option(min=0.0, callback=some_secs, help="How long to listen for ZMQ messages.")
+    ] = 1.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Examine this machine and each node; say what is wrong and what to do.
+
+    Exit code: 0 if nothing failed (there may be warnings), 1 if something did.
+
+    \b
+    solominer doctor --config config.json
+    solominer doctor --mode regtest --json
+    """
+    settings = _load(config, mode=mode, data_dir=data_dir, payout_address=payout_address, bitcoind=bitcoind)
+    from solominer.doctor.check import Status, all_well, document
+    from solominer.doctor.examination import examine
+
+    findings = []
+    for finding in examine(settings, config, listen_secs=listen_secs):
+        findings.append(finding)
+        if not as_json:
+            _show(finding)
+    if as_json:
+        typer.echo(json.dumps({"ok": all_well(findings), "findings": document(findings)}, indent=2))
+    else:
+        counts = {status: sum(finding.status is status for finding in findings) for status in Status}
+        typer.echo(", ".join(f"{count} {status.value}" for status, count in counts.items() if count))
+    raise typer.Exit(0 if all_well(findings) else 1)
+
+
+def smoke_test(
+    config: ConfigOption = None,
+    mode: ModeOption = None,
+    data_dir: DataDirOption = None,
+    payout_address: Annotated[str | None, typer.Option(help="Use this address with the configured node.")] = None,
+    bitcoind: BitcoindOption = None,
+    kernel: Annotated[str | None, typer.Option(help="Hash kernel; the fastest one if left out.")] = None,
+    network: Annotated[bool, typer.Option("--network", help="Examine every node and the paths between them.")] = False,
+    log_level: Annotated[str, typer.Option(help="How much the daemon says meanwhile.")] = "error",
+    as_json: JsonOption = False,
+) -> None:
+    """The fire drill: mine blocks on a private node, prove them; then ask your own node everything but a solved block.
+
+    A certificate of the run is kept in data_dir/smoke-tests. Exit code: 0 passed, 1 a step failed.
+
+    \b
+    solominer smoke-test
+    solominer smoke-test --config config.json --network
+    """
+    settings = _load(
+        config,
+        mode=mode,
+        data_dir=data_dir,
+        payout_address=payout_address,
+        bitcoind=bitcoind,
+        kernel=kernel,
+        log_level=log_level,
+    )
+    from solominer.doctor.check import first_failed
+    from solominer.doctor.smoke_test import Certificate, smoke_test
+    from solominer.views.logs import set_up_logging
+
+    recent = set_up_logging(settings.log_level, live_view=False)
+    for told in smoke_test(settings, recent, network=network):
+        if not isinstance(told, Certificate):
+            if not as_json:
+                _show(told)
+            continue
+        fault = first_failed(told.findings)
+        kept = f"certificate: {told.path}" if told.path.exists() else "no certificate could be written"
+        if as_json:
+            typer.echo(told.path.read_text() if told.path.exists() else json.dumps({"passed": False}), nl=False)
+        elif fault is None:
+            typer.echo(f"PASSED in {told.secs:.1f} s; {kept}")
+        else:
+            typer.echo(f"FAILED at step {fault.check!r} in {told.secs:.1f} s; {kept}")
+        raise typer.Exit(0 if told.passed else 1)
+
+
+def _load(path: Path | None, **overrides: Any) -> Config:
+    from solominer.config import load_config, warnings_about
+
+    settings = load_config(path, overrides=overrides)
+    for warning in warnings_about(path, settings):
+        sys.stderr.write(f"solominer: warning: {warning}\n")
+    return settings
+
+
+def _show(finding: Finding) -> None:
+    from solominer.doctor.check import line
+
+    text = line(finding)
+    if sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
+        word = finding.status.value
+        text = typer.style(word, fg=_COLOURS[word]) + text[len(word) :]
+    typer.echo(text)

@@ -1,0 +1,159 @@
+"""The running daemon's ear on this machine: a Unix socket that only its owner may open.
+
+One JSON object per line in, one out: `{"do": "status"}` gives `{"ok": true, ...}`, or `{"ok": false, "error": ...,
+"todo": ...}`. The file's permissions are the guard. A socket's path has at most about a hundred bytes: where the data
+folder's is longer, the socket lies in a folder of the user's own elsewhere, and a file beside tells where.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import os
+import socket
+import stat
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from solominer.errors import NotRunning, RecordsError, SolominerError
+
+log = logging.getLogger("solominer.daemon.control_socket")
+
+SOCKET_NAME = "control.sock"
+POINTER_NAME = "control.path"
+MAX_PATH_BYTES = 100
+MAX_LINE_BYTES = 1 << 20
+IDLE_SECS = 30.0
+
+Handler = Callable[[dict[str, Any]], dict[str, Any]]
+"""Answers one request; a SolominerError becomes the reply's `error` and `todo`."""
+
+
+class ControlServer:
+    """Listens for the daemon whose records are in `folder` (`data_dir/<network>`), which must hold its lock."""
+
+    def __init__(self, folder: Path, handlers: dict[str, Handler]) -> None:
+        self._folder = folder.absolute()
+        self._handlers = handlers
+        self.path = socket_path(folder)
+
+    async def run(self) -> None:
+        """Serve until cancelled. A place where no socket can be made is told of, and mining goes on without."""
+        try:
+            server = await self._listen()
+        except (OSError, RecordsError) as error:
+            log.warning("no control socket: %s; status, pause, resume and reload will not work", error)
+            await asyncio.Event().wait()
+            return
+        try:
+            async with server:
+                await server.serve_forever()
+        finally:
+            self._remove()
+
+    async def _listen(self) -> asyncio.Server:
+        self._remove()  # what a killed run left; the folder's lock says that nobody listens there
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self.path.parent != self._folder:
+            _make_private(self.path.parent)
+            (self._folder / POINTER_NAME).write_text(f"{self.path}\n")
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        before = os.umask(0o177)  # never open to others, not even for a moment
+        try:
+            listener.bind(str(self.path))
+        except OSError:
+            listener.close()
+            raise
+        finally:
+            os.umask(before)
+        return await asyncio.start_unix_server(self._serve, sock=listener, limit=MAX_LINE_BYTES)
+
+    def _remove(self) -> None:
+        for path in (self.path, self._folder / POINTER_NAME):
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                line = await asyncio.wait_for(reader.readline(), IDLE_SECS)
+                if not line:
+                    break
+                writer.write(json.dumps(self._answer(line)).encode() + b"\n")
+                await writer.drain()
+        except (OSError, TimeoutError, ValueError):  # gone, asleep, or a line without end
+            pass
+        finally:
+            writer.close()
+
+    def _answer(self, line: bytes) -> dict[str, Any]:
+        try:
+            request = json.loads(line)
+            handler = self._handlers.get(request["do"])
+        except (ValueError, TypeError, KeyError):
+            return {"ok": False, "error": "not a request", "todo": 'send {"do": "status"}'}
+        if handler is None:
+            return {"ok": False, "error": "no such request", "todo": f"one of {', '.join(self._handlers)}"}
+        try:
+            return {"ok": True, **handler(request)}
+        except SolominerError as error:
+            return {"ok": False, "error": error.what, "todo": error.todo}
+
+
+def ask(folder: Path, request: dict[str, Any], timeout_secs: float = 10.0) -> dict[str, Any]:
+    """Ask the daemon whose records are in `folder`. Raises NotRunning, or SolominerError with its own complaint."""
+    path = _found_socket(folder)
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(timeout_secs)
+            connection.connect(str(path))
+            connection.sendall(json.dumps(request).encode() + b"\n")
+            with connection.makefile("rb") as stream:
+                reply = json.loads(stream.readline())
+    except PermissionError as error:
+        raise NotRunning(f"{path} belongs to another user", "ask as the user that solominer runs as") from error
+    except (OSError, ValueError) as error:
+        raise NotRunning(f"no solominer answers for {folder}", "start it with `solominer run`") from error
+    if not reply.get("ok"):
+        raise SolominerError(str(reply.get("error")), str(reply.get("todo", "")))
+    return dict(reply)
+
+
+def running_in(data_dir: Path) -> Path | None:
+    """The folder in `data_dir` whose daemon listens: at most one does, for it holds the lock. None if none does."""
+    for folder in sorted(path for path in data_dir.glob("*") if path.is_dir()):
+        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.connect(str(_found_socket(folder)))
+            return folder
+    return None
+
+
+def socket_path(folder: Path) -> Path:
+    """Where the socket of `folder` lies: in it if the path is short enough, else in a folder of this user's own."""
+    path = folder.absolute() / SOCKET_NAME
+    if len(os.fsencode(path)) <= MAX_PATH_BYTES:
+        return path
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    parent = Path(runtime) / "solominer" if runtime else Path(tempfile.gettempdir()) / f"solominer-{os.getuid()}"
+    return parent / f"{hashlib.sha256(os.fsencode(path)).hexdigest()[:16]}.sock"
+
+
+def _found_socket(folder: Path) -> Path:
+    """The pointer says it where the daemon saw other variables than we do."""
+    try:
+        return Path((folder / POINTER_NAME).read_text().strip())
+    except OSError:
+        return socket_path(folder)
+
+
+def _make_private(folder: Path) -> None:
+    """A folder in a place that all can write to must be ours and closed to others. Raises RecordsError if it is not."""
+    folder.chmod(0o700)
+    facts = folder.lstat()
+    if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.getuid():
+        raise RecordsError(f"{folder} belongs to somebody else", "remove it, or set XDG_RUNTIME_DIR")

@@ -1,0 +1,1 @@
+"""Examinations of the machine and the nodes, and the fire drill."""

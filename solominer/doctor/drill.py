@@ -1,0 +1,230 @@
+"""The first half of the fire drill: the daemon itself mines blocks on a private node, then its evidence is examined.
+
+Nothing here knows how mining works: the daemon runs as always, and every step is judged by what it left on disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from solominer.chain.proof import check_block
+from solominer.config import Config
+from solominer.daemon.daemon import Daemon, RunOptions
+from solominer.doctor.check import Check, Finding, Outcome, failed, ok, run_checks
+from solominer.doctor.machine_checks import fsync_secs
+from solominer.errors import BitcoindNotFound, ConfigError, DecodeError, NodeError, RecordsError, SolominerError
+from solominer.records.evidence.verify import verify
+from solominer.records.journal.recovery import read_block_folder
+from solominer.records.ledger.jsonlines import parse_object
+from solominer.views.logs import RecentEvents
+
+BLOCKS = 10
+DRILL_SECS = 40.0
+_POLL_SECS = 3.0
+_REPORT_IT = "report it with this output and the log"
+_GOOD_STATES = ("accepted", "confirmed", "mature", "superseded")  # the last: behind another block of ours
+
+
+@dataclass(slots=True)
+class Evidence:
+    """What a run left behind: its ledger, or the error that it ended with."""
+
+    folder: Path
+    entries: list[dict[str, Any]] = field(default_factory=list)
+    ended_by: SolominerError | None = None
+
+    def all(self, kind: str) -> list[dict[str, Any]]:
+        """The ledger's entries of one kind."""
+        return [entry for entry in self.entries if entry.get("kind") == kind]
+
+    def why(self, *codes: str) -> str:
+        """The alarms of these codes, or any, in one line."""
+        alarms = self.all("error")
+        chosen = [each for each in alarms if each.get("code") in codes] or alarms
+        texts = [str(each.get("message", each.get("code"))) for each in chosen]
+        return "; ".join(dict.fromkeys(texts))[:400] or "the log tells of no error"
+
+
+def drill_config(config: Config, folder: Path) -> Config:
+    """The user's own settings on a private regtest node in `folder`. The poll is slow, so that ZMQ must do its part."""
+    kept = config.model_dump(
+        include={"kernel", "nice", "cpu_cores_reserved", "max_memory_gb", "bitcoind", "coinbase_tag", "plan"}
+    )
+    return Config(mode="regtest", data_dir=folder, poll_secs=_POLL_SECS, **kept)
+
+
+def mine(config: Config, recent: RecentEvents, secs: float = DRILL_SECS) -> Evidence:
+    """Run the daemon for BLOCKS blocks, at most `secs`, and read what it wrote."""
+
+    async def run() -> int:
+        daemon = Daemon(config, RunOptions(blocks=BLOCKS), recent)
+        asyncio.get_running_loop().call_later(secs, daemon.stop)
+        return await daemon.run()
+
+    evidence = Evidence(config.records_dir / config.chain.name)
+    try:
+        asyncio.run(run())
+    except SolominerError as error:
+        evidence.ended_by = error
+    for path in sorted(evidence.folder.glob("ledger/*/*/*/*/*.jsonl")):
+        lines = path.read_bytes().splitlines()
+        evidence.entries += [entry for line in lines if (entry := parse_object(line)) is not None]
+    return evidence
+
+
+def fire_drill(config: Config, recent: RecentEvents, secs: float = DRILL_SECS) -> list[Finding]:
+    """Mine on a private node in `config.records_dir`, and judge each step. The node's chain is removed afterwards."""
+    (disk,) = run_checks([Check("disk", lambda: _disk(config.records_dir))], "drill")
+    if disk.status == "failed":
+        return [disk]
+    try:
+        evidence = mine(config, recent, secs)
+    finally:
+        shutil.rmtree(config.records_dir / "private-node", ignore_errors=True)
+    return [disk, *run_checks(steps(evidence), "drill")]
+
+
+def steps(evidence: Evidence) -> list[Check]:
+    """The steps from node to proof; each rests on the ones before it."""
+    return [
+        Check("settings", lambda: _settings(evidence)),
+        Check("node", lambda: _node(evidence), ("settings",)),
+        Check("template", lambda: _template(evidence), ("node",)),
+        Check("job", lambda: _job(evidence), ("template",)),
+        Check("worker", lambda: _worker(evidence), ("job",)),
+        Check("block", lambda: _block(evidence), ("worker",)),
+        Check("journal", lambda: _journal(evidence), ("block",)),
+        Check("submission", lambda: _submission(evidence), ("block",)),
+        Check("zmq", lambda: _zmq(evidence), ("submission",)),
+        Check("report", lambda: _report(evidence), ("submission", "journal")),
+        Check("proof", lambda: _proof(evidence), ("report",)),
+    ]
+
+
+def _disk(folder: Path) -> Outcome:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        secs = fsync_secs(folder)
+    except OSError as error:
+        return failed(f"{folder} cannot be written: {error.strerror}", "make room, or set data_dir to another folder")
+    return ok(f"{folder}, safe on disk in {1000 * secs:.1f} ms")
+
+
+def _settings(evidence: Evidence) -> Outcome:
+    if isinstance(evidence.ended_by, ConfigError):
+        return failed(evidence.ended_by.what, evidence.ended_by.todo)
+    return ok("the daemon took them")
+
+
+def _node(evidence: Evidence) -> Outcome:
+    error = evidence.ended_by
+    if isinstance(error, NodeError | BitcoindNotFound):
+        return failed(error.what, error.todo)
+    usable = [entry for entry in evidence.all("health") if entry.get("usable")]
+    if usable:
+        return ok(f"{usable[0]['version']} on regtest")
+    if error is not None and not isinstance(error, RecordsError):
+        return failed(error.what, error.todo)
+    return failed(f"the private node was never healthy: {evidence.why()}", "see the log above")
+
+
+def _template(evidence: Evidence) -> Outcome:
+    templates = evidence.all("template")
+    if templates:
+        return ok(f"{len(templates)} fetched and checked, {1000 * templates[0]['rpc_secs']:.1f} ms for the first")
+    reasons = [str(entry["reason"]) for entry in evidence.all("template_failed")]
+    return failed(
+        f"no template: {reasons[-1] if reasons else evidence.why('template-refused')}",
+        "check that the RPC user may call getblocktemplate (rpcwhitelist)",
+    )
+
+
+def _job(evidence: Evidence) -> Outcome:
+    jobs = evidence.all("job")
+    if jobs:
+        return ok(f"{len(jobs)} built, checked and published")
+    return failed(f"no job: {evidence.why('job-refused')}", _REPORT_IT)
+
+
+def _worker(evidence: Evidence) -> Outcome:
+    started, shares = evidence.all("worker_started"), evidence.all("share")
+    if started and shares:
+        return ok(f"{len({entry['worker'] for entry in started})} workers, kernel {started[0]['kernel']}")
+    todo = "see `solominer doctor`, its check of the kernel"
+    if not started:
+        return failed(f"no worker began to hash: {evidence.why('worker-died')}", todo)
+    return failed(f"the workers found nothing: {evidence.why('wrong-hit', 'worker-died')}", todo)
+
+
+def _block(evidence: Evidence) -> Outcome:
+    found = evidence.all("block_found")
+    if found:
+        return ok(f"{len(found)} found")
+    return failed(f"shares but no block: {evidence.why()}", _REPORT_IT)
+
+
+def _journal(evidence: Evidence) -> Outcome:
+    """Every block found lies in the journal, whole: its own transactions give its own Merkle root."""
+    for entry in evidence.all("block_found"):
+        name = f"{entry['height']}-{entry['hash']}"
+        copies = [read_block_folder(folder) for folder in evidence.folder.glob(f"submissions/*/*/*/*/{name}")]
+        whole = [copy for copy in copies if copy is not None]
+        if not whole:
+            return failed(
+                f"block {name} is not in the journal: {evidence.why('journal-failed')}",
+                "check data_dir's disk; set journal_fallback_dir to another one",
+            )
+        try:
+            check_block(bytes.fromhex(whole[0].block_hex))
+        except DecodeError as error:
+            return failed(f"the journal's copy of block {name} is damaged: {error.what}", "check data_dir's disk")
+    return ok("every block is on disk, whole")
+
+
+def _submission(evidence: Evidence) -> Outcome:
+    answers = evidence.all("block_answer")
+    accepted = {entry["hash"] for entry in answers if entry["answer"] == "accepted"}
+    states: dict[str, str] = {entry["hash"]: entry["state"] for entry in evidence.all("block_state")}
+    lost = [hash_hex for hash_hex, state in states.items() if state not in _GOOD_STATES]
+    if accepted and not lost:
+        return ok(f"{len(accepted)} blocks accepted, none rejected")
+    told = [str(entry["raw"]) for entry in answers if entry["answer"] != "accepted"]
+    return failed(
+        f"a block was not accepted: {told[-1] if told else 'the node never answered'}",
+        "check that the RPC user may call submitblock (rpcwhitelist), and the node's debug.log",
+    )
+
+
+def _zmq(evidence: Evidence) -> Outcome:
+    by_zmq = [entry for entry in evidence.all("tip") if entry.get("source") == "zmq"]
+    if by_zmq:
+        return ok(f"{len(by_zmq)} of {len(evidence.all('tip'))} tips came by ZMQ first")
+    return failed(
+        "no tip came by ZMQ; the poll found them all, a second or more later",
+        "check zmqpubhashblock, and that nothing blocks the port",
+    )
+
+
+def _report(evidence: Evidence) -> Outcome:
+    report = evidence.folder / "reports" / "latest" / "report.json"
+    if evidence.ended_by is not None:
+        return failed(f"the daemon ended with an error: {evidence.ended_by.what}", evidence.ended_by.todo)
+    if not report.exists():
+        return failed(f"there is no {report}", f"check data_dir's disk; {_REPORT_IT}")
+    return ok(f"the hour is closed: {report.resolve()}")
+
+
+def _proof(evidence: Evidence) -> Outcome:
+    verdict = verify(evidence.folder)
+    if not verdict.holds:
+        path, reason = verdict.wrong[0]
+        return failed(f"{len(verdict.wrong)} wrong, first {path}: {reason}", _REPORT_IT)
+    blocks = {f"{entry['height']}-{entry['hash']}.json" for entry in evidence.all("block_found")}
+    proofs = {path.name for path in evidence.folder.glob("proofs/*/*/*/*/*.json")}
+    if not blocks <= proofs:
+        return failed(f"no proof of block {min(blocks - proofs)}", _REPORT_IT)
+    return ok(f"{len(blocks)} blocks proven; {sum(verdict.checked.values())} facts verified, none wrong")

@@ -1,0 +1,82 @@
+"""`solominer doctor`: every check that somebody who knows mining would ask for, of the machine and of each node."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from solominer.config import Config, default_cache_dir
+from solominer.daemon.nodes import configured_nodes, private_settings
+from solominer.doctor.check import Check, Finding, Outcome, ok, run_checks, skipped
+from solominer.doctor.machine_checks import machine_checks
+from solominer.doctor.network_checks import chain_check
+from solominer.doctor.node_checks import NodeUnderTest
+from solominer.node.client import NodeSettings
+from solominer.node.private.bitcoind import find_bitcoind
+from solominer.node.private.node import PrivateNode
+
+
+def examine(config: Config, config_path: Path | None, *, listen_secs: float = 1.0) -> Iterator[Finding]:
+    """Every finding as soon as there is one; the private node of a config that names none is started for it."""
+    yield from run_checks(machine_checks(config, config_path))
+    if config.mode == "demo":
+        yield from run_checks([Check("node", lambda: skipped("demo mode uses none"))])
+    elif config.wants_private_node:
+        yield from _private_node(config, listen_secs)
+    else:
+        nodes = configured_nodes(config)
+        for settings in nodes:
+            yield from examine_node(settings, config, listen_secs)
+        for settings in nodes[1:]:
+            yield from _compare(nodes[0], settings)
+
+
+def examine_node(settings: NodeSettings, config: Config, listen_secs: float) -> Iterator[Finding]:
+    """All checks of one node."""
+    node = NodeUnderTest(
+        settings,
+        payout_address=config.payout_address,
+        tag=config.coinbase_tag.encode(),
+        listen_secs=listen_secs,
+    )
+    try:
+        yield from run_checks(node.checks(), settings.name)
+    finally:
+        node.close()
+
+
+def _compare(first: NodeSettings, second: NodeSettings) -> Iterator[Finding]:
+    """Whether two nodes are on one chain."""
+    one, other = NodeUnderTest(first), NodeUnderTest(second)
+    try:
+        yield from run_checks([chain_check(other, one)], second.name)
+    finally:
+        one.close()
+        other.close()
+
+
+@contextmanager
+def throwaway_node(config: Config) -> Iterator[NodeSettings]:
+    """A private node in a temporary folder, as `run` would start it; gone afterwards. Raises BitcoindNotFound."""
+    cache_dir = default_cache_dir()
+    binary = find_bitcoind(config.bitcoind, cache_dir / "bitcoind", report=lambda line: None)
+    cache_dir.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory(prefix="doctor-", dir=cache_dir) as folder,
+        PrivateNode(binary, Path(folder), chain=config.chain.chain) as node,
+    ):
+        yield private_settings(node, config)
+
+
+def _private_node(config: Config, listen_secs: float) -> Iterator[Finding]:
+    def found() -> Outcome:
+        binary = find_bitcoind(config.bitcoind, default_cache_dir() / "bitcoind", report=lambda line: None)
+        return ok(f"bitcoind {binary.version} ({binary.origin})")
+
+    (finding,) = run_checks([Check("bitcoind", found)])
+    yield finding
+    if finding.status == "ok":
+        with throwaway_node(config) as settings:
+            yield from examine_node(settings, config, listen_secs)

@@ -1,0 +1,242 @@
+"""Checks of this machine: disk, permissions, cores, memory, the kernel, the service."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+
+from solominer.config import Config, default_cache_dir
+from solominer.config.paths import expanded, home, presence
+from solominer.doctor.check import Check, Outcome, failed, ok, skipped, warning
+from solominer.engines.cpu.cores import usable_cores
+from solominer.engines.cpu.pool import WORKER_MEMORY_BYTES
+from solominer.records.clock import records_problem
+from solominer.records.evidence.state import load_state, read_report
+from solominer.records.files import shown
+from solominer.records.tree import Tree
+
+LEAST_FREE_BYTES = 200 << 20
+ENOUGH_FREE_BYTES = 2 << 30
+SLOW_FSYNC_SECS, TOO_SLOW_FSYNC_SECS = 0.1, 1.0
+DAEMON_MEMORY_BYTES = 150 << 20
+KERNEL_SECS = 120
+SERVICE_FILES = (
+    Path("/etc/systemd/system/solominer.service"),
+    Path("/usr/lib/systemd/system/solominer.service"),
+)
+USER_SERVICE_FILES = (
+    Path(".config/systemd/user/solominer.service"),
+    Path("Library/LaunchAgents/org.solominer.plist"),
+)
+_FSYNCS = 5
+
+
+def machine_checks(config: Config, config_path: Path | None) -> list[Check]:
+    """All of them, in order."""
+    return [
+        Check("permissions", lambda: _permissions(config, config_path)),
+        Check("data folder", lambda: _data_folder(config.records_dir)),
+        Check("disk space", lambda: _disk_space(config.records_dir), ("data folder",)),
+        Check("disk speed", lambda: _disk_speed(config.records_dir), ("data folder",)),
+        Check("clock and records", lambda: _clock_and_records(config.records_dir / config.tree_name)),
+        Check("second place for blocks", lambda: _fallback(config)),
+        Check("cores", lambda: _cores(config)),
+        Check("memory", lambda: _memory(config)),
+        Check("kernel", lambda: _kernel(config)),
+        Check("sensors", lambda: _sensors(config)),
+        Check("service", _service),
+    ]
+
+
+def _permissions(config: Config, config_path: Path | None) -> Outcome:
+    """Whether others on this machine can read a password, or write where blocks are kept."""
+    nodes = [node for node in (config.bitcoin_rpc, *config.more_nodes) if node is not None]
+    secret_files = [node.password_file for node in nodes if node.password_file is not None]
+    if config_path is not None and any(node.password.get_secret_value() for node in nodes):
+        secret_files.append(config_path)
+    for path in secret_files:
+        if _mode_of(expanded(path, "password_file")) & (stat.S_IRGRP | stat.S_IROTH):
+            return failed(f"others on this machine can read the password in {path}", f"chmod 600 {path}")
+    writable = (config.records_dir, *([config_path] if config_path else []))
+    for path in writable:
+        if _mode_of(path) & stat.S_IWOTH:
+            return failed(f"everybody on this machine can write to {path}", f"chmod o-w {path}")
+    return ok("no password is readable, and nothing of ours writable, by others")
+
+
+def _mode_of(path: Path) -> int:
+    try:
+        return path.stat().st_mode
+    except OSError:
+        return 0  # what is not there is told by another check
+
+
+def _data_folder(folder: Path) -> Outcome:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".doctor-"):
+            pass
+    except OSError as error:
+        return failed(
+            f"{folder} cannot be written: {error.strerror}",
+            "give this user the right to write there, or set data_dir to another folder",
+        )
+    return ok(str(folder))
+
+
+def _disk_space(folder: Path) -> Outcome:
+    free = shutil.disk_usage(folder).free
+    text = f"{free / 2**30:.1f} GiB free at {folder}"
+    if free < LEAST_FREE_BYTES:
+        return failed(text, "make room: a found block must be kept, and reports need some too")
+    if free < ENOUGH_FREE_BYTES:
+        return warning(text, "make room, or set data_dir to another disk")
+    return ok(text)
+
+
+def _clock_and_records(folder: Path) -> Outcome:
+    """Whether the clock fits the newest report: a wrong one misdates records and is not believed to delete any."""
+    tree = Tree(folder)
+    head = load_state(tree).head
+    report = None if head is None else read_report(tree, head.part)
+    if report is None:
+        return skipped("no report yet")
+    problem = records_problem(report.get("to_at"), time.time())
+    if problem:
+        return warning(problem, "check the clock (timedatectl); old records are kept until a node confirms it")
+    return ok(f"the newest report ends {shown(report.get('to'), 40)}")
+
+
+def _disk_speed(folder: Path) -> Outcome:
+    try:
+        secs = sorted(fsync_secs(folder) for _ in range(_FSYNCS))[_FSYNCS // 2]
+    except OSError as error:
+        return failed(f"writing to {folder} for good failed: {error.strerror}", "check the disk")
+    text = f"a block is safe on disk in {1000 * secs:.1f} ms"
+    if secs > TOO_SLOW_FSYNC_SECS:
+        return failed(text, "use another disk for data_dir: a crash within that time could lose the copy")
+    if secs > SLOW_FSYNC_SECS:
+        return warning(text, "a faster disk for data_dir would be better; submissions do not wait for it")
+    return ok(text)
+
+
+def fsync_secs(folder: Path) -> float:
+    """How long 64 KiB take until file and folder are on disk. Raises OSError."""
+    started = time.perf_counter()
+    with tempfile.NamedTemporaryFile(dir=folder, prefix=".doctor-") as file:
+        file.write(bytes(1 << 16))
+        file.flush()
+        os.fsync(file.fileno())
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        return time.perf_counter() - started
+
+
+def _fallback(config: Config) -> Outcome:
+    folder = config.fallback_dir
+    if folder is None:
+        return ok("none; journal_fallback_dir would keep found blocks if the first disk fails")
+    return _data_folder(folder)
+
+
+def _cores(config: Config) -> Outcome:
+    cores = usable_cores()
+    workers = max(1, cores - config.cpu_cores_reserved)
+    text = f"{cores} usable of {psutil.cpu_count() or cores}, {config.cpu_cores_reserved} reserved: {workers} workers"
+    if config.cpu_cores_reserved >= cores:
+        return warning(text, "one worker runs all the same; lower cpu_cores_reserved, or expect a busy machine")
+    return ok(text)
+
+
+def _memory(config: Config) -> Outcome:
+    workers = max(1, usable_cores() - config.cpu_cores_reserved)
+    needed = DAEMON_MEMORY_BYTES + workers * WORKER_MEMORY_BYTES
+    available = psutil.virtual_memory().available
+    text = f"{available / 2**30:.1f} GiB available, {workers} workers need up to {needed / 2**30:.1f} GiB"
+    if available < DAEMON_MEMORY_BYTES + WORKER_MEMORY_BYTES:
+        return failed(text, "free some memory: not even one worker is sure to fit")
+    if available < needed:
+        return warning(text, "set max_memory_gb or raise cpu_cores_reserved")
+    if config.max_memory_gb is not None and config.max_memory_gb * 2**30 < workers * WORKER_MEMORY_BYTES:
+        return warning(f"{text}; max_memory_gb admits fewer", "raise max_memory_gb for all workers")
+    return ok(text)
+
+
+def _kernel(config: Config) -> Outcome:
+    """Load the kernel in a process of its own, for code that this CPU cannot run ends its process."""
+    command = [sys.executable, "-m", "solominer.doctor.kernel_check", str(default_cache_dir())]
+    command += [config.kernel] if config.kernel else []
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=KERNEL_SECS)
+    except subprocess.TimeoutExpired:
+        return failed(f"no kernel within {KERNEL_SECS} s", "look at the machine's load")
+    if done.returncode < 0:
+        return failed(f"the kernel ended its process by signal {-done.returncode}", "choose another with kernel")
+    try:
+        told = json.loads(done.stdout)
+    except json.JSONDecodeError:
+        said = done.stderr.strip().rpartition("\n")[2]
+        return failed(f"the kernel could not be tried: {said:.200}", "check that numba is installed as it should be")
+    if told["problem"]:
+        return failed(told["problem"], told["todo"])
+    return ok(f"{told['kernel']} on {cpu_name()}: {told['tested']} nonces as hashlib says, {told['rate']}")
+
+
+def cpu_name() -> str:
+    """The processor as the system calls it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [text.partition(":")[2].strip() for text in lines if text.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def _sensors(config: Config) -> Outcome:
+    from solominer.governor.throttle import Sensors
+
+    wanted, sensors = config.guest, Sensors()
+    temperature, battery = sensors.temperature_c(), sensors.on_battery()
+    if wanted.max_temperature_c is not None and temperature is None:
+        return failed("max_temperature_c is set, but this machine tells no temperature", "leave it out")
+    if wanted.pause_on_battery and battery is None:
+        return warning("pause_on_battery is set, but this machine has no battery", "leave it out")
+    told = [] if temperature is None else [f"{temperature:.0f} °C"]
+    told += [] if battery is None else ["on battery" if battery else "on mains power"]
+    return ok(", ".join(told) or "this machine tells neither temperature nor battery; none is needed")
+
+
+def _service() -> Outcome:
+    folder = home()
+    own = [] if folder is None else [folder / path for path in USER_SERVICE_FILES]
+    files = [path for path in (*SERVICE_FILES, *own) if presence(path).there]
+    if not files:
+        return skipped("no service is installed; scripts/install-service sets one up")
+    if files[0].suffix == ".plist" or shutil.which("systemctl") is None:
+        return ok(f"installed: {files[0]}")
+    scope = ["--user"] if "user" in files[0].parts else []
+    done = subprocess.run(
+        ["systemctl", *scope, "show", "-p", "ActiveState,NRestarts,UnitFileState", "solominer.service"],
+        capture_output=True,
+        text=True,
+        timeout=10,
+    )
+    facts = dict(text.partition("=")[::2] for text in done.stdout.splitlines())
+    state = facts.get("ActiveState", "unknown")
+    text = f"{files[0]} is {state}, {facts.get('UnitFileState', 'unknown')}, {facts.get('NRestarts', '?')} restarts"
+    if state == "failed":
+        return failed(text, "journalctl -u solominer tells why; then systemctl restart solominer")
+    return ok(text) if state == "active" else warning(text, "systemctl enable --now solominer")

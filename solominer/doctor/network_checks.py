@@ -1,0 +1,65 @@
+"""Checks of what lies between the nodes: they must be on one chain, each with the newest blocks of the others."""
+
+from __future__ import annotations
+
+import time
+
+from solominer.doctor.check import Check, Outcome, failed, ok, warning
+from solominer.doctor.node_checks import NodeUnderTest
+from solominer.node.health import look
+from solominer.node.submit import hash_at
+from solominer.work.forks import common_height
+
+
+def path_checks(one: NodeUnderTest, other: NodeUnderTest) -> list[Check]:
+    """Checks of what lies between two nodes: one chain, and how long the first takes to answer."""
+    return [chain_check(one, other), Check("round trip", lambda: _round_trip(one))]
+
+
+def chain_check(one: NodeUnderTest, other: NodeUnderTest) -> Check:
+    """Whether both are on one chain, and `one` is not behind. The height at which they part is searched for."""
+
+    def compare() -> Outcome:
+        mine, theirs = (look(n.client, n.settings.network, node=n.settings.name, now=time.time()) for n in (one, other))
+        for health in (mine, theirs):
+            if not health.best_hash_le:
+                return failed(f"{health.node} does not show its chain: {health.problem}", "see its own checks")
+        low = min(mine.height, theirs.height)
+        search = common_height(low)
+        height = next(search)
+        while True:
+            try:
+                height = search.send(hash_at(one.client, height) == hash_at(other.client, height))
+            except StopIteration as end:
+                common = int(end.value)
+                break
+        if common < low:
+            weaker = min(mine, theirs, key=lambda health: health.chainwork)
+            work = "both have the same work" if mine.chainwork == theirs.chainwork else f"{weaker.node} has less work"
+            return failed(
+                f"on another chain than {theirs.node} since height {common + 1} (heights {mine.height} and "
+                f"{theirs.height}; {work})",
+                f"look at the peers, version and debug.log of {weaker.node}; connect the nodes with addnode. At equal "
+                "work wait for the next block",
+            )
+        if mine.height == theirs.height - 1:
+            return warning(
+                f"one block behind {theirs.node}, on the same chain", "a new block may be on its way: try again"
+            )
+        if mine.height < theirs.height:
+            return failed(
+                f"{theirs.height - mine.height} blocks behind {theirs.node}, on the same chain",
+                "look at the peers of both (getpeerinfo); connect them with addnode",
+            )
+        return ok(f"one chain with {theirs.node}, up to height {common}")
+
+    return Check(f"chain of {other.settings.name}", compare)
+
+
+def _round_trip(node: NodeUnderTest) -> Outcome:
+    times = []
+    for _ in range(10):
+        started = time.perf_counter()
+        best_hex = node.client.call("getbestblockhash")
+        times.append(1000 * (time.perf_counter() - started))
+    return ok(f"{sorted(times)[5]:.1f} ms in the middle, {max(times):.1f} ms at most; best {str(best_hex)[-16:]}")

@@ -1,0 +1,398 @@
+"""Checks of one node, in the order in which a person would ask: is it there, may we in, is it the right one, does it
+know the chain, and does everything work that a found block will need.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from typing import Any
+from urllib.parse import urlsplit
+
+from solominer.chain.header import meets_target
+from solominer.doctor.check import Check, Outcome, failed, ok, skipped, warning
+from solominer.doctor.zmq_probe import listen
+from solominer.errors import MethodNotAllowed, NodeAuthFailed, NodeError, NodeNotReady, RpcFailed, SolominerError
+from solominer.node.client import NodeSettings
+from solominer.node.health import (
+    CLOCK_WARNING_SECS,
+    MAX_HEADERS_AHEAD,
+    OLD_TIP_SECS,
+    deployments_of,
+    pin_network,
+    refuse_other_coin,
+    refuse_unsafe_consensus,
+    unknown_deployments,
+)
+from solominer.node.longpoll import BESIDE_SECS, wait_for_tip
+from solominer.node.payout import payout_to, regtest_payout
+from solominer.node.rpc import METHOD_NOT_FOUND, RpcClient, field_of, object_from
+from solominer.node.rpc_gate import RPC_THREADS_TODO
+from solominer.node.signing import signer_for
+from solominer.node.submit import propose_block
+from solominer.node.template import Fetched, fetch_template
+from solominer.records.clock import CLOCK_TOLERANCE_SECS
+from solominer.views.text import duration
+from solominer.work.events import Answer
+from solominer.work.job import EXTRANONCE1_SIZE, EXTRANONCE2_SIZE, Job, Payout, build_job
+from solominer.work.job_check import check_job
+
+CLOCK_FAILURE_SECS = 600.0
+"""A node this far off still makes valid templates; it is close enough to the two hours of rule 14 to act."""
+
+OLDEST_VERSION = 230_000
+_CONNECT_SECS = 5.0
+_SLOW_RPC_SECS = 1.0
+_HELD_SECS = 0.8
+_BITCOIN_CONF = "add to bitcoin.conf and restart the node: "
+
+
+class NodeUnderTest:
+    """One node and what was learned of it so far; every question is asked once. `close` it in the end."""
+
+    def __init__(
+        self, settings: NodeSettings, *, payout_address: str = "", tag: bytes = b"", listen_secs: float = 1.0
+    ) -> None:
+        self.settings = settings
+        self.client: RpcClient = settings.connect()
+        self._address = payout_address
+        self._tag = tag
+        self._listen_secs = listen_secs
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.client.close()
+
+    def checks(self) -> list[Check]:
+        """All of them, in order."""
+        return [
+            Check("reachable", self._reachable),
+            Check("credentials", self._credentials, ("reachable",)),
+            Check("answers", self._answers, ("credentials",)),
+            Check("RPC threads", self._threads, ("answers",)),
+            Check("network", self._network, ("answers",)),
+            Check("version", self._version, ("network",)),
+            Check("synced", self._synced, ("network",)),
+            Check("peers", self._peers, ("network",)),
+            Check("tip age", self._tip_age, ("synced", "peers")),
+            Check("clock", self._clock, ("answers",)),
+            Check("consensus rules", self._deployments, ("network",)),
+            Check("node warnings", self._warnings, ("network",)),
+            Check("zmq hashblock", lambda: self._zmq("hashblock", self.settings.zmq_hashblock), ("network",)),
+            Check("zmq sequence", lambda: self._zmq("sequence", self.settings.zmq_sequence), ("network",)),
+            Check("payout address", self._payout, ("network",)),
+            Check("wallet", self._wallet, ("payout address",)),
+            Check("template", self._template, ("synced", "peers", "consensus rules")),
+            Check("block signature", self._signature, ("template",)),
+            Check("job", self._job, ("template", "payout address")),
+            Check("proposal", self._proposal, ("job",)),
+            Check("submission", self._submission, ("proposal",)),
+        ]
+
+    # --- being there ---------------------------------------------------------------------------------------------
+
+    def _reachable(self) -> Outcome:
+        where = (self.settings.host, self.settings.port)
+        started = time.perf_counter()
+        try:
+            socket.create_connection(where, _CONNECT_SECS).close()
+        except OSError as error:
+            return failed(
+                f"nothing takes connections at {self.client.where}: {error.strerror or error}",
+                "start the node with server=1; check bitcoin_rpc.host and bitcoin_rpc.port, and rpcbind on the node",
+            )
+        return ok(f"{self.client.where} takes connections, in {1000 * (time.perf_counter() - started):.1f} ms")
+
+    def _credentials(self) -> Outcome:
+        try:
+            _ = self._chain
+        except (NodeAuthFailed, NodeNotReady, RpcFailed) as error:  # the latter two come behind the login
+            if isinstance(error, NodeAuthFailed):
+                raise
+        except NodeError:
+            return skipped("not known: what takes connections there does not answer as a node does")
+        return ok(self.settings.credentials.describe().partition(";")[0])
+
+    def _answers(self) -> Outcome:
+        started = time.perf_counter()
+        _ = self._chain
+        secs = time.perf_counter() - started
+        times = [self._time_of_call() for _ in range(5)]
+        slowest = max(*times, secs)
+        text = f"RPC answers in {1000 * min(times):.1f} ms"
+        if slowest > _SLOW_RPC_SECS:
+            return warning(f"{text}, {slowest:.1f} s at worst", "look at the node's load, disk and rpcthreads")
+        return ok(text)
+
+    def _time_of_call(self) -> float:
+        started = time.perf_counter()
+        self.client.call("getbestblockhash")
+        return time.perf_counter() - started
+
+    def _threads(self) -> Outcome:
+        """Whether a call gets through while another one is held open, as a run does where there is no ZMQ."""
+        full: list[None] = []
+        self.client.on_queue_full = lambda: full.append(None)
+        with self.settings.connect() as other, ThreadPoolExecutor(1) as executor:
+            other.call("getbestblockhash")
+            held = executor.submit(wait_for_tip, other, _HELD_SECS, self.settings.poll_timeout_secs)
+            time.sleep(BESIDE_SECS)
+            secs = self._time_of_call()
+            try:
+                held.result()
+            except (RpcFailed, NodeAuthFailed) as error:
+                return warning(
+                    f"no long polls: {error.what}", "let the RPC user call waitfornewblock, or configure ZMQ"
+                )
+        if full:
+            return warning("the RPC work queue was full (HTTP 503) with two calls at once", RPC_THREADS_TODO)
+        if secs > _HELD_SECS / 2:
+            text = f"a call waited {secs:.1f} s for another one: the node has one RPC thread, or others use them up"
+            return warning(f"{text}; a found block may wait behind a template", f"{RPC_THREADS_TODO}, or configure ZMQ")
+        return ok(f"a call beside an open one takes {1000 * secs:.1f} ms")
+
+    @cached_property
+    def _chain(self) -> Mapping[str, Any]:
+        reply = self.client.call("getblockchaininfo")
+        field_of(reply, "chain", str)
+        return dict(reply)
+
+    @cached_property
+    def _net(self) -> Mapping[str, Any]:
+        return object_from(self.client.call_optional("getnetworkinfo") or {})
+
+    # --- being the right one -------------------------------------------------------------------------------------
+
+    def _network(self) -> Outcome:
+        refuse_other_coin(self.client, pin_network(self.client, self.settings.network))
+        return ok(f"{self.settings.network.name}, first block {self.settings.network.genesis_hex[:16]}…")
+
+    def _version(self) -> Outcome:
+        if not self._net:
+            return skipped("the node does not answer getnetworkinfo")
+        version, name = field_of(self._net, "version", int), str(self._net.get("subversion", ""))
+        if version < OLDEST_VERSION:
+            return warning(f"{name or version} is old", "update the node to Bitcoin Core 23 or newer")
+        return ok(name)
+
+    def _synced(self) -> Outcome:
+        blocks, headers = field_of(self._chain, "blocks", int), field_of(self._chain, "headers", int)
+        if headers > blocks + MAX_HEADERS_AHEAD:
+            return failed(f"{blocks} blocks of {headers} headers", "wait until the node has caught up")
+        if self._chain.get("initialblockdownload") and not self.settings.network.for_testing:
+            return failed(f"initial block download, at {blocks} of {headers}", "wait until the node has caught up")
+        pruned = ", pruned (fine for mining)" if self._chain.get("pruned") else ""
+        return ok(f"height {blocks}{pruned}")
+
+    def _peers(self) -> Outcome:
+        if not self._net:
+            return skipped("the node does not answer getnetworkinfo")
+        count = self._net.get("connections")
+        if not isinstance(count, int):
+            return warning("the node does not tell how many peers it has", "update the node")
+        if self.settings.network.for_testing:
+            return ok(f"{count} peers; a test network needs none to mine")
+        if count == 0:
+            return failed("no peers: a found block would reach nobody", "check the node's network connection")
+        if count < 4:
+            return warning(f"only {count} peers", "let the node take more: a block should spread at once")
+        return ok(f"{count} peers")
+
+    def _tip_age(self) -> Outcome:
+        tip_time = self._chain.get("time", self._chain.get("mediantime", 0))
+        age_secs = max(time.time() - int(tip_time), 0.0)
+        text = f"the newest block is {duration(age_secs)} old"
+        if age_secs > OLD_TIP_SECS and not self.settings.network.for_testing:
+            return warning(text, "check the node's peers and clock")
+        return ok(text)
+
+    def _clock(self) -> Outcome:
+        offset = self.client.clock_offset_secs
+        of_peers = self._net.get("timeoffset", 0) if self._knows_net() else 0
+        if offset is None:
+            return warning("the node's answers carry no time", "check what sits between the node and this program")
+        tip_ahead = field_of(self._chain, "time", int) - time.time() if "time" in self._chain else 0.0
+        if tip_ahead > CLOCK_TOLERANCE_SECS:
+            text = f"the newest block is {duration(tip_ahead)} ahead of this machine's clock"
+            return failed(text, "set both clocks by NTP: one of them is wrong")
+        worst = max(abs(offset), abs(of_peers), key=abs)
+        text = f"the node's clock is {offset:+.0f} s from this machine's, {-of_peers:+d} s from its peers'"
+        if worst > CLOCK_FAILURE_SECS:
+            return failed(text, "set both clocks by NTP: a block too far in the future is refused (time-too-new)")
+        if worst > CLOCK_WARNING_SECS:
+            return warning(text, "set both clocks by NTP")
+        return ok(text)
+
+    def _knows_net(self) -> bool:
+        try:
+            return isinstance(self._net.get("timeoffset"), int)
+        except NodeError:
+            return False
+
+    def _deployments(self) -> Outcome:
+        info = deployments_of(self.client, self.settings.network)
+        if info is None:
+            return warning("the node does not tell its rules", "update to Bitcoin Core 23 or newer, or allow the call")
+        refuse_unsafe_consensus(info, self.settings.network, field_of(self._chain, "mediantime", int))
+        coming = [name for name, _ in unknown_deployments(info)]
+        network = self.settings.network.name
+        if coming and network not in ("regtest", "signet"):
+            return warning(f"not in force yet: {', '.join(coming)}", "mining stops when they come; use Bitcoin Core")
+        return ok("all rules in force are known here")
+
+    def _warnings(self) -> Outcome:
+        said: list[str] = []
+        for source in (self._chain, self._net):
+            told = source.get("warnings")
+            said += map(str, told) if isinstance(told, list) else [str(told or "")]
+        texts = [text for text in dict.fromkeys(said) if text]
+        if texts:
+            return warning("; ".join(texts), "see the node's debug.log")
+        return ok("none")
+
+    # --- tips ----------------------------------------------------------------------------------------------------
+
+    def _zmq(self, topic: str, address: str | None) -> Outcome:
+        line = f"zmqpub{topic}={address or 'tcp://127.0.0.1:28332'}"
+        if address is None:
+            return warning(
+                f"zmq.{topic} is not configured: tips come by long poll or polling, which is slower",
+                f"{_BITCOIN_CONF}{line}, and set zmq.{topic} to that address",
+            )
+        published = self._published(topic)
+        if published is not None and not published:
+            return failed(f"the node does not publish {topic}", _BITCOIN_CONF + line)
+        if published is not None and not any(_same_port(each, address) for each in published):
+            return failed(
+                f"the node publishes {topic} at {', '.join(published)}, not at {address}",
+                f"set zmq.{topic} to the node's address, or zmqpub{topic} in bitcoin.conf to this one",
+            )
+        try:
+            heard = listen(address, topic, listen_secs=self._listen_secs)
+        except ValueError as error:
+            return failed(str(error), f"correct zmq.{topic}")
+        if not heard.connected:
+            elsewhere = ", ".join(each for each in published or () if each != address)
+            return failed(
+                f"nothing answers at {address}" + (f"; the node publishes at {elsewhere}" if elsewhere else ""),
+                f"let zmqpub{topic} in bitcoin.conf bind to an address that this machine reaches; mind firewalls",
+            )
+        if heard.messages:
+            return ok(f"{address} delivers, the first message after {heard.secs:.1f} s")
+        return ok(f"{address} is connected; nothing happened to be told within {self._listen_secs:g} s")
+
+    def _published(self, topic: str) -> list[str] | None:
+        """Where the node says it publishes; None where it does not say."""
+        try:
+            listed = self.client.call("getzmqnotifications")
+        except RpcFailed as error:
+            return [] if error.code == METHOD_NOT_FOUND else None
+        except MethodNotAllowed:
+            return None
+        entries = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+        return [str(each.get("address")) for each in entries if each.get("type") == f"pub{topic}"]
+
+    # --- blocks --------------------------------------------------------------------------------------------------
+
+    def _payout(self) -> Outcome:
+        payout = self._payee
+        return ok(f"{payout.address}, script {payout.script_pubkey.hex()[:24]}…")
+
+    @cached_property
+    def _payee(self) -> Payout:
+        if self._address or self.settings.network.name != "regtest":
+            if not self._address:
+                raise SolominerError("payout_address is not set", "set it to an address of your own wallet")
+            return payout_to(self.client, self._address, self.settings.network)
+        return regtest_payout(self.client, self.settings.network)
+
+    def _wallet(self) -> Outcome:
+        try:
+            wallets = self.client.call("listwallets")
+        except (RpcFailed, MethodNotAllowed):
+            return skipped("the node has no wallet, or does not let us see it")
+        for name in wallets if isinstance(wallets, list) else []:
+            try:
+                info = self.client.call("getaddressinfo", self._payee.address, wallet=str(name))
+            except NodeError:
+                continue
+            if isinstance(info, dict) and info.get("ismine"):
+                return ok(f"the node's wallet {str(name)!r} holds the payout address")
+        return ok("no loaded wallet of this node holds the payout address: make sure that yours does")
+
+    def _template(self) -> Outcome:
+        fetched = self._fetched
+        template = fetched.template
+        weight = sum(tx.weight for tx in template.transactions)
+        return ok(
+            f"height {template.height}, {len(template.transactions)} transactions, {weight:,} weight units, in "
+            f"{1000 * fetched.rpc_secs:.0f} ms, parsed and checked in {1000 * fetched.parse_secs:.0f} ms"
+        )
+
+    def _signature(self) -> Outcome:
+        signer = signer_for(self.client, self.settings.network)
+        if signer is None:
+            return ok("blocks of this network need none")
+        return ok(f"a wallet of the node signs for challenge {signer.challenge.hex()[:24]}…")
+
+    @cached_property
+    def _fetched(self) -> Fetched:
+        return fetch_template(self.client, self.settings.network)
+
+    @cached_property
+    def _built(self) -> Job:
+        job = build_job(
+            self._fetched.template,
+            self._payee,
+            job_id=1,
+            extranonce1=bytes(EXTRANONCE1_SIZE),
+            tag=self._tag,
+        )
+        check_job(job, [(self._payee.script_pubkey, job.template.coinbase_value)])
+        return job
+
+    def _job(self) -> Outcome:
+        value = self._built.template.coinbase_value
+        return ok(f"pays {value:,} satoshis to {self._payee.address}; coinbase, sum and commitment checked twice")
+
+    def _proposal(self) -> Outcome:
+        verdict = propose_block(self.client, self._unsolved())
+        if verdict.answer in (Answer.ACCEPTED, Answer.HELD):
+            return ok(f"the node would take our block, less its work, said in {1000 * verdict.rpc_secs:.0f} ms")
+        if verdict.raw.startswith("inconclusive-not-best-prevblk"):
+            return warning("the tip moved while we asked", "run it again")
+        return failed(
+            f"the node would reject our block: {verdict.raw}",
+            "do not mine like this; report it with this output and the node's debug.log",
+        )
+
+    def _submission(self) -> Outcome:
+        """A block without proof of work must come back as `high-hash`: it arrived, was read, and was judged."""
+        reply = self.client.call("submitblock", self._unsolved())
+        if reply == "high-hash":
+            return ok("an unsolved block came back as 'high-hash', as it must")
+        return failed(
+            f"an unsolved block came back as {reply!r:.80} instead of 'high-hash'",
+            "look for a proxy in between; report it with the node's debug.log",
+        )
+
+    def _unsolved(self) -> str:
+        """A block of the job whose hash misses the target, as hex."""
+        job, extranonce2 = self._built, bytes(EXTRANONCE2_SIZE)
+        nonce = 0
+        header = job.header(extranonce2, job.space.version, job.space.ntime_min, nonce)
+        while meets_target(header.hash_le(), job.template.target):
+            nonce += 1
+            header = job.header(extranonce2, job.space.version, job.space.ntime_min, nonce)
+        return job.block_hex(header.pack(), extranonce2)
+
+
+def _same_port(published: str, configured: str) -> bool:
+    """The hosts may differ (0.0.0.0, a name, a tunnel), ports and kinds of address may not."""
+    one, other = urlsplit(published), urlsplit(configured)
+    if "ipc" in (one.scheme, other.scheme):
+        return published == configured
+    return one.scheme == other.scheme and one.port == other.port

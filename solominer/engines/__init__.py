@@ -1,0 +1,1 @@
+"""Everything that takes jobs and finds shares."""

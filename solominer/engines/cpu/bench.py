@@ -1,0 +1,216 @@
+"""What `solominer bench` does: all variants on this machine in turn, beside hashlib and NumPy; a table or a picture."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import reduce
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from solominer.engines.cpu.choose import LEAST_OF_HASHLIB, available_variants, choose_variant, hashlib_hps, measure_hps
+from solominer.engines.cpu.kernel import Kernel, load_kernel
+from solominer.engines.cpu.llvm_words import Word, Words
+from solominer.engines.cpu.machine import this_machine
+from solominer.engines.cpu.sha256d import IV, LAST_ROUND, K, compress, header_sums, one_round, schedule, top_word
+from solominer.errors import EngineError
+
+ROUNDS = 10
+ROUND_SECS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One contender: hashes per second of its thread's CPU time in each round."""
+
+    name: str
+    about: str
+    rounds_hps: tuple[float, ...]
+
+    @property
+    def hps(self) -> float:
+        """The median."""
+        return median(self.rounds_hps)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A whole benchmark on one thread.
+
+    `clock_hz`: the median of the core's own clock between the rounds, in cycles per second.
+    """
+
+    cpu: str
+    tools: str
+    clock_hz: float
+    round_secs: float
+    chosen: str
+    rows: tuple[Row, ...]
+
+    @property
+    def best(self) -> Row:
+        return max(self.rows, key=lambda row: row.hps)
+
+    def too_slow(self, row: Row) -> bool:
+        """Whether a kernel is out of line: not faster than the scalar one, or hardly faster than a loop in Python."""
+        hps = {each.name: each.hps for each in self.rows}
+        if row.name in ("scalar", "hashlib", "numpy"):
+            return False
+        return row.hps <= max(hps.get("scalar", 0.0), LEAST_OF_HASHLIB * hps.get("hashlib", 0.0))
+
+
+class _ArrayWords(Words):
+    """SHA-256 on NumPy arrays: the same description, one array operation after another."""
+
+    def add(self, *words: Word) -> Word:
+        return reduce(lambda x, y: x + y, (_array(word) for word in words))
+
+    def bitwise(self, formula: Callable[..., Any], *words: Word) -> Word:
+        return formula(*(_array(word) for word in words))
+
+    def shr(self, word: Word, count: int) -> Word:
+        return _array(word) >> np.uint32(count)
+
+    def rotr(self, word: Word, count: int) -> Word:
+        return _array(word) >> np.uint32(count) | _array(word) << np.uint32(32 - count)
+
+    def swap_bytes(self, word: Word) -> Word:
+        return word.byteswap()
+
+
+def _array(word: Word) -> Any:
+    return np.array([word], np.uint32) if isinstance(word, int) else word
+
+
+def numpy_top_words(midstate: list[int], tail: list[int], nonces: np.ndarray[Any, np.dtype[np.uint32]]) -> Any:
+    """The top words of the hash values of many nonces, by NumPy."""
+    w = _ArrayWords()
+    state: list[Word] = list(midstate)
+    for word_sum in header_sums(w, tail, nonces):
+        state = one_round(w, state, word_sum)
+    digest = [w.add(new, old) for new, old in zip(state, midstate, strict=True)]
+    state = list(IV)
+    for t, word in zip(range(LAST_ROUND + 1), schedule(w, [*digest, 0x80000000, *[0] * 6, 256]), strict=False):
+        state = one_round(w, state, K[t], word)
+    return top_word(w, state)
+
+
+def numpy_hps(seconds: float) -> float:
+    """Hashes of NumPy per second of this thread's CPU time, over about that time."""
+    midstate = compress(Words(), IV, list(range(16)))
+    hashes, begun = 0, time.thread_time()
+    while (elapsed := time.thread_time() - begun) < seconds:
+        numpy_top_words(midstate, [1, 2, 3], np.arange(hashes, hashes + 4096, dtype=np.uint32))
+        hashes += 4096
+    return hashes / elapsed
+
+
+def run(
+    *,
+    cache_dir: Path | None,
+    rounds: int = ROUNDS,
+    round_secs: float = ROUND_SECS,
+    names: list[str] | None = None,
+    report: Callable[[str], None] = lambda line: None,
+) -> Result:
+    """Time all variants that this CPU can run (or those named), in turn, `rounds` times, on one thread."""
+    from solominer.engines.cpu.clock import core_clock_hz
+
+    fit = [info for info in available_variants() if names is None or info.name in names]
+    if not fit:
+        raise EngineError(f"no such kernel on this CPU: {names}", "see: solominer bench")
+    kernels = {info.name: load_kernel(info.name, cache_dir=cache_dir, report=report) for info in fit}
+
+    def timed(kernel: Kernel) -> Callable[[float], float]:
+        return lambda seconds: measure_hps(kernel, seconds)
+
+    contenders = {name: timed(kernel) for name, kernel in kernels.items()}
+    contenders |= {"hashlib": hashlib_hps, "numpy": numpy_hps}
+    abouts = {info.name: info.about for info in fit} | {
+        "hashlib": "Python's own SHA-256, whole headers",
+        "numpy": "the same description on arrays",
+    }
+    clocks: list[float] = []
+    rates: dict[str, list[float]] = {name: [] for name in contenders}
+    for number in range(rounds):
+        report(f"round {number + 1} of {rounds}")
+        for name, measure in contenders.items():
+            rates[name].append(measure(round_secs))
+            clocks.append(core_clock_hz())
+    chosen = choose_variant(
+        lambda info: kernels.get(info.name) or load_kernel(info.name, cache_dir=cache_dir, report=report),
+        cache_dir=cache_dir,
+        report=report,
+    )
+    machine = this_machine()
+    rows = tuple(Row(name, abouts[name], tuple(values)) for name, values in rates.items())
+    return Result(machine.cpu, machine.tools, median(clocks), round_secs, chosen.name, rows)
+
+
+def to_json(result: Result) -> str:
+    """The whole result, with medians, as JSON."""
+    data = asdict(result)
+    for row, item in zip(result.rows, data["rows"], strict=True):
+        item["median_hps"] = row.hps
+        item["cycles_per_hash"] = result.clock_hz / row.hps
+        item["too_slow"] = result.too_slow(row)
+    return json.dumps(data, indent=1)
+
+
+def render(result: Result, console: Console) -> None:
+    """The result as a table, fastest first."""
+    best = result.best.hps
+    table = Table(title=f"One thread of {result.cpu} at {result.clock_hz / 1e9:.2f} GHz, {result.tools}")
+    table.add_column("kernel")
+    for column in ("MH/s", "lowest", "highest", "cycles/hash", "of best"):
+        table.add_column(column, justify="right")
+    table.add_column("")
+    for row in sorted(result.rows, key=lambda row: -row.hps):
+        low, high = min(row.rounds_hps), max(row.rounds_hps)
+        table.add_row(
+            f"[bold]{row.name}[/bold] *" if row.name == result.chosen else row.name,
+            *(f"{value / 1e6:.2f}" for value in (row.hps, low, high)),
+            f"{result.clock_hz / row.hps:.1f}",
+            f"{row.hps / best:.3f}",
+            f"[bold red]too slow for this CPU[/]: {row.about}" if result.too_slow(row) else row.about,
+        )
+    console.print(table)
+    console.print(f"Medians of {len(result.best.rounds_hps)} rounds of {result.round_secs:g} s, all kernels in turn.")
+    console.print("* is what `solominer run` uses. Cycles are those of the core's own clock, in the title.")
+    if any(result.too_slow(row) for row in result.rows):
+        console.print(
+            "Too slow: not faster than `scalar`. Please report it, with what `solominer bench --json` prints."
+        )
+
+
+def plot(result: Result, path: Path) -> None:
+    """Draw the result; `path` ends in .svg or .png. Raises EngineError without matplotlib or for another ending."""
+    if path.suffix not in (".svg", ".png"):
+        raise EngineError(f"cannot draw {path}", "name a file that ends in .svg or .png")
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise EngineError("matplotlib is not installed", "pip install 'solominer[plot]'") from None
+    rows = sorted(result.rows, key=lambda row: row.hps)
+    figure = Figure(figsize=(8, 1 + 0.32 * len(rows)), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.barh([row.name for row in rows], [row.hps / 1e6 for row in rows], color="#d8973c", height=0.7)
+    for place, row in enumerate(rows):
+        axes.plot([hps / 1e6 for hps in row.rounds_hps], [place] * len(row.rounds_hps), "|", color="#333333")
+        axes.annotate(f" {row.hps / 1e6:.1f}", (max(row.rounds_hps) / 1e6, place), va="center", fontsize=8)
+    axes.set_xlabel(f"MH/s on one thread, {result.cpu} at {result.clock_hz / 1e9:.2f} GHz (marks: single rounds)")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.margins(x=0.08)
+    try:
+        figure.savefig(path)
+    except OSError as error:
+        raise EngineError(f"cannot write {path}: {error.strerror}", "choose another place") from None

@@ -1,0 +1,186 @@
+"""Compiled kernels on disk: found, checked and rebuilt, and never in the way of mining.
+
+    <cache_dir>/kernels/<machine key>/<variant>/     Numba's cache files and MANIFEST.json, their SHA-256 digests
+
+Numba's cache files are pickles, so they are loaded only from folders that nobody else can write, and only if every
+file is what the manifest says. Anything else is compiled anew. If the folder cannot be used at all, a private
+temporary one serves, and without that the kernel is compiled in memory.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import stat
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from solominer.engines.cpu.interpreter import python_command
+from solominer.engines.cpu.machine import this_machine
+from solominer.engines.cpu.variants import VARIANTS
+
+MANIFEST = "MANIFEST.json"
+COMPILE_TIMEOUT_SECS = 180
+
+Report = Callable[[str], None]
+
+
+class Functions(NamedTuple):
+    """A variant's compiled functions, as `jit.make_scan` and `jit.make_midstates` give them."""
+
+    scan: Any
+    midstates: Any
+
+
+class _Unusable(OSError):
+    """A folder that cannot hold compiled code; the text says why."""
+
+
+def machine_folder(cache_dir: Path) -> Path:
+    """Where everything about this kind of machine is kept."""
+    return cache_dir / "kernels" / this_machine().key
+
+
+def load_functions(number: int, cache_dir: Path | None, report: Report) -> Functions:
+    """Variant `number`, from `cache_dir` if it is there and whole, else compiled and kept there if that is possible."""
+    if cache_dir is not None:
+        try:
+            return _load_or_build(number, machine_folder(cache_dir), report)
+        except OSError as error:
+            report(f"kernel cache {cache_dir} not used: {error}")
+    try:
+        with tempfile.TemporaryDirectory(prefix="solominer-kernels-") as folder:
+            return _load_or_build(number, Path(folder), report)
+    except OSError as error:
+        report(f"no temporary folder to compile in: {error}; compiling in memory")
+    return _make(number)
+
+
+def _load_or_build(number: int, parent: Path, report: Report) -> Functions:
+    name = VARIANTS[number].name
+    folder = parent / name
+    private_folder(parent)
+    with _locked(parent):
+        problem = _problem(folder)
+        if problem is None:
+            functions = _load(number, folder)
+            if functions is not None:
+                return functions
+            problem = "Numba does not take it"
+        if problem:
+            report(f"compiled kernel {name} thrown away: {problem}")
+        report(f"compiling kernel {name} ...")
+        _build(number, folder)
+        functions = _load(number, folder)
+    if functions is None:
+        raise _Unusable("what was compiled cannot be loaded")
+    return functions
+
+
+def private_folder(folder: Path) -> None:
+    """Make a folder that only we can write, and its parent; complain if one is there that others can write."""
+    folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder.mkdir(exist_ok=True, mode=0o700)
+    _check_owner(folder.parent if folder.parent.name == "kernels" else folder)
+    _check_owner(folder)
+
+
+def _check_owner(path: Path) -> None:
+    status = path.lstat()
+    if stat.S_ISLNK(status.st_mode):
+        raise _Unusable(f"{path} is a symbolic link")
+    if status.st_uid not in (os.geteuid(), 0) or status.st_mode & 0o022:
+        raise _Unusable(f"{path} can be written by others")
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Alone in the folder: of several workers that start at once, one compiles and the others load."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _problem(folder: Path) -> str | None:
+    """Why the folder's contents cannot be trusted; empty if there are none; None if they can."""
+    if not folder.is_dir():
+        return ""
+    if not (folder / MANIFEST).exists():
+        return "its compilation did not end"
+    try:
+        expected = json.loads((folder / MANIFEST).read_bytes())
+        _check_owner(folder)
+        found = _digests(folder)
+    except (OSError, ValueError) as error:
+        return str(error)
+    return None if found and found == expected else "its files are not what its manifest says"
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    digests = {}
+    for path in sorted(folder.rglob("*")):
+        _check_owner(path)
+        if path.is_file() and path.name != MANIFEST:
+            digests[str(path.relative_to(folder))] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return digests
+
+
+def _build(number: int, folder: Path) -> None:
+    """Compile in a process of its own, then write the manifest."""
+    if folder.is_symlink() or folder.is_file():
+        folder.unlink()
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
+    command, environment = python_command("solominer.engines.cpu.compile", str(number), str(folder))
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=environment,
+            umask=0o077,
+            timeout=COMPILE_TIMEOUT_SECS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise _Unusable(f"the compiler did not end within {COMPILE_TIMEOUT_SECS} s") from None
+    if done.returncode:
+        last_line = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        raise _Unusable(f"the compiler ended with {done.returncode}: {last_line}")
+    draft = folder / f"{MANIFEST}.new"
+    digests = _digests(folder)
+    draft.write_text(json.dumps(digests, indent=1))
+    draft.rename(folder / MANIFEST)
+
+
+def _load(number: int, folder: Path) -> Functions | None:
+    """The functions from Numba's cache; None if Numba had to compile them, or could not read its own files."""
+    import numba
+
+    config: Any = numba.config
+    before = config.CACHE_DIR
+    config.CACHE_DIR = str(folder)
+    try:
+        functions = _make(number, cache=True)
+    except Exception:  # noqa: BLE001  whatever unpickling foreign objects raises means the same: build it anew
+        return None
+    finally:
+        config.CACHE_DIR = before
+    return functions if all(sum(each.stats.cache_hits.values()) for each in functions) else None
+
+
+def _make(number: int, **options: Any) -> Functions:
+    from solominer.engines.cpu.jit import make_midstates, make_scan
+
+    return Functions(make_scan(number, **options), make_midstates(**options))

@@ -1,0 +1,165 @@
+"""Watches whether the search is what the plan says and whether its hashes look like hashes; makes the search claims."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from solominer.chain.header import Header
+from solominer.engines.cpu.diagnostics import Diagnosis, WorkerFindings
+from solominer.engines.cpu.job_slot import plan_word
+from solominer.engines.cpu.pool import PoolSnapshot
+from solominer.engines.cpu.walk import ENGINE
+from solominer.errors import PlanError
+from solominer.plan.checks import SearchClaim
+from solominer.plan.plan import Candidate, SearchPlan
+from solominer.plan.proof import plan_section
+from solominer.work.events import Severity, ShareSeen
+from solominer.work.found import FoundBlock
+from solominer.work.job import EXTRANONCE1_SIZE, Job
+
+WINDOW_SECS = 3600.0
+ALARM_RATE = 1e-4
+
+Alert = Callable[[Severity, str, str, str], None]
+Note = Callable[[float, str, Mapping[str, Any]], None]
+
+_OFF_PLAN_TODO = "stop the miner and report this with the log; blocks found meanwhile are as valid as ever"
+_ODD_TODO = "look at docs/odds-and-order.md for what this test sees; if it comes again, test memory and processor"
+
+
+class SearchWatch:
+    """For the CPU's workers under one plan. `alert` tells people, `note` writes a line of the ledger.
+
+    `count_of` gives a worker's hashes so far; for `load` see Diagnosis.
+    """
+
+    def __init__(
+        self,
+        plan: SearchPlan,
+        workers: int,
+        count_of: Callable[[int], int],
+        alert: Alert,
+        note: Note,
+        mono: float,
+        load: Callable[[Callable[[], None]], None] = lambda done: done(),
+    ) -> None:
+        self.plan = plan
+        self._workers = workers
+        self._alert, self._note = alert, note
+        self._word = plan_word(plan.hash_hex)
+        self._diagnosis = Diagnosis(workers, plan.lanes.chunk_nonces.bit_length() - 1, ALARM_RATE, count_of, load)
+        self._closing: Iterator[WorkerFindings] | None = None
+        self._results: list[WorkerFindings] = []
+        self._began = mono
+        self._told: set[tuple[str, int]] = set()
+        self._claims = self._off_plan = self._miscounts = 0
+
+    # --- what happens --------------------------------------------------------------------------------------------
+
+    def published(self, job: Job) -> None:
+        """The workers got this job."""
+        self._diagnosis.retarget(job.share_target)
+
+    def share(self, seen: ShareSeen) -> dict[str, Any] | None:
+        """The search claim of a share, without the plan itself; None if no worker of the plan's found it."""
+        share, job = seen.share, seen.job
+        if share.engine != ENGINE:
+            return None
+        self._diagnosis.share(share.worker, share.nonce, seen.hash_le, job.share_target)
+        claim = self._claim(job, share.worker, share.extranonce2, share.version, share.nonce)
+        if claim is None:
+            return None
+        self._claims += 1
+        self._check_position(claim, share.position)
+        return plan_section(claim, job.space.version_mask, job.extranonce1 + share.extranonce2)
+
+    def block(self, block: FoundBlock, job: Job | None) -> dict[str, Any] | None:
+        """The search claim of a block with the plan's facts, for its proof; None without its job."""
+        if block.engine != ENGINE or job is None:
+            return None
+        header = Header.unpack(block.header)
+        extranonce2 = block.extranonce[EXTRANONCE1_SIZE:]
+        claim = self._claim(job, block.worker, extranonce2, header.version, header.nonce)
+        return None if claim is None else plan_section(claim, job.space.version_mask, block.extranonce, self.plan)
+
+    def repeated(self, worker: int) -> None:
+        """A worker handed in a share that was handed in before."""
+        self._diagnosis.repeated(worker)
+
+    def look(self, at: float, mono: float, snapshot: PoolSnapshot) -> None:
+        """Once a second: do all workers follow the plan, do their counts agree with it; once an hour, the tests."""
+        for worker in snapshot.workers:
+            if worker.alive and worker.plan and worker.plan != self._word:
+                reason = f"it follows another plan, {worker.plan:016x}"
+                self._off(PlanError("families", f"worker {worker.index}: {reason}"), worker.index)
+        miscounts = sum(worker.miscounts for worker in snapshot.workers)
+        if miscounts > self._miscounts:
+            self._miscounts = miscounts
+            self._off(PlanError("lanes", f"workers left {miscounts} jobs with another count than the plan owes"), -1)
+        if self._closing is None and mono - self._began >= WINDOW_SECS:
+            self._closing = self._diagnosis.close()
+        if self._closing is not None:
+            result = next(self._closing, None)  # one worker a second: reading its tests takes a millisecond
+            if result is None:
+                self.close(at, mono)
+            else:
+                self._results.append(result)
+
+    def close(self, at: float, mono: float) -> None:
+        """End the hour, or what there was of it: one line of the ledger, and an alarm for each odd result."""
+        results = [*self._results, *(self._diagnosis.close() if self._closing is None else self._closing)]
+        self._results, self._closing = [], None
+        fields = {
+            "plan": self.plan.hash_hex,
+            "claims": self._claims,
+            "off_plan": self._off_plan,
+            "miscounts": self._miscounts,
+            "window_secs": round(mono - self._began, 3),
+            "workers": [_told(result) for result in results],
+        }
+        self._note(at, "diagnostics", fields)
+        self._began, self._claims, self._off_plan = mono, 0, 0
+        for result in results:
+            for finding in result.findings:
+                if finding.alarm:
+                    text = f"worker {result.worker}: its shares fail the test of {finding.test}"
+                    chance = f"a machine that works does so in {finding.p_value:.2g} of all hours"
+                    self._alert(Severity.HIGH, "odd-hashes", f"{text} ({chance})", _ODD_TODO)
+
+    # --- the plan ------------------------------------------------------------------------------------------------
+
+    def _claim(self, job: Job, worker: int, extranonce2: bytes, version: int, nonce: int) -> SearchClaim | None:
+        mask = job.space.version_mask
+        candidate = Candidate(int.from_bytes(extranonce2, "big"), version & mask, nonce)
+        try:
+            claim = SearchClaim.of(self.plan, candidate, mask, self._workers)
+            if (claim.engine, claim.worker) != (ENGINE, worker):
+                owner = f"{claim.engine} worker {claim.worker}"
+                raise PlanError("families", f"worker {worker} took extranonce {candidate.extranonce} of {owner}")
+        except PlanError as error:
+            self._off(error, worker)
+            return None
+        return claim
+
+    def _check_position(self, claim: SearchClaim, said: int | None) -> None:
+        """What the worker itself says of where it is, against what the plan says."""
+        owed = claim.position.version * self.plan.chunks + claim.position.step
+        if said is not None and said != owed:
+            reason = f"worker {claim.worker} met a hit at its chunk {said}, the plan has it at {owed}"
+            self._off(PlanError("strides", reason), claim.worker)
+
+    def _off(self, error: PlanError, worker: int) -> None:
+        self._off_plan += 1
+        if (error.group, worker) not in self._told:
+            self._told.add((error.group, worker))
+            self._alert(Severity.HIGH, "plan-not-followed", error.what, _OFF_PLAN_TODO)
+
+
+def _told(result: WorkerFindings) -> dict[str, Any]:
+    """A worker's findings as the ledger has them: for each test samples, statistic, p-value, and whether it alarms."""
+    tests = {
+        finding.test: [finding.samples, round(finding.statistic, 4), float(f"{finding.p_value:.4g}"), finding.alarm]
+        for finding in result.findings
+    }
+    return {"worker": f"{ENGINE}/{result.worker}", "hashes": result.hashes, "tests": tests}

@@ -1,0 +1,400 @@
+"""The pool of worker processes: starts and watches them, hands them jobs, turns what they say into events.
+
+The asyncio side, in the main process: no threads, no NumPy, no Numba. A job goes out through shared memory, so
+publishing takes microseconds however many workers there are. A worker that dies or hangs comes back by itself, later
+each time; its counters go on where they were.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from solominer.engines.cpu.job_slot import SharedBlock, WorkerCounters, WorkerState
+from solominer.engines.cpu.messages import Hit, Message, Ready, Report, Share, Wrong
+from solominer.engines.cpu.startup import EXIT_WRONG_HITS, Briefing
+from solominer.engines.cpu.walk import ENGINE
+from solominer.engines.cpu.worker_job import WorkerJob
+from solominer.engines.cpu.worker_process import Child
+from solominer.errors import EngineError
+from solominer.plan.plan import SearchPlan
+from solominer.work.events import Event, ShareFound, WorkerDied, WorkerStarted, WrongHit
+from solominer.work.job import EXTRANONCE2_SIZE, Job
+
+WORKER_MEMORY_BYTES = 200 << 20
+"""What a worker is allowed to need; a memory limit admits one worker for each such part of it."""
+
+LOOK_SECS = 1.0
+RATE_SECS = 10.0
+HANG_SECS = 5.0
+_FIRST_BACKOFF_SECS = 1.0
+START_SECS = 300.0
+HEALTHY_SECS = 60.0
+MAX_BACKOFF_SECS = 60.0
+_MEMORY_LOOKS = 5
+_STOP_LOOK_SECS = 0.005
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSettings:
+    """How a pool is set up.
+
+    `kernel` names one variant, None is the best. `cache_dir` holds compiled kernels. `max_memory_bytes` limits all
+    workers together: fewer are started, and one that grows beyond its part is restarted. `engine` is the module that
+    gives the kernel.
+    """
+
+    workers: int
+    kernel: str | None = None
+    cache_dir: Path | None = None
+    nice: int = 0
+    max_memory_bytes: int | None = None
+    plan: SearchPlan = field(default_factory=SearchPlan)
+    engine: str = "solominer.engines.cpu.kernel"
+
+    @property
+    def admitted_workers(self) -> int:
+        """How many workers the memory limit admits, at least one."""
+        if self.max_memory_bytes is None:
+            return self.workers
+        return max(1, min(self.workers, self.max_memory_bytes // WORKER_MEMORY_BYTES))
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSnapshot:
+    """One worker at a moment. `pid` is None and `kernel` empty while it is not there.
+
+    Totals (`hashes`, `shares`, `shares_suppressed`, `wrong_hits`, `restarts`) only grow, over restarts too.
+    `rate_hps` is over the last RATE_SECS. `left_ns` and `started_ns` are time.monotonic_ns() of when the worker
+    dropped the job before `epoch` and of the first slice of its own job (0: not yet).
+    """
+
+    index: int
+    pid: int | None
+    state: WorkerState
+    kernel: str
+    hashes: int
+    rate_hps: float
+    rss_bytes: int
+    epoch: int
+    left_ns: int
+    started_ns: int
+    longest_slice_ns: int
+    shares: int
+    shares_suppressed: int
+    wrong_hits: int
+    restarts: int
+    plan: int
+    miscounts: int
+
+    @property
+    def alive(self) -> bool:
+        """Whether its process runs."""
+        return self.pid is not None
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSnapshot:
+    """The pool at a moment; `epoch` is the current one and `published_ns` when it began (time.monotonic_ns())."""
+
+    workers: tuple[WorkerSnapshot, ...]
+    epoch: int
+    published_ns: int
+    active: int
+
+    @property
+    def hashes(self) -> int:
+        """Hashes of all workers since the start."""
+        return sum(worker.hashes for worker in self.workers)
+
+    @property
+    def rate_hps(self) -> float:
+        """Hashes a second of all workers."""
+        return sum(worker.rate_hps for worker in self.workers)
+
+    @property
+    def alive(self) -> int:
+        """How many processes run."""
+        return sum(worker.alive for worker in self.workers)
+
+    @property
+    def all_hashing(self) -> bool:
+        """Whether every worker has begun the current job."""
+        return all(
+            worker.state is WorkerState.HASHING and worker.epoch == self.epoch and worker.started_ns
+            for worker in self.workers
+        )
+
+
+class _Seat:
+    """One worker's place in the pool, which outlives its processes."""
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self.child: Child | None = None
+        self.starting: asyncio.TimerHandle | None = None
+        self.failures = 0
+        self.restarts = 0
+        self.rss_bytes = 0
+        self.hashes_seen: deque[tuple[float, int]] = deque(maxlen=round(RATE_SECS / LOOK_SECS) + 1)
+        self.heartbeat_ns = 0
+        self.silent_looks = 0
+
+    def rate_hps(self, now_secs: float, hashes: int) -> float:
+        """Hashes a second since the oldest look that is remembered."""
+        if not self.hashes_seen:
+            return 0.0
+        then, before = self.hashes_seen[0]
+        return (hashes - before) / (now_secs - then) if now_secs > then else 0.0
+
+
+class WorkerPool:
+    """The CPU engine. `post` gets ShareFound, WrongHit, WorkerStarted and WorkerDied; `report` lines for people."""
+
+    def __init__(
+        self, settings: PoolSettings, post: Callable[[Event], None], report: Callable[[str], None] = log.info
+    ) -> None:
+        self.settings = settings
+        self._post = post
+        self._report = report
+        self._shared: SharedBlock | None = None
+        self._seats: list[_Seat] = []
+        self._leader = 0
+        self._kernel = settings.kernel
+        self._stopping = False
+        self._looking: asyncio.Task[None] | None = None
+        self._hashes_at_end: list[int] = []
+
+    # Life
+
+    async def start(self) -> None:
+        """Start the workers; returns at once, WorkerStarted tells when each hashes.
+
+        Raises EngineError if no process can be started, PlanError if the plan leaves a worker without extranonces.
+        """
+        count = self.settings.admitted_workers
+        if count < self.settings.workers:
+            self._report(f"memory for {count} of {self.settings.workers} workers: raise max_memory_gb for more")
+        self.settings.plan.extranonce(count - 1, count, 0, ENGINE)
+        self._shared = SharedBlock.create(count)
+        self._seats = [_Seat(index) for index in range(count)]
+        self._stopping = False
+        self._looking = asyncio.create_task(self._look_after(), name="worker pool")
+        for seat in self._seats:
+            self._start_child(seat)
+
+    async def stop(self, timeout_secs: float = 5.0) -> None:
+        """Let every worker finish its slice and end; by force after `timeout_secs`. Nothing is left of them.
+
+        One that does not hash yet, but compiles perhaps, is ended at once.
+        """
+        if self._shared is None:
+            return
+        self._stopping = True
+        self._shared.quit()
+        for seat in self._seats:
+            if seat.starting is not None:
+                seat.starting.cancel()
+            if seat.child is not None and seat.child.ready_secs is None:
+                seat.child.kill("it was not needed any more")
+        self._ring()
+        deadline = time.monotonic() + timeout_secs
+        while children := [seat.child for seat in self._seats if seat.child is not None]:
+            if time.monotonic() > deadline:
+                for child in children:
+                    child.kill("it did not end in time")
+            await asyncio.sleep(_STOP_LOOK_SECS)
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
+        self._hashes_at_end = [self._shared.read_counters(seat.index).hashes for seat in self._seats]
+        self._shared.close()
+        self._shared = None
+
+    async def watch(self) -> None:
+        """Returns when the pool was stopped; raises what ended its supervision otherwise."""
+        if self._looking is not None:
+            await asyncio.wait([self._looking])
+            if not self._looking.cancelled():
+                self._looking.result()
+
+    # Work
+
+    def publish(self, job: Job, *, park_on_block: bool = True) -> int:
+        """Give all workers this job instead of theirs; gives its epoch. Raises EngineError if it is too large."""
+        epoch = self._memory.publish(WorkerJob.of(job, park_on_block=park_on_block).pack(), time.monotonic_ns())
+        self._ring()
+        return epoch
+
+    def stop_work(self) -> int:
+        """Take the job away from all workers; gives the epoch without a job."""
+        return self._memory.withdraw(time.monotonic_ns())
+
+    def set_active(self, count: int) -> None:
+        """Let only the first `count` workers hash; the others keep their place and wait."""
+        self._memory.active = max(0, min(count, len(self._seats)))
+        self._ring()
+
+    def hashes_of(self, worker: int) -> int:
+        """Hashes of one worker since the start, also when the pool was stopped."""
+        return self._hashes_at_end[worker] if self._shared is None else self._memory.read_counters(worker).hashes
+
+    def snapshot(self) -> PoolSnapshot:
+        """What the workers are doing."""
+        memory = self._memory
+        now = time.monotonic()
+        workers = tuple(self._snapshot(seat, memory.read_counters(seat.index), now) for seat in self._seats)
+        return PoolSnapshot(workers, memory.epoch, memory.published_ns, memory.active)
+
+    @property
+    def _memory(self) -> SharedBlock:
+        if self._shared is None:
+            raise EngineError("the worker pool does not run", "start it first")
+        return self._shared
+
+    def _ring(self) -> None:
+        for seat in self._seats:
+            if seat.child is not None:
+                seat.child.ring()
+
+    @staticmethod
+    def _snapshot(seat: _Seat, counters: WorkerCounters, now_secs: float) -> WorkerSnapshot:
+        child = seat.child
+        return WorkerSnapshot(
+            index=seat.index,
+            pid=child.pid if child else None,
+            state=WorkerState(counters.state) if child else WorkerState.STARTING,
+            kernel=child.kernel if child else "",
+            hashes=counters.hashes,
+            rate_hps=seat.rate_hps(now_secs, counters.hashes),
+            rss_bytes=seat.rss_bytes if child else 0,
+            epoch=counters.epoch,
+            left_ns=counters.left_ns,
+            started_ns=counters.started_ns,
+            longest_slice_ns=counters.longest_slice_ns,
+            shares=counters.shares,
+            shares_suppressed=counters.shares_suppressed,
+            wrong_hits=counters.wrong_hits,
+            restarts=seat.restarts,
+            plan=counters.plan,
+            miscounts=counters.miscounts,
+        )
+
+    # Children
+
+    def _start_child(self, seat: _Seat) -> None:
+        settings, memory = self.settings, self._memory
+        seat.starting = None
+        seat.heartbeat_ns = seat.silent_looks = 0
+        briefing = Briefing(
+            index=seat.index,
+            workers=len(self._seats),
+            parent_pid=os.getpid(),
+            shared_fd=memory.fd,
+            messages_fd=-1,
+            engine=settings.engine,
+            kernel=self._kernel,
+            leads=seat.index == self._leader and not memory.kernel,
+            cache_dir=settings.cache_dir,
+            nice=settings.nice,
+            plan=settings.plan,
+        )
+        try:
+            seat.child = Child(briefing, self._heard, self._ended)
+        except OSError as error:
+            self._bring_back(seat, f"it could not be started: {error}", pid=0)
+
+    def _heard(self, child: Child, message: Message) -> None:
+        now = time.time()
+        match message:
+            case Ready(kernel):
+                child.kernel = kernel
+                child.ready_secs = time.monotonic()
+                self._post(WorkerStarted(now, child.index, child.pid, kernel))
+            case Report(text):
+                self._report(text)
+            case Share(hit):
+                self._post(_share_found(now, child, hit))
+            case Wrong():
+                count = self._memory.read_counters(child.index).wrong_hits
+                self._post(WrongHit(now, child.index, child.kernel, count))
+
+    def _ended(self, child: Child) -> None:
+        seat = self._seats[child.index]
+        seat.child = None
+        if self._stopping:
+            return
+        if child.ready_secs is not None and time.monotonic() - child.ready_secs >= HEALTHY_SECS:
+            seat.failures = 0
+        memory = self._memory
+        if child.exit_code == EXIT_WRONG_HITS and memory.kernel in ("", child.kernel):
+            memory.kernel = ""  # this worker chooses another for all that start from now on
+            self._kernel = None
+            self._leader = seat.index
+        self._bring_back(seat, child.end_reason, child.pid)
+
+    def _bring_back(self, seat: _Seat, reason: str, pid: int) -> None:
+        delay = min(_FIRST_BACKOFF_SECS * 2 ** min(seat.failures, 30), MAX_BACKOFF_SECS)
+        seat.failures += 1
+        seat.restarts += 1
+        seat.starting = asyncio.get_running_loop().call_later(delay, self._start_child, seat)
+        self._post(WorkerDied(time.time(), seat.index, pid, reason, delay))
+
+    # Supervision
+
+    async def _look_after(self) -> None:
+        looks = 0
+        while True:
+            now = time.monotonic()
+            for seat in self._seats:
+                counters = self._memory.read_counters(seat.index)
+                seat.hashes_seen.append((now, counters.hashes))
+                if seat.child is not None:
+                    self._check_alive(seat, seat.child, counters.heartbeat_ns)
+                    if looks % _MEMORY_LOOKS == 1:
+                        self._check_memory(seat, seat.child)
+            looks += 1
+            await asyncio.sleep(LOOK_SECS)
+
+    @staticmethod
+    def _check_alive(seat: _Seat, child: Child, heartbeat_ns: int) -> None:
+        """Kill a worker without a sign of life. Looks are counted, not seconds: we may have been frozen with it."""
+        seat.silent_looks = 0 if heartbeat_ns != seat.heartbeat_ns else seat.silent_looks + 1
+        seat.heartbeat_ns = heartbeat_ns
+        allowed_secs = START_SECS if child.ready_secs is None else HANG_SECS
+        if seat.silent_looks * LOOK_SECS >= allowed_secs:
+            child.kill(f"it gave no sign of life for {allowed_secs:.0f} s")
+
+    def _check_memory(self, seat: _Seat, child: Child) -> None:
+        try:
+            seat.rss_bytes = psutil.Process(child.pid).memory_info().rss
+        except psutil.Error:  # it has just ended
+            return
+        limit = self.settings.max_memory_bytes
+        if limit is not None and seat.rss_bytes > max(limit // len(self._seats), WORKER_MEMORY_BYTES):
+            child.kill(f"it grew to {seat.rss_bytes >> 20} MiB, beyond its part of max_memory_gb")
+
+
+def _share_found(now: float, child: Child, hit: Hit) -> ShareFound:
+    return ShareFound(
+        at=now,
+        engine=ENGINE,
+        worker=child.index,
+        kernel=child.kernel,
+        job_id=hit.job_id,
+        extranonce2=hit.extranonce2.to_bytes(EXTRANONCE2_SIZE, "big"),
+        version=hit.version,
+        ntime=hit.ntime,
+        nonce=hit.nonce,
+        position=hit.position,
+    )

@@ -1,0 +1,221 @@
+"""The search of one job by one worker: slices for the kernel, hits hashed again, shares sent, everything counted."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from time import monotonic_ns
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solominer.chain.hashes import hash_to_int, sha256d
+from solominer.engines.cpu.job_slot import CHANGES, WORD_OF
+from solominer.engines.cpu.messages import Hit, Share, Wrong
+from solominer.engines.cpu.outbox import Outbox
+from solominer.engines.cpu.walk import Group, Walk
+from solominer.engines.cpu.worker_job import WorkerJob
+from solominer.errors import EngineError
+
+SLICE_NS = 4_000_000
+"""How long a slice is meant to take if nothing ends it early: long beside its own cost of some microseconds."""
+
+_SLICES_A_RUN = 25
+_HITS_MEANT = 64
+_HITS_ROOM = 4096
+_FIRST_GUESS_NS = 1000.0
+_PREFIX = struct.Struct("<I32s28s")
+_TAIL = struct.Struct("<4sII")
+
+_HEARTBEAT, _STARTED, _HASHES, _LONGEST, _SHARES, _SUPPRESSED, _WRONG = (
+    WORD_OF[name]
+    for name in (
+        "heartbeat_ns",
+        "started_ns",
+        "hashes",
+        "longest_slice_ns",
+        "shares",
+        "shares_suppressed",
+        "wrong_hits",
+    )
+)
+_PLACE = WORD_OF["place_ntime"]
+_OFFSET = WORD_OF["place_offset"]
+
+Midstate = Callable[[bytes], NDArray[np.uint32]]
+
+
+class ScanKernel(Protocol):
+    """What a search needs of a kernel; `kernel.Kernel` says what the parts mean."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def lanes(self) -> int: ...
+
+    @property
+    def midstates(self) -> int: ...
+
+    def scan(
+        self,
+        midstates: NDArray[np.uint32],
+        tail: NDArray[np.uint32],
+        nonce_start: int,
+        nonce_count: int,
+        target_word: int,
+        hits: NDArray[np.uint32],
+        watched: NDArray[np.uint64],
+        seen: int,
+    ) -> tuple[int, int]: ...
+
+
+class Pace:
+    """How many nonces make a slice, from the speed measured so far."""
+
+    def __init__(self, lanes: int) -> None:
+        self._lanes = lanes
+        self._ns_per_hash = _FIRST_GUESS_NS
+        self._measured = False
+
+    def nonces(self, midstates: int, most_hashes: int) -> int:
+        """Nonces for the next slice of `midstates` versions: whole vectors, `most_hashes` at most but for the first."""
+        hashes = min(SLICE_NS / self._ns_per_hash, most_hashes)
+        return max(int(hashes) // midstates // self._lanes, 1) * self._lanes
+
+    def saw(self, hashes: int, elapsed_ns: int) -> None:
+        """That many hashes took that long; what was interrupted for long must not count for much."""
+        measured = elapsed_ns / hashes
+        if self._measured:
+            self._ns_per_hash += (min(measured, 2 * self._ns_per_hash) - self._ns_per_hash) / 4
+        else:
+            self._ns_per_hash = measured
+            self._measured = True
+
+
+class Search:
+    """One job's search. `parked` says that it found a block and has nothing more to do until the next job.
+
+    `wrong_limit` is the count of wrong hits at which it stops, as it does when parked and when the walk is exhausted.
+    """
+
+    def __init__(
+        self,
+        job: WorkerJob,
+        walk: Walk,
+        kernel: ScanKernel,
+        midstate: Midstate,
+        pace: Pace,
+        counters: memoryview,
+        outbox: Outbox,
+        wrong_limit: int,
+    ) -> None:
+        self.job = job
+        self.walk = walk
+        self.parked = False
+        self._kernel = kernel
+        self._midstate = midstate
+        self._pace = pace
+        self._counters = counters
+        self._outbox = outbox
+        self._wrong_limit = wrong_limit
+        self._target_word = job.share_target >> 224
+        self._most_hashes = max(1, (_HITS_MEANT << 32) // (self._target_word + 1))
+        self._hits = np.zeros((_HITS_ROOM, 2), np.uint32)
+        self._group: Group | None = None
+        self._heads: list[bytes] = []
+        self._began = counters[_HASHES], walk.hashes_until(walk.place)
+        self._note_place()
+
+    @property
+    def over(self) -> bool:
+        """Whether it has stopped by itself."""
+        return self.parked or self.walk.exhausted or self._counters[_WRONG] >= self._wrong_limit
+
+    @property
+    def miscount(self) -> int:
+        """Hashes counted beyond what the plan owes for the way walked (less than 0: below it); 0 if all is well."""
+        counted, owed = self._began
+        return self._counters[_HASHES] - counted - (self.walk.hashes_until(self.walk.place) - owed)
+
+    def run(self, control: memoryview, changes: int) -> None:
+        """Slice after slice for about a tenth of a second, or until a control word changes or the search is over.
+
+        The kernel itself looks at the word that counts the changes, so even a slice ends at once. What stands in the
+        loop is done once a slice, with the caches full of the kernel: it is kept short.
+        """
+        walk, counters, scan = self.walk, self._counters, self._kernel.scan
+        if walk.group is not self._group:
+            self._enter(walk.group)
+        group, versions = self._group, len(self._heads)
+        most = self._pace.nonces(versions, self._most_hashes)
+        before, first = counters[_HASHES], monotonic_ns()
+        if not counters[_STARTED]:
+            counters[_STARTED] = first
+        now = first
+        watched = np.frombuffer(control, np.uint64)[CHANGES : CHANGES + 1]
+        for _ in range(_SLICES_A_RUN):
+            start, count = walk.next_slice(most)
+            found, done = scan(
+                self._midstates, self._tail, start, count, self._target_word, self._hits, watched, changes
+            )
+            begun, now = now, monotonic_ns()
+            if not done:
+                raise EngineError(f"kernel {self._kernel.name} did nothing with {count} nonces")
+            if found:
+                self._take_hits(found)
+            counters[_HASHES] += done * versions
+            counters[_HEARTBEAT] = now
+            if now - begun > counters[_LONGEST]:
+                counters[_LONGEST] = now - begun
+            if walk.advance(done):
+                counters[_OFFSET] += done
+            else:
+                self._note_place()
+                if walk.exhausted or walk.group is not group:
+                    break
+            if control[CHANGES] != changes or (found and self.over):
+                break
+        self._pace.saw(counters[_HASHES] - before, now - first)
+
+    def _note_place(self) -> None:
+        """Write down where the walk stands, for whoever takes it up after us."""
+        for word, value in enumerate(self.walk.place, _PLACE):
+            self._counters[word] = value
+
+    def _enter(self, group: Group) -> None:
+        """Prepare what all slices of a group share."""
+        job = self.job
+        root = job.merkle_root_le(group.extranonce2)
+        firsts = [_PREFIX.pack(version, job.prevhash_le, root[:28]) for version in group.versions]
+        rest = _TAIL.pack(root[28:], group.ntime, job.nbits)
+        self._midstates = np.array([self._midstate(first) for first in firsts], np.uint32)
+        self._tail = np.array(struct.unpack(">3I", rest), np.uint32)
+        self._heads = [first + rest for first in firsts]
+        self._group = group
+
+    def _take_hits(self, found: int) -> None:
+        """Hash the kernel's hits again and report what they are."""
+        job, counters = self.job, self._counters
+        for number, (index, nonce) in enumerate(self._hits[:found].tolist(), 1):
+            value = hash_to_int(sha256d(self._heads[index] + nonce.to_bytes(4, "little")))
+            if value <= job.network_target:
+                self._outbox.send(Share(self._hit(index, nonce)))
+                counters[_SHARES] += 1
+                if job.park_on_block:
+                    self.parked = True
+                    counters[_SUPPRESSED] += found - number
+                    return
+            elif value >> 224 > self._target_word:
+                self._outbox.offer(Wrong(self._hit(index, nonce)))
+                counters[_WRONG] += 1
+            elif value <= job.share_target:
+                sent = self._outbox.offer(Share(self._hit(index, nonce)))
+                counters[_SHARES if sent else _SUPPRESSED] += 1
+
+    def _hit(self, index: int, nonce: int) -> Hit:
+        group = self.walk.group
+        return Hit(
+            self.job.job_id, group.extranonce2, group.versions[index], group.ntime, nonce, self.walk.position(index)
+        )

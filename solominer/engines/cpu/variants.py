@@ -1,0 +1,71 @@
+"""The kernels there are, and which of them a CPU can run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+MIDSTATES = 32  # searched together by one call, a power of two like the patterns that a number of version bits gives
+
+
+class Method(Enum):
+    """How a variant computes."""
+
+    PASSES = "passes"  # solominer.engines.cpu.looped
+    STRAIGHT = "straight"  # solominer.engines.cpu.unrolled
+    X86_SHA = "x86 sha"  # solominer.engines.cpu.sha_instructions
+    ARM_SHA = "arm sha"
+
+
+@dataclass(frozen=True, slots=True)
+class VariantInfo:
+    """One way to compile the search. `needs` are LLVM's names of CPU features.
+
+    `first` and `second`: midstates side by side in the first and the second pass. `midstates`: most in one call.
+    `usual`: worth timing when a machine chooses its kernel; the others are there for comparison.
+    """
+
+    name: str
+    method: Method
+    lanes: int
+    first: int
+    second: int
+    midstates: int
+    needs: frozenset[str]
+    usual: bool = True
+    about: str = ""
+
+    @property
+    def ternary(self) -> bool:
+        """Whether three-input bit operations are one instruction on this variant's vectors."""
+        return "avx512f" in self.needs and self.lanes == 16
+
+
+def _passes(name: str, lanes: int, first: int, second: int, *needs: str, about: str) -> VariantInfo:
+    return VariantInfo(name, Method.PASSES, lanes, first, second, MIDSTATES, frozenset(needs), about=about)
+
+
+def _unit(name: str, method: Method, streams: int, *needs: str, about: str, usual: bool = True) -> VariantInfo:
+    return VariantInfo(name, method, 1, streams, streams, MIDSTATES, frozenset(needs), usual, about)
+
+
+def _straight(name: str, lanes: int, midstates: int, *needs: str, about: str) -> VariantInfo:
+    return VariantInfo(
+        name, Method.STRAIGHT, lanes, midstates, midstates, midstates, frozenset(needs), usual=False, about=about
+    )
+
+
+VARIANTS: tuple[VariantInfo, ...] = (
+    _passes("avx512-3x2", 16, 3, 2, "avx512f", about="16 lanes, 3 then 2 midstates side by side"),
+    _passes("avx512-2x2", 16, 2, 2, "avx512f", about="16 lanes, 2 midstates side by side"),
+    _unit("sha-x86-4", Method.X86_SHA, 4, "sha", "sse4.1", about="SHA extensions, 4 hashes side by side"),
+    _unit("sha-x86-3", Method.X86_SHA, 3, "sha", "sse4.1", about="SHA extensions, 3 side by side", usual=False),
+    _unit("sha-arm-4", Method.ARM_SHA, 4, "sha2", "neon", about="ARMv8 SHA-2 instructions, 4 hashes side by side"),
+    _passes("avx2-2x2", 8, 2, 2, "avx2", about="8 lanes, 2 midstates side by side"),
+    _passes("avx2-1x1", 8, 1, 1, "avx2", about="8 lanes, one midstate at a time"),
+    _passes("vector-2x2", 4, 2, 2, about="4 lanes (SSE2, NEON), 2 midstates side by side"),
+    _passes("scalar", 1, 1, 1, about="no vectors, runs anywhere"),
+    _straight("plain-32x1", 32, 1, "avx512f", about="32 lanes unrolled, one midstate: the plain kernel"),
+    _straight("plain-32x4", 32, 4, "avx512f", about="32 lanes unrolled, 4 midstates share one schedule"),
+    _straight("plain-8x4", 8, 4, "avx2", about="8 lanes unrolled, 4 midstates share one schedule"),
+)

@@ -1,0 +1,173 @@
+"""The worker process: `python -m solominer.engines.cpu`, started by `child`, which says the rest on standard input.
+
+It takes its job from shared memory and searches on its own. The kernel itself looks at the word that counts changes of
+epoch, behind each block of nonces, so a stale job ends within microseconds and without any message to it. Standard
+input is otherwise only a bell: a byte wakes an idle worker early, and its end means that the parent is gone.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import select
+import signal
+import sys
+import time
+from typing import Any
+
+from solominer.engines.cpu.job_slot import CHANGES, WORD_OF, SharedBlock, WorkerState, plan_word
+from solominer.engines.cpu.messages import Ready, Report
+from solominer.engines.cpu.orphans import die_with
+from solominer.engines.cpu.outbox import Outbox
+from solominer.engines.cpu.search import Midstate, Pace, ScanKernel, Search
+from solominer.engines.cpu.startup import EXIT_WRONG_HITS, Briefing
+from solominer.engines.cpu.walk import Place, Walk
+from solominer.engines.cpu.worker_job import WorkerJob
+from solominer.errors import SolominerError
+
+WRONG_HITS_ALLOWED = 3
+_IDLE_LOOK_MS = 20
+_LEADER_LOOK_SECS = 0.01
+
+_PID, _STATE, _HEARTBEAT, _EPOCH, _LEFT, _STARTED, _JOBS, _WRONG = (
+    WORD_OF[name] for name in ("pid", "state", "heartbeat_ns", "epoch", "left_ns", "started_ns", "jobs", "wrong_hits")
+)
+_PLAN, _MISCOUNTS = WORD_OF["plan"], WORD_OF["miscounts"]
+_PLACE_EPOCH, _PLACE_MIDSTATES, _PLACE = (WORD_OF[name] for name in ("place_epoch", "place_midstates", "place_ntime"))
+
+
+class Ended(Exception):
+    """The worker is to end, or its parent is gone."""
+
+
+class Worker:
+    """One worker process: its loop, from the first job to the last."""
+
+    def __init__(self, briefing: Briefing) -> None:
+        self._briefing = briefing
+        self._shared = SharedBlock.attach(briefing.shared_fd, briefing.workers)
+        self._counters = self._shared.counters(briefing.index)
+        self._outbox = Outbox(briefing.messages_fd)
+        self._bell = select.poll()
+        self._bell.register(0, select.POLLIN)
+        self._search: Search | None = None
+        self._epoch = 0
+        self._counters[_PID] = os.getpid()
+        self._counters[_PLAN] = plan_word(briefing.plan.hash_hex)
+        self._enter(WorkerState.STARTING)
+
+    def run(self) -> int:
+        """Load the kernel and hash until told to end; gives the exit code."""
+        try:
+            engine = importlib.import_module(self._briefing.engine)
+            kernel = self._load(engine)
+            if self._briefing.nice:  # not before: the first hash should not wait behind whatever else runs
+                os.nice(self._briefing.nice)
+            self._hash(kernel, engine.midstate)
+            engine.bench_out(kernel.name, cache_dir=self._briefing.cache_dir)
+        except (Ended, BrokenPipeError):
+            return 0
+        return EXIT_WRONG_HITS
+
+    def _load(self, engine: Any) -> ScanKernel:
+        briefing = self._briefing
+        name = briefing.kernel if briefing.leads else self._chosen_by_leader()
+        kernel: ScanKernel = engine.load_kernel(
+            name, cache_dir=briefing.cache_dir, report=lambda line: self._outbox.send(Report(line))
+        )
+        if briefing.leads:
+            self._shared.kernel = kernel.name
+        self._outbox.send(Ready(kernel.name))
+        return kernel
+
+    def _chosen_by_leader(self) -> str:
+        while not self._shared.kernel:
+            self._check_end()
+            self._counters[_HEARTBEAT] = time.monotonic_ns()
+            time.sleep(_LEADER_LOOK_SECS)
+        return self._shared.kernel
+
+    def _hash(self, kernel: ScanKernel, midstate: Midstate) -> None:
+        """Search job after job. Returns when the kernel was wrong too often."""
+        shared, counters, index = self._shared, self._counters, self._briefing.index
+        midstates = self._briefing.plan.midstates_for(kernel.lanes, kernel.midstates)
+        pace = Pace(kernel.lanes)
+        wrong_limit = counters[_WRONG] + WRONG_HITS_ALLOWED
+        while counters[_WRONG] < wrong_limit:
+            changes = shared.control[CHANGES]
+            self._check_end()
+            search = self._search
+            if shared.epoch != self._epoch:
+                job = self._turn()
+                if job is not None:
+                    walk = self._walk(job, midstates)
+                    self._search = Search(job, walk, kernel, midstate, pace, counters, self._outbox, wrong_limit)
+                    counters[_PLACE_MIDSTATES], counters[_PLACE_EPOCH] = midstates, self._epoch
+            elif search is None:
+                self._wait(WorkerState.IDLE)
+            elif search.over:
+                self._wait(WorkerState.PARKED if search.parked else WorkerState.EXHAUSTED)
+            elif index >= shared.active:
+                self._wait(WorkerState.PAUSED)
+            else:
+                self._enter(WorkerState.HASHING)
+                search.run(shared.control, changes)
+
+    def _turn(self) -> WorkerJob | None:
+        """Leave the old epoch; gives the job of the new one, None where it has none or it is being written."""
+        counters = self._counters
+        left, self._search = self._search, None
+        epoch = self._shared.epoch
+        data = self._shared.read_job(epoch) if epoch & 1 else None
+        if epoch & 1 and data is None:
+            return None
+        self._epoch = epoch
+        counters[_STARTED] = 0
+        counters[_LEFT] = time.monotonic_ns()
+        counters[_EPOCH] = epoch
+        if left is not None and left.miscount:
+            counters[_MISCOUNTS] += 1
+        if data is None:
+            return None
+        counters[_JOBS] += 1
+        return WorkerJob.unpack(data)
+
+    def _walk(self, job: WorkerJob, midstates: int) -> Walk:
+        """The job's walk, taken up where a worker that died left it."""
+        counters, briefing = self._counters, self._briefing
+        place = Place()
+        if counters[_PLACE_EPOCH] == self._epoch:
+            place = Place(*counters[_PLACE : _PLACE + len(Place._fields)])
+            if counters[_PLACE_MIDSTATES] != midstates:  # groups are cut differently now
+                place = Place(place.ntime, place.k + 1)
+        return Walk(
+            briefing.plan, job.space, worker=briefing.index, workers=briefing.workers, midstates=midstates, place=place
+        )
+
+    def _enter(self, state: WorkerState) -> None:
+        self._state = state
+        self._counters[_STATE] = state
+        self._counters[_HEARTBEAT] = time.monotonic_ns()
+
+    def _wait(self, state: WorkerState) -> None:
+        """Nothing to do: listen for the bell for a moment."""
+        self._enter(state)
+        if self._bell.poll(_IDLE_LOOK_MS) and not os.read(0, 4096):
+            raise Ended
+
+    def _check_end(self) -> None:
+        if self._shared.quitting or os.getppid() != self._briefing.parent_pid:
+            raise Ended
+
+
+def main() -> int:
+    """Read the briefing from standard input and work; gives the exit code."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # the parent decides; it is told the same
+    try:
+        briefing = Briefing.read(0)
+        die_with(briefing.parent_pid)
+        return Worker(briefing).run()
+    except SolominerError as error:  # the last line that a worker says becomes the reason of its end
+        sys.stderr.write(" -> ".join(filter(None, (error.what, error.todo))) + "\n")
+        return 1

@@ -1,0 +1,125 @@
+"""The electricity price from any HTTP endpoint that answers with JSON: cached, retried with backoff, marked when stale.
+
+Nothing here talks to the network unless `electricity.price_url` is set. Of the address only the host is ever told:
+the rest may hold a key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import math
+import time
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.client import HTTPException
+from typing import Any, NoReturn
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+
+from solominer.errors import PriceError
+
+log = logging.getLogger("solominer.governor.prices")
+
+TIMEOUT_SECS = 10.0
+MOST_BYTES = 1 << 20
+FIRST_WAIT_SECS = 10.0
+
+Fetch = Callable[[str], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """Of a kWh, in the configured currency; `at` is when it was fetched (Unix seconds)."""
+
+    per_kwh: float
+    at: float
+    stale: bool = False
+
+
+def http_get(url: str) -> bytes:
+    """The body of an answer, at most 1 MiB. Raises PriceError."""
+    host = urlsplit(url).hostname
+    request = urllib.request.Request(url, headers={"Accept": "application/json", "User-Agent": "solominer"})
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_SECS) as reply:
+            body: bytes = reply.read(MOST_BYTES + 1)
+    except (OSError, HTTPException, ValueError) as error:
+        if isinstance(error, HTTPError):
+            error.close()
+        kind = getattr(error, "code", None) or getattr(error, "reason", None) or type(error).__name__
+        raise PriceError(f"no price from {host}: {kind}", "check electricity.price_url") from error
+    if len(body) > MOST_BYTES:
+        raise PriceError(f"the answer of {host} is longer than a price", "check electricity.price_url")
+    return body
+
+
+def value_at(document: Any, path: str) -> float:
+    """The number at a path like `data.0.price`. Raises PriceError that names the part which is not there."""
+    value = document
+    for part in filter(None, path.split(".")):
+        try:
+            value = value[int(part)] if isinstance(value, list) else value[part]
+        except (KeyError, IndexError, TypeError, ValueError):
+            raise PriceError(f"the price's answer has no {part!r} of {path}", "check price_json_path") from None
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise PriceError(f"what lies at {path or 'the root'} of the price's answer is no number", _CHECK_PATH)
+    return number
+
+
+_CHECK_PATH = "check electricity.price_json_path"
+
+
+class PriceSource:
+    """One endpoint. `scale` turns its number into a price per kWh (0.001 for one per MWh).
+
+    Asked every `refresh_secs`; a price older than `stale_secs` is marked as stale.
+    """
+
+    def __init__(
+        self, url: str, json_path: str, *, scale: float, refresh_secs: float, stale_secs: float, fetch: Fetch = http_get
+    ) -> None:
+        self._url, self._path, self._scale = url, json_path, scale
+        self._refresh_secs, self._stale_secs = refresh_secs, stale_secs
+        self._fetch = fetch
+        self._last: Price | None = None
+
+    def current(self, at: float) -> Price | None:
+        """The last price fetched, however long ago; None before the first."""
+        last = self._last
+        if last is None:
+            return None
+        return Price(last.per_kwh, last.at, at - last.at > self._stale_secs)
+
+    def fetch(self) -> Price:
+        """Ask now, and wait for the answer. Raises PriceError."""
+        try:
+            document = json.loads(self._fetch(self._url))
+        except ValueError:
+            raise PriceError("the price's answer is not JSON", "check electricity.price_url") from None
+        self._last = Price(value_at(document, self._path) * self._scale, time.time())
+        return self._last
+
+    async def keep_fresh(self) -> NoReturn:
+        """Ask for good; after a failure sooner and then ever more seldom, until the usual time between two."""
+        wait_secs, told = FIRST_WAIT_SECS, ""
+        while True:
+            try:
+                await asyncio.to_thread(self.fetch)
+            except PriceError as error:
+                if error.what != told:
+                    log.warning("%s -> %s; asked again", error.what, error.todo)
+                    told = error.what
+                await asyncio.sleep(min(wait_secs, self._refresh_secs))
+                wait_secs *= 2
+                continue
+            if told:
+                log.info("there is a price again")
+            wait_secs, told = FIRST_WAIT_SECS, ""
+            await asyncio.sleep(self._refresh_secs)

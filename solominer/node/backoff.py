@@ -1,0 +1,51 @@
+"""How often a node that is away is asked again, and how often its absence is worth a line in the log."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+_log = logging.getLogger("solominer.node.client")
+
+FIRST_WAIT_SECS, LONGEST_WAIT_SECS = 0.1, 2.0
+REMIND_SECS = 60.0
+
+
+class Outage:
+    """The time in which one node cannot be used. `steady` is a clock that never jumps."""
+
+    def __init__(self, node: str, steady: Callable[[], float] = time.monotonic) -> None:
+        self._node, self._steady = node, steady
+        self._since: float | None = None
+        self._reminded = 0.0
+        self._wait_secs = FIRST_WAIT_SECS
+
+    @property
+    def ongoing(self) -> bool:
+        """Whether it is away now."""
+        return self._since is not None
+
+    def begins(self, reason: str) -> bool:
+        """Another failure, told in the log the first time and once a minute; whether it is the first."""
+        now = self._steady()
+        if self._since is None:
+            self._since = self._reminded = now
+            _log.warning("node %s is lost: %s", self._node, reason)
+            return True
+        if now - self._reminded >= REMIND_SECS:
+            self._reminded = now
+            _log.warning("node %s has been away for %.0f s: %s", self._node, now - self._since, reason)
+        return False
+
+    def next_wait_secs(self) -> float:
+        """How long to wait before the next attempt: twice as long each time, up to LONGEST_WAIT_SECS."""
+        wait_secs, self._wait_secs = self._wait_secs, min(2 * self._wait_secs, LONGEST_WAIT_SECS)
+        return wait_secs
+
+    def over(self) -> bool:
+        """It answered; whether it was away before."""
+        since, self._since, self._wait_secs = self._since, None, FIRST_WAIT_SECS
+        if since is not None:
+            _log.info("node %s is back after %.1f s", self._node, self._steady() - since)
+        return since is not None

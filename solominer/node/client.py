@@ -1,0 +1,342 @@
+"""A link: one configured node, as the rest of the daemon sees it. Everything that is learned goes out as an event."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import NoReturn, TypeVar
+
+from solominer.chain.networks import Network
+from solominer.errors import MethodNotAllowed, NodeError, RpcFailed, TemplateError
+from solominer.node import health, signing, submit
+from solominer.node.backoff import Outage
+from solominer.node.credentials import Credentials
+from solominer.node.health import one_line
+from solominer.node.login import Login
+from solominer.node.longpoll import BESIDE_SECS, LongPollTrial, wait_for_tip
+from solominer.node.payout import payout_to, regtest_payout
+from solominer.node.rpc import METHOD_NOT_FOUND, RpcClient
+from solominer.node.rpc_gate import CROWDED_SECS, RpcGate
+from solominer.node.rpc_thread import Lane
+from solominer.node.submit import Verdict, Whereabouts
+from solominer.node.template import Fetched, fetch_template
+from solominer.node.tips import TipWatch
+from solominer.node.zmq_hints import ZmqHints
+from solominer.work.events import (
+    Event,
+    HealthSeen,
+    NodeHealth,
+    TemplateFailed,
+    TemplateReady,
+    TipFacts,
+    TransactionsChecked,
+)
+from solominer.work.job import Payout
+from solominer.work.template import Template, TransactionCheck
+
+_log = logging.getLogger("solominer.node.client")
+_T = TypeVar("_T")
+
+_CHECK_SLICE_SECS = 0.002
+"""How long the check of transactions runs before the event loop gets its turn."""
+
+
+_LOST_HEALTH_SECS = 1.0
+"""How soon a node that could not be asked for its health is asked again."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSettings:
+    """One node: how it is called, where it is, how to get in, and how often and how patiently it is asked.
+
+    `zmq_hashblock` and `zmq_sequence` are addresses as in bitcoin.conf, or None.
+    """
+
+    name: str
+    host: str
+    port: int
+    credentials: Credentials
+    network: Network
+    zmq_hashblock: str | None = None
+    zmq_sequence: str | None = None
+    poll_secs: float = 1.0
+    health_secs: float = 10.0
+    timeout_secs: float = 30.0
+    poll_timeout_secs: float = 5.0
+
+    def connect(self, login: Login | None = None) -> RpcClient:
+        """A client with a connection of its own, not opened yet; all of a link share one `login`."""
+        return RpcClient(
+            self.host,
+            self.port,
+            login or self.credentials,
+            name=self.name,
+            network=self.network,
+            timeout_secs=self.timeout_secs,
+        )
+
+
+class NodeLink:
+    """The node of `settings`. `post` takes events, in the event loop's thread; `clock` gives Unix seconds.
+
+    `run` watches the node until it is cancelled; the other methods may be used with or without it.
+    """
+
+    def __init__(
+        self, settings: NodeSettings, post: Callable[[Event], None], clock: Callable[[], float] = time.time
+    ) -> None:
+        self.settings = settings
+        self._post, self._clock = post, clock
+        self._watch = TipWatch(settings.name, post, clock)
+        self._zmq = ZmqHints(settings.name, settings.zmq_hashblock, settings.zmq_sequence, self._watch)
+        self._gate = RpcGate(settings.name)
+        self._trial = LongPollTrial()
+        self._login = Login(settings.credentials)
+        self._lanes = {name: self._lane(name) for name in ("templates", "poll", "health", "longpoll", "misc")}
+        self._one_offs: set[Lane] = set()
+        self._outage = Outage(settings.name)
+        self._look_now = asyncio.Event()
+        self._signer: signing.BlockSigner | None = None
+        self._pinned = False
+        self._known_data: dict[bytes, str] = {}
+        self._checked: Mapping[bytes, Collection[bytes]] = {}
+
+    @property
+    def name(self) -> str:
+        """The node's name in the configuration."""
+        return self.settings.name
+
+    async def run(self) -> NoReturn:
+        """Watch tips and health. A node that cannot be reached is waited for; anything else that ends this raises."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._poll_tips(), name=f"poll-{self.name}")
+            group.create_task(self._watch_health(), name=f"health-{self.name}")
+            if self._zmq.publishers:
+                group.create_task(self._zmq.run(), name=f"zmq-{self.name}")
+            else:
+                group.create_task(self._long_poll(), name=f"longpoll-{self.name}")
+        raise RuntimeError(f"the watch over node {self.name} ended though nobody asked it to")
+
+    async def close(self) -> None:
+        """Close all connections; whatever still waits for the node raises NodeUnreachable."""
+        for lane in (*self._lanes.values(), *self._one_offs):
+            lane.close()
+
+    # Work
+
+    async def fetch_template(self, reason: str) -> None:
+        """Fetch a template and post TemplateReady or TemplateFailed."""
+        try:
+            fetched = await self._ask("templates", self._fetch)
+        except TemplateError as error:
+            _log.error("node %s: %s", self.name, one_line(error))
+            self._post(TemplateFailed(self._clock(), self.name, one_line(error), refused=True))
+        except NodeError as error:
+            self._pinned = False
+            self._post(TemplateFailed(self._clock(), self.name, one_line(error)))
+        else:
+            self._ready(fetched, reason)
+
+    async def check_transactions(self, template: Template) -> None:
+        """Run the slow half of a template's validation (rule 6), a little at a time; post TransactionsChecked."""
+        problem = ""
+        self._known_data = {tx.wtxid_le: tx.data_hex for tx in template.transactions}
+        check = TransactionCheck(template, self._checked)
+        try:
+            while check.step(_CHECK_SLICE_SECS, time.perf_counter):
+                await asyncio.sleep(0)
+            self._checked = check.checked
+        except TemplateError as error:
+            problem = one_line(error)
+            _log.error(
+                "node %s, template %s at height %d: %s", self.name, template.template_id, template.height, problem
+            )
+        self._post(TransactionsChecked(self._clock(), self.name, template.template_id, problem))
+
+    async def payout(self, address: str) -> Payout:
+        """The Payout of `address`, or of the private node's wallet where it is empty (regtest only).
+
+        Raises PayoutError, WrongNetwork, or NodeError.
+        """
+        network = self.settings.network
+        if address:
+            return await self._ask("misc", lambda client: payout_to(client, address, network))
+        return await self._ask("misc", lambda client: regtest_payout(client, network))
+
+    async def must_sign(self) -> bool:
+        """Whether this chain's blocks are signed (signet). Raises SigningRefused if the node cannot, or NodeError."""
+        network = self.settings.network
+        self._signer = await self._ask("misc", lambda client: signing.signer_for(client, network))
+        return self._signer is not None
+
+    async def sign(self, data: bytes) -> bytes:
+        """The signet solution for the 72 bytes of a block. Raises SigningRefused or NodeError."""
+        signer = self._signer
+        if signer is None:
+            if not await self.must_sign() or self._signer is None:
+                raise NodeError(f"node {self.name} does not ask for signatures", "is it on the same signet?")
+            signer = self._signer
+        return await self._ask("misc", lambda client: signer.sign(client, data))
+
+    # Blocks
+
+    async def submit(self, block_hex: str) -> Verdict:
+        """Send a block, on a connection of its own. Never raises NodeError."""
+        with self._gate.sending():
+            verdict = await self._alone("submit", lambda client: submit.submit_block(client, block_hex))
+        _log.debug("node %s answered a block with %r in %.3f s", self.name, verdict.raw, verdict.rpc_secs)
+        return verdict
+
+    async def propose(self, block_hex: str) -> Verdict:
+        """Ask whether an unsolved block would be valid, on a connection of its own. Never raises NodeError."""
+        async with self._gate.turn():
+            return await self._alone("propose", lambda client: submit.propose_block(client, block_hex))
+
+    async def where_is(self, hash_le: bytes, height: int) -> Whereabouts:
+        """Where the node has a block. Raises NodeError."""
+        return await self._ask("misc", lambda client: submit.where_is(client, hash_le, height))
+
+    async def hash_at(self, height: int) -> bytes:
+        """The active block at a height, empty if there is none. Raises NodeError."""
+        return await self._ask("misc", lambda client: submit.hash_at(client, height))
+
+    async def tip_facts(self, hash_le: bytes) -> TipFacts:
+        """A block's header, as an empty block on top of it needs it. Raises NodeError."""
+        return await self._ask("misc", lambda client: submit.tip_facts(client, hash_le))
+
+    async def look(self) -> NodeHealth:
+        """Look at the node once; not posted. Never raises NodeError."""
+        network, now = self.settings.network, self._clock()
+        seen = await self._ask("health", lambda client: health.look(client, network, node=self.name, now=now))
+        return replace(seen, zmq=self._zmq.state)
+
+    # Watching
+
+    async def _poll_tips(self) -> None:
+        settings = self.settings
+
+        def best_hash(client: RpcClient) -> bytes:
+            return submit.best_hash(client, timeout_secs=settings.poll_timeout_secs)
+
+        while True:
+            changes, asked = self._watch.changes, time.monotonic()
+            self._trial.asked(asked)
+            try:
+                best_le = await self._ask("poll", best_hash)
+            except NodeError as error:
+                self._lost(error)
+                await asyncio.sleep(self._outage.next_wait_secs())
+                continue
+            self._trial.answered(asked)
+            self._found()
+            first = not self._watch.best_le
+            if self._watch.polled(best_le, changes) and not first:
+                self._zmq.poll_was_first(time.monotonic())
+            self._zmq.check_silence(time.monotonic())
+            await self._watch.wait_for_kick(settings.poll_secs)
+
+    async def _watch_health(self) -> None:
+        while True:
+            self._look_now.clear()
+            seen = await self.look()
+            if not (seen.reachable and self._outage.ongoing):  # the poll knows better, and its return brings us back
+                self._post(HealthSeen(self._clock(), seen))
+            try:
+                async with asyncio.timeout(self.settings.health_secs if seen.reachable else _LOST_HEALTH_SECS):
+                    await self._look_now.wait()
+            except TimeoutError:
+                pass
+
+    async def _long_poll(self) -> None:
+        """Wait for news at the node itself: how a new tip is noticed at once where there is no ZMQ."""
+        pause = Outage(self.name)
+        while True:
+            if self._gate.crowded:
+                await asyncio.sleep(CROWDED_SECS)
+                continue
+            try:
+                blocked = await self._wait_for_news()
+            except NodeError as error:
+                if self._may_not_wait(error):
+                    _log.warning("node %s: no long polls, tips come by polling alone: %s", self.name, one_line(error))
+                    return
+                _log.debug("node %s: long poll: %s", self.name, one_line(error))
+                await asyncio.sleep(pause.next_wait_secs())
+                continue
+            pause.over()
+            if blocked:
+                self._trial = LongPollTrial()
+                reason = "its RPC threads are all in use: other calls waited until our long poll for new tips ended"
+                polling = f"tips come by plain polling every {self.settings.poll_secs:g} s, and calls take turns"
+                self._gate.crowd(reason, polling)
+
+    async def _wait_for_news(self) -> bool:
+        """One long poll with a poll beside it; whether long polls are to be given up. Raises NodeError."""
+        trial, changes = self._trial, self._watch.changes
+        patience_secs = self.settings.poll_timeout_secs
+        began = time.monotonic()
+        trial.began(began)
+        kick = asyncio.get_running_loop().call_later(1.5 * BESIDE_SECS, self._watch.kick)
+        try:
+            best_le = await self._lanes["longpoll"].run(
+                lambda client: wait_for_tip(client, trial.wait_secs, patience_secs)
+            )
+        finally:
+            kick.cancel()
+        news = self._watch.polled(best_le, changes, "longpoll") or changes != self._watch.changes
+        early = time.monotonic() - began < trial.wait_secs / 2
+        if early and not news:  # a stopping node
+            await asyncio.sleep(trial.wait_secs / 2)
+        return trial.ended(conclusive=not (news or early))
+
+    def _may_not_wait(self, error: NodeError) -> bool:
+        """Whether the node answers polls but does not know or not allow the long poll."""
+        unknown = isinstance(error, RpcFailed) and error.code == METHOD_NOT_FOUND
+        return unknown or isinstance(error, MethodNotAllowed)
+
+    def _fetch(self, client: RpcClient) -> Fetched:
+        if not self._pinned:
+            health.pin_network(client, self.settings.network)
+            self._pinned = True
+        return fetch_template(client, self.settings.network, self._known_data)
+
+    def _ready(self, fetched: Fetched, reason: str) -> None:
+        template = fetched.template
+        _log.debug(
+            "node %s: template %s at height %d, %d transactions, in %.0f ms, parsed in %.0f ms (%s)",
+            self.name, template.template_id, template.height, len(template.transactions),
+            fetched.rpc_secs * 1e3, fetched.parse_secs * 1e3, reason,
+        )  # fmt: skip
+        self._post(TemplateReady(self._clock(), self.name, template, fetched.rpc_secs, fetched.parse_secs))
+
+    def _lost(self, error: NodeError) -> None:
+        self._pinned = False
+        if self._outage.begins(one_line(error)):
+            self._post(HealthSeen(self._clock(), replace(health.unreachable(self.name, error), zmq=self._zmq.state)))
+
+    def _found(self) -> None:
+        if self._outage.over():
+            self._look_now.set()
+
+    async def _ask(self, lane: str, function: Callable[[RpcClient], _T]) -> _T:
+        """Run `function` on one of the standing connections, when it is its turn."""
+        async with self._gate.turn():
+            return await self._lanes[lane].run(function)
+
+    async def _alone(self, purpose: str, function: Callable[[RpcClient], Verdict]) -> Verdict:
+        """Run `function` on a connection that nothing else waits for."""
+        lane = self._lane(purpose)
+        self._one_offs.add(lane)
+        try:
+            return await lane.run(function)
+        finally:
+            self._one_offs.discard(lane)
+            lane.close()
+
+    def _lane(self, name: str) -> Lane:
+        client = self.settings.connect(self._login)
+        client.on_queue_full = self._gate.queue_full
+        return Lane(f"{self.settings.name}-{name}", client)

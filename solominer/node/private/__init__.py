@@ -1,0 +1,1 @@
+"""Getting and running a bitcoind of our own, for trying things on."""

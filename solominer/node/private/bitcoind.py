@@ -1,0 +1,169 @@
+"""Find a bitcoind for a private node, or fetch one into a cache folder.
+
+The order: the path given, `$BITCOIND`, `bitcoind` on PATH, one fetched earlier, Debian's package unpacked without
+root (`bitcoind_debian`), Bitcoin Core's release tarball (`bitcoind_release`). Nothing outside the cache folder is
+written, and a fetch becomes visible only when it is complete and has answered `--version`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from solominer.errors import BitcoindNotFound
+from solominer.node.private import bitcoind_debian, bitcoind_release
+
+INSTALL_ADVICE = (
+    "install Bitcoin Core or Knots and name it with --bitcoind PATH or $BITCOIND"
+    " (Debian 13: apt install -t trixie-backports bitcoin-knots; macOS: brew install bitcoin;"
+    " anywhere: https://bitcoincore.org/en/download/)"
+)
+_PROBE_TIMEOUT_SECS = 30
+_STALE_PREFIX = ".fetch-"
+
+
+@dataclass(frozen=True, slots=True)
+class BitcoindBinary:
+    """A bitcoind that runs: `argv` is the command to put arguments behind, several words where it needs a loader."""
+
+    argv: tuple[str, ...]
+    version: str
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A way to fetch: `fetch(folder, report)` fills a folder, `command(folder)` tells how to run what lies in one."""
+
+    name: str
+    origin: str
+    fetch: Callable[[Path, Callable[[str], None]], None]
+    command: Callable[[Path], tuple[str, ...] | None]
+
+
+def find_bitcoind(
+    explicit: Path | None,
+    cache_dir: Path,
+    *,
+    fetch: bool = True,
+    release_base: str = bitcoind_release.RELEASE_BASE,
+    report: Callable[[str], None],
+) -> BitcoindBinary:
+    """Return the first bitcoind that runs; fetch one into `cache_dir` if there is none and `fetch` allows it.
+
+    `release_base` is the folder address that holds the release tarballs and their SHA256SUMS; `report` gets one line
+    per step that takes time. A path given by hand or in `$BITCOIND` is never passed over in silence.
+    Raises BitcoindNotFound, which says what was tried and what to install.
+    """
+    if explicit is not None:
+        return _probe((str(explicit),), "given path")
+    if named := os.environ.get("BITCOIND"):
+        return _probe((named,), "$BITCOIND")
+    if (on_path := shutil.which("bitcoind")) is not None:
+        try:
+            return _probe((on_path,), "PATH")
+        except BitcoindNotFound as broken:
+            report(f"passing over {broken.what}")
+    cache_dir = cache_dir.absolute()
+    sources = _sources(release_base)
+    if (found := _cached(cache_dir, sources)) is not None:
+        return found
+    if not fetch:
+        raise BitcoindNotFound(f"no bitcoind on PATH or in {cache_dir}, and fetching is off", INSTALL_ADVICE)
+    return _fetch(cache_dir, sources, report)
+
+
+def _sources(release_base: str) -> tuple[_Source, ...]:
+    return (
+        _Source("debian", "Debian package", bitcoind_debian.fetch, bitcoind_debian.command),
+        _Source(
+            "release",
+            "release tarball",
+            lambda folder, report: bitcoind_release.fetch(folder, release_base, report),
+            bitcoind_release.command,
+        ),
+    )
+
+
+def _probe(argv: tuple[str, ...], origin: str) -> BitcoindBinary:
+    """Run `--version`; raise BitcoindNotFound unless it answers like a bitcoind."""
+    try:
+        done = subprocess.run(
+            [*argv, "--version"], capture_output=True, text=True, timeout=_PROBE_TIMEOUT_SECS, stdin=subprocess.DEVNULL
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise BitcoindNotFound(f"{argv[-1]} ({origin}) cannot be run: {error}", INSTALL_ADVICE) from error
+    first_line = done.stdout.partition("\n")[0]
+    match = re.search(r"daemon version v?(\S+)", first_line)
+    if done.returncode != 0 or match is None:
+        said = (first_line or done.stderr.strip().rpartition("\n")[2])[:200]
+        raise BitcoindNotFound(f"{argv[-1]} ({origin}) is not a working bitcoind: {said}", INSTALL_ADVICE)
+    return BitcoindBinary(argv, match[1], origin)
+
+
+def _cached(cache_dir: Path, sources: tuple[_Source, ...]) -> BitcoindBinary | None:
+    for source in sources:
+        if (argv := source.command(cache_dir / source.name)) is not None:
+            try:
+                return _probe(argv, f"{source.origin}, fetched earlier")
+            except BitcoindNotFound:
+                continue  # damaged: a fetch replaces it
+    return None
+
+
+def _fetch(cache_dir: Path, sources: tuple[_Source, ...], report: Callable[[str], None]) -> BitcoindBinary:
+    try:
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        with _locked(cache_dir, report):
+            # Whoever held the lock before us may have fetched it.
+            return _cached(cache_dir, sources) or _fetch_first_working(cache_dir, sources, report)
+    except OSError as error:
+        raise BitcoindNotFound(
+            f"cannot keep a bitcoind in {cache_dir}: {error}", f"make room or rights there, or {INSTALL_ADVICE}"
+        ) from error
+
+
+def _fetch_first_working(
+    cache_dir: Path, sources: tuple[_Source, ...], report: Callable[[str], None]
+) -> BitcoindBinary:
+    for left_over in cache_dir.glob(f"{_STALE_PREFIX}*"):  # of an interrupted fetch: the lock is ours
+        shutil.rmtree(left_over, ignore_errors=True)
+    reasons = []
+    for source in sources:
+        folder = Path(tempfile.mkdtemp(prefix=_STALE_PREFIX, dir=cache_dir))
+        try:
+            source.fetch(folder, report)
+            if (argv := source.command(folder)) is None:
+                raise BitcoindNotFound("there is no bitcoind in what was fetched")
+            _probe(argv, source.origin)
+            final = cache_dir / source.name
+            shutil.rmtree(final, ignore_errors=True)
+            folder.chmod(0o755)
+            folder.rename(final)
+            return _probe(source.command(final) or (), source.origin)
+        except BitcoindNotFound as failed:
+            reasons.append(f"{source.origin}: {failed.what}")
+            report(f"no bitcoind from the {source.origin}: {failed.what}")
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    raise BitcoindNotFound("no bitcoind found and none could be fetched (" + "; ".join(reasons) + ")", INSTALL_ADVICE)
+
+
+@contextmanager
+def _locked(cache_dir: Path, report: Callable[[str], None]) -> Iterator[None]:
+    """Hold the cache's lock file; the kernel drops the lock with its holder, however that ends."""
+    with (cache_dir / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            report("waiting for another fetch of bitcoind to end")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,1 @@
+"""Proofs, seals, signatures, the chain of reports, and the verifier."""

@@ -1,0 +1,96 @@
+"""The chain of reports: where it ends, and how the next one is added to it. Used by one thread."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any
+
+from solominer.errors import RecordsError
+from solominer.records.clock import Belief
+from solominer.records.evidence.seal import append_tail, seal_part
+from solominer.records.evidence.signing import Signer
+from solominer.records.evidence.state import MOST_SEQUENCE, REPORT, Head
+from solominer.records.files import optional, read_bounded
+from solominer.records.ledger.jsonlines import parse_object
+from solominer.records.ledger.retention import Retention
+from solominer.records.report.hour import HourFold
+from solominer.records.report.report import build_report
+from solominer.records.report.rollup import day_of, write_day
+from solominer.records.settings import RecorderSettings
+from solominer.records.tree import Part, Tree
+
+
+class ReportChain:
+    """Seals parts one after the other; `head` is the newest report."""
+
+    def __init__(self, tree: Tree, network: str, settings: RecorderSettings, signer: Signer | None) -> None:
+        self._tree, self._network, self._settings, self._signer = tree, network, settings, signer
+        self._retention = Retention(tree, settings)
+        self._previous: Mapping[str, Any] | None = None
+        self.head: Head | None = None
+        self.last_seq = 0
+
+    def go_on_from(self, head: Head | None) -> str:
+        """Begin behind `head`; what is wrong with its report, if anything.
+
+        A report that was changed keeps its place with the hash that it had, so that the change stays visible.
+        """
+        self.head = head
+        if head is None:
+            return ""
+        path = self._tree.folder("reports", head.part) / REPORT
+        self._tree.point_latest(head.part)  # a crash may have come between the seal and the link
+        try:
+            data = read_bounded(path)
+        except OSError as error:
+            return f"the newest report {path} cannot be read: {error.strerror}; totals begin anew"
+        self._previous = parse_object(data)
+        ledger = (self._previous or {}).get("ledger")
+        last_seq = ledger.get("last_seq") if isinstance(ledger, dict) else None
+        self.last_seq = last_seq if type(last_seq) is int and 0 <= last_seq < MOST_SEQUENCE else 0
+        if sha256(data).hexdigest() != head.sha256:
+            return f"the newest report {path} was changed since it was written; run `solominer verify`"
+        return ""
+
+    @property
+    def newest_at(self) -> Any:
+        """The last moment of the newest report, as it says; None where there is none."""
+        return (self._previous or {}).get("to_at")
+
+    def seal(self, part: Part, fold: HourFold, why: str, busy: set[Part], at: float, belief: Belief) -> None:
+        """Seal a part whose files are complete; `busy` ones are not. `at` is now; for `belief` see Retention.plan.
+
+        Raises OSError, and may be called again then; RecordsError if what the part holds makes no report.
+        """
+        plan = self._retention.plan(at, busy, belief)
+        also: list[str] = []
+        if self.head is not None and day_of(self.head.part) != day_of(part):
+            with optional("the file of a finished day"):
+                also = write_day(self._tree, self._network, self.head.part)
+        self.head, self._previous = self._sealed(part, fold, why, plan, also)
+        self._retention.sealed(part)
+        self._retention.carry_out(plan)
+        append_tail(self._tree, self._previous, self._settings.tail_bytes)
+
+    def _sealed(
+        self, part: Part, fold: HourFold, why: str, retired: list[dict[str, Any]], also: list[str]
+    ) -> tuple[Head, dict[str, Any]]:
+        """The new head and its report; totals begin anew where somebody changed the report before."""
+        problem: Exception | None = None
+        for previous in (self._previous, None):
+            try:
+                report = build_report(
+                    fold,
+                    network=self._network,
+                    tree=self._tree.root.name,
+                    part=part,
+                    why=why,
+                    head=self.head,
+                    previous=previous,
+                    retired=retired,
+                )
+                return seal_part(self._tree, part, report, self._signer, also), report
+            except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+                problem = error
+        raise RecordsError(f"the hour {part.path} makes no report: {problem!r:.200}") from problem

@@ -1,0 +1,120 @@
+"""Sealing a part: text, checksums of every file, the report that carries their hash and that of the report before.
+
+    SHA256SUMS          every file of the hour in all sections, as `sha256sum -c` reads it from the network's folder
+    report.json         carries the hash of SHA256SUMS and of the report before
+    report.sig          Ed25519 signature of report.json, if a key is set
+    report.json.sha256  the hash of report.json (and report.sig); with this file the hour counts as sealed
+
+Nothing in a sealed part is ever written again.
+"""
+
+from __future__ import annotations
+
+import errno
+import stat
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from solominer.records.evidence.signing import Signer
+from solominer.records.evidence.state import MANIFEST, REPORT, SEAL, Head
+from solominer.records.files import fsync_folder, is_regular, open_regular, optional, reason, shown, warn_once
+from solominer.records.names import is_ours
+from solominer.records.report.text import report_text
+from solominer.records.tree import SECTIONS, Part, Tree, atomic_write, make_folder, remove_temporaries
+
+SIGNATURE = "report.sig"
+_OWN = (REPORT, SEAL, MANIFEST, SIGNATURE)
+_PIECE = 1 << 20
+_MOST_FOREIGN_BYTES = 16 << 20
+
+
+def seal_part(tree: Tree, part: Part, report: dict[str, Any], signer: Signer | None, also: Sequence[str] = ()) -> Head:
+    """Write the report of a part whose other files are complete, and answer for the files `also`, too.
+
+    Raises OSError; may be called again then.
+    """
+    folder = tree.folder("reports", part)
+    for name in (*_OWN, "report.txt"):
+        tree.clear_the_way(folder / name)
+    make_folder(folder, durable=True)
+    for section in SECTIONS:
+        remove_temporaries(tree.root, f"{section}/{part.path}")
+    text = report_text(report).encode()
+    with optional("the report as text"):
+        atomic_write(folder / "report.txt", text)
+    manifest, count, size = _checksums(tree, part, also)
+    atomic_write(folder / MANIFEST, manifest)
+    complete = dict(report)
+    complete["files"] = {"sha256": sha256(manifest).hexdigest(), "count": count, "bytes": size}
+    complete["signer"] = None if signer is None else signer.public_hex
+    data = orjson.dumps(complete, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    digest = sha256(data).hexdigest()
+    seal = f"{digest}  {REPORT}\n"
+    atomic_write(folder / REPORT, data)
+    if signer is not None:
+        signature = signer.sign(data)
+        atomic_write(folder / SIGNATURE, signature)
+        seal += f"{sha256(signature).hexdigest()}  {SIGNATURE}\n"
+    fsync_folder(folder)
+    atomic_write(folder / SEAL, seal.encode(), durable=True)
+    tree.point_latest(part)
+    return Head(part, report["sequence"], digest)
+
+
+def _checksums(tree: Tree, part: Part, also: Sequence[str]) -> tuple[bytes, int, int]:
+    """The manifest, how many files it names, and their bytes in all."""
+    own = {f"reports/{part.path}/{name}" for name in _OWN}
+    lines, total = [], 0
+    for path in [*tree.files(part), *also]:
+        if path not in own:
+            try:
+                _check_foreign(path, tree)
+                digest, size = hash_file(tree.root / path)
+            except OSError as error:
+                if error.errno == errno.EIO:
+                    raise
+                why = f"left alone and not listed in {MANIFEST}: {reason(error)}"
+                warn_once(f"foreign {path}", f"{shown(tree.root / path)}: {why}")
+                continue
+            lines.append(f"{digest}  {path}\n")
+            total += size
+    return "".join(lines).encode(), len(lines), total
+
+
+def _check_foreign(path: str, tree: Tree) -> None:
+    """Raise OSError unless the file can be listed: ours, or a short one of others whose name fits a line."""
+    facts = (tree.root / path).lstat()
+    if not stat.S_ISREG(facts.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file")
+    if is_ours(path):
+        return
+    if not path.isprintable():
+        raise OSError(errno.EINVAL, "its name has control characters or broken text")
+    if facts.st_size > _MOST_FOREIGN_BYTES:
+        raise OSError(errno.EFBIG, f"not part of the records, and {facts.st_size} bytes")
+    warn_once(f"foreign {path}", f"{shown(tree.root / path)}: not part of the records, left alone")
+
+
+def hash_file(path: Path) -> tuple[str, int]:
+    """SHA-256 of a regular file in hex, and its size. Raises OSError."""
+    digest, size = sha256(), 0
+    with open_regular(path) as file:
+        while piece := file.read(_PIECE):
+            digest.update(piece)
+            size += len(piece)
+    return digest.hexdigest(), size
+
+
+def append_tail(tree: Tree, report: Mapping[str, Any], most_bytes: int) -> None:
+    """Add the report's text to hours.txt, for `tail -F`; a file grown too long is renamed to hours.txt.1 first."""
+    path = tree.root / "hours.txt"
+    with optional("hours.txt"):
+        tree.clear_the_way(path)
+        if is_regular(path) and path.stat().st_size > most_bytes:
+            path.replace(path.with_name("hours.txt.1"))
+        with path.open("a", encoding="utf-8") as file:
+            file.write(report_text(report))

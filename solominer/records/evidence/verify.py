@@ -1,0 +1,72 @@
+"""Verifying evidence: a proof, an hour, a day or any longer stretch, the whole tree.
+
+`scripts/verify.py` does the same with nothing but the standard library and shares no code with this. Nothing found here
+raises: each wrong file is named with the reason, everything else is still checked.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from solominer.chain.proof import SCHEMA as PROOF_SCHEMA
+from solominer.errors import RecordsError
+from solominer.records.evidence.audit import Audit
+from solominer.records.evidence.content import check_best_hashes, check_proof
+from solominer.records.evidence.findings import Verdict
+from solominer.records.files import is_folder, is_regular, read_bounded, reason, shown
+from solominer.records.ledger.jsonlines import parse_object
+from solominer.records.report import best
+from solominer.records.tree import SECTIONS, Tree
+
+
+def verify(path: Path, *, thorough: bool | None = None, public_key_hex: str | None = None) -> Verdict:
+    """Verify whatever lies at `path`.
+
+    `thorough` hashes every share of the ledgers again (default: if there are at most 24 hours). With `public_key_hex`
+    every report must be signed by that key. Raises RecordsError if there is nothing to verify at `path`.
+    """
+    path = path.resolve()
+    if is_regular(path):
+        try:
+            document = parse_object(read_bounded(path)) or {}
+        except OSError as error:
+            raise RecordsError(f"{shown(path)} cannot be read: {reason(error)}") from error
+        verdict = Verdict()
+        if document.get("schema") == PROOF_SCHEMA:
+            check_proof(path.name, document, verdict)
+            return verdict
+        if document.get("schema") == best.SCHEMA and len(path.parents) > 5:
+            check_best_hashes(path.name, document, verdict)
+            return verdict
+        path = path.parent
+    networks = [child for child in sorted(path.iterdir()) if _is_network(child)] if is_folder(path) else []
+    verdict = Verdict()
+    if networks:
+        for network in networks:
+            Audit(Tree(network), verdict, thorough, public_key_hex).whole()
+        return verdict
+    root, prefix = _locate(path)
+    verifier = Audit(Tree(root), verdict, thorough, public_key_hex)
+    if prefix:
+        verifier.stretch(prefix)
+    else:
+        verifier.whole()
+    return verdict
+
+
+def _is_network(folder: Path) -> bool:
+    return is_folder(folder / "reports") and folder.name not in SECTIONS
+
+
+def _locate(path: Path) -> tuple[Path, str]:
+    """The network's folder above `path`, and which stretch of hours is meant (`2026/11/21`; empty: all)."""
+    for folder in (path, *path.parents):
+        if _is_network(folder):
+            section, _, stretch = path.relative_to(folder).as_posix().partition("/")
+            if path == folder or (section in SECTIONS and not stretch):
+                return folder, ""
+            if section in SECTIONS:
+                return folder, "/".join(stretch.split("/")[:4])
+    raise RecordsError(
+        f"there is no evidence at {path}", "give a proof, an hour's folder, a longer stretch, or a whole network folder"
+    )

@@ -1,0 +1,1 @@
+"""Found blocks on disk: saved, and read back after a restart."""

@@ -1,0 +1,193 @@
+"""The journal of found blocks: one folder per block, readable by a person, on disk before anything else can go wrong.
+
+    submissions/YYYY/MM/DD/HH/<height>-<hash>/
+        block.hex           what submitblock takes
+        facts.json          header, coinbase, branch, job, template, who found it and when
+        submissions.jsonl   every submission and its raw answer, per node
+        states.jsonl        the history of its states
+
+Every call blocks until file and folder are fsynced: the daemon makes them in threads, in parallel with submitting. What
+happens to a block in a later hour is filed under the same name in that hour, because closed hours never change.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from solominer.chain.hashes import to_rpc_hex
+from solominer.errors import JournalFailed, RecordsError
+from solominer.records.files import fsync_folder, sync_file
+from solominer.records.ledger.open_hour import OpenHour
+from solominer.records.tree import Tree, atomic_write, make_folder, utc_text, write_all
+from solominer.work.events import SubmitAnswered
+from solominer.work.found import BlockState, FoundBlock
+
+FINAL_STATES = frozenset({BlockState.MATURE, BlockState.REJECTED, BlockState.SUPERSEDED})
+"""States after which a block needs no following any more."""
+
+
+_FILES = ("block.hex", "facts.json", "submissions.jsonl", "states.jsonl")
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Where it was written; `problem` says why the first place failed, if it did."""
+
+    folder: Path
+    problem: str = ""
+
+
+class Journal:
+    """Writes the journal. Thread-safe; each call may block for as long as the disk does."""
+
+    def __init__(self, tree: Tree, hours: OpenHour, fallback: Path | None = None) -> None:
+        """`fallback` is a folder, best on another disk, for what cannot be written to the tree."""
+        self._tree = tree
+        self._hours = hours
+        self._fallback = fallback
+
+    def put(self, block: FoundBlock) -> Written:
+        """Hand a found block to the operating system: it outlives this process then, though not yet the machine.
+
+        Takes no longer than copying it, unless the disk is in trouble. Raises JournalFailed.
+        """
+
+        def write(folder: Path) -> None:
+            make_folder(folder)
+            atomic_write(folder / "block.hex", block.block_hex.encode() + b"\n")
+            atomic_write(folder / "facts.json", _pretty(facts_of(block)))
+
+        return self._write(folder_name(block.height, block.hash_le), write)
+
+    def save(self, block: FoundBlock) -> Written:
+        """Keep a found block. Raises JournalFailed if no place takes it; go on submitting from memory then."""
+        fallback = self._fallback
+
+        def write(folder: Path) -> None:
+            make_folder(folder, durable=True)
+            atomic_write(folder / "block.hex", block.block_hex.encode() + b"\n", durable=True)
+            atomic_write(folder / "facts.json", _pretty(facts_of(block)), durable=True)
+            for parent in folder.parents:  # `put` may have made them, and without waiting for the disk
+                if parent.is_relative_to(self._tree.root) or (fallback and parent.is_relative_to(fallback)):
+                    fsync_folder(parent)
+
+        return self._write(folder_name(block.height, block.hash_le), write)
+
+    def note_submission(self, height: int, answered: SubmitAnswered) -> Written:
+        """Keep one node's answer to one submission. Raises JournalFailed."""
+        line = {
+            "at": answered.at,
+            "utc": utc_text(answered.at),
+            "node": answered.node,
+            "answer": answered.answer,
+            "raw": answered.raw,
+            "attempt": answered.attempt,
+            "rpc_secs": round(answered.rpc_secs, 6),
+        }
+        return self._append(height, answered.hash_le, "submissions.jsonl", line)
+
+    def note_state(
+        self,
+        height: int,
+        hash_le: bytes,
+        at: float,
+        state: BlockState,
+        *,
+        confirmations: int | None = None,
+        reason: str = "",
+        final: bool | None = None,
+    ) -> Written:
+        """Keep a change of state. `final` says that the block needs no following; by default its state tells.
+
+        Raises JournalFailed.
+        """
+        line: dict[str, Any] = {"at": at, "utc": utc_text(at), "state": state}
+        if confirmations is not None:
+            line["confirmations"] = confirmations
+        if reason:
+            line["reason"] = reason
+        line["final"] = state in FINAL_STATES if final is None else final
+        return self._append(height, hash_le, "states.jsonl", line)
+
+    def _append(self, height: int, hash_le: bytes, name: str, line: dict[str, Any]) -> Written:
+        data = orjson.dumps(line) + b"\n"
+
+        def write(folder: Path) -> None:
+            make_folder(folder, durable=True)
+            _append_durably(folder / name, data)
+
+        return self._write(folder_name(height, hash_le), write)
+
+    def _write(self, name: str, write: Callable[[Path], None]) -> Written:
+        """Do it in the open hour's folder, else in the fallback."""
+        try:
+            with self._hours.writing() as part:
+                folder = self._tree.folder("submissions", part) / name
+                for file in _FILES:
+                    self._tree.clear_the_way(folder / file)
+                write(folder)
+                return Written(folder)
+        except (OSError, RecordsError) as first:
+            problem = f"{name} could not be written to {self._tree.root}: {first}"
+            if self._fallback is None:
+                raise JournalFailed(problem, "make room on the disk, or set journal_fallback_dir") from first
+        folder = self._fallback / name
+        try:
+            write(folder)
+        except OSError as second:
+            raise JournalFailed(f"{problem}; nor to {self._fallback}: {second}", "make room on either disk") from second
+        return Written(folder, problem)
+
+
+def folder_name(height: int, hash_le: bytes) -> str:
+    """`<height>-<hash>`, the hash as RPC shows it."""
+    return f"{height}-{to_rpc_hex(hash_le)}"
+
+
+def facts_of(block: FoundBlock) -> dict[str, Any]:
+    """Everything about a block but its transactions, as JSON values; `replay.block_from_facts` reads it back."""
+    return {
+        "schema": "solominer-found-block/1",
+        "hash": block.hash_hex,
+        "height": block.height,
+        "header_hex": block.header.hex(),
+        "coinbase_hex": block.coinbase_hex,
+        "merkle_branch_hex": [other.hex() for other in block.merkle_branch],
+        "extranonce_hex": block.extranonce.hex(),
+        "target_hex": f"{block.target:064x}",
+        "reward_sats": block.reward_sats,
+        "transaction_count": block.transaction_count,
+        "found_at": block.found_at,
+        "found_utc": utc_text(block.found_at),
+        "job_id": block.job_id,
+        "template_id": block.template_id,
+        "engine": block.engine,
+        "worker": block.worker,
+        "kernel": block.kernel,
+    }
+
+
+def _pretty(value: dict[str, Any]) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+def _append_durably(path: Path, data: bytes) -> None:
+    """One line in one write; a line that a crash tore before is ended first."""
+    is_new = not path.exists()
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK, 0o644)
+    try:
+        size = os.lseek(handle, 0, os.SEEK_END)
+        if size and os.pread(handle, 1, size - 1) != b"\n":
+            data = b"\n" + data
+        write_all(handle, data)
+        sync_file(handle)
+    finally:
+        os.close(handle)
+    if is_new:
+        fsync_folder(path.parent)

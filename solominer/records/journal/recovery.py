@@ -1,0 +1,265 @@
+"""Reading the journal back: which blocks are still to be followed, whatever state a crash left their files in.
+
+Nothing here is fatal. A torn `block.hex` shows by hashing it again; then the copy in another place is taken, or, for a
+block without transactions, the one that the facts give. A lost `facts.json` is made up for from the block itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from solominer.chain.block import assemble_block_hex
+from solominer.chain.hashes import from_rpc_hex, sha256d, to_rpc_hex
+from solominer.chain.header import HEADER_SIZE, Header
+from solominer.chain.merkle import coinbase_branch
+from solominer.chain.proof import check_block, read_block
+from solominer.chain.target import decode_compact
+from solominer.errors import BadValue, DecodeError
+from solominer.records.evidence.state import as_written
+from solominer.records.files import is_folder, read_bounded, shown
+from solominer.records.ledger.jsonlines import parse_object, read_lines
+from solominer.records.tree import TEMPORARY_SUFFIX, Tree, dated_folders
+from solominer.work.found import BlockState, FoundBlock
+
+_NAME = re.compile(r"(\d{1,10})-([0-9a-f]{64})", re.ASCII)
+_FILES = frozenset({"block.hex", "facts.json", "submissions.jsonl", "states.jsonl"})
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """One block of the journal. `block` is None only where no copy of it is whole; `problems` say what was found wrong.
+
+    `state` is the last one noted, `submissions` how many answers were; `folders` are all places that tell of it.
+    """
+
+    height: int
+    hash_le: bytes
+    block: FoundBlock | None
+    state: BlockState
+    confirmations: int | None
+    final: bool
+    submissions: int
+    folders: tuple[Path, ...]
+    problems: tuple[str, ...]
+
+
+class Replay(NamedTuple):
+    """What the journal says at start: blocks still to be followed, and everything odd that was met on the way."""
+
+    blocks: list[JournalEntry]
+    problems: list[str]
+
+
+def open_blocks(tree: Tree, fallback: Path | None = None) -> Replay:
+    """Blocks that are not final yet, by height. Reads the whole journal; never raises for what it finds there."""
+    replay = Replay([], [])
+    for (height, hash_hex), folders in sorted(_block_folders(tree, fallback, replay.problems).items()):
+        entry = _read_entry(height, hash_hex, folders)
+        replay.problems.extend(entry.problems)
+        if not entry.final:
+            replay.blocks.append(entry)
+    return replay
+
+
+def _block_folders(tree: Tree, fallback: Path | None, problems: list[str]) -> dict[tuple[int, str], list[Path]]:
+    """Folders by block, those of the tree in the order of their hours, then the fallback's."""
+    places = list(_hours(tree, problems))
+    if fallback is not None:
+        places.append(fallback)
+    folders: dict[tuple[int, str], list[Path]] = {}
+    for place in places:
+        for path in _children(place, problems):
+            match = _NAME.fullmatch(path.name)
+            if match is None or not is_folder(path):
+                problems.append(f"{shown(path)}: not part of the journal, left alone")
+                continue
+            folders.setdefault((int(match[1]), match[2]), []).append(path)
+    return folders
+
+
+def _hours(tree: Tree, problems: list[str]) -> Iterator[Path]:
+    """The journal's folders of hours, in order."""
+    root = tree.root / "submissions"
+    try:
+        places = [tree.folder("submissions", part) for part in as_written(tree, tree.parts("submissions"))]
+        found = list(dated_folders(root))
+    except OSError as error:
+        problems.append(f"{root}: cannot be read: {error.strerror}")
+        return
+    known = {place.relative_to(root).as_posix() for place in places}
+    problems += [f"{shown(root / path)}: not the folder of an hour" for path in found if path not in known]
+    yield from places
+
+
+def _children(folder: Path, problems: list[str]) -> Iterator[Path]:
+    try:
+        yield from sorted(folder.iterdir())
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        problems.append(f"{folder}: cannot be read: {error.strerror}")
+
+
+def _read_entry(height: int, hash_hex: str, folders: list[Path]) -> JournalEntry:
+    problems: list[str] = []
+    states: list[dict[str, Any]] = []
+    submissions = 0
+    holders: list[Path] = []
+    for folder in folders:
+        names = {path.name for path in _children(folder, problems)}
+        problems += [
+            f"{shown(folder / name)}: not part of the journal, left alone"
+            for name in sorted(names - _FILES)
+            if not name.endswith(TEMPORARY_SUFFIX)
+        ]
+        if names & {"block.hex", "facts.json"}:
+            holders.append(folder)
+        states += _read_log(folder / "states.jsonl", problems)
+        submissions += len(_read_log(folder / "submissions.jsonl", problems))
+    last = _last_state(states)
+    final = bool(last and last.get("final") is True)
+    hash_le = from_rpc_hex(hash_hex)
+    block = None if final else _first_whole(holders or folders, height, hash_le, problems)
+    return JournalEntry(
+        height=height,
+        hash_le=hash_le,
+        block=block,
+        state=BlockState(last["state"]) if last else BlockState.FOUND,
+        confirmations=_count(last.get("confirmations")) if last else None,
+        final=final,
+        submissions=submissions,
+        folders=tuple(folders),
+        problems=tuple(problems),
+    )
+
+
+def read_block_folder(folder: Path) -> FoundBlock | None:
+    """The block in one folder of the journal, or None if it is not whole there."""
+    match = _NAME.fullmatch(folder.name)
+    return None if match is None else _read_block(folder, int(match[1]), from_rpc_hex(match[2]), [])
+
+
+def _first_whole(folders: list[Path], height: int, hash_le: bytes, problems: list[str]) -> FoundBlock | None:
+    for folder in folders:
+        block = _read_block(folder, height, hash_le, problems)
+        if block is not None:
+            return block
+    problems.append(f"{folders[0]}: no whole copy of the block is left")
+    return None
+
+
+def _last_state(states: list[dict[str, Any]]) -> dict[str, Any] | None:
+    known = [line for line in states if isinstance(line.get("state"), str) and line["state"] in set(BlockState)]
+    return known[-1] if known else None
+
+
+def _count(value: object) -> int | None:
+    return value if type(value) is int else None
+
+
+def _read_log(path: Path, problems: list[str]) -> list[dict[str, Any]]:
+    try:
+        lines = list(read_lines(path))
+    except OSError as error:
+        problems.append(f"{path}: cannot be read: {error.strerror}")
+        return []
+    torn = sum(line.value is None and line.size > 1 for line in lines)
+    if torn:
+        problems.append(f"{path}: {torn} torn line(s), left out")
+    return [line.value for line in lines if line.value is not None]
+
+
+def _read_block(folder: Path, height: int, hash_le: bytes, problems: list[str]) -> FoundBlock | None:
+    """The block from `block.hex` and `facts.json`, from either alone where that is enough."""
+    facts = _read_facts(folder / "facts.json", hash_le, problems)
+    raw = _read_hex(folder / "block.hex", hash_le, problems)
+    try:
+        if facts is not None:
+            if raw is None and facts["transaction_count"] == 1:
+                raw = assemble_block_hex(bytes.fromhex(facts["header_hex"]), bytes.fromhex(facts["coinbase_hex"]), [])
+                problems.append(f"{folder}/block.hex: put together again from facts.json (it has no transactions)")
+            return None if raw is None else block_from_facts(facts, raw)
+        return None if raw is None else block_from_hex(raw, height)
+    except (KeyError, TypeError, ValueError, ArithmeticError, DecodeError) as error:
+        problems.append(f"{folder}: not what the journal wrote: {error!r:.200}")
+        return None
+
+
+def _read_facts(path: Path, hash_le: bytes, problems: list[str]) -> dict[str, Any] | None:
+    try:
+        facts = parse_object(read_bounded(path))
+    except OSError as error:
+        problems.append(f"{path}: cannot be read: {error.strerror}")
+        return None
+    if facts is None or facts.get("hash") != to_rpc_hex(hash_le):
+        problems.append(f"{path}: torn or of another block")
+        return None
+    return facts
+
+
+def _read_hex(path: Path, hash_le: bytes, problems: list[str]) -> str | None:
+    """The block's hex if it is whole: header, Merkle root and every transaction to the last byte."""
+    try:
+        text = read_bounded(path).decode("ascii").strip()
+        raw = bytes.fromhex(text)
+        if sha256d(raw[:HEADER_SIZE]) != hash_le:
+            raise BadValue("its header has another hash than its folder")
+        check_block(raw)
+    except OSError as error:
+        problems.append(f"{path}: cannot be read: {error.strerror}")
+    except (ValueError, DecodeError) as error:
+        problems.append(f"{path}: torn or changed: {error}")
+    else:
+        return text
+    return None
+
+
+def block_from_facts(facts: dict[str, Any], block_hex: str) -> FoundBlock:
+    """The block that `journal.facts_of` described. Raises KeyError, TypeError or ValueError if it is not one."""
+    return FoundBlock(
+        hash_le=from_rpc_hex(facts["hash"]),
+        height=int(facts["height"]),
+        header=bytes.fromhex(facts["header_hex"]),
+        block_hex=block_hex,
+        coinbase_hex=str(facts["coinbase_hex"]),
+        merkle_branch=tuple(bytes.fromhex(other) for other in facts["merkle_branch_hex"]),
+        extranonce=bytes.fromhex(facts["extranonce_hex"]),
+        target=int(facts["target_hex"], 16),
+        reward_sats=int(facts["reward_sats"]),
+        transaction_count=int(facts["transaction_count"]),
+        found_at=float(facts["found_at"]),
+        job_id=int(facts["job_id"]),
+        template_id=str(facts["template_id"]),
+        engine=str(facts["engine"]),
+        worker=int(facts["worker"]),
+        kernel=str(facts["kernel"]),
+    )
+
+
+def block_from_hex(block_hex: str, height: int) -> FoundBlock:
+    """The block from its own bytes alone: who found it and with what is not known then. Raises DecodeError."""
+    raw = bytes.fromhex(block_hex)
+    header = Header.unpack(raw[:HEADER_SIZE])
+    coinbase, *others = read_block(raw)
+    return FoundBlock(
+        hash_le=header.hash_le(),
+        height=height,
+        header=raw[:HEADER_SIZE],
+        block_hex=block_hex,
+        coinbase_hex=coinbase.serialize().hex(),
+        merkle_branch=coinbase_branch([tx.txid_le() for tx in others]),
+        extranonce=b"",
+        target=decode_compact(header.nbits),
+        reward_sats=sum(out.value_sats for out in coinbase.outputs),
+        transaction_count=1 + len(others),
+        found_at=float(header.ntime),
+        job_id=0,
+        template_id="unknown",
+        engine="unknown",
+        worker=0,
+        kernel="unknown",
+    )

@@ -1,0 +1,114 @@
+"""Keeps found blocks: beside their way to the nodes, and for as long as the disk needs to take them.
+
+A block is first handed to the operating system, which takes a millisecond and makes it outlive this process; its first
+submission waits for that, but never longer than PUT_SECS, however the disk is. The journal's fsyncs go on in parallel
+with sending. What no disk takes stays in memory and is tried again, and an alarm says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from solominer.errors import RecordsError
+from solominer.records.journal.journal import Journal, Written
+from solominer.records.journal.recovery import read_block_folder
+from solominer.work.events import SaveState, Severity, SubmitAnswered
+from solominer.work.found import FoundBlock
+
+PUT_SECS = 0.05
+"""How long a block's first submission waits at most for its copy outside this process."""
+
+AGAIN_SECS, AGAIN_MOST_SECS = 1.0, 30.0
+"""How soon, and at last how often, a block that no disk took is tried again."""
+
+_log = logging.getLogger("solominer.daemon.daemon")
+
+
+class Keeper:
+    """The journal as the event loop sees it. `alarm` takes severity, code, message and what to do."""
+
+    def __init__(self, journal: Journal, alarm: Callable[[Severity, str, str, str], None]) -> None:
+        self._journal, self._alarm = journal, alarm
+        self._folders: dict[bytes, list[Path]] = {}
+        self._puts: dict[bytes, asyncio.Future[Written]] = {}
+        self._quick = ThreadPoolExecutor(1, thread_name_prefix="journal-put")
+        self._disk = ThreadPoolExecutor(1, thread_name_prefix="journal")  # one: lines stay in order
+
+    def begin(self, block: FoundBlock) -> None:
+        """Start to hand the block to the operating system; before anything else is done with it."""
+        put = asyncio.get_running_loop().run_in_executor(self._quick, self._journal.put, block)
+        put.add_done_callback(lambda done: done.exception())  # `save` meets the same disk and tells
+        self._puts[block.hash_le] = put
+
+    async def until_put(self, hash_le: bytes) -> None:
+        """Wait until the block would outlive this process, or until waiting costs more than it is worth."""
+        put = self._puts.get(hash_le)
+        if put is not None:
+            await asyncio.wait([put], timeout=PUT_SECS)
+
+    async def save(self, block: FoundBlock) -> bool:
+        """Put the block on disk, fsynced; whether that came about."""
+        put = self._puts.get(block.hash_le)
+        if put is not None:
+            await asyncio.wait([put])  # however long: its copy must not take the place of the durable one afterwards
+            self._puts.pop(block.hash_le, None)
+        written = await self._to_disk(lambda: self._journal.save(block), f"block {block.hash_hex}")
+        if written is not None:
+            self.kept_in(block.hash_le, [written.folder])
+        return written is not None
+
+    async def save_later(self, block: FoundBlock) -> None:
+        """Try again until a disk takes it."""
+        wait_secs = AGAIN_SECS
+        await asyncio.sleep(wait_secs)
+        while not await self.save(block):
+            wait_secs = min(2 * wait_secs, AGAIN_MOST_SECS)
+            await asyncio.sleep(wait_secs)
+        _log.warning("block %d %s is on disk now", block.height, block.hash_hex)
+
+    async def note_state(self, change: SaveState, at: float) -> None:
+        """Write a change of state down."""
+        block = change.block
+        await self._to_disk(
+            lambda: self._journal.note_state(
+                block.height,
+                block.hash_le,
+                at,
+                change.state,
+                confirmations=change.confirmations,
+                reason=change.detail,
+                final=change.final or None,
+            ),
+            f"state of block {block.hash_hex}",
+        )
+
+    async def note_answer(self, height: int, answered: SubmitAnswered) -> None:
+        """Write a node's answer down."""
+        await self._to_disk(lambda: self._journal.note_submission(height, answered), "a node's answer")
+
+    def kept_in(self, hash_le: bytes, folders: Iterable[Path]) -> None:
+        """The journal's folders of a block, to read it again when it is to be sent again."""
+        self._folders[hash_le] = list(folders)
+
+    async def kept_hex(self, hash_le: bytes) -> str:
+        """The block as submitblock takes it, from the journal; empty if no copy is whole."""
+        return await asyncio.to_thread(self._read_hex, self._folders.get(hash_le, []))
+
+    @staticmethod
+    def _read_hex(folders: list[Path]) -> str:
+        copies = (read_block_folder(folder) for folder in folders)
+        return next((copy.block_hex for copy in copies if copy is not None), "")
+
+    async def _to_disk(self, write: Callable[[], Written], what: str) -> Written | None:
+        try:
+            written = await asyncio.get_running_loop().run_in_executor(self._disk, write)
+        except RecordsError as error:
+            self._alarm(Severity.CRITICAL, "journal-failed", f"{what} is not on disk: {error.what}", error.todo)
+            return None
+        if written.problem:
+            self._alarm(Severity.HIGH, "journal-fallback", f"{what} is in {written.folder}: {written.problem}", "")
+        return written

@@ -1,0 +1,1 @@
+"""What happened, as JSON lines in a file per hour, and their index."""

@@ -1,0 +1,399 @@
+"""The books of one network: opens hours, takes what happens, closes hours into sealed reports. Used by one thread.
+
+Disk trouble never raises out of here. What could not be written stays in memory and is tried again at the next flush;
+an alarm is given once when it begins, and a word when it is over.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from solominer.errors import RecordsError
+from solominer.records.clock import ClockCheck, records_problem
+from solominer.records.evidence.proofs import BlockProofs, share_certificate
+from solominer.records.evidence.report_chain import ReportChain
+from solominer.records.evidence.signing import Signer
+from solominer.records.evidence.state import State, load_state, save_state
+from solominer.records.files import optional
+from solominer.records.ledger.hour_files import OpenPart
+from solominer.records.ledger.ledger import entries, ledger_path, repair, share_fields, work_fields, worker_label
+from solominer.records.ledger.open_hour import OpenHour
+from solominer.records.report.errors_log import error_id, scrub
+from solominer.records.settings import Alarm, RecorderSettings
+from solominer.records.tree import HOUR_SECS, Part, Tree, make_folder
+from solominer.work.events import NodeHealth, ShareFound
+from solominer.work.found import FoundBlock
+from solominer.work.job import Job
+
+CLOCK_SLACK_SECS = 300.0
+"""A clock that goes back by less than this stays in the open hour; by more, an hour is opened where it says it is."""
+
+_CLOCK_TODO = (
+    "set it by NTP (timedatectl): schedules go by it; records are not deleted for their age until it is confirmed"
+)
+_KEPT_JOBS = 1024
+_DROPPABLE = frozenset({"share", "latency", "system", "health"})
+
+
+@dataclass(slots=True)
+class _Closing:
+    """A part that waits to be sealed, and why it ended."""
+
+    open_part: OpenPart
+    why: str
+
+
+class Books:
+    """See the module. Every `at` is the wall clock, every `up` seconds since the run began."""
+
+    def __init__(
+        self, tree: Tree, hours: OpenHour, network: str, settings: RecorderSettings, alarm: Alarm, signer: Signer | None
+    ) -> None:
+        self._tree, self._hours, self._network, self._settings = tree, hours, network, settings
+        self._alarm = alarm
+        self._proofs = BlockProofs(tree, network)
+        self._closing: list[_Closing] = []
+        self._chain = ReportChain(tree, network, settings, signer)
+        self._seq = 1
+        self._run: str = ""
+        self._now: OpenPart | None = None
+        self._work: OrderedDict[str, dict[str, Any]] = OrderedDict()
+        self._counters: dict[str, int] = {}
+        self._counters_told: dict[str, int] = {}
+        self._share_target_hex = ""
+        self._told_up: dict[str, float] = {}
+        self._told_change: dict[str, Any] = {}
+        self._lost = 0
+        self._trouble = ""
+        self._clock = ClockCheck(network)
+        self._clock_told_up: float | None = None
+        self._at = self._up = 0.0
+        self._state_saved = False
+
+    # --- begin and end -------------------------------------------------------------------------------------------
+
+    def open(self, at: float, up: float, run: str, facts: Mapping[str, Any]) -> None:
+        """Begin a run: close what an earlier one left open, go on in its hour if that is still now."""
+        self._run, self._at, self._up = run, at, up
+        state = load_state(self._tree)
+        problem = self._chain.go_on_from(state.head)
+        self._seq = self._chain.last_seq + 1
+        left = [part for part in state.unsealed if self._tree.exists(part)]
+        torn: dict[Part, int] = {}
+        for part in left:
+            torn[part] = self._resume(part)
+        if left and self._now is None and left[-1].start == Part.at(at).start:
+            self._now = self._closing.pop().open_part
+            self._hours.switch(self._now.part)
+            if torn[left[-1]]:
+                self._torn(self._now, torn[left[-1]], at)
+        for closing in self._closing:
+            if torn[closing.open_part.part]:
+                self._torn(closing.open_part, torn[closing.open_part.part], closing.open_part.fold.to_at or at)
+        if self._now is None:
+            self._begin_part(self._fresh_part(at), at, up)
+        self.entry(at, up, "open", {"run": run, **facts})
+        if problem:
+            self.error(at, up, {"severity": "high", "code": "report-changed", "message": problem})
+        problem = records_problem(self._chain.newest_at, at)
+        if problem:
+            self._warn(at, up, "clock", problem, _CLOCK_TODO)
+        self.flush()
+
+    def _resume(self, part: Part) -> int:
+        """Take up a part that was never sealed; bytes of its ledger's last line that a crash tore."""
+        try:
+            torn = repair(self._tree, part)
+        except OSError as error:
+            torn = 0
+            self._in_trouble(f"the ledger of {part.path} cannot be repaired: {error}")
+        resumed = OpenPart(self._tree, self._network, part, self._settings.keep_best)
+        try:
+            resumed.resume()
+            self._proofs.recover(part, entries(self._tree, part))
+            self._proofs.write(part, resumed.put)
+        except OSError as error:
+            self._in_trouble(f"the records of {part.path} cannot be read: {error}")
+        if resumed.fold.last_seq is not None:
+            self._seq = max(self._seq, resumed.fold.last_seq + 1)
+        self._closing.append(_Closing(resumed, "recovered"))
+        return torn
+
+    def _torn(self, part: OpenPart, size: int, at: float) -> None:
+        part.add(self._line(at, 0.0, "torn", {"bytes": size}))
+
+    def close(self, at: float, up: float) -> None:
+        """End the run and seal its hour."""
+        if self._now is None:
+            return
+        self._at, self._up = at, up
+        self._tell_counters(at, up)
+        self.entry(at, up, "close", {"run": self._run})
+        self._end_part("shutdown")
+        self._hours.switch(None)
+        self.flush()
+        for closing in self._closing:
+            closing.open_part.abandon()
+
+    # --- hours ---------------------------------------------------------------------------------------------------
+
+    def tick(self, at: float, up: float) -> None:
+        """Time passes: the only place that believes a clock which went back."""
+        self._at, self._up = at, up
+        open_part = self._open_part
+        if at < open_part.part.start - CLOCK_SLACK_SECS:
+            self._turn(at, up, "clock")
+        else:
+            self._turn_if_due(at, up)
+
+    def _turn_if_due(self, at: float, up: float) -> None:
+        if at >= self._open_part.part.start + HOUR_SECS:
+            self._turn(at, up, "hour")
+
+    def _turn(self, at: float, up: float, why: str) -> None:
+        ended = self._open_part
+        self._tell_counters(min(at, ended.part.start + HOUR_SECS) if why == "hour" else at, up)
+        self._end_part(why)
+        self._begin_part(self._fresh_part(at), at, up)
+
+    def _end_part(self, why: str) -> None:
+        if self._now is not None:
+            self._tell_lost()
+            self._proofs.write(self._now.part, self._now.put)
+            self._closing.append(_Closing(self._now, why))
+            self._now = None
+
+    def _begin_part(self, part: Part, at: float, up: float) -> None:
+        self._now = OpenPart(self._tree, self._network, part, self._settings.keep_best)
+        self._hours.switch(part)
+        self._state_saved = False
+        self.entry(at, up, "begin", {"part": part.path, "run": self._run, "counters": self._counters_told})
+        if self._work:
+            key = next(reversed(self._work))
+            self._describe(at, up, key, self._work[key])
+
+    def _fresh_part(self, at: float) -> Part:
+        part = self._tree.fresh_part(at)
+        taken = {closing.open_part.part for closing in self._closing}
+        while part in taken:
+            part = Part(part.start, part.repeat + 1)
+        return part
+
+    @property
+    def _open_part(self) -> OpenPart:
+        if self._now is None:
+            raise RecordsError("the books are not open")
+        return self._now
+
+    # --- what happens --------------------------------------------------------------------------------------------
+
+    def entry(self, at: float, up: float, kind: str, fields: Mapping[str, Any]) -> None:
+        """One line of the ledger."""
+        self._turn_if_due(at, up)
+        part = self._open_part
+        if kind in _DROPPABLE and part.waiting > self._settings.max_waiting_bytes:
+            self._lost += 1
+            return
+        entry = self._line(at, up, kind, fields)
+        part.add(entry)
+        if kind in ("block_answer", "block_state"):
+            self._proofs.news(entry)
+
+    def job(self, at: float, up: float, key: str, job: Job) -> None:
+        """A job was published."""
+        self._remember(key, job)
+        self._turn_if_due(at, up)
+        self._describe(at, up, key, self._work[key])
+
+    def share(
+        self,
+        at: float,
+        up: float,
+        key: str,
+        job: Job,
+        share: ShareFound,
+        hash_le: bytes,
+        stale: bool,
+        plan: Mapping[str, Any] | None,
+    ) -> None:
+        """A share that holds."""
+        self._turn_if_due(at, up)
+        if key not in self._open_part.described:
+            if key not in self._work:
+                self._remember(key, job)
+            self._describe(at, up, key, self._work[key])
+        fields = share_fields(key, share, hash_le, stale)
+        self.entry(at, up, "share", fields if plan is None else {**fields, "plan": dict(plan)})
+
+    def _remember(self, key: str, job: Job) -> None:
+        self._work[key] = work_fields(key, job)
+        while len(self._work) > _KEPT_JOBS:
+            self._work.popitem(last=False)
+
+    def _describe(self, at: float, up: float, key: str, fields: Mapping[str, Any]) -> None:
+        self._open_part.described.add(key)
+        if fields["share_target_hex"] != self._share_target_hex:
+            # What was hashed so far was held against another target: count it before the new one holds.
+            self._share_target_hex = fields["share_target_hex"]
+            self._tell_counters(at, up)
+        self.entry(at, up, "work", fields)
+
+    def block(self, block: FoundBlock, witness_root_le: bytes | None, plan: Mapping[str, Any] | None) -> None:
+        """A block was found: its proof begins. The ledger hears of it from the coordinator's own entries."""
+        self._proofs.begin(block, witness_root_le, plan)
+
+    def error(self, at: float, up: float, fields: Mapping[str, Any]) -> None:
+        """An error: in full the first time in an hour, then only its id."""
+        self._turn_if_due(at, up)
+        told = {key: scrub(value) if isinstance(value, str) else value for key, value in fields.items()}
+        id_ = error_id(told["code"], told["severity"], told["message"])
+        part = self._open_part
+        if id_ in part.fold.errors:
+            self.entry(at, up, "error", {"id": id_, "severity": told["severity"], "code": told["code"]})
+        else:
+            self.entry(at, up, "error", {"id": id_, **told})
+            part.put_errors()
+
+    def counters(self, at: float, up: float, engine: str, hashes: Mapping[Any, int]) -> None:
+        """The newest readings of an engine's counters; a line of the ledger every so often."""
+        for worker, value in hashes.items():
+            self._counters[worker_label(engine, worker)] = int(value)
+        if self._due("counters", up):
+            self._tell_counters(at, up)
+
+    def reading(self, at: float, up: float, kind: str, name: str, fields: Mapping[str, Any], change: Any) -> None:
+        """A reading of something that is read more often than it is worth a line, unless `change` changed."""
+        key = f"{kind}|{name}"
+        if self._due(key, up) or self._told_change.get(key) != change:
+            self._told_change[key] = change  # the last one only: a node may tell another problem at every look
+            self._told_up[key] = up
+            self.entry(at, up, kind, fields)
+
+    def look(self, at: float, up: float, health: NodeHealth) -> None:
+        """A look at a node: warn when it begins to contradict the clock, once an hour after that, and when it ends."""
+        self._clock.look(at, up, health)
+        problem, told = self._clock.problem(at, up), self._clock_told_up
+        if problem and (told is None or up - told >= HOUR_SECS):
+            self._clock_told_up = up
+            self._warn(at, up, "clock", problem, _CLOCK_TODO)
+        elif not problem and told is not None:
+            self._clock_told_up = None
+            self._alarm("info", "clock", "this machine's clock agrees with the nodes again", "")
+
+    def _warn(self, at: float, up: float, code: str, message: str, todo: str) -> None:
+        self._alarm("medium", code, message, todo)
+        self.error(at, up, {"severity": "medium", "code": code, "message": message, "done": todo})
+
+    def log(self, line: str) -> None:
+        """One line of the log."""
+        if self._now is not None and self._now.waiting <= self._settings.max_waiting_bytes:
+            self._now.log(line)
+
+    def _due(self, key: str, up: float) -> bool:
+        last = self._told_up.get(key)
+        if last is not None and 0 <= up - last < self._settings.reading_secs:
+            return False
+        self._told_up[key] = up
+        return True
+
+    def _tell_counters(self, at: float, up: float) -> None:
+        if self._counters != self._counters_told and self._now is not None:
+            self._counters_told = dict(self._counters)
+            self._now.add(self._line(at, up, "counters", {"counters": self._counters_told}))
+
+    def _line(self, at: float, up: float, kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """An entry with its number; the four names in front are never the fields' to set."""
+        frame = {"seq": self._seq, "at": round(at, 3), "up": round(up, 3), "kind": kind}
+        self._seq += 1
+        return {**frame, **fields, **frame}
+
+    # --- the disk ------------------------------------------------------------------------------------------------
+
+    @property
+    def waiting(self) -> bool:
+        """Whether anything is still to be written."""
+        waits = self._now is not None and self._now.waiting > 0
+        return waits or bool(self._closing) or not self._state_saved
+
+    @property
+    def urgent(self) -> bool:
+        """Whether something should be on disk at once."""
+        return self._now is not None and self._now.urgent
+
+    def lost(self, count: int) -> None:
+        """So many entries could not be taken."""
+        self._lost += count
+
+    def flush(self) -> None:
+        """Write everything that waits; seal what has ended."""
+        try:
+            if not self._state_saved:
+                self._save_state()
+            if self._now is not None:  # first: a block's lines do not wait for an hour to be sealed
+                self._proofs.write(self._now.part, self._now.put)
+                self._now.flush()
+            while self._closing:
+                self._seal_or_leave(self._closing[0])
+                self._closing.pop(0)
+                self._state_saved = False
+                self._save_state()
+        except OSError as error:
+            self._in_trouble(f"the records in {self._tree.root} cannot be written: {error}")
+        else:
+            self._out_of_trouble()
+
+    def _seal_or_leave(self, closing: _Closing) -> None:
+        """What others wrote into an hour may make it impossible to seal: it is left as it is then."""
+        try:
+            self._seal(closing)
+        except RecordsError as error:
+            todo = f"see what is wrong: solominer verify {self._tree.root}"
+            self._alarm("high", "hour-not-sealed", f"{error.what}; it is left without a report", todo)
+            closing.open_part.abandon()
+
+    def _seal(self, closing: _Closing) -> None:
+        part = closing.open_part
+        self._hours.wait_until_left(part.part)
+        if part.fold.best.kept:
+            certificate = share_certificate(self._network, part.fold.best.kept[0])
+            if certificate is not None:
+                part.put(f"proofs/{part.part.path}/best-share.json", certificate)
+        part.finish()
+        busy = {waiting.open_part.part for waiting in self._closing}
+        if self._now is not None:
+            busy.add(self._now.part)
+        belief = self._clock.belief(self._at, self._up)
+        self._chain.seal(part.part, part.fold, closing.why, busy, self._at, belief)
+
+    def _save_state(self) -> None:
+        unsealed = [closing.open_part.part for closing in self._closing]
+        if self._now is not None:
+            unsealed.append(self._now.part)
+            ledger = ledger_path(self._tree, self._now.part)
+            self._tree.clear_the_way(ledger)
+            make_folder(ledger.parent)
+        self._tree.clear_the_way(self._tree.root / "reports" / "x")
+        make_folder(self._tree.root / "reports")
+        with optional("state.json, the note to the next start"):
+            save_state(self._tree, State(tuple(unsealed), self._chain.head))
+            self._state_saved = True
+
+    def _in_trouble(self, problem: str) -> None:
+        if not self._trouble:
+            todo = "make room or repair the disk; mining goes on and what is not written yet is kept in memory"
+            self._alarm("critical", "records-failing", problem, todo)
+        self._trouble = problem
+
+    def _out_of_trouble(self) -> None:
+        if self._trouble:
+            self._alarm("info", "records-recovered", f"the records are written again, after: {self._trouble}", "")
+            self._trouble = ""
+        self._tell_lost()
+
+    def _tell_lost(self) -> None:
+        if self._lost and self._now is not None:
+            lost, self._lost = self._lost, 0
+            self._now.add(self._line(self._now.fold.to_at or 0.0, 0.0, "lost", {"entries": lost}))

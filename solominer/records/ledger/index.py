@@ -1,0 +1,156 @@
+"""The ledger's index: SQLite, made from the ledger, for quick questions about blocks, shares and errors.
+
+It holds for each line where it is, never the line: the files stay the truth. Whoever asks brings it up to date, so that
+it costs the daemon nothing; it may be deleted or rebuilt at any time, and lies beside the dated folders.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from solominer.errors import RecordsError
+from solominer.records.files import is_regular, open_regular, optional
+from solominer.records.ledger.jsonlines import parse_object, read_lines
+from solominer.records.ledger.ledger import is_frame, ledger_path
+from solominer.records.tree import Part, Tree
+
+FILE = "index.sqlite"
+VERSION = 1
+QUESTIONS = {"blocks": "block*", "shares": "share", "errors": "error", "all": "*"}
+"""What may be asked for, and the kinds of entries (GLOB) that answer it."""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS files (
+    id INTEGER PRIMARY KEY, part TEXT NOT NULL UNIQUE, indexed INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE IF NOT EXISTS entries (
+    seq INTEGER NOT NULL, at REAL NOT NULL, kind TEXT NOT NULL,
+    file INTEGER NOT NULL REFERENCES files(id), offset INTEGER NOT NULL, size INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS by_kind ON entries (kind, at);
+CREATE INDEX IF NOT EXISTS by_time ON entries (at);
+"""
+_QUERY = (
+    "SELECT part, offset, size FROM entries JOIN files ON files.id = entries.file"
+    " WHERE kind GLOB ? AND at >= ? AND at < ? ORDER BY seq DESC LIMIT ?"
+)
+_BATCH = 10_000
+
+
+class LedgerIndex:
+    """One network's index. Every call opens the database for itself; two processes may ask at once."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+        self._file = tree.root / FILE
+
+    def update(self) -> int:
+        """Take in the lines that are new since last time; how many. A damaged index is made again.
+
+        Raises RecordsError if the index cannot be written.
+        """
+        try:
+            return self._update()
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):
+                raise self._failed(error) from error
+            return self.rebuild()
+
+    def rebuild(self) -> int:
+        """Make the index anew from the ledger; how many lines it has. Raises RecordsError as `update` does."""
+        for suffix in ("", "-journal", "-wal", "-shm"):
+            Path(f"{self._file}{suffix}").unlink(missing_ok=True)
+        try:
+            return self._update()
+        except sqlite3.DatabaseError as error:
+            raise self._failed(error) from error
+
+    def query(
+        self, question: str, *, since: float = 0.0, until: float | None = None, limit: int | None = None
+    ) -> list[dict[str, Any]]:
+        """Entries about `blocks`, `shares`, `errors` or `all`, from `since` on (Unix seconds), oldest first.
+
+        With `limit` the newest so many. Lines whose file retention has deleted are left out. Raises RecordsError.
+        """
+        if question not in QUESTIONS:
+            raise RecordsError(f"the ledger is not asked for {question!r:.40}", f"ask for {', '.join(QUESTIONS)}")
+        self.update()
+        arguments = (QUESTIONS[question], since, 1e18 if until is None else until, -1 if limit is None else limit)
+        try:
+            with self._open() as database:
+                rows = database.execute(_QUERY, arguments).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise self._failed(error) from error
+        return list(self._lines(rows[::-1]))
+
+    def _lines(self, rows: list[tuple[str, int, int]]) -> Iterator[dict[str, Any]]:
+        file, of_part = None, ""
+        try:
+            for part, offset, size in rows:
+                if part != of_part:
+                    if file is not None:
+                        file.close()
+                    of_part, file = part, None
+                    path = ledger_path(self._tree, Part.parse(part))
+                    with suppress(OSError):
+                        file = open_regular(path)
+                if file is not None:
+                    file.seek(offset)
+                    entry = parse_object(file.read(size))
+                    if entry is not None:
+                        yield entry
+        finally:
+            if file is not None:
+                file.close()
+
+    def _update(self) -> int:
+        added = 0
+        with self._open() as database:
+            if database.execute("PRAGMA user_version").fetchone()[0] not in (0, VERSION):
+                raise sqlite3.DatabaseError("made by another version")
+            database.executescript(_SCHEMA)
+            database.execute(f"PRAGMA user_version = {VERSION}")
+            database.execute("BEGIN IMMEDIATE")
+            known = {part: (id_, indexed) for id_, part, indexed in database.execute("SELECT * FROM files")}
+            for part in self._tree.parts("ledger"):
+                id_, indexed = known.get(part.path, (None, 0))
+                path = ledger_path(self._tree, part)
+                if not is_regular(path) or path.stat().st_size <= indexed:
+                    continue
+                if id_ is None:
+                    id_ = database.execute("INSERT INTO files (part) VALUES (?)", (part.path,)).lastrowid
+                with optional(f"reading {path}"):
+                    added += self._take(database, id_, path, indexed)
+            database.commit()
+        return added
+
+    def _take(self, database: sqlite3.Connection, id_: int | None, path: Path, offset: int) -> int:
+        """Lines of one file from `offset` on; a last line that is still being written waits for the next time."""
+        rows: list[tuple[Any, ...]] = []
+        added, insert = 0, "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?)"
+        for line in read_lines(path, offset):
+            entry = line.value
+            if entry is not None and is_frame(entry):
+                rows.append((entry["seq"], entry["at"], entry["kind"], id_, line.offset, line.size))
+                offset = line.offset + line.size
+            if len(rows) >= _BATCH:
+                database.executemany(insert, rows)
+                added += len(rows)
+                rows.clear()
+        database.executemany(insert, rows)
+        database.execute("UPDATE files SET indexed = ? WHERE id = ?", (offset, id_))
+        return added + len(rows)
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        self._tree.root.mkdir(parents=True, exist_ok=True)
+        with closing(sqlite3.connect(self._file, timeout=30.0, isolation_level=None)) as database:
+            yield database
+
+    def _failed(self, error: sqlite3.Error) -> RecordsError:
+        return RecordsError(
+            f"the ledger's index {self._file} cannot be used: {error}",
+            "run `solominer ledger rebuild` on a disk with room",
+        )

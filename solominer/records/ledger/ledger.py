@@ -1,0 +1,120 @@
+"""The ledger: every job, tip, share, block, error and change of state as one JSON line, a file per hour.
+
+Each line has `seq` (counts up over all hours), `at` (the wall clock, Unix seconds), `up` (seconds of the monotonic
+clock since the run began, so that a stepped wall clock shows and does no harm), `kind`, and the kind's own fields. The
+files are the truth; everything else in the tree that counts something can be counted again from them.
+
+Most kinds are the coordinator's own (`tip`, `template`, `job`, `block_found`, `block_answer`, `block_state`, ...). The
+ones made here: `open` and `close` of a run, `begin` of an hour, `work` (a job with all that it takes to hash its shares
+again), `share`, `counters`, `latency`, `system`, `health`, `error`, and `torn` or `lost` where lines are missing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from solominer.chain.hashes import to_rpc_hex
+from solominer.records.ledger.jsonlines import close_torn_line, read_lines
+from solominer.records.tree import Part, Tree
+from solominer.work.events import ShareFound
+from solominer.work.job import Job
+
+FILE = "ledger.jsonl"
+
+_MOST_SEQ = 2**53
+_MOST_SECS = 1e12
+
+
+def is_urgent(kind: str) -> bool:
+    """Whether lines of this kind are written and fsynced at once; the others are within a second."""
+    return kind.startswith("block") or kind in ("error", "open", "close", "begin")
+
+
+def is_frame(entry: Mapping[str, Any]) -> bool:
+    """Whether number, times and kind of an entry can be ours: what others put into a ledger is left out."""
+    seq = entry.get("seq")
+    if type(seq) is not int or not 0 <= seq < _MOST_SEQ or not isinstance(entry.get("kind"), str):
+        return False
+    times = [entry.get("at"), entry.get("up")]
+    return all(type(secs) in (int, float) and abs(secs) < _MOST_SECS for secs in times if secs is not None) and (
+        None not in times
+    )
+
+
+def ledger_path(tree: Tree, part: Part) -> Path:
+    """The part's file."""
+    return tree.folder("ledger", part) / FILE
+
+
+def encode(entry: Mapping[str, Any]) -> bytes:
+    """One line with its newline. Values that JSON has no form for are written as text."""
+    try:
+        return orjson.dumps(entry, default=_plain, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE)
+    except (TypeError, ValueError):  # integers beyond 64 bits, lone surrogates
+        return json.dumps(entry, default=_plain, separators=(",", ":")).encode() + b"\n"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, (set, frozenset, tuple)):
+        return list(value)
+    return str(value)
+
+
+def entries(tree: Tree, part: Part) -> Iterator[dict[str, Any]]:
+    """The part's entries in order; lines that are none (torn by a crash, then closed off) are left out."""
+    for line in read_lines(ledger_path(tree, part)):
+        if line.value is not None:
+            yield line.value
+
+
+def repair(tree: Tree, part: Part) -> int:
+    """Close off a last line that a crash tore; how many bytes it has. Raises OSError."""
+    return close_torn_line(ledger_path(tree, part))
+
+
+def worker_label(engine: str, worker: int | str) -> str:
+    """How a worker is called in counts and reports."""
+    return f"{engine}/{worker}"
+
+
+def work_fields(key: str, job: Job) -> dict[str, Any]:
+    """A `work` line: with it and a `share` line anyone can put the share's header together again. Hex as in memory."""
+    template = job.template
+    return {
+        "job": key,
+        "height": template.height,
+        "prevhash": template.prevhash_hex,
+        "nbits": f"{template.nbits:08x}",
+        "coinbase_prefix_hex": job.coinbase.prefix.hex(),
+        "extranonce1_hex": job.extranonce1.hex(),
+        "coinbase_suffix_hex": job.coinbase.suffix.hex(),
+        "merkle_branch_hex": [other.hex() for other in job.merkle_branch],
+        "share_target_hex": f"{job.share_target:064x}",
+        "template": template.template_id,
+        "transactions": len(template.transactions),
+        "value_sats": template.coinbase_value,
+        "fees_sats": template.fees_sats,
+        "empty": job.is_empty,
+    }
+
+
+def share_fields(key: str, share: ShareFound, hash_le: bytes, stale: bool) -> dict[str, Any]:
+    """A `share` line; `stale` if its parent was not the tip any more."""
+    return {
+        "job": key,
+        "worker": worker_label(share.engine, share.worker),
+        "kernel": share.kernel,
+        "extranonce2_hex": share.extranonce2.hex(),
+        "version": share.version,
+        "ntime": share.ntime,
+        "nonce": share.nonce,
+        "hash": to_rpc_hex(hash_le),
+        "stale": stale,
+    }

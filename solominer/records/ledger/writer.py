@@ -1,0 +1,87 @@
+"""One thread that does the writing, behind a bounded queue."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable
+from threading import Condition, Event, Thread
+from typing import Any
+
+from solominer.records.ledger.books import Books
+from solominer.records.settings import Alarm, RecorderSettings
+
+
+class Writer:
+    """Calls methods of the Books in the order in which they were posted, and flushes them in time."""
+
+    def __init__(self, books: Books, settings: RecorderSettings, alarm: Alarm) -> None:
+        self._books = books
+        self._settings = settings
+        self._alarm = alarm
+        self._changed = Condition()
+        self._queue: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
+        self._lost = 0
+        self._stopping = False
+        self._complained = False
+        self._thread = Thread(target=self._run, name="records", daemon=True)
+
+    def start(self) -> None:
+        """Begin to work."""
+        self._thread.start()
+
+    def post(self, call: Callable[..., None], *args: Any, droppable: bool = False) -> None:
+        """Have `call(*args)` made in the thread. With `droppable` it is counted instead where the queue is full."""
+        with self._changed:
+            if droppable and len(self._queue) >= self._settings.queue_entries:
+                self._lost += 1
+                return
+            self._queue.append((call, args))
+            if len(self._queue) == 1:
+                self._changed.notify()
+
+    def drain(self, timeout_secs: float | None = None) -> bool:
+        """Wait until everything posted so far was done and flushed; whether that came about in time."""
+        if not self._thread.is_alive():
+            return False
+        done = Event()
+        self.post(self._books.flush)
+        self.post(done.set)
+        return done.wait(timeout_secs)
+
+    def stop(self) -> None:
+        """Do what is posted, then end; waits for it."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        flush_at = 0.0
+        while True:
+            with self._changed:
+                timeout = max(0.0, flush_at - time.monotonic()) if self._books.waiting else None
+                self._changed.wait_for(lambda: bool(self._queue) or self._stopping, timeout)
+                calls, self._queue = self._queue, deque()
+                lost, self._lost = self._lost, 0
+                ends = self._stopping and not calls
+            if ends:
+                return
+            if lost:
+                self._call(self._books.lost, (lost,))
+            for call, args in calls:
+                self._call(call, args)
+            if self._books.urgent or time.monotonic() >= flush_at:
+                self._call(self._books.flush, ())
+                flush_at = time.monotonic() + self._settings.flush_secs
+
+    def _call(self, call: Callable[..., None], args: tuple[Any, ...]) -> None:
+        """A fault in here must cost one entry and not the evidence of a night; it is told once with its traceback."""
+        try:
+            call(*args)
+        except Exception:  # noqa: BLE001 - the supervisor's edge of this thread
+            if not self._complained:
+                self._complained = True
+                todo = "mining goes on; please report this traceback"
+                self._alarm("high", "records-fault", traceback.format_exc(), todo)

@@ -1,0 +1,226 @@
+"""One hour, added up from its ledger entries: live as they are written, or after a crash from the file.
+
+Nothing but entries goes in, so whatever a report says can be counted again from the ledger. Memory is bounded however
+long the hour and however many the shares.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from solominer.chain.target import HASH_SPACE, decode_compact, expected_hashes
+from solominer.errors import DecodeError
+from solominer.records.ledger.ledger import is_frame
+from solominer.records.report.best import KEPT, BestHashes
+from solominer.records.report.errors_log import ErrorLog
+from solominer.records.report.latency import Durations
+from solominer.records.report.searched import Searched
+from solominer.records.report.tally import Counts
+
+MAX_BLOCKS = 20_000
+MAX_JOBS = 1_024
+MAX_NAMES = 64
+
+Entry = Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Range:
+    """Mean and extremes of a quantity."""
+
+    count: int = 0
+    total: float = 0.0
+    least: float = 0.0
+    most: float = 0.0
+    last: float = 0.0
+
+    def add(self, value: float) -> None:
+        """One more value."""
+        self.least = value if not self.count else min(self.least, value)
+        self.most = value if not self.count else max(self.most, value)
+        self.count += 1
+        self.total += value
+        self.last = value
+
+    def summary(self) -> dict[str, float] | None:
+        """As a report shows it; None if there was no value."""
+        if not self.count:
+            return None
+        mean = round(self.total / self.count, 3)
+        return {"mean": mean, "min": round(self.least, 3), "max": round(self.most, 3), "last": round(self.last, 3)}
+
+
+class HourFold:
+    """The sums of one part. `add` takes entries in order; odd ones are counted and do no harm."""
+
+    def __init__(self, keep_best: int = KEPT) -> None:
+        self.first_seq: int | None = None
+        self.last_seq: int | None = None
+        self.lines = 0
+        self.odd = 0
+        self.torn = 0
+        self.lost = 0
+        self.from_at: float | None = None
+        self.to_at: float | None = None
+        self.clock_went_back_secs = 0.0
+        self.uptime_secs = 0.0
+        self.kinds: Counter[str] = Counter()
+        self.counts = Counts()
+        self.shares = 0
+        self.stale_shares = 0
+        self.tightest_share_target: int | None = None
+        self.best = BestHashes(keep_best)
+        self.errors = ErrorLog()
+        self.durations: dict[str, Durations] = {}
+        self.system: dict[str, Range] = {}
+        self.nodes: dict[str, dict[str, Any]] = {}
+        self.fees = Range()
+        self.blocks: dict[str, dict[str, Any]] = {}
+        self.blocks_found = 0
+        self.target: int | None = None
+        self.share_target: int | None = None
+        self.searched = Searched()
+        self._jobs: dict[str, Entry] = {}
+        self._first_up: float | None = None
+        self._last_up = 0.0
+        self._handlers: dict[str, Callable[[Entry], None]] = {
+            "open": self._open,
+            "begin": self._begin,
+            "work": self._work,
+            "share": self._share,
+            "counters": self._counters,
+            "latency": self._latency,
+            "system": self._system,
+            "health": self._health,
+            "template": self._template,
+            "block_found": self._block_found,
+            "block_state": self._block_state,
+            "diagnostics": self.searched.diagnostics,
+            "error": self._error,
+            "torn": self._torn,
+            "lost": self._lost,
+        }
+
+    def add(self, entry: Entry) -> None:
+        """One entry of the ledger."""
+        try:
+            self._frame(entry)
+            handler = self._handlers.get(entry["kind"])
+            if handler is not None:
+                handler(entry)
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, DecodeError):
+            self.odd += 1
+
+    def _frame(self, entry: Entry) -> None:
+        at, up, kind = float(entry["at"]), float(entry["up"]), str(entry["kind"])
+        if not is_frame(entry):
+            raise ValueError("not an entry of ours")
+        self.lines += 1
+        self.last_seq = int(entry["seq"])
+        if self.first_seq is None:
+            self.first_seq = self.last_seq
+        if self.to_at is not None and at < self.to_at:
+            self.clock_went_back_secs = max(self.clock_went_back_secs, self.to_at - at)
+        self.from_at = at if self.from_at is None else min(self.from_at, at)
+        self.to_at = at if self.to_at is None else max(self.to_at, at)
+        if len(self.kinds) < MAX_NAMES or kind in self.kinds:
+            self.kinds[kind] += 1
+        if kind == "open" or self._first_up is None:
+            self._first_up = self._last_up = up
+        elif up > self._last_up:
+            self.uptime_secs += up - self._last_up
+            self._last_up = up
+
+    # --- runs and counters ---------------------------------------------------------------------------------------
+
+    def _open(self, entry: Entry) -> None:
+        """A run begins: its counters begin at zero, its jobs count anew."""
+        self.counts.start({}, float(entry["up"]))
+        self._jobs.clear()
+        self.searched.plan((entry.get("plan") or {}).get("hash"))
+
+    def _begin(self, entry: Entry) -> None:
+        self.counts.start(entry["counters"], float(entry["up"]))
+
+    def _counters(self, entry: Entry) -> None:
+        share = expected_hashes(self.share_target) if self.share_target is not None else 0
+        block = expected_hashes(self.target) if self.target is not None else 0
+        self.counts.read(entry["counters"], float(entry["up"]), share, block)
+
+    # --- work and shares -----------------------------------------------------------------------------------------
+
+    def _work(self, entry: Entry) -> None:
+        while len(self._jobs) >= MAX_JOBS:
+            del self._jobs[next(iter(self._jobs))]
+        self._jobs[entry["job"]] = entry
+        self.target = decode_compact(int(entry["nbits"], 16))
+        self.share_target = int(entry["share_target_hex"], 16)
+        tightest = self.tightest_share_target
+        self.tightest_share_target = self.share_target if tightest is None else min(tightest, self.share_target)
+        self.fees.add(entry["fees_sats"])
+
+    def _share(self, entry: Entry) -> None:
+        value = int(entry["hash"], 16)
+        self.shares += 1
+        self.stale_shares += bool(entry.get("stale"))
+        self.counts.worker(str(entry["worker"])).shares += 1
+        self.searched.plan((entry.get("plan") or {}).get("plan_hash_hex"))
+        job = self._jobs.get(entry["job"])
+        if job is not None and value < HASH_SPACE:
+            self.best.add(value, entry, job)
+
+    # --- blocks --------------------------------------------------------------------------------------------------
+
+    def _block_found(self, entry: Entry) -> None:
+        self.blocks_found += 1
+        self._block(entry).update(state="found", reward_sats=entry.get("reward_sats"), found_here=True)
+
+    def _block_state(self, entry: Entry) -> None:
+        self._block(entry).update(state=str(entry["state"]), detail=str(entry.get("detail", "")))
+
+    def _block(self, entry: Entry) -> dict[str, Any]:
+        hash_hex = str(entry["hash"])
+        if hash_hex not in self.blocks and len(self.blocks) >= MAX_BLOCKS:
+            del self.blocks[next(iter(self.blocks))]
+        return self.blocks.setdefault(
+            hash_hex, {"height": entry["height"], "hash": hash_hex, "state": "found", "found_here": False}
+        )
+
+    # --- the rest ------------------------------------------------------------------------------------------------
+
+    def _latency(self, entry: Entry) -> None:
+        what = str(entry["what"])
+        if what in self.durations or len(self.durations) < MAX_NAMES:
+            self.durations.setdefault(what, Durations()).add(float(entry["secs"]))
+
+    def _system(self, entry: Entry) -> None:
+        for name in ("cpu_percent", "memory_bytes", "temperature_c", "load"):
+            if entry.get(name) is not None:
+                self.system.setdefault(name, Range()).add(float(entry[name]))
+
+    def _health(self, entry: Entry) -> None:
+        name = str(entry["node"])
+        if name not in self.nodes and len(self.nodes) >= MAX_NAMES:
+            return
+        node = self.nodes.setdefault(name, {"node": name, "looks": 0, "unusable_looks": 0})
+        node["looks"] += 1
+        node["unusable_looks"] += not entry["usable"]
+        for key in ("problem", "height", "peers", "clock_offset_secs", "zmq", "version", "rpc_secs"):
+            node[key] = entry.get(key)
+
+    def _template(self, entry: Entry) -> None:
+        for what in ("rpc_secs", "parse_secs"):
+            if entry.get(what):
+                self.durations.setdefault(f"template_{what[:-5]}", Durations()).add(float(entry[what]))
+
+    def _error(self, entry: Entry) -> None:
+        self.errors.add(entry)
+
+    def _torn(self, entry: Entry) -> None:
+        self.torn += int(entry["bytes"])
+
+    def _lost(self, entry: Entry) -> None:
+        self.lost += int(entry["entries"])

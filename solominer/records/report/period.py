@@ -1,0 +1,129 @@
+"""Reports of any period: an hour, a day, a week, a month, a year, or everything there is."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+
+from solominer.errors import RecordsError
+from solominer.insight.estimate import from_counters
+from solominer.records.evidence.state import read_report
+from solominer.records.report.page import page
+from solominer.records.report.report import interval
+from solominer.records.report.rollup import Rollup, day_of, load_day
+from solominer.records.report.searched import search_fragment
+from solominer.records.report.text import duration, odds, report_text, short
+from solominer.records.tree import Part, Tree
+
+_WEEK = re.compile(r"(\d{4})-W(\d\d)")
+_ADVICE = "give 2026, 2026/11, 2026-W47, 2026/11/21, 2026/11/21/07, latest, or all"
+
+
+def period_report(tree: Tree, network: str, period: str) -> dict[str, Any]:
+    """The roll-up of a period as JSON values: `2026`, `2026/11`, `2026-W47`, `2026/11/21` or `all`.
+
+    A dash instead of the slash is as good. Raises RecordsError for another form, or where there is no report.
+    """
+    return _rollup(tree, period).document(network, period)
+
+
+def hour_report(tree: Tree, period: str) -> dict[str, Any] | None:
+    """The report of one part (`2026/11/21/07`, `latest`), or None where `period` is a longer one.
+
+    Raises RecordsError where there is no such report.
+    """
+    path = period.replace("-", "/") if "-W" not in period else period
+    if period == "latest":
+        try:
+            path = str((tree.root / "reports" / "latest").readlink())
+        except OSError:
+            raise RecordsError("there is no report yet", "the first comes with the end of the hour") from None
+    if path.count("/") != 3:
+        return None
+    report = read_report(tree, Part.parse(path))
+    if report is None:
+        raise RecordsError(f"there is no report of {path}", _ADVICE)
+    return report
+
+
+def render(tree: Tree, network: str, period: str, form: str = "text") -> str:
+    """The report of a period as `text`, `json` or `html`. Raises RecordsError."""
+    hour = hour_report(tree, period)
+    if hour is not None:
+        if form == "json":
+            return orjson.dumps(hour, option=orjson.OPT_INDENT_2).decode()
+        if form == "text":
+            return report_text(hour)
+        rollup = Rollup()
+        rollup.add_report(hour, "")
+        return page(
+            network, period, rollup.document(network, period), report_text(hour), search_fragment(hour["search"])
+        )
+    document = period_report(tree, network, period)
+    if form == "json":
+        return orjson.dumps(document, option=orjson.OPT_INDENT_2).decode()
+    text = period_text(document)
+    return text if form == "text" else page(network, period, document, text)
+
+
+def _rollup(tree: Tree, period: str) -> Rollup:
+    wanted = _matcher(period)
+    by_day: dict[str, list[Part]] = {}
+    for part in tree.parts("reports"):
+        day = day_of(part)
+        if wanted(day):
+            by_day.setdefault(day, []).append(part)
+    total = Rollup()
+    for day, parts in sorted(by_day.items()):
+        total.add(load_day(tree, day, parts))
+    if not total.parts:
+        raise RecordsError(f"there is no report of {period}", _ADVICE)
+    return total
+
+
+def _matcher(period: str) -> Any:
+    """Which days (`YYYY/MM/DD`) belong to the period."""
+    if period == "all":
+        return lambda day: True
+    week = _WEEK.fullmatch(period)
+    if week is not None:
+        try:
+            monday = datetime.fromisocalendar(int(week[1]), int(week[2]), 1).replace(tzinfo=UTC)
+        except ValueError:
+            raise RecordsError(f"there is no week {period}", _ADVICE) from None
+        days = {(monday + timedelta(days=number)).strftime("%Y/%m/%d") for number in range(7)}
+        return lambda day: day in days
+    prefix = period.replace("-", "/")
+    if not re.fullmatch(r"\d{4}(/\d\d){0,2}", prefix):
+        raise RecordsError(f"{period!r:.40} is not a period", _ADVICE)
+    return lambda day: day == prefix or day.startswith(f"{prefix}/")
+
+
+def period_text(document: dict[str, Any]) -> str:
+    """A period for people."""
+    sums, best = document["sums"], document["best"]
+    samples = [(point["hashes"], point["uptime_secs"]) for point in document["points"] if point["uptime_secs"] > 0]
+    lines = [
+        f"=== {document['network']} {document['period']} · {len(document['parts']):,} reports " + "=" * 20,
+        f"{document['from']} to {document['to']}, up {duration(sums['uptime_secs'])}",
+        f"hashes     {short(sums['hashes'])}H counted",
+    ]
+    if samples:
+        rate = interval(from_counters(samples))
+        bounds = "" if rate["high"] is None else f" (95%: {short(rate['low'] or 0)}H/s to {short(rate['high'])}H/s)"
+        lines[-1] += f", {short(rate['value'] or 0)}H/s{bounds}"
+    lines += [
+        f"shares     {sums['shares']:,} found, {sums['expected_shares']:,.1f} expected, {sums['stale_shares']:,} stale",
+        f"evidence   {sums['mismatches_flagged']:,.0f} hours in which it does not fit the count",
+        f"best       {'no share' if best is None else 'difficulty ' + short(best['difficulty']).strip()}",
+        f"work       {sums['tips']:,} tips, {sums['templates']:,} templates, {sums['jobs']:,} jobs,"
+        f" {duration(sums['stale_secs'])} on stale tips",
+        f"blocks     {sums['blocks_found']:,} found, {sums['expected_blocks']:.3g} expected",
+        "errors     "
+        + ", ".join(f"{sums[f'errors_{s}']:,} {s}" for s in ("critical", "high", "medium", "low", "info")),
+        f"chance     of a block by this period's work: {odds(document['chance_of_a_block'])}",
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,235 @@
+"""The hourly report as data: what one part's sums mean, with intervals, and what it adds to the chain of reports."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from solominer import __version__
+from solominer.chain.target import difficulty, expected_hashes
+from solominer.insight.estimate import Estimate, from_counters, from_order_statistic, from_shares
+from solominer.insight.luck import luck
+from solominer.insight.mismatch import judge
+from solominer.records.evidence.state import Head
+from solominer.records.report.errors_log import SEVERITIES
+from solominer.records.report.hour import HourFold
+from solominer.records.report.tally import WorkerTally
+from solominer.records.tree import Part, utc_text
+
+SCHEMA = "solominer-report/1"
+LISTED_BLOCKS = 50
+LISTED_WORKERS = 100
+
+MIN_HASHES_PER_SHARE = 1 << 16
+"""Below this a kernel's slice holds several shares and only the first may be told (regtest): no evidence of hashes."""
+
+Previous = Mapping[str, Any]
+
+
+def build_report(
+    fold: HourFold,
+    *,
+    network: str,
+    tree: str,
+    part: Part,
+    why: str,
+    head: Head | None,
+    previous: Previous | None,
+    retired: list[dict[str, Any]],
+) -> dict[str, Any]:
+    """The report of one part, less the hash of its files.
+
+    `tree` is what the folder of all this is called: `demo` or `staging-mainnet` are not the real thing. `why` it ends:
+    `hour`, `shutdown`, `clock` or `recovered`. `previous` is the head's report, from which the totals and bests go on;
+    None where there is none, or where it cannot be read: totals begin anew then and say so.
+    """
+    return {
+        "schema": SCHEMA,
+        "solominer": __version__,
+        "network": network,
+        "tree": tree,
+        "part": part.path,
+        "sequence": 1 if head is None else head.sequence + 1,
+        "previous": None if head is None else {"part": head.part.path, "sha256": head.sha256},
+        "why": why,
+        "from": _utc(fold.from_at),
+        "to": _utc(fold.to_at),
+        "from_at": fold.from_at,
+        "to_at": fold.to_at,
+        "clock_went_back_secs": round(fold.clock_went_back_secs, 3),
+        "uptime_secs": round(fold.uptime_secs, 3),
+        "runs_started": fold.kinds["open"],
+        "hashes": _hashes(fold),
+        "shares": _shares(fold),
+        "evidence": _evidence(fold),
+        "best": _best(fold, part, previous),
+        "search": fold.searched.summary(),
+        "work": {kind: fold.kinds[kind] for kind in ("tip", "template", "template_failed", "job", "node_switch")},
+        "stale_secs": round(fold.durations["tip_to_stop"].total_secs, 3) if "tip_to_stop" in fold.durations else 0.0,
+        "latency": {what: spread.summary() for what, spread in sorted(fold.durations.items())},
+        "blocks": _blocks(fold),
+        "errors": {severity: fold.errors.by_severity[severity] for severity in SEVERITIES}
+        | {"distinct": fold.errors.distinct},
+        "system": {name: spread.summary() for name, spread in sorted(fold.system.items())},
+        "nodes": list(fold.nodes.values()),
+        "fees_sats": fold.fees.summary(),
+        "network_difficulty": None if not fold.target else difficulty(fold.target),
+        "chance": _chance(fold, previous),
+        "totals": _totals(fold, previous),
+        "ledger": {
+            "first_seq": fold.first_seq,
+            "last_seq": fold.last_seq,
+            "lines": fold.lines,
+            "odd_lines": fold.odd,
+            "torn_bytes": fold.torn,
+            "lost_entries": fold.lost,
+        },
+        "retired": retired,
+    }
+
+
+def _hashes(fold: HourFold) -> dict[str, Any]:
+    workers = sorted(fold.counts.workers.items(), key=lambda item: -item[1].hashes)
+    rate = from_counters(fold.counts.samples) if fold.counts.samples else None
+    return {
+        "counted": fold.counts.hashes,
+        "rate_hps": None if rate is None else interval(rate),
+        "workers": [_worker(fold, label, tally) for label, tally in workers[:LISTED_WORKERS]],
+        "workers_seen": len(workers),
+    }
+
+
+def _worker(fold: HourFold, label: str, tally: WorkerTally) -> dict[str, Any]:
+    secs = sum(secs for _, secs in fold.counts.samples)
+    verdict = None
+    if tally.expected_shares > 0 and _all_told(fold):
+        judged = judge(tally.hashes, tally.shares, tally.hashes / tally.expected_shares)
+        verdict = {"flagged": judged.flagged, "p_value": judged.p_value, "reasons": list(judged.reasons)}
+    return {
+        "worker": label,
+        "hashes": tally.hashes,
+        "rate_hps": round(tally.hashes / secs, 3) if secs else None,
+        "shares": tally.shares,
+        "expected_shares": round(tally.expected_shares, 3),
+        "mismatch": verdict,
+    }
+
+
+def _shares(fold: HourFold) -> dict[str, Any]:
+    expected = fold.counts.expected_shares
+    judged = luck(fold.shares, expected)
+    return {
+        "found": fold.shares,
+        "expected": round(expected, 3),
+        "all_told": _all_told(fold),
+        "stale": fold.stale_shares,
+        "duplicate": fold.kinds["share_duplicate"],
+        "missed_target": fold.kinds["share_misses_target"],
+        "chance_of_so_many_or_more": judged.as_lucky,
+        "chance_of_so_few_or_fewer": judged.as_unlucky,
+        "share_difficulty": None if not fold.share_target else difficulty(fold.share_target),
+    }
+
+
+def _all_told(fold: HourFold) -> bool:
+    """Whether every hash that meets the share target was told, so that shares say how many hashes were tried."""
+    return bool(fold.share_target is not None and expected_hashes(fold.share_target) >= MIN_HASHES_PER_SHARE)
+
+
+def _evidence(fold: HourFold) -> dict[str, Any]:
+    """What shares and best hashes say about the hashes really done, beside what the workers counted."""
+    counted, expected = fold.counts.hashes, fold.counts.expected_shares
+    told: dict[str, Any] = {"counted_hashes": counted, "from_shares": None, "k": fold.best.k}
+    told |= {"kth_hash": None, "from_kth_hash": None, "mismatch": None}
+    if fold.share_target is None or not _all_told(fold):
+        return told
+    mean = counted / expected if expected else float(expected_hashes(fold.share_target))
+    told["from_shares"] = interval(from_shares(fold.shares, mean))
+    kth = kth_hash(fold)
+    if kth is not None:
+        told |= {"kth_hash": f"{kth:064x}", "from_kth_hash": interval(from_order_statistic(kth, fold.best.k))}
+    if counted:
+        judged = judge(counted, fold.shares, mean, kth, fold.best.k)
+        told["mismatch"] = {"flagged": judged.flagged, "p_value": judged.p_value, "reasons": list(judged.reasons)}
+    return told
+
+
+def kth_hash(fold: HourFold) -> int | None:
+    """The k-th smallest of all hashes tried, where the shares show it.
+
+    Shares are all hashes up to their target: above the tightest target of the hour some were never reported.
+    """
+    kth, tightest = fold.best.kth(), fold.tightest_share_target
+    return kth if kth is not None and tightest is not None and kth <= tightest else None
+
+
+def _best(fold: HourFold, part: Part, previous: Previous | None) -> dict[str, Any]:
+    hour = None
+    if fold.best.kept:
+        kept = fold.best.kept[0]
+        hour = {
+            "difficulty": difficulty(max(kept.value, 1)),
+            "hash": f"{kept.value:064x}",
+            "height": kept.job["height"],
+            "at": kept.share["at"],
+            "worker": kept.share["worker"],
+            "part": part.path,
+        }
+    before = previous["best"] if previous is not None else {"day": None, "all_time": None}
+    day = before["day"]
+    if day is not None and day["part"][:10] != part.path[:10]:
+        day = None
+    return {"hour": hour, "day": _better(hour, day), "all_time": _better(hour, before["all_time"])}
+
+
+def _better(one: dict[str, Any] | None, other: dict[str, Any] | None) -> dict[str, Any] | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return one if one["hash"] <= other["hash"] else other
+
+
+def _blocks(fold: HourFold) -> dict[str, Any]:
+    listed = list(fold.blocks.values())[-LISTED_BLOCKS:]
+    ours = Counter(block["state"] for block in fold.blocks.values() if block["found_here"])
+    return {
+        "found": fold.blocks_found,
+        "answers": fold.kinds["block_answer"],
+        "states": dict(sorted(ours.items())),
+        "listed": [{key: value for key, value in block.items() if value is not None} for block in listed],
+    }
+
+
+def _chance(fold: HourFold, previous: Previous | None) -> dict[str, Any]:
+    here = fold.counts.expected_blocks
+    total = here + (previous["totals"]["expected_blocks"] if previous is not None else 0.0)
+    return {
+        "expected_blocks": here,
+        "of_a_block_in_this_part": -math.expm1(-here),
+        "of_a_block_since_start": -math.expm1(-total),
+    }
+
+
+def _totals(fold: HourFold, previous: Previous | None) -> dict[str, Any]:
+    """Sums over the whole chain of reports."""
+    before: Mapping[str, Any] = previous["totals"] if previous is not None else {}
+    return {
+        "since": before.get("since") or _utc(fold.from_at),
+        "reports": before.get("reports", 0) + 1,
+        "uptime_secs": round(before.get("uptime_secs", 0.0) + fold.uptime_secs, 3),
+        "hashes": before.get("hashes", 0) + fold.counts.hashes,
+        "shares": before.get("shares", 0) + fold.shares,
+        "expected_blocks": before.get("expected_blocks", 0.0) + fold.counts.expected_blocks,
+        "blocks_found": before.get("blocks_found", 0) + fold.blocks_found,
+    }
+
+
+def interval(estimate: Estimate) -> dict[str, float | None]:
+    """An estimate as JSON; an infinite bound is null."""
+    high = None if math.isinf(estimate.high) else estimate.high
+    return {"value": estimate.value, "low": estimate.low, "high": high, "level": estimate.level}
+
+
+def _utc(at: float | None) -> str | None:
+    return None if at is None else utc_text(at)

@@ -1,0 +1,184 @@
+"""Longer stretches from hours: sums that add up exactly, and one point an hour for plots.
+
+A finished day is written once as `reports/YYYY/MM/DD/day.json`, and the hour that writes it answers for it in its list
+of files. Weeks, months and years are put together from days when somebody asks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from solominer.records.evidence.state import read_report, read_seal
+from solominer.records.files import is_regular, read_bounded
+from solominer.records.ledger.jsonlines import parse_object
+from solominer.records.tree import Part, Tree
+
+SCHEMA = "solominer-rollup/1"
+_ODD = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
+"""What comes of using a document that is not of the form it should be."""
+
+DAY_FILE = "day.json"
+
+_SUMS = {
+    "uptime_secs": ("uptime_secs",),
+    "hashes": ("hashes", "counted"),
+    "shares": ("shares", "found"),
+    "expected_shares": ("shares", "expected"),
+    "stale_shares": ("shares", "stale"),
+    "blocks_found": ("blocks", "found"),
+    "expected_blocks": ("chance", "expected_blocks"),
+    "stale_secs": ("stale_secs",),
+    "tips": ("work", "tip"),
+    "templates": ("work", "template"),
+    "jobs": ("work", "job"),
+    "errors_critical": ("errors", "critical"),
+    "errors_high": ("errors", "high"),
+    "errors_medium": ("errors", "medium"),
+    "errors_low": ("errors", "low"),
+    "errors_info": ("errors", "info"),
+    "mismatches_flagged": ("evidence", "mismatch", "flagged"),
+}
+
+
+@dataclass(slots=True)
+class Rollup:
+    """Sums over reports. `parts` maps each part to its report's hash; `points` has one row an hour for plots."""
+
+    parts: dict[str, str] = field(default_factory=dict)
+    sums: dict[str, float] = field(default_factory=dict)
+    best: dict[str, Any] | None = None
+    first: str | None = None
+    last: str | None = None
+    points: list[dict[str, Any]] = field(default_factory=list)
+
+    def add_report(self, report: Mapping[str, Any], sha256_hex: str) -> None:
+        """One hour. Raises KeyError or TypeError if it is not a report."""
+        self.parts[report["part"]] = sha256_hex
+        for name, path in _SUMS.items():
+            value: Any = report
+            for key in path:
+                value = value[key] if value is not None else 0
+            self._sum(name, value or 0)
+        self._best(report["best"]["hour"])
+        self._span(report["from"], report["to"])
+        rate, tips = report["hashes"]["rate_hps"], report["latency"].get("tip_to_stop")
+        self.points.append(
+            {
+                "part": report["part"],
+                "rate_hps": None if rate is None else round(rate["value"], 3),
+                "uptime_secs": report["uptime_secs"],
+                "hashes": report["hashes"]["counted"],
+                "shares": report["shares"]["found"],
+                "expected_shares": report["shares"]["expected"],
+                "least_p": report["search"]["least_p"],
+                "tip_p99_secs": None if tips is None else tips["p99_secs"],
+                "best_difficulty": None if report["best"]["hour"] is None else report["best"]["hour"]["difficulty"],
+            }
+        )
+
+    def add(self, other: Rollup) -> None:
+        """All of another stretch."""
+        self.parts |= other.parts
+        for name, value in other.sums.items():
+            self._sum(name, value)
+        self._best(other.best)
+        self._span(other.first, other.last)
+        self.points += other.points
+
+    def _sum(self, name: str, value: float) -> None:
+        self.sums[name] = self.sums.get(name, 0) + value
+
+    def _best(self, best: dict[str, Any] | None) -> None:
+        if best is not None and (self.best is None or best["hash"] < self.best["hash"]):
+            self.best = best
+
+    def _span(self, first: str | None, last: str | None) -> None:
+        self.first = min(filter(None, (self.first, first)), default=None)
+        self.last = max(filter(None, (self.last, last)), default=None)
+
+    def document(self, network: str, period: str) -> dict[str, Any]:
+        """As `day.json` has it (docs/schemas/rollup.schema.json)."""
+        chance = -math.expm1(-self.sums.get("expected_blocks", 0.0))
+        return {
+            "schema": SCHEMA,
+            "network": network,
+            "period": period,
+            "from": self.first,
+            "to": self.last,
+            "sums": self.sums,
+            "chance_of_a_block": chance,
+            "best": self.best,
+            "points": self.points,
+            "parts": self.parts,
+        }
+
+
+def from_document(document: Mapping[str, Any]) -> Rollup:
+    """The roll-up that `document` describes. Raises KeyError or TypeError."""
+    if document["schema"] != SCHEMA:
+        raise KeyError("schema")
+    return Rollup(
+        parts=dict(document["parts"]),
+        sums=dict(document["sums"]),
+        best=document["best"],
+        first=document["from"],
+        last=document["to"],
+        points=list(document["points"]),
+    )
+
+
+def from_reports(tree: Tree, parts: Iterable[Part]) -> Rollup:
+    """From the hours themselves; those that cannot be read are left out (the verifier names them)."""
+    rollup = Rollup()
+    for part in parts:
+        report, digest = read_report(tree, part), read_seal(tree, part)
+        if report is not None and digest is not None:
+            try:
+                one = Rollup()
+                one.add_report(report, digest)
+                rollup.add(one)
+            except _ODD:
+                continue
+    return rollup
+
+
+def day_of(part: Part) -> str:
+    """`YYYY/MM/DD`."""
+    return part.path[:10]
+
+
+def write_day(tree: Tree, network: str, newest: Part) -> list[str]:
+    """Write the roll-up of the day that ended with `newest`, the last sealed part; its path below the root, in a list.
+
+    A day that was rolled up before (the clock went back to it) is left alone: the list is empty then. A file that an
+    interrupted sealing left has `newest` in it, and is the same. Raises OSError.
+    """
+    day = day_of(newest)
+    path = f"reports/{day}/{DAY_FILE}"
+    file = tree.root / path
+    if is_regular(file):
+        document = parse_object(read_bounded(file))
+        kept = (document or {}).get("parts")
+        return [path] if isinstance(kept, dict) and newest.path in kept else []
+    parts = [part for part in tree.parts("reports") if day_of(part) == day]
+    document = from_reports(tree, parts).document(network, day)
+    tree.write(path, orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    return [path]
+
+
+def load_day(tree: Tree, day: str, parts: list[Part]) -> Rollup:
+    """The day's roll-up: the kept one if it was made from just the reports that are sealed there now, else anew."""
+    try:
+        document = parse_object(read_bounded(tree.root / "reports" / day / DAY_FILE))
+        if document is not None:
+            kept = from_document(document)
+            if kept.parts == {part.path: read_seal(tree, part) for part in parts}:
+                return kept
+    except (OSError, *_ODD):
+        pass
+    return from_reports(tree, parts)

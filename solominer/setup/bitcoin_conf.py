@@ -1,0 +1,265 @@
+"""A node's own settings (command line, settings.json, bitcoin.conf), combined as Bitcoin Core combines them.
+
+Sources, by precedence: command line, settings.json, the network's section of bitcoin.conf (`[regtest]`, or
+`regtest.rpcport=`), the rest of bitcoin.conf. In the file the first value of a setting is used, elsewhere the last.
+Some settings outside a section are for mainnet only. `nofoo` removes the values before it. Follows
+src/common/config.cpp, src/common/settings.cpp and src/common/args.cpp.
+
+What the node would refuse is skipped here and reported: the file may be newer than the process that runs.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from solominer.config.paths import read_file, reason
+
+SECTION_OF = {"mainnet": "main", "testnet3": "test", "testnet4": "testnet4", "signet": "signet", "regtest": "regtest"}
+NETWORK_OF_CHAIN = {section: network for network, section in SECTION_OF.items()}
+_CHAIN_FLAGS = {"regtest": "regtest", "signet": "signet", "testnet": "testnet3", "testnet4": "testnet4"}
+_MAIN_ONLY = frozenset({"addnode", "bind", "connect", "port", "rpcbind", "rpcport", "wallet", "walletdir"})
+_SPACE = " \t\r\n"
+_MAX_BYTES = 1 << 20
+
+Value = str | bool
+"""A setting's value; False for one that was negated, True for a negation that was negated."""
+Source = Mapping[str, Sequence[Value]]
+"""All values of each setting, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeConf:
+    """The settings of one node. `sections` are those of bitcoin.conf, '' is what stands outside of any.
+
+    `problems` name what could not be read, and what the node itself would refuse. No value stands in them.
+    """
+
+    command_line: Source = field(default_factory=dict)
+    saved: Source = field(default_factory=dict)
+    sections: Mapping[str, Source] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+
+    def get(self, key: str, network: str) -> str | None:
+        """The value that the node uses, None where it uses its default; '0' for a negated setting."""
+        value = self._value(key, network)
+        return None if value is None else _text(value)
+
+    def path(self, key: str, network: str, default: str) -> str:
+        """A setting that is a path: `default` where it is not set or empty, '' where it is negated."""
+        value = self._value(key, network)
+        return "" if value is False else ("" if value is None else _text(value)) or default
+
+    def _value(self, key: str, network: str) -> Value | None:
+        for values, in_file in self._sources(key, network, with_negated=True):
+            if kept := _kept(values):
+                return kept[0 if in_file else -1]
+            if values:
+                return False
+        return None
+
+    def flag(self, key: str, network: str, *, default: bool) -> bool:
+        """A setting that is on or off."""
+        value = self.get(key, network)
+        return default if value is None else _true(value)
+
+    def values(self, key: str, network: str) -> list[str]:
+        """Every value of a setting that may have several."""
+        found: list[Value] = []
+        done = negated_empty = False
+        for values, in_file in self._sources(key, network):
+            if not done or (in_file and not negated_empty):
+                found += _kept(values)
+            done |= False in values
+            negated_empty |= bool(values) and values[-1] is False and not found
+        return [_text(value) for value in found]
+
+    @property
+    def network(self) -> str | None:
+        """The network that it selects (mainnet by default); None for a chain that is not known here."""
+        if (chain := self.get("chain", "")) is not None:
+            return NETWORK_OF_CHAIN.get(chain)
+        return next((network for flag, network in _CHAIN_FLAGS.items() if self._chain_flag(flag)), "mainnet")
+
+    def _chain_flag(self, flag: str) -> bool:
+        command_line = self.command_line.get(flag, ())
+        negated = bool(command_line) and command_line[-1] is False  # the node does not heed it
+        for values in (() if negated else command_line, self.sections.get("", {}).get(flag, ())):
+            if values:
+                return _true(_text(values[-1]))
+        return False
+
+    def _sources(self, key: str, network: str, *, with_negated: bool = False) -> Iterator[tuple[Sequence[Value], bool]]:
+        """The values of each source, and whether it is the file."""
+        yield self.command_line.get(key, ()), False
+        yield self.saved.get(key, ()), False
+        if network:
+            yield self.sections.get(SECTION_OF[network], {}).get(key, ()), True
+        outside = self.sections.get("", {}).get(key, ())
+        negated = with_negated and bool(outside) and outside[-1] is False  # counts for every network
+        if key not in _MAIN_ONLY or network in ("", "mainnet") or negated:
+            yield outside, True
+
+
+def parse_conf(text: str, name: str = "bitcoin.conf") -> tuple[list[tuple[str, str, Value]], list[str]]:
+    """Section, key and value of each setting of a file's text, in order; and the lines that the node would refuse."""
+    prefix, found, problems = "", [], []
+    for number, raw in enumerate(text.split("\n"), 1):
+        line, hash_sign, _ = raw.partition("#")
+        line = line.strip(_SPACE)
+        if not line:
+            continue
+        if line[0] == "[" and line[-1] == "]":
+            prefix = line[1:-1] + "."
+            continue
+        key, equals, value = line.partition("=")
+        full_key = prefix + key.strip(_SPACE)
+        if line[0] == "-" or not equals:
+            problems.append(f"line {number} of {name} is not a setting; the node does not start with it")
+            continue
+        if hash_sign and "rpcpassword" in full_key:
+            problems.append(f"line {number} of {name} has a # in rpcpassword; the node does not start with it")
+            continue
+        section, dot, rest = full_key.partition(".")
+        if not dot:
+            section, rest = "", full_key
+        setting, interpreted = _interpreted(rest, value.strip(_SPACE))
+        if setting == "conf":
+            problems.append(f"line {number} of {name} sets conf, which it may not; the node does not start with it")
+            continue
+        found.append((section, setting, interpreted))
+    if text.startswith("\ufeff"):
+        problems.append(f"{name} begins with a byte order mark: the node does not know the setting in its first line")
+    return found, problems
+
+
+def parse_command_line(arguments: Iterable[str]) -> Source:
+    """The settings in a node's arguments."""
+    found: dict[str, list[Value]] = {}
+    for argument in arguments:
+        if not argument.startswith("-"):
+            break  # as the node does
+        name, equals, value = argument.removeprefix("-").removeprefix("-").partition("=")
+        setting, interpreted = _interpreted(name, value if equals else "")
+        found.setdefault(setting, []).append(interpreted)
+    return found
+
+
+def read_node_conf(command_line: Source, default_datadir: Path, cwd: Path) -> tuple[NodeConf, Path]:
+    """The settings of a node with these arguments, and its data folder.
+
+    `default_datadir` is where its data is without `datadir`; `cwd` is where relative paths of its arguments begin.
+    """
+    given = NodeConf(command_line)
+    first_datadir = cwd / given.path("datadir", "", str(default_datadir))
+    problems: list[str] = []
+    sections: dict[str, dict[str, list[Value]]] = {}
+    if conf_name := given.path("conf", "", "bitcoin.conf"):
+        _read_into(sections, first_datadir / conf_name, problems, needed="conf" in command_line)
+    if False not in command_line.get("includeconf", ()):
+        chain = SECTION_OF.get(NodeConf(command_line, {}, sections).network or "", "")
+        names = [name for section in dict.fromkeys((chain, "")) for name in _includes(sections, section)]
+        for name in names:
+            _read_into(sections, first_datadir / name, problems, needed=True)
+    conf = NodeConf(command_line, {}, sections, tuple(problems))
+    network = conf.network or "mainnet"
+    problems += _misplaced(conf, network, str(first_datadir / conf_name))
+    conf = NodeConf(command_line, {}, sections, tuple(problems))
+    return conf, cwd / conf.path("datadir", network, str(first_datadir))
+
+
+def _misplaced(conf: NodeConf, network: str, name: str) -> list[str]:
+    """The settings outside of any section that are for mainnet only: the node refuses them on another network."""
+    outside = conf.sections.get("", {})
+    found = [key for key in sorted(_MAIN_ONLY) if _kept(outside.get(key, ())) and conf.get(key, network) is None]
+    where = f"below [{SECTION_OF[network]}]"
+    return [f"{name}: {key} belongs {where}, outside of it the node does not start with it" for key in found]
+
+
+def with_saved(conf: NodeConf, chain_dir: Path) -> NodeConf:
+    """The settings with those of settings.json in the network's folder, which the node itself writes."""
+    if not (name := conf.path("settings", "", "settings.json")):
+        return conf
+    path = chain_dir / name
+    try:
+        loaded = json.loads(read_file(path, _MAX_BYTES))
+    except (FileNotFoundError, NotADirectoryError):
+        return conf
+    except (OSError, ValueError, RecursionError) as error:
+        why = reason(error) if isinstance(error, OSError) else "it is not valid JSON"
+        return _with_problem(conf, f"{path} cannot be read: {why}")
+    if not isinstance(loaded, dict):
+        return _with_problem(conf, f"{path} does not hold a JSON object")
+    saved = {key: _saved_values(value) for key, value in loaded.items()}
+    return NodeConf(conf.command_line, saved, conf.sections, conf.problems)
+
+
+def _with_problem(conf: NodeConf, problem: str) -> NodeConf:
+    return NodeConf(conf.command_line, conf.saved, conf.sections, (*conf.problems, problem))
+
+
+def _saved_values(value: object) -> list[Value]:
+    several = value if isinstance(value, list) else [value]
+    return [each if isinstance(each, str | bool) else str(each) for each in several if each is not None]
+
+
+def _includes(sections: Mapping[str, Source], section: str) -> list[str]:
+    return [_text(value) for value in _kept(sections.get(section, {}).get("includeconf", ()))]
+
+
+def _read_into(sections: dict[str, dict[str, list[Value]]], path: Path, problems: list[str], *, needed: bool) -> None:
+    """Add the settings of a file. One that is not there is a problem only if it is `needed`."""
+    try:
+        text = read_file(path, _MAX_BYTES).decode(errors="surrogateescape")
+    except (FileNotFoundError, NotADirectoryError):
+        if needed:
+            problems.append(f"{path} is not there; the node does not start without it")
+        return
+    except OSError as error:
+        problems.append(f"{path} cannot be read: {reason(error)}")
+        return
+    settings, refused = parse_conf(text, str(path))
+    problems += refused
+    for section, key, value in settings:
+        sections.setdefault(section, {}).setdefault(key, []).append(value)
+
+
+def _interpreted(key: str, value: str) -> tuple[str, Value]:
+    """`nofoo=1` is a negated `foo`, `nofoo=0` sets it."""
+    if key.startswith("no"):
+        return key[2:], not _true(value)
+    return key, value
+
+
+def _kept(values: Sequence[Value]) -> Sequence[Value]:
+    """What is left behind the last negation."""
+    last = max((position for position, value in enumerate(values) if value is False), default=-1)
+    return values[last + 1 :]
+
+
+def _true(value: str) -> bool:
+    return not value or number_in(value) != 0
+
+
+def number_in(text: str) -> int:
+    """The number at the start of a text, 0 if there is none (LocaleIndependentAtoi)."""
+    match = re.match(r"[ \t\r\n\f\v]*([+-]?[0-9]{1,20})", text)
+    return int(match[1]) if match else 0
+
+
+def _text(value: Value) -> str:
+    return value if isinstance(value, str) else str(int(value))
+
+
+def is_bitcoind(arguments: Sequence[str]) -> int | None:
+    """Where in a process's arguments the node's own begin, or None if it is no node."""
+    names = ("bitcoind", "bitcoin-qt", "bitcoin-node", "bitcoin-gui", "bitcoind.exe", "bitcoin-qt.exe")
+    for position, argument in enumerate(arguments):
+        if argument.startswith("-"):
+            continue
+        if Path(argument).name in names:
+            return position + 1
+    return None

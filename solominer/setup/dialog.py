@@ -1,0 +1,177 @@
+"""The conversation of `solominer init`: what is asked, of whom, and what is said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from solominer.config import RpcConfig
+from solominer.config.forms import host_and_port
+from solominer.config.paths import absolute
+from solominer.errors import ConfigError, NodeAuthFailed, PayoutError
+from solominer.node.proxy import bracketed
+from solominer.setup.find_nodes import Candidate, Login, find_nodes
+from solominer.setup.init import (
+    Probed,
+    check_payout,
+    config_values,
+    missing_lines,
+    network_of,
+    probe,
+    probe_rpc,
+    refuse_existing,
+    write_config,
+)
+
+Ask = Callable[[str, str], str]
+"""A question and its default; returns the answer."""
+AskSecret = Callable[[str], str]
+"""A question whose answer is not shown; returns it, '' for none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What was said on the command line. `rpc` is HOST:PORT of a node named by hand."""
+
+    datadirs: Sequence[Path] = ()
+    rpc: str | None = None
+    username: str = ""
+    password_file: Path | None = None
+    cookie_file: Path | None = None
+    network: str | None = None
+    payout_address: str | None = None
+    data_dir: Path | None = None
+    force: bool = False
+
+
+def set_up(
+    path: Path, answers: Answers, *, ask: Ask | None, ask_secret: AskSecret | None = None, say: Callable[[str], object]
+) -> None:
+    """Find nodes, try them, settle what is open, write the file. `ask` and `ask_secret` are None where nobody is there.
+
+    Raises ConfigError, PayoutError or NodeError where it cannot be settled.
+    """
+    try:
+        if not answers.force:
+            refuse_existing(path)
+    except ConfigError:
+        if ask is None or ask(f"{path} is there already; replace it? (yes/no)", "no") != "yes":
+            raise
+    nodes = _chosen(_tried(answers, ask_secret, say), answers, ask)
+    address = _payout(nodes[0], answers, ask, say)
+    values = config_values(nodes, address, answers.data_dir)
+    config = write_config(path, values, replace=True)
+    say(f"wrote {path}, readable by you alone: mode {config.mode}, {len(nodes)} node{'s' * (len(nodes) > 1)}")
+    for node in nodes:
+        lines = missing_lines(node)
+        if lines:
+            say(f"\nlines that bitcoin.conf of {node.rpc.name or node.origin} lacks; add them and restart the node:")
+            for each in lines:
+                say(f"  {each.line}\n      {each.reason}")
+    say(f"\nnext:  solominer doctor --config {path}\n       solominer run --config {path}")
+
+
+def _tried(answers: Answers, ask_secret: AskSecret | None, say: Callable[[str], object]) -> list[Probed]:
+    """The nodes that work; the others are named with the reason."""
+    if answers.password_file is not None and not answers.username:
+        raise ConfigError("--password-file needs --username", "give both")
+    if answers.rpc is not None:
+        rpc = _by_hand(answers, ask_secret)
+        tried = [probe_rpc(rpc, answers.network or network_of(rpc), "named by hand")]
+    else:
+        candidates, problems = find_nodes(answers.datadirs)
+        for problem in problems:
+            say(f"note: {problem}")
+        tried = [_probed(candidate, answers, ask_secret) for candidate in candidates]
+    for node in tried:
+        where = f"{bracketed(node.rpc.host)}:{node.rpc.port}"
+        state = node.problem or f"works: {node.name} at height {node.height}"
+        say(f"{node.network:9} {where:22} {node.origin}: {state}")
+    working = [node for node in tried if not node.problem]
+    if not working:
+        raise ConfigError(
+            "no node that works was found" if tried else "no node was found on this machine",
+            "start Bitcoin Core with server=1; or say where it is with --datadir, or with --rpc HOST:PORT and "
+            "--cookie-file, or --username and --password-file",
+        )
+    return working
+
+
+def _probed(candidate: Candidate, answers: Answers, ask_secret: AskSecret | None) -> Probed:
+    """Try a node with its own ways in and the given ones; where it refuses them all, ask for a user's password."""
+    given = []
+    if answers.password_file is not None:
+        given.append(Login(answers.username, password_file=absolute(answers.password_file)))
+    if answers.cookie_file is not None:
+        given.append(Login(cookie_file=absolute(answers.cookie_file)))
+    found = probe(candidate, given)
+    for user in [answers.username] if answers.username else candidate.users:
+        if found.error is not NodeAuthFailed or ask_secret is None:
+            break
+        where = f"{bracketed(found.rpc.host)}:{found.rpc.port}"
+        if password := ask_secret(f"password of RPC user {user!r} of the node at {where} (empty: skip)"):
+            found = probe(candidate, [Login(user, SecretStr(password))])
+    return found
+
+
+def _by_hand(answers: Answers, ask_secret: AskSecret | None) -> RpcConfig:
+    try:
+        host, port = host_and_port(answers.rpc or "")
+    except ValueError as error:
+        raise ConfigError(f"--rpc is not HOST:PORT: {error}", "e.g. --rpc 127.0.0.1:8332 or --rpc [::1]:8332") from None
+    if port is None:
+        raise ConfigError("--rpc is not HOST:PORT: the port is missing", "e.g. --rpc 127.0.0.1:8332")
+    password = ""
+    if answers.username and answers.cookie_file is None and answers.password_file is None and ask_secret is not None:
+        password = ask_secret(f"password of RPC user {answers.username!r}")
+    if [answers.cookie_file is None, answers.password_file is None, not password].count(False) != 1:
+        raise ConfigError("--rpc needs one way to log in", "give --cookie-file, or --username and --password-file")
+    return RpcConfig(
+        name=f"{bracketed(host)}:{port}",
+        host=host,
+        port=port,
+        username=answers.username,
+        password=SecretStr(password),
+        password_file=absolute(answers.password_file) if answers.password_file else None,
+        cookie_file=absolute(answers.cookie_file) if answers.cookie_file else None,
+    )
+
+
+def _chosen(nodes: list[Probed], answers: Answers, ask: Ask | None) -> list[Probed]:
+    """All nodes of one network."""
+    networks = list(dict.fromkeys(node.network for node in nodes))
+    wanted = answers.network
+    if wanted is None and len(networks) > 1 and ask is not None:
+        wanted = ask(f"which network? ({', '.join(networks)})", networks[0])
+    if wanted is None and len(networks) > 1:
+        raise ConfigError(f"nodes on several networks were found: {', '.join(networks)}", "choose with --network")
+    chosen = [node for node in nodes if node.network == (wanted or networks[0])]
+    if not chosen:
+        raise ConfigError(f"no node on {wanted} was found, only on {', '.join(networks)}", "choose with --network")
+    return chosen
+
+
+def _payout(node: Probed, answers: Answers, ask: Ask | None, say: Callable[[str], object]) -> str:
+    """The payout address, checked by the node; on regtest it may be left to the node's wallet."""
+    address = answers.payout_address
+    while True:
+        if address is None and ask is not None:
+            hint = " (empty: the node's wallet)" if node.network == "regtest" else ""
+            address = ask(f"your payout address on {node.network}{hint}", "")
+        if not address:
+            if node.network == "regtest":
+                return ""
+            raise ConfigError(
+                "a payout address is needed", f"give --payout-address: an address of your own {node.network} wallet"
+            )
+        try:
+            check_payout(node, address)
+            return address
+        except PayoutError as error:
+            if ask is None or answers.payout_address is not None:
+                raise
+            say(str(error))
+            address = None

@@ -1,0 +1,212 @@
+"""Nodes on this machine: running processes, data folders of Bitcoin Core and Knots, their settings and cookies."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+from pydantic import SecretStr, ValidationError
+
+from solominer.chain.networks import NETWORKS
+from solominer.config import RpcConfig
+from solominer.config.paths import Presence, absolute, expanded, home, home_of, presence
+from solominer.node.credentials import NETWORK_FOLDERS, default_data_folders
+from solominer.setup.bitcoin_conf import (
+    NodeConf,
+    is_bitcoind,
+    number_in,
+    parse_command_line,
+    read_node_conf,
+    with_saved,
+)
+
+_LOOPBACK = ("127.0.0.1", "::1")
+_EVERY_ADDRESS = {"0.0.0.0": _LOOPBACK[:1], "::": _LOOPBACK[::-1], "": _LOOPBACK}
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A way to log in: a user and password, or a cookie file."""
+
+    username: str = ""
+    password: SecretStr | None = field(default=None, repr=False)
+    password_file: Path | None = None
+    cookie_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A node that may be there: its data folder, its network and its own settings."""
+
+    datadir: Path
+    network: str
+    conf: NodeConf = field(repr=False)
+    running: bool = False
+
+    @property
+    def chain_dir(self) -> Path:
+        """The network's own folder."""
+        return self.datadir / NETWORK_FOLDERS[self.network]
+
+    @property
+    def port(self) -> int:
+        """Its RPC port, where rpcbind has none."""
+        port = number_in(self.conf.get("rpcport", self.network) or "")
+        return port if 0 < port < 1 << 16 else NETWORKS[self.network].rpc_port
+
+    @property
+    def addresses(self) -> list[tuple[str, int]]:
+        """Host and port of each place where its RPC listens, loopback first (GetBindAddresses in httpserver.cpp)."""
+        bound = self.conf.values("rpcbind", self.network)
+        if not bound or not self.conf.values("rpcallowip", self.network):
+            return [(host, self.port) for host in _LOOPBACK]
+        found = []
+        for text in bound:
+            host, port = split_host_port(text, self.port)
+            found += [(each, port) for each in _EVERY_ADDRESS.get(host, (host,)) if port]
+        return sorted(dict.fromkeys(found), key=lambda each: each[0] not in _LOOPBACK)
+
+    @property
+    def cookie_file(self) -> Path | None:
+        """Where its cookie is, if it writes one; None where it writes none."""
+        name = self.conf.path("rpccookiefile", self.network, ".cookie")
+        return self.chain_dir / name if name else None
+
+    @property
+    def logins(self) -> list[Login]:
+        """The ways in that its settings and its folder show; a cookie that cannot be examined is one too."""
+        found = []
+        if password := self.conf.get("rpcpassword", self.network):
+            found.append(Login(self.conf.get("rpcuser", self.network) or "", SecretStr(password)))
+        if self.cookie_file is not None:
+            seen = presence(self.cookie_file)
+            if seen.there or (seen.problem and not found):
+                found.append(Login(cookie_file=self.cookie_file))
+        return found
+
+    @property
+    def users(self) -> list[str]:
+        """The users of its rpcauth lines, whose passwords are not in it."""
+        lines = self.conf.values("rpcauth", self.network)
+        return list(dict.fromkeys(line.partition(":")[0] for line in lines if ":" in line))
+
+    def rpc(self, host: str, port: int, login: Login) -> RpcConfig | None:
+        """How to reach it at one of its addresses; None for what cannot be written in a config.json."""
+        values = {"name": f"{self.network}:{port}", "host": host, "port": port, "username": login.username}
+        values |= {key: value for key in _WAYS if (value := getattr(login, key)) is not None}
+        try:
+            return RpcConfig.model_validate(values)
+        except (ValidationError, UnicodeError):
+            return None
+
+
+_WAYS = ("password", "password_file", "cookie_file")
+
+
+def split_host_port(text: str, port: int) -> tuple[str, int]:
+    """Host and port as the node splits them: `h`, `h:1`, `::1`, `[::1]`, `[::1]:1`; port 0 for one that is invalid."""
+    head, colon, tail = text.rpartition(":")
+    if colon and (not head or (head[0] == "[" and head[-1] == "]") or ":" not in head):
+        text, port = head, int(tail) if tail.isascii() and tail.isdigit() and int(tail[:6]) < 1 << 16 else 0
+    return (text[1:-1] if text[:1] == "[" and text[-1:] == "]" else text), port
+
+
+def find_nodes(folders: Sequence[Path] = ()) -> tuple[list[Candidate], list[str]]:
+    """What is on this machine, and what could not be examined; with `folders` only nodes that have their data there.
+
+    Running ones come first.
+    """
+    problems: list[str] = []
+    wanted = [_real(absolute(expanded(folder, "--datadir"))) for folder in folders]
+    found: dict[tuple[Path, str], Candidate] = {}
+    in_folders = list(_nodes_in(wanted or likely_folders(), problems))
+    accepted = {*wanted, *(each.datadir for each in in_folders)}  # a bitcoin.conf may lead elsewhere
+    for candidate in (*_running_nodes(problems), *in_folders):
+        if not wanted or candidate.datadir in accepted:
+            found.setdefault((candidate.datadir, candidate.network), candidate)
+    for candidate in found.values():
+        problems += candidate.conf.problems
+    return list(found.values()), list(dict.fromkeys(problems))
+
+
+def likely_folders() -> list[Path]:
+    """Data folders that Bitcoin Core and Knots use on this platform, those that exist."""
+    folders = [*default_data_folders(), Path("/var/lib/bitcoin"), Path("/srv/bitcoin")]
+    if (own := home()) is not None:
+        folders.append(own / "snap/bitcoin-core/common/.bitcoin")
+    if sys.platform == "win32":
+        folders += [
+            Path(base) / "Bitcoin" for base in (os.environ.get("LOCALAPPDATA"), os.environ.get("APPDATA")) if base
+        ]
+    return list(dict.fromkeys(_real(folder) for folder in folders if presence(folder) != Presence(there=False)))
+
+
+def _real(path: Path) -> Path:
+    try:
+        return Path(os.path.realpath(path))
+    except ValueError:  # a zero byte in the name, from somebody's bitcoin.conf
+        return path
+
+
+def _running_nodes(problems: list[str]) -> Iterator[Candidate]:
+    for process in psutil.process_iter():
+        try:
+            arguments = process.cmdline()
+            start = is_bitcoind(arguments)
+            if start is not None:
+                yield _running_node(process, arguments[start:], problems)
+        except (psutil.Error, OSError):  # it has ended, or the system does not show its arguments
+            continue
+
+
+def _running_node(process: psutil.Process, arguments: Sequence[str], problems: list[str]) -> Candidate:
+    cwd = Path("/")
+    try:
+        cwd = Path(process.cwd())
+    except (psutil.AccessDenied, OSError):  # another user's
+        if any(not Path(name).is_absolute() for name in map(str, parse_command_line(arguments).get("datadir", ()))):
+            problems.append(
+                f"a node runs as process {process.pid} with a relative datadir, and belongs to another user: "
+                "give its data folder with --datadir"
+            )
+    conf, datadir = read_node_conf(parse_command_line(arguments), _default_datadir(process), cwd)
+    network = conf.network or "mainnet"
+    return _candidate(_real(datadir), network, conf, running=True)
+
+
+def _default_datadir(process: psutil.Process) -> Path:
+    """Where a process has its data by default: in the home directory of its own environment, or of its user."""
+    folder = ""
+    with suppress(psutil.Error, OSError):
+        folder = process.environ().get("HOME", "")
+    if not folder:
+        with suppress(psutil.Error, OSError, KeyError, ImportError):
+            folder = home_of(process.uids().real)
+    return Path(folder or "/", "Library/Application Support/Bitcoin" if sys.platform == "darwin" else ".bitcoin")
+
+
+def _nodes_in(folders: Sequence[Path], problems: list[str]) -> Iterator[Candidate]:
+    """Networks of which a data folder shows a trace: a cookie, or the network that its bitcoin.conf selects."""
+    for folder in folders:
+        conf, datadir = read_node_conf({}, folder, folder)
+        problems += conf.problems
+        for network in NETWORKS:
+            candidate = _candidate(_real(datadir), network, conf)
+            seen = presence(candidate.cookie_file or candidate.chain_dir / ".cookie")
+            if seen.there or (conf.sections and network == (conf.network or "mainnet")):
+                yield candidate
+            elif seen.problem:
+                problems.append(
+                    f"{datadir} cannot be searched for a cookie: {seen.problem}; if this is your node's, let this user "
+                    "enter it (rpccookieperms=group in bitcoin.conf and chmod g+x), or give --username and "
+                    "--password-file"
+                )
+
+
+def _candidate(datadir: Path, network: str, conf: NodeConf, *, running: bool = False) -> Candidate:
+    return Candidate(datadir, network, with_saved(conf, datadir / NETWORK_FOLDERS[network]), running)

@@ -1,0 +1,262 @@
+"""`solominer init`: from the nodes that are there to a config.json that mines, and what bitcoin.conf lacks."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from solominer.chain.networks import network_named
+from solominer.config import Config, RpcConfig, ZmqConfig, load_config
+from solominer.config.modes import MODES
+from solominer.config.paths import absolute, presence
+from solominer.daemon.nodes import node_settings
+from solominer.doctor.zmq_probe import listen
+from solominer.errors import ConfigError, NodeAuthFailed, NodeError, NodeUnreachable, SolominerError
+from solominer.node.health import one_line, pin_network
+from solominer.node.payout import payout_to
+from solominer.node.proxy import bracketed
+from solominer.node.rpc import RpcClient, field_of
+from solominer.node.zmq_hints import ip_versions
+from solominer.records.tree import temporary_beside
+from solominer.setup.find_nodes import Candidate, Login
+
+MODE_OF_NETWORK = {"mainnet": "production", "testnet3": "testnet4", "testnet4": "testnet4", "signet": "signet"} | {
+    "regtest": "regtest"
+}
+DEFAULT_ZMQ = {"hashblock": "tcp://127.0.0.1:28332", "sequence": "tcp://127.0.0.1:28333"}
+_ZMQ_REASON = {
+    "hashblock": "tells of a new block within milliseconds; without it tips come by long poll and polling",
+    "sequence": "tells of blocks that are taken back, and shows gaps in what was heard",
+}
+_RESERVED_WEIGHT_SINCE = 290_000
+_ZMQ_CONNECT_SECS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """A node that was tried. `problem` is why it cannot be used, or '', `error` its kind. `zmq` is where it publishes
+    and this machine reaches it; `unheard` has the addresses, by topic, that this machine does not reach."""
+
+    rpc: RpcConfig
+    network: str
+    origin: str
+    problem: str = ""
+    height: int = 0
+    version: int = 0
+    name: str = ""
+    zmq: ZmqConfig = field(default_factory=ZmqConfig)
+    sets_reserved_weight: bool = False
+    error: type[SolominerError] | None = None
+    unheard: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class MissingLine:
+    """A line for bitcoin.conf and why."""
+
+    line: str
+    reason: str
+
+
+def probe(candidate: Candidate, more: Sequence[Login] = ()) -> Probed:
+    """Try a node that was found: each of its addresses with each way in, its own and `more`, until one works."""
+    origin = f"{candidate.datadir} ({'running' if candidate.running else 'data folder'})"
+    reserved = candidate.conf.get("blockreservedweight", candidate.network) is not None
+    failures: list[Probed] = []
+    for host, port in candidate.addresses:
+        for login in (*candidate.logins, *more):
+            rpc = candidate.rpc(host, port, login)
+            if rpc is None:
+                continue
+            tried = probe_rpc(rpc, candidate.network, origin, sets_reserved_weight=reserved)
+            if not tried.problem:
+                return tried
+            failures.append(tried)
+            if tried.error is NodeUnreachable:
+                break  # no other login helps there
+    if failures:
+        return next((each for each in failures if each.error is not NodeUnreachable), failures[0])
+    host, port = next(iter(candidate.addresses), ("127.0.0.1", candidate.port))
+    where = RpcConfig(host=host or "127.0.0.1", port=port)
+    cookie = f"no cookie at {candidate.cookie_file}" if candidate.cookie_file else "no cookie (norpccookiefile is set)"
+    why = f"{cookie}, and no rpcpassword in bitcoin.conf: is it running with server=1?"
+    return Probed(where, candidate.network, origin, problem=why, error=NodeAuthFailed)
+
+
+def probe_rpc(rpc: RpcConfig, network: str, origin: str, *, sets_reserved_weight: bool = False) -> Probed:
+    """Try one way into a node: is it on `network`, and where does it publish?"""
+    config = _config_for(network, bitcoin_rpc=rpc)
+    try:
+        client = node_settings(config, rpc, config.zmq).connect()
+    except ConfigError as error:
+        return Probed(rpc, network, origin, problem=one_line(error), error=type(error))
+    try:
+        chain = pin_network(client, network_named(network))
+        net = client.call_optional("getnetworkinfo") or {}
+        zmq, unheard = _published(client, rpc.host)
+        return Probed(
+            rpc,
+            network,
+            origin,
+            height=field_of(chain, "blocks", int),
+            version=field_of(net, "version", int) if net else 0,
+            name=str(net.get("subversion", "")),
+            zmq=zmq,
+            sets_reserved_weight=sets_reserved_weight,
+            unheard=unheard,
+        )
+    except NodeError as error:
+        return Probed(rpc, network, origin, problem=one_line(error), error=type(error))
+    finally:
+        client.close()
+
+
+def network_of(rpc: RpcConfig) -> str:
+    """Ask a node that was named by hand which network it is on. Raises NodeError or ConfigError."""
+    client = node_settings(_config_for("mainnet", bitcoin_rpc=rpc), rpc, ZmqConfig()).connect()
+    try:
+        chain = field_of(client.call("getblockchaininfo"), "chain", str)
+    finally:
+        client.close()
+    names = {"main": "mainnet", "test": "testnet3"}
+    return network_named(names.get(chain, chain)).name
+
+
+def _published(client: RpcClient, host: str) -> tuple[ZmqConfig, dict[str, str]]:
+    """Where the node publishes and this machine reaches it; and by topic, where it publishes and is not reached."""
+    listed = client.call_optional("getzmqnotifications")
+    entries = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+    reached, unheard = {}, {}
+    for topic in DEFAULT_ZMQ:
+        addresses = [str(each.get("address")) for each in entries if each.get("type") == f"pub{topic}"]
+        for address in dict.fromkeys(choice for each in addresses for choice in zmq_choices(each, host)):
+            if _answers(address, topic):
+                reached[topic] = address
+                break
+        else:
+            if addresses:
+                unheard[topic] = addresses[0]
+    return ZmqConfig(**reached), unheard
+
+
+def _answers(address: str, topic: str) -> bool:
+    try:
+        ZmqConfig(hashblock=address)
+        return listen(address, topic, connect_secs=_ZMQ_CONNECT_SECS, listen_secs=0).connected
+    except ValueError:
+        return False
+
+
+def zmq_choices(address: str, host: str) -> list[str]:
+    """Where to connect to a publisher bound to `address` by a node whose RPC answers at `host`, likeliest first.
+
+    It may be bound to every address (`*`, `0.0.0.0`, `[::]`) or, by its name, to a network interface.
+    """
+    bound, _, port = address.removeprefix("tcp://").rpartition(":")
+    if not address.startswith("tcp://"):
+        return [address]
+    of_host = f"tcp://{bracketed(host)}:{port}"
+    if bound in ("0.0.0.0", "*") and ":" in host:  # IPv4 alone
+        return [f"tcp://127.0.0.1:{port}", of_host]
+    if bound in ("0.0.0.0", "*", "[::]"):
+        return [of_host]
+    return [address, of_host] if len(ip_versions(address)) > 1 else [address]
+
+
+def missing_lines(node: Probed) -> list[MissingLine]:
+    """What this node's bitcoin.conf lacks."""
+    zmq = node.zmq.model_dump()
+    lines = [
+        MissingLine(
+            f"zmqpub{topic}={address}",
+            f"it publishes at {node.unheard[topic]}, which does not answer from this machine"
+            if topic in node.unheard
+            else _ZMQ_REASON[topic],
+        )
+        for topic, address in DEFAULT_ZMQ.items()
+        if zmq[topic] is None
+    ]
+    small = node.network != "signet"  # a signature of some signets is larger than the rest of the coinbase
+    if small and node.version >= _RESERVED_WEIGHT_SINCE and not node.sets_reserved_weight:
+        lines.append(
+            MissingLine(
+                "blockreservedweight=2000",
+                "optional: our coinbase needs less than the 8000 units kept free, the rest is room for fees",
+            )
+        )
+    return lines
+
+
+def check_payout(node: Probed, address: str) -> None:
+    """Have the node check the payout address. Raises PayoutError or NodeError."""
+    config = _config_for(node.network, bitcoin_rpc=node.rpc)
+    client = node_settings(config, node.rpc, config.zmq).connect()
+    try:
+        payout_to(client, address, config.chain)
+    finally:
+        client.close()
+
+
+def config_values(nodes: Sequence[Probed], payout_address: str, data_dir: Path | None) -> dict[str, Any]:
+    """The content of config.json: what differs from the defaults. The first node gives work, all get every block."""
+    first, *others = nodes
+    values: dict[str, Any] = {"mode": MODE_OF_NETWORK[first.network]}
+    if MODES[values["mode"]].network != first.network:
+        values["network"] = first.network
+    values["bitcoin_rpc"] = _rpc_values(first.rpc)
+    values["zmq"] = first.zmq.model_dump(exclude_none=True)
+    if others:
+        values["more_nodes"] = [
+            {**_rpc_values(each.rpc), "zmq": each.zmq.model_dump(exclude_none=True)} for each in others
+        ]
+    if payout_address:
+        values["payout_address"] = payout_address
+    if data_dir is not None:
+        values["data_dir"] = str(absolute(data_dir))
+    return values
+
+
+def _rpc_values(rpc: RpcConfig) -> dict[str, Any]:
+    values = rpc.model_dump(mode="json", exclude_defaults=True, exclude={"password"})
+    if password := rpc.password.get_secret_value():
+        values |= {"username": rpc.username, "password": password}  # the user may be empty: rpcpassword without rpcuser
+    return {"host": rpc.host, **values}
+
+
+def refuse_existing(path: Path) -> None:
+    """Raises ConfigError where there is a file already, or that cannot be known."""
+    seen = presence(path)
+    if seen.problem:
+        raise ConfigError(f"cannot write {path}: {seen.problem}", "choose another place with --config")
+    if seen.there:
+        raise ConfigError(f"{path} is there already", "choose another with --config, or replace it with --force")
+
+
+def write_config(path: Path, values: dict[str, Any], *, replace: bool) -> Config:
+    """Check the values, and write config.json, readable by its owner alone. Raises ConfigError."""
+    if not replace:
+        refuse_existing(path)
+    config = load_config(overrides=values, environ={})
+    temporary = temporary_beside(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        with os.fdopen(handle, "w") as file:
+            file.write(json.dumps(values, indent=2) + "\n")
+        temporary.replace(path)
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}", "choose another place with --config") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+    return config
+
+
+def _config_for(network: str, **values: Any) -> Config:
+    mode = MODE_OF_NETWORK[network]
+    return Config(mode=mode, network=network, **values)
