@@ -22,6 +22,7 @@ from solominer.plan.plan import SearchPlan
 from solominer.plan.proof import check_section
 from solominer.work.events import Severity, ShareFound, ShareSeen
 from solominer.work.found import FoundBlock, solve
+from solominer.work.instant import Instant
 from solominer.work.job import Job
 from tests.hashing.jobs import make_job
 
@@ -64,7 +65,9 @@ def share_of(job: Job, plan: SearchPlan, worker: int, slices: int = 5) -> ShareF
     ntime, extranonce2, versions = walk.group
     nonce = walk.next_slice(100)[0] + 7
     raw = extranonce2.to_bytes(4, "big")
-    return ShareFound(1.0, "cpu", worker, "k", job.job_id, raw, versions[2], ntime, nonce, walk.position(2))
+    return ShareFound(
+        Instant(1.0, 1.0), "cpu", worker, "k", job.job_id, raw, versions[2], ntime, nonce, walk.position(2)
+    )
 
 
 def seen(job: Job, share: ShareFound) -> ShareSeen:

@@ -12,7 +12,7 @@ import typer
 from solominer import __version__
 from solominer.chain.secrets import secret_kind
 from solominer.cli import bench, control, evidence, forecast, operate, plan
-from solominer.commands import some_secs
+from solominer.cli.options import some_secs
 from solominer.config.modes import MODES
 
 if TYPE_CHECKING:

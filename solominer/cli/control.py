@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from solominer.commands import some_secs
+from solominer.cli.options import some_secs
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="The daemon's config.json.")]
 ModeOption = Annotated[str | None, typer.Option("--mode", "-m", help="The daemon's mode.")]

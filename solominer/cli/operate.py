@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from solominer.commands import some_secs
+from solominer.cli.options import some_secs
 
 if TYPE_CHECKING:
     from solominer.config import Config

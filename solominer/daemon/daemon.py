@@ -20,7 +20,7 @@ from typing import Any
 from solominer.config import Config, default_cache_dir
 from solominer.config.modes import MODES
 from solominer.daemon.executor import LEVELS, Dispatcher, Link
-from solominer.daemon.host_metrics import age_secs, machine
+from solominer.daemon.host_metrics import age_secs, machine, now
 from solominer.daemon.nodes import await_payout, links_of
 from solominer.daemon.sd_notify import Notifier
 from solominer.daemon.status import RateWindow, overview, why_no_hash
@@ -117,7 +117,7 @@ class Daemon:
             stack.callback(lambda: recorder.close(time.time()))
             stack.enter_context(logged_to(recorder.log_handler()))
             self._notifier.starting("starting the workers", START_PATIENCE_SECS)
-            pool = WorkerPool(settings, self._post, log.info)
+            pool = WorkerPool(settings, self._post, now, log.info)
             await pool.start()  # first: kernels load while a node is found or started
             stack.push_async_callback(pool.stop)
             links = await links_of(config, self._post, stack)
@@ -181,7 +181,7 @@ class Daemon:
                 if not (snapshot := self._count(pool, recorder)).hashes:
                     log.warning("no hash was computed: %s", why_no_hash(snapshot, coordinator.status))
                 pool.stop_work()
-                dispatcher.post(PauseWanted(time.time(), "stopping"))  # or the next tip would start the work again
+                dispatcher.post(PauseWanted(now(), "stopping"))  # or the next tip would start the work again
                 await dispatcher.settle(LAST_ANSWERS_SECS)
                 watch.look(time.time(), time.monotonic(), self._count(pool, recorder))
                 watch.close(time.time(), time.monotonic())
@@ -293,6 +293,7 @@ class Daemon:
             pool,
             look,
             self._stop.set,
+            now,
             reload=self.options.reload,
             max_blocks=self.options.blocks,
             cores=1 if self._signs else pool.settings.workers + self.config.cpu_cores_reserved,
@@ -324,6 +325,7 @@ class Daemon:
             post=dispatcher.post,
             note=recorder.record,
             forecast=lambda: forecast_from(nodes),
+            clock=now,
             dry_run=config.policies.dry_run,
             look_secs=config.policies.look_secs,
         )
@@ -335,7 +337,7 @@ class Daemon:
         for entry in replay.blocks:
             if entry.block is not None:
                 dispatcher.kept_in(entry.hash_le, entry.folders)
-                actions = dispatcher.coordinator.restore(entry.block, entry.state, time.time())
+                actions = dispatcher.coordinator.restore(entry.block, entry.state, now())
                 if actions:
                     log.info("still following block %d %s", entry.height, entry.block.hash_hex)
                 dispatcher.do(actions)
@@ -345,7 +347,7 @@ class Daemon:
     async def _ticks(self, dispatcher: Dispatcher) -> None:
         while True:
             await asyncio.sleep(TICK_SECS)
-            dispatcher.post(Tick(time.time()))
+            dispatcher.post(Tick(now()))
 
     async def _samples(self, dispatcher: Dispatcher, pool: WorkerPool, recorder: Recorder, watch: SearchWatch) -> None:
         """Once a second: counters to the records, and now and then how hard shares should be."""
@@ -368,7 +370,7 @@ class Daemon:
                 recorder.system(time.time(), **machine())
             recorder.tick(time.time())
             if beat in (2, 5) or beat % 30 == 10:
-                dispatcher.post(HashRate(time.time(), snapshot.rate_hps))
+                dispatcher.post(HashRate(now(), snapshot.rate_hps))
             beat += 1
             await asyncio.sleep(SAMPLE_SECS)
 

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
+from solominer.daemon.host_metrics import now
 from solominer.engines.cpu.plan_monitor import SearchWatch
 from solominer.engines.cpu.pool import WorkerPool
 from solominer.errors import NodeError, SolominerError
@@ -52,6 +53,7 @@ from solominer.work.events import (
     TipHeader,
 )
 from solominer.work.found import BlockState, FoundBlock
+from solominer.work.instant import Clock
 from solominer.work.signed import data_to_sign
 from solominer.work.template import Template
 
@@ -126,7 +128,7 @@ class Dispatcher:
         recorder: Recorder,
         spawn: Callable[[Coroutine[Any, Any, None]], object],
         watch: SearchWatch,
-        clock: Callable[[], float] = time.time,
+        clock: Clock = now,
     ) -> None:
         self.coordinator = coordinator
         self._watch = watch
@@ -170,7 +172,7 @@ class Dispatcher:
         while True:
             event = await self._queue.get()
             if isinstance(event, HealthSeen):
-                self._recorder.health(event.at, event.health)
+                self._recorder.health(event.at.wall, event.health)
             self.do(self.coordinator.handle(event))
             self.changed.set()
 
@@ -193,7 +195,7 @@ class Dispatcher:
     def _stop_work(self, action: StopWork) -> None:
         self._pool.stop_work()
         if action.reason == "new tip":
-            self._recorder.latency(self._clock(), "tip_to_stop", time.monotonic() - self._tip_mono)
+            self._recorder.latency(self._clock().wall, "tip_to_stop", time.monotonic() - self._tip_mono)
         log.debug("work stopped: %s", action.reason)
 
     def _publish(self, action: PublishJob) -> None:
@@ -202,15 +204,15 @@ class Dispatcher:
         if job.share_target != self._share_target:
             self._share_target = job.share_target
             counted = {worker.index: worker.hashes for worker in self._pool.snapshot().workers}
-            self._recorder.counters(self._clock(), "cpu", counted)
+            self._recorder.counters(self._clock().wall, "cpu", counted)
         self._watch.published(job)
         if self._tip_mono:
             provisional = job.template.provisional
             kind = "tip_to_empty" if provisional else "tip_to_full"
-            self._recorder.latency(self._clock(), kind, time.monotonic() - self._tip_mono)
+            self._recorder.latency(self._clock().wall, kind, time.monotonic() - self._tip_mono)
             if not provisional:
                 self._tip_mono = 0.0
-        self._recorder.job(self._clock(), job)
+        self._recorder.job(self._clock().wall, job)
         log.info("mining %s", job.describe())
 
     async def _sign(self, action: SignJob) -> None:
@@ -308,7 +310,7 @@ class Dispatcher:
         block = action.block
         level = logging.DEBUG if action.state is BlockState.SENT else logging.INFO
         log.log(level, "block %d %s is %s: %s", block.height, block.hash_hex, action.state.value, action.detail)
-        await self._keeper.note_state(action, self._clock())
+        await self._keeper.note_state(action, self._clock().wall)
 
     async def _send(self, action: SendBlock) -> None:
         block = action.block
@@ -346,17 +348,19 @@ class Dispatcher:
 
     def _share(self, action: ShareSeen) -> None:
         plan = self._watch.share(action)
-        self._recorder.share(action.share.at, action.job, action.share, action.hash_le, stale=action.stale, plan=plan)
+        self._recorder.share(
+            action.share.at.wall, action.job, action.share, action.hash_le, stale=action.stale, plan=plan
+        )
 
     def _record(self, action: Record) -> None:
         if action.kind == "share_duplicate":
             self._watch.repeated(action.fields["worker"])
-        self._recorder.record(self._clock(), action.kind, action.fields)
+        self._recorder.record(self._clock().wall, action.kind, action.fields)
 
     def alarm(self, severity: Severity, code: str, message: str, todo: str) -> None:
         """Tell people and the records."""
         log.log(LEVELS[severity], "%s [%s]", f"{message} -> {todo}" if todo else message, code)
-        self._recorder.error(self._clock(), severity, code, message, done=todo)
+        self._recorder.error(self._clock().wall, severity, code, message, done=todo)
 
     def _go_urgently(self, work: Callable[[Any], Awaitable[None]], about: object) -> None:
         """As `_go`, and counted from this moment on: `settle` waits for it though it has not begun."""

@@ -10,6 +10,13 @@ from typing import Any
 
 import psutil
 
+from solominer.work.instant import Instant
+
+
+def now() -> Instant:
+    """The moment by both clocks."""
+    return Instant(time.time(), time.monotonic())
+
 
 def age_secs() -> float:
     """Seconds since this process began; psutil knows that to a whole second only."""

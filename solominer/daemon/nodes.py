@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from solominer.config import Config, NodeConfig, RpcConfig, ZmqConfig, default_cache_dir
 from solominer.config.forms import zmq_seen_from
 from solominer.daemon.executor import Link
+from solominer.daemon.host_metrics import now
 from solominer.errors import ConfigError, NodeAuthFailed, NodeError, UnsafeConsensus, WrongNetwork
 from solominer.node.client import NodeLink, NodeSettings
 from solominer.node.credentials import CookieFile, Credentials, PasswordFile, UserPassword
@@ -29,12 +30,12 @@ async def links_of(config: Config, post: Callable[[Event], None], stack: AsyncEx
     """
     if config.mode == "demo":
         log.warning("DEMO: a simulated node, a made-up full-size template, real hashing; nothing is ever submitted")
-        demo = DemoLink(config.chain, post)
+        demo = DemoLink(config.chain, post, clock=now)
         return {demo.name: demo}
     settings = [await _private_node(config, stack)] if config.wants_private_node else configured_nodes(config)
     if len({each.name for each in settings}) != len(settings):
         raise ConfigError("two nodes have the same name", "give each node in config.json a name of its own")
-    return {each.name: NodeLink(each, post) for each in settings}
+    return {each.name: NodeLink(each, post, now) for each in settings}
 
 
 async def _private_node(config: Config, stack: AsyncExitStack) -> NodeSettings:

@@ -29,6 +29,7 @@ from solominer.views.snapshot import Snapshot
 from solominer.work.coordinator import Coordinator
 from solominer.work.events import PauseWanted, ResumeWanted
 from solominer.work.found import BlockState
+from solominer.work.instant import Clock
 
 log = logging.getLogger("solominer.governor.governor")
 
@@ -54,6 +55,7 @@ class Steering:
         pool: WorkerPool,
         look: Callable[[], Snapshot],
         stop: Callable[[], None],
+        clock: Clock,
         *,
         reload: Callable[[], Config] | None = None,
         max_blocks: int | None = None,
@@ -61,7 +63,7 @@ class Steering:
     ) -> None:
         self.config = config
         self._dispatcher, self._pool, self._look, self._stop = dispatcher, pool, look, stop
-        self._read_again = reload
+        self._read_again, self._clock = reload, clock
         self._max_blocks = max_blocks
         self._cores = cores
         self._seats = pool.settings.admitted_workers
@@ -238,7 +240,7 @@ class Steering:
 
     def _want(self, pauses: set[str] | frozenset[str], until: datetime | None = None) -> None:
         """Have exactly these reasons for a pause in force."""
-        at = time.time()
+        at = self._clock()
         for reason in sorted(pauses - self._pauses):
             log.info("paused: %s%s", reason, f", until {until:%A %H:%M:%S}" if until else "")
             self._dispatcher.post(PauseWanted(at, reason))

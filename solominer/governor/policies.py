@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +21,7 @@ from solominer.insight.odds import cost_per_block
 from solominer.node.client import NodeSettings
 from solominer.node.history import read_history
 from solominer.work.events import Event, PauseWanted, ResumeWanted
+from solominer.work.instant import Clock, Instant
 
 log = logging.getLogger("solominer.governor.policies")
 
@@ -68,12 +68,13 @@ class Policies:
         post: Callable[[Event], None],
         note: Callable[[float, str, Mapping[str, Any]], None],
         forecast: Callable[[], Awaitable[tuple[float, float] | None]],
+        clock: Clock,
         dry_run: bool = False,
         look_secs: float = 60.0,
     ) -> None:
         self._settings, self._electricity, self._pool = settings, electricity, pool
         self._post, self._note, self._forecast = post, note, forecast
-        self._dry_run, self._look_secs = dry_run, look_secs
+        self._dry_run, self._look_secs, self._clock = dry_run, look_secs, clock
         self._hours = None if settings.hours is None else parse_hours(settings.hours)
         self._wants_forecast = settings.difficulty_factor is not None or settings.max_cost_per_block is not None
         self._ratio: float | None = None
@@ -92,8 +93,8 @@ class Policies:
             if self._electricity.source is not None:
                 group.create_task(self._electricity.source.keep_fresh(), name="electricity price")
             while True:
-                await self.refresh_forecast(time.monotonic())
-                self.look(time.time(), time.monotonic(), datetime.now().astimezone())
+                await self.refresh_forecast(self._clock().mono)
+                self.look(self._clock(), datetime.now().astimezone())
                 await asyncio.sleep(self._look_secs)
 
     async def refresh_forecast(self, mono: float) -> None:
@@ -110,10 +111,10 @@ class Policies:
         self._ratio, self._difficulty = found or (None, None)
         self._forecast_due = mono + FORECAST_SECS
 
-    def look(self, at: float, mono: float, local: datetime) -> Decision:
+    def look(self, at: Instant, local: datetime) -> Decision:
         """Decide on the conditions of this moment, and act on a decision that is new."""
         snapshot = self._pool.snapshot()
-        decision = decide(self._settings, self._conditions(at, mono, local, snapshot))
+        decision = decide(self._settings, self._conditions(at, local, snapshot))
         if decision.active != self._done.active:
             self._tell(at, decision, snapshot)
             if not self._dry_run:
@@ -121,14 +122,14 @@ class Policies:
         self._done = decision
         return decision
 
-    def _conditions(self, at: float, mono: float, local: datetime, snapshot: PoolSnapshot) -> Conditions:
-        rate, active = self._rate(mono, snapshot), snapshot.active
+    def _conditions(self, at: Instant, local: datetime, snapshot: PoolSnapshot) -> Conditions:
+        rate, active = self._rate(at.mono, snapshot), snapshot.active
         if self._done.active < 0:  # at the start all workers hash, which nobody has decided
             active = 0
         elif self._dry_run and active and self._done.active > 0:  # as if what was said had been done
             rate = rate and rate * self._done.active / active
             active = self._done.active
-        price = self._electricity.price(at)
+        price = self._electricity.price(at.wall)
         if price is not None and price.stale:
             price = None  # nothing is decided by a price that may not hold any more; `_tell` says so
         cost, watts, difficulty = None, self._electricity.watts, self._difficulty
@@ -153,8 +154,8 @@ class Policies:
             return None
         return (snapshot.hashes - before[1]) / (mono - before[0])
 
-    def _tell(self, at: float, decision: Decision, snapshot: PoolSnapshot) -> None:
-        price = self._electricity.price(at)
+    def _tell(self, at: Instant, decision: Decision, snapshot: PoolSnapshot) -> None:
+        price = self._electricity.price(at.wall)
         stale = " (the price is stale and not counted)" if price is not None and price.stale else ""
         reason = "; ".join(decision.reasons) or "nothing is out of the ordinary"
         what = f"{decision.active} of {len(snapshot.workers)} workers" if decision.active else "a pause"
@@ -162,9 +163,9 @@ class Policies:
         fields: dict[str, Any] = {"active": decision.active, "of": len(snapshot.workers)}
         if price is not None:
             fields |= {"price_per_kwh": price.per_kwh, "price_is_stale": price.stale}
-        self._note(at, "policy", {**fields, "reasons": list(decision.reasons), "dry_run": self._dry_run})
+        self._note(at.wall, "policy", {**fields, "reasons": list(decision.reasons), "dry_run": self._dry_run})
 
-    def _act(self, at: float, decision: Decision) -> None:
+    def _act(self, at: Instant, decision: Decision) -> None:
         if decision.active == 0:
             self._paused_for = "; ".join(decision.reasons)
             self._post(PauseWanted(at, self._paused_for))

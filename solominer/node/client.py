@@ -34,6 +34,7 @@ from solominer.work.events import (
     TipFacts,
     TransactionsChecked,
 )
+from solominer.work.instant import Clock
 from solominer.work.job import Payout
 from solominer.work.template import Template, TransactionCheck
 
@@ -80,14 +81,12 @@ class NodeSettings:
 
 
 class NodeLink:
-    """The node of `settings`. `post` takes events, in the event loop's thread; `clock` gives Unix seconds.
+    """The node of `settings`. `post` takes events, in the event loop's thread; `clock` reads both clocks.
 
     `run` watches the node until it is cancelled; the other methods may be used with or without it.
     """
 
-    def __init__(
-        self, settings: NodeSettings, post: Callable[[Event], None], clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, settings: NodeSettings, post: Callable[[Event], None], clock: Clock) -> None:
         self.settings = settings
         self._post, self._clock = post, clock
         self._watch = TipWatch(settings.name, post, clock)
@@ -209,7 +208,7 @@ class NodeLink:
 
     async def look(self) -> NodeHealth:
         """Look at the node once; not posted. Never raises NodeError."""
-        network, now = self.settings.network, self._clock()
+        network, now = self.settings.network, self._clock().wall
         seen = await self._ask("health", lambda client: health.look(client, network, node=self.name, now=now))
         return replace(seen, zmq=self._zmq.state)
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
@@ -30,6 +29,7 @@ from solominer.work.events import (
     TipFacts,
     TransactionsChecked,
 )
+from solominer.work.instant import Clock
 from solominer.work.template import Template, parse_template
 
 DEMO_NODE = "demo (simulated)"
@@ -123,7 +123,7 @@ class DemoLink:
         *,
         seed: int = 1,
         transactions: int = 4000,
-        clock: Callable[[], float] = time.time,
+        clock: Clock,
     ) -> None:
         self._network, self._post, self._clock = network, post, clock
         self._seed, self._transactions = seed, transactions
@@ -150,7 +150,7 @@ class DemoLink:
 
     async def _current(self) -> Template:
         if self._template is None:
-            started = int(self._clock())
+            started = int(self._clock().wall)
             reply = await asyncio.to_thread(
                 synthetic_reply, self._network, seed=self._seed, transactions=self._transactions, curtime=started
             )
@@ -161,7 +161,7 @@ class DemoLink:
         """Posts the template, with the time as it is."""
         template = await self._current()
         now = self._clock()
-        self._post(TemplateReady(now, DEMO_NODE, replace(template, curtime=max(int(now), template.mintime))))
+        self._post(TemplateReady(now, DEMO_NODE, replace(template, curtime=max(int(now.wall), template.mintime))))
 
     async def check_transactions(self, template: Template) -> None:
         """Nothing to find out: the template was made here."""

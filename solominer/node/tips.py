@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 from solominer.chain.hashes import to_rpc_hex
 from solominer.work.events import NewTip
+from solominer.work.instant import Clock
 
 _log = logging.getLogger("solominer.node.tips")
 _REMEMBERED_TIPS = 64
@@ -26,7 +27,7 @@ class TipWatch:
     Used from one event loop; nothing here waits but `wait_for_kick`.
     """
 
-    def __init__(self, node: str, post: Callable[[NewTip], None], clock: Callable[[], float]) -> None:
+    def __init__(self, node: str, post: Callable[[NewTip], None], clock: Clock) -> None:
         self.best_le = b""
         """The best hash known, internal order; empty before the first."""
         self.changes = 0

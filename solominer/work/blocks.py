@@ -24,6 +24,7 @@ from solominer.work.events import (
     SubmitAnswered,
 )
 from solominer.work.found import BlockState, FoundBlock
+from solominer.work.instant import Instant
 
 MATURE_DEPTH = 100
 SPARE_SECS = 5.0
@@ -54,11 +55,11 @@ class _AtNode:
     """What one node knows of one block. `None` for `send_at` means that nothing is to be sent."""
 
     attempts: int = 0
-    send_at: float | None = 0.0
+    send_at: Instant | None = None
     in_flight: bool = False
     answer: Answer | None = None
     confirmations: int | None = None
-    look_at: float | None = None
+    look_at: Instant | None = None
 
 
 @dataclass(slots=True)
@@ -71,7 +72,7 @@ class TrackedBlock:
 
     block: FoundBlock
     state: BlockState
-    state_at: float
+    state_at: Instant
     confirmations: int = 0
     staged: bool = False
     earlier: bool = False
@@ -115,7 +116,7 @@ class BlockTracker:
         stale = sum(tracked.state is BlockState.STALE and not tracked.earlier for tracked in self.open.values())
         return self._found_count - self._refused_count - stale
 
-    def sibling_of(self, block: FoundBlock, at: float) -> TrackedBlock | None:
+    def sibling_of(self, block: FoundBlock, at: Instant) -> TrackedBlock | None:
         """An earlier block of ours with the same parent that has won, or was sent just now and will."""
         rivals = (tracked for tracked in self.open.values() if tracked.block.prevhash_le == block.prevhash_le)
         for tracked in rivals:
@@ -124,18 +125,18 @@ class BlockTracker:
                 return tracked
         return None
 
-    def found(self, block: FoundBlock, at: float) -> list[Action]:
+    def found(self, block: FoundBlock, at: Instant) -> list[Action]:
         """A new block: on to the disk and to every node at the same time."""
         sends = self._track(block, at)
         return [*sends, *self._keep(block), *self._move(self.open[block.hash_le], BlockState.SENT, at, _SENT)]
 
-    def superseded(self, block: FoundBlock, elder: TrackedBlock, at: float) -> list[Action]:
+    def superseded(self, block: FoundBlock, elder: TrackedBlock, at: Instant) -> list[Action]:
         """A new block behind another one of ours, which it could only beat: kept, and sent if that one fails."""
         elder.spares.append(block)
         spare = TrackedBlock(block, BlockState.SUPERSEDED, at)
         return [*self._keep(block), *_state_actions(spare, f"behind {elder.block.hash_hex}")]
 
-    def restore(self, block: FoundBlock, state: BlockState, at: float) -> list[Action]:
+    def restore(self, block: FoundBlock, state: BlockState, at: Instant) -> list[Action]:
         """A block from the journal at start: looked up first, and sent again where a node does not have it (S2).
 
         In staging there is nothing to follow: no node was ever given the block, and none may be.
@@ -143,7 +144,7 @@ class BlockTracker:
         if state not in OPEN or block.hash_le in self.open or self._staging:
             return []
         tracked = TrackedBlock(replace(block, block_hex=""), state, at, earlier=True, on_disk=True)
-        tracked.nodes = {name: _AtNode(send_at=None, look_at=at) for name in self._names}
+        tracked.nodes = {name: _AtNode(look_at=at) for name in self._names}
         self.open[block.hash_le] = tracked
         fields = {"height": block.height, "hash": block.hash_hex, "state": state.value}
         return [Record("block_replayed", fields)]
@@ -205,7 +206,7 @@ class BlockTracker:
             return self._move(tracked, BlockState.STALE, event.at, f"replaced by {event.rival_hex} on {event.node}")
         return []
 
-    def tick(self, at: float, tip_height: int) -> list[Action]:
+    def tick(self, at: Instant, tip_height: int) -> list[Action]:
         """What is due by now: submissions to repeat, blocks to look up, settled ones to let go."""
         actions: list[Action] = []
         looks = self._policy.looks_per_tick
@@ -228,28 +229,20 @@ class BlockTracker:
                 self._settle(tracked)
         return actions
 
-    def look_now(self, at: float, node: str | None = None) -> None:
+    def look_now(self, at: Instant, node: str | None = None) -> None:
         """Look every block up at the next tick, at one node or at all: a chain was reorganized, a node came back."""
         for tracked in self.open.values():
             for name, there in tracked.nodes.items():
                 if there.look_at is not None and node in (None, name):
                     there.look_at = at
 
-    def judge_by(self, beaten_nodes: frozenset[str], at: float) -> list[Action]:
+    def judge_by(self, beaten_nodes: frozenset[str], at: Instant) -> list[Action]:
         """These nodes follow a chain with less work than another's: what only they have as active is beaten."""
         if beaten_nodes == self._beaten_nodes:
             return []
         self._beaten_nodes = beaten_nodes
         self.look_now(at)
         return [action for tracked in list(self.open.values()) for action in self._beaten_with(tracked, at)]
-
-    def clock_went_back(self, secs: float) -> None:
-        """What was due at some time is due that much earlier by the clock as it is now."""
-        for tracked in self.open.values():
-            tracked.state_at -= secs
-            for there in tracked.nodes.values():
-                there.send_at = None if there.send_at is None else there.send_at - secs
-                there.look_at = None if there.look_at is None else there.look_at - secs
 
     def saved(self, hash_le: bytes) -> None:
         """The block is on disk: its hex need not stay in memory once a node has it."""
@@ -265,9 +258,9 @@ class BlockTracker:
         if tracked.on_disk and not tracked.is_new and not tracked.staged:
             tracked.block = replace(tracked.block, block_hex="")
 
-    def _track(self, block: FoundBlock, at: float) -> list[Action]:
+    def _track(self, block: FoundBlock, at: Instant) -> list[Action]:
         tracked = TrackedBlock(block, BlockState.FOUND, at, staged=self._staging)
-        tracked.nodes = {name: _AtNode() for name in self._names}
+        tracked.nodes = {name: _AtNode(send_at=at) for name in self._names}
         self._found_count += 1
         self.open[block.hash_le] = tracked
         return self._send_due(tracked, at)
@@ -282,7 +275,7 @@ class BlockTracker:
         }
         return [SaveBlock(block), Record("block_found", fields)]
 
-    def _send_spares(self, elder: TrackedBlock, at: float) -> list[Action]:
+    def _send_spares(self, elder: TrackedBlock, at: Instant) -> list[Action]:
         spares, elder.spares = elder.spares, []
         actions: list[Action] = []
         for spare in spares:
@@ -295,7 +288,7 @@ class BlockTracker:
         """Whether a node that counts has it on its active chain."""
         return any((it.confirmations or 0) >= 1 for n, it in tracked.nodes.items() if n not in self._beaten_nodes)
 
-    def _beaten_with(self, tracked: TrackedBlock, at: float) -> list[Action]:
+    def _beaten_with(self, tracked: TrackedBlock, at: Instant) -> list[Action]:
         """Stale, where nodes on a beaten chain alone have it as active."""
         having = [n for n, it in tracked.nodes.items() if n in self._beaten_nodes and (it.confirmations or 0) >= 1]
         if not having or tracked.state is BlockState.STALE or self._is_active(tracked):
@@ -310,7 +303,7 @@ class BlockTracker:
             return []
         return self._move(tracked, BlockState.SENT, event.at, f"{event.node} does not know it; sent again")
 
-    def _send_due(self, tracked: TrackedBlock, at: float) -> list[Action]:
+    def _send_due(self, tracked: TrackedBlock, at: Instant) -> list[Action]:
         actions: list[Action] = []
         for name, there in tracked.nodes.items():
             if there.send_at is None or there.send_at > at or there.in_flight:
@@ -365,7 +358,7 @@ class BlockTracker:
         self,
         tracked: TrackedBlock,
         state: BlockState,
-        at: float,
+        at: Instant,
         detail: str,
         then: Callable[[TrackedBlock], None] | None = None,
     ) -> list[Action]:

@@ -56,6 +56,7 @@ from solominer.work.events import (
 )
 from solominer.work.forks import ForkWatch
 from solominer.work.found import BlockState, FoundBlock
+from solominer.work.instant import Instant
 from solominer.work.job import EXTRANONCE1_SIZE, Job, Payout, build_job
 from solominer.work.job_check import check_job
 from solominer.work.judge import Judge
@@ -68,9 +69,6 @@ FAILURES_ALLOWED, SHUN_SECS = 4, 600.0
 
 TIMEWARP_SECS = 600
 """How far a period's first block may lie before its parent (BIP 94, MAX_TIMEWARP)."""
-
-CLOCK_SLACK_SECS = 1.0
-"""How far the wall clock may go back without being taken for one that was set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +109,10 @@ class Coordinator:
         self.forks = ForkWatch(nodes)
         self.blocks = BlockTracker(nodes, policy.retry, staging=policy.staging)
         self.tip_le = b""
-        self.tip_at = 0.0
+        self.tip_at: Instant | None = None
         self.tip_height = 0
         self.template: Template | None = None
-        self.template_at = 0.0
+        self.template_at: Instant | None = None
         self.job: Job | None = None
         self.working = False
         self.halted_by: set[str] = set()
@@ -127,13 +125,12 @@ class Coordinator:
         self._last_job_id = 0
         self._share_target = 0
         self._curtime_offset = 0.0
-        self._node_lost_at: float | None = None
-        self._refresh_at: float | None = None
+        self._node_lost_at: Instant | None = None
+        self._refresh_at: Instant | None = None
         self._failures = 0
         self._proposed: set[tuple[bool, tuple[bytes, ...], int]] = set()
         self._empty_only = False
-        self._solved_at: float | None = None
-        self._ticked_at = 0.0
+        self._solved_at: Instant | None = None
         self._left_tips: OrderedDict[bytes, None] = OrderedDict()
         self._doubted: set[tuple[str, bytes]] = set()
         self._handlers: dict[type, Callable[..., list[Action]]] = {
@@ -162,7 +159,7 @@ class Coordinator:
         """Take one event, give what is to be done, in order."""
         return self._handlers[type(event)](event)
 
-    def restore(self, block: FoundBlock, state: BlockState, at: float) -> list[Action]:
+    def restore(self, block: FoundBlock, state: BlockState, at: Instant) -> list[Action]:
         """A block of an earlier run that was not settled yet."""
         return self.blocks.restore(block, state, at)
 
@@ -201,7 +198,7 @@ class Coordinator:
             actions.append(FetchTipHeader(event.node, event.hash_le))
         return actions + self._refresh(event.at, "new tip")
 
-    def _move_tip(self, hash_le: bytes, at: float, source: str) -> list[Action]:
+    def _move_tip(self, hash_le: bytes, at: Instant, source: str) -> list[Action]:
         if self.tip_le:
             self._left_tips[self.tip_le] = None
             while len(self._left_tips) > 16:
@@ -245,7 +242,7 @@ class Coordinator:
                 version=last.version,
                 version_mask=last.version_mask,
                 nbits=tip.nbits,
-                curtime=int(event.at + self._curtime_offset),
+                curtime=int(event.at.wall + self._curtime_offset),
                 mintime=mintime,
                 coinbase_aux=last.coinbase_aux,
             )
@@ -283,7 +280,7 @@ class Coordinator:
         if template.height <= self.tip_height:
             self.blocks.look_now(event.at)
         self.tip_height = template.height - 1
-        self._curtime_offset = template.curtime - event.at
+        self._curtime_offset = template.curtime - event.at.wall
         self.template, self.template_at = template, event.at
         if self._solved_at is not None or (self.working and self._same_work(template)):
             return actions
@@ -342,7 +339,7 @@ class Coordinator:
             actions += self._publish(lying.without_transactions(), event.at, event.node)
         return actions
 
-    def _publish(self, template: Template, at: float, node: str) -> list[Action]:
+    def _publish(self, template: Template, at: Instant, node: str) -> list[Action]:
         if self.halted_by or self.enough or template.prevhash_le != self.tip_le:
             return []
         self._last_job_id += 1
@@ -384,7 +381,7 @@ class Coordinator:
             return [Alarm(Severity.CRITICAL, "job-refused", error.what, error.todo)]
         return self._put_to_work(job, event.at, event.node)
 
-    def _put_to_work(self, job: Job, at: float, node: str) -> list[Action]:
+    def _put_to_work(self, job: Job, at: Instant, node: str) -> list[Action]:
         template = job.template
         self.job, self.working, self._solved_at = job, True, None
         self.judge.keep(job, at)
@@ -471,7 +468,7 @@ class Coordinator:
     def _nodes_compared(self, event: NodesCompared) -> list[Action]:
         return self._judge_chains(self.forks.compared(event), event.at)
 
-    def _judge_chains(self, said: list[Action], at: float) -> list[Action]:
+    def _judge_chains(self, said: list[Action], at: Instant) -> list[Action]:
         """Blocks count on the chain with the most work."""
         return said + self.blocks.judge_by(self.forks.beaten, at)
 
@@ -484,7 +481,7 @@ class Coordinator:
         if used.chainwork < health.chainwork:
             self.nodes.healths[used.node] = replace(used, best_hash_le=self.tip_le, chainwork=health.chainwork)
 
-    def _tip_by_look(self, health: NodeHealth, at: float) -> list[Action]:
+    def _tip_by_look(self, health: NodeHealth, at: Instant) -> list[Action]:
         """What a look at the node in use says of the tip. It may have begun before the tip moved."""
         if health.best_hash_le in (b"", self.tip_le):
             return []
@@ -492,7 +489,7 @@ class Coordinator:
             return [LookAtNode(health.node)]
         return self._new_tip(NewTip(at, health.node, health.best_hash_le, "health"))
 
-    def _refresh(self, at: float, reason: str) -> list[Action]:
+    def _refresh(self, at: Instant, reason: str) -> list[Action]:
         if self.nodes.current is None:
             return []
         # An answer sets the real time of the next one; this is for a request that is never answered.
@@ -505,7 +502,7 @@ class Coordinator:
         actions, found = self.judge.judge(event, self.tip_le)
         return actions if found is None else actions + self._block_found(found, event.at)
 
-    def _block_found(self, found: FoundBlock, at: float) -> list[Action]:
+    def _block_found(self, found: FoundBlock, at: Instant) -> list[Action]:
         if found.hash_le in self.blocks:
             return []
         if not self.policy.submit:
@@ -531,7 +528,7 @@ class Coordinator:
             return actions + self._next_job_on_same_tip(event.at)
         return actions
 
-    def _next_job_on_same_tip(self, at: float) -> list[Action]:
+    def _next_job_on_same_tip(self, at: Instant) -> list[Action]:
         """The job at hand is solved and the tip will not move for it: the same template with a new extranonce."""
         if self.template is None or self.nodes.current is None:
             return []
@@ -574,9 +571,6 @@ class Coordinator:
 
     def _tick(self, event: Tick) -> list[Action]:
         at = event.at
-        if at < self._ticked_at - CLOCK_SLACK_SECS:
-            self._clock_went_back(self._ticked_at - at)
-        self._ticked_at = at
         actions = self.blocks.tick(at, self.tip_height) + self.forks.tick(at)
         if self._node_lost_at is not None and self.working and at - self._node_lost_at >= self.policy.stale_secs:
             actions += self._stop("no healthy node")
@@ -588,15 +582,6 @@ class Coordinator:
             actions += self._refresh(at, "no new tip after our block")
         self.judge.forget_old(self.job, at)
         return actions
-
-    def _clock_went_back(self, secs: float) -> None:
-        """Nothing that is to be repeated may wait until the clock is where it was before it was set."""
-        self.blocks.clock_went_back(secs)
-        self.nodes.clock_went_back(secs)
-        self.forks.clock_went_back(secs)
-        for name in ("_refresh_at", "_solved_at", "_node_lost_at"):
-            at = getattr(self, name)
-            setattr(self, name, None if at is None else at - secs)
 
     def _pause(self, event: PauseWanted) -> list[Action]:
         self.halted_by.add(event.reason)

@@ -1,6 +1,6 @@
 """What happens (events into the coordinator) and what is to be done (actions out of it).
 
-Every event carries `at`, Unix seconds of the wall clock; the coordinator itself reads no clock. Nodes are known by the
+Every event carries `at`, its instant by both clocks; the coordinator itself reads no clock. Nodes are known by the
 name that the configuration gives them. Hashes are 32 bytes in internal order.
 """
 
@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from solominer.work.found import BlockState, FoundBlock
+from solominer.work.instant import Instant
 from solominer.work.job import Job
 from solominer.work.template import Template
 
@@ -83,7 +84,7 @@ class TipFacts:
 class NewTip:
     """A node has a new best block; `source` is zmq, poll, longpoll or health."""
 
-    at: float
+    at: Instant
     node: str
     hash_le: bytes
     source: str
@@ -93,7 +94,7 @@ class NewTip:
 class TipHeader:
     """The answer to FetchTipHeader."""
 
-    at: float
+    at: Instant
     node: str
     tip: TipFacts
 
@@ -102,7 +103,7 @@ class TipHeader:
 class TemplateReady:
     """A validated template; `rpc_secs` and `parse_secs` are what it took."""
 
-    at: float
+    at: Instant
     node: str
     template: Template
     rpc_secs: float = 0.0
@@ -113,7 +114,7 @@ class TemplateReady:
 class TemplateFailed:
     """No template: the node's error in one line. `refused` where it came but broke a rule."""
 
-    at: float
+    at: Instant
     node: str
     reason: str
     refused: bool = False
@@ -123,7 +124,7 @@ class TemplateFailed:
 class TransactionsChecked:
     """The slow half of validation is through; `problem` is empty or says which transaction lies."""
 
-    at: float
+    at: Instant
     node: str
     template_id: str
     problem: str = ""
@@ -133,7 +134,7 @@ class TransactionsChecked:
 class HealthSeen:
     """A new look at a node."""
 
-    at: float
+    at: Instant
     health: NodeHealth
 
 
@@ -141,7 +142,7 @@ class HealthSeen:
 class NodesCompared:
     """The answer to CompareNodes: fresh looks at both, and the last height at which their chains are one."""
 
-    at: float
+    at: Instant
     one: NodeHealth
     other: NodeHealth
     common_height: int
@@ -155,7 +156,7 @@ class ShareFound:
     the search plan visits before the one of the hit (None: no plan).
     """
 
-    at: float
+    at: Instant
     engine: str
     worker: int
     kernel: str
@@ -171,7 +172,7 @@ class ShareFound:
 class WrongHit:
     """A worker's kernel reported a hit that is none when hashed again; `count` such hits so far from this worker."""
 
-    at: float
+    at: Instant
     worker: int
     kernel: str
     count: int
@@ -181,7 +182,7 @@ class WrongHit:
 class WorkerStarted:
     """A worker process hashes (or is about to)."""
 
-    at: float
+    at: Instant
     worker: int
     pid: int
     kernel: str
@@ -191,7 +192,7 @@ class WorkerStarted:
 class WorkerDied:
     """A worker process ended though nobody asked it to; it comes back after `restart_secs`."""
 
-    at: float
+    at: Instant
     worker: int
     pid: int
     reason: str
@@ -202,7 +203,7 @@ class WorkerDied:
 class SubmitAnswered:
     """One node's reply to one submission; `raw` is its own words."""
 
-    at: float
+    at: Instant
     node: str
     hash_le: bytes
     answer: Answer
@@ -218,7 +219,7 @@ class BlockSeen:
     `rival_hex` is the hash of the active block at the same height, where there is another one.
     """
 
-    at: float
+    at: Instant
     node: str
     hash_le: bytes
     confirmations: int | None
@@ -229,7 +230,7 @@ class BlockSeen:
 class ProposalAnswered:
     """A node's verdict on an unsolved block of ours (rule 40)."""
 
-    at: float
+    at: Instant
     node: str
     job_id: int
     answer: Answer
@@ -240,7 +241,7 @@ class ProposalAnswered:
 class JobSigned:
     """The answer to SignJob: the signet solution, or in `problem` why there is none."""
 
-    at: float
+    at: Instant
     node: str
     job_id: int
     solution: bytes = b""
@@ -251,7 +252,7 @@ class JobSigned:
 class HashRate:
     """What the engines do together, hashes per second; sets how hard shares are."""
 
-    at: float
+    at: Instant
     hps: float
 
 
@@ -259,14 +260,14 @@ class HashRate:
 class Tick:
     """Time passes."""
 
-    at: float
+    at: Instant
 
 
 @dataclass(frozen=True, slots=True)
 class PauseWanted:
     """Somebody or something wants hashing to stop; reasons add up, work goes on when the last one is gone."""
 
-    at: float
+    at: Instant
     reason: str
 
 
@@ -274,7 +275,7 @@ class PauseWanted:
 class ResumeWanted:
     """One reason for a pause is gone."""
 
-    at: float
+    at: Instant
     reason: str
 
 

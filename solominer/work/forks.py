@@ -14,6 +14,7 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 
 from solominer.work.events import Action, Alarm, CompareNodes, NodeHealth, NodesCompared, Record, Severity
+from solominer.work.instant import Instant
 
 COMPARE_AFTER_SECS = 2.0
 """How long two nodes may have different tips before they are compared: a new block is on its way."""
@@ -55,9 +56,9 @@ class _Pair:
 
     tips: tuple[bytes, bytes] = (b"", b"")
     compared: tuple[bytes, bytes] = (b"", b"")
-    due_at: float | None = None
+    due_at: Instant | None = None
     fork: Fork | None = None
-    since: float = 0.0
+    since: Instant | None = None
     alarmed_for: str | None = None
 
 
@@ -88,7 +89,7 @@ class ForkWatch:
                 return f"another chain than {other} since height {fork.height}, with {work} work"
         return ""
 
-    def seen(self, healths: Mapping[str, NodeHealth], at: float) -> list[Action]:
+    def seen(self, healths: Mapping[str, NodeHealth], at: Instant) -> list[Action]:
         """New looks at the nodes: what differs from the best is compared soon; what agrees again is said."""
         actions: list[Action] = []
         for one, other in self._worth_comparing(healths):
@@ -104,7 +105,7 @@ class ForkWatch:
         self._forget_winners_that_are_gone(healths)
         return actions
 
-    def tick(self, at: float) -> list[Action]:
+    def tick(self, at: Instant) -> list[Action]:
         """The comparisons that are due."""
         actions: list[Action] = []
         for (one, other), pair in self._pairs.items():
@@ -122,7 +123,7 @@ class ForkWatch:
         if event.common_height >= min(one.height, other.height):
             return self._agree(one.node, other.node)
         winner, loser = (one, other) if one.chainwork >= other.chainwork else (other, one)
-        if pair.fork is None:
+        if pair.fork is None or pair.since is None:
             pair.since = event.at
         pair.fork = fork = Fork(winner, loser, event.common_height + 1)
         pair.due_at = event.at + AGAIN_SECS
@@ -131,12 +132,6 @@ class ForkWatch:
             return []
         pair.alarmed_for = name
         return [_alarm(fork)]
-
-    def clock_went_back(self, secs: float) -> None:
-        """Times that were noted are that much earlier by the clock as it is now."""
-        for pair in self._pairs.values():
-            pair.since -= secs
-            pair.due_at = None if pair.due_at is None else pair.due_at - secs
 
     def _worth_comparing(self, healths: Mapping[str, NodeHealth]) -> list[tuple[str, str]]:
         """Every node with the usable one that has the most work, and whoever was on two chains before."""

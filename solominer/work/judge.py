@@ -9,6 +9,7 @@ from solominer.chain.hashes import to_rpc_hex
 from solominer.chain.header import meets_target
 from solominer.work.events import Action, Record, ShareFound, ShareSeen
 from solominer.work.found import FoundBlock, solve
+from solominer.work.instant import Instant
 from solominer.work.job import Job
 
 HEADERS_KEPT = 4096
@@ -19,7 +20,7 @@ class _Kept:
     """A job that engines may still answer for, and since when."""
 
     job: Job
-    at: float
+    at: Instant
 
 
 class Judge:
@@ -31,13 +32,13 @@ class Judge:
         self._seen: OrderedDict[bytes, None] = OrderedDict()
         self.shares = 0
 
-    def keep(self, job: Job, at: float) -> None:
+    def keep(self, job: Job, at: Instant) -> None:
         """A job was published."""
         self._jobs[job.job_id] = _Kept(job, at)
         while len(self._jobs) > self._keep_jobs:
             self._jobs.popitem(last=False)
 
-    def forget_old(self, current: Job | None, at: float) -> None:
+    def forget_old(self, current: Job | None, at: Instant) -> None:
         """Let jobs go that are too old for anybody to answer for; never the current one."""
         while self._jobs:
             oldest, kept = next(iter(self._jobs.items()))
@@ -66,7 +67,7 @@ class Judge:
                 job,
                 header,
                 share.extranonce2,
-                found_at=share.at,
+                found_at=share.at.wall,
                 engine=share.engine,
                 worker=share.worker,
                 kernel=share.kernel,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from solominer.work.events import NodeHealth
+from solominer.work.instant import Instant
 
 
 @dataclass(slots=True)
@@ -20,10 +21,10 @@ class NodeChooser:
     return_secs: float = 30.0
     current: str | None = None
     healths: dict[str, NodeHealth] = field(default_factory=dict)
-    _level_since: dict[str, float] = field(default_factory=dict)
-    _shunned_until: dict[str, float] = field(default_factory=dict)
+    _level_since: dict[str, Instant] = field(default_factory=dict)
+    _shunned_until: dict[str, Instant] = field(default_factory=dict)
 
-    def see(self, health: NodeHealth, at: float) -> str | None:
+    def see(self, health: NodeHealth, at: Instant) -> str | None:
         """Take a new look into account; gives the name of the node that work comes from now, or None."""
         self.healths[health.node] = health
         usable = [name for name in self.names if (seen := self.healths.get(name)) and seen.usable]
@@ -43,18 +44,13 @@ class NodeChooser:
                 self.current = steady[0]
         return self.current
 
-    def shun(self, node: str, until: float) -> bool:
+    def shun(self, node: str, until: Instant) -> bool:
         """Rather take work from any other node until then: this one looks well but gives no template.
 
         Says whether there is another.
         """
         self._shunned_until[node] = until
         return any(health.usable for name, health in self.healths.items() if name != node)
-
-    def clock_went_back(self, secs: float) -> None:
-        """Times that were noted are that much earlier by the clock as it is now."""
-        self._level_since = {name: since - secs for name, since in self._level_since.items()}
-        self._shunned_until = {name: until - secs for name, until in self._shunned_until.items()}
 
     def _rank(self, name: str | None) -> int:
         return self.names.index(name) if name in self.names else len(self.names)

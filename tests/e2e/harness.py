@@ -19,6 +19,7 @@ import pytest
 from solominer.config import Config, load_config
 from solominer.daemon.daemon import Daemon, RunOptions
 from solominer.daemon.executor import Dispatcher
+from solominer.daemon.host_metrics import now
 from solominer.engines.cpu.pool import WorkerPool
 from solominer.node.private.node import PrivateNode
 from solominer.views.logs import RecentEvents
@@ -105,8 +106,8 @@ class RunningMiner:
     def allow(self, blocks: int) -> None:
         """Let it mine until that many blocks of this run are found, then wait."""
         self.coordinator.policy = replace(self.coordinator.policy, max_blocks=blocks)
-        self.dispatcher.post(PauseWanted(time.time(), PAUSE))
-        self.dispatcher.post(ResumeWanted(time.time(), PAUSE))
+        self.dispatcher.post(PauseWanted(now(), PAUSE))
+        self.dispatcher.post(ResumeWanted(now(), PAUSE))
 
     async def mine(self, blocks: int, timeout_secs: float = 60.0) -> None:
         """Let it mine that many blocks more, and wait until the node took them and is their tip."""

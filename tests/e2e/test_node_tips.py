@@ -13,6 +13,7 @@ import pytest
 
 from regtest.scenarios import mine_blocks, reorganize, same_height_reorg
 from solominer.chain.hashes import to_rpc_hex
+from solominer.daemon.host_metrics import now
 from solominer.node.client import NodeLink
 from solominer.node.private.node import PrivateNode
 from solominer.work.events import HealthSeen, NewTip
@@ -28,7 +29,7 @@ NEVER_SECS = 3600.0
 async def watching(node: PrivateNode, **more: Any) -> AsyncIterator[tuple[NodeLink, Inbox]]:
     """A running link to the node that has told of its tip and health, and where it posts."""
     inbox = Inbox()
-    link = NodeLink(settings_of(node, **more), inbox.post)
+    link = NodeLink(settings_of(node, **more), inbox.post, now)
     task = asyncio.create_task(link.run())
     try:
         await inbox.next(NewTip)
@@ -135,7 +136,7 @@ async def test_a_node_that_starts_later_is_waited_for(node: PrivateNode) -> None
     """The daemon may be up before its node: no cookie, nobody at the port."""
     node.stop()
     inbox = Inbox()
-    link = NodeLink(settings_of(node, poll_secs=0.2), inbox.post)
+    link = NodeLink(settings_of(node, poll_secs=0.2), inbox.post, now)
     task = asyncio.create_task(link.run())
     lost = await inbox.next(HealthSeen)
     assert "no cookie file" in lost.health.problem

@@ -40,6 +40,7 @@ def install(timeline: Timeline) -> None:
     from solominer.engines.cpu.pool import PoolSnapshot, WorkerPool
     from solominer.node.client import NodeLink, NodeSettings
     from solominer.work.events import Event, NewTip
+    from solominer.work.instant import Clock
     from solominer.work.job import Job
 
     class TellingPool(WorkerPool):
@@ -75,17 +76,17 @@ def install(timeline: Timeline) -> None:
     class TellingLink(NodeLink):
         """The link, which tells of every new tip before it hands it on."""
 
-        def __init__(self, settings: NodeSettings, post: Callable[[Event], None]) -> None:
+        def __init__(self, settings: NodeSettings, post: Callable[[Event], None], clock: Clock) -> None:
             def tell(event: Event) -> None:
                 if isinstance(event, NewTip):
                     hash_hex = event.hash_le[::-1].hex()
                     timeline.tell("tip", hash=hash_hex, node=event.node, source=event.source)
                 post(event)
 
-            super().__init__(settings, tell)
+            super().__init__(settings, tell, clock)
 
     daemon.WorkerPool = TellingPool  # type: ignore[attr-defined]
-    connect.NodeLink = TellingLink  # type: ignore[attr-defined, assignment]
+    connect.NodeLink = TellingLink  # type: ignore[attr-defined]
 
 
 def read(path: Path) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from typing import TypeVar
 import psutil
 import pytest
 
+from solominer.daemon.host_metrics import now
 from solominer.engines.cpu import pool as pool_module
 from solominer.engines.cpu.choose import available_variants
 from solominer.engines.cpu.job_slot import WorkerState
@@ -38,7 +39,7 @@ class Running:
     def __init__(self, settings: PoolSettings) -> None:
         self.events: asyncio.Queue[Event] = asyncio.Queue()
         self.lines: list[str] = []
-        self.pool = WorkerPool(settings, self.events.put_nowait, self.lines.append)
+        self.pool = WorkerPool(settings, self.events.put_nowait, now, self.lines.append)
 
     async def next(self, kind: type[T]) -> T:
         """The next event of that kind; others before it are skipped."""
@@ -219,7 +220,7 @@ def test_a_memory_limit_admits_at_least_one_worker() -> None:
 
 
 async def test_a_pool_that_does_not_run_says_so() -> None:
-    pool = WorkerPool(PoolSettings(1, engine=ENGINE), lambda event: None)
+    pool = WorkerPool(PoolSettings(1, engine=ENGINE), lambda event: None, now)
     with pytest.raises(EngineError, match="does not run"):
         pool.snapshot()
     await pool.stop()  # twice or never started: nothing to do
@@ -228,7 +229,7 @@ async def test_a_pool_that_does_not_run_says_so() -> None:
 async def test_a_plan_too_small_for_the_workers_is_refused_at_start() -> None:
     settings = PoolSettings(3, engine=ENGINE, plan=SearchPlan(Families(extranonce_bits=1)))
     with pytest.raises(PlanError, match="families"):
-        await WorkerPool(settings, lambda event: None).start()
+        await WorkerPool(settings, lambda event: None, now).start()
 
 
 async def test_a_failure_of_the_supervision_comes_out(monkeypatch: pytest.MonkeyPatch) -> None:

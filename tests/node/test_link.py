@@ -13,6 +13,7 @@ import pytest
 
 from solominer.chain.hashes import from_rpc_hex, to_rpc_hex
 from solominer.chain.networks import REGTEST
+from solominer.daemon.host_metrics import now
 from solominer.errors import NodeNotReady, NodeUnreachable, PayoutError, SolominerError
 from solominer.node import rpc_gate
 from solominer.node.client import NodeLink, NodeSettings
@@ -27,6 +28,7 @@ from solominer.work.events import (
     TemplateReady,
     TransactionsChecked,
 )
+from solominer.work.instant import Instant
 from solominer.work.template import parse_template
 from tests.node.fake_node import Drop, FakeNode, Reply, Silence, error
 from tests.node.inbox import Inbox
@@ -67,7 +69,7 @@ async def link(well: FakeNode, inbox: Inbox) -> AsyncIterator[NodeLink]:
     settings = NodeSettings(
         "alpha", "127.0.0.1", well.port, UserPassword("me", "secret"), REGTEST, poll_secs=0.02, health_secs=60
     )
-    made = NodeLink(settings, inbox.post, clock=lambda: 5.0)
+    made = NodeLink(settings, inbox.post, clock=lambda: Instant(5.0, 1.0))
     yield made
     await made.close()
 
@@ -90,7 +92,7 @@ async def _stop(task: asyncio.Task[Any]) -> None:
 async def test_a_template_is_posted_with_its_times(link: NodeLink, inbox: Inbox) -> None:
     await link.fetch_template("start")
     ready = inbox.of(TemplateReady)[0]
-    assert (ready.at, ready.node, len(ready.template.transactions)) == (5.0, "alpha", 30)
+    assert (ready.at, ready.node, len(ready.template.transactions)) == (Instant(5.0, 1.0), "alpha", 30)
     assert ready.rpc_secs > 0
     assert ready.parse_secs > 0
 
@@ -128,7 +130,7 @@ async def test_transactions_are_checked_behind_the_publication(link: NodeLink, i
     template = parse_template(synthetic_reply(REGTEST, seed=2, transactions=500), REGTEST)
     await link.check_transactions(template)
     await link.check_transactions(template)
-    checked = TransactionsChecked(5.0, "alpha", template.template_id)
+    checked = TransactionsChecked(Instant(5.0, 1.0), "alpha", template.template_id)
     assert inbox.events == [checked, checked]
     lying = replace(template, transactions=(template.transactions[0]._replace(weight=1), *template.transactions[1:]))
     await link.check_transactions(lying)
@@ -156,7 +158,7 @@ async def test_tips_and_health_are_posted(well: FakeNode, link: NodeLink, inbox:
     assert (health.usable, health.node, health.zmq) == (True, "alpha", "off")
     well.answers["getbestblockhash"] = B_HEX
     tip = await inbox.next(NewTip, lambda each: each.hash_le == from_rpc_hex(B_HEX))
-    assert tip == NewTip(5.0, "alpha", from_rpc_hex(B_HEX), "poll")
+    assert tip == NewTip(Instant(5.0, 1.0), "alpha", from_rpc_hex(B_HEX), "poll")
     assert len(inbox.of(NewTip)) == 2
     await _stop(task)
 
@@ -247,7 +249,7 @@ class Threads:
 
 async def test_a_long_poll_tells_of_a_tip_between_two_polls(well: FakeNode, inbox: Inbox) -> None:
     settings = NodeSettings("alpha", "127.0.0.1", well.port, UserPassword("me", "x"), REGTEST, poll_secs=3600)
-    link = NodeLink(settings, inbox.post)
+    link = NodeLink(settings, inbox.post, now)
     threads = Threads(well, 4)
     well.answers["getbestblockhash"] = lambda: threads.tip_hex
     task = await _running(link)

@@ -9,6 +9,7 @@ import pytest
 
 from solominer.node.tips import TipWatch
 from solominer.work.events import NewTip
+from solominer.work.instant import Instant
 
 A, B, C = (bytes([byte]) * 32 for byte in (1, 2, 3))
 
@@ -22,7 +23,7 @@ def posted() -> list[NewTip]:
 @pytest.fixture
 def watch(posted: list[NewTip]) -> TipWatch:
     """A watch that knows no tip yet."""
-    return TipWatch("alpha", posted.append, lambda: 12.5)
+    return TipWatch("alpha", posted.append, lambda: Instant(12.5, 1.0))
 
 
 def _kicked(watch: TipWatch) -> bool:
@@ -37,9 +38,9 @@ def test_each_change_is_posted_once(watch: TipWatch, posted: list[NewTip]) -> No
     watch.polled(B, 2)
     watch.polled(C, 2, "longpoll")
     assert posted == [
-        NewTip(12.5, "alpha", A, "poll"),
-        NewTip(12.5, "alpha", B, "zmq"),
-        NewTip(12.5, "alpha", C, "longpoll"),
+        NewTip(Instant(12.5, 1.0), "alpha", A, "poll"),
+        NewTip(Instant(12.5, 1.0), "alpha", B, "zmq"),
+        NewTip(Instant(12.5, 1.0), "alpha", C, "longpoll"),
     ]
     assert watch.best_le == C
 

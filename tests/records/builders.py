@@ -11,6 +11,7 @@ from solominer.records.recorder import Recorder
 from solominer.records.settings import RecorderSettings
 from solominer.work.events import Answer, ShareFound, SubmitAnswered
 from solominer.work.found import FoundBlock, solve
+from solominer.work.instant import Instant
 from solominer.work.job import Job, Payout, build_job
 from solominer.work.template import empty_template
 
@@ -44,7 +45,7 @@ def make_share(job: Job, number: int = 0, at: float = HOUR + 1.0, worker: int = 
         hash_le = header.hash_le()
         if hash_to_int(hash_le) <= job.share_target:
             fields = (extranonce2, job.template.version, job.template.curtime, nonce)
-            return ShareFound(at, "cpu", worker, "numba", job.job_id, *fields), hash_le
+            return ShareFound(Instant(at, at), "cpu", worker, "numba", job.job_id, *fields), hash_le
         nonce += 1
 
 
@@ -57,7 +58,7 @@ def make_block(job: Job, at: float = HOUR + 1.0, number: int = 0) -> FoundBlock:
 
 def answered(block: FoundBlock, at: float = HOUR + 2.0, raw: str = "null") -> SubmitAnswered:
     """A node's answer to the block."""
-    return SubmitAnswered(at, "node0", block.hash_le, Answer.ACCEPTED, raw, 1, 0.002)
+    return SubmitAnswered(Instant(at, at), "node0", block.hash_le, Answer.ACCEPTED, raw, 1, 0.002)
 
 
 @dataclass
@@ -93,7 +94,7 @@ def mine(bench: Bench, recorder: Recorder, at: float, *, blocks: int = 1, shares
         recorder.latency(at, "tip_to_stop", 0.0012)
         for index in range(shares):
             share, hash_le = make_share(job, index, at + index * 0.01, worker=index % 2)
-            recorder.share(share.at, job, share, hash_le)
+            recorder.share(share.at.wall, job, share, hash_le)
         block = make_block(job, at)
         found.append(block)
         recorder.block(block, job)

@@ -17,13 +17,17 @@ from solominer.work.events import (
     ShareFound,
     TemplateReady,
 )
+from solominer.work.instant import Instant
 from solominer.work.job import Job, Payout
 from solominer.work.template import Template, empty_template, parse_template
 from tests.data import load
 
 PAYOUT = Payout(bytes.fromhex("0014751e76e8199196d454941c45d1b3a323f1433bd6"), "bcrt1-test")
 T = TypeVar("T")
-T0 = 1_795_218_000.0
+WALL = 1_795_218_000.0
+"""When tests happen, in Unix seconds."""
+
+T0 = Instant(WALL, 5_000.0)
 
 
 def real_reply() -> dict[str, Any]:
@@ -42,7 +46,7 @@ def tip(number: int) -> bytes:
     return bytes([number]) * 32
 
 
-def template_on(parent: bytes, height: int, network: Network = REGTEST, *, curtime: int = int(T0)) -> Template:
+def template_on(parent: bytes, height: int, network: Network = REGTEST, *, curtime: int = int(WALL)) -> Template:
     """A template without transactions."""
     template = empty_template(
         network,
@@ -90,7 +94,7 @@ def mining(
     return machine, of_type(PublishJob, actions)[-1].job
 
 
-def solution(job: Job, *, at: float = T0 + 1, solves: bool = True, start: int = 0) -> ShareFound:
+def solution(job: Job, *, at: Instant = T0 + 1, solves: bool = True, start: int = 0) -> ShareFound:
     """A share of `job` that meets (or misses) its network target; only for regtest's easy one."""
     for nonce in range(start, start + 10_000):
         header = job.header(b"\0\0\0\0", job.space.version, job.space.ntime_min, nonce)

@@ -31,7 +31,8 @@ from solominer.work.events import (
     SubmitAnswered,
 )
 from solominer.work.found import BlockState, FoundBlock
-from tests.work.builders import T0, of_type
+from solominer.work.instant import Instant
+from tests.work.builders import T0, WALL, of_type
 
 POLICY = RetryPolicy(first_secs=0.25, most_secs=4.0, look_secs=20.0)
 PARENT = bytes([7]) * 32
@@ -51,7 +52,7 @@ def make_block(number: int, parent: bytes = PARENT, height: int = 200) -> FoundB
         target=1 << 255,
         reward_sats=50,
         transaction_count=1,
-        found_at=T0,
+        found_at=WALL,
         job_id=1,
         template_id="t",
         engine="cpu",
@@ -65,13 +66,13 @@ def tracker(*nodes: str, staging: bool = False) -> BlockTracker:
     return BlockTracker(nodes or ("a",), POLICY, staging=staging)
 
 
-def answer(block: FoundBlock, kind: Answer, raw: str = "raw", *, at: float = T0, node: str = "a") -> SubmitAnswered:
+def answer(block: FoundBlock, kind: Answer, raw: str = "raw", *, at: Instant = T0, node: str = "a") -> SubmitAnswered:
     """A node's reply to a submission."""
     return SubmitAnswered(at, node, block.hash_le, kind, raw, 1, 0.01)
 
 
 def seen(
-    block: FoundBlock, confirmations: int | None, rival: str = "", *, at: float = T0, node: str = "a"
+    block: FoundBlock, confirmations: int | None, rival: str = "", *, at: Instant = T0, node: str = "a"
 ) -> BlockSeen:
     """What a node says about where it has a block."""
     return BlockSeen(at, node, block.hash_le, confirmations, rival)
@@ -345,8 +346,7 @@ def test_a_clock_that_is_set_back_delays_neither_retry_nor_look(block: FoundBloc
     blocks.found(block, T0)
     blocks.answered(answer(block, Answer.UNKNOWN, node="a"))
     blocks.answered(answer(block, Answer.ACCEPTED, node="b"))
-    blocks.clock_went_back(7200)
-    actions = blocks.tick(T0 - 7200 + 1, 199)
+    actions = blocks.tick(Instant(WALL - 7200, T0.mono) + 1, 199)
     assert [send.node for send in of_type(SendBlock, actions)] == ["a"]
     assert {look.node for look in of_type(LocateBlock, actions)} == {"a", "b"}
 
@@ -505,8 +505,7 @@ class Lives(RuleBasedStateMachine):
 
     @rule(secs=st.sampled_from([60.0, 7200.0]))
     def clock_is_set_back(self, secs: float) -> None:
-        self.at -= secs
-        self.blocks.clock_went_back(secs)
+        self.at = Instant(self.at.wall - secs, self.at.mono)
 
     @invariant()
     def nothing_is_left_alone(self) -> None:

@@ -46,6 +46,7 @@ from solominer.work.events import (
 from solominer.work.found import BlockState
 from tests.work.builders import (
     T0,
+    WALL,
     coordinator,
     feed,
     health,
@@ -59,7 +60,7 @@ from tests.work.builders import (
 
 
 def facts(number: int, height: int, nbits: int = 0x170240C3) -> TipFacts:
-    return TipFacts(tip(number), height, 0x20000000, int(T0), int(T0) - 3000, nbits)
+    return TipFacts(tip(number), height, 0x20000000, int(WALL), int(WALL) - 3000, nbits)
 
 
 # --- tips -------------------------------------------------------------------------------------------------------------
@@ -187,7 +188,7 @@ def test_an_empty_block_is_mined_until_the_template_is_in() -> None:
     assert template.provisional
     assert (template.height, template.prevhash_le) == (262, tip(2))
     assert template.coinbase_value == MAINNET.subsidy(262)
-    assert template.mintime == int(T0) - 3000 + 1
+    assert template.mintime == int(WALL) - 3000 + 1
     assert template.curtime >= template.mintime
     full = replace(template_on(tip(2), 262, MAINNET), template_id="full")
     actions = feed(machine, TemplateReady(T0 + 5.1, "a", full))
@@ -208,10 +209,10 @@ def test_an_empty_block_at_a_periods_start_is_not_too_far_behind_its_parent() ->
     """BIP 94, which a regtest node may enforce; elsewhere no empty block is made at such a height."""
     machine, _ = mining()
     feed(machine, NewTip(T0 + 5, "a", tip(2), "zmq"))
-    ahead = replace(facts(2, 287, nbits=0x207FFFFF), time=int(T0) + 7000)
+    ahead = replace(facts(2, 287, nbits=0x207FFFFF), time=int(WALL) + 7000)
     (published,) = of_type(PublishJob, feed(machine, TipHeader(T0 + 5, "a", ahead)))
     assert published.job.template.height == 288
-    assert published.job.space.ntime_min == int(T0) + 6400
+    assert published.job.space.ntime_min == int(WALL) + 6400
 
 
 def test_a_header_that_no_block_may_have_gives_no_job_and_ends_nothing() -> None:
@@ -249,9 +250,9 @@ def test_the_setting_turns_the_empty_block_off() -> None:
 
 def test_the_same_content_does_not_restart_the_work_until_its_time_is_old() -> None:
     machine, _ = mining()
-    again = template_on(tip(1), 261, curtime=int(T0) + 30)
+    again = template_on(tip(1), 261, curtime=int(WALL) + 30)
     assert of_type(PublishJob, feed(machine, TemplateReady(T0 + 30, "a", again))) == []
-    later = template_on(tip(1), 261, curtime=int(T0) + 200)
+    later = template_on(tip(1), 261, curtime=int(WALL) + 200)
     assert len(of_type(PublishJob, feed(machine, TemplateReady(T0 + 200, "a", later)))) == 1
 
 

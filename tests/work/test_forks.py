@@ -33,6 +33,7 @@ from solominer.work.events import (
 )
 from solominer.work.forks import DEEP_SECS, SHALLOW_SECS, TIE_SECS, common_height
 from solominer.work.found import BlockState, FoundBlock
+from solominer.work.instant import Instant
 from tests.work.builders import T0, coordinator, of_type
 from tests.work.test_blocks import make_block
 
@@ -54,7 +55,7 @@ class Nodes:
     machine: Coordinator
     chains: dict[str, list[bytes]]
     away: set[str] = field(default_factory=set)
-    at: float = T0
+    at: Instant = T0
     alarms: list[Alarm] = field(default_factory=list)
     compared: int = 0
     known: dict[str, set[bytes]] = field(default_factory=dict)
@@ -78,7 +79,7 @@ class Nodes:
     def extend(self, name: str, count: int = 1) -> None:
         """Blocks of somebody else's on a node's chain."""
         for _ in range(count):
-            self.chains[name].append(block_hash(f"{name} {len(self.chains[name])} {self.at}"))
+            self.chains[name].append(block_hash(f"{name} {len(self.chains[name])} {self.at.mono}"))
 
     def adopt(self, name: str, other: str) -> None:
         """The node hears of another's chain, and follows it if it has more work."""

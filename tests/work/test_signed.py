@@ -31,7 +31,7 @@ from solominer.work.events import (
 )
 from solominer.work.job import Job
 from solominer.work.signed import data_to_sign, signed
-from tests.work.builders import T0, coordinator, feed, health, mining, of_type, solution, template_on, tip
+from tests.work.builders import T0, WALL, coordinator, feed, health, mining, of_type, solution, template_on, tip
 
 EXTRANONCE2 = b"\0\0\0\0"
 POLICY = Policy(sign_extranonce2=EXTRANONCE2, empty_first=False)
@@ -72,7 +72,7 @@ def test_late_signature_puts_nothing_to_work(overtaken_by: str) -> None:
     machine, unsigned = asked()
     events: dict[str, Event] = {
         "a new tip": NewTip(T0 + 1, "a", tip(2), "zmq"),
-        "a newer job": TemplateReady(T0 + 1, "a", template_on(tip(1), 261, curtime=int(T0) + 5)),
+        "a newer job": TemplateReady(T0 + 1, "a", template_on(tip(1), 261, curtime=int(WALL) + 5)),
         "a pause": PauseWanted(T0 + 1, "test"),
     }
     feed(machine, events[overtaken_by])
@@ -100,7 +100,7 @@ def test_template_of_another_second_is_signed_anew() -> None:
     feed(machine, JobSigned(T0, "a", unsigned.job_id, SOLUTION))
     same = feed(machine, TemplateReady(T0 + 1, "a", template_on(tip(1), 261)))
     assert of_type(SignJob, same) == []
-    later = feed(machine, TemplateReady(T0 + 30, "a", template_on(tip(1), 261, curtime=int(T0) + 30)))
+    later = feed(machine, TemplateReady(T0 + 30, "a", template_on(tip(1), 261, curtime=int(WALL) + 30)))
     assert len(of_type(SignJob, later)) == 1
     assert of_type(StopWork, later) == []  # the old one is good until the new one is signed
 

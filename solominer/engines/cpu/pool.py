@@ -27,6 +27,7 @@ from solominer.engines.cpu.worker_process import Child
 from solominer.errors import EngineError
 from solominer.plan.plan import SearchPlan
 from solominer.work.events import Event, ShareFound, WorkerDied, WorkerStarted, WrongHit
+from solominer.work.instant import Clock, Instant
 from solominer.work.job import EXTRANONCE2_SIZE, Job
 
 WORKER_MEMORY_BYTES = 200 << 20
@@ -162,10 +163,15 @@ class WorkerPool:
     """The CPU engine. `post` gets ShareFound, WrongHit, WorkerStarted and WorkerDied; `report` lines for people."""
 
     def __init__(
-        self, settings: PoolSettings, post: Callable[[Event], None], report: Callable[[str], None] = log.info
+        self,
+        settings: PoolSettings,
+        post: Callable[[Event], None],
+        clock: Clock,
+        report: Callable[[str], None] = log.info,
     ) -> None:
         self.settings = settings
         self._post = post
+        self._clock = clock
         self._report = report
         self._shared: SharedBlock | None = None
         self._seats: list[_Seat] = []
@@ -315,7 +321,7 @@ class WorkerPool:
             self._bring_back(seat, f"it could not be started: {error}", pid=0)
 
     def _heard(self, child: Child, message: Message) -> None:
-        now = time.time()
+        now = self._clock()
         match message:
             case Ready(kernel):
                 child.kernel = kernel
@@ -348,7 +354,7 @@ class WorkerPool:
         seat.failures += 1
         seat.restarts += 1
         seat.starting = asyncio.get_running_loop().call_later(delay, self._start_child, seat)
-        self._post(WorkerDied(time.time(), seat.index, pid, reason, delay))
+        self._post(WorkerDied(self._clock(), seat.index, pid, reason, delay))
 
     # Supervision
 
@@ -385,7 +391,7 @@ class WorkerPool:
             child.kill(f"it grew to {seat.rss_bytes >> 20} MiB, beyond its part of max_memory_gb")
 
 
-def _share_found(now: float, child: Child, hit: Hit) -> ShareFound:
+def _share_found(now: Instant, child: Child, hit: Hit) -> ShareFound:
     return ShareFound(
         at=now,
         engine=ENGINE,

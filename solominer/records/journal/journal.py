@@ -83,7 +83,7 @@ class Journal:
         """Keep one node's answer to one submission. Raises JournalFailed."""
         line = {
             "at": answered.at,
-            "utc": utc_text(answered.at),
+            "utc": utc_text(answered.at.wall),
             "node": answered.node,
             "answer": answered.answer,
             "raw": answered.raw,

@@ -1,0 +1,45 @@
+"""A moment by both clocks: the wall clock names it, the monotonic clock measures from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import total_ordering
+from typing import overload
+
+
+@total_ordering
+@dataclass(frozen=True, slots=True, eq=False)
+class Instant:
+    """`wall` is Unix seconds, for names, records and header times; `mono` is seconds of the monotonic clock.
+
+    Arithmetic and order go by `mono` alone, so a wall clock that steps changes no duration, deadline or age.
+    """
+
+    wall: float
+    mono: float
+
+    def __add__(self, secs: float) -> Instant:
+        """The instant `secs` later."""
+        return Instant(self.wall + secs, self.mono + secs)
+
+    @overload
+    def __sub__(self, other: Instant) -> float: ...
+    @overload
+    def __sub__(self, other: float) -> Instant: ...
+    def __sub__(self, other: Instant | float) -> Instant | float:
+        """Seconds since an earlier instant, or the instant so many seconds earlier."""
+        return self.mono - other.mono if isinstance(other, Instant) else self + -other
+
+    def __eq__(self, other: object) -> bool:
+        return self.mono == other.mono if isinstance(other, Instant) else NotImplemented
+
+    def __lt__(self, other: Instant) -> bool:
+        return self.mono < other.mono
+
+    def __hash__(self) -> int:
+        return hash(self.mono)
+
+
+Clock = Callable[[], Instant]
+"""Reads both clocks at once."""
