@@ -229,8 +229,8 @@ def chunk_at(step: int, size: int, stride: dict[str, Any], extranonce: int) -> i
 def check_plan(claim: dict[str, Any], header: bytes, script_sig: bytes) -> None:
     """Walk to the claimed position: extranonce, version bits and nonce there must be those of the header."""
     extranonce = bytes.fromhex(claim["extranonce_hex"])
-    need(len(extranonce) == 8 and b"\x08" + extranonce in script_sig, "the coinbase has another extranonce")
-    need(int.from_bytes(extranonce[4:], "big") == claim["extranonce"], "two extranonces are claimed")
+    need(len(extranonce) == 12 and b"\x0c" + extranonce in script_sig, "the coinbase has another extranonce")
+    need(int.from_bytes(extranonce[-4:], "big") == claim["extranonce"], "two extranonces are claimed")
     if "facts" not in claim:
         count(unchecked, "positions in a search plan that is not in the proof")
         return
@@ -268,7 +268,7 @@ def check_plan(claim: dict[str, Any], header: bytes, script_sig: bytes) -> None:
 
 def check_share(share: dict[str, Any], job: dict[str, Any]) -> int:
     """Put a share's header together from its job, and hash it; the hash as a number."""
-    parts = (job["coinbase_prefix_hex"], job["extranonce1_hex"], share["extranonce2_hex"], job["coinbase_suffix_hex"])
+    parts = (job["coinbase_prefix_hex"], share["extranonce_hex"], job["coinbase_suffix_hex"])
     root = climb(sha256d(bytes.fromhex("".join(parts))), job["merkle_branch_hex"])
     numbers = [
         n.to_bytes(4, "little") for n in (share["version"], share["ntime"], int(job["nbits"], 16), share["nonce"])

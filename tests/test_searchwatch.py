@@ -24,6 +24,7 @@ from solominer.work.events import Severity, ShareFound, ShareSeen
 from solominer.work.found import FoundBlock, solve
 from solominer.work.instant import Instant
 from solominer.work.job import Job
+from solominer.work.workers import WorkerId
 from tests.hashing.jobs import make_job
 
 WORKERS = 2
@@ -64,9 +65,17 @@ def share_of(job: Job, plan: SearchPlan, worker: int, slices: int = 5) -> ShareF
         walk.advance(walk.next_slice(1 << 18)[1])
     ntime, extranonce2, versions = walk.group
     nonce = walk.next_slice(100)[0] + 7
-    raw = extranonce2.to_bytes(4, "big")
     return ShareFound(
-        Instant(1.0, 1.0), "cpu", worker, "k", job.job_id, raw, versions[2], ntime, nonce, walk.position(2)
+        Instant(1.0, 1.0),
+        WorkerId("cpu", str(worker)),
+        job.job_id,
+        job.extranonce(searched=extranonce2),
+        versions[2],
+        ntime,
+        nonce,
+        0,
+        "k",
+        walk.position(2),
     )
 
 
@@ -75,8 +84,8 @@ def seen(job: Job, share: ShareFound) -> ShareSeen:
 
 
 def block_of(job: Job, share: ShareFound) -> FoundBlock:
-    header = job.header(share.extranonce2, share.version, share.ntime, share.nonce)
-    return solve(job, header, share.extranonce2, found_at=1.0, engine=share.engine, worker=share.worker, kernel="k")
+    header = job.header(share.extranonce, share.version, share.ntime, share.nonce)
+    return solve(job, header, share.extranonce, found_at=1.0, worker=share.worker, kernel="k")
 
 
 @pytest.mark.parametrize("worker", range(WORKERS))
@@ -99,7 +108,7 @@ def test_claims_lead_back_to_the_header(worker: int) -> None:
 
 def test_other_engines_and_forgotten_jobs_make_no_claim() -> None:
     bench, job = Bench(), make_job()
-    share = replace(share_of(job, bench.plan, 0), engine="stratum")
+    share = replace(share_of(job, bench.plan, 0), worker=WorkerId("stratum", "0"))
     assert bench.watch.share(seen(job, share)) is None
     assert bench.watch.block(block_of(job, share), job) is None
     assert bench.watch.block(block_of(job, share_of(job, bench.plan, 0)), None) is None
@@ -109,7 +118,7 @@ def test_other_engines_and_forgotten_jobs_make_no_claim() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"worker": 1}, "families: worker 1 took extranonce 0 of cpu worker 0"),
+        ({"worker": WorkerId("cpu", "1")}, "families: worker 1 took extranonce 0 of cpu worker 0"),
         ({"version": 0x3FFFE000}, "palette: version bits 1fffe000 are never rolled"),
         ({"position": 1}, "strides: worker 0 met a hit at its chunk 1"),
     ],
@@ -219,7 +228,7 @@ def test_a_repeated_share_is_an_alarm_whoever_notices_it() -> None:
         share = share_of(job, bench.plan, 0)
         bench.watch.share(seen(job, share))
         if elsewhere:
-            bench.watch.repeated(0)
+            bench.watch.repeated(WorkerId("cpu", "0"))
         else:
             bench.watch.share(seen(job, share))
         bench.watch.close(0.0, 0.0)

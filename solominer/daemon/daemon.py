@@ -45,11 +45,12 @@ from solominer.work.blocks import RetryPolicy
 from solominer.work.coordinator import Coordinator, Policy
 from solominer.work.events import Event, HashRate, PauseWanted, Severity, Tick
 from solominer.work.found import BlockState
-from solominer.work.job import EXTRANONCE2_SIZE, Payout
+from solominer.work.job import Payout
 
 log = logging.getLogger("solominer.daemon.daemon")
 
 TICK_SECS = 0.25
+CPU_EXTRANONCE1 = bytes(4)
 SAMPLE_SECS = 1.0
 SYSTEM_BEATS = 15
 STATUS_LINE_SECS = 60.0
@@ -279,7 +280,7 @@ class Daemon:
             staging=config.mode == "staging",
             submit=config.mode != "demo",
             max_blocks=self.options.blocks,
-            sign_extranonce2=_first_extranonce2(settings) if self._signs else None,
+            sign_for=(CPU_EXTRANONCE1, _first_searched(settings)) if self._signs else None,
             retry=RetryPolicy(config.retry.first_secs, config.retry.most_secs, config.retry.look_secs),
         )
         log.info("the whole reward goes to %s", payout.address or payout.script_pubkey.hex())
@@ -434,9 +435,9 @@ class Daemon:
         )
 
 
-def _first_extranonce2(settings: PoolSettings) -> bytes:
+def _first_searched(settings: PoolSettings) -> int:
     """The one that the first worker begins every job with."""
-    return settings.plan.extranonce(0, settings.admitted_workers, 0, ENGINE).to_bytes(EXTRANONCE2_SIZE, "big")
+    return settings.plan.extranonce(0, settings.admitted_workers, 0, ENGINE)
 
 
 async def _status_lines(look: Callable[[], Snapshot]) -> None:

@@ -56,6 +56,7 @@ from solominer.work.found import BlockState, FoundBlock
 from solominer.work.instant import Clock
 from solominer.work.signed import data_to_sign
 from solominer.work.template import Template
+from solominer.work.workers import WorkerId
 
 log = logging.getLogger("solominer.daemon.daemon")
 
@@ -271,9 +272,9 @@ class Dispatcher:
 
     async def _propose_job(self, action: ProposeJob) -> None:
         job = action.job
-        extranonce2 = job.signed_extranonce2 or bytes(4)
-        header = job.header(extranonce2, job.space.version, job.space.ntime_min, 0).pack()
-        verdict = await self._links[action.node].propose(job.block_hex(header, extranonce2))
+        extranonce = job.signed_extranonce or job.extranonce()
+        header = job.header(extranonce, job.space.version, job.space.ntime_min, 0).pack()
+        verdict = await self._links[action.node].propose(job.block_hex(header, extranonce))
         self.post(ProposalAnswered(self._clock(), action.node, job.job_id, verdict.answer, verdict.raw))
 
     async def _look(self, node: str) -> None:
@@ -298,7 +299,7 @@ class Dispatcher:
     async def _save(self, block: FoundBlock) -> None:
         """On disk in parallel with the first submission; a disk that fails holds nothing up."""
         await self._keeper.until_put(block.hash_le)
-        log.info("FOUND a block at height %d: %s, worker %d", block.height, block.hash_hex, block.worker)
+        log.info("FOUND a block at height %d: %s, worker %s", block.height, block.hash_hex, block.worker)
         job = self.coordinator.judge.kept(block.job_id)
         self._recorder.block(block, job, self._watch.block(block, job))
         if await self._keeper.save(block):
@@ -354,7 +355,7 @@ class Dispatcher:
 
     def _record(self, action: Record) -> None:
         if action.kind == "share_duplicate":
-            self._watch.repeated(action.fields["worker"])
+            self._watch.repeated(WorkerId.parse(action.fields["worker"]))
         self._recorder.record(self._clock().wall, action.kind, action.fields)
 
     def alarm(self, severity: Severity, code: str, message: str, todo: str) -> None:

@@ -37,7 +37,7 @@ from solominer.node.template import Fetched, fetch_template
 from solominer.records.clock import CLOCK_TOLERANCE_SECS
 from solominer.views.text import duration
 from solominer.work.events import Answer
-from solominer.work.job import EXTRANONCE1_SIZE, EXTRANONCE2_SIZE, Job, Payout, build_job
+from solominer.work.job import SALT_SIZE, Job, Payout, build_job
 from solominer.work.job_check import check_job
 
 CLOCK_FAILURE_SECS = 600.0
@@ -348,7 +348,7 @@ class NodeUnderTest:
             self._fetched.template,
             self._payee,
             job_id=1,
-            extranonce1=bytes(EXTRANONCE1_SIZE),
+            salt=bytes(SALT_SIZE),
             tag=self._tag,
         )
         check_job(job, [(self._payee.script_pubkey, job.template.coinbase_value)])
@@ -381,13 +381,13 @@ class NodeUnderTest:
 
     def _unsolved(self) -> str:
         """A block of the job whose hash misses the target, as hex."""
-        job, extranonce2 = self._built, bytes(EXTRANONCE2_SIZE)
+        job, extranonce = self._built, self._built.extranonce()
         nonce = 0
-        header = job.header(extranonce2, job.space.version, job.space.ntime_min, nonce)
+        header = job.header(extranonce, job.space.version, job.space.ntime_min, nonce)
         while meets_target(header.hash_le(), job.template.target):
             nonce += 1
-            header = job.header(extranonce2, job.space.version, job.space.ntime_min, nonce)
-        return job.block_hex(header.pack(), extranonce2)
+            header = job.header(extranonce, job.space.version, job.space.ntime_min, nonce)
+        return job.block_hex(header.pack(), extranonce)
 
 
 def _same_port(published: str, configured: str) -> bool:

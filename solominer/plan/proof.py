@@ -37,12 +37,12 @@ def check_section(
     """
     claim = SearchClaim.from_json(section)
     mask = _hex_int(section, "version_mask", 4)
-    extranonce = _hex_int(section, "extranonce_hex", 8).to_bytes(8, "big")
+    extranonce = _hex_int(section, "extranonce_hex", 12).to_bytes(12, "big")
     if mask & ~_BIP320_MASK:
         raise VerifyError(f"the search claim's version mask {mask:08x} leaves the bits of BIP 320")
-    if script_sig is not None and b"\x08" + extranonce not in script_sig:
+    if script_sig is not None and b"\x0c" + extranonce not in script_sig:
         raise VerifyError("the coinbase does not hold the search claim's extranonce")
-    if claim.extranonce != int.from_bytes(extranonce[4:], "big"):
+    if claim.extranonce != int.from_bytes(extranonce[-4:], "big"):
         raise VerifyError("the search claim names two extranonces")
     if plan is None:
         if "facts" not in section:

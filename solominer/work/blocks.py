@@ -269,7 +269,7 @@ class BlockTracker:
         fields = {
             "height": block.height,
             "hash": block.hash_hex,
-            "worker": block.worker,
+            "worker": str(block.worker),
             "reward_sats": block.reward_sats,
             "staged": self._staging,
         }

@@ -57,7 +57,7 @@ from solominer.work.events import (
 from solominer.work.forks import ForkWatch
 from solominer.work.found import BlockState, FoundBlock
 from solominer.work.instant import Instant
-from solominer.work.job import EXTRANONCE1_SIZE, Job, Payout, build_job
+from solominer.work.job import SALT_SIZE, Job, Payout, build_job
 from solominer.work.job_check import check_job
 from solominer.work.judge import Judge
 from solominer.work.selection import NodeChooser
@@ -78,8 +78,8 @@ class Policy:
     `refresh_secs`: age at which a template is fetched anew. `stale_secs`: how long work goes on while no node is
     healthy. `shares_per_hour`: how hard shares are made. `empty_first`: mine an empty block until the full template
     of a new tip is in. `staging`: a found block is proposed and never submitted. `submit` False (demo): neither.
-    `max_blocks`: no more work once that many blocks are found and not lost again. `sign_extranonce2`: every job is
-    signed with this extranonce2 before it is published (signet; None: no signatures).
+    `max_blocks`: no more work once that many blocks are found and not lost again. `sign_for`: every job is
+    signed for this extranonce1 and these searched bits before it is published (signet; None: no signatures).
     """
 
     refresh_secs: float = 30.0
@@ -90,7 +90,7 @@ class Policy:
     staging: bool = False
     submit: bool = True
     max_blocks: int | None = None
-    sign_extranonce2: bytes | None = None
+    sign_for: tuple[bytes, int] | None = None
     roll_secs: int = 600
     keep_jobs: int = 64
     keep_job_secs: float = 600.0
@@ -98,7 +98,7 @@ class Policy:
 
 
 class Coordinator:
-    """See the module. `run_id` is two bytes that differ from run to run; they begin every extranonce (rule 25)."""
+    """See the module. `run_id` is two bytes that differ from run to run; they begin every salt (rule 25)."""
 
     def __init__(
         self, network: Network, nodes: list[str], payout: Payout, tag: bytes, policy: Policy, run_id: bytes
@@ -291,7 +291,7 @@ class Coordinator:
     def _same_work(self, template: Template) -> bool:
         """Whether the job at hand is as good: same content, and its time not far behind."""
         job = self.job
-        if job is not None and job.signed_extranonce2 is not None:
+        if job is not None and job.signed_extranonce is not None:
             return template.curtime == job.template.curtime  # it has one nonce range only: a new time gives the next
         return (
             job is not None
@@ -343,20 +343,20 @@ class Coordinator:
         if self.halted_by or self.enough or template.prevhash_le != self.tip_le:
             return []
         self._last_job_id += 1
-        extranonce1 = self._run_id + (self._last_job_id & 0xFFFF).to_bytes(EXTRANONCE1_SIZE - 2, "big")
+        salt = self._run_id + (self._last_job_id & 0xFFFF).to_bytes(SALT_SIZE - 2, "big")
         try:
             job = build_job(
                 template,
                 self._payout,
                 job_id=self._last_job_id,
-                extranonce1=extranonce1,
+                salt=salt,
                 tag=self._tag,
                 share_target=self._share_target,
                 roll_secs=self.policy.roll_secs,
             )
             check_job(job, [(self._payout.script_pubkey, template.coinbase_value)])
-            if self.policy.sign_extranonce2 is not None:
-                self._unsigned = to_be_signed(job, self.policy.sign_extranonce2)
+            if self.policy.sign_for is not None:
+                self._unsigned = to_be_signed(job, job.extranonce(*self.policy.sign_for))
                 return [SignJob(node, self._unsigned)]
         except SolominerError as error:
             return [*self._stop("job refused"), Alarm(Severity.CRITICAL, "job-refused", error.what, error.todo)]
@@ -536,7 +536,7 @@ class Coordinator:
         return self._publish(template, at, self.nodes.current)
 
     def _wrong_hit(self, event: WrongHit) -> list[Action]:
-        fields = {"worker": event.worker, "kernel": event.kernel, "count": event.count}
+        fields = {"worker": str(event.worker), "kernel": event.kernel, "count": event.count}
         alarm = Alarm(
             Severity.HIGH,
             "wrong-hit",
@@ -548,7 +548,7 @@ class Coordinator:
     # --- engines, time, pauses -----------------------------------------------------------------------------------
 
     def _worker_started(self, event: WorkerStarted) -> list[Action]:
-        return [Record("worker_started", {"worker": event.worker, "pid": event.pid, "kernel": event.kernel})]
+        return [Record("worker_started", {"worker": str(event.worker), "pid": event.pid, "kernel": event.kernel})]
 
     def _worker_died(self, event: WorkerDied) -> list[Action]:
         text = f"worker {event.worker} (process {event.pid}) {event.reason}"

@@ -15,6 +15,7 @@ from solominer.work.found import BlockState, FoundBlock
 from solominer.work.instant import Instant
 from solominer.work.job import Job
 from solominer.work.template import Template
+from solominer.work.workers import WorkerId
 
 
 class Severity(StrEnum):
@@ -150,22 +151,24 @@ class NodesCompared:
 
 @dataclass(frozen=True, slots=True)
 class ShareFound:
-    """A header whose hash an engine believes to meet the share target. It is hashed again before it is believed.
+    """A header whose hash an engine believes to meet its share target. It is hashed again before it is believed.
 
-    `engine` and `worker` say who found it, `kernel` with what; `position` counts the chunks of this extranonce2 that
-    the search plan visits before the one of the hit (None: no plan).
+    `extranonce` is both halves, 12 bytes. `share_target` is what this worker was asked to meet (0: the job's own).
+    `kernel` is what found it; `position` counts the chunks of this extranonce that the search plan visits before the
+    one of the hit (None: no plan). `is_block`: the engine saw the network target met, so this is never dropped.
     """
 
     at: Instant
-    engine: str
-    worker: int
-    kernel: str
+    worker: WorkerId
     job_id: int
-    extranonce2: bytes
+    extranonce: bytes
     version: int
     ntime: int
     nonce: int
+    share_target: int = 0
+    kernel: str = ""
     position: int | None = None
+    is_block: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +176,7 @@ class WrongHit:
     """A worker's kernel reported a hit that is none when hashed again; `count` such hits so far from this worker."""
 
     at: Instant
-    worker: int
+    worker: WorkerId
     kernel: str
     count: int
 
@@ -183,7 +186,7 @@ class WorkerStarted:
     """A worker process hashes (or is about to)."""
 
     at: Instant
-    worker: int
+    worker: WorkerId
     pid: int
     kernel: str
 
@@ -193,7 +196,7 @@ class WorkerDied:
     """A worker process ended though nobody asked it to; it comes back after `restart_secs`."""
 
     at: Instant
-    worker: int
+    worker: WorkerId
     pid: int
     reason: str
     restart_secs: float

@@ -8,6 +8,7 @@ from enum import StrEnum
 from solominer.chain.hashes import to_rpc_hex
 from solominer.chain.header import Header
 from solominer.work.job import Job
+from solominer.work.workers import WorkerId
 
 
 class BlockState(StrEnum):
@@ -43,8 +44,7 @@ class FoundBlock:
     found_at: float
     job_id: int
     template_id: str
-    engine: str
-    worker: int
+    worker: WorkerId
     kernel: str
 
     @property
@@ -58,27 +58,24 @@ class FoundBlock:
         return self.header[4:36]
 
 
-def solve(
-    job: Job, header: Header, extranonce2: bytes, *, found_at: float, engine: str, worker: int, kernel: str
-) -> FoundBlock:
-    """The FoundBlock of a header that meets the job's network target."""
+def solve(job: Job, header: Header, extranonce: bytes, *, found_at: float, worker: WorkerId, kernel: str) -> FoundBlock:
+    """The FoundBlock of a header that meets the job's network target; `extranonce` is both halves."""
     packed = header.pack()
     template = job.template
     return FoundBlock(
         hash_le=header.hash_le(),
         height=template.height,
         header=packed,
-        block_hex=job.block_hex(packed, extranonce2),
-        coinbase_hex=job.coinbase.serialize(job.extranonce1 + extranonce2).hex(),
+        block_hex=job.block_hex(packed, extranonce),
+        coinbase_hex=job.coinbase.serialize(extranonce).hex(),
         merkle_branch=job.merkle_branch,
-        extranonce=job.extranonce1 + extranonce2,
+        extranonce=extranonce,
         target=template.target,
         reward_sats=template.coinbase_value,
         transaction_count=1 + len(template.transactions),
         found_at=found_at,
         job_id=job.job_id,
         template_id=template.template_id,
-        engine=engine,
         worker=worker,
         kernel=kernel,
     )

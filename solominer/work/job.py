@@ -14,10 +14,11 @@ from solominer.chain.transaction import TxOut
 from solominer.errors import TemplateError
 from solominer.work.space import HeaderSpace
 from solominer.work.template import Template
+from solominer.work.workers import EXTRANONCE1_SIZE, EXTRANONCE2_SIZE, EXTRANONCE_SIZE
 
-EXTRANONCE1_SIZE = 4
-EXTRANONCE2_SIZE = 4
-EXTRANONCE_SIZE = EXTRANONCE1_SIZE + EXTRANONCE2_SIZE
+SALT_SIZE = 4
+SEARCHED_SIZE = EXTRANONCE2_SIZE - SALT_SIZE
+"""How much of the extranonce our own kernels search."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,37 +37,42 @@ class Payout:
 class Job:
     """Work for engines.
 
-    `job_id` counts up within a run. `extranonce1` is the first half of the extranonce, fixed for the job; engines
-    choose the second half. `space` says what may vary. `share_target` >= the template's target. With a
-    `signed_extranonce2` only that one is valid: the block is signed (see `signed`).
+    `job_id` counts up within a run. The coinbase has room for an extranonce of 12 bytes: extranonce1 says who searches,
+    extranonce2 is searched. Our own kernels begin extranonce2 with the job's `salt`. `space` says what else may vary.
+    `share_target` >= the template's target. With a `signed_extranonce` only that one is valid: the block is signed (see
+    `signed`).
     """
 
     job_id: int
     template: Template
     coinbase: Coinbase
     merkle_branch: tuple[bytes, ...]
-    extranonce1: bytes
+    salt: bytes
     share_target: int
     space: HeaderSpace
-    signed_extranonce2: bytes | None = None
+    signed_extranonce: bytes | None = None
 
     @property
     def is_empty(self) -> bool:
         """Whether its block would have no transactions but the coinbase."""
         return not self.template.transactions
 
-    def merkle_root_le(self, extranonce2: bytes) -> bytes:
-        """The header's Merkle root for one extranonce2."""
-        return root_from_branch(self.coinbase.txid_le(self.extranonce1 + extranonce2), self.merkle_branch)
+    def extranonce(self, extranonce1: bytes = bytes(EXTRANONCE1_SIZE), searched: int = 0) -> bytes:
+        """The 12 bytes that a kernel of ours uses: whose it is, the job's salt, and 32 bits that are searched."""
+        return extranonce1 + self.salt + searched.to_bytes(SEARCHED_SIZE, "big")
 
-    def header(self, extranonce2: bytes, version: int, ntime: int, nonce: int) -> Header:
+    def merkle_root_le(self, extranonce: bytes) -> bytes:
+        """The header's Merkle root for one extranonce of 12 bytes."""
+        return root_from_branch(self.coinbase.txid_le(extranonce), self.merkle_branch)
+
+    def header(self, extranonce: bytes, version: int, ntime: int, nonce: int) -> Header:
         """The header at one point of the space."""
         template = self.template
-        return Header(version, template.prevhash_le, self.merkle_root_le(extranonce2), ntime, template.nbits, nonce)
+        return Header(version, template.prevhash_le, self.merkle_root_le(extranonce), ntime, template.nbits, nonce)
 
-    def block_hex(self, header: bytes, extranonce2: bytes) -> str:
+    def block_hex(self, header: bytes, extranonce: bytes) -> str:
         """The whole block for submitblock."""
-        coinbase = self.coinbase.serialize(self.extranonce1 + extranonce2)
+        coinbase = self.coinbase.serialize(extranonce)
         return assemble_block_hex(header, coinbase, [tx.data_hex for tx in self.template.transactions])
 
     def describe(self) -> str:
@@ -81,18 +87,18 @@ def build_job(
     payout: Payout,
     *,
     job_id: int,
-    extranonce1: bytes,
+    salt: bytes,
     tag: bytes = b"",
     share_target: int = 0,
     roll_secs: int = 600,
 ) -> Job:
-    """A job from a template; `extranonce1` has 4 bytes and differs between jobs and runs (rule 25).
+    """A job from a template; `salt` has 4 bytes and differs between jobs and runs (rule 25).
 
     `roll_secs` is how far ntime may be rolled ahead of the template's curtime when all else is used up. Raises
     TemplateError if the block would break a limit (rules 30 and 38), BadValue if the tag is too long.
     """
-    if len(extranonce1) != EXTRANONCE1_SIZE:
-        raise ValueError(f"extranonce1 has {EXTRANONCE1_SIZE} bytes")
+    if len(salt) != SALT_SIZE:
+        raise ValueError(f"a salt has {SALT_SIZE} bytes")
     coinbase = build_coinbase(
         height=template.height,
         payouts=payout.outputs(template.coinbase_value),
@@ -108,7 +114,7 @@ def build_job(
         template=template,
         coinbase=coinbase,
         merkle_branch=coinbase_branch([tx.txid_le for tx in template.transactions]),
-        extranonce1=extranonce1,
+        salt=salt,
         share_target=max(share_target, template.target),
         space=HeaderSpace.of(template, roll_secs),
     )

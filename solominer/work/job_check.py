@@ -16,12 +16,12 @@ from solominer.work.job import Job
 
 def check_job(job: Job, payouts: Sequence[tuple[bytes, int]]) -> None:
     """Raises TemplateError unless the job pays exactly `payouts`: (scriptPubKey, satoshis), in order."""
-    raw = job.coinbase.prefix + job.extranonce1 + bytes(job.coinbase.extranonce_size - 4) + job.coinbase.suffix
+    raw = job.coinbase.prefix + job.extranonce() + job.coinbase.suffix
     template = job.template
     script_sig, sequence, outputs, locktime = _read_coinbase(raw)
     _demand(2 <= len(script_sig) <= 100, f"the scriptSig has {len(script_sig)} bytes")
     _demand(_height_of(script_sig) == template.height, f"the scriptSig does not begin with height {template.height}")
-    _demand(job.extranonce1 in script_sig, "the extranonce is not in the scriptSig")
+    _demand(job.extranonce() in script_sig, "the extranonce is not in the scriptSig")
     _demand(locktime == template.height - 1 and sequence == 0xFFFFFFFE, "locktime or sequence would not be final")
     _demand(outputs[:-1] == list(payouts), "the outputs are not the configured payouts")
     _demand(

@@ -55,27 +55,26 @@ class Judge:
         """What is to be recorded of a header, and the block if it is one."""
         job = self.kept(share.job_id)
         if job is None:
-            return [Record("share_of_unknown_job", {"worker": share.worker, "job": share.job_id})], None
-        if job.signed_extranonce2 not in (None, share.extranonce2):
+            return [Record("share_of_unknown_job", {"worker": str(share.worker), "job": share.job_id})], None
+        if job.signed_extranonce not in (None, share.extranonce):
             # Its nonces are used up and the engine went on: another extranonce breaks the block's signature.
-            return [Record("share_outside_signature", {"worker": share.worker, "job": share.job_id})], None
-        header = job.header(share.extranonce2, share.version, share.ntime, share.nonce)
+            return [Record("share_outside_signature", {"worker": str(share.worker), "job": share.job_id})], None
+        header = job.header(share.extranonce, share.version, share.ntime, share.nonce)
         hash_le = header.hash_le()
         found = None
         if meets_target(hash_le, job.template.target):
             found = solve(
                 job,
                 header,
-                share.extranonce2,
+                share.extranonce,
                 found_at=share.at.wall,
-                engine=share.engine,
                 worker=share.worker,
                 kernel=share.kernel,
             )
-        elif not meets_target(hash_le, job.share_target):
-            return [Record("share_misses_target", {"worker": share.worker, "job": share.job_id})], None
+        elif not meets_target(hash_le, share.share_target or job.share_target):
+            return [Record("share_misses_target", {"worker": str(share.worker), "job": share.job_id})], None
         if hash_le in self._seen:
-            return [Record("share_duplicate", {"worker": share.worker, "hash": to_rpc_hex(hash_le)})], found
+            return [Record("share_duplicate", {"worker": str(share.worker), "hash": to_rpc_hex(hash_le)})], found
         self._seen[hash_le] = None
         if len(self._seen) > HEADERS_KEPT:
             self._seen.popitem(last=False)

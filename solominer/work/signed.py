@@ -11,19 +11,19 @@ from solominer.work.job import Job
 from solominer.work.space import HeaderSpace
 
 
-def to_be_signed(job: Job, extranonce2: bytes) -> Job:
-    """The job with one extranonce2, one version and one time, and room for a solution that is still empty."""
+def to_be_signed(job: Job, extranonce: bytes) -> Job:
+    """The job with one extranonce, one version and one time, and room for a solution that is still empty."""
     space = HeaderSpace(job.space.version, 0, job.space.ntime_min, job.space.ntime_min)
     coinbase = with_solution(job.coinbase, b"")
-    return _checked(replace(job, coinbase=coinbase, space=space, signed_extranonce2=extranonce2))
+    return _checked(replace(job, coinbase=coinbase, space=space, signed_extranonce=extranonce))
 
 
 def data_to_sign(job: Job) -> bytes:
     """What the signature of such a job is over: 72 bytes."""
-    extranonce2 = job.signed_extranonce2
-    if extranonce2 is None:
+    extranonce = job.signed_extranonce
+    if extranonce is None:
         raise TemplateError("a job without a fixed extranonce cannot be signed", "this is a bug; please report it")
-    root = job.merkle_root_le(extranonce2)
+    root = job.merkle_root_le(extranonce)
     return block_data(job.space.version, job.template.prevhash_le, root, job.space.ntime_min)
 
 

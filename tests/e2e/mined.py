@@ -19,8 +19,7 @@ from solominer.work.job import Job, Payout, build_job
 from solominer.work.template import Template
 
 PAYOUT = Payout(b"\x00\x14" + bytes(20))
-EXTRANONCE2 = bytes(4)
-_extranonce1 = count(1)
+_salts = count(1)
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ def current_template(client: RpcClient) -> Template:
 
 def job_for(template: Template) -> Job:
     """A job whose coinbase no other test block has."""
-    return build_job(template, PAYOUT, job_id=1, extranonce1=next(_extranonce1).to_bytes(4, "big"))
+    return build_job(template, PAYOUT, job_id=1, salt=next(_salts).to_bytes(4, "big"))
 
 
 def mine(
@@ -57,7 +56,7 @@ def mine(
 ) -> Mined:
     """A block of a template with its header changed by `change`, then solved, or made to miss its target."""
     job = job_for(template)
-    header = change(job.header(EXTRANONCE2, template.version, template.curtime, 0))
+    header = change(job.header(job.extranonce(), template.version, template.curtime, 0))
     return _finish(job, header, solved=solved)
 
 
@@ -65,4 +64,4 @@ def _finish(job: Job, header: Header, *, solved: bool) -> Mined:
     target = job.template.target
     while (int.from_bytes(header.hash_le(), "little") <= target) != solved:
         header = replace(header, nonce=header.nonce + 1)
-    return Mined(job.block_hex(header.pack(), EXTRANONCE2), header.hash_le(), job.template.height)
+    return Mined(job.block_hex(header.pack(), job.extranonce()), header.hash_le(), job.template.height)

@@ -30,10 +30,9 @@ def make_job(job_id: int = 1, *, share_target: int = EASY_SHARE, roll_secs: int 
         curtime=1_700_000_000,
         mintime=1_600_000_000,
     )
-    extranonce1 = job_id.to_bytes(4, "big")
     payout = Payout(b"\x00\x14" + bytes(20))
     return build_job(
-        template, payout, job_id=job_id, extranonce1=extranonce1, share_target=share_target, roll_secs=roll_secs
+        template, payout, job_id=job_id, salt=job_id.to_bytes(4, "big"), share_target=share_target, roll_secs=roll_secs
     )
 
 
@@ -52,7 +51,7 @@ def all_points(job: Job, plan: SearchPlan) -> list[tuple[bytes, int, int, int]]:
 
 def all_shares(job: Job, plan: SearchPlan) -> set[tuple[bytes, int, int, int]]:
     """Those points whose hash meets the share target, by hashing all of them."""
-    roots = {point[0]: job.merkle_root_le(point[0]) for point in all_points(job, plan)}
+    roots = {point[0]: job.merkle_root_le(bytes(4) + job.salt + point[0]) for point in all_points(job, plan)}
     template = job.template
     return {
         (extranonce2, version, ntime, nonce)

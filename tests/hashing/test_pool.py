@@ -25,6 +25,7 @@ from solominer.engines.cpu.pool import WORKER_MEMORY_BYTES, PoolSettings, PoolSn
 from solominer.errors import EngineError, PlanError
 from solominer.plan.plan import Families, SearchPlan
 from solominer.work.events import Event, ShareFound, WorkerDied, WorkerStarted, WrongHit
+from solominer.work.workers import WorkerId
 from tests.hashing.jobs import EASY_SHARE, SMALL_PLAN, all_points, all_shares, make_job
 
 CACHE_DIR = Path(__file__).parents[2] / ".cache"
@@ -83,10 +84,10 @@ async def test_all_workers_together_find_every_share_of_a_small_space() -> None:
         state = await run.until(lambda now: all(w.state is WorkerState.EXHAUSTED for w in now.workers))
         owed = all_shares(job, SMALL_PLAN)
         found = [await run.next(ShareFound) for _ in owed]
-        assert {(s.extranonce2, s.version, s.ntime, s.nonce) for s in found} == owed
+        assert {(s.extranonce[-4:], s.version, s.ntime, s.nonce) for s in found} == owed
         assert state.hashes == len(all_points(job, SMALL_PLAN))
-        assert all(int.from_bytes(s.extranonce2, "big") % 3 == s.worker for s in found)
-        assert {(s.engine, s.kernel, s.job_id) for s in found} == {("cpu", "fake", 1)}
+        assert all(int.from_bytes(s.extranonce[-4:], "big") % 3 == int(s.worker.name) for s in found)
+        assert {(s.worker.engine, s.kernel, s.job_id) for s in found} == {("cpu", "fake", 1)}
         assert run.events.empty()
 
         run.pool.publish(make_job(2))  # an exhausted pool goes on with the next job
@@ -192,7 +193,7 @@ async def test_a_kernel_that_is_wrong_three_times_is_benched_and_replaced(quick:
         died = await run.next(WorkerDied)
         assert died.reason == "kernel fake-wrong named hits that were none"
         now = await run.until(lambda now: all(w.kernel == "fake" for w in now.workers))
-        assert now.workers[died.worker].wrong_hits == 3
+        assert now.workers[int(died.worker.name)].wrong_hits == 3
         assert all(w.wrong_hits in (0, 3) for w in now.workers)  # the other may not have begun in time to be wrong
         assert (tmp_path / "benched-fake-wrong").exists()
 
@@ -200,9 +201,9 @@ async def test_a_kernel_that_is_wrong_three_times_is_benched_and_replaced(quick:
 async def test_only_the_leader_compiles_first_and_says_so() -> None:
     async with running(3) as run:
         first = await run.next(WorkerStarted)
-        assert first.worker == 0
+        assert first.worker == WorkerId("cpu", "0")
         assert run.lines[0] == "compiling the fake kernel"
-        assert {(await run.next(WorkerStarted)).worker for _ in range(2)} == {1, 2}
+        assert {(await run.next(WorkerStarted)).worker.name for _ in range(2)} == {"1", "2"}
 
 
 async def test_memory_decides_how_many_workers_there_are(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -295,7 +296,7 @@ async def test_with_the_real_kernel() -> None:
         run.pool.publish(job)
         owed = all_shares(job, SMALL_PLAN)
         found = [await run.next(ShareFound) for _ in owed]
-        assert {(s.extranonce2, s.version, s.ntime, s.nonce) for s in found} == owed
+        assert {(s.extranonce[-4:], s.version, s.ntime, s.nonce) for s in found} == owed
         now = await run.until(lambda now: all(w.state is WorkerState.EXHAUSTED for w in now.workers))
         assert now.hashes == len(all_points(job, SMALL_PLAN))
         assert all(psutil.Process(w.pid).memory_info().rss < WORKER_MEMORY_BYTES for w in now.workers)

@@ -82,13 +82,13 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
 def points(messages: list[Message]) -> list[tuple[bytes, int, int, int]]:
     """(extranonce2, version, ntime, nonce) of the shares."""
     hits = [message.hit for message in messages if isinstance(message, Share)]
-    return [(hit.extranonce2.to_bytes(4, "big"), hit.version, hit.ntime, hit.nonce) for hit in hits]
+    return [(hit.extranonce[-4:], hit.version, hit.ntime, hit.nonce) for hit in hits]
 
 
 @pytest.mark.parametrize("kernel", ["fake", "fake-narrow"])
 def test_every_share_is_reported_once_and_every_hash_counted(bench: Bench, kernel: str) -> None:
     job = make_job()
-    sent = bench.run(bench.search(WorkerJob.of(job), kernel))
+    sent = bench.run(bench.search(WorkerJob.of(job, bytes(4)), kernel))
     assert sorted(points(sent)) == sorted(all_shares(job, SMALL_PLAN))
     counters = bench.counters
     assert counters.hashes == len(all_points(job, SMALL_PLAN))
@@ -100,19 +100,19 @@ def test_a_full_hit_buffer_loses_nothing(bench: Bench, monkeypatch: pytest.Monke
     monkeypatch.setattr(search_module, "_HITS_ROOM", 5)
     monkeypatch.setattr(search_module, "_HITS_MEANT", 1000)
     job = replace(make_job(), share_target=EVERYTHING)
-    sent = bench.run(bench.search(WorkerJob.of(job)))
+    sent = bench.run(bench.search(WorkerJob.of(job, bytes(4))))
     assert sorted(points(sent)) == sorted(all_points(job, SMALL_PLAN))
     assert bench.counters.hashes == len(sent)
 
 
 def test_the_count_is_what_the_plan_owes_wherever_the_search_stops(bench: Bench) -> None:
-    search = bench.search(WorkerJob.of(make_job()))
+    search = bench.search(WorkerJob.of(make_job(), bytes(4)))
     while not search.over:
         bench.step(search)
         bench.sent()
         assert search.miscount == 0
     search._counters.release()
-    again = bench.search(WorkerJob.of(make_job(2)))
+    again = bench.search(WorkerJob.of(make_job(2), bytes(4)))
     bench.step(again)
     assert again.miscount == 0, "an earlier job's hashes do not matter"
     again._counters[WORD_OF["hashes"]] += 7
@@ -121,7 +121,7 @@ def test_the_count_is_what_the_plan_owes_wherever_the_search_stops(bench: Bench)
 
 
 def test_a_block_parks_the_search(bench: Bench) -> None:
-    job = replace(WorkerJob.of(make_job()), network_target=EVERYTHING, share_target=EVERYTHING)
+    job = replace(WorkerJob.of(make_job(), bytes(4)), network_target=EVERYTHING, share_target=EVERYTHING)
     search = bench.search(job)
     assert len(bench.run(search)) == 1
     assert search.parked
@@ -131,7 +131,9 @@ def test_blocks_are_sent_beyond_the_limit_where_the_job_says_go_on(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outbox_module, "OFFERS_PER_SEC", 0)
-    job = replace(WorkerJob.of(make_job()), network_target=EVERYTHING, share_target=EVERYTHING, park_on_block=False)
+    job = replace(
+        WorkerJob.of(make_job(), bytes(4)), network_target=EVERYTHING, share_target=EVERYTHING, park_on_block=False
+    )
     sent = bench.run(bench.search(job))
     assert sorted(points(sent)) == sorted(all_points(make_job(), SMALL_PLAN))
 
@@ -139,7 +141,7 @@ def test_blocks_are_sent_beyond_the_limit_where_the_job_says_go_on(
 def test_shares_beyond_the_limit_are_counted_not_sent(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outbox_module, "OFFERS_PER_SEC", 2)
     job = make_job()
-    sent = bench.run(bench.search(WorkerJob.of(job)))
+    sent = bench.run(bench.search(WorkerJob.of(job, bytes(4))))
     counters = bench.counters
     assert 2 <= len(sent) == counters.shares < 100
     assert counters.shares + counters.shares_suppressed == len(all_shares(job, SMALL_PLAN))
@@ -147,7 +149,7 @@ def test_shares_beyond_the_limit_are_counted_not_sent(bench: Bench, monkeypatch:
 
 def test_hits_that_are_none_are_told_and_counted(bench: Bench) -> None:
     job = replace(make_job(), share_target=1 << 200)
-    search = bench.search(WorkerJob.of(job), "fake-wrong")
+    search = bench.search(WorkerJob.of(job, bytes(4)), "fake-wrong")
     bench.step(search)
     (wrong,) = bench.sent()
     assert isinstance(wrong, Wrong)
@@ -157,7 +159,7 @@ def test_hits_that_are_none_are_told_and_counted(bench: Bench) -> None:
 
 
 def test_a_change_of_the_control_words_ends_a_run_after_its_slice(bench: Bench) -> None:
-    search = bench.search(WorkerJob.of(make_job()), "fake-narrow")
+    search = bench.search(WorkerJob.of(make_job(), bytes(4)), "fake-narrow")
     bench.step(search)
     assert bench.counters.hashes == 3 * 3  # three nonces of three versions
     search._counters.release()
@@ -166,13 +168,13 @@ def test_a_change_of_the_control_words_ends_a_run_after_its_slice(bench: Bench) 
 def test_a_near_miss_is_neither_a_share_nor_wrong(bench: Bench) -> None:
     """The kernel compares 32 bits of the target: what passes them and misses the rest is nobody's fault."""
     job = replace(make_job(), share_target=1 << 252)  # top word 0x10000000: nearly all hits of it are above 2**252
-    sent = bench.run(bench.search(WorkerJob.of(job)))
+    sent = bench.run(bench.search(WorkerJob.of(job, bytes(4))))
     assert sorted(points(sent)) == sorted(all_shares(job, SMALL_PLAN))
     assert bench.counters.wrong_hits == 0
 
 
 def test_a_kernel_that_makes_no_headway_is_an_error(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    search = bench.search(WorkerJob.of(make_job()))
+    search = bench.search(WorkerJob.of(make_job(), bytes(4)))
     monkeypatch.setattr(FakeKernel, "scan", lambda *_: (0, 0))
     with pytest.raises(EngineError, match="did nothing"):
         bench.step(search)
@@ -196,7 +198,7 @@ def test_slices_follow_the_measured_speed(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_the_outbox_waits_for_room_with_what_must_arrive(bench: Bench) -> None:
     outbox = Outbox(bench.write_fd)
-    message = Share(bench.search(WorkerJob.of(make_job()))._hit(0, 1))
+    message = Share(bench.search(WorkerJob.of(make_job(), bytes(4)))._hit(0, 1))
     while outbox.offer(message):
         pass
     assert not outbox.offer(message)  # full: dropped

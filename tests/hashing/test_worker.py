@@ -91,7 +91,7 @@ def test_a_worker_without_a_job_ends_when_standard_input_does(tmp_path: Path) ->
 
 def test_three_wrong_hits_end_it_and_bench_the_kernel(tmp_path: Path) -> None:
     shared = SharedBlock.create(1)
-    shared.publish(WorkerJob.of(make_job(share_target=1 << 200)).pack(), 1)
+    shared.publish(WorkerJob.of(make_job(share_target=1 << 200), bytes(4)).pack(), 1)
     read_fd, write_fd = os.pipe()
     done = start(briefed(tmp_path, shared, write_fd, os.getpid(), "fake-wrong"), shared.fd, write_fd)
     os.close(write_fd)

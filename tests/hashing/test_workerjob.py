@@ -18,7 +18,7 @@ HASHES = st.binary(min_size=32, max_size=32)
 worker_jobs = st.builds(
     WorkerJob,
     job_id=st.integers(0, (1 << 64) - 1),
-    extranonce1=st.binary(min_size=4, max_size=4),
+    extranonce_prefix=st.binary(min_size=8, max_size=8),
     coinbase_prefix=st.binary(max_size=150),
     coinbase_suffix=st.binary(max_size=400),
     merkle_branch=st.lists(HASHES, max_size=14).map(tuple),
@@ -46,7 +46,7 @@ def test_a_job_of_a_wrong_length_is_refused(job: WorkerJob, cut: int) -> None:
 
 def test_a_job_that_does_not_fit_is_refused() -> None:
     job = make_job()
-    huge = WorkerJob.of(job)
+    huge = WorkerJob.of(job, bytes(4))
     with pytest.raises(EngineError, match="job 1 does not fit"):
         WorkerJob(
             **{name: getattr(huge, name) for name in WorkerJob.__slots__ if name != "coinbase_suffix"},
@@ -56,4 +56,5 @@ def test_a_job_that_does_not_fit_is_refused() -> None:
 
 def test_its_merkle_root_is_the_jobs() -> None:
     job = make_job(7)
-    assert WorkerJob.of(job).merkle_root_le(0x01020304) == job.merkle_root_le(bytes((1, 2, 3, 4)))
+    ours = WorkerJob.of(job, bytes(4))
+    assert ours.merkle_root_le(0x01020304) == job.merkle_root_le(job.extranonce(searched=0x01020304))

@@ -14,6 +14,7 @@ from solominer.work.found import FoundBlock, solve
 from solominer.work.instant import Instant
 from solominer.work.job import Job, Payout, build_job
 from solominer.work.template import empty_template
+from solominer.work.workers import WorkerId
 
 HOUR = 1_795_244_400
 """2026-11-21T07:00:00Z."""
@@ -33,27 +34,29 @@ def make_job(job_id: int = 1, height: int = 200, prevhash_le: bytes | None = Non
         curtime=HOUR,
         mintime=HOUR - 600,
     )
-    return build_job(template, PAYOUT, job_id=job_id, extranonce1=job_id.to_bytes(4, "big"), tag=b"/solominer/")
+    return build_job(template, PAYOUT, job_id=job_id, salt=job_id.to_bytes(4, "big"), tag=b"/solominer/")
 
 
 def make_share(job: Job, number: int = 0, at: float = HOUR + 1.0, worker: int = 0) -> tuple[ShareFound, bytes]:
     """The job's share no. `number`, with its hash; every other header on regtest meets the target."""
-    extranonce2 = number.to_bytes(4, "big")
+    extranonce = job.extranonce(searched=number)
     nonce = 0
     while True:
-        header = job.header(extranonce2, job.template.version, job.template.curtime, nonce)
+        header = job.header(extranonce, job.template.version, job.template.curtime, nonce)
         hash_le = header.hash_le()
         if hash_to_int(hash_le) <= job.share_target:
-            fields = (extranonce2, job.template.version, job.template.curtime, nonce)
-            return ShareFound(Instant(at, at), "cpu", worker, "numba", job.job_id, *fields), hash_le
+            fields = (extranonce, job.template.version, job.template.curtime, nonce)
+            return ShareFound(
+                Instant(at, at), WorkerId("cpu", str(worker)), job.job_id, *fields, kernel="numba"
+            ), hash_le
         nonce += 1
 
 
 def make_block(job: Job, at: float = HOUR + 1.0, number: int = 0) -> FoundBlock:
     """A solved block of the job."""
     share, _ = make_share(job, number, at)
-    header = job.header(share.extranonce2, share.version, share.ntime, share.nonce)
-    return solve(job, header, share.extranonce2, found_at=at, engine="cpu", worker=0, kernel="numba")
+    header = job.header(share.extranonce, share.version, share.ntime, share.nonce)
+    return solve(job, header, share.extranonce, found_at=at, worker=WorkerId("cpu", "0"), kernel="numba")
 
 
 def answered(block: FoundBlock, at: float = HOUR + 2.0, raw: str = "null") -> SubmitAnswered:

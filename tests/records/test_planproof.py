@@ -55,7 +55,7 @@ def block_proof(plan: SearchPlan, rng: random.Random) -> dict[str, Any]:
         curtime=1_700_000_000,
         mintime=1_600_000_000,
     )
-    job = build_job(template, Payout(b"\x00\x14" + bytes(20)), job_id=1, extranonce1=rng.randbytes(4), tag=b"/t/")
+    job = build_job(template, Payout(b"\x00\x14" + bytes(20)), job_id=1, salt=rng.randbytes(4), tag=b"/t/")
     while True:
         k, version, step = rng.randrange(1000), rng.randrange(8), rng.randrange(plan.chunks - 1)
         place = Position(k, version, step, rng.randrange(plan.lanes.chunk_nonces // 2))
@@ -63,14 +63,13 @@ def block_proof(plan: SearchPlan, rng: random.Random) -> dict[str, Any]:
             candidate = plan.candidate(place, BIP320_MASK, rng.randrange(WORKERS), WORKERS, "cpu")
         except PlanError:  # behind the last nonce
             continue
-        extranonce2 = candidate.extranonce.to_bytes(4, "big")
+        extranonce = job.extranonce(searched=candidate.extranonce)
         version_field = job.space.version_with(candidate.version_bits)
-        header = job.header(extranonce2, version_field, template.curtime, candidate.nonce)
+        header = job.header(extranonce, version_field, template.curtime, candidate.nonce)
         if meets_target(header.hash_le(), template.target):
             break
     claim = SearchClaim.of(plan, candidate, BIP320_MASK, WORKERS)
     assert claim.position == place
-    extranonce = job.extranonce1 + extranonce2
     return make_proof(
         kind="block",
         network="regtest",
@@ -112,7 +111,7 @@ def test_both_verifiers_recompute_the_position(order: str, tmp_path: Path) -> No
         {"worker_count": 5},
         {"engine": "gpu"},
         {"extranonce": 9},
-        {"extranonce_hex": "00" * 8},
+        {"extranonce_hex": "00" * 12},
         {"plan_hash_hex": "00" * 32},
         {"facts": {}},
         {"facts": plan_of("sequential", 3).facts()},

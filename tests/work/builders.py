@@ -20,6 +20,7 @@ from solominer.work.events import (
 from solominer.work.instant import Instant
 from solominer.work.job import Job, Payout
 from solominer.work.template import Template, empty_template, parse_template
+from solominer.work.workers import WorkerId
 from tests.data import load
 
 PAYOUT = Payout(bytes.fromhex("0014751e76e8199196d454941c45d1b3a323f1433bd6"), "bcrt1-test")
@@ -97,11 +98,10 @@ def mining(
 def solution(job: Job, *, at: Instant = T0 + 1, solves: bool = True, start: int = 0) -> ShareFound:
     """A share of `job` that meets (or misses) its network target; only for regtest's easy one."""
     for nonce in range(start, start + 10_000):
-        header = job.header(b"\0\0\0\0", job.space.version, job.space.ntime_min, nonce)
+        header = job.header(job.extranonce(), job.space.version, job.space.ntime_min, nonce)
         if (hash_to_int(header.hash_le()) <= job.template.target) is solves:
-            return ShareFound(
-                at, "cpu", 0, "twin", job.job_id, b"\0\0\0\0", job.space.version, job.space.ntime_min, nonce
-            )
+            where = (job.extranonce(), job.space.version, job.space.ntime_min, nonce)
+            return ShareFound(at, WorkerId("cpu", "0"), job.job_id, *where, kernel="twin")
     raise AssertionError("no such nonce")
 
 

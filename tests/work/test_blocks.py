@@ -32,6 +32,7 @@ from solominer.work.events import (
 )
 from solominer.work.found import BlockState, FoundBlock
 from solominer.work.instant import Instant
+from solominer.work.workers import WorkerId
 from tests.work.builders import T0, WALL, of_type
 
 POLICY = RetryPolicy(first_secs=0.25, most_secs=4.0, look_secs=20.0)
@@ -48,15 +49,14 @@ def make_block(number: int, parent: bytes = PARENT, height: int = 200) -> FoundB
         block_hex=f"{number:08x}",
         coinbase_hex="00",
         merkle_branch=(),
-        extranonce=bytes(8),
+        extranonce=bytes(12),
         target=1 << 255,
         reward_sats=50,
         transaction_count=1,
         found_at=WALL,
         job_id=1,
         template_id="t",
-        engine="cpu",
-        worker=0,
+        worker=WorkerId("cpu", "0"),
         kernel="twin",
     )
 

@@ -44,6 +44,7 @@ from solominer.work.events import (
     WrongHit,
 )
 from solominer.work.found import BlockState
+from solominer.work.workers import WorkerId
 from tests.work.builders import (
     T0,
     WALL,
@@ -470,7 +471,7 @@ def test_staging_proposes_and_never_submits() -> None:
     good = SubmitAnswered(T0 + 2, "a", proposal.block.hash_le, Answer.ACCEPTED, "null", 1, 0.01)
     actions = feed(machine, good)
     (published,) = of_type(PublishJob, actions)
-    assert published.job.extranonce1 != job.extranonce1, "another search on the same tip"
+    assert published.job.salt != job.salt, "another search on the same tip"
     assert machine.blocks.accepted_count == 1
 
 
@@ -599,8 +600,8 @@ def test_shares_get_as_hard_as_the_hash_rate_allows() -> None:
 def test_extranonces_differ_from_job_to_job() -> None:
     machine, first = mining()
     (second,) = of_type(PublishJob, feed(machine, TemplateReady(T0, "a", template_on(tip(2), 262))))
-    assert first.extranonce1[:2] == second.job.extranonce1[:2] == b"\x01\x02"
-    assert first.extranonce1 != second.job.extranonce1
+    assert first.salt[:2] == second.job.salt[:2] == b"\x01\x02"
+    assert first.salt != second.job.salt
 
 
 def test_old_jobs_are_forgotten_but_never_the_current_one() -> None:
@@ -622,6 +623,9 @@ def test_jobs_kept_are_bounded() -> None:
 
 def test_workers_come_and_go_in_the_records() -> None:
     machine, _ = mining()
-    assert of_type(Record, feed(machine, WorkerStarted(T0, 0, 7, "k")))[0].kind == "worker_started"
-    assert of_type(Alarm, feed(machine, WorkerDied(T0, 0, 7, "was killed", 1.0)))[0].severity is Severity.MEDIUM
-    assert of_type(Alarm, feed(machine, WrongHit(T0, 0, "k", 2)))[0].code == "wrong-hit"
+    assert of_type(Record, feed(machine, WorkerStarted(T0, WorkerId("cpu", "0"), 7, "k")))[0].kind == "worker_started"
+    assert (
+        of_type(Alarm, feed(machine, WorkerDied(T0, WorkerId("cpu", "0"), 7, "was killed", 1.0)))[0].severity
+        is Severity.MEDIUM
+    )
+    assert of_type(Alarm, feed(machine, WrongHit(T0, WorkerId("cpu", "0"), "k", 2)))[0].code == "wrong-hit"

@@ -24,15 +24,19 @@ from tests.work.builders import PAYOUT, real_template, template_on, tip
 
 
 def job_of(template: Template, payout: Payout = PAYOUT) -> Job:
-    return build_job(template, payout, job_id=1, extranonce1=bytes.fromhex("00112233"), tag=b"/solominer")
+    return build_job(template, payout, job_id=1, salt=bytes.fromhex("00112233"), tag=b"/solominer")
 
 
-def test_a_real_block_comes_out_byte_by_byte() -> None:
+def test_a_real_block_comes_out_byte_by_byte(monkeypatch: pytest.MonkeyPatch) -> None:
     case = load("template_and_block")
-    job = job_of(real_template())
-    header = job.header(bytes.fromhex("44556677"), 0x30000000, case["time"], case["nonce"])
+    with monkeypatch.context() as patched:
+        patched.setattr("solominer.work.job.EXTRANONCE_SIZE", 8)  # as the real block has it
+        job = job_of(real_template())
+    extranonce = bytes.fromhex("0011223344556677")
+    header = job.header(extranonce, 0x30000000, case["time"], case["nonce"])
     assert header.pack().hex() == case["header_hex"]
-    assert job.block_hex(header.pack(), bytes.fromhex("44556677")) == case["block_hex"]
+    assert job.block_hex(header.pack(), extranonce) == case["block_hex"]
+    job = job_of(real_template())
     check_job(job, [(PAYOUT.script_pubkey, job.template.coinbase_value)])
     assert "27 transactions" in job.describe()
     assert payouts_of(job.coinbase) == (TxOut(job.template.coinbase_value, PAYOUT.script_pubkey),)
@@ -45,14 +49,12 @@ def test_a_block_over_the_limits_is_not_built() -> None:
     with pytest.raises(TemplateError, match="signature operation"):
         job_of(replace(template, sigop_limit=5))
     with pytest.raises(ValueError, match="4 bytes"):
-        build_job(template, PAYOUT, job_id=1, extranonce1=b"123")
+        build_job(template, PAYOUT, job_id=1, salt=b"123")
 
 
 @given(st.integers(1, 2**31 - 2), st.integers(0, 2**32 - 1))
 def test_the_guard_agrees_with_the_builder_at_every_height(height: int, extranonce: int) -> None:
-    job = build_job(
-        template_on(tip(1), height), PAYOUT, job_id=1, extranonce1=extranonce.to_bytes(4, "big"), tag=b"/x/"
-    )
+    job = build_job(template_on(tip(1), height), PAYOUT, job_id=1, salt=extranonce.to_bytes(4, "big"), tag=b"/x/")
     check_job(job, [(PAYOUT.script_pubkey, job.template.coinbase_value)])
 
 
@@ -70,10 +72,10 @@ def template_with(**changes: Any) -> Callable[[Job], Job]:
 
 def other_outputs(outputs: list[TxOut]) -> Callable[[Job], Job]:
     def change(job: Job) -> Job:
-        whole = parse_transaction(job.coinbase.serialize(bytes(8)))
+        whole = parse_transaction(job.coinbase.serialize(bytes(12)))
         raw = replace(whole, outputs=tuple(outputs)).stripped()
         hole = len(job.coinbase.prefix)
-        return replace(job, coinbase=replace(job.coinbase, prefix=raw[:hole], suffix=raw[hole + 8 :]))
+        return replace(job, coinbase=replace(job.coinbase, prefix=raw[:hole], suffix=raw[hole + 12 :]))
 
     return change
 
@@ -109,7 +111,7 @@ def test_the_guard_stops_a_job_that_is_not_what_was_configured(change: Callable[
 
 def test_a_tag_that_is_too_long_is_an_error_and_not_a_bad_block() -> None:
     with pytest.raises(BadValue, match="shorten coinbase_tag"):
-        build_job(real_template(), PAYOUT, job_id=1, extranonce1=bytes(4), tag=b"x" * 99)
+        build_job(real_template(), PAYOUT, job_id=1, salt=bytes(4), tag=b"x" * 99)
 
 
 def test_space_keeps_bits_outside_the_mask() -> None:
@@ -141,6 +143,6 @@ def test_version_bits_are_counted_through_without_repetition(mask: int) -> None:
 
 def test_header_values_are_those_asked_for() -> None:
     job = job_of(real_template())
-    header = job.header(b"\0\0\0\7", 0x20002000, 5, 6)
-    assert header == Header(0x20002000, job.template.prevhash_le, job.merkle_root_le(b"\0\0\0\7"), 5, 0x207FFFFF, 6)
-    assert job.merkle_root_le(b"\0\0\0\7") != job.merkle_root_le(b"\0\0\0\x08")
+    header = job.header(bytes(11) + b"\7", 0x20002000, 5, 6)
+    assert header == Header(0x20002000, job.template.prevhash_le, job.merkle_root_le(bytes(11) + b"\7"), 5, 0x207FFFFF, 6)
+    assert job.merkle_root_le(bytes(11) + b"\7") != job.merkle_root_le(bytes(11) + b"\x08")

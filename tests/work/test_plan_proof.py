@@ -19,7 +19,7 @@ from solominer.plan.proof import check_section, plan_section
 
 MASK = 0x1FFFE000
 WORKERS = 3
-SCRIPT_SIG = b"\x03abc\x08" + bytes(4)  # the extranonce's second half and a tag follow
+SCRIPT_SIG = b"\x03abc\x0c" + bytes(8)  # the extranonce's second half and a tag follow
 
 
 def found_at(plan: SearchPlan, position: Position, worker: int) -> tuple[dict[str, Any], Header, bytes]:
@@ -27,7 +27,7 @@ def found_at(plan: SearchPlan, position: Position, worker: int) -> tuple[dict[st
     candidate = plan.candidate(position, MASK, worker, WORKERS)
     extranonce2 = candidate.extranonce.to_bytes(4, "big")
     claim = SearchClaim.of(plan, candidate, MASK, WORKERS)
-    section = plan_section(claim, MASK, bytes(4) + extranonce2, plan)
+    section = plan_section(claim, MASK, bytes(8) + extranonce2, plan)
     header = Header(0x20000000 | candidate.version_bits, bytes(32), bytes(32), 1, 0x207FFFFF, candidate.nonce)
     return json.loads(json.dumps(section)), header, SCRIPT_SIG + extranonce2 + b"tag"
 
@@ -61,9 +61,9 @@ def test_only_the_true_position_holds(order: str, position: Position, worker: in
         ({"engine": "gpu"}, "does not exist"),
         ({"plan_hash_hex": "00" * 32}, "names plan 0000"),
         ({"extranonce": 7}, "two extranonces"),
-        ({"extranonce_hex": "ff" * 8}, "coinbase does not hold"),
-        ({"extranonce_hex": "zz"}, "extranonce_hex is not 8 bytes"),
-        ({"extranonce_hex": None}, "extranonce_hex is not 8 bytes"),
+        ({"extranonce_hex": "ff" * 12}, "coinbase does not hold"),
+        ({"extranonce_hex": "zz"}, "extranonce_hex is not 12 bytes"),
+        ({"extranonce_hex": None}, "extranonce_hex is not 12 bytes"),
         ({"version_mask": "ffffffff"}, "leaves the bits"),
         ({"version_mask": "0x1fffe0"}, "version_mask is not"),
         ({"facts": {}}, "search plan is none"),

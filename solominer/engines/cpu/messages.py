@@ -13,7 +13,7 @@ from typing import NamedTuple
 MESSAGE_SIZE = 192
 _READY, _REPORT, _SHARE, _WRONG = range(4)
 _KIND = struct.Struct("<B")
-_HIT = struct.Struct("<QIIIIQ")
+_HIT = struct.Struct("<Q12sIIIQ")
 _TEXT_SIZE = MESSAGE_SIZE - _KIND.size
 
 
@@ -30,10 +30,13 @@ class Report(NamedTuple):
 
 
 class Hit(NamedTuple):
-    """A point of header space that the kernel named; `position` says where in the plan's walk (`Walk.position`)."""
+    """A point of header space that the kernel named; `extranonce` is both halves.
+
+    `position` says where in the plan's walk (`Walk.position`).
+    """
 
     job_id: int
-    extranonce2: int
+    extranonce: bytes
     version: int
     ntime: int
     nonce: int

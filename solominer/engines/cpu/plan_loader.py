@@ -11,7 +11,7 @@ from solominer.engines.cpu.walk import ENGINE
 from solominer.errors import PlanError
 from solominer.plan.parse import parse_plan
 from solominer.plan.plan import MODES, SearchPlan
-from solominer.work.job import EXTRANONCE2_SIZE
+from solominer.work.job import SEARCHED_SIZE
 
 
 def load_plan(path: Path | None, mode: str = "main") -> SearchPlan:
@@ -32,7 +32,7 @@ def load_plan(path: Path | None, mode: str = "main") -> SearchPlan:
 
 def check_for_workers(plan: SearchPlan, workers: int) -> None:
     """Whether the CPU's workers can follow it. Raises PlanError("families")."""
-    most_bits = 8 * EXTRANONCE2_SIZE
+    most_bits = 8 * SEARCHED_SIZE
     if plan.families.extranonce_bits > most_bits:
         raise PlanError(
             "families",

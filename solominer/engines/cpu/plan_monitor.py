@@ -16,7 +16,8 @@ from solominer.plan.plan import Candidate, SearchPlan
 from solominer.plan.proof import plan_section
 from solominer.work.events import Severity, ShareSeen
 from solominer.work.found import FoundBlock
-from solominer.work.job import EXTRANONCE1_SIZE, Job
+from solominer.work.job import SEARCHED_SIZE, Job
+from solominer.work.workers import WorkerId
 
 WINDOW_SECS = 3600.0
 ALARM_RATE = 1e-4
@@ -64,28 +65,28 @@ class SearchWatch:
     def share(self, seen: ShareSeen) -> dict[str, Any] | None:
         """The search claim of a share, without the plan itself; None if no worker of the plan's found it."""
         share, job = seen.share, seen.job
-        if share.engine != ENGINE:
+        if share.worker.engine != ENGINE:
             return None
-        self._diagnosis.share(share.worker, share.nonce, seen.hash_le, job.share_target)
-        claim = self._claim(job, share.worker, share.extranonce2, share.version, share.nonce)
+        self._diagnosis.share(int(share.worker.name), share.nonce, seen.hash_le, share.share_target or job.share_target)
+        claim = self._claim(job, share.worker, share.extranonce, share.version, share.nonce)
         if claim is None:
             return None
         self._claims += 1
         self._check_position(claim, share.position)
-        return plan_section(claim, job.space.version_mask, job.extranonce1 + share.extranonce2)
+        return plan_section(claim, job.space.version_mask, share.extranonce)
 
     def block(self, block: FoundBlock, job: Job | None) -> dict[str, Any] | None:
         """The search claim of a block with the plan's facts, for its proof; None without its job."""
-        if block.engine != ENGINE or job is None:
+        if block.worker.engine != ENGINE or job is None:
             return None
         header = Header.unpack(block.header)
-        extranonce2 = block.extranonce[EXTRANONCE1_SIZE:]
-        claim = self._claim(job, block.worker, extranonce2, header.version, header.nonce)
+        claim = self._claim(job, block.worker, block.extranonce, header.version, header.nonce)
         return None if claim is None else plan_section(claim, job.space.version_mask, block.extranonce, self.plan)
 
-    def repeated(self, worker: int) -> None:
+    def repeated(self, worker: WorkerId) -> None:
         """A worker handed in a share that was handed in before."""
-        self._diagnosis.repeated(worker)
+        if worker.engine == ENGINE:
+            self._diagnosis.repeated(int(worker.name))
 
     def look(self, at: float, mono: float, snapshot: PoolSnapshot) -> None:
         """Once a second: do all workers follow the plan, do their counts agree with it; once an hour, the tests."""
@@ -129,16 +130,16 @@ class SearchWatch:
 
     # --- the plan ------------------------------------------------------------------------------------------------
 
-    def _claim(self, job: Job, worker: int, extranonce2: bytes, version: int, nonce: int) -> SearchClaim | None:
+    def _claim(self, job: Job, worker: WorkerId, extranonce: bytes, version: int, nonce: int) -> SearchClaim | None:
         mask = job.space.version_mask
-        candidate = Candidate(int.from_bytes(extranonce2, "big"), version & mask, nonce)
+        candidate = Candidate(int.from_bytes(extranonce[-SEARCHED_SIZE:], "big"), version & mask, nonce)
         try:
             claim = SearchClaim.of(self.plan, candidate, mask, self._workers)
-            if (claim.engine, claim.worker) != (ENGINE, worker):
+            if (claim.engine, str(claim.worker)) != (ENGINE, worker.name):
                 owner = f"{claim.engine} worker {claim.worker}"
-                raise PlanError("families", f"worker {worker} took extranonce {candidate.extranonce} of {owner}")
+                raise PlanError("families", f"worker {worker.name} took extranonce {candidate.extranonce} of {owner}")
         except PlanError as error:
-            self._off(error, worker)
+            self._off(error, int(worker.name))
             return None
         return claim
 

@@ -28,7 +28,8 @@ from solominer.errors import EngineError
 from solominer.plan.plan import SearchPlan
 from solominer.work.events import Event, ShareFound, WorkerDied, WorkerStarted, WrongHit
 from solominer.work.instant import Clock, Instant
-from solominer.work.job import EXTRANONCE2_SIZE, Job
+from solominer.work.job import Job
+from solominer.work.workers import EXTRANONCE1_SIZE, WorkerId
 
 WORKER_MEMORY_BYTES = 200 << 20
 """What a worker is allowed to need; a memory limit admits one worker for each such part of it."""
@@ -180,6 +181,7 @@ class WorkerPool:
         self._stopping = False
         self._looking: asyncio.Task[None] | None = None
         self._hashes_at_end: list[int] = []
+        self._extranonce1 = bytes(EXTRANONCE1_SIZE)
 
     # Life
 
@@ -238,7 +240,9 @@ class WorkerPool:
 
     def publish(self, job: Job, *, park_on_block: bool = True) -> int:
         """Give all workers this job instead of theirs; gives its epoch. Raises EngineError if it is too large."""
-        epoch = self._memory.publish(WorkerJob.of(job, park_on_block=park_on_block).pack(), time.monotonic_ns())
+        epoch = self._memory.publish(
+            WorkerJob.of(job, self._extranonce1, park_on_block=park_on_block).pack(), time.monotonic_ns()
+        )
         self._ring()
         return epoch
 
@@ -296,6 +300,20 @@ class WorkerPool:
             miscounts=counters.miscounts,
         )
 
+    @staticmethod
+    def _share_found(now: Instant, child: Child, hit: Hit) -> ShareFound:
+        return ShareFound(
+            at=now,
+            worker=worker_id(child.index),
+            job_id=hit.job_id,
+            extranonce=hit.extranonce,
+            version=hit.version,
+            ntime=hit.ntime,
+            nonce=hit.nonce,
+            kernel=child.kernel,
+            position=hit.position,
+        )
+
     # Children
 
     def _start_child(self, seat: _Seat) -> None:
@@ -326,14 +344,14 @@ class WorkerPool:
             case Ready(kernel):
                 child.kernel = kernel
                 child.ready_secs = time.monotonic()
-                self._post(WorkerStarted(now, child.index, child.pid, kernel))
+                self._post(WorkerStarted(now, worker_id(child.index), child.pid, kernel))
             case Report(text):
                 self._report(text)
             case Share(hit):
-                self._post(_share_found(now, child, hit))
+                self._post(self._share_found(now, child, hit))
             case Wrong():
                 count = self._memory.read_counters(child.index).wrong_hits
-                self._post(WrongHit(now, child.index, child.kernel, count))
+                self._post(WrongHit(now, worker_id(child.index), child.kernel, count))
 
     def _ended(self, child: Child) -> None:
         seat = self._seats[child.index]
@@ -354,7 +372,7 @@ class WorkerPool:
         seat.failures += 1
         seat.restarts += 1
         seat.starting = asyncio.get_running_loop().call_later(delay, self._start_child, seat)
-        self._post(WorkerDied(self._clock(), seat.index, pid, reason, delay))
+        self._post(WorkerDied(self._clock(), worker_id(seat.index), pid, reason, delay))
 
     # Supervision
 
@@ -391,16 +409,6 @@ class WorkerPool:
             child.kill(f"it grew to {seat.rss_bytes >> 20} MiB, beyond its part of max_memory_gb")
 
 
-def _share_found(now: Instant, child: Child, hit: Hit) -> ShareFound:
-    return ShareFound(
-        at=now,
-        engine=ENGINE,
-        worker=child.index,
-        kernel=child.kernel,
-        job_id=hit.job_id,
-        extranonce2=hit.extranonce2.to_bytes(EXTRANONCE2_SIZE, "big"),
-        version=hit.version,
-        ntime=hit.ntime,
-        nonce=hit.nonce,
-        position=hit.position,
-    )
+def worker_id(index: int) -> WorkerId:
+    """The id of the pool's worker of that number."""
+    return WorkerId(ENGINE, str(index))

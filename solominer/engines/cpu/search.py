@@ -216,6 +216,5 @@ class Search:
 
     def _hit(self, index: int, nonce: int) -> Hit:
         group = self.walk.group
-        return Hit(
-            self.job.job_id, group.extranonce2, group.versions[index], group.ntime, nonce, self.walk.position(index)
-        )
+        extranonce = self.job.extranonce(group.extranonce2)
+        return Hit(self.job.job_id, extranonce, group.versions[index], group.ntime, nonce, self.walk.position(index))

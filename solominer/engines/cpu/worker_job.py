@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from solominer.chain.hashes import sha256d
 from solominer.chain.merkle import root_from_branch
 from solominer.errors import EngineError
-from solominer.work.job import EXTRANONCE2_SIZE, Job
+from solominer.work.job import SEARCHED_SIZE, Job
 from solominer.work.space import HeaderSpace
 
-_FIXED = struct.Struct("<Q4s32sI IIII 32s32s ? HHH")
-"""job id, extranonce1, prevhash, nbits; version, mask, ntime min, max; share target, network target; park on
+_FIXED = struct.Struct("<Q8s32sI IIII 32s32s ? HHH")
+"""job id, extranonce prefix, prevhash, nbits; version, mask, ntime min, max; share target, network target; park on
 block; bytes of prefix, suffix, branch."""
 
 
@@ -29,7 +29,7 @@ class WorkerJob:
     """
 
     job_id: int
-    extranonce1: bytes
+    extranonce_prefix: bytes
     coinbase_prefix: bytes
     coinbase_suffix: bytes
     merkle_branch: tuple[bytes, ...]
@@ -41,11 +41,11 @@ class WorkerJob:
     park_on_block: bool = True
 
     @classmethod
-    def of(cls, job: Job, *, park_on_block: bool = True) -> WorkerJob:
-        """The worker's view of `job`."""
+    def of(cls, job: Job, extranonce1: bytes, *, park_on_block: bool = True) -> WorkerJob:
+        """The worker's view of `job`, for the owner of this extranonce1."""
         return cls(
             job_id=job.job_id,
-            extranonce1=job.extranonce1,
+            extranonce_prefix=extranonce1 + job.salt,
             coinbase_prefix=job.coinbase.prefix,
             coinbase_suffix=job.coinbase.suffix,
             merkle_branch=job.merkle_branch,
@@ -57,10 +57,14 @@ class WorkerJob:
             park_on_block=park_on_block,
         )
 
-    def merkle_root_le(self, extranonce2: int) -> bytes:
-        """The header's Merkle root for one extranonce2 (4 bytes big-endian in the coinbase)."""
-        extranonce = self.extranonce1 + extranonce2.to_bytes(EXTRANONCE2_SIZE, "big")
-        return root_from_branch(sha256d(self.coinbase_prefix + extranonce + self.coinbase_suffix), self.merkle_branch)
+    def extranonce(self, searched: int) -> bytes:
+        """The 12 bytes whose last 4 (big-endian) are what is searched."""
+        return self.extranonce_prefix + searched.to_bytes(SEARCHED_SIZE, "big")
+
+    def merkle_root_le(self, searched: int) -> bytes:
+        """The header's Merkle root for one extranonce."""
+        coinbase = self.coinbase_prefix + self.extranonce(searched) + self.coinbase_suffix
+        return root_from_branch(sha256d(coinbase), self.merkle_branch)
 
     def pack(self) -> bytes:
         """The bytes for shared memory. Raises EngineError if a part is too long for them."""
@@ -68,7 +72,7 @@ class WorkerJob:
         try:
             fixed = _FIXED.pack(
                 self.job_id,
-                self.extranonce1,
+                self.extranonce_prefix,
                 self.prevhash_le,
                 self.nbits,
                 self.space.version,
@@ -93,7 +97,7 @@ class WorkerJob:
             raise EngineError("the job in shared memory is cut off")
         (
             job_id,
-            extranonce1,
+            extranonce_prefix,
             prevhash_le,
             nbits,
             *space,
@@ -110,7 +114,7 @@ class WorkerJob:
             raise EngineError("the job in shared memory does not have the length it says")
         return cls(
             job_id=job_id,
-            extranonce1=extranonce1,
+            extranonce_prefix=extranonce_prefix,
             coinbase_prefix=data[_FIXED.size : prefix_end],
             coinbase_suffix=data[prefix_end:suffix_end],
             merkle_branch=tuple(data[at : at + 32] for at in range(suffix_end, len(data), 32)),

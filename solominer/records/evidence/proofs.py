@@ -124,8 +124,7 @@ def block_proof(
         found={
             "at": block.found_at,
             "utc": utc_text(block.found_at),
-            "engine": block.engine,
-            "worker": block.worker,
+            "worker": str(block.worker),
             "kernel": block.kernel,
             "job_id": block.job_id,
             "extranonce_hex": block.extranonce.hex(),
@@ -164,9 +163,7 @@ def share_certificate(network: str, kept: Kept) -> dict[str, Any] | None:
 
 def share_header(share: Mapping[str, Any], job: Mapping[str, Any]) -> tuple[bytes, bytes]:
     """The 80 bytes of a share's header, and the stripped coinbase that it commits to. Raises if a field is missing."""
-    coinbase = bytes.fromhex(
-        job["coinbase_prefix_hex"] + job["extranonce1_hex"] + share["extranonce2_hex"] + job["coinbase_suffix_hex"]
-    )
+    coinbase = bytes.fromhex(job["coinbase_prefix_hex"] + share["extranonce_hex"] + job["coinbase_suffix_hex"])
     root = root_from_branch(sha256d(coinbase), [bytes.fromhex(other) for other in job["merkle_branch_hex"]])
     nbits = int(job["nbits"], 16)
     header = Header(share["version"], from_rpc_hex(job["prevhash"]), root, share["ntime"], nbits, share["nonce"])

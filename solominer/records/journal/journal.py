@@ -167,8 +167,7 @@ def facts_of(block: FoundBlock) -> dict[str, Any]:
         "found_utc": utc_text(block.found_at),
         "job_id": block.job_id,
         "template_id": block.template_id,
-        "engine": block.engine,
-        "worker": block.worker,
+        "worker": str(block.worker),
         "kernel": block.kernel,
     }
 

@@ -24,6 +24,7 @@ from solominer.records.files import is_folder, read_bounded, shown
 from solominer.records.ledger.jsonlines import parse_object, read_lines
 from solominer.records.tree import TEMPORARY_SUFFIX, Tree, dated_folders
 from solominer.work.found import BlockState, FoundBlock
+from solominer.work.workers import WorkerId
 
 _NAME = re.compile(r"(\d{1,10})-([0-9a-f]{64})", re.ASCII)
 _FILES = frozenset({"block.hex", "facts.json", "submissions.jsonl", "states.jsonl"})
@@ -234,10 +235,15 @@ def block_from_facts(facts: dict[str, Any], block_hex: str) -> FoundBlock:
         found_at=float(facts["found_at"]),
         job_id=int(facts["job_id"]),
         template_id=str(facts["template_id"]),
-        engine=str(facts["engine"]),
-        worker=int(facts["worker"]),
+        worker=_worker(facts),
         kernel=str(facts["kernel"]),
     )
+
+
+def _worker(facts: dict[str, Any]) -> WorkerId:
+    """Who found it; older journals have engine and number apart."""
+    engine = facts.get("engine")
+    return WorkerId.parse(str(facts["worker"])) if engine is None else WorkerId(str(engine), str(facts["worker"]))
 
 
 def block_from_hex(block_hex: str, height: int) -> FoundBlock:
@@ -259,7 +265,6 @@ def block_from_hex(block_hex: str, height: int) -> FoundBlock:
         found_at=float(header.ntime),
         job_id=0,
         template_id="unknown",
-        engine="unknown",
-        worker=0,
+        worker=WorkerId("unknown", "0"),
         kernel="unknown",
     )

@@ -93,7 +93,6 @@ def work_fields(key: str, job: Job) -> dict[str, Any]:
         "prevhash": template.prevhash_hex,
         "nbits": f"{template.nbits:08x}",
         "coinbase_prefix_hex": job.coinbase.prefix.hex(),
-        "extranonce1_hex": job.extranonce1.hex(),
         "coinbase_suffix_hex": job.coinbase.suffix.hex(),
         "merkle_branch_hex": [other.hex() for other in job.merkle_branch],
         "share_target_hex": f"{job.share_target:064x}",
@@ -109,9 +108,9 @@ def share_fields(key: str, share: ShareFound, hash_le: bytes, stale: bool) -> di
     """A `share` line; `stale` if its parent was not the tip any more."""
     return {
         "job": key,
-        "worker": worker_label(share.engine, share.worker),
+        "worker": str(share.worker),
         "kernel": share.kernel,
-        "extranonce2_hex": share.extranonce2.hex(),
+        "extranonce_hex": share.extranonce.hex(),
         "version": share.version,
         "ntime": share.ntime,
         "nonce": share.nonce,

@@ -11,11 +11,11 @@ SCHEMA = "solominer-best-hashes/1"
 KEPT = 16
 
 _JOB_KEYS = (
-    "height", "prevhash", "nbits", "coinbase_prefix_hex", "extranonce1_hex", "coinbase_suffix_hex",
+    "height", "prevhash", "nbits", "coinbase_prefix_hex", "coinbase_suffix_hex",
     "merkle_branch_hex", "share_target_hex",
 )  # fmt: skip
 _SHARE_KEYS = (
-    "hash", "job", "worker", "kernel", "extranonce2_hex", "version", "ntime", "nonce", "at", "plan",
+    "hash", "job", "worker", "kernel", "extranonce_hex", "version", "ntime", "nonce", "at", "plan",
 )  # fmt: skip
 
 

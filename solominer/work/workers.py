@@ -1,0 +1,95 @@
+"""Who searches and where: names of workers, the parts of the extranonce space they own, and what is known of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+EXTRANONCE1_SIZE = 4
+EXTRANONCE2_SIZE = 8
+EXTRANONCE_SIZE = EXTRANONCE1_SIZE + EXTRANONCE2_SIZE
+_EXTRANONCE1_VALUES = 1 << 8 * EXTRANONCE1_SIZE
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class WorkerId:
+    """An engine and the name of one of its workers; as text `cpu/3`, `gpu/0`, `stratum/rack1.s19`."""
+
+    engine: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.engine}/{self.name}"
+
+    @classmethod
+    def parse(cls, text: str) -> WorkerId:
+        """The id in `cpu/3`; text without a slash names a worker of an unknown engine."""
+        engine, slash, name = text.partition("/")
+        return cls(engine, name) if slash else cls("unknown", text)
+
+
+@dataclass(frozen=True, slots=True)
+class ExtranonceRange:
+    """`count` values of extranonce1 from `first` on, wrapping at 2**32; whoever owns it shares it with nobody."""
+
+    first: int
+    count: int
+
+    def nth(self, index: int) -> bytes:
+        """The `index`-th extranonce1, 4 bytes big-endian. Raises IndexError outside the range."""
+        if not 0 <= index < self.count:
+            raise IndexError(f"extranonce1 {index} of a range of {self.count}")
+        return ((self.first + index) % _EXTRANONCE1_VALUES).to_bytes(EXTRANONCE1_SIZE, "big")
+
+
+class ExtranonceDealer:
+    """Deals out extranonce1, each value once in a run; `start` differs from run to run (mining rule 25)."""
+
+    def __init__(self, start: int) -> None:
+        self._start, self._dealt = start % _EXTRANONCE1_VALUES, 0
+
+    def deal(self, count: int) -> ExtranonceRange:
+        """The next `count` values. Raises ValueError when fewer are left."""
+        if count < 1 or self._dealt + count > _EXTRANONCE1_VALUES:
+            raise ValueError(f"{count} values of extranonce1 cannot be dealt, {self._dealt} are in use")
+        first = (self._start + self._dealt) % _EXTRANONCE1_VALUES
+        self._dealt += count
+        return ExtranonceRange(first, count)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSnapshot:
+    """One worker at a moment.
+
+    `hashes_counted` are those that our own kernels counted, `hashes_credited` those that shares prove; one of the two
+    is 0. Both only grow. `share_target` is what the worker is asked to meet (0: the job's). `state` is one of starting,
+    idle, hashing, paused, parked, exhausted, lost. `details` are for display: kernel, pid, rss_bytes, user_agent, ...
+    """
+
+    worker: WorkerId
+    state: str
+    hashes_counted: int = 0
+    hashes_credited: float = 0.0
+    rate_hps: float = 0.0
+    share_target: int = 0
+    shares: int = 0
+    details: Mapping[str, str | int | float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSnapshot:
+    """An engine at a moment. `active` is how many of its workers may hash."""
+
+    engine: str
+    workers: tuple[WorkerSnapshot, ...]
+    active: int
+
+    @property
+    def hashes(self) -> float:
+        """Hashes of all workers since the start, counted and credited."""
+        return sum(worker.hashes_counted + worker.hashes_credited for worker in self.workers)
+
+    @property
+    def rate_hps(self) -> float:
+        """Hashes a second of all workers."""
+        return sum(worker.rate_hps for worker in self.workers)
