@@ -56,9 +56,9 @@ def _harden() -> None:
     publish = WorkerPool.publish
     target = decode_compact(DEMO_BITS)
 
-    def publish_hard(pool: WorkerPool, job: Job, *, park_on_block: bool = True) -> int:
+    def publish_hard(pool: WorkerPool, job: Job, *, clean: bool = True, park_on_block: bool = True) -> None:
         hard = replace(job, template=replace(job.template, target=target), share_target=0)
-        return publish(pool, hard, park_on_block=park_on_block)
+        publish(pool, hard, clean=clean, park_on_block=park_on_block)
 
     WorkerPool.publish = publish_hard  # type: ignore[assignment, method-assign]
 

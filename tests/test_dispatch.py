@@ -8,9 +8,9 @@ from types import SimpleNamespace
 from typing import Any
 
 from solominer.daemon.executor import Dispatcher
-from solominer.node.submit import Verdict
 from solominer.records.recorder import Recorder
 from solominer.work.events import Answer, SendBlock
+from solominer.work.ports import SubmitReply
 from tests.work.builders import feed, mining, of_type, solution
 
 
@@ -20,12 +20,12 @@ class SlowNode:
     def __init__(self) -> None:
         self.took: list[str] = []
 
-    async def submit(self, block_hex: str) -> Verdict:
+    async def submit(self, block_hex: str) -> SubmitReply:
         """Takes it two turns of the loop later."""
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         self.took.append(block_hex)
-        return Verdict(Answer.ACCEPTED, "null", 0.0)
+        return SubmitReply(Answer.ACCEPTED, "null", 0.0)
 
 
 async def test_what_was_begun_this_moment_is_waited_for(tmp_path: Path) -> None:

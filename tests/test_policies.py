@@ -13,7 +13,7 @@ import pytest
 from solominer.chain.networks import MAINNET, REGTEST
 from solominer.config import ElectricityConfig, load_config
 from solominer.engines.cpu.job_slot import WorkerState
-from solominer.engines.cpu.pool import PoolSnapshot, WorkerSnapshot
+from solominer.engines.cpu.pool import CpuWorkerSnapshot, PoolSnapshot
 from solominer.errors import ConfigError, NodeError
 from solominer.governor.decisions import PolicySettings
 from solominer.governor.policies import Electricity, Policies, electricity_of, forecast_from, settings_of
@@ -53,13 +53,13 @@ class Bench:
     def set_active(self, count: int) -> None:
         self.active = count
 
-    def snapshot(self) -> PoolSnapshot:
+    def pool_snapshot(self) -> PoolSnapshot:
         return PoolSnapshot(tuple(self.worker(index) for index in range(4)), 1, 0, self.active)
 
-    def worker(self, index: int) -> WorkerSnapshot:
+    def worker(self, index: int) -> CpuWorkerSnapshot:
         state = WorkerState.HASHING if index < self.active else WorkerState.PAUSED
         hashes = self.hashes if index == 0 else 0
-        return WorkerSnapshot(index, 1, state, "scalar", hashes, 0.0, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0)
+        return CpuWorkerSnapshot(index, 1, state, "scalar", hashes, 0.0, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0)
 
     async def forecast(self) -> tuple[float, float] | None:
         self.asked += 1

@@ -14,7 +14,7 @@ from solominer.chain.header import Header
 from solominer.engines.cpu.diagnostics import LEAST_HASHES_PER_SHARE, Diagnosis, import_statistics
 from solominer.engines.cpu.job_slot import WorkerState, plan_word
 from solominer.engines.cpu.plan_monitor import WINDOW_SECS, SearchWatch
-from solominer.engines.cpu.pool import PoolSnapshot, WorkerSnapshot
+from solominer.engines.cpu.pool import CpuWorkerSnapshot, PoolSnapshot
 from solominer.engines.cpu.walk import Walk
 from solominer.insight.uniformity import TESTS
 from solominer.plan.parse import parse_plan
@@ -53,7 +53,7 @@ class Bench:
 
     def snapshot(self, **changes: Any) -> PoolSnapshot:
         """Both workers as they should be, worker 1 with `changes`."""
-        base = WorkerSnapshot(0, 1, WorkerState.HASHING, "k", 0, 0.0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+        base = CpuWorkerSnapshot(0, 1, WorkerState.HASHING, "k", 0, 0.0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0)
         base = replace(base, plan=plan_word(self.plan.hash_hex))
         return PoolSnapshot((base, replace(base, index=1, **changes)), 1, 0, 2)
 

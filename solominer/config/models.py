@@ -11,7 +11,7 @@ from solominer.chain.address import without_uri
 from solominer.chain.networks import NETWORKS, Network, network_named
 from solominer.config import forms
 from solominer.config.folders import default_data_dir
-from solominer.config.modes import MODES, mode_named
+from solominer.config.modes import MODES, Mode, mode_named
 from solominer.config.paths import expanded
 from solominer.errors import ConfigError
 from solominer.governor.schedule import parse_hours
@@ -350,9 +350,14 @@ class Config(_Part):
         return self
 
     @property
+    def mode_rules(self) -> Mode:
+        """What the mode does."""
+        return MODES[self.mode]
+
+    @property
     def chain(self) -> Network:
         """Parameters of the network that the mode, or `network`, stands for."""
-        return network_named(self.network or MODES[self.mode].network)
+        return network_named(self.network or self.mode_rules.network)
 
     @property
     def nodes(self) -> tuple[NodeConfig, ...]:

@@ -12,14 +12,14 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from solominer.config import Config, default_cache_dir
 from solominer.config.modes import MODES
-from solominer.daemon.executor import LEVELS, Dispatcher, Link
+from solominer.daemon.executor import LEVELS, Dispatcher
 from solominer.daemon.host_metrics import age_secs, machine, now
 from solominer.daemon.nodes import await_payout, links_of
 from solominer.daemon.sd_notify import Notifier
@@ -30,6 +30,7 @@ from solominer.engines.cpu.plan_loader import check_for_workers, kernel_for, loa
 from solominer.engines.cpu.plan_monitor import SearchWatch
 from solominer.engines.cpu.pool import PoolSettings, PoolSnapshot, WorkerPool
 from solominer.engines.cpu.walk import ENGINE
+from solominer.engines.engine_set import EngineSet
 from solominer.errors import SolominerError
 from solominer.governor.governor import Steering
 from solominer.governor.policies import Policies, electricity_of, forecast_from, settings_of
@@ -46,16 +47,18 @@ from solominer.work.coordinator import Coordinator, Policy
 from solominer.work.events import Event, HashRate, PauseWanted, Severity, Tick
 from solominer.work.found import BlockState
 from solominer.work.job import Payout
+from solominer.work.ports import Engine, Node
+from solominer.work.workers import ExtranonceDealer
 
 log = logging.getLogger("solominer.daemon.daemon")
 
 TICK_SECS = 0.25
-CPU_EXTRANONCE1 = bytes(4)
 SAMPLE_SECS = 1.0
 SYSTEM_BEATS = 15
 STATUS_LINE_SECS = 60.0
 DRAW_SECS = 0.5
 LAST_ANSWERS_SECS = 10.0
+ENGINES_STOP_SECS = 5.0
 START_PATIENCE_SECS = 300.0
 EXIT_SECOND_SIGNAL = 130
 _USERS_OF_THE_POOL = frozenset({"samples", "steering", "policies", "view"})
@@ -85,10 +88,13 @@ def run(config: Config, options: RunOptions, recent: RecentEvents) -> int:
 class Daemon:
     """One run of the miner."""
 
-    def __init__(self, config: Config, options: RunOptions, recent: RecentEvents) -> None:
+    def __init__(
+        self, config: Config, options: RunOptions, recent: RecentEvents, more_engines: Sequence[Engine] = ()
+    ) -> None:
         self.config = config
         self.options = options
         self._recent = recent
+        self._more_engines = more_engines
         self._started_at = time.time()
         self._stop = asyncio.Event()
         self._notifier = Notifier.from_environment()
@@ -118,19 +124,18 @@ class Daemon:
             stack.callback(lambda: recorder.close(time.time()))
             stack.enter_context(logged_to(recorder.log_handler()))
             self._notifier.starting("starting the workers", START_PATIENCE_SECS)
-            pool = WorkerPool(settings, self._post, now, log.info)
-            await pool.start()  # first: kernels load while a node is found or started
-            stack.push_async_callback(pool.stop)
+            pool = WorkerPool(settings, now, log.info)
+            engines = EngineSet([pool, *self._more_engines], ExtranonceDealer(int.from_bytes(os.urandom(4))))
+            await engines.start(self._post)  # first: kernels load while a node is found or started
+            stack.push_async_callback(engines.stop, ENGINES_STOP_SECS)
             links = await links_of(config, self._post, stack)
             known = await await_payout(
                 config, links, self._stop, lambda text: self._notifier.starting(text, START_PATIENCE_SECS)
             )
             if known is not None:
                 payout, self._signs = known
-                if self._signs:
-                    pool.set_active(1)  # a signed block leaves one range of nonces, which only one worker can have
-                coordinator = self._coordinator(links, payout, settings)
-                await self._mine(coordinator, pool, links, recorder, replay, payout)
+                coordinator = self._coordinator(links, payout, settings, engines.extranonce1(pool.name))
+                await self._mine(coordinator, engines, pool, links, recorder, replay, payout)
                 self._say_goodbye(coordinator)
                 return self._verdict(coordinator)
         return 0
@@ -138,8 +143,9 @@ class Daemon:
     async def _mine(
         self,
         coordinator: Coordinator,
+        engines: EngineSet,
         pool: WorkerPool,
-        links: dict[str, Link],
+        links: dict[str, Node],
         recorder: Recorder,
         replay: Replay,
         payout: Payout,
@@ -154,14 +160,14 @@ class Daemon:
                     task.add_done_callback(tasks.remove)
 
                 watch = self._search_watch(pool, recorder)
-                dispatcher = self.dispatcher = Dispatcher(coordinator, pool, links, recorder, spawn, watch)
+                dispatcher = self.dispatcher = Dispatcher(coordinator, engines, links, recorder, spawn, watch)
                 self._replay(dispatcher, replay)
                 for event in self._early:
                     dispatcher.post(event)
                 spawn(dispatcher.run(), "coordinator")
                 for link in links.values():
                     spawn(link.run(), f"node {link.name}")
-                spawn(pool.watch(), "workers")
+                spawn(engines.run(), "engines")
                 spawn(self._ticks(dispatcher), "ticks")
                 spawn(self._samples(dispatcher, pool, recorder, watch), "samples")
                 spawn(self._limits(dispatcher), "limits")
@@ -179,17 +185,17 @@ class Daemon:
                 await self._stop.wait()
                 self._notifier.stopping("the workers finish their slice")
                 log.info("stopping: the workers finish their slice")
-                if not (snapshot := self._count(pool, recorder)).hashes:
+                if not (snapshot := self._count(dispatcher, pool)).hashes:
                     log.warning("no hash was computed: %s", why_no_hash(snapshot, coordinator.status))
-                pool.stop_work()
+                engines.stop_work()
                 dispatcher.post(PauseWanted(now(), "stopping"))  # or the next tip would start the work again
                 await dispatcher.settle(LAST_ANSWERS_SECS)
-                watch.look(time.time(), time.monotonic(), self._count(pool, recorder))
+                watch.look(time.time(), time.monotonic(), self._count(dispatcher, pool))
                 watch.close(time.time(), time.monotonic())
                 for task in tuple(tasks):  # they remove themselves
                     if task.get_name() in _USERS_OF_THE_POOL:
                         task.cancel()
-                await pool.stop()
+                await engines.stop(ENGINES_STOP_SECS)
                 await dispatcher.settle(LAST_ANSWERS_SECS)  # of what the workers' last slices found
                 for link in links.values():
                     await link.close()
@@ -270,7 +276,9 @@ class Daemon:
         plan, workers = pool.settings.plan, pool.settings.admitted_workers
         return SearchWatch(plan, workers, pool.hashes_of, alert, recorder.record, time.monotonic(), load)
 
-    def _coordinator(self, links: dict[str, Link], payout: Payout, settings: PoolSettings) -> Coordinator:
+    def _coordinator(
+        self, links: dict[str, Node], payout: Payout, settings: PoolSettings, extranonce1: bytes
+    ) -> Coordinator:
         config = self.config
         policy = Policy(
             refresh_secs=config.refresh_secs,
@@ -280,7 +288,7 @@ class Daemon:
             staging=config.mode == "staging",
             submit=config.mode != "demo",
             max_blocks=self.options.blocks,
-            sign_for=(CPU_EXTRANONCE1, _first_searched(settings)) if self._signs else None,
+            sign_for=(extranonce1, _first_searched(settings)) if self._signs else None,
             retry=RetryPolicy(config.retry.first_secs, config.retry.most_secs, config.retry.look_secs),
         )
         log.info("the whole reward goes to %s", payout.address or payout.script_pubkey.hex())
@@ -309,7 +317,7 @@ class Daemon:
         self._notifier.ready("reloaded")
 
     def _policies(
-        self, dispatcher: Dispatcher, pool: WorkerPool, links: dict[str, Link], recorder: Recorder
+        self, dispatcher: Dispatcher, pool: WorkerPool, links: dict[str, Node], recorder: Recorder
     ) -> Policies | None:
         """The policies, where any is set."""
         config = self.config
@@ -355,7 +363,7 @@ class Daemon:
         beat = 0
         statistics: asyncio.Task[None] | None = None
         while True:
-            snapshot = self._count(pool, recorder)
+            snapshot = self._count(dispatcher, pool)
             if self.options.hashes is not None and snapshot.hashes >= self.options.hashes:
                 self._stop.set()
             watch.look(time.time(), time.monotonic(), snapshot)
@@ -375,11 +383,9 @@ class Daemon:
             beat += 1
             await asyncio.sleep(SAMPLE_SECS)
 
-    def _count(self, pool: WorkerPool, recorder: Recorder) -> PoolSnapshot:
-        snapshot = pool.snapshot()
-        self._hashes = snapshot.hashes
-        recorder.counters(time.time(), "cpu", {worker.index: worker.hashes for worker in snapshot.workers})
-        return snapshot
+    def _count(self, dispatcher: Dispatcher, pool: WorkerPool) -> PoolSnapshot:
+        self._hashes = round(sum(engine.hashes for engine in dispatcher.count_hashes()))
+        return pool.pool_snapshot()
 
     async def _limits(self, dispatcher: Dispatcher) -> None:
         """Stop after `--blocks`."""
@@ -397,7 +403,7 @@ class Daemon:
             started_at=self._started_at,
             config=self.config,
             coordinator=coordinator,
-            pool=pool.snapshot(),
+            pool=pool.pool_snapshot(),
             rate=self._rate.estimate(),
             payout=payout.address,
             events=list(self._recent.lines),

@@ -8,14 +8,14 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+from solominer.daemon.event_queue import EventQueue
 from solominer.daemon.host_metrics import now
 from solominer.engines.cpu.plan_monitor import SearchWatch
-from solominer.engines.cpu.pool import WorkerPool
+from solominer.engines.engine_set import EngineSet
 from solominer.errors import NodeError, SolominerError
 from solominer.node.compare import compare
-from solominer.node.submit import Verdict, Whereabouts
 from solominer.records.journal.saver import Keeper
 from solominer.records.recorder import Recorder
 from solominer.work.coordinator import Coordinator
@@ -33,7 +33,6 @@ from solominer.work.events import (
     LocateBlock,
     LookAtNode,
     NewTip,
-    NodeHealth,
     NodesCompared,
     ProposalAnswered,
     ProposeBlock,
@@ -49,18 +48,15 @@ from solominer.work.events import (
     SignJob,
     StopWork,
     SubmitAnswered,
-    TipFacts,
     TipHeader,
 )
 from solominer.work.found import BlockState, FoundBlock
 from solominer.work.instant import Clock
+from solominer.work.ports import Node, SubmitReply
 from solominer.work.signed import data_to_sign
-from solominer.work.template import Template
-from solominer.work.workers import WorkerId
+from solominer.work.workers import EngineSnapshot, WorkerId
 
 log = logging.getLogger("solominer.daemon.daemon")
-
-QUEUE_SIZE = 100_000
 
 HEADER_FIRST_SECS = 0.05
 """How long a template waits at most for the header of the same new tip, which the empty job is made of."""
@@ -74,47 +70,6 @@ LEVELS = {
 }
 
 
-class Link(Protocol):
-    """What is asked of a node; `node.link.NodeLink` is the real one, `node.demo.DemoLink` the simulated one."""
-
-    @property
-    def name(self) -> str:
-        """Name in the configuration."""
-
-    async def run(self) -> None:
-        """Watches the node until cancelled."""
-
-    async def close(self) -> None:
-        """Closes all connections."""
-
-    async def fetch_template(self, reason: str) -> None:
-        """Posts TemplateReady or TemplateFailed."""
-
-    async def check_transactions(self, template: Template) -> None:
-        """Posts TransactionsChecked."""
-
-    async def look(self) -> NodeHealth:
-        """One look."""
-
-    async def submit(self, block_hex: str) -> Verdict:
-        """Sends a block."""
-
-    async def propose(self, block_hex: str) -> Verdict:
-        """Asks about an unsolved block."""
-
-    async def where_is(self, hash_le: bytes, height: int) -> Whereabouts:
-        """Where the node has a block."""
-
-    async def hash_at(self, height: int) -> bytes:
-        """The active block at a height."""
-
-    async def tip_facts(self, hash_le: bytes) -> TipFacts:
-        """A block's header."""
-
-    async def sign(self, data: bytes) -> bytes:
-        """The signet solution of a block."""
-
-
 class Dispatcher:
     """Runs the coordinator over a bounded queue and does what it says.
 
@@ -124,23 +79,24 @@ class Dispatcher:
     def __init__(
         self,
         coordinator: Coordinator,
-        pool: WorkerPool,
-        links: Mapping[str, Link],
+        engines: EngineSet,
+        links: Mapping[str, Node],
         recorder: Recorder,
         spawn: Callable[[Coroutine[Any, Any, None]], object],
-        watch: SearchWatch,
+        watch: SearchWatch | None,
         clock: Clock = now,
     ) -> None:
         self.coordinator = coordinator
         self._watch = watch
-        self._pool, self._links, self._recorder, self._spawn, self._clock = pool, links, recorder, spawn, clock
-        self._queue: asyncio.Queue[Event] = asyncio.Queue(QUEUE_SIZE)
+        self._engines, self._links, self._recorder, self._spawn, self._clock = engines, links, recorder, spawn, clock
+        self.queue = EventQueue()
         self._fetching: dict[str, str | None] = {}
         self._headers: dict[str, asyncio.Event] = {}
         self._urgent = 0
         self._keeper = Keeper(recorder.journal, self.alarm)
         self._tip_mono = 0.0
         self._share_target = 0
+        self._parent_le = b""
         self.changed = asyncio.Event()
         self._actions: dict[type, Callable[[Any], None]] = {
             StopWork: self._stop_work,
@@ -166,12 +122,12 @@ class Dispatcher:
         """Take an event; in the event loop's thread."""
         if isinstance(event, NewTip):
             self._tip_mono = time.monotonic()
-        self._queue.put_nowait(event)
+        self.queue.put(event)
 
     async def run(self) -> None:
         """Handle events one by one, for good."""
         while True:
-            event = await self._queue.get()
+            event = await self.queue.get()
             if isinstance(event, HealthSeen):
                 self._recorder.health(event.at.wall, event.health)
             self.do(self.coordinator.handle(event))
@@ -181,7 +137,7 @@ class Dispatcher:
         """At the end: wait for submissions that are under way and for the disk, so that nothing is lost."""
         try:
             async with asyncio.timeout(timeout_secs):
-                while self._urgent or not self._queue.empty():
+                while self._urgent or len(self.queue):
                     await asyncio.sleep(0.01)
         except TimeoutError:
             log.warning("a node has not answered in %g s; what is open is sent again at the next start", timeout_secs)
@@ -194,19 +150,20 @@ class Dispatcher:
     # --- work ----------------------------------------------------------------------------------------------------
 
     def _stop_work(self, action: StopWork) -> None:
-        self._pool.stop_work()
+        self._engines.stop_work()
         if action.reason == "new tip":
             self._recorder.latency(self._clock().wall, "tip_to_stop", time.monotonic() - self._tip_mono)
         log.debug("work stopped: %s", action.reason)
 
     def _publish(self, action: PublishJob) -> None:
         job = action.job
-        self._pool.publish(job)
+        self._engines.publish(job, clean=job.template.prevhash_le != self._parent_le)
+        self._parent_le = job.template.prevhash_le
         if job.share_target != self._share_target:
             self._share_target = job.share_target
-            counted = {worker.index: worker.hashes for worker in self._pool.snapshot().workers}
-            self._recorder.counters(self._clock().wall, "cpu", counted)
-        self._watch.published(job)
+            self.count_hashes()
+        if self._watch is not None:
+            self._watch.published(job)
         if self._tip_mono:
             provisional = job.template.provisional
             kind = "tip_to_empty" if provisional else "tip_to_full"
@@ -301,7 +258,7 @@ class Dispatcher:
         await self._keeper.until_put(block.hash_le)
         log.info("FOUND a block at height %d: %s, worker %s", block.height, block.hash_hex, block.worker)
         job = self.coordinator.judge.kept(block.job_id)
-        self._recorder.block(block, job, self._watch.block(block, job))
+        self._recorder.block(block, job, None if self._watch is None else self._watch.block(block, job))
         if await self._keeper.save(block):
             self.coordinator.blocks.saved(block.hash_le)
         else:
@@ -333,7 +290,7 @@ class Dispatcher:
         verdict = await self._links[action.node].propose(action.block.block_hex)
         await self._answered(action.node, action.block.hash_le, action.block.height, verdict, 1)
 
-    async def _answered(self, node: str, hash_le: bytes, height: int, verdict: Verdict, attempt: int) -> None:
+    async def _answered(self, node: str, hash_le: bytes, height: int, verdict: SubmitReply, attempt: int) -> None:
         event = SubmitAnswered(self._clock(), node, hash_le, verdict.answer, verdict.raw, attempt, verdict.rpc_secs)
         self.post(event)
         await self._keeper.note_answer(height, event)
@@ -347,14 +304,21 @@ class Dispatcher:
 
     # --- records -------------------------------------------------------------------------------------------------
 
+    def count_hashes(self) -> tuple[EngineSnapshot, ...]:
+        """Put every worker's counters into the records; returns what was seen."""
+        seen = self._engines.snapshot()
+        for engine in seen:
+            self._recorder.counters(self._clock().wall, engine)
+        return seen
+
     def _share(self, action: ShareSeen) -> None:
-        plan = self._watch.share(action)
+        plan = None if self._watch is None else self._watch.share(action)
         self._recorder.share(
             action.share.at.wall, action.job, action.share, action.hash_le, stale=action.stale, plan=plan
         )
 
     def _record(self, action: Record) -> None:
-        if action.kind == "share_duplicate":
+        if action.kind == "share_duplicate" and self._watch is not None:
             self._watch.repeated(WorkerId.parse(action.fields["worker"]))
         self._recorder.record(self._clock().wall, action.kind, action.fields)
 

@@ -9,21 +9,21 @@ from contextlib import AsyncExitStack
 
 from solominer.config import Config, NodeConfig, RpcConfig, ZmqConfig, default_cache_dir
 from solominer.config.forms import zmq_seen_from
-from solominer.daemon.executor import Link
 from solominer.daemon.host_metrics import now
-from solominer.errors import ConfigError, NodeAuthFailed, NodeError, UnsafeConsensus, WrongNetwork
+from solominer.errors import ConfigError, NodeError
 from solominer.node.client import NodeLink, NodeSettings
 from solominer.node.credentials import CookieFile, Credentials, PasswordFile, UserPassword
-from solominer.node.demo import DEMO_PAYOUT_SCRIPT, DemoLink
+from solominer.node.demo import DemoLink
 from solominer.node.private.bitcoind import find_bitcoind
 from solominer.node.private.node import PrivateNode, full_block_args
 from solominer.work.events import Event
 from solominer.work.job import Payout
+from solominer.work.ports import Node
 
 log = logging.getLogger("solominer.daemon.daemon")
 
 
-async def links_of(config: Config, post: Callable[[Event], None], stack: AsyncExitStack) -> dict[str, Link]:
+async def links_of(config: Config, post: Callable[[Event], None], stack: AsyncExitStack) -> dict[str, Node]:
     """The nodes by name, in order of preference; a private one is started here and stopped by `stack`.
 
     Raises ConfigError, or what starting the private node raises.
@@ -72,26 +72,23 @@ def private_settings(node: PrivateNode, config: Config) -> NodeSettings:
 
 
 async def await_payout(
-    config: Config, links: Mapping[str, Link], stopped: asyncio.Event, waiting: Callable[[str], None]
+    config: Config, links: Mapping[str, Node], stopped: asyncio.Event, waiting: Callable[[str], None]
 ) -> tuple[Payout, bool] | None:
     """Ask the nodes for the payout's script, for as long as it takes; None if `stopped` meanwhile.
 
     With it, whether blocks must be signed (a custom signet). `waiting` is told what is waited for. Raises ConfigError,
     PayoutError, or a NodeError where waiting cannot help.
     """
-    if config.mode == "demo":
-        return Payout(DEMO_PAYOUT_SCRIPT, "nobody (simulation)"), False
     address = config.payout_address
-    if not address and not config.wants_private_node and config.chain.name != "regtest":
+    if not address and config.mode_rules.node != "none" and config.chain.name != "regtest":
         raise ConfigError("payout_address is not set", "set it to an address of your own wallet on this network")
     wait_secs, said = 0.5, ""
     while not stopped.is_set():
         for link in links.values():
-            assert isinstance(link, NodeLink)
             try:
                 return await link.payout(address), await link.must_sign()
             except NodeError as error:
-                if len(links) == 1 and _is_final(error, link.settings):
+                if len(links) == 1 and not link.may_recover(error):
                     raise
                 waiting(f"waiting for node {link.name}: {error.what}")
                 if error.what != said:
@@ -102,13 +99,6 @@ async def await_payout(
         except TimeoutError:
             wait_secs = min(2 * wait_secs, 10.0)
     return None
-
-
-def _is_final(error: NodeError, settings: NodeSettings) -> bool:
-    """Whether waiting cannot help. A cookie may still come: the node writes it when it starts."""
-    if isinstance(error, NodeAuthFailed):
-        return not isinstance(settings.credentials, CookieFile)
-    return isinstance(error, WrongNetwork | UnsafeConsensus)
 
 
 def node_settings(config: Config, rpc: RpcConfig | NodeConfig, zmq: ZmqConfig) -> NodeSettings:

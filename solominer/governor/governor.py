@@ -155,7 +155,7 @@ class Steering:
         self.apply_schedule()
 
     def _renice(self, nice: int) -> None:
-        for worker in self._pool.snapshot().workers:
+        for worker in self._pool.pool_snapshot().workers:
             try:
                 if worker.pid is not None:
                     psutil.Process(worker.pid).nice(nice)

@@ -50,7 +50,7 @@ class Workers(Protocol):
     def set_active(self, count: int) -> None:
         """Let so many hash."""
 
-    def snapshot(self) -> PoolSnapshot:
+    def pool_snapshot(self) -> PoolSnapshot:
         """What they are doing."""
 
 
@@ -113,7 +113,7 @@ class Policies:
 
     def look(self, at: Instant, local: datetime) -> Decision:
         """Decide on the conditions of this moment, and act on a decision that is new."""
-        snapshot = self._pool.snapshot()
+        snapshot = self._pool.pool_snapshot()
         decision = decide(self._settings, self._conditions(at, local, snapshot))
         if decision.active != self._done.active:
             self._tell(at, decision, snapshot)

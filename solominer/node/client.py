@@ -10,10 +10,18 @@ from dataclasses import dataclass, replace
 from typing import NoReturn, TypeVar
 
 from solominer.chain.networks import Network
-from solominer.errors import MethodNotAllowed, NodeError, RpcFailed, TemplateError
+from solominer.errors import (
+    MethodNotAllowed,
+    NodeAuthFailed,
+    NodeError,
+    RpcFailed,
+    TemplateError,
+    UnsafeConsensus,
+    WrongNetwork,
+)
 from solominer.node import health, signing, submit
 from solominer.node.backoff import Outage
-from solominer.node.credentials import Credentials
+from solominer.node.credentials import CookieFile, Credentials
 from solominer.node.health import one_line
 from solominer.node.login import Login
 from solominer.node.longpoll import BESIDE_SECS, LongPollTrial, wait_for_tip
@@ -21,7 +29,6 @@ from solominer.node.payout import payout_to, regtest_payout
 from solominer.node.rpc import METHOD_NOT_FOUND, RpcClient
 from solominer.node.rpc_gate import CROWDED_SECS, RpcGate
 from solominer.node.rpc_thread import Lane
-from solominer.node.submit import Verdict, Whereabouts
 from solominer.node.template import Fetched, fetch_template
 from solominer.node.tips import TipWatch
 from solominer.node.zmq_hints import ZmqHints
@@ -36,6 +43,7 @@ from solominer.work.events import (
 )
 from solominer.work.instant import Clock
 from solominer.work.job import Payout
+from solominer.work.ports import BlockPosition, SubmitReply
 from solominer.work.template import Template, TransactionCheck
 
 _log = logging.getLogger("solominer.node.client")
@@ -108,6 +116,11 @@ class NodeLink:
         """The node's name in the configuration."""
         return self.settings.name
 
+    @property
+    def network(self) -> Network:
+        """The network it must be on."""
+        return self.settings.network
+
     async def run(self) -> NoReturn:
         """Watch tips and health. A node that cannot be reached is waited for; anything else that ends this raises."""
         async with asyncio.TaskGroup() as group:
@@ -123,6 +136,12 @@ class NodeLink:
         """Close all connections; whatever still waits for the node raises NodeUnreachable."""
         for lane in (*self._lanes.values(), *self._one_offs):
             lane.close()
+
+    def may_recover(self, error: NodeError) -> bool:
+        """Whether waiting can help. A cookie may still come: the node writes it when it starts."""
+        if isinstance(error, NodeAuthFailed):
+            return isinstance(self.settings.credentials, CookieFile)
+        return not isinstance(error, WrongNetwork | UnsafeConsensus)
 
     # Work
 
@@ -182,19 +201,19 @@ class NodeLink:
 
     # Blocks
 
-    async def submit(self, block_hex: str) -> Verdict:
+    async def submit(self, block_hex: str) -> SubmitReply:
         """Send a block, on a connection of its own. Never raises NodeError."""
         with self._gate.sending():
             verdict = await self._alone("submit", lambda client: submit.submit_block(client, block_hex))
         _log.debug("node %s answered a block with %r in %.3f s", self.name, verdict.raw, verdict.rpc_secs)
         return verdict
 
-    async def propose(self, block_hex: str) -> Verdict:
+    async def propose(self, block_hex: str) -> SubmitReply:
         """Ask whether an unsolved block would be valid, on a connection of its own. Never raises NodeError."""
         async with self._gate.turn():
             return await self._alone("propose", lambda client: submit.propose_block(client, block_hex))
 
-    async def where_is(self, hash_le: bytes, height: int) -> Whereabouts:
+    async def where_is(self, hash_le: bytes, height: int) -> BlockPosition:
         """Where the node has a block. Raises NodeError."""
         return await self._ask("misc", lambda client: submit.where_is(client, hash_le, height))
 
@@ -325,7 +344,7 @@ class NodeLink:
         async with self._gate.turn():
             return await self._lanes[lane].run(function)
 
-    async def _alone(self, purpose: str, function: Callable[[RpcClient], Verdict]) -> Verdict:
+    async def _alone(self, purpose: str, function: Callable[[RpcClient], SubmitReply]) -> SubmitReply:
         """Run `function` on a connection that nothing else waits for."""
         lane = self._lane(purpose)
         self._one_offs.add(lane)

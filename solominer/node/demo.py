@@ -18,8 +18,7 @@ from solominer.chain.merkle import merkle_root
 from solominer.chain.networks import Network
 from solominer.chain.target import decode_compact, encode_compact
 from solominer.chain.transaction import Transaction, TxIn, TxOut
-from solominer.errors import NodeUnreachable
-from solominer.node.submit import Verdict, Whereabouts
+from solominer.errors import NodeError, NodeUnreachable
 from solominer.work.events import (
     Event,
     HealthSeen,
@@ -30,6 +29,8 @@ from solominer.work.events import (
     TransactionsChecked,
 )
 from solominer.work.instant import Clock
+from solominer.work.job import Payout
+from solominer.work.ports import BlockPosition, SubmitReply
 from solominer.work.template import Template, parse_template
 
 DEMO_NODE = "demo (simulated)"
@@ -125,7 +126,7 @@ class DemoLink:
         transactions: int = 4000,
         clock: Clock,
     ) -> None:
-        self._network, self._post, self._clock = network, post, clock
+        self.network, self._post, self._clock = network, post, clock
         self._seed, self._transactions = seed, transactions
         self._template: Template | None = None
 
@@ -152,9 +153,9 @@ class DemoLink:
         if self._template is None:
             started = int(self._clock().wall)
             reply = await asyncio.to_thread(
-                synthetic_reply, self._network, seed=self._seed, transactions=self._transactions, curtime=started
+                synthetic_reply, self.network, seed=self._seed, transactions=self._transactions, curtime=started
             )
-            self._template = parse_template(reply, self._network)
+            self._template = parse_template(reply, self.network)
         return self._template
 
     async def fetch_template(self, reason: str) -> None:
@@ -171,19 +172,31 @@ class DemoLink:
         """None: there is no second node to compare with."""
         return b""
 
+    def may_recover(self, error: NodeError) -> bool:
+        """There is nothing to recover."""
+        return False
+
+    async def payout(self, address: str) -> Payout:
+        """Nobody is paid: nothing that is found here is a block."""
+        return Payout(DEMO_PAYOUT_SCRIPT, "nobody (simulation)")
+
+    async def must_sign(self) -> bool:
+        """No."""
+        return False
+
     async def look(self) -> NodeHealth:
         """Always well."""
         return await self._health()
 
-    async def submit(self, block_hex: str) -> Verdict:
+    async def submit(self, block_hex: str) -> SubmitReply:
         """A demo submits nothing."""
         raise NodeUnreachable("the demo has no node to submit to")
 
-    async def propose(self, block_hex: str) -> Verdict:
+    async def propose(self, block_hex: str) -> SubmitReply:
         """A demo has nobody to ask."""
         raise NodeUnreachable("the demo has no node to ask")
 
-    async def where_is(self, hash_le: bytes, height: int) -> Whereabouts:
+    async def where_is(self, hash_le: bytes, height: int) -> BlockPosition:
         """A demo has no chain."""
         raise NodeUnreachable("the demo has no chain")
 

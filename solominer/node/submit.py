@@ -7,12 +7,12 @@ how they begin.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 
 from solominer.chain.hashes import to_rpc_hex
 from solominer.errors import NodeAuthFailed, NodeError, NodeNotReady, RpcFailed, printable
 from solominer.node.rpc import DESERIALIZATION_FAILED, NOT_FOUND, OUT_OF_RANGE, RpcClient, field_of, hash_from
 from solominer.work.events import Answer, TipFacts
+from solominer.work.ports import BlockPosition, SubmitReply
 
 ACCEPTED_WORD = "null"
 """How an acceptance is written down: the JSON value that the node gives."""
@@ -30,23 +30,6 @@ _PROPOSAL_WORDS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """A node's answer to a block: what it means, the node's own words, and how long it took."""
-
-    answer: Answer
-    raw: str
-    rpc_secs: float
-
-
-@dataclass(frozen=True, slots=True)
-class Whereabouts:
-    """Where a node has a block: `confirmations` as in BlockSeen, `rival_hex` the active block at its height or ''."""
-
-    confirmations: int | None
-    rival_hex: str
-
-
 def classify_submit(reply: object) -> tuple[Answer, str]:
     """What submitblock's result, or the NodeError it ended with, means; and its words for the record."""
     return _classify(reply, _SUBMIT_WORDS)
@@ -57,27 +40,27 @@ def classify_proposal(reply: object) -> tuple[Answer, str]:
     return _classify(reply, _PROPOSAL_WORDS)
 
 
-def submit_block(client: RpcClient, block_hex: str) -> Verdict:
+def submit_block(client: RpcClient, block_hex: str) -> SubmitReply:
     """Send a block; never raises NodeError, since that too is an answer. `client` should be used for nothing else."""
     start = time.perf_counter()
     try:
         reply = client.call("submitblock", block_hex)
     except NodeError as error:
         reply = error
-    return Verdict(*classify_submit(reply), time.perf_counter() - start)
+    return SubmitReply(*classify_submit(reply), time.perf_counter() - start)
 
 
-def propose_block(client: RpcClient, block_hex: str) -> Verdict:
+def propose_block(client: RpcClient, block_hex: str) -> SubmitReply:
     """Ask whether a block would be valid but for its proof of work (rule 40); never raises NodeError."""
     start = time.perf_counter()
     try:
         reply = client.call("getblocktemplate", {"mode": "proposal", "data": block_hex})
     except NodeError as error:
         reply = error
-    return Verdict(*classify_proposal(reply), time.perf_counter() - start)
+    return SubmitReply(*classify_proposal(reply), time.perf_counter() - start)
 
 
-def where_is(client: RpcClient, hash_le: bytes, height: int) -> Whereabouts:
+def where_is(client: RpcClient, hash_le: bytes, height: int) -> BlockPosition:
     """Look up a block of ours (rule 46). Raises NodeError where the node cannot tell."""
     hash_hex = to_rpc_hex(hash_le)
     try:
@@ -87,14 +70,14 @@ def where_is(client: RpcClient, hash_le: bytes, height: int) -> Whereabouts:
             raise
         confirmations = None
     if confirmations is not None and confirmations >= 1:
-        return Whereabouts(confirmations, "")
+        return BlockPosition(confirmations, "")
     try:
         active_hex = client.call("getblockhash", height)
     except RpcFailed as error:
         if error.code != OUT_OF_RANGE:
             raise
         active_hex = ""
-    return Whereabouts(confirmations, active_hex if isinstance(active_hex, str) and active_hex != hash_hex else "")
+    return BlockPosition(confirmations, active_hex if isinstance(active_hex, str) and active_hex != hash_hex else "")
 
 
 def hash_at(client: RpcClient, height: int) -> bytes:

@@ -22,6 +22,7 @@ from solominer.records.tree import Tree
 from solominer.work.events import NodeHealth, ShareFound
 from solominer.work.found import FoundBlock
 from solominer.work.job import Job
+from solominer.work.workers import EngineSnapshot
 
 
 class Recorder:
@@ -123,9 +124,10 @@ class Recorder:
             fields["traceback"] = traceback
         self._writer.post(self._books.error, at, self._up(), fields)
 
-    def counters(self, at: float, engine: str, hashes: Mapping[Any, int]) -> None:
-        """How many hashes each worker has done since it (or the run) began; call every second or so."""
-        self._writer.post(self._books.counters, at, self._up(), engine, dict(hashes), droppable=True)
+    def counters(self, at: float, seen: EngineSnapshot) -> None:
+        """How many hashes each worker of an engine has done since the run began; call every second or so."""
+        hashes = {worker.worker.name: worker.hashes_counted for worker in seen.workers}
+        self._writer.post(self._books.counters, at, self._up(), seen.engine, hashes, droppable=True)
 
     def latency(self, at: float, what: str, secs: float) -> None:
         """How long something took: `tip_to_stop`, `tip_to_empty`, `tip_to_full`, ..."""

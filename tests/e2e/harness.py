@@ -61,16 +61,16 @@ class RunningMiner:
         self._task: asyncio.Task[int] | None = None
         publish = WorkerPool.publish
 
-        def publishing(pool: WorkerPool, job: Job, **options: Any) -> int:
+        def publishing(pool: WorkerPool, job: Job, **options: Any) -> None:
             self.pool = pool
             self.jobs.append(job)
             if node is not None:
-                header = job.header(bytes(4), job.space.version, job.space.ntime_min, 0).pack()
-                proposal = {"mode": "proposal", "data": job.block_hex(header, bytes(4))}
+                header = job.header(job.extranonce(), job.space.version, job.space.ntime_min, 0).pack()
+                proposal = {"mode": "proposal", "data": job.block_hex(header, job.extranonce())}
                 self.proposals.append((job.template.height, node.call("getblocktemplate", proposal)))
             if unsolvable:
                 job = replace(job, template=replace(job.template, target=0), share_target=0)
-            return publish(pool, job, **options)
+            publish(pool, job, **options)
 
         monkeypatch.setattr(WorkerPool, "publish", publishing)
 
@@ -131,5 +131,5 @@ class RunningMiner:
         """Whether all workers are on a job whose parent is this block."""
         if not self.jobs or self.pool is None or self.jobs[-1].template.prevhash_hex != hash_hex:
             return False
-        snapshot = self.pool.snapshot()
+        snapshot = self.pool.pool_snapshot()
         return self.coordinator.working and all(worker.epoch == snapshot.epoch for worker in snapshot.workers)

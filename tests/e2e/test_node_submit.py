@@ -14,8 +14,9 @@ from solominer.chain.hashes import sha256d
 from solominer.chain.header import Header
 from solominer.node.private.node import PrivateNode
 from solominer.node.rpc import RpcClient
-from solominer.node.submit import Whereabouts, propose_block, submit_block, tip_facts, where_is
+from solominer.node.submit import propose_block, submit_block, tip_facts, where_is
 from solominer.work.events import Answer
+from solominer.work.ports import BlockPosition
 from solominer.work.template import Template
 from tests.e2e.mined import Mined, current_template, mine, settings_of
 
@@ -43,7 +44,7 @@ def test_accepted_then_duplicate(client: RpcClient) -> None:
     block = mine(current_template(client))
     assert _submitted(client, block) == (Answer.ACCEPTED, "null")
     assert _submitted(client, block) == (Answer.HELD, "duplicate")
-    assert where_is(client, block.hash_le, block.height) == Whereabouts(1, "")
+    assert where_is(client, block.hash_le, block.height) == BlockPosition(1, "")
     facts = tip_facts(client, block.hash_le)
     assert (facts.hash_le, facts.height) == (block.hash_le, block.height)
 
@@ -54,7 +55,7 @@ def test_a_sibling_of_the_tip_is_held(client: RpcClient) -> None:
     assert _submitted(client, first)[0] is Answer.ACCEPTED
     assert _submitted(client, second) == (Answer.HELD, "inconclusive")
     assert _submitted(client, second) == (Answer.HELD, "duplicate")
-    assert where_is(client, second.hash_le, second.height) == Whereabouts(-1, first.hash_hex)
+    assert where_is(client, second.hash_le, second.height) == BlockPosition(-1, first.hash_hex)
     assert _proposed(client, mine(template, solved=False)) == (Answer.RETRY, "inconclusive-not-best-prevblk")
 
 
@@ -62,7 +63,7 @@ def test_an_unsolved_block_is_a_good_proposal_and_a_bad_block(client: RpcClient)
     block = mine(current_template(client), solved=False)
     assert _proposed(client, block) == (Answer.ACCEPTED, "null")
     assert _submitted(client, block) == (Answer.INVALID, "high-hash")
-    assert where_is(client, block.hash_le, block.height) == Whereabouts(None, "")
+    assert where_is(client, block.hash_le, block.height) == BlockPosition(None, "")
 
 
 def _header(**changes: object) -> Callable[[Template], Mined]:
@@ -162,6 +163,6 @@ def test_null_is_not_durable(node: PrivateNode) -> None:
         node.kill()
         assert _submitted(client, block)[0] is Answer.UNKNOWN
         node.start()
-        assert where_is(client, block.hash_le, block.height) == Whereabouts(None, "")
+        assert where_is(client, block.hash_le, block.height) == BlockPosition(None, "")
         assert _submitted(client, block) == (Answer.ACCEPTED, "null")
-        assert where_is(client, block.hash_le, block.height) == Whereabouts(1, "")
+        assert where_is(client, block.hash_le, block.height) == BlockPosition(1, "")

@@ -40,9 +40,9 @@ def harder(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give the workers a target that takes a million hashes."""
     publish = WorkerPool.publish
 
-    def publishing(pool: WorkerPool, job: Job, **options: Any) -> int:
+    def publishing(pool: WorkerPool, job: Job, **options: Any) -> None:
         job = replace(job, template=replace(job.template, target=HARDER), share_target=HARDER)
-        return publish(pool, job, **options)
+        publish(pool, job, **options)
 
     monkeypatch.setattr(WorkerPool, "publish", publishing)
 

@@ -20,7 +20,7 @@ from regtest.scenarios import mine_blocks, mixed_transactions, node_args
 from solominer.node.private.bitcoind import BitcoindBinary
 from solominer.node.private.node import PrivateNode
 from solominer.node.rpc import RpcClient
-from solominer.node.submit import Verdict, Whereabouts, propose_block, submit_block, where_is
+from solominer.node.submit import propose_block, submit_block, where_is
 from solominer.work.blocks import MATURE_DEPTH
 from solominer.work.events import (
     Action,
@@ -38,6 +38,7 @@ from solominer.work.events import (
     Tick,
 )
 from solominer.work.found import BlockState
+from solominer.work.ports import BlockPosition, SubmitReply
 from tests.e2e.broken import Parts
 from tests.e2e.mined import settings_of
 from tests.work.builders import T0, coordinator, feed, health, mining, of_type, real_template, solution
@@ -164,7 +165,7 @@ def test_a_defect(client: RpcClient, busy_node: PrivateNode, row: Row) -> None:
         mixed_transactions(busy_node, 20, seed=next(_salts))  # the block took the ones there were
 
 
-def _begins(verdict: Verdict, words: str) -> bool:
+def _begins(verdict: SubmitReply, words: str) -> bool:
     return verdict.raw.startswith(tuple(words.split("|")))
 
 
@@ -235,8 +236,8 @@ def test_precious_makes_the_second_block_the_active_one(client: RpcClient, busy_
     assert submit_block(client, first.block_hex()).answer is ACCEPTED
     assert submit_block(client, second.block_hex()).answer is HELD
     busy_node.call("preciousblock", second.hash_le()[::-1].hex())
-    assert where_is(client, second.hash_le(), second.height) == Whereabouts(1, "")
-    assert where_is(client, first.hash_le(), first.height) == Whereabouts(-1, second.hash_le()[::-1].hex())
+    assert where_is(client, second.hash_le(), second.height) == BlockPosition(1, "")
+    assert where_is(client, first.hash_le(), first.height) == BlockPosition(-1, second.hash_le()[::-1].hex())
     mixed_transactions(busy_node, 20, seed=next(_salts))
 
 
@@ -264,7 +265,7 @@ def test_a_reward_is_spendable_when_the_tracker_calls_it_mature(client: RpcClien
 # --- what is done about it --------------------------------------------------------------------------------------------
 
 
-def _check_reaction(verdict: Verdict) -> None:
+def _check_reaction(verdict: SubmitReply) -> None:
     """Feed the node's words to a coordinator that has just found a block."""
     machine, job = mining()
     (send,) = of_type(SendBlock, feed(machine, solution(job)))
@@ -286,7 +287,7 @@ def _check_reaction(verdict: Verdict) -> None:
     assert states == ([BlockState.ACCEPTED] if verdict.answer is ACCEPTED else [])
 
 
-def _check_reaction_to_proposal(verdict: Verdict) -> None:
+def _check_reaction_to_proposal(verdict: SubmitReply) -> None:
     """Feed the node's words to a coordinator that mines a full template."""
     machine, template = coordinator(), real_template()
     seen = HealthSeen(T0, health("a", best=template.prevhash_le))

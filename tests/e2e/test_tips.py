@@ -63,4 +63,4 @@ async def test_a_node_that_is_restarted_is_survived(
         await asyncio.to_thread(node.restart)
         await miner.mine(3, timeout_secs=60)
         assert node.call("getblockcount") == 7
-        assert {worker.restarts for worker in miner.pool.snapshot().workers} == {0} if miner.pool else False
+        assert {worker.restarts for worker in miner.pool.pool_snapshot().workers} == {0} if miner.pool else False

@@ -46,20 +46,19 @@ def install(timeline: Timeline) -> None:
     class TellingPool(WorkerPool):
         """The pool, with a target for its workers that nothing meets."""
 
-        def publish(self, job: Job, *, park_on_block: bool = True) -> int:
+        def publish(self, job: Job, *, clean: bool = True, park_on_block: bool = True) -> None:
             template = job.template
-            before = _workers(self.snapshot())
+            before = _workers(self.pool_snapshot())
             hopeless = replace(template, target=_UNREACHABLE)
-            epoch = super().publish(replace(job, template=hopeless, share_target=_UNREACHABLE))
+            super().publish(replace(job, template=hopeless, share_target=_UNREACHABLE), clean=clean)
+            epoch = self.pool_snapshot().epoch
             facts = {"height": template.height, "provisional": template.provisional, "epoch": epoch}
             timeline.tell("publish", **facts, transactions=len(template.transactions), workers=before)
-            return epoch
 
-        def stop_work(self) -> int:
-            before = _workers(self.snapshot())
-            epoch = super().stop_work()
-            timeline.tell("stop", epoch=epoch, workers=before)
-            return epoch
+        def stop_work(self) -> None:
+            before = _workers(self.pool_snapshot())
+            super().stop_work()
+            timeline.tell("stop", epoch=self.pool_snapshot().epoch, workers=before)
 
     def _workers(snapshot: PoolSnapshot) -> list[dict[str, int]]:
         to_wall_ns = time.time_ns() - time.monotonic_ns()

@@ -25,7 +25,7 @@ from solominer.engines.cpu.pool import WORKER_MEMORY_BYTES, PoolSettings, PoolSn
 from solominer.errors import EngineError, PlanError
 from solominer.plan.plan import Families, SearchPlan
 from solominer.work.events import Event, ShareFound, WorkerDied, WorkerStarted, WrongHit
-from solominer.work.workers import WorkerId
+from solominer.work.workers import ExtranonceRange, WorkerId
 from tests.hashing.jobs import EASY_SHARE, SMALL_PLAN, all_points, all_shares, make_job
 
 CACHE_DIR = Path(__file__).parents[2] / ".cache"
@@ -40,7 +40,7 @@ class Running:
     def __init__(self, settings: PoolSettings) -> None:
         self.events: asyncio.Queue[Event] = asyncio.Queue()
         self.lines: list[str] = []
-        self.pool = WorkerPool(settings, self.events.put_nowait, now, self.lines.append)
+        self.pool = WorkerPool(settings, now, self.lines.append)
 
     async def next(self, kind: type[T]) -> T:
         """The next event of that kind; others before it are skipped."""
@@ -53,7 +53,7 @@ class Running:
     async def until(self, holds: Callable[[PoolSnapshot], bool]) -> PoolSnapshot:
         """The first snapshot for which something holds; shared memory has no events to await."""
         async with asyncio.timeout(30):
-            while not holds(snapshot := self.pool.snapshot()):
+            while not holds(snapshot := self.pool.pool_snapshot()):
                 await asyncio.sleep(0.005)
             return snapshot
 
@@ -62,7 +62,7 @@ class Running:
 async def running(workers: int = 2, kernel: str | None = None, **more: object) -> AsyncIterator[Running]:
     """A pool on the fake engine, stopped at the end; no process of it is left then."""
     run = Running(PoolSettings(workers, kernel, engine=ENGINE, **more))  # type: ignore[arg-type]
-    await run.pool.start()
+    await run.pool.start(run.events.put_nowait, ExtranonceRange(0, 1))
     try:
         yield run
     finally:
@@ -97,11 +97,13 @@ async def test_all_workers_together_find_every_share_of_a_small_space() -> None:
 async def test_workers_follow_jobs_and_stops() -> None:
     async with running() as run:
         for number in (1, 2, 3):
-            epoch = run.pool.publish(make_job(number, share_target=NO_SHARES))
+            run.pool.publish(make_job(number, share_target=NO_SHARES))
+            epoch = run.pool.pool_snapshot().epoch
             now = await run.until(lambda now: all(w.epoch == now.epoch and w.started_ns for w in now.workers))
             assert now.epoch == epoch
             assert all(now.published_ns <= w.left_ns <= w.started_ns for w in now.workers)
-        epoch = run.pool.stop_work()
+        run.pool.stop_work()
+        epoch = run.pool.pool_snapshot().epoch
         now = await run.until(lambda now: all(w.epoch == now.epoch for w in now.workers))
         assert now.epoch == epoch
         assert all(w.state is WorkerState.IDLE or not w.started_ns for w in now.workers)
@@ -135,7 +137,7 @@ async def test_a_killed_worker_comes_back_and_its_counters_go_on(quick: None) ->
         assert died.pid == started.pid
         assert died.reason == "it was killed from outside (SIGKILL)"
         assert died.restart_secs == 0.05
-        gone = run.pool.snapshot()
+        gone = run.pool.pool_snapshot()
         assert gone.alive == 0
         assert gone.hashes >= before.hashes
         again = await run.next(WorkerStarted)
@@ -209,7 +211,7 @@ async def test_only_the_leader_compiles_first_and_says_so() -> None:
 async def test_memory_decides_how_many_workers_there_are(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool_module, "WORKER_MEMORY_BYTES", 1 << 20)
     async with running(4, max_memory_bytes=2 << 20) as run:
-        assert len(run.pool.snapshot().workers) == 2
+        assert len(run.pool.pool_snapshot().workers) == 2
         assert "memory for 2 of 4 workers" in run.lines[0]
         assert "beyond its part of max_memory_gb" in (await run.next(WorkerDied)).reason
 
@@ -221,21 +223,21 @@ def test_a_memory_limit_admits_at_least_one_worker() -> None:
 
 
 async def test_a_pool_that_does_not_run_says_so() -> None:
-    pool = WorkerPool(PoolSettings(1, engine=ENGINE), lambda event: None, now)
+    pool = WorkerPool(PoolSettings(1, engine=ENGINE), now)
     with pytest.raises(EngineError, match="does not run"):
-        pool.snapshot()
+        pool.pool_snapshot()
     await pool.stop()  # twice or never started: nothing to do
 
 
 async def test_a_plan_too_small_for_the_workers_is_refused_at_start() -> None:
     settings = PoolSettings(3, engine=ENGINE, plan=SearchPlan(Families(extranonce_bits=1)))
     with pytest.raises(PlanError, match="families"):
-        await WorkerPool(settings, lambda event: None, now).start()
+        await WorkerPool(settings, now).start(lambda event: None, ExtranonceRange(0, 1))
 
 
 async def test_a_failure_of_the_supervision_comes_out(monkeypatch: pytest.MonkeyPatch) -> None:
     async with running(1) as run:
-        watched = asyncio.create_task(run.pool.watch())
+        watched = asyncio.create_task(run.pool.run())
         monkeypatch.setattr(WorkerPool, "_check_alive", lambda *_: 1 / 0)
         monkeypatch.setattr(pool_module, "LOOK_SECS", 0.01)
         with pytest.raises(ZeroDivisionError):
@@ -250,10 +252,12 @@ async def test_the_main_process_stays_free_of_numpy() -> None:
 PARENT = f"""
 import asyncio
 from solominer.engines.cpu.pool import PoolSettings, WorkerPool
+from solominer.daemon.host_metrics import now
+from solominer.work.workers import ExtranonceRange
 from tests.hashing.jobs import make_job
 async def main():
-    pool = WorkerPool(PoolSettings(2, engine={ENGINE!r}), lambda event: print(event.pid, flush=True))
-    await pool.start()
+    pool = WorkerPool(PoolSettings(2, engine={ENGINE!r}), now)
+    await pool.start(lambda event: print(event.pid, flush=True), ExtranonceRange(0, 1))
     pool.publish(make_job(share_target={NO_SHARES}))
     await asyncio.sleep(3600)
 asyncio.run(main())
@@ -290,7 +294,7 @@ def test_workers_leave_the_decision_about_signals_to_their_parent() -> None:
 async def test_with_the_real_kernel() -> None:
     """Every share of a small space, from compiled kernels in two processes, within the memory that a worker has."""
     run = Running(PoolSettings(2, available_variants()[0].name, CACHE_DIR, plan=SMALL_PLAN))
-    await run.pool.start()
+    await run.pool.start(run.events.put_nowait, ExtranonceRange(0, 1))
     try:
         job = make_job(share_target=EASY_SHARE >> 3)
         run.pool.publish(job)

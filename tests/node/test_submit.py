@@ -10,7 +10,6 @@ from solominer.chain.hashes import from_rpc_hex
 from solominer.errors import NodeAuthFailed, NodeError, NodeNotReady, NodeTimeout, NodeUnreachable, RpcFailed
 from solominer.node.rpc import RpcClient
 from solominer.node.submit import (
-    Whereabouts,
     best_hash,
     classify_proposal,
     classify_submit,
@@ -20,6 +19,7 @@ from solominer.node.submit import (
     where_is,
 )
 from solominer.work.events import Answer, TipFacts
+from solominer.work.ports import BlockPosition
 from tests.node.fake_node import Drop, FakeNode, Reply, error, result
 
 HASH_HEX = "00000000000000000001" + "ab" * 22
@@ -149,15 +149,15 @@ def test_proposal_request_and_failure(fake: FakeNode, client: RpcClient) -> None
 def test_where_a_block_is(fake: FakeNode, client: RpcClient) -> None:
     hash_le = from_rpc_hex(HASH_HEX)
     fake.answers = {"getblockheader": {"confirmations": 3}, "getblockhash": RIVAL_HEX}
-    assert where_is(client, hash_le, 7) == Whereabouts(3, "")
+    assert where_is(client, hash_le, 7) == BlockPosition(3, "")
     fake.answers["getblockheader"] = {"confirmations": -1}
-    assert where_is(client, hash_le, 7) == Whereabouts(-1, RIVAL_HEX)
+    assert where_is(client, hash_le, 7) == BlockPosition(-1, RIVAL_HEX)
     fake.answers["getblockhash"] = HASH_HEX  # it came back between the two questions
-    assert where_is(client, hash_le, 7) == Whereabouts(-1, "")
+    assert where_is(client, hash_le, 7) == BlockPosition(-1, "")
     fake.answers["getblockhash"] = error(-8, "Block height out of range")
-    assert where_is(client, hash_le, 7) == Whereabouts(-1, "")
+    assert where_is(client, hash_le, 7) == BlockPosition(-1, "")
     fake.answers["getblockheader"] = error(-5, "Block not found")
-    assert where_is(client, hash_le, 7) == Whereabouts(None, "")
+    assert where_is(client, hash_le, 7) == BlockPosition(None, "")
 
 
 def test_where_a_block_is_cannot_always_be_told(fake: FakeNode, client: RpcClient) -> None:

@@ -14,7 +14,7 @@ from solominer.work.found import FoundBlock, solve
 from solominer.work.instant import Instant
 from solominer.work.job import Job, Payout, build_job
 from solominer.work.template import empty_template
-from solominer.work.workers import WorkerId
+from solominer.work.workers import EngineSnapshot, WorkerId, WorkerSnapshot
 
 HOUR = 1_795_244_400
 """2026-11-21T07:00:00Z."""
@@ -64,6 +64,12 @@ def answered(block: FoundBlock, at: float = HOUR + 2.0, raw: str = "null") -> Su
     return SubmitAnswered(Instant(at, at), "node0", block.hash_le, Answer.ACCEPTED, raw, 1, 0.002)
 
 
+def counted(hashes: dict[int, int]) -> EngineSnapshot:
+    """A CPU pool whose workers have counted so many hashes."""
+    workers = tuple(WorkerSnapshot(WorkerId("cpu", str(index)), "hashing", count) for index, count in hashes.items())
+    return EngineSnapshot("cpu", workers, len(workers))
+
+
 @dataclass
 class Bench:
     """A recorder with a clock that the test turns, and the alarms it gave."""
@@ -109,7 +115,7 @@ def mine(bench: Bench, recorder: Recorder, at: float, *, blocks: int = 1, shares
         recorder.record(at, "block_state", {**fields, "state": "accepted", "detail": "accepted by node0"})
         bench.up += 2.0
         at += 2.0
-    recorder.counters(at, "cpu", {0: shares * blocks, 1: shares * blocks})
+    recorder.counters(at, counted({0: shares * blocks, 1: shares * blocks}))
     recorder.error(at, "low", "node-slow", "node0 took 3 s", context={"node": "node0"}, done="nothing")
     recorder.error(at, "low", "node-slow", "node0 took 4 s")
     recorder.system(at, cpu_percent=50.0, memory_bytes=100 << 20)

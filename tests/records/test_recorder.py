@@ -24,7 +24,7 @@ from solominer.records.settings import RecorderSettings
 from solominer.views.logs import RecentEvents
 from solominer.work.events import NodeHealth
 from solominer.work.found import BlockState
-from tests.records.builders import HOUR, Bench, make_block, make_job, make_share, mine
+from tests.records.builders import HOUR, Bench, counted, make_block, make_job, make_share, mine
 from tests.records.standalone import standalone
 
 
@@ -367,7 +367,7 @@ def test_readings_are_thinned_but_changes_are_told(bench: Bench) -> None:
     for second in range(120):
         bench.up += 1
         recorder.system(HOUR + second, cpu_percent=float(second))
-        recorder.counters(HOUR + second, "cpu", {0: second * 1000})
+        recorder.counters(HOUR + second, counted({0: second * 1000}))
         recorder.health(HOUR + second, NodeHealth("node0", True, problem="no peers" if second == 30 else ""))
     recorder.close(HOUR + 200)
     kinds = [entry["kind"] for entry in ledger(bench, "2026/11/21/07")]
@@ -454,11 +454,11 @@ def test_a_changed_report_is_told_at_start_and_mining_goes_on(bench: Bench) -> N
 def test_hashes_are_held_against_the_target_under_which_they_were_done(bench: Bench) -> None:
     """Within one minute: a million hashes where a share takes 100, then another million where it takes 10,000."""
     recorder = open_at(bench, HOUR + 1)
-    for second, (job_id, hashes_a_share, counted) in enumerate(
+    for second, (job_id, hashes_a_share, hashes) in enumerate(
         [(1, 100, 0), (2, 10_000, 1_000_000), (2, 10_000, 2_000_000)]
     ):
         bench.up += 1
-        recorder.counters(HOUR + second, "cpu", {0: counted})
+        recorder.counters(HOUR + second, counted({0: hashes}))
         recorder.job(HOUR + second, replace(make_job(job_id), share_target=2**256 // hashes_a_share - 1))
     recorder.close(HOUR + 10)
     assert report(bench, "2026/11/21/07")["shares"]["expected"] == pytest.approx(1_000_000 / 100 + 1_000_000 / 10_000)

@@ -144,5 +144,6 @@ def test_version_bits_are_counted_through_without_repetition(mask: int) -> None:
 def test_header_values_are_those_asked_for() -> None:
     job = job_of(real_template())
     header = job.header(bytes(11) + b"\7", 0x20002000, 5, 6)
-    assert header == Header(0x20002000, job.template.prevhash_le, job.merkle_root_le(bytes(11) + b"\7"), 5, 0x207FFFFF, 6)
+    root = job.merkle_root_le(bytes(11) + b"\7")
+    assert header == Header(0x20002000, job.template.prevhash_le, root, 5, 0x207FFFFF, 6)
     assert job.merkle_root_le(bytes(11) + b"\7") != job.merkle_root_le(bytes(11) + b"\x08")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import time
 from collections import deque
@@ -26,10 +27,11 @@ from solominer.engines.cpu.worker_job import WorkerJob
 from solominer.engines.cpu.worker_process import Child
 from solominer.errors import EngineError
 from solominer.plan.plan import SearchPlan
-from solominer.work.events import Event, ShareFound, WorkerDied, WorkerStarted, WrongHit
+from solominer.work.events import ShareFound, WorkerDied, WorkerStarted, WrongHit
 from solominer.work.instant import Clock, Instant
 from solominer.work.job import Job
-from solominer.work.workers import EXTRANONCE1_SIZE, WorkerId
+from solominer.work.ports import Post
+from solominer.work.workers import EXTRANONCE1_SIZE, EngineSnapshot, ExtranonceRange, WorkerId, WorkerSnapshot
 
 WORKER_MEMORY_BYTES = 200 << 20
 """What a worker is allowed to need; a memory limit admits one worker for each such part of it."""
@@ -73,7 +75,7 @@ class PoolSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerSnapshot:
+class CpuWorkerSnapshot:
     """One worker at a moment. `pid` is None and `kernel` empty while it is not there.
 
     Totals (`hashes`, `shares`, `shares_suppressed`, `wrong_hits`, `restarts`) only grow, over restarts too.
@@ -109,7 +111,7 @@ class WorkerSnapshot:
 class PoolSnapshot:
     """The pool at a moment; `epoch` is the current one and `published_ns` when it began (time.monotonic_ns())."""
 
-    workers: tuple[WorkerSnapshot, ...]
+    workers: tuple[CpuWorkerSnapshot, ...]
     epoch: int
     published_ns: int
     active: int
@@ -161,17 +163,16 @@ class _Seat:
 
 
 class WorkerPool:
-    """The CPU engine. `post` gets ShareFound, WrongHit, WorkerStarted and WorkerDied; `report` lines for people."""
+    """The CPU engine (`work.ports.Engine`). It posts ShareFound, WrongHit, WorkerStarted and WorkerDied.
 
-    def __init__(
-        self,
-        settings: PoolSettings,
-        post: Callable[[Event], None],
-        clock: Clock,
-        report: Callable[[str], None] = log.info,
-    ) -> None:
+    `report` takes lines for people.
+    """
+
+    name = ENGINE
+
+    def __init__(self, settings: PoolSettings, clock: Clock, report: Callable[[str], None] = log.info) -> None:
         self.settings = settings
-        self._post = post
+        self._post: Post = lambda event: None
         self._clock = clock
         self._report = report
         self._shared: SharedBlock | None = None
@@ -182,14 +183,17 @@ class WorkerPool:
         self._looking: asyncio.Task[None] | None = None
         self._hashes_at_end: list[int] = []
         self._extranonce1 = bytes(EXTRANONCE1_SIZE)
+        self._wanted = settings.admitted_workers
+        self._signed = False
 
     # Life
 
-    async def start(self) -> None:
+    async def start(self, post: Post, space: ExtranonceRange) -> None:
         """Start the workers; returns at once, WorkerStarted tells when each hashes.
 
         Raises EngineError if no process can be started, PlanError if the plan leaves a worker without extranonces.
         """
+        self._post, self._extranonce1 = post, space.nth(0)
         count = self.settings.admitted_workers
         if count < self.settings.workers:
             self._report(f"memory for {count} of {self.settings.workers} workers: raise max_memory_gb for more")
@@ -229,7 +233,7 @@ class WorkerPool:
         self._shared.close()
         self._shared = None
 
-    async def watch(self) -> None:
+    async def run(self) -> None:
         """Returns when the pool was stopped; raises what ended its supervision otherwise."""
         if self._looking is not None:
             await asyncio.wait([self._looking])
@@ -238,29 +242,46 @@ class WorkerPool:
 
     # Work
 
-    def publish(self, job: Job, *, park_on_block: bool = True) -> int:
-        """Give all workers this job instead of theirs; gives its epoch. Raises EngineError if it is too large."""
-        epoch = self._memory.publish(
-            WorkerJob.of(job, self._extranonce1, park_on_block=park_on_block).pack(), time.monotonic_ns()
-        )
-        self._ring()
-        return epoch
+    def publish(self, job: Job, *, clean: bool = True, park_on_block: bool = True) -> None:
+        """Give all workers this job instead of theirs. Raises EngineError if it is too large.
 
-    def stop_work(self) -> int:
-        """Take the job away from all workers; gives the epoch without a job."""
-        return self._memory.withdraw(time.monotonic_ns())
+        A signed job has one extranonce, which is the first worker's: the others wait while it is searched.
+        """
+        self._signed = job.signed_extranonce is not None
+        self._memory.active = self._active
+        packed = WorkerJob.of(job, self._extranonce1, park_on_block=park_on_block).pack()
+        self._memory.publish(packed, time.monotonic_ns())
+        self._ring()
+
+    def stop_work(self) -> None:
+        """Take the job away from all workers."""
+        self._memory.withdraw(time.monotonic_ns())
+
+    def set_intensity(self, share: float) -> None:
+        """Let this share of the workers hash, at least one unless it is 0; the others keep their place and wait."""
+        self.set_active(math.ceil(round(max(0.0, min(share, 1.0)) * len(self._seats), 9)))
 
     def set_active(self, count: int) -> None:
-        """Let only the first `count` workers hash; the others keep their place and wait."""
-        self._memory.active = max(0, min(count, len(self._seats)))
+        """Let only the first `count` workers hash."""
+        self._wanted = max(0, min(count, len(self._seats)))
+        self._memory.active = self._active
         self._ring()
+
+    @property
+    def _active(self) -> int:
+        return min(self._wanted, 1) if self._signed else self._wanted
 
     def hashes_of(self, worker: int) -> int:
         """Hashes of one worker since the start, also when the pool was stopped."""
         return self._hashes_at_end[worker] if self._shared is None else self._memory.read_counters(worker).hashes
 
-    def snapshot(self) -> PoolSnapshot:
-        """What the workers are doing."""
+    def snapshot(self) -> EngineSnapshot:
+        """What the workers are doing, as every engine says it."""
+        pool = self.pool_snapshot()
+        return EngineSnapshot(ENGINE, tuple(map(_worker_snapshot, pool.workers)), pool.active)
+
+    def pool_snapshot(self) -> PoolSnapshot:
+        """What the workers are doing, in full."""
         memory = self._memory
         now = time.monotonic()
         workers = tuple(self._snapshot(seat, memory.read_counters(seat.index), now) for seat in self._seats)
@@ -278,9 +299,9 @@ class WorkerPool:
                 seat.child.ring()
 
     @staticmethod
-    def _snapshot(seat: _Seat, counters: WorkerCounters, now_secs: float) -> WorkerSnapshot:
+    def _snapshot(seat: _Seat, counters: WorkerCounters, now_secs: float) -> CpuWorkerSnapshot:
         child = seat.child
-        return WorkerSnapshot(
+        return CpuWorkerSnapshot(
             index=seat.index,
             pid=child.pid if child else None,
             state=WorkerState(counters.state) if child else WorkerState.STARTING,
@@ -407,6 +428,17 @@ class WorkerPool:
         limit = self.settings.max_memory_bytes
         if limit is not None and seat.rss_bytes > max(limit // len(self._seats), WORKER_MEMORY_BYTES):
             child.kill(f"it grew to {seat.rss_bytes >> 20} MiB, beyond its part of max_memory_gb")
+
+
+def _worker_snapshot(seen: CpuWorkerSnapshot) -> WorkerSnapshot:
+    return WorkerSnapshot(
+        worker=worker_id(seen.index),
+        state=seen.state.name.lower() if seen.alive else "lost",
+        hashes_counted=seen.hashes,
+        rate_hps=seen.rate_hps,
+        shares=seen.shares,
+        details={"kernel": seen.kernel, "pid": seen.pid or 0, "rss_bytes": seen.rss_bytes, "restarts": seen.restarts},
+    )
 
 
 def worker_id(index: int) -> WorkerId:

@@ -1,0 +1,120 @@
+"""What the coordinator's surroundings must be able to do: engines that search, nodes that give work and take blocks.
+
+Whatever implements these is handed in; tests hand in fakes (`tests/fakes.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from solominer.chain.networks import Network
+from solominer.errors import NodeError
+from solominer.work.events import Answer, Event, NodeHealth, TipFacts
+from solominer.work.job import Job, Payout
+from solominer.work.template import Template
+from solominer.work.workers import EngineSnapshot, ExtranonceRange
+
+Post = Callable[[Event], None]
+"""Takes an event, on the event loop's thread; never blocks."""
+
+
+class Engine(Protocol):
+    """Anything that takes jobs and finds shares: the CPU pool, a GPU, a Stratum server, a cluster."""
+
+    @property
+    def name(self) -> str:
+        """The first half of its workers' ids."""
+
+    async def start(self, post: Post, space: ExtranonceRange) -> None:
+        """Begin; every extranonce1 of its headers comes from `space`. Raises EngineError if it cannot."""
+
+    def publish(self, job: Job, *, clean: bool) -> None:
+        """Search this job and drop the one before; within 1 ms. `clean`: the tip moved, older shares are stale."""
+
+    def stop_work(self) -> None:
+        """Drop the job at once; a publish follows when there is work again."""
+
+    def set_intensity(self, share: float) -> None:
+        """Use this share of the engine's power, 0 to 1. Called by the governor alone."""
+
+    def snapshot(self) -> EngineSnapshot:
+        """What its workers are doing."""
+
+    async def run(self) -> None:
+        """Supervise until cancelled or stopped; whatever else ends this is raised and ends the daemon."""
+
+    async def stop(self, timeout_secs: float) -> None:
+        """Hand in what was found and end; by force after `timeout_secs`. Nothing is left running."""
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitReply:
+    """A node's answer to a block: what it means, the node's own words, and how long it took."""
+
+    answer: Answer
+    raw: str
+    rpc_secs: float
+
+
+@dataclass(frozen=True, slots=True)
+class BlockPosition:
+    """Where a node has a block: `confirmations` as in BlockSeen, `rival_hex` the active block at its height or ''."""
+
+    confirmations: int | None
+    rival_hex: str
+
+
+class Node(Protocol):
+    """One configured node. Everything it learns by itself is posted as an event."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the configuration."""
+
+    @property
+    def network(self) -> Network:
+        """The network it must be on."""
+
+    async def run(self) -> None:
+        """Watch tips and health until cancelled."""
+
+    async def close(self) -> None:
+        """Close all connections."""
+
+    def may_recover(self, error: NodeError) -> bool:
+        """Whether waiting can help after this error."""
+
+    async def payout(self, address: str) -> Payout:
+        """The payout of an address. Raises PayoutError, or NodeError while it cannot be asked."""
+
+    async def must_sign(self) -> bool:
+        """Whether this chain's blocks are signed. Raises SigningRefused if the node cannot, or NodeError."""
+
+    async def fetch_template(self, reason: str) -> None:
+        """Post TemplateReady or TemplateFailed."""
+
+    async def check_transactions(self, template: Template) -> None:
+        """Post TransactionsChecked."""
+
+    async def look(self) -> NodeHealth:
+        """Look at it once. Never raises NodeError."""
+
+    async def submit(self, block_hex: str) -> SubmitReply:
+        """Send a block. Never raises NodeError."""
+
+    async def propose(self, block_hex: str) -> SubmitReply:
+        """Ask whether an unsolved block would be valid. Never raises NodeError."""
+
+    async def where_is(self, hash_le: bytes, height: int) -> BlockPosition:
+        """Where it has a block. Raises NodeError."""
+
+    async def hash_at(self, height: int) -> bytes:
+        """The hash of its active block at a height, internal order. Raises NodeError."""
+
+    async def tip_facts(self, hash_le: bytes) -> TipFacts:
+        """A block's header, as an empty block on top of it needs it. Raises NodeError."""
+
+    async def sign(self, data: bytes) -> bytes:
+        """The signet solution for 72 bytes of a block. Raises SigningRefused or NodeError."""
