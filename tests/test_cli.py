@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
+from typing import NoReturn
 
-from solominer import __version__
+import pytest
+
+from solominer import __version__, cli
 
 ADDRESS = "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"
 HEAVY = ("pydantic", "zmq", "numba", "numpy", "rich", "orjson", "psutil", "asyncio", "yaml", "bitcoinrpc")
@@ -61,6 +65,31 @@ def test_production_wants_a_yes_where_nobody_can_be_asked(tmp_path: Path) -> Non
     assert done.returncode == 2
     assert "wants a yes first" in done.stderr
     assert "--yes" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "command", [["verify", "@"], ["report", "--data-dir", "@"], ["status", "--data-dir", "@"], ["bench"]]
+)
+def test_a_closed_folder_and_a_removed_current_directory_are_no_traceback(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(*args: object, **options: object) -> NoReturn:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "/closed/by\x1b[others")
+
+    monkeypatch.setattr(sys, "argv", ["solominer", *(word.replace("@", str(tmp_path)) for word in command)])
+    monkeypatch.setattr(cli, "app", refused)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 7
+    assert "Permission denied" in (said := capsys.readouterr().err)
+    assert "\x1b" not in said
+
+    (gone := tmp_path / "gone").mkdir()
+    script = f"import os; os.chdir({str(gone)!r}); os.rmdir({str(gone)!r}); from solominer.cli import main; main()"
+    arguments = [word.replace("@", "relative") for word in command]
+    done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=120)
+    assert done.returncode in (2, 7, 8), done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_bounded_mode_wants_an_end(tmp_path: Path) -> None:

@@ -43,9 +43,10 @@ def main() -> NoReturn:
     except Exception as error:
         from solominer.errors import SolominerError
 
-        if not isinstance(error, SolominerError):
+        known = error if isinstance(error, SolominerError) else _of_system(error)
+        if known is None:
             raise
-        _fail(error)
+        _fail(known)
     sys.exit(0)
 
 
@@ -60,6 +61,23 @@ def refuse_secrets(arguments: Sequence[str]) -> None:
                 f"argument {place} of the command line is a secret: {kind}",
                 "everybody on this machine can read a command line: move what it protects; an address is needed here",
             )
+
+
+def _of_system(error: Exception) -> SolominerError | None:
+    """What the system refuses about a file or folder, which no command can do without; None for any other fault."""
+    from solominer.config.paths import absolute, reason
+    from solominer.errors import ConfigError, RecordsError
+
+    if not isinstance(error, OSError):
+        return None
+    try:
+        absolute(Path())
+    except ConfigError as gone:
+        return gone
+    if error.filename is None:
+        return None
+    todo = "let this user read it, and write it where records are kept; or name another file or folder"
+    return RecordsError(f"{str(error.filename)!r:.300} cannot be used: {reason(error)}", todo)
 
 
 def _fail(error: SolominerError) -> NoReturn:

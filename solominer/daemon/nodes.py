@@ -16,6 +16,7 @@ from solominer.node.credentials import CookieFile, Credentials, PasswordFile, Us
 from solominer.node.demo import DemoLink
 from solominer.node.private.bitcoind import find_bitcoind
 from solominer.node.private.node import PrivateNode, full_block_args
+from solominer.node.proxy import bracketed
 from solominer.work.events import Event
 from solominer.work.job import Payout
 from solominer.work.ports import Node
@@ -44,7 +45,7 @@ async def _private_node(config: Config, stack: AsyncExitStack) -> NodeSettings:
     node = PrivateNode(binary, folder, chain=config.chain.chain, extra_args=full_block_args(binary.version))
     await asyncio.to_thread(node.start)
     stack.push_async_callback(asyncio.to_thread, node.stop)
-    log.info("private node %s (%s) on %s:%d", binary.version, binary.origin, node.rpc_host, node.rpc_port)
+    log.info("private node %s (%s) on %s:%d", binary.version, binary.origin, bracketed(node.rpc_host), node.rpc_port)
     return private_settings(node, config)
 
 

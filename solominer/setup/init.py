@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ _ZMQ_REASON = {
 }
 _RESERVED_WEIGHT_SINCE = 290_000
 _ZMQ_CONNECT_SECS = 1.0
+_CONNECT_SECS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +83,23 @@ def probe(candidate: Candidate, more: Sequence[Login] = ()) -> Probed:
                 break  # no other login helps there
     if failures:
         return next((each for each in failures if each.error is not NodeUnreachable), failures[0])
-    host, port = next(iter(candidate.addresses), ("127.0.0.1", candidate.port))
-    where = RpcConfig(host=host or "127.0.0.1", port=port)
+    host, port = next((each for each in candidate.addresses if _listens(*each)), ("", 0))
     cookie = f"no cookie at {candidate.cookie_file}" if candidate.cookie_file else "no cookie (norpccookiefile is set)"
-    why = f"{cookie}, and no rpcpassword in bitcoin.conf: is it running with server=1?"
-    return Probed(where, candidate.network, origin, problem=why, error=NodeAuthFailed)
+    why = f"{cookie}, and no rpcpassword in bitcoin.conf"
+    if not port:
+        where = RpcConfig(port=candidate.port)
+        why = f"{why}; nothing answers there either: start it with server=1"
+        return Probed(where, candidate.network, origin, problem=why, error=NodeUnreachable)
+    where = RpcConfig(host=host, port=port)
+    return Probed(where, candidate.network, origin, problem=f"{why}: give --username", error=NodeAuthFailed)
+
+
+def _listens(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), _CONNECT_SECS).close()
+    except (OSError, ValueError):  # the latter for a name that cannot be encoded
+        return False
+    return True
 
 
 def probe_rpc(rpc: RpcConfig, network: str, origin: str, *, sets_reserved_weight: bool = False) -> Probed:

@@ -5,7 +5,9 @@ Cookie; user and password; a folder that is not the default one; two nodes; a no
 
 from __future__ import annotations
 
+import errno
 import json
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from solominer.doctor.examination import examine_node
 from solominer.errors import ConfigError, PayoutError
 from solominer.node.private.bitcoind import BitcoindBinary
 from solominer.node.private.node import PrivateNode
+from solominer.setup.dialog import Answers, set_up
 from solominer.views.logs import RecentEvents
 
 pytestmark = pytest.mark.e2e
@@ -110,6 +113,52 @@ def test_node_named_by_hand_with_missing_zmq(bitcoind_binary: BitcoindBinary, tm
         config = load_config(tmp_path / "config.json", environ={})
         assert run(config, RunOptions(blocks=1, secs=60), RecentEvents()) == 0
         assert node.call("getblockcount") == 1
+
+
+def test_password_of_an_rpcauth_user_is_asked_for(bitcoind_binary: BitcoindBinary, tmp_path: Path) -> None:
+    salt, asked = "00112233445566778899aabbccddeeff", list[str]()
+    with PrivateNode(bitcoind_binary, tmp_path / "node") as node:
+        line = f"rpcauth=miner:{salt}${_hmac(salt, SECRET)}\n"
+        (node.datadir / "bitcoin.conf").write_text(line)
+        node.restart()
+        node.cookie_file.rename(tmp_path / "elsewhere")
+
+        def ask_secret(question: str) -> str:
+            asked.append(question)
+            return SECRET
+
+        path, answers = tmp_path / "config.json", Answers(datadirs=(node.datadir,), data_dir=tmp_path / "records")
+        set_up(path, answers, ask=lambda question, default: default, ask_secret=ask_secret, say=print)
+        (tmp_path / "elsewhere").rename(node.cookie_file)
+        assert ["'miner'" in question for question in asked] == [True]
+        rpc = written(tmp_path)["bitcoin_rpc"]
+        assert (rpc["username"], rpc["password"]) == ("miner", SECRET)
+        mines(tmp_path, node)
+
+
+def test_machine_without_ipv4(bitcoind_binary: BitcoindBinary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A private node listens on ::1 there, RPC and ZMQ; init writes both and a run hears each tip by ZMQ."""
+    real = socket.create_server
+
+    def no_ipv4(address: tuple[str, int], **options: Any) -> socket.socket:
+        if ":" not in address[0]:
+            raise OSError(errno.EADDRNOTAVAIL, "no IPv4")
+        return real(address, **options)
+
+    monkeypatch.setattr(socket, "create_server", no_ipv4)
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    with PrivateNode(bitcoind_binary, tmp_path / "node") as node:
+        assert node.rpc_host == "::1"
+        result = init(tmp_path, "--datadir", str(node.datadir))
+        assert result.exit_code == 0, result.output
+        values = written(tmp_path)
+        assert values["bitcoin_rpc"]["host"] == "::1"
+        assert values["zmq"] == {"hashblock": node.zmq_hashblock, "sequence": node.zmq_sequence}
+        assert node.zmq_hashblock.startswith("tcp://[::1]:")
+        mines(tmp_path, node)
 
 
 def test_existing_file_is_kept_unless_told(node: PrivateNode, tmp_path: Path) -> None:

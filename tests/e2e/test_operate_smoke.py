@@ -110,6 +110,13 @@ def test_passes_within_a_minute_and_leaves_a_certificate(
     assert node.call("getblockcount") == before
 
 
+def test_without_a_configuration_the_drill_passes(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["smoke-test", "--data-dir", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    assert "no node is configured; `solominer init`" in result.output
+    assert "PASSED" in result.output
+
+
 def test_network_examines_each_node_and_the_path_between(
     node: PrivateNode, bitcoind_binary: BitcoindBinary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -133,7 +134,7 @@ def test_a_signal_to_our_terminal_is_not_for_the_node(node: PrivateNode) -> None
 
 @pytest.fixture
 def taken_port() -> Iterator[int]:
-    with socket.create_server((private.HOST, 0)) as held:
+    with socket.create_server((private.LOOPBACK[0], 0)) as held:
         yield held.getsockname()[1]
 
 
@@ -142,7 +143,8 @@ def test_a_port_clash_is_tried_again(
     bitcoind_binary: BitcoindBinary, tmp_path: Path, taken_port: int, monkeypatch: pytest.MonkeyPatch, which: str
 ) -> None:
     free = private._free_ports
-    offers = [replace(free(), **{which: taken_port}), free()]
+    taken: dict[str, Any] = {which: taken_port}
+    offers = [replace(free(), **taken), free()]
     monkeypatch.setattr(private, "_free_ports", lambda: offers.pop(0))
     with PrivateNode(bitcoind_binary, tmp_path) as node:
         assert offers == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from solominer.engines.cpu import job_slot as jobslot
-from solominer.engines.cpu.job_slot import SLOT_SIZE, WORD_OF, SharedBlock
+from solominer.engines.cpu.job_slot import SLOT_SIZE, WORD_OF, SharedBlock, anonymous_file
 from solominer.errors import EngineError
 
 
@@ -104,3 +105,15 @@ def test_without_memfd_an_unlinked_file_serves(monkeypatch: pytest.MonkeyPatch) 
     assert os.fstat(block.fd).st_nlink == 0
     assert block.read_job(block.publish(b"job", 1)) == b"job"
     block.close()
+
+
+def test_no_folder_is_needed_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container may be read-only and have no /tmp."""
+
+    def none(*args: object, **options: object) -> None:
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "gettempdir", none)
+    handle = anonymous_file("test")
+    assert os.write(handle, b"x") == 1
+    os.close(handle)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
 
 import pytest
 import zmq
 
+from solominer.doctor.zmq_probe import listen
 from solominer.errors import ConfigError
-from solominer.node.zmq_hints import GRACE_SECS, Publisher, ZmqHints
+from solominer.node import zmq_hints
+from solominer.node.zmq_hints import GRACE_SECS, Publisher, ZmqHints, ip_versions
 
 A_HEX, B_HEX = "0a" * 31 + "01", "0b" * 31 + "02"
 A_LE, B_LE = bytes.fromhex(A_HEX)[::-1], bytes.fromhex(B_HEX)[::-1]
@@ -57,6 +61,7 @@ class Node:
 
     def _open(self, address: str) -> None:
         self.socket = self.context.socket(zmq.PUB)
+        self.socket.setsockopt(zmq.IPV6, "[" in address)
         self.socket.bind(address)
 
     def publish(self, topic: str, body: bytes, number: int | None = None) -> None:
@@ -236,3 +241,57 @@ async def test_an_address_that_is_none_is_said_at_once(heard: Heard, address: st
     with pytest.raises(ExceptionGroup) as caught:
         await ZmqHints("alpha", address, None, heard).run()
     assert caught.group_contains(ConfigError, match=r"zmq\.hashblock of node alpha")
+
+
+@pytest.fixture
+def ipv6_node() -> Iterator[Node]:
+    """A publisher at IPv6's loopback alone."""
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    node = Node("tcp://[::1]:*")
+    yield node
+    node.context.destroy(linger=0)
+
+
+def _addresses_of(node: Node) -> list[str]:
+    """By number, and by a name where one leads there."""
+    port = node.address.rpartition(":")[2]
+    names = ["localhost", "ip6-localhost", socket.gethostname()]
+    leading = [name for name in names if any(at[4][0] == "::1" for at in _looked_up(name))]
+    return [f"tcp://[::1]:{port}", *(f"tcp://{name}:{port}" for name in leading[:1])]
+
+
+def _looked_up(name: str) -> list[Any]:
+    try:
+        return list(socket.getaddrinfo(name, None))
+    except OSError:
+        return []
+
+
+async def test_a_publisher_at_an_ipv6_address_is_heard(ipv6_node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zmq_hints, "_NAME_SECS", 0.3)
+    for address in _addresses_of(ipv6_node):
+        assert listen(address, "hashblock", connect_secs=3, listen_secs=0).connected, address
+        heard = Heard()
+        hints = ZmqHints("n", address, None, heard)
+        task = asyncio.create_task(hints.run())
+        await heard.until(lambda hints=hints: hints.state == "live")  # type: ignore[misc]
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    ("address", "versions"),
+    [
+        ("tcp://127.0.0.1:1", (4,)),
+        ("tcp://[::1]:1", (6,)),
+        ("tcp://[fe80::1%eth0]:1", (6,)),
+        ("tcp://[::ffff:127.0.0.1]:1", (6,)),
+        ("tcp://node.lan:1", (4, 6)),
+        ("ipc:///run/x", (4,)),
+    ],
+)
+def test_versions_of_ip_at_which_an_address_is_tried(address: str, versions: tuple[int, ...]) -> None:
+    assert ip_versions(address) == versions

@@ -13,7 +13,7 @@ from solominer.setup import dialog as setup
 from solominer.setup.bitcoin_conf import NodeConf
 from solominer.setup.dialog import Answers, set_up
 from solominer.setup.find_nodes import Candidate
-from solominer.setup.init import Probed, missing_lines, write_config
+from solominer.setup.init import Probed, missing_lines, write_config, zmq_choices
 
 ZMQ = ZmqConfig(hashblock="tcp://127.0.0.1:1", sequence="tcp://127.0.0.1:2")
 
@@ -132,3 +132,26 @@ def test_file_that_cannot_be_written_or_used_leaves_nothing(tmp_path: Path) -> N
     write_config(tmp_path / "config.json", {"mode": "regtest"}, replace=False)
     with pytest.raises(ConfigError, match="there already"):
         write_config(tmp_path / "config.json", {"mode": "demo"}, replace=False)
+
+
+@pytest.mark.parametrize(
+    ("address", "host", "choices"),
+    [
+        ("tcp://127.0.0.1:1", "10.0.0.5", ["tcp://127.0.0.1:1"]),
+        ("tcp://*:1", "10.0.0.5", ["tcp://10.0.0.5:1"]),
+        ("tcp://0.0.0.0:1", "::1", ["tcp://127.0.0.1:1", "tcp://[::1]:1"]),
+        ("tcp://[::]:1", "fd00::5", ["tcp://[fd00::5]:1"]),
+        ("tcp://[::1]:1", "127.0.0.1", ["tcp://[::1]:1"]),
+        ("tcp://eth0:1", "10.0.0.5", ["tcp://eth0:1", "tcp://10.0.0.5:1"]),
+        ("ipc:///run/x", "::1", ["ipc:///run/x"]),
+    ],
+)
+def test_where_a_publisher_is_reached(address: str, host: str, choices: list[str]) -> None:
+    assert zmq_choices(address, host) == choices
+
+
+def test_publisher_that_is_not_reached_is_named() -> None:
+    far = Probed(RpcConfig(), "mainnet", "/folder", version=280_000, unheard={"hashblock": "tcp://10.9.9.9:1"})
+    lines = {each.line.partition("=")[0]: each.reason for each in missing_lines(far)}
+    assert "tcp://10.9.9.9:1" in lines["zmqpubhashblock"]
+    assert "tcp://" not in lines["zmqpubsequence"]

@@ -98,7 +98,7 @@ class SharedBlock:
     def create(cls, workers: int) -> SharedBlock:
         """New shared memory, all zero, with every worker active."""
         size = _COUNTERS_AT + workers * _COUNTERS_SIZE + SLOT_SIZE
-        fd = _anonymous_file()
+        fd = anonymous_file("solominer-workers")
         os.ftruncate(fd, size)
         block = cls(fd, workers)
         block.active = workers
@@ -214,9 +214,12 @@ class SharedBlock:
         self.control[_KERNEL] = 1 + crc32(raw) if name else 0
 
 
-def _anonymous_file() -> int:
-    """A file without a name that vanishes with its last holder."""
+def anonymous_file(label: str) -> int:
+    """A file without a name that vanishes with its last holder; in memory where the system can, so no folder is needed.
+
+    Raises OSError.
+    """
     if hasattr(os, "memfd_create"):
-        return os.memfd_create("solominer-workers")
+        return os.memfd_create(label)
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())

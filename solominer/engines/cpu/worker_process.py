@@ -10,13 +10,13 @@ import contextlib
 import os
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from solominer.engines.cpu.interpreter import python_command
+from solominer.engines.cpu.job_slot import anonymous_file
 from solominer.engines.cpu.messages import Message, take
 from solominer.engines.cpu.startup import EXIT_WRONG_HITS, Briefing
 
@@ -55,7 +55,7 @@ class Child:
         self._buffer = bytearray()
         self._killed_for = ""
         self._oom_kills = _oom_kills()
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process
+        self._said = os.fdopen(anonymous_file("solominer-said"), "w+b")
         bell_read, self._bell = os.pipe()
         self._messages, messages_write = os.pipe()
         try:

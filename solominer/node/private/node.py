@@ -1,6 +1,6 @@
 """A private node: a bitcoind of our own on loopback, started and stopped with us, for trying things on.
 
-It listens on 127.0.0.1 only, on ports that were free, with cookie authentication and ZMQ (`hashblock`, `sequence`).
+It listens on loopback only, on ports that were free, with cookie authentication and ZMQ (`hashblock`, `sequence`).
 A guard process (`guard`) ends it also when we are killed. Its data folder is kept; starting again continues from it.
 """
 
@@ -22,8 +22,10 @@ from solominer.errors import NodeAuthFailed, NodeError, NodeNotReady, NodeTimeou
 from solominer.node.private import guard
 from solominer.node.private.bitcoind import BitcoindBinary
 from solominer.node.private.rpc import CookieRpc
+from solominer.node.proxy import bracketed
 
-HOST = "127.0.0.1"
+LOOPBACK = ("127.0.0.1", "::1")
+"""Where a private node listens: the first one that this machine has."""
 CHAIN_FOLDERS = {"main": "", "testnet4": "testnet4", "signet": "signet", "regtest": "regtest"}
 _START_TIMEOUT_SECS = 60.0
 _STOP_TIMEOUT_SECS = 30.0
@@ -35,8 +37,9 @@ _CLASH_WORDS = ("Unable to bind", "Failed to listen", "Unable to start HTTP serv
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The TCP ports of one private node, all on loopback."""
+    """The TCP ports of one private node, all at `host`, which is loopback."""
 
+    host: str
     rpc: int
     p2p: int
     zmq_hashblock: int
@@ -85,7 +88,7 @@ class PrivateNode:
     @property
     def rpc_host(self) -> str:
         """Where its RPC and ZMQ listen."""
-        return HOST
+        return self._chosen.host
 
     @property
     def rpc_port(self) -> int:
@@ -100,12 +103,12 @@ class PrivateNode:
     @property
     def zmq_hashblock(self) -> str:
         """Address of its `hashblock` publisher."""
-        return f"tcp://{HOST}:{self._chosen.zmq_hashblock}"
+        return f"tcp://{bracketed(self._chosen.host)}:{self._chosen.zmq_hashblock}"
 
     @property
     def zmq_sequence(self) -> str:
         """Address of its `sequence` publisher."""
-        return f"tcp://{HOST}:{self._chosen.zmq_sequence}"
+        return f"tcp://{bracketed(self._chosen.host)}:{self._chosen.zmq_sequence}"
 
     @property
     def chain_dir(self) -> Path:
@@ -212,6 +215,7 @@ class PrivateNode:
         return self.datadir / "console.log"
 
     def _command(self, ports: Ports) -> list[str]:
+        host = bracketed(ports.host)
         return [
             *self.binary.argv,
             f"-datadir={self.datadir}",
@@ -219,20 +223,20 @@ class PrivateNode:
             "-server=1",
             "-daemon=0",
             "-printtoconsole=0",
-            f"-rpcbind={HOST}",
-            f"-rpcallowip={HOST}",
+            f"-rpcbind={ports.host}",
+            f"-rpcallowip={ports.host}",
             f"-rpcport={ports.rpc}",
             "-rpcworkqueue=64",
             "-listen=1",
-            f"-bind={HOST}:{ports.p2p}",
+            f"-bind={host}:{ports.p2p}",
             "-listenonion=0",
             "-discover=0",
             "-dnsseed=0",
             "-fixedseeds=0",
             "-natpmp=0",
             "-connect=0",  # no peers but those we name
-            f"-zmqpubhashblock=tcp://{HOST}:{ports.zmq_hashblock}",
-            f"-zmqpubsequence=tcp://{HOST}:{ports.zmq_sequence}",
+            f"-zmqpubhashblock=tcp://{host}:{ports.zmq_hashblock}",
+            f"-zmqpubsequence=tcp://{host}:{ports.zmq_sequence}",
             "-fallbackfee=0.0002",
             *(f"-addnode={peer}" for peer in self.connect_to),
             *self.extra_args,
@@ -250,7 +254,7 @@ class PrivateNode:
                 start_new_session=True,  # Ctrl-C on the terminal is for us; the node goes when we let it
             )
         self._pid = _read_pid(self._guard.stdout)
-        self._rpc = CookieRpc(HOST, ports.rpc, self.cookie_file)
+        self._rpc = CookieRpc(ports.host, ports.rpc, self.cookie_file)
         try:
             self._await_rpc(self._rpc, time.monotonic() + timeout_secs, said_before)
             self._check_zmq()
@@ -307,9 +311,15 @@ def _read_pid(pipe: IO[bytes] | None) -> int | None:
 
 def _free_ports() -> Ports:
     """Four ports that are free now; all held at once, so that they differ."""
-    sockets = [socket.create_server((HOST, 0)) for _ in range(4)]
+    host = LOOPBACK[0]
     try:
-        return Ports(*(each.getsockname()[1] for each in sockets))
+        socket.create_server((host, 0)).close()
+    except OSError:  # a machine without IPv4
+        host = LOOPBACK[1]
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sockets = [socket.create_server((host, 0), family=family) for _ in range(4)]
+    try:
+        return Ports(host, *(each.getsockname()[1] for each in sockets))
     finally:
         for each in sockets:
             each.close()

@@ -6,6 +6,7 @@ raises: each wrong file is named with the reason, everything else is still check
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from solominer.chain.proof import SCHEMA as PROOF_SCHEMA
@@ -25,7 +26,7 @@ def verify(path: Path, *, thorough: bool | None = None, public_key_hex: str | No
     `thorough` hashes every share of the ledgers again (default: if there are at most 24 hours). With `public_key_hex`
     every report must be signed by that key. Raises RecordsError if there is nothing to verify at `path`.
     """
-    path = path.resolve()
+    path = Path(os.path.realpath(path))
     if is_regular(path):
         try:
             document = parse_object(read_bounded(path)) or {}
