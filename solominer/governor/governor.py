@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 
 from solominer.config import Config
-from solominer.daemon.control_socket import ControlServer
+from solominer.daemon.control_socket import ControlServer, Handler
 from solominer.daemon.executor import Dispatcher
 from solominer.engines.cpu.pool import WorkerPool
 from solominer.errors import ConfigError, SolominerError
@@ -90,7 +90,7 @@ class Steering:
 
     # --- on request ----------------------------------------------------------------------------------------------
 
-    def handlers(self) -> dict[str, Callable[[dict[str, Any]], dict[str, Any]]]:
+    def handlers(self) -> dict[str, Handler]:
         """What the control socket answers."""
         return {
             "status": lambda request: {"status": _finite(asdict(self._look())), "pauses": sorted(self._pauses)},
