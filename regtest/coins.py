@@ -29,8 +29,8 @@ class Node(Protocol):
 def node_args(version: str) -> tuple[str, ...]:
     """Arguments for a node of `version` (BitcoindBinary.version) on which every scenario works.
 
-    Full-size templates, bare multisig, and long chains of unconfirmed
-    transactions.
+    Full-size templates, bare multisig, and long chains of unconfirmed transactions. (Core 31 and later read the limits
+    on chains no more and limit clusters to 64 transactions and 101 kvB: every scenario stays within these.)
     """
     common = (
         "-permitbaremultisig=1",

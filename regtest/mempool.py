@@ -11,6 +11,7 @@ from regtest.keys import KEYED_LOCKS, open_wallet, sign
 from regtest.raw import OPEN_LOCKS, P2WSH_TRUE, Coin, Lock, Output, RawTx, build, op_return
 
 CHAIN_LENGTH = 10  # below the 25 that nodes allow by default
+CHAINS_PER_COIN = 6  # on an unconfirmed fan-out: 61 of the 64 transactions of a cluster that Core 31 and later allow
 _CHAIN_SATS = CHAIN_LENGTH * 16_000
 _PAYMENT_SATS = 1_000
 _SIGNED_LEVELS = 3
@@ -31,17 +32,22 @@ def fill_mempool(node: Node, tx_count: int = 4_200, *, seed: int = 1, mine: bool
     """Put `tx_count` transactions into the mempool; 4,200 make a block nearly full (about 3.9 M weight units).
 
     Some are signed ones of every script type, most are chains of ten OP_TRUE spends that pay to all types at random
-    fee rates. With `mine` the node mines what is needed: coins to maturity, and one block for the fan-out. Without,
-    three mature coins must be there (`coins_address`), and the node must run with `node_args`.
+    fee rates. With `mine` the node mines what is needed: coins to maturity, and one block for the fan-out. Without, a
+    mature coin must be there for each 60 transactions and two more (`coins_address`): related transactions that wait
+    together stay within the limits of a cluster. The node must run with `node_args`.
     """
     rng = random.Random(seed)
-    spendable_coins(node, 3, mine=mine)  # mine now, while the mempool is empty
-    fan_out = _fan_out(spendable_coins(node, 1, mine=mine)[0], -(-tx_count // CHAIN_LENGTH))
-    send(node, [fan_out.tx])
+    chains = -(-tx_count // CHAIN_LENGTH)
+    coins = 1 if mine else -(-chains // CHAINS_PER_COIN)
+    spendable_coins(node, coins + 2, mine=mine)  # mine now, while the mempool is empty
+    share = -(-chains // coins)
+    fan_outs = [_fan_out(coin, share) for coin in spendable_coins(node, coins, mine=mine)]
+    send(node, [each.tx for each in fan_outs])
     if mine:
         mine_blocks(node, 1)
     signed = mixed_transactions(node, 24, seed=seed, mine=mine)
-    bulk = list(_bulk(fan_out.coins, tx_count - len(signed.txids_hex), rng))
+    starts = [coin for each in fan_outs for coin in each.coins]
+    bulk = list(_bulk(starts, tx_count - len(signed.txids_hex), rng))
     send_many(node, bulk)
     txids_hex = (*signed.txids_hex, *(each.txid_hex for each in bulk))
     return Filled(txids_hex, signed.weight + sum(each.weight for each in bulk))

@@ -50,7 +50,9 @@ def mines(folder: Path, *nodes: PrivateNode) -> None:
     config = load_config(folder / "config.json", environ={})
     for settings in configured_nodes(config):
         findings = list(examine_node(settings, config, 0.0))
-        assert {finding.status for finding in findings} == {Status.OK}, findings
+        amiss = [finding for finding in findings if finding.status is not Status.OK]
+        # A node built from a development branch warns of that itself, and the doctor repeats it.
+        assert not [finding for finding in amiss if "pre-release" not in finding.evidence], findings
     before = nodes[0].call("getblockcount")
     assert run(config, RunOptions(blocks=2, secs=60), RecentEvents()) == 0
     for node in nodes:

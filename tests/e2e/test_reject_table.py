@@ -71,6 +71,17 @@ def _script(make: Callable[[Parts], bytes]) -> Callable[[Parts], Parts]:
     return lambda parts: parts.then(script_sig=make(parts))
 
 
+def _last_twice(*, same_root: bool) -> Callable[[Parts], Parts]:
+    """Of an odd number of transactions the last stands twice in the Merkle tree anyway (CVE-2012-2459)."""
+
+    def make(parts: Parts) -> Parts:
+        odd = (1 + len(parts.txs)) % 2 == 1
+        txs = parts.txs if odd == same_root else parts.txs[:-1]
+        return parts.then(txs=(*txs, txs[-1]))
+
+    return make
+
+
 def _push(height: int) -> bytes:
     raw = height.to_bytes(2, "little")
     return b"\x02" + raw + b"\x08" + next(_salts).to_bytes(8, "big")
@@ -113,7 +124,8 @@ ROWS = (
     Row("reserved value of 31 bytes", _change(witness=(bytes(31),)), "bad-witness-nonce-size"),
     Row("two reserved values", _change(witness=(bytes(32), bytes(32))), "bad-witness-nonce-size"),
     Row("coinbase witness left out", _change(witness=None), "null", ACCEPTED, "bad-witness-nonce-size", INVALID),
-    Row("last transaction twice", lambda p: p.then(txs=(*p.txs, p.txs[-1])), "bad-txns-duplicate|bad-txns-inputs"),
+    Row("last transaction twice, the Merkle root the same", _last_twice(same_root=True), "bad-txns-duplicate"),
+    Row("last transaction twice", _last_twice(same_root=False), "bad-txns-inputs-missingorspent", cached=True),
     Row("child before its parent", lambda p: p.then(txs=p.txs[::-1]), "bad-txns-inputs-missingorspent", cached=True),
     Row("20,001 CHECKSIG in an output", _change(more_outputs=((0, b"\xac" * 20_001),)), "bad-blk-sigops"),
     Row("stripped size of more than a million", _change(more_outputs=((0, b"\x6a" * 1_000_001),)), "bad-blk-length"),

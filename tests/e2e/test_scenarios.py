@@ -43,7 +43,7 @@ def test_fill_makes_a_full_template_that_the_node_mines(node: PrivateNode) -> No
 
 
 def test_fill_without_mining_leaves_the_chain_alone(node: PrivateNode) -> None:
-    mine_blocks(node, 104)
+    mine_blocks(node, 111)
     tip = node.call("getbestblockhash")
     fill_mempool(node, 500, mine=False)
     assert node.call("getbestblockhash") == tip
