@@ -69,6 +69,7 @@ def private_settings(node: PrivateNode, config: Config) -> NodeSettings:
         zmq_hashblock=node.zmq_hashblock,
         zmq_sequence=node.zmq_sequence,
         poll_secs=config.poll_secs,
+        submits=config.mode_rules.submits,
     )
 
 
@@ -113,6 +114,7 @@ def node_settings(config: Config, rpc: RpcConfig | NodeConfig, zmq: ZmqConfig) -
         zmq_hashblock=zmq_seen_from(zmq.hashblock, rpc.host),
         zmq_sequence=zmq_seen_from(zmq.sequence, rpc.host),
         poll_secs=config.poll_secs,
+        submits=config.mode_rules.submits,
         timeout_secs=rpc.timeout_secs,
     )
 

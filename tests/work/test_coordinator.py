@@ -33,6 +33,7 @@ from solominer.work.events import (
     ShareSeen,
     StopWork,
     SubmitAnswered,
+    SubmittingTried,
     TemplateFailed,
     TemplateReady,
     Tick,
@@ -629,3 +630,12 @@ def test_workers_come_and_go_in_the_records() -> None:
         is Severity.MEDIUM
     )
     assert of_type(Alarm, feed(machine, WrongHit(T0, WorkerId("cpu", "0"), "k", 2)))[0].code == "wrong-hit"
+
+
+def test_a_node_that_would_not_take_a_block_is_an_alarm() -> None:
+    machine, _ = mining()
+    (alarm,) = of_type(Alarm, feed(machine, SubmittingTried(T0, "a", "HTTP 403")))
+    assert (alarm.severity, alarm.code) == (Severity.CRITICAL, "cannot-submit")
+    assert "a would not take a block of ours now: submitblock: HTTP 403" in alarm.message
+    assert machine.working
+    assert not of_type(Alarm, feed(machine, SubmittingTried(T0, "a", "")))
