@@ -10,7 +10,7 @@ import orjson
 
 from solominer.errors import RecordsError
 from solominer.insight.estimate import from_counters
-from solominer.records.evidence.state import read_report
+from solominer.records.evidence.state import load_state, read_report
 from solominer.records.report.page import page
 from solominer.records.report.report import interval
 from solominer.records.report.rollup import Rollup, day_of, load_day
@@ -37,10 +37,10 @@ def hour_report(tree: Tree, period: str) -> dict[str, Any] | None:
     """
     path = period.replace("-", "/") if "-W" not in period else period
     if period == "latest":
-        try:
-            path = str((tree.root / "reports" / "latest").readlink())
-        except OSError:
-            raise RecordsError("there is no report yet", "the first comes with the end of the hour") from None
+        head = load_state(tree).head
+        if head is None:
+            raise RecordsError("there is no report yet", "the first comes with the end of the hour")
+        path = head.part.path
     if path.count("/") != 3:
         return None
     report = read_report(tree, Part.parse(path))
