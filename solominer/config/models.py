@@ -11,10 +11,10 @@ from solominer.chain.address import without_uri
 from solominer.chain.networks import NETWORKS, Network, network_named
 from solominer.config import forms
 from solominer.config.folders import default_data_dir
+from solominer.config.hours import parse_hours
 from solominer.config.modes import MODES, Mode, mode_named
 from solominer.config.paths import expanded
 from solominer.errors import ConfigError
-from solominer.governor.schedule import parse_hours
 
 MAX_TAG_BYTES = 60
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from solominer.config import Config, default_cache_dir
 from solominer.config.modes import MODES
+from solominer.daemon.control_socket import ControlServer
 from solominer.daemon.executor import LEVELS, Dispatcher
 from solominer.daemon.host_metrics import age_secs, machine, now
 from solominer.daemon.nodes import await_payout, links_of
@@ -32,7 +33,7 @@ from solominer.engines.cpu.pool import PoolSettings, PoolSnapshot, WorkerPool
 from solominer.engines.cpu.walk import ENGINE
 from solominer.engines.engine_set import EngineSet
 from solominer.errors import SolominerError
-from solominer.governor.governor import Steering
+from solominer.governor.governor import Steering, folder_of
 from solominer.governor.policies import Policies, electricity_of, forecast_from, settings_of
 from solominer.node.client import NodeLink
 from solominer.records.journal.recovery import Replay
@@ -61,7 +62,7 @@ LAST_ANSWERS_SECS = 10.0
 ENGINES_STOP_SECS = 5.0
 START_PATIENCE_SECS = 300.0
 EXIT_SECOND_SIGNAL = 130
-_USERS_OF_THE_POOL = frozenset({"samples", "steering", "policies", "view"})
+_USERS_OF_THE_POOL = frozenset({"samples", "steering", "policies", "view", "control socket"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +176,9 @@ class Daemon:
                 def look() -> Snapshot:
                     return self._look(coordinator, pool, payout)
 
-                spawn(self._steering(dispatcher, pool, look).run(), "steering")
+                steering = self._steering(dispatcher, pool, look)
+                spawn(steering.run(), "steering")
+                spawn(ControlServer(folder_of(self.config), steering.handlers()).run(), "control socket")
                 policies = self._policies(dispatcher, pool, links, recorder)
                 if policies is not None:
                     spawn(policies.run(), "policies")
@@ -298,7 +301,8 @@ class Daemon:
     def _steering(self, dispatcher: Dispatcher, pool: WorkerPool, look: Callable[[], Snapshot]) -> Steering:
         steering = Steering(
             self.config,
-            dispatcher,
+            dispatcher.coordinator,
+            dispatcher.post,
             pool,
             look,
             self._stop.set,

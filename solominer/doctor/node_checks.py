@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 from solominer.chain.fields import MAX_HEIGHT, MAX_TIME, Field
 from solominer.chain.header import meets_target
 from solominer.doctor.check import Check, Outcome, failed, ok, skipped, warning
-from solominer.doctor.zmq_probe import listen
 from solominer.errors import MethodNotAllowed, NodeAuthFailed, NodeError, NodeNotReady, RpcFailed, SolominerError
 from solominer.node.client import NodeSettings
 from solominer.node.health import (
@@ -40,6 +39,7 @@ from solominer.node.signing import signer_for
 from solominer.node.submit import best_hash, propose_block, try_submitting
 from solominer.node.template import Fetched, fetch_template
 from solominer.node.zmq_hints import published_by
+from solominer.node.zmq_probe import listen
 from solominer.records.clock import CLOCK_TOLERANCE_SECS
 from solominer.views.text import duration
 from solominer.work.events import Answer

@@ -18,18 +18,19 @@ from typing import Any
 
 import psutil
 
+from solominer.chain.fields import Field
 from solominer.config import Config
-from solominer.daemon.control_socket import ControlServer, Handler
-from solominer.daemon.executor import Dispatcher
+from solominer.config.hours import parse_hours
 from solominer.engines.cpu.pool import WorkerPool
 from solominer.errors import ConfigError, SolominerError
-from solominer.governor.schedule import Progress, Schedule, Verdict, blocks_on, judge, parse_hours
+from solominer.governor.schedule import Progress, Schedule, Verdict, blocks_on, judge
 from solominer.governor.throttle import REASONS, GuestRules, GuestSettings, Readings, Sensors
 from solominer.views.snapshot import Snapshot
 from solominer.work.coordinator import Coordinator
 from solominer.work.events import PauseWanted, ResumeWanted
 from solominer.work.found import BlockState
 from solominer.work.instant import Clock
+from solominer.work.ports import Post
 
 log = logging.getLogger("solominer.governor.governor")
 
@@ -51,7 +52,8 @@ class Steering:
     def __init__(
         self,
         config: Config,
-        dispatcher: Dispatcher,
+        coordinator: Coordinator,
+        post: Post,
         pool: WorkerPool,
         look: Callable[[], Snapshot],
         stop: Callable[[], None],
@@ -62,7 +64,8 @@ class Steering:
         cores: int = 1,
     ) -> None:
         self.config = config
-        self._dispatcher, self._pool, self._look, self._stop = dispatcher, pool, look, stop
+        self._coordinator, self._post = coordinator, post
+        self._pool, self._look, self._stop = pool, look, stop
         self._read_again, self._clock = reload, clock
         self._max_blocks = max_blocks
         self._cores = cores
@@ -81,16 +84,14 @@ class Steering:
         self.apply_schedule()
 
     async def run(self) -> None:
-        """Until cancelled: listen on the control socket, keep to the schedule, be a good guest."""
-        server = ControlServer(folder_of(self.config), self.handlers())
+        """Until cancelled: keep to the schedule, be a good guest."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(server.run(), name="control socket")
             group.create_task(self._keep_schedule(), name="schedule")
             group.create_task(self._be_a_guest(), name="guest")
 
     # --- on request ----------------------------------------------------------------------------------------------
 
-    def handlers(self) -> dict[str, Handler]:
+    def handlers(self) -> dict[str, Callable[[Field], dict[str, Any]]]:
         """What the control socket answers."""
         return {
             "status": lambda request: {"status": _finite(asdict(self._look())), "pauses": sorted(self._pauses)},
@@ -243,15 +244,11 @@ class Steering:
         at = self._clock()
         for reason in sorted(pauses - self._pauses):
             log.info("paused: %s%s", reason, f", until {until:%A %H:%M:%S}" if until else "")
-            self._dispatcher.post(PauseWanted(at, reason))
+            self._post(PauseWanted(at, reason))
         for reason in sorted(self._pauses - pauses):
             log.info("no longer paused: %s", reason)
-            self._dispatcher.post(ResumeWanted(at, reason))
+            self._post(ResumeWanted(at, reason))
         self._pauses = set(pauses)
-
-    @property
-    def _coordinator(self) -> Coordinator:
-        return self._dispatcher.coordinator
 
 
 def guest_settings(config: Config) -> GuestSettings:

@@ -10,12 +10,12 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from solominer.config import ElectricityConfig, PoliciesConfig
+from solominer.config.hours import is_within, parse_hours
 from solominer.engines.cpu.job_slot import WorkerState
 from solominer.engines.cpu.pool import PoolSnapshot
 from solominer.errors import NodeError
 from solominer.governor.decisions import Conditions, Decision, PolicySettings, decide
 from solominer.governor.prices import Price, PriceSource
-from solominer.governor.schedule import is_within, parse_hours
 from solominer.insight.forecast import forecast_retarget
 from solominer.insight.odds import cost_per_block
 from solominer.node.client import NodeSettings

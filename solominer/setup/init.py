@@ -17,7 +17,6 @@ from solominer.config import Config, RpcConfig, ZmqConfig, load_config
 from solominer.config.modes import MODES
 from solominer.config.paths import absolute, presence
 from solominer.daemon.nodes import node_settings
-from solominer.doctor.zmq_probe import listen
 from solominer.errors import (
     ConfigError,
     MethodNotAllowed,
@@ -32,6 +31,7 @@ from solominer.node.payout import payout_to
 from solominer.node.proxy import bracketed
 from solominer.node.rpc import RpcClient
 from solominer.node.zmq_hints import ip_versions, published_by
+from solominer.node.zmq_probe import listen
 from solominer.records.tree import temporary_beside
 from solominer.setup.find_nodes import Candidate, Login
 

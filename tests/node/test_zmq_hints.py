@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import zmq
 
-from solominer.doctor.zmq_probe import listen
 from solominer.errors import ConfigError
 from solominer.node import zmq_hints
 from solominer.node.zmq_hints import GRACE_SECS, Publisher, ZmqHints, ip_versions
+from solominer.node.zmq_probe import listen
 
 A_HEX, B_HEX = "0a" * 31 + "01", "0b" * 31 + "02"
 A_LE, B_LE = bytes.fromhex(A_HEX)[::-1], bytes.fromhex(B_HEX)[::-1]

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solominer.governor.schedule import MOST_RANDOM_BLOCKS, Progress, Schedule, blocks_on, is_within, judge, parse_hours
+from solominer.config.hours import is_within, parse_hours
+from solominer.governor.schedule import MOST_RANDOM_BLOCKS, Progress, Schedule, blocks_on, judge
 
 SATURDAY = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
 STARTED = Progress()
