@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import zmq
-from solominer.doctor.zmq_probe import listen
 
 from solominer.errors import ConfigError
 from solominer.node import zmq_hints
