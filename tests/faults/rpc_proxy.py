@@ -54,7 +54,8 @@ class Fault:
     """What happens to the next `times` requests of `method` (None: of any, for ever while `times` is None).
 
     `before` is called when such a request has come in and before the node gets it, `after` when the node has answered
-    and before the answer is handed on; both in the connection's thread, which waits for them.
+    and before the answer is handed on; both in the connection's thread, which waits for them. `instead` gives another
+    result than the node's, under the right id.
     """
 
     kind: Kind
@@ -62,6 +63,7 @@ class Fault:
     times: int | None = 1
     before: Callable[[], None] | None = None
     after: Callable[[], None] | None = None
+    instead: Callable[[list[Any]], Any] | None = None
     hits: int = field(default=0, init=False)
 
     def wants(self, method: str) -> bool:
@@ -197,6 +199,10 @@ class RpcProxy:
             answer = _read_message(stream)
         if fault and fault.after:
             fault.after()
+        if fault and fault.instead:
+            reply = {"result": fault.instead(call["params"]), "error": None, "id": call["id"]}
+            client.sendall(_canned(200, json.dumps(reply).encode()))
+            return True
         if kind is Kind.ANSWER_NEVER:
             return self._hold(client)
         if kind is Kind.HALF_REPLY:

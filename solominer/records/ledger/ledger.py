@@ -28,6 +28,8 @@ FILE = "ledger.jsonl"
 
 _MOST_SEQ = 2**53
 _MOST_SECS = 1e12
+_MOST_NUMBER = 2**62
+_MOST_DEPTH = 8
 
 
 def is_urgent(kind: str) -> bool:
@@ -40,10 +42,20 @@ def is_frame(entry: Mapping[str, Any]) -> bool:
     seq = entry.get("seq")
     if type(seq) is not int or not 0 <= seq < _MOST_SEQ or not isinstance(entry.get("kind"), str):
         return False
+    if not _is_plain(entry, _MOST_DEPTH):
+        return False
     times = [entry.get("at"), entry.get("up")]
     return all(type(secs) in (int, float) and abs(secs) < _MOST_SECS for secs in times if secs is not None) and (
         None not in times
     )
+
+
+def _is_plain(value: object, depth: int) -> bool:
+    """Whether sums of it, and reports with it, can be written as JSON again."""
+    if isinstance(value, Mapping | list):
+        members = value if isinstance(value, list) else value.values()
+        return depth > 0 and all(_is_plain(member, depth - 1) for member in members)
+    return not isinstance(value, int | float) or abs(value) < _MOST_NUMBER
 
 
 def ledger_path(tree: Tree, part: Part) -> Path:

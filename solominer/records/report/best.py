@@ -10,7 +10,7 @@ from typing import Any
 SCHEMA = "solominer-best-hashes/1"
 KEPT = 16
 
-_JOB_KEYS = (
+JOB_KEYS = (  # of the ledger's `work`
     "height", "prevhash", "nbits", "coinbase_prefix_hex", "coinbase_suffix_hex",
     "merkle_branch_hex", "share_target_hex",
 )  # fmt: skip
@@ -50,6 +50,6 @@ class BestHashes:
 
     def document(self, network: str, part: str) -> dict[str, Any]:
         """The file `best-hashes.json` (docs/schemas/best-hashes.schema.json)."""
-        jobs = {kept.share["job"]: {key: kept.job[key] for key in _JOB_KEYS} for kept in self.kept}
+        jobs = {kept.share["job"]: {key: kept.job[key] for key in JOB_KEYS} for kept in self.kept}
         hashes = [{key: kept.share[key] for key in _SHARE_KEYS if key in kept.share} for kept in self.kept]
         return {"schema": SCHEMA, "network": network, "part": part, "k": self.k, "jobs": jobs, "hashes": hashes}

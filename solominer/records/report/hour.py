@@ -11,10 +11,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from solominer.chain.target import HASH_SPACE, decode_compact, expected_hashes
+from solominer.chain.fields import Field
+from solominer.chain.target import decode_compact, expected_hashes
 from solominer.errors import DecodeError
 from solominer.records.ledger.ledger import is_frame
-from solominer.records.report.best import KEPT, BestHashes
+from solominer.records.report.best import JOB_KEYS, KEPT, BestHashes
 from solominer.records.report.errors_log import ErrorLog
 from solominer.records.report.latency import Durations
 from solominer.records.report.searched import Searched
@@ -155,21 +156,22 @@ class HourFold:
     def _work(self, entry: Entry) -> None:
         while len(self._jobs) >= MAX_JOBS:
             del self._jobs[next(iter(self._jobs))]
-        self._jobs[entry["job"]] = entry
-        self.target = decode_compact(int(entry["nbits"], 16))
-        self.share_target = int(entry["share_target_hex"], 16)
+        self._jobs[Field(entry, "work")["job"].text()] = {key: entry[key] for key in JOB_KEYS}
+        fields, fees_sats = Field(entry, "work"), float(entry["fees_sats"])
+        self.target = decode_compact(fields["nbits"].hex_number(1, 8))
+        self.share_target = fields["share_target_hex"].hex_number(1, 64)
         tightest = self.tightest_share_target
         self.tightest_share_target = self.share_target if tightest is None else min(tightest, self.share_target)
-        self.fees.add(entry["fees_sats"])
+        self.fees.add(fees_sats)
 
     def _share(self, entry: Entry) -> None:
-        value = int(entry["hash"], 16)
+        value = Field(entry, "share")["hash"].hex_number(64, 64)
         self.shares += 1
         self.stale_shares += bool(entry.get("stale"))
         self.counts.worker(str(entry["worker"])).shares += 1
         self.searched.plan((entry.get("plan") or {}).get("plan_hash_hex"))
         job = self._jobs.get(entry["job"])
-        if job is not None and value < HASH_SPACE:
+        if job is not None:
             self.best.add(value, entry, job)
 
     # --- blocks --------------------------------------------------------------------------------------------------

@@ -44,6 +44,8 @@ class Counts:
     def read(self, readings: Mapping[str, int], up: float, share_hashes: float, block_hashes: float) -> None:
         """New readings at `up` seconds; shares take `share_hashes` on average, blocks `block_hashes` (0: unknown)."""
         done = 0
+        if any(type(value) is not int or value < 0 for value in readings.values()):
+            raise ValueError("a counter is a whole number")
         for label, value in readings.items():
             before = self._last.get(label, 0)
             delta = int(value) - before if value >= before else int(value)
