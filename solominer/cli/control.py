@@ -1,4 +1,4 @@
-"""Commands that speak with the running daemon over its control socket: status, pause, resume, reload."""
+"""Commands that talk to the running daemon over its control socket: status, pause, resume, reload."""
 
 from __future__ import annotations
 
@@ -47,16 +47,16 @@ def status(
     from solominer.views.status import status_lines
 
     while True:
-        told = _ask("status", config, mode, data_dir)
+        reply = _ask("status", config, mode, data_dir)
         if as_json:
-            typer.echo(json.dumps(told))
+            typer.echo(json.dumps(reply))
         else:
-            text = "\n".join(status_lines(told["status"]))
+            text = "\n".join(status_lines(reply["status"]))
             typer.echo((_CLEAR if watch and sys.stdout.isatty() else "") + text)
         if not watch:
             break
         time.sleep(every)
-    busy = told["status"]["status"].startswith(("mining", "paused"))
+    busy = reply["status"]["status"].startswith(("mining", "paused"))
     raise typer.Exit(0 if busy else 1)
 
 
@@ -64,25 +64,25 @@ def pause(
     config: ConfigOption = None, mode: ModeOption = None, data_dir: DataDirOption = None, as_json: JsonOption = False
 ) -> None:
     """Stop hashing until `solominer resume`; blocks and nodes are still watched."""
-    told = _ask("pause", config, mode, data_dir)
-    typer.echo(json.dumps(told) if as_json else f"paused: {', '.join(told['pauses'])}")
+    reply = _ask("pause", config, mode, data_dir)
+    typer.echo(json.dumps(reply) if as_json else f"paused: {', '.join(reply['pauses'])}")
 
 
 def resume(
     config: ConfigOption = None, mode: ModeOption = None, data_dir: DataDirOption = None, as_json: JsonOption = False
 ) -> None:
-    """Go on hashing. Pauses for other reasons (schedule, heat, battery) stay, and are named."""
-    told = _ask("resume", config, mode, data_dir)
-    left = ", ".join(told["pauses"])
-    typer.echo(json.dumps(told) if as_json else (f"still paused: {left}" if left else "resumed"))
+    """Take back `solominer pause`. Pauses for other reasons (schedule, throttle, policies) stay, and are named."""
+    reply = _ask("resume", config, mode, data_dir)
+    left = ", ".join(reply["pauses"])
+    typer.echo(json.dumps(reply) if as_json else (f"still paused: {left}" if left else "resumed"))
 
 
 def reload(
     config: ConfigOption = None, mode: ModeOption = None, data_dir: DataDirOption = None, as_json: JsonOption = False
 ) -> None:
     """Have the daemon read its config.json again, as SIGHUP does for a service; says what needs a restart."""
-    told = _ask("reload", config, mode, data_dir)
-    typer.echo(json.dumps(told) if as_json else "\n".join(told["changes"]) or "nothing has changed")
+    reply = _ask("reload", config, mode, data_dir)
+    typer.echo(json.dumps(reply) if as_json else "\n".join(reply["changes"]) or "nothing has changed")
 
 
 def _ask(what: str, config: Path | None, mode: str | None, data_dir: Path | None) -> dict[str, Any]:

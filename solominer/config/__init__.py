@@ -14,6 +14,8 @@ from solominer.config.models import (
     NodeConfig,
     PoliciesConfig,
     RpcConfig,
+    ScheduleConfig,
+    ThrottleConfig,
     ZmqConfig,
 )
 
@@ -24,6 +26,8 @@ __all__ = [
     "NodeConfig",
     "PoliciesConfig",
     "RpcConfig",
+    "ScheduleConfig",
+    "ThrottleConfig",
     "ZmqConfig",
     "default_cache_dir",
     "default_data_dir",

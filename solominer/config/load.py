@@ -40,7 +40,10 @@ _SAID = {
     "tuple_type": "must be a list of nodes, in [ ] even for one",
 }
 """What some of pydantic's errors are called here."""
-_NAMES_ELSEWHERE = {"rpcuser": "username", "user": "username", "rpcconnect": "host", "url": "host", "pass": "password"}
+_NAMES_ELSEWHERE = {
+    **{"rpcuser": "username", "user": "username", "rpcconnect": "host", "url": "host", "pass": "password"},
+    **{"guest": "throttle", "calm_secs": "resume_after_secs"},  # of older versions
+}
 
 _Keys = tuple[str | int, ...]
 

@@ -40,6 +40,10 @@ Amount = Annotated[float, Field(ge=0, le=1e15), _NUMBER]
 PositiveAmount = Annotated[float, Field(gt=0, le=1e15), _NUMBER]
 
 
+LIVE: dict[str, Any] = {"live": True}
+"""Marks a setting whose new value a running daemon takes at a reload; the others need a restart."""
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, str_max_length=1000)
 
@@ -162,8 +166,8 @@ class ScheduleConfig(_Part):
         return value
 
 
-class GuestConfig(_Part):
-    """When to stand back for whatever else the machine is for; each is off where it is left out."""
+class ThrottleConfig(_Part):
+    """When to pause for whatever else the machine does; each is off where it is left out."""
 
     max_temperature_c: Annotated[float, Field(gt=0, le=150), _CELSIUS] | None = Field(
         None, description="pause above this temperature of any sensor; on again 5 degrees below"
@@ -173,11 +177,17 @@ class GuestConfig(_Part):
     )
     pause_on_battery: bool = Field(False, description="pause while the machine runs on its battery")
     pause_while_active_secs: Period | None = Field(
-        None, description="pause while somebody has typed at a terminal within this time"
+        None, description="pause while a user has typed at a terminal within this time"
     )
-    calm_secs: Annotated[float, Field(ge=0, le=86400), _SECS] = Field(
-        60.0, description="how long all must have been well before work goes on"
+    resume_after_secs: Annotated[float, Field(ge=0, le=86400), _SECS] = Field(
+        60.0, description="resume when the reason has been gone for this long"
     )
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anything is watched at all."""
+        bounds = (self.max_temperature_c, self.max_other_load, self.pause_while_active_secs)
+        return self.pause_on_battery or any(bound is not None for bound in bounds)
 
 
 class ElectricityConfig(_Part):
@@ -240,6 +250,12 @@ class PoliciesConfig(_Part):
             parse_hours(value)
         return value
 
+    @property
+    def is_on(self) -> bool:
+        """Whether any policy is set."""
+        bounds = (self.difficulty_factor, self.max_price_per_kwh, self.max_cost_per_block, self.target_rate_hps)
+        return self.intensity < 1 or self.hours is not None or any(bound is not None for bound in bounds)
+
     @model_validator(mode="after")
     def _can_add_workers(self) -> PoliciesConfig:
         if self.target_rate_hps is not None and self.intensity == 1:
@@ -261,36 +277,38 @@ class Config(_Part):
     coinbase_tag: str = Field("/solominer/", description="written into the coinbase of your blocks")
     auto_detect: bool = Field(True, description="look for the node's cookie and take cores and memory from the machine")
     cpu_cores_reserved: Annotated[int, Field(ge=0, le=4096), _WHOLE] = Field(
-        1, description="cores left to everything else"
+        1, description="cores left to everything else", json_schema_extra=LIVE
     )
-    max_memory_gb: Gigabytes | None = Field(None, description="ceiling for the whole program")
+    max_memory_gb: Gigabytes | None = Field(None, description="ceiling for the whole program", json_schema_extra=LIVE)
     kernel: str | None = Field(None, description="name of a hash kernel; left out, the fastest one is chosen")
     plan: AnyPath | None = Field(
         None, description="plan.yaml: how header space is searched; left out, the default plan"
     )
     nice: Annotated[int, Field(ge=0, le=19), _WHOLE] = Field(
-        10, description="scheduling priority of the workers, 19 yields most"
+        10, description="scheduling priority of the workers, 19 yields most", json_schema_extra=LIVE
     )
     data_dir: AnyPath | None = Field(None, description="reports, proofs, found blocks; default: the user's data folder")
     journal_fallback_dir: AnyPath | None = Field(None, description="second place for found blocks if the first fails")
     bitcoind: AnyPath | None = Field(None, description="bitcoind for a private node; left out, one is found or fetched")
-    refresh_secs: Seconds = Field(30.0, description="age at which a template is fetched anew")
+    refresh_secs: Seconds = Field(30.0, description="age at which a template is fetched anew", json_schema_extra=LIVE)
     poll_secs: Seconds = Field(1.0, description="how often the best hash is asked for behind ZMQ")
-    stale_secs: Seconds = Field(60.0, description="how long work goes on while no node is healthy")
+    stale_secs: Seconds = Field(
+        60.0, description="how long work goes on while no node is healthy", json_schema_extra=LIVE
+    )
     empty_first: bool | None = Field(
         None, description="mine an empty block until the full template of a new tip is in; left out: not on regtest"
     )
     shares_per_hour: Annotated[float, Field(ge=0.001, le=3_600_000), _NUMBER] = Field(
-        1000.0, description="evidence: shares an hour"
+        1000.0, description="evidence: shares an hour", json_schema_extra=LIVE
     )
     retry: RetryConfig = RetryConfig()
     records: RecordsConfig = RecordsConfig()
-    schedule: ScheduleConfig = ScheduleConfig()
-    guest: GuestConfig = GuestConfig()
+    schedule: ScheduleConfig = Field(ScheduleConfig(), json_schema_extra=LIVE)
+    throttle: ThrottleConfig = Field(ThrottleConfig(), json_schema_extra=LIVE)
     electricity: ElectricityConfig = ElectricityConfig()
     policies: PoliciesConfig = PoliciesConfig()
     log_level: Annotated[Literal["debug", "info", "warning", "error"], _LOWERED] = Field(
-        "info", description="least important lines that are logged"
+        "info", description="least important lines that are logged", json_schema_extra=LIVE
     )
 
     @field_validator("coinbase_tag")
@@ -411,3 +429,8 @@ class Config(_Part):
     def fallback_dir(self) -> Path | None:
         """`journal_fallback_dir` with `~` replaced."""
         return self.journal_fallback_dir and expanded(self.journal_fallback_dir, "journal_fallback_dir")
+
+
+def reloads_live(key: str) -> bool:
+    """Whether a running daemon takes a new value of this setting; `key` is a field of Config, or one inside a group."""
+    return Config.model_fields[key.partition(".")[0]].json_schema_extra == LIVE

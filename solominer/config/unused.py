@@ -12,8 +12,8 @@ _NEEDS = (
     ("policies", ("intensity_outside",), ("hours",)),
     ("policies", ("target_share",), ("target_rate_hps",)),
     (
-        "guest",
-        ("calm_secs",),
+        "throttle",
+        ("resume_after_secs",),
         ("max_temperature_c", "max_other_load", "pause_on_battery", "pause_while_active_secs"),
     ),
 )

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from solominer.config import Config, default_cache_dir
@@ -33,9 +33,9 @@ from solominer.engines.cpu.pool import PoolSettings, PoolSnapshot, WorkerPool
 from solominer.engines.cpu.walk import ENGINE
 from solominer.engines.engine_set import EngineSet
 from solominer.errors import SolominerError
-from solominer.governor.governor import Steering, folder_of
-from solominer.governor.policies import Policies, electricity_of, forecast_from, settings_of
-from solominer.node.client import NodeLink
+from solominer.governor.governor import Governor, folder_of
+from solominer.governor.policies import Policies, electricity_of, forecast_from
+from solominer.plan.plan import SearchPlan
 from solominer.records.journal.recovery import Replay
 from solominer.records.recorder import Recorder
 from solominer.records.settings import RecorderSettings
@@ -45,7 +45,7 @@ from solominer.views.snapshot import Snapshot
 from solominer.views.text import coins, duration, rate
 from solominer.work.blocks import RetryPolicy
 from solominer.work.coordinator import Coordinator, Policy
-from solominer.work.events import Event, HashRate, PauseWanted, Severity, Tick
+from solominer.work.events import Event, HashRate, Severity, Tick
 from solominer.work.found import BlockState
 from solominer.work.job import Payout
 from solominer.work.ports import Engine, Node
@@ -62,7 +62,7 @@ LAST_ANSWERS_SECS = 10.0
 ENGINES_STOP_SECS = 5.0
 START_PATIENCE_SECS = 300.0
 EXIT_SECOND_SIGNAL = 130
-_USERS_OF_THE_POOL = frozenset({"samples", "steering", "policies", "view", "control socket"})
+_USERS_OF_THE_POOL = frozenset({"samples", "governor", "view", "control socket"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,8 @@ class Daemon:
             self._catch_signals()
             if self.options.secs is not None:
                 asyncio.get_running_loop().call_later(self.options.secs, self._stop.set)
-            settings = self._pool_settings()
+            settings = self._pool_settings(self._plan())
+            check_for_workers(settings.plan, settings.admitted_workers)
             recorder = self._recorder()
             plan = {"hash": settings.plan.hash_hex, "mode": settings.plan.mode, **settings.plan.facts()}
             replay = recorder.open(self._started_at, {"mode": config.mode, "plan": plan})
@@ -176,12 +177,9 @@ class Daemon:
                 def look() -> Snapshot:
                     return self._look(coordinator, pool, payout)
 
-                steering = self._steering(dispatcher, pool, look)
-                spawn(steering.run(), "steering")
-                spawn(ControlServer(folder_of(self.config), steering.handlers()).run(), "control socket")
-                policies = self._policies(dispatcher, pool, links, recorder)
-                if policies is not None:
-                    spawn(policies.run(), "policies")
+                governor = self._governor(dispatcher, engines, pool, look, self._policies(engines, links, recorder))
+                spawn(governor.run(), "governor")
+                spawn(ControlServer(folder_of(self.config), governor.handlers()).run(), "control socket")
                 spawn(self._show(look), "view")
                 self._notifier.ready("started")
                 spawn(self._notifier.keep_alive(dispatcher.changed, lambda: self._status(coordinator)), "watchdog")
@@ -191,7 +189,7 @@ class Daemon:
                 if not (snapshot := self._count(dispatcher, pool)).hashes:
                     log.warning("no hash was computed: %s", why_no_hash(snapshot, coordinator.status))
                 engines.stop_work()
-                dispatcher.post(PauseWanted(now(), "stopping"))  # or the next tip would start the work again
+                governor.stopping()  # or the next tip would start the work again
                 await dispatcher.settle(LAST_ANSWERS_SECS)
                 watch.look(time.time(), time.monotonic(), self._count(dispatcher, pool))
                 watch.close(time.time(), time.monotonic())
@@ -248,21 +246,14 @@ class Daemon:
         network = config.chain.name
         return Recorder(config.records_dir, config.tree_name, network=network, on_alarm=on_alarm, settings=settings)
 
-    def _pool_settings(self) -> PoolSettings:
-        config = self.config
-        limit = None if config.max_memory_gb is None else int(config.max_memory_gb * 2**30)
-        plan = load_plan(config.plan, config.mode)
-        settings = PoolSettings(
-            workers=max(1, usable_cores() - config.cpu_cores_reserved),
-            kernel=kernel_for(plan, config.kernel),
-            cache_dir=default_cache_dir(),
-            nice=config.nice,
-            max_memory_bytes=limit,
-            plan=plan,
-        )
-        check_for_workers(plan, settings.admitted_workers)
-        log.info("search plan %s, order %s (%s)", plan.hash_hex[:16], plan.strides.order, config.plan or "the default")
-        return settings
+    def _plan(self) -> SearchPlan:
+        plan = load_plan(self.config.plan, self.config.mode)
+        log.info("search plan %s, order %s (%s)", plan.hash_hex[:16], plan.strides.order, self.config.plan or "default")
+        return plan
+
+    def _pool_settings(self, plan: SearchPlan) -> PoolSettings:
+        kernel = kernel_for(plan, self.config.kernel)
+        return PoolSettings(**_limits(self.config), kernel=kernel, cache_dir=default_cache_dir(), plan=plan)
 
     def _search_watch(self, pool: WorkerPool, recorder: Recorder) -> SearchWatch:
         def alert(severity: Severity, code: str, message: str, todo: str) -> None:
@@ -298,49 +289,51 @@ class Daemon:
         tag = config.coinbase_tag.encode()
         return Coordinator(config.chain, list(links), payout, tag, policy, os.urandom(2))
 
-    def _steering(self, dispatcher: Dispatcher, pool: WorkerPool, look: Callable[[], Snapshot]) -> Steering:
-        steering = Steering(
+    def _governor(
+        self,
+        dispatcher: Dispatcher,
+        engines: EngineSet,
+        pool: WorkerPool,
+        look: Callable[[], Snapshot],
+        policies: Policies | None,
+    ) -> Governor:
+        governor = Governor(
             self.config,
             dispatcher.coordinator,
             dispatcher.post,
-            pool,
+            engines,
             look,
             self._stop.set,
             now,
+            policies=policies,
+            apply=lambda config: pool.apply(replace(pool.settings, **_limits(config))),
             reload=self.options.reload,
             max_blocks=self.options.blocks,
-            cores=1 if self._signs else pool.settings.workers + self.config.cpu_cores_reserved,
         )
         if not has_controlling_terminal():
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload, steering)
-        return steering
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload, governor)
+        return governor
 
-    def _reload(self, steering: Steering) -> None:
+    def _reload(self, governor: Governor) -> None:
         self._notifier.reloading()
-        steering.reload_by_signal()
+        governor.reload_by_signal()
         self._notifier.ready("reloaded")
 
-    def _policies(
-        self, dispatcher: Dispatcher, pool: WorkerPool, links: dict[str, Node], recorder: Recorder
-    ) -> Policies | None:
+    def _policies(self, engines: EngineSet, links: dict[str, Node], recorder: Recorder) -> Policies | None:
         """The policies, where any is set."""
-        config = self.config
-        settings = settings_of(config.policies)
+        settings = self.config.policies
         if not settings.is_on:
-            if config.policies.dry_run:
+            if settings.dry_run:
                 log.warning("dry run of the policies: none is set, so there is nothing to try")
             return None
-        nodes = [link.settings for link in links.values() if isinstance(link, NodeLink)]
+        electricity = electricity_of(self.config.electricity)
         return Policies(
             settings,
-            electricity_of(config.electricity),
-            pool,
-            post=dispatcher.post,
+            electricity,
+            engines.snapshot,
             note=recorder.record,
-            forecast=lambda: forecast_from(nodes),
+            forecast=lambda: forecast_from(links.values()),
             clock=now,
-            dry_run=config.policies.dry_run,
-            look_secs=config.policies.look_secs,
         )
 
     def _replay(self, dispatcher: Dispatcher, replay: Replay) -> None:
@@ -443,6 +436,13 @@ class Daemon:
             coordinator.judge.shares,
             blocks.accepted_count,
         )
+
+
+def _limits(config: Config) -> dict[str, Any]:
+    """The settings of the CPU pool that a reload changes."""
+    memory = None if config.max_memory_gb is None else int(config.max_memory_gb * 2**30)
+    workers = max(1, usable_cores() - config.cpu_cores_reserved)
+    return {"workers": workers, "nice": config.nice, "max_memory_bytes": memory}
 
 
 def _first_searched(settings: PoolSettings) -> int:

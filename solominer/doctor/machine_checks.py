@@ -208,7 +208,7 @@ def cpu_name() -> str:
 def _sensors(config: Config) -> Outcome:
     from solominer.governor.throttle import Sensors
 
-    wanted, sensors = config.guest, Sensors()
+    wanted, sensors = config.throttle, Sensors()
     temperature, battery = sensors.temperature_c(), sensors.on_battery()
     if wanted.max_temperature_c is not None and temperature is None:
         return failed("max_temperature_c is set, but this machine tells no temperature", "leave it out")

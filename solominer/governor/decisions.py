@@ -6,31 +6,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-
-@dataclass(frozen=True, slots=True)
-class PolicySettings:
-    """Bounds; None turns a policy off. Intensities are shares of the workers, 0 stops them.
-
-    `intensity` is how many hash normally. `difficulty_intensity` holds while the next difficulty is forecast beyond
-    `difficulty_factor` times today's, `intensity_outside` outside the electricity hours. Nothing hashes above a price
-    or a cost. While the rate is below `target_share` of `target_rate_hps`, workers are added one by one.
-    """
-
-    intensity: float = 1.0
-    difficulty_factor: float | None = None
-    difficulty_intensity: float = 0.5
-    hours: str | None = None
-    intensity_outside: float = 0.5
-    max_price_per_kwh: float | None = None
-    max_cost_per_block: float | None = None
-    target_rate_hps: float | None = None
-    target_share: float = 0.9
-
-    @property
-    def is_on(self) -> bool:
-        """Whether any policy is set."""
-        bounds = (self.difficulty_factor, self.max_price_per_kwh, self.max_cost_per_block, self.target_rate_hps)
-        return self.intensity < 1 or self.hours is not None or any(bound is not None for bound in bounds)
+from solominer.config import PoliciesConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +34,7 @@ class Decision:
     reasons: tuple[str, ...] = ()
 
 
-def decide(settings: PolicySettings, now: Conditions) -> Decision:
+def decide(settings: PoliciesConfig, now: Conditions) -> Decision:
     """What the policies want now."""
     limits = list(_limits(settings, now))
     share = min([settings.intensity, *(intensity for intensity, _ in limits)])
@@ -69,7 +45,7 @@ def decide(settings: PolicySettings, now: Conditions) -> Decision:
     return _towards_target(settings.target_rate_hps, settings.target_share, now, active)
 
 
-def _limits(settings: PolicySettings, now: Conditions) -> list[tuple[float, str]]:
+def _limits(settings: PoliciesConfig, now: Conditions) -> list[tuple[float, str]]:
     """(intensity, reason) of every policy that wants less than the normal intensity."""
     limits = []
     factor, ratio = settings.difficulty_factor, now.difficulty_ratio

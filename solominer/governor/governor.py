@@ -1,6 +1,7 @@
-"""What people, the schedule and the machine want of the running daemon: pauses, a pace, a reload of the configuration.
+"""The governor: the one owner of pauses, of how many blocks may be found, and of how hard the engines work.
 
-All of it reaches the coordinator as events, or as another policy; nothing here decides about work.
+Reasons to pause come from a person, the schedule, the throttle, the policies and the end of the run. They reach the
+coordinator as events; engines get an intensity. Nothing here decides about work.
 """
 
 from __future__ import annotations
@@ -10,21 +11,22 @@ import logging
 import math
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
 from datetime import datetime
+from enum import Enum, auto
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import psutil
 
 from solominer.chain.fields import Field
 from solominer.config import Config
-from solominer.config.hours import parse_hours
-from solominer.engines.cpu.pool import WorkerPool
+from solominer.config.models import reloads_live
 from solominer.errors import ConfigError, SolominerError
-from solominer.governor.schedule import Progress, Schedule, Verdict, blocks_on, judge
-from solominer.governor.throttle import REASONS, GuestRules, GuestSettings, Readings, Sensors
+from solominer.governor.policies import Policies
+from solominer.governor.schedule import Progress, ScheduleState, blocks_on, schedule_at, schedule_of
+from solominer.governor.throttle import Readings, Sensors, ThrottleRules
 from solominer.views.snapshot import Snapshot
 from solominer.work.coordinator import Coordinator
 from solominer.work.events import PauseWanted, ResumeWanted
@@ -34,98 +36,120 @@ from solominer.work.ports import Post
 
 log = logging.getLogger("solominer.governor.governor")
 
-BEAT_SECS = 0.1
-IDLE_BEAT_SECS = 1.0
-GUEST_SECS = 5.0
+SCHEDULE_SECS = 0.1
+IDLE_SCHEDULE_SECS = 1.0
+THROTTLE_SECS = 5.0
 BY_HAND = "by hand"
+STOPPING = "stopping"
 _LATEST_AT = 250_000_000_000  # in the year 9892: dates end with 9999
-GUEST_PAUSES = frozenset(REASONS)
-LIVE = frozenset(
-    ("log_level", "refresh_secs", "stale_secs", "shares_per_hour", "cpu_cores_reserved", "nice", "max_memory_gb")
-)
-"""Settings that a reload changes at once, with everything in `schedule` and `guest`; the others need a restart."""
 
 
-class Steering:
-    """Runs beside the coordinator. `reload` gives the configuration anew (None: there is nothing to read again)."""
+class Source(Enum):
+    """Who may ask for a pause; each has its own reasons and can take back only those."""
+
+    HAND = auto()
+    SCHEDULE = auto()
+    THROTTLE = auto()
+    POLICIES = auto()
+    STOP = auto()
+
+
+class Engines(Protocol):
+    """What the governor needs of the EngineSet."""
+
+    def set_intensity(self, share: float) -> None:
+        """Use this share of every engine, 0 to 1."""
+
+
+class Governor:
+    """Runs beside the coordinator. `apply` hands a new configuration to the engines and returns what they could not
+    take, a line each. `reload` reads the configuration again (None: there is no file to read).
+    """
 
     def __init__(
         self,
         config: Config,
         coordinator: Coordinator,
         post: Post,
-        pool: WorkerPool,
-        look: Callable[[], Snapshot],
+        engines: Engines,
+        snapshot: Callable[[], Snapshot],
         stop: Callable[[], None],
         clock: Clock,
         *,
+        policies: Policies | None = None,
+        apply: Callable[[Config], list[str]] = lambda config: [],
         reload: Callable[[], Config] | None = None,
         max_blocks: int | None = None,
-        cores: int = 1,
     ) -> None:
         self.config = config
-        self._coordinator, self._post = coordinator, post
-        self._pool, self._look, self._stop = pool, look, stop
-        self._read_again, self._clock = reload, clock
+        self._coordinator, self._post, self._engines = coordinator, post, engines
+        self._snapshot, self._stop, self._clock = snapshot, stop, clock
+        self._policies, self._apply_to_engines, self._read_again = policies, apply, reload
         self._max_blocks = max_blocks
-        self._cores = cores
-        self._seats = pool.settings.admitted_workers
-        self._pauses: set[str] = set()
-        self._started_mono, now = time.monotonic(), _local(time.time())
+        self._policy = coordinator.policy
+        self._holds: dict[Source, frozenset[str]] = {}
+        self._started = clock()
+        now = _local(self._started.wall)
         self._seed = zlib.crc32(str(folder_of(config)).encode())  # the same after a restart on the same day
         self._day = now.date()
-        self._today = self._standing_before_today = 0
+        self._today = self._standing = self._standing_before_today = 0
         self._last_block_mono: float | None = None
-        self._standing = 0
         self._restored = self._blocks_of(now)
-        self._sensors_broken = False
-        self._sensors, self._guest = Sensors(), GuestRules(guest_settings(config))
-        self._schedule = schedule_of(config)
+        self._sensors_failed = False
+        self._sensors, self._throttle = Sensors(), ThrottleRules(config.throttle)
+        self._schedule = schedule_of(config.schedule)
         self.apply_schedule()
 
     async def run(self) -> None:
-        """Until cancelled: keep to the schedule, be a good guest."""
+        """Until cancelled: follow the schedule, the throttle and the policies."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._keep_schedule(), name="schedule")
-            group.create_task(self._be_a_guest(), name="guest")
+            group.create_task(self._follow_schedule(), name="schedule")
+            group.create_task(self._follow_throttle(), name="throttle")
+            if self._policies is not None:
+                group.create_task(self._policies.run(self.take_policies), name="policies")
+
+    @property
+    def pauses(self) -> list[str]:
+        """Every reason for which nothing is hashed now; empty while hashing is allowed."""
+        return sorted(frozenset().union(*self._holds.values()))
+
+    def stopping(self) -> None:
+        """Pause for good: the run ends."""
+        self._hold(Source.STOP, [STOPPING])
 
     # --- on request ----------------------------------------------------------------------------------------------
 
     def handlers(self) -> dict[str, Callable[[Field], dict[str, Any]]]:
         """What the control socket answers."""
         return {
-            "status": lambda request: {"status": _finite(asdict(self._look())), "pauses": sorted(self._pauses)},
-            "pause": lambda request: self._by_hand(pause=True),
-            "resume": lambda request: self._by_hand(pause=False),
+            "status": lambda request: {"status": _finite(asdict(self._snapshot())), "pauses": self.pauses},
+            "pause": lambda request: self._by_hand(BY_HAND),
+            "resume": lambda request: self._by_hand(),
             "reload": lambda request: {"changes": self.reload()},
         }
 
-    def _by_hand(self, *, pause: bool) -> dict[str, Any]:
-        """Other reasons for a pause stay: nobody cools a machine by asking it to go on."""
-        self._want((self._pauses - {BY_HAND}) | ({BY_HAND} if pause else set()))
-        return {"pauses": sorted(self._pauses)}
+    def _by_hand(self, *reasons: str) -> dict[str, Any]:
+        """`resume` takes back only `pause`: other reasons stay and are in the reply."""
+        self._hold(Source.HAND, reasons)
+        return {"pauses": self.pauses}
 
     def reload(self) -> list[str]:
-        """Read the configuration again and apply what can change while running; gives what changed, a line each.
+        """Read the configuration again and apply what can change while running; a line for each change.
 
         Raises ConfigError, with the old configuration in force, where the new one cannot be used.
         """
         if self._read_again is None:
             raise ConfigError("this run has no configuration file to read again", "restart it with other flags")
         new, old = self._read_again(), self.config
-        lines = []
-        for key, before, after in _differences(old.model_dump(mode="json"), new.model_dump(mode="json")):
-            live = key.partition(".")[0] in LIVE | {"schedule", "guest"}
-            lines.append(f"{key}: {before} -> {after}" + ("" if live else " (needs a restart)"))
-            if key == "cpu_cores_reserved" and self._cores - new.cpu_cores_reserved > self._seats:
-                lines.append(f"more than the {self._seats} workers of the start need a restart")
+        lines = [
+            f"{key}: {before} -> {after}" + ("" if reloads_live(key) else " (needs a restart)")
+            for key, before, after in _differences(old.model_dump(mode="json"), new.model_dump(mode="json"))
+        ]
         if old.bitcoin_rpc != new.bitcoin_rpc and not any(text.startswith("bitcoin_rpc") for text in lines):
             lines.append("bitcoin_rpc.password: changed (needs a restart)")
-        self._apply(new)
-        for text in lines:
+        lines += self._apply(new)
+        for text in lines or ["nothing has changed"]:
             log.info("reloaded: %s", text)
-        if not lines:
-            log.info("reloaded: nothing has changed")
         return lines
 
     def reload_by_signal(self) -> None:
@@ -135,75 +159,56 @@ class Steering:
         except SolominerError as error:
             log.error("not reloaded: %s", str(error).replace("\n", " "))
 
-    def _apply(self, new: Config) -> None:
-        old, coordinator = self.config, self._coordinator
+    def _apply(self, new: Config) -> list[str]:
         self.config = new
         logging.getLogger("solominer").setLevel(new.log_level.upper())
-        coordinator.policy = replace(
-            coordinator.policy,
-            refresh_secs=new.refresh_secs,
-            stale_secs=new.stale_secs,
-            shares_per_hour=new.shares_per_hour,
+        self._change_policy(
+            refresh_secs=new.refresh_secs, stale_secs=new.stale_secs, shares_per_hour=new.shares_per_hour
         )
-        limit = None if new.max_memory_gb is None else int(new.max_memory_gb * 2**30)
-        self._pool.settings = replace(self._pool.settings, max_memory_bytes=limit, nice=new.nice)
-        if new.cpu_cores_reserved != old.cpu_cores_reserved:
-            self._pool.set_active(max(1, self._cores - new.cpu_cores_reserved))
-        if new.nice != old.nice:
-            self._renice(new.nice)
-        self._guest = GuestRules(guest_settings(new), paused=self._guest.paused)
-        self._schedule = schedule_of(new)
+        problems = self._apply_to_engines(new)
+        self._throttle = ThrottleRules(new.throttle, paused=self._throttle.paused)
+        self._schedule = schedule_of(new.schedule)
         self.apply_schedule()
+        return problems
 
-    def _renice(self, nice: int) -> None:
-        for worker in self._pool.pool_snapshot().workers:
-            try:
-                if worker.pid is not None:
-                    psutil.Process(worker.pid).nice(nice)
-            except psutil.AccessDenied:
-                log.warning("this user may not lower nice to %d for running workers; restart to have it", nice)
-                return
-            except psutil.NoSuchProcess:
-                continue
+    def _change_policy(self, **changes: Any) -> None:
+        policy = replace(self._policy, **changes)
+        if policy != self._policy:
+            self._policy = self._coordinator.policy = policy
 
     # --- the schedule --------------------------------------------------------------------------------------------
 
     def apply_schedule(self) -> None:
-        """Look at the clock and at our blocks, and pause, allow or end accordingly."""
-        now = _local(time.time())
-        self._count_blocks(now)
-        mono, last = time.monotonic(), self._last_block_mono
-        progress = Progress(mono - self._started_mono, self._today, None if last is None else mono - last)
-        verdict = judge(self._schedule, now, progress, self._seed)
-        if verdict.over:
+        """Read the clock, count our blocks, and pause, allow or end accordingly."""
+        at = self._clock()
+        now = _local(at.wall)
+        self._count_blocks(now, at.mono)
+        last = self._last_block_mono
+        progress = Progress(at - self._started, self._today, None if last is None else at.mono - last)
+        state = schedule_at(self._schedule, now, progress, self._seed)
+        if state.over:
             log.info("the last day of the schedule is over")
             self._stop()
             return
-        coordinator = self._coordinator
-        allowed = self._allowed(now, verdict)
-        if coordinator.policy.max_blocks != allowed:
-            coordinator.policy = replace(coordinator.policy, max_blocks=allowed)
-        self._want(
-            (self._pauses & (GUEST_PAUSES | {BY_HAND})) | ({verdict.pause} if verdict.pause else set()), verdict.until
-        )
+        self._change_policy(max_blocks=self._allowed(now, state))
+        self._hold(Source.SCHEDULE, [state.pause] if state.pause else [], state.until)
 
-    def _allowed(self, now: datetime, verdict: Verdict) -> int | None:
-        """How many blocks this run may have found: the coordinator itself stops at that number, not a beat later."""
+    def _allowed(self, now: datetime, state: ScheduleState) -> int | None:
+        """How many blocks this run may have found: the coordinator itself stops at that number, without delay."""
         bounds = [] if self._max_blocks is None else [self._max_blocks]
         limit = blocks_on(self._schedule, now, self._seed)
         if limit is not None:
             bounds.append(self._standing + max(0, limit - self._today))
         if self._schedule.block_interval_secs is not None:
-            bounds.append(self._standing + (0 if verdict.pause else 1))
+            bounds.append(self._standing + (0 if state.pause else 1))
         return min(bounds, default=None)
 
-    def _count_blocks(self, now: datetime) -> None:
-        blocks = self._coordinator.blocks
-        standing = max(self._coordinator.demo_blocks, blocks.standing)
+    def _count_blocks(self, now: datetime, mono: float) -> None:
+        standing = max(self._coordinator.demo_blocks, self._coordinator.blocks.standing)
         if now.date() != self._day:
             self._day, self._standing_before_today, self._restored = now.date(), standing, 0
         if standing > self._standing:
-            self._last_block_mono = time.monotonic()
+            self._last_block_mono = mono
         self._standing = standing
         self._today = self._restored + max(0, standing - self._standing_before_today)
 
@@ -213,59 +218,49 @@ class Steering:
         lost = (BlockState.STALE, BlockState.REJECTED)
         return sum(_local(each.block.found_at).date() == now.date() and each.state not in lost for each in tracked)
 
-    async def _keep_schedule(self) -> None:
+    async def _follow_schedule(self) -> None:
         while True:
-            await asyncio.sleep(IDLE_BEAT_SECS if self._schedule.is_always else BEAT_SECS)
+            await asyncio.sleep(IDLE_SCHEDULE_SECS if self._schedule.is_always else SCHEDULE_SECS)
             if not self._schedule.is_always:
                 self.apply_schedule()
 
-    # --- a good guest --------------------------------------------------------------------------------------------
+    # --- throttle and policies -----------------------------------------------------------------------------------
 
-    async def _be_a_guest(self) -> None:
+    async def _follow_throttle(self) -> None:
         while True:
-            if self._guest.settings.is_on or self._guest.paused:
-                reasons = self._guest.judge(time.monotonic(), await asyncio.to_thread(self._read_sensors))
-                self._want((self._pauses - GUEST_PAUSES) | reasons)
-            await asyncio.sleep(GUEST_SECS)
+            if self._throttle.settings.is_on or self._throttle.paused:
+                readings = await asyncio.to_thread(self._read_sensors)
+                self._hold(Source.THROTTLE, self._throttle.judge(time.monotonic(), readings))
+            await asyncio.sleep(THROTTLE_SECS)
 
     def _read_sensors(self) -> Readings:
-        """What a system's sensors answer when they break is no reason to stop mining."""
+        """Sensors that fail are no reason to stop mining."""
         try:
             return self._sensors.read()
         except (psutil.Error, OSError, ValueError) as error:
-            log.log(logging.DEBUG if self._sensors_broken else logging.WARNING, "sensors cannot be read: %s", error)
-            self._sensors_broken = True
+            log.log(logging.DEBUG if self._sensors_failed else logging.WARNING, "sensors cannot be read: %s", error)
+            self._sensors_failed = True
             return Readings()
+
+    def take_policies(self, share: float, reasons: Iterable[str]) -> None:
+        """What the policies want: this share of the workers, or a pause for these reasons where it is 0."""
+        if share > 0:
+            self._engines.set_intensity(share)
+        self._hold(Source.POLICIES, () if share > 0 else reasons)
 
     # --- pauses --------------------------------------------------------------------------------------------------
 
-    def _want(self, pauses: set[str] | frozenset[str], until: datetime | None = None) -> None:
-        """Have exactly these reasons for a pause in force."""
-        at = self._clock()
-        for reason in sorted(pauses - self._pauses):
+    def _hold(self, source: Source, reasons: Iterable[str], until: datetime | None = None) -> None:
+        """Have exactly these reasons of one source in force, beside those of the others."""
+        before = set(self.pauses)
+        self._holds[source] = frozenset(reasons)
+        after, at = set(self.pauses), self._clock()
+        for reason in sorted(after - before):
             log.info("paused: %s%s", reason, f", until {until:%A %H:%M:%S}" if until else "")
             self._post(PauseWanted(at, reason))
-        for reason in sorted(self._pauses - pauses):
+        for reason in sorted(before - after):
             log.info("no longer paused: %s", reason)
             self._post(ResumeWanted(at, reason))
-        self._pauses = set(pauses)
-
-
-def guest_settings(config: Config) -> GuestSettings:
-    """The guest's rules in a configuration."""
-    return GuestSettings(**config.guest.model_dump())
-
-
-def schedule_of(config: Config) -> Schedule:
-    """The schedule in a configuration."""
-    told = config.schedule
-    return Schedule(
-        days=None if told.days == "forever" else told.days,
-        days_week=told.days_week,
-        hours=parse_hours(told.hours) if told.hours else (),
-        blocks_per_day=None if told.blocks_per_day == "all" else told.blocks_per_day,
-        block_interval_secs=told.block_interval_secs,
-    )
 
 
 def _differences(old: Any, new: Any, prefix: str = "") -> list[tuple[str, Any, Any]]:
@@ -279,7 +274,7 @@ def _differences(old: Any, new: Any, prefix: str = "") -> list[tuple[str, Any, A
 
 
 def _finite(value: Any) -> Any:
-    """JSON knows no infinity: an interval without an end becomes null."""
+    """JSON has no infinity: an interval without an end becomes null."""
     if isinstance(value, dict):
         return {key: _finite(inner) for key, inner in value.items()}
     if isinstance(value, tuple | list):

@@ -1,27 +1,23 @@
-"""Carries out the policies: looks at the conditions every so often, decides, tells why, and turns workers on or off."""
+"""The policies at work: read the conditions every so often, decide, log why, report the decision to the governor."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 from solominer.config import ElectricityConfig, PoliciesConfig
 from solominer.config.hours import is_within, parse_hours
-from solominer.engines.cpu.job_slot import WorkerState
-from solominer.engines.cpu.pool import PoolSnapshot
 from solominer.errors import NodeError
-from solominer.governor.decisions import Conditions, Decision, PolicySettings, decide
+from solominer.governor.decisions import Conditions, Decision, decide
 from solominer.governor.prices import Price, PriceSource
-from solominer.insight.forecast import forecast_retarget
 from solominer.insight.odds import cost_per_block
-from solominer.node.client import NodeSettings
-from solominer.node.history import read_history
-from solominer.work.events import Event, PauseWanted, ResumeWanted
 from solominer.work.instant import Clock, Instant
+from solominer.work.ports import DifficultyForecast, Node
+from solominer.work.workers import EngineSnapshot
 
 log = logging.getLogger("solominer.governor.policies")
 
@@ -44,86 +40,77 @@ class Electricity:
         return None if self.price_per_kwh is None else Price(self.price_per_kwh, at)
 
 
-class Workers(Protocol):
-    """What is asked of the pool."""
-
-    def set_active(self, count: int) -> None:
-        """Let so many hash."""
-
-    def pool_snapshot(self) -> PoolSnapshot:
-        """What they are doing."""
+Report = Callable[[float, tuple[str, ...]], None]
+"""Takes what the policies want: a share of the workers (0: a pause) and the reasons for less than usual."""
 
 
 class Policies:
-    """`post` takes events for the coordinator, `note` lines for the ledger. `forecast` gives (next difficulty over
-    today's, today's difficulty) from the node. With `dry_run` everything is decided and told, and nothing done.
+    """`snapshot` is of all engines, `note` takes lines for the ledger, `forecast` asks the nodes.
+
+    With `dry_run` everything is decided and logged, and nothing is reported to the governor.
     """
 
     def __init__(
         self,
-        settings: PolicySettings,
+        settings: PoliciesConfig,
         electricity: Electricity,
-        pool: Workers,
+        snapshot: Callable[[], Sequence[EngineSnapshot]],
         *,
-        post: Callable[[Event], None],
         note: Callable[[float, str, Mapping[str, Any]], None],
-        forecast: Callable[[], Awaitable[tuple[float, float] | None]],
+        forecast: Callable[[], Awaitable[DifficultyForecast | None]],
         clock: Clock,
-        dry_run: bool = False,
-        look_secs: float = 60.0,
     ) -> None:
-        self._settings, self._electricity, self._pool = settings, electricity, pool
-        self._post, self._note, self._forecast = post, note, forecast
-        self._dry_run, self._look_secs, self._clock = dry_run, look_secs, clock
+        self._settings, self._electricity, self._snapshot = settings, electricity, snapshot
+        self._note, self._forecast, self._clock = note, forecast, clock
+        self._dry_run = settings.dry_run
         self._hours = None if settings.hours is None else parse_hours(settings.hours)
         self._wants_forecast = settings.difficulty_factor is not None or settings.max_cost_per_block is not None
-        self._ratio: float | None = None
-        self._difficulty: float | None = None
+        self._foreseen: DifficultyForecast | None = None
         self._forecast_due = 0.0
         self._done = Decision(-1)
-        self._paused_for = ""
         self._known_rate = 0.0  # of when it was last measured: a pause for its cost does not make the cost unknown
-        self._measured: tuple[float, int, int] | None = None  # monotonic seconds, hashes, active workers
+        self._measured: tuple[float, float, int] | None = None  # monotonic seconds, hashes, active workers
 
-    async def run(self) -> None:
-        """Look and act for good."""
+    async def run(self, report: Report) -> None:
+        """Decide every `look_secs` until cancelled."""
         if self._dry_run:
-            log.warning("policies: dry run, they only say what they would do")
+            log.warning("policies: dry run, decisions are logged only")
         async with asyncio.TaskGroup() as group:
             if self._electricity.source is not None:
                 group.create_task(self._electricity.source.keep_fresh(), name="electricity price")
             while True:
                 await self.refresh_forecast(self._clock().mono)
-                self.look(self._clock(), datetime.now().astimezone())
-                await asyncio.sleep(self._look_secs)
+                self.look(self._clock(), datetime.now().astimezone(), report)
+                await asyncio.sleep(self._settings.look_secs)
 
     async def refresh_forecast(self, mono: float) -> None:
         """Ask for the forecast where a policy needs it and the last one is an hour old."""
         if not self._wants_forecast or mono < self._forecast_due:
             return
         try:
-            found = await self._forecast()
+            self._foreseen = await self._forecast()
         except NodeError as error:
             log.warning("no forecast for the policies: %s", error.what)
-            self._ratio = self._difficulty = None
+            self._foreseen = None
             self._forecast_due = mono + FORECAST_RETRY_SECS
             return
-        self._ratio, self._difficulty = found or (None, None)
         self._forecast_due = mono + FORECAST_SECS
 
-    def look(self, at: Instant, local: datetime) -> Decision:
-        """Decide on the conditions of this moment, and act on a decision that is new."""
-        snapshot = self._pool.pool_snapshot()
-        decision = decide(self._settings, self._conditions(at, local, snapshot))
+    def look(self, at: Instant, local: datetime, report: Report) -> Decision:
+        """Decide on the conditions of this moment, and report a decision that is new."""
+        engines = self._snapshot()
+        workers = sum(len(engine.workers) for engine in engines)
+        decision = decide(self._settings, self._conditions(at, local, engines, workers))
         if decision.active != self._done.active:
-            self._tell(at, decision, snapshot)
-            if not self._dry_run:
-                self._act(at, decision)
+            self._log(at, decision, workers)
+        if decision != self._done and not self._dry_run:
+            report(decision.active / workers if workers else self._settings.intensity, decision.reasons)
         self._done = decision
         return decision
 
-    def _conditions(self, at: Instant, local: datetime, snapshot: PoolSnapshot) -> Conditions:
-        rate, active = self._rate(at.mono, snapshot), snapshot.active
+    def _conditions(self, at: Instant, local: datetime, engines: Sequence[EngineSnapshot], workers: int) -> Conditions:
+        active = sum(engine.active for engine in engines)
+        rate, foreseen = self._rate(at.mono, engines, active), self._foreseen
         if self._done.active < 0:  # at the start all workers hash, which nobody has decided
             active = 0
         elif self._dry_run and active and self._done.active > 0:  # as if what was said had been done
@@ -131,54 +118,40 @@ class Policies:
             active = self._done.active
         price = self._electricity.price(at.wall)
         if price is not None and price.stale:
-            price = None  # nothing is decided by a price that may not hold any more; `_tell` says so
-        cost, watts, difficulty = None, self._electricity.watts, self._difficulty
+            price = None  # nothing is decided by a price that may not hold any more; `_log` says so
+        cost, watts = None, self._electricity.watts
         self._known_rate = rate or self._known_rate
-        if self._known_rate and watts is not None and difficulty is not None and price is not None:
-            cost = cost_per_block(self._known_rate, difficulty, watts, price.per_kwh)
+        if self._known_rate and watts is not None and foreseen is not None and price is not None:
+            cost = cost_per_block(self._known_rate, foreseen.difficulty, watts, price.per_kwh)
         return Conditions(
-            workers=len(snapshot.workers),
+            workers=workers,
             active=active,
             within_hours=None if self._hours is None else is_within(self._hours, local),
-            difficulty_ratio=self._ratio,
+            difficulty_ratio=None if foreseen is None else foreseen.next_ratio,
             price_per_kwh=None if price is None else price.per_kwh,
             cost_per_block=cost,
             rate_hps=rate,
         )
 
-    def _rate(self, mono: float, snapshot: PoolSnapshot) -> float | None:
+    def _rate(self, mono: float, engines: Sequence[EngineSnapshot], active: int) -> float | None:
         """The rate since the last look, if as many workers hashed all the time."""
-        before, self._measured = self._measured, (mono, snapshot.hashes, snapshot.active)
-        hashing = all(worker.state is WorkerState.HASHING for worker in snapshot.workers[: snapshot.active])
-        if before is None or before[2] != snapshot.active or not hashing or mono <= before[0]:
+        hashes = sum(engine.hashes for engine in engines)
+        before, self._measured = self._measured, (mono, hashes, active)
+        hashing = sum(worker.state == "hashing" for engine in engines for worker in engine.workers)
+        if before is None or before[2] != active or hashing < active or mono <= before[0]:
             return None
-        return (snapshot.hashes - before[1]) / (mono - before[0])
+        return (hashes - before[1]) / (mono - before[0])
 
-    def _tell(self, at: Instant, decision: Decision, snapshot: PoolSnapshot) -> None:
+    def _log(self, at: Instant, decision: Decision, workers: int) -> None:
         price = self._electricity.price(at.wall)
         stale = " (the price is stale and not counted)" if price is not None and price.stale else ""
-        reason = "; ".join(decision.reasons) or "nothing is out of the ordinary"
-        what = f"{decision.active} of {len(snapshot.workers)} workers" if decision.active else "a pause"
+        reason = "; ".join(decision.reasons) or "no limit applies"
+        what = f"{decision.active} of {workers} workers" if decision.active else "a pause"
         log.info("policies%s: %s, because %s%s", " (dry run)" if self._dry_run else "", what, reason, stale)
-        fields: dict[str, Any] = {"active": decision.active, "of": len(snapshot.workers)}
+        fields: dict[str, Any] = {"active": decision.active, "of": workers}
         if price is not None:
             fields |= {"price_per_kwh": price.per_kwh, "price_is_stale": price.stale}
         self._note(at.wall, "policy", {**fields, "reasons": list(decision.reasons), "dry_run": self._dry_run})
-
-    def _act(self, at: Instant, decision: Decision) -> None:
-        if decision.active == 0:
-            self._paused_for = "; ".join(decision.reasons)
-            self._post(PauseWanted(at, self._paused_for))
-            return
-        self._pool.set_active(decision.active)
-        if self._paused_for:
-            self._post(ResumeWanted(at, self._paused_for))
-            self._paused_for = ""
-
-
-def settings_of(config: PoliciesConfig) -> PolicySettings:
-    """The policies' settings, as the configuration has them."""
-    return PolicySettings(**config.model_dump(exclude={"dry_run", "look_secs"}))
 
 
 def electricity_of(config: ElectricityConfig) -> Electricity:
@@ -195,27 +168,12 @@ def electricity_of(config: ElectricityConfig) -> Electricity:
     return Electricity(config.watts, config.price_per_kwh, source)
 
 
-async def forecast_from(nodes: Sequence[NodeSettings]) -> tuple[float, float] | None:
-    """(next difficulty over today's, today's difficulty) from the first node that answers; None where there is none.
-
-    Raises NodeError where no node answers.
-    """
-
-    def read(settings: NodeSettings) -> tuple[float, float] | None:
-        with settings.connect() as client:
-            history = read_history(client, settings.network, recent_secs=0)
-        if history.progress is None:
-            return None
-        try:
-            following = forecast_retarget(history.epochs, history.progress)
-        except ValueError:  # too young a chain
-            return None
-        return following.difficulty.value / history.difficulty, history.difficulty
-
+async def forecast_from(nodes: Iterable[Node]) -> DifficultyForecast | None:
+    """From the first node that answers; None where difficulty cannot be foretold. Raises NodeError if none answers."""
     problem = NodeError("no node is configured", "set bitcoin_rpc in config.json")
-    for settings in nodes:
+    for node in nodes:
         try:
-            return await asyncio.to_thread(read, settings)
+            return await node.forecast_difficulty()
         except NodeError as error:
             problem = error
     raise problem

@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Literal
 
-from solominer.config.hours import is_within
+from solominer.config import ScheduleConfig
+from solominer.config.hours import is_within, parse_hours
 
 _SECS_A_DAY = 86_400
 MOST_RANDOM_BLOCKS = 12
@@ -48,7 +49,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ScheduleState:
     """`over`: the run has reached its end. `pause`: why not to hash now, or ''. `until`: when that may change."""
 
     over: bool = False
@@ -56,23 +57,34 @@ class Verdict:
     until: datetime | None = None
 
 
-def judge(schedule: Schedule, now: datetime, progress: Progress, seed: int = 0) -> Verdict:
+def schedule_of(config: ScheduleConfig) -> Schedule:
+    """The schedule in a configuration."""
+    return Schedule(
+        days=None if config.days == "forever" else config.days,
+        days_week=config.days_week,
+        hours=parse_hours(config.hours) if config.hours else (),
+        blocks_per_day=None if config.blocks_per_day == "all" else config.blocks_per_day,
+        block_interval_secs=config.block_interval_secs,
+    )
+
+
+def schedule_at(schedule: Schedule, now: datetime, progress: Progress, seed: int = 0) -> ScheduleState:
     """What the schedule says at `now`. `seed` draws the random numbers of blocks, the same ones on the same day."""
     if schedule.days is not None and progress.running_secs >= schedule.days * _SECS_A_DAY:
-        return Verdict(over=True)
+        return ScheduleState(over=True)
     midnight = _next_midnight(now)
     if now.weekday() >= schedule.days_week:
-        return Verdict(pause="no mining day", until=midnight)
+        return ScheduleState(pause="no mining day", until=midnight)
     if schedule.hours and not is_within(schedule.hours, now):
-        return Verdict(pause="outside the mining hours", until=_next_start(schedule.hours, now))
+        return ScheduleState(pause="outside the mining hours", until=_next_start(schedule.hours, now))
     limit = blocks_on(schedule, now, seed)
     if limit is not None and progress.blocks_today >= limit:
-        return Verdict(pause=f"{limit} blocks found today", until=midnight)
+        return ScheduleState(pause=f"{limit} blocks found today", until=midnight)
     if schedule.block_interval_secs is not None and progress.since_block_secs is not None:
         wait_secs = schedule.block_interval_secs - progress.since_block_secs
         if wait_secs > 0:
-            return Verdict(pause="the next block is not due", until=now + timedelta(seconds=wait_secs))
-    return Verdict()
+            return ScheduleState(pause="the next block is not due", until=now + timedelta(seconds=wait_secs))
+    return ScheduleState()
 
 
 def blocks_on(schedule: Schedule, day: datetime, seed: int) -> int | None:

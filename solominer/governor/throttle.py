@@ -1,4 +1,4 @@
-"""A good guest on the machine: reasons to stand back for a while. `GuestRules` is pure, `Sensors` reads the machine."""
+"""Reasons to pause: a hot, busy or used machine, or its battery. `ThrottleRules` is pure, `Sensors` reads all."""
 
 from __future__ import annotations
 
@@ -9,32 +9,17 @@ from pathlib import Path
 
 import psutil
 
+from solominer.config import ThrottleConfig
+
 COOLER_BY_C = 5.0
 LIGHTER_BY = 0.8
 
-HOT, BUSY, BATTERY, USER = REASONS = ("too hot", "others need the cores", "on battery", "somebody is at work")
-
-
-@dataclass(frozen=True, slots=True)
-class GuestSettings:
-    """Bounds; None or False turns one off. See GuestConfig in `config` for each."""
-
-    max_temperature_c: float | None = None
-    max_other_load: float | None = None
-    pause_on_battery: bool = False
-    pause_while_active_secs: float | None = None
-    calm_secs: float = 60.0
-
-    @property
-    def is_on(self) -> bool:
-        """Whether anything is watched at all."""
-        watched = (self.max_temperature_c, self.max_other_load, self.pause_while_active_secs)
-        return self.pause_on_battery or any(bound is not None for bound in watched)
+HOT, BUSY, BATTERY, USER = ("temperature", "CPU busy", "on battery", "user active")
 
 
 @dataclass(frozen=True, slots=True)
 class Readings:
-    """What the machine tells; None for what it does not. `other_load` in cores, `idle_secs` since somebody typed."""
+    """What was measured; None where it cannot be. `other_load` in cores, `idle_secs` since a user typed."""
 
     temperature_c: float | None = None
     other_load: float | None = None
@@ -43,30 +28,31 @@ class Readings:
 
 
 @dataclass(slots=True)
-class GuestRules:
-    """Which pauses are in force. A pause begins at once; it ends when its reason has been gone for `calm_secs`.
+class ThrottleRules:
+    """Which pauses are in force. A pause begins at once; it ends when its reason has been gone for `resume_after_secs`.
 
     Heat and load must fall clearly below their bounds to count as gone, for our own pause cools the machine.
     """
 
-    settings: GuestSettings
+    settings: ThrottleConfig
     _since_calm: dict[str, float] = field(default_factory=dict)
     paused: set[str] = field(default_factory=set)
 
     def judge(self, mono: float, readings: Readings) -> frozenset[str]:
-        """Take readings at `mono` (seconds of a steady clock); gives the reasons that are in force now."""
+        """Take readings at `mono` (seconds of a steady clock); returns the reasons that are in force now."""
+        wait_secs = self.settings.resume_after_secs
         for reason, (over, calm) in self._conditions(readings).items():
             if over:
                 self.paused.add(reason)
             if over or not calm:
                 self._since_calm.pop(reason, None)
-            elif reason in self.paused and mono - self._since_calm.setdefault(reason, mono) >= self.settings.calm_secs:
+            elif reason in self.paused and mono - self._since_calm.setdefault(reason, mono) >= wait_secs:
                 self.paused.discard(reason)
                 del self._since_calm[reason]
         return frozenset(self.paused)
 
     def _conditions(self, readings: Readings) -> Mapping[str, tuple[bool, bool]]:
-        """For each reason: whether it holds, and whether it is clearly gone. What is not told is gone."""
+        """For each reason: whether it holds, and whether it is clearly gone. What is not measured is gone."""
         settings = self.settings
         return {
             HOT: _bounded(readings.temperature_c, settings.max_temperature_c, COOLER_BY_C),
@@ -101,7 +87,7 @@ class Sensors:
         return Readings(self.temperature_c(), self.other_load(), self.on_battery(), idle_secs(time.time()))
 
     def temperature_c(self) -> float | None:
-        """The hottest sensor, or None where the system tells none."""
+        """The hottest sensor, or None where the system reports none."""
         reader = getattr(psutil, "sensors_temperatures", None)
         try:
             groups = reader() if reader is not None else {}
@@ -145,7 +131,7 @@ def _our_cpu_secs() -> dict[int, float]:
 def idle_secs(now: float) -> float | None:
     """Seconds since somebody typed at a terminal of this machine; None if nobody is logged in.
 
-    A terminal's access time is when it was last read from, which is how `w` tells idleness too.
+    A terminal's access time is when it was last read from, as in `w`.
     """
     ages = []
     for user in psutil.users():

@@ -23,6 +23,7 @@ from solominer.node import headers, health, signing, submit
 from solominer.node.backoff import Outage
 from solominer.node.credentials import CookieFile, Credentials
 from solominer.node.health import one_line
+from solominer.node.history import difficulty_forecast
 from solominer.node.login import Login
 from solominer.node.longpoll import BESIDE_SECS, LongPollTrial, wait_for_tip
 from solominer.node.payout import payout_to, regtest_payout
@@ -46,7 +47,7 @@ from solominer.work.events import (
 )
 from solominer.work.instant import Clock
 from solominer.work.job import Payout
-from solominer.work.ports import BlockPosition, SubmitReply
+from solominer.work.ports import BlockPosition, DifficultyForecast, SubmitReply
 from solominer.work.template import Template, TransactionCheck
 
 _log = logging.getLogger("solominer.node.client")
@@ -255,6 +256,10 @@ class NodeLink:
     async def tip_facts(self, hash_le: bytes) -> TipFacts:
         """A block's header, as an empty block on top of it needs it. Raises NodeError."""
         return await self._ask("misc", lambda client: submit.tip_facts(client, hash_le))
+
+    async def forecast_difficulty(self) -> DifficultyForecast | None:
+        """As Node.forecast_difficulty: about 250 headers are read, on a connection of its own."""
+        return await self._alone("forecast", lambda client: difficulty_forecast(client, self.network))
 
     async def look(self) -> NodeHealth:
         """Look at the node once; not posted. Never raises NodeError."""

@@ -204,6 +204,9 @@ class DemoLink:
         """A demo has no chain."""
         raise NodeUnreachable("the demo has no chain")
 
+    async def forecast_difficulty(self) -> None:
+        """Nothing: a made-up chain has no history."""
+
     async def sign(self, data: bytes) -> bytes:
         """A demo has nobody's key."""
         raise NodeUnreachable("the demo has no wallet")

@@ -8,9 +8,18 @@ from solominer.chain.fields import MAX_HEIGHT
 from solominer.chain.networks import Network
 from solominer.chain.target import HASH_SPACE, difficulty, proof_target
 from solominer.errors import BadValue, NodeError
-from solominer.insight.forecast import HISTORY, INTERVALS, TARGET_SPAN_SECS, Epoch, Progress, retarget
+from solominer.insight.forecast import (
+    HISTORY,
+    INTERVALS,
+    TARGET_SPAN_SECS,
+    Epoch,
+    Progress,
+    forecast_retarget,
+    retarget,
+)
 from solominer.node.headers import hash_at, header_of
 from solominer.node.rpc import NOT_IN_BETWEEN, RpcClient
+from solominer.work.ports import DifficultyForecast
 
 DAY_SECS = 86_400
 MOST_BLOCKS = 8_064
@@ -37,6 +46,18 @@ class ChainHistory:
     def retarget_height(self) -> int:
         """Height of the first block of the next epoch."""
         return (self.height + 1) // (INTERVALS + 1) * (INTERVALS + 1) + INTERVALS + 1
+
+
+def difficulty_forecast(client: RpcClient, network: Network) -> DifficultyForecast | None:
+    """What the next retarget is expected to set; None on a chain without one, or too young. Raises NodeError."""
+    history = read_history(client, network, recent_secs=0)
+    if history.progress is None:
+        return None
+    try:
+        following = forecast_retarget(history.epochs, history.progress)
+    except ValueError:  # too young a chain
+        return None
+    return DifficultyForecast(history.difficulty, following.difficulty.value / history.difficulty)
 
 
 @dataclass(frozen=True, slots=True)

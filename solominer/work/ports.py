@@ -66,6 +66,14 @@ class BlockPosition:
     rival_hex: str
 
 
+@dataclass(frozen=True, slots=True)
+class DifficultyForecast:
+    """Today's difficulty, and the forecast of the next one over it."""
+
+    difficulty: float
+    next_ratio: float
+
+
 class Node(Protocol):
     """One configured node. Everything it learns by itself is posted as an event."""
 
@@ -115,6 +123,9 @@ class Node(Protocol):
 
     async def tip_facts(self, hash_le: bytes) -> TipFacts:
         """A block's header, as an empty block on top of it needs it. Raises NodeError."""
+
+    async def forecast_difficulty(self) -> DifficultyForecast | None:
+        """What the next retarget is expected to set; None where nothing can be foretold. Raises NodeError."""
 
     async def sign(self, data: bytes) -> bytes:
         """The signet solution for 72 bytes of a block. Raises SigningRefused or NodeError."""

@@ -160,7 +160,7 @@ def test_zmq_addresses_that_are_refused(tmp_path: Path, text: str) -> None:
         ({"mode": " RegTest"}, "mode", "regtest"),
         ({"mode": "test", "network": "test"}, "network", "testnet3"),
         ({"policies": {"intensity": "50%"}}, "policies.intensity", 0.5),
-        ({"guest": {"max_temperature_c": "80°C"}}, "guest.max_temperature_c", 80.0),
+        ({"throttle": {"max_temperature_c": "80°C"}}, "throttle.max_temperature_c", 80.0),
         ({"electricity": {"watts": "1.2kW"}}, "electricity.watts", 1200.0),
         ({"schedule": {"days": "3"}}, "schedule.days", 3),
         ({"schedule": {"blocks_per_day": "Random"}}, "schedule.blocks_per_day", "random"),
@@ -422,7 +422,7 @@ NODE = {"bitcoin_rpc": "node:1"}
         ({"electricity": {"price_per_kwh": 1}}, "no policy asks for a price"),
         ({"electricity": {"stale_secs": 1}}, "electricity.stale_secs has no effect without price_url"),
         ({"policies": {"target_share": 0.5}}, "policies.target_share has no effect without target_rate_hps"),
-        ({"guest": {"calm_secs": 1}}, "guest.calm_secs has no effect"),
+        ({"throttle": {"resume_after_secs": 1}}, "throttle.resume_after_secs has no effect"),
     ],
 )
 def test_settings_without_an_effect_are_named(tmp_path: Path, values: dict[str, Any], said: str) -> None:

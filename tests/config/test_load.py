@@ -51,7 +51,9 @@ def test_module_prints_the_example() -> None:
         ({"more_nodes": [{"prot": 1}]}, "port"),
         ({"zmq": {"hash_block": "tcp://127.0.0.1:1"}}, "hashblock"),
         ({"schedule": {"day_week": 3}}, "days_week"),
-        ({"guest": {"max_temperatur": 80}}, "max_temperature_c"),
+        ({"throttle": {"max_temperatur": 80}}, "max_temperature_c"),
+        ({"guest": {"max_temperature_c": 80}}, "throttle"),  # as it was called in older versions
+        ({"throttle": {"calm_secs": 80}}, "resume_after_secs"),
     ],
 )
 def test_unknown_key_names_the_nearest(tmp_path: Path, values: dict[str, Any], near: str) -> None:

@@ -104,21 +104,21 @@ def test_two_on_one_folder(node: PrivateNode, tmp_path: Path) -> None:
     lock.release()
 
 
-async def test_good_guest_stands_back_and_comes_again(
+async def test_the_throttle_pauses_and_resumes(
     node: PrivateNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Too hot: the workers stop; cool for long enough: they go on. Somebody who resumes by hand cools nothing."""
     temperature = [40.0]
-    monkeypatch.setattr("solominer.governor.governor.GUEST_SECS", 0.02)
+    monkeypatch.setattr("solominer.governor.governor.THROTTLE_SECS", 0.02)
     monkeypatch.setattr("solominer.governor.throttle.Sensors.read", lambda self: Readings(temperature_c=temperature[0]))
-    config = config_for(node, tmp_path, **{"guest.max_temperature_c": 80, "guest.calm_secs": 0})
+    config = config_for(node, tmp_path, **{"throttle.max_temperature_c": 80, "throttle.resume_after_secs": 0})
     async with RunningMiner(monkeypatch, config, unsolvable=True) as miner:
         await miner.until(lambda: miner.coordinator.working)
         temperature[0] = 90.0
-        await miner.until(lambda: miner.coordinator.status == "paused: too hot")
+        await miner.until(lambda: miner.coordinator.status == "paused: temperature")
         folder = config.records_dir / config.tree_name
-        assert (await asyncio.to_thread(ask, folder, {"do": "pause"}))["pauses"] == ["by hand", "too hot"]
-        assert (await asyncio.to_thread(ask, folder, {"do": "resume"}))["pauses"] == ["too hot"]
+        assert (await asyncio.to_thread(ask, folder, {"do": "pause"}))["pauses"] == ["by hand", "temperature"]
+        assert (await asyncio.to_thread(ask, folder, {"do": "resume"}))["pauses"] == ["temperature"]
         assert not miner.coordinator.working
         temperature[0] = 60.0
         await miner.until(lambda: miner.coordinator.working)

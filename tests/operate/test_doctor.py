@@ -348,7 +348,7 @@ def test_second_place_that_cannot_be_written(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("no_kernel")
 def test_temperature_bound_without_a_sensor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("solominer.governor.throttle.Sensors.temperature_c", lambda self: None)
-    config = load_config(environ={}, overrides={"data_dir": str(tmp_path), "guest.max_temperature_c": 80})
+    config = load_config(environ={}, overrides={"data_dir": str(tmp_path), "throttle.max_temperature_c": 80})
     expect_red(examine_machine(config), "sensors", "leave it out")
 
 

@@ -14,7 +14,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import psutil
@@ -184,6 +184,7 @@ class WorkerPool:
         self._hashes_at_end: list[int] = []
         self._extranonce1 = bytes(EXTRANONCE1_SIZE)
         self._wanted = settings.admitted_workers
+        self._limit = settings.workers
         self._signed = False
 
     # Life
@@ -267,9 +268,31 @@ class WorkerPool:
         self._memory.active = self._active
         self._ring()
 
+    def apply(self, settings: PoolSettings) -> list[str]:
+        """Take new limits while running: workers, memory, `nice`. Returns what needs a restart, a line each."""
+        problems = []
+        if settings.workers > len(self._seats):
+            problems.append(f"more than the {len(self._seats)} workers of the start need a restart")
+        if settings.nice != self.settings.nice:
+            problems += self._renice(settings.nice)
+        self._limit = settings.workers
+        self.settings = replace(self.settings, nice=settings.nice, max_memory_bytes=settings.max_memory_bytes)
+        self.set_active(self._wanted)
+        return problems
+
+    def _renice(self, nice: int) -> list[str]:
+        for child in filter(None, (seat.child for seat in self._seats)):
+            try:
+                psutil.Process(child.pid).nice(nice)
+            except psutil.AccessDenied:
+                return [f"this user may not lower nice to {nice} for running workers; restart to have it"]
+            except psutil.NoSuchProcess:
+                continue
+        return []
+
     @property
     def _active(self) -> int:
-        return min(self._wanted, 1) if self._signed else self._wanted
+        return min(self._wanted, self._limit, 1 if self._signed else self._limit)
 
     def hashes_of(self, worker: int) -> int:
         """Hashes of one worker since the start, also when the pool was stopped."""

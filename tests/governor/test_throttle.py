@@ -1,4 +1,4 @@
-"""A good guest: pauses begin at once, end when it has been calm for long enough, and read the machine as it is."""
+"""The throttle: pauses begin at once, end when the reason has been gone for long enough, and sensors are read."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from typing import Any
 import psutil
 import pytest
 
-from solominer.governor import throttle as guest
-from solominer.governor.governor import Steering
-from solominer.governor.throttle import BATTERY, BUSY, HOT, USER, GuestRules, GuestSettings, Readings, Sensors
+from solominer.config import ThrottleConfig
+from solominer.governor import throttle
+from solominer.governor.governor import Governor
+from solominer.governor.throttle import BATTERY, BUSY, HOT, USER, Readings, Sensors, ThrottleRules
 
-ALL_ON = GuestSettings(
-    max_temperature_c=80, max_other_load=1.0, pause_on_battery=True, pause_while_active_secs=60, calm_secs=30
+ALL_ON = ThrottleConfig(
+    max_temperature_c=80, max_other_load=1.0, pause_on_battery=True, pause_while_active_secs=60, resume_after_secs=30
 )
 CALM = Readings(temperature_c=50, other_load=0.1, on_battery=False, idle_secs=1000)
 
@@ -30,7 +31,7 @@ CALM = Readings(temperature_c=50, other_load=0.1, on_battery=False, idle_secs=10
     ],
 )
 def test_each_reason_pauses_at_once_and_leaves_when_it_was_calm(readings: Readings, reason: str) -> None:
-    rules = GuestRules(ALL_ON)
+    rules = ThrottleRules(ALL_ON)
     assert rules.judge(0, CALM) == frozenset()
     assert rules.judge(1, readings) == {reason}
     assert rules.judge(2, CALM) == {reason}
@@ -39,7 +40,7 @@ def test_each_reason_pauses_at_once_and_leaves_when_it_was_calm(readings: Readin
 
 
 def test_calm_begins_anew_with_each_relapse() -> None:
-    rules = GuestRules(ALL_ON)
+    rules = ThrottleRules(ALL_ON)
     rules.judge(0, Readings(on_battery=True))
     rules.judge(10, CALM)
     rules.judge(30, Readings(on_battery=True))
@@ -48,7 +49,7 @@ def test_calm_begins_anew_with_each_relapse() -> None:
 
 
 def test_heat_must_fall_clearly_below_its_bound() -> None:
-    rules = GuestRules(ALL_ON)
+    rules = ThrottleRules(ALL_ON)
     rules.judge(0, Readings(temperature_c=81))
     for mono in range(1, 100):
         assert rules.judge(mono, Readings(temperature_c=78)) == {HOT}
@@ -58,14 +59,14 @@ def test_heat_must_fall_clearly_below_its_bound() -> None:
 
 def test_reasons_add_up() -> None:
     everything = Readings(temperature_c=99, other_load=4, on_battery=True, idle_secs=0)
-    assert GuestRules(ALL_ON).judge(0, everything) == {HOT, BUSY, BATTERY, USER}
-    assert GuestRules(GuestSettings()).judge(0, everything) == frozenset()
-    assert not GuestSettings().is_on
+    assert ThrottleRules(ALL_ON).judge(0, everything) == {HOT, BUSY, BATTERY, USER}
+    assert ThrottleRules(ThrottleConfig()).judge(0, everything) == frozenset()
+    assert not ThrottleConfig().is_on
     assert ALL_ON.is_on
 
 
 def test_what_the_machine_does_not_tell_pauses_nothing() -> None:
-    assert GuestRules(ALL_ON).judge(0, Readings()) == frozenset()
+    assert ThrottleRules(ALL_ON).judge(0, Readings()) == frozenset()
 
 
 def test_temperature_is_the_hottest_sensor(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,8 +100,8 @@ def test_other_load_leaves_our_own_work_out(monkeypatch: pytest.MonkeyPatch) -> 
         guest = 0.0
 
     monkeypatch.setattr(psutil, "cpu_times", lambda: Times((now["busy"], 5000.0)))
-    monkeypatch.setattr(guest, "time", SimpleNamespace(monotonic=lambda: now["mono"]))
-    monkeypatch.setattr(guest, "_our_cpu_secs", lambda: now["ours"])
+    monkeypatch.setattr(throttle, "time", SimpleNamespace(monotonic=lambda: now["mono"]))
+    monkeypatch.setattr(throttle, "_our_cpu_secs", lambda: now["ours"])
     sensors = Sensors()
     assert sensors.other_load() is None
     now.update(mono=110.0, busy=1025.0, ours={1: 58.0, 2: 38.0, 3: 2.0})
@@ -108,7 +109,7 @@ def test_other_load_leaves_our_own_work_out(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_our_own_children_are_counted() -> None:
-    assert set(guest._our_cpu_secs()) >= {psutil.Process().pid}
+    assert set(throttle._our_cpu_secs()) >= {psutil.Process().pid}
 
 
 def test_idleness_is_that_of_the_busiest_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,9 +120,9 @@ def test_idleness_is_that_of_the_busiest_terminal(monkeypatch: pytest.MonkeyPatc
     ]
     monkeypatch.setattr(psutil, "users", lambda: users)
     touched = Path("/dev/null").stat().st_atime
-    assert guest.idle_secs(touched + 42) == pytest.approx(42)
+    assert throttle.idle_secs(touched + 42) == pytest.approx(42)
     monkeypatch.setattr(psutil, "users", list)
-    assert guest.idle_secs(0) is None
+    assert throttle.idle_secs(0) is None
 
 
 def test_broken_sensors_are_told_once_and_pause_nothing(caplog: pytest.LogCaptureFixture) -> None:
@@ -129,13 +130,13 @@ def test_broken_sensors_are_told_once_and_pause_nothing(caplog: pytest.LogCaptur
         def read(self) -> Readings:
             raise OSError("the sensor has gone")
 
-    class Steered(Steering):
+    class Governed(Governor):
         def __init__(self) -> None:
-            self._sensors, self._sensors_broken = Broken(), False
+            self._sensors, self._sensors_failed = Broken(), False
 
-    steering = Steered()
+    governor = Governed()
     with caplog.at_level(logging.WARNING):
-        assert [steering._read_sensors(), steering._read_sensors()] == [Readings(), Readings()]
+        assert [governor._read_sensors(), governor._read_sensors()] == [Readings(), Readings()]
     assert caplog.text.count("the sensor has gone") == 1
 
 

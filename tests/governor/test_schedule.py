@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from solominer.config.hours import is_within, parse_hours
-from solominer.governor.schedule import MOST_RANDOM_BLOCKS, Progress, Schedule, blocks_on, judge
+from solominer.governor.schedule import MOST_RANDOM_BLOCKS, Progress, Schedule, blocks_on, schedule_at
 
 SATURDAY = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
 STARTED = Progress()
@@ -22,27 +22,27 @@ def at(hour: int, minute: int = 0, day: int = 21) -> datetime:
 
 def test_nothing_set_never_pauses() -> None:
     assert Schedule().is_always
-    assert judge(Schedule(), SATURDAY + timedelta(days=9999), STARTED).pause == ""
+    assert schedule_at(Schedule(), SATURDAY + timedelta(days=9999), STARTED).pause == ""
 
 
 def test_days_end_the_run_to_the_second() -> None:
     schedule = Schedule(days=2)
-    assert not judge(schedule, SATURDAY, Progress(2 * 86_400 - 1)).over
-    assert judge(schedule, SATURDAY, Progress(2 * 86_400)).over
+    assert not schedule_at(schedule, SATURDAY, Progress(2 * 86_400 - 1)).over
+    assert schedule_at(schedule, SATURDAY, Progress(2 * 86_400)).over
 
 
 @pytest.mark.parametrize("years", [-5, 5])
 def test_a_step_of_the_clock_neither_ends_the_run_nor_holds_the_pace(years: int) -> None:
     now = SATURDAY + timedelta(days=365 * years)
-    assert not judge(Schedule(days=2), now, Progress(running_secs=60)).over
+    assert not schedule_at(Schedule(days=2), now, Progress(running_secs=60)).over
     schedule = Schedule(block_interval_secs=600)
-    assert judge(schedule, now, Progress(60, 1, since_block_secs=600)).pause == ""
-    assert judge(schedule, now, Progress(60, 1, since_block_secs=590)).until == now + timedelta(seconds=10)
+    assert schedule_at(schedule, now, Progress(60, 1, since_block_secs=600)).pause == ""
+    assert schedule_at(schedule, now, Progress(60, 1, since_block_secs=590)).until == now + timedelta(seconds=10)
 
 
 @pytest.mark.parametrize(("days_week", "mines"), [(7, True), (6, True), (5, False), (1, False)])
 def test_days_of_the_week_begin_on_monday(days_week: int, mines: bool) -> None:
-    verdict = judge(Schedule(days_week=days_week), SATURDAY, STARTED)
+    verdict = schedule_at(Schedule(days_week=days_week), SATURDAY, STARTED)
     assert (verdict.pause == "") is mines
     if not mines:
         assert verdict.until == at(0, day=22)
@@ -62,13 +62,13 @@ def test_days_of_the_week_begin_on_monday(days_week: int, mines: bool) -> None:
 )
 def test_mining_hours(text: str, now: datetime, inside: bool) -> None:
     assert is_within(parse_hours(text), now) is inside
-    assert (judge(Schedule(hours=parse_hours(text)), now, STARTED).pause == "") is inside
+    assert (schedule_at(Schedule(hours=parse_hours(text)), now, STARTED).pause == "") is inside
 
 
 def test_pause_says_until_when() -> None:
     schedule = Schedule(hours=parse_hours("22:00-06:00,12:00-13:00"))
-    assert judge(schedule, at(8), STARTED).until == at(12)
-    assert judge(schedule, at(13), STARTED).until == at(22)
+    assert schedule_at(schedule, at(8), STARTED).until == at(12)
+    assert schedule_at(schedule, at(13), STARTED).until == at(22)
 
 
 @pytest.mark.parametrize("text", ["", "8-9", "24:00-01:00", "10:60-11:00", "10:00-10:00", "10:00-24:01", "a,b"])
@@ -86,8 +86,8 @@ def test_a_range_and_the_rest_of_the_day_are_opposites(start: int, end: int, min
 
 def test_blocks_per_day() -> None:
     schedule = Schedule(blocks_per_day=3)
-    assert judge(schedule, at(9), Progress(blocks_today=2)).pause == ""
-    verdict = judge(schedule, at(9), Progress(blocks_today=3))
+    assert schedule_at(schedule, at(9), Progress(blocks_today=2)).pause == ""
+    verdict = schedule_at(schedule, at(9), Progress(blocks_today=3))
     assert verdict.pause == "3 blocks found today"
     assert verdict.until == at(0, day=22)
 
@@ -102,18 +102,18 @@ def test_random_blocks_are_the_same_all_day_and_differ_between_days() -> None:
 
 def test_block_interval() -> None:
     schedule = Schedule(block_interval_secs=600)
-    assert judge(schedule, SATURDAY, STARTED).pause == ""
-    verdict = judge(schedule, SATURDAY, Progress(700, 1, 599))
+    assert schedule_at(schedule, SATURDAY, STARTED).pause == ""
+    verdict = schedule_at(schedule, SATURDAY, Progress(700, 1, 599))
     assert verdict.pause == "the next block is not due"
     assert verdict.until == SATURDAY + timedelta(seconds=1)
-    assert judge(schedule, SATURDAY, Progress(700, 1, 600)).pause == ""
+    assert schedule_at(schedule, SATURDAY, Progress(700, 1, 600)).pause == ""
 
 
 def test_a_day_that_has_25_hours() -> None:
     """Clocks go back on 25 October 2026 in Berlin: midnight is still the next local midnight."""
     berlin = ZoneInfo("Europe/Berlin")
     now = datetime(2026, 10, 25, 1, 30, tzinfo=berlin)
-    verdict = judge(Schedule(hours=parse_hours("02:00-03:00")), now, Progress())
+    verdict = schedule_at(Schedule(hours=parse_hours("02:00-03:00")), now, Progress())
     assert verdict.until == datetime(2026, 10, 25, 2, 0, tzinfo=berlin)
-    full = judge(Schedule(blocks_per_day=1), now, Progress(blocks_today=1))
+    full = schedule_at(Schedule(blocks_per_day=1), now, Progress(blocks_today=1))
     assert full.until == datetime(2026, 10, 26, 0, 0, tzinfo=berlin)

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solominer.governor.decisions import Conditions, Decision, PolicySettings, decide
+from solominer.config import PoliciesConfig
+from solominer.governor.decisions import Conditions, Decision, decide
 
 CALM = Conditions(
     workers=8,
@@ -22,25 +23,25 @@ CALM = Conditions(
 
 
 def test_off_by_default() -> None:
-    assert not PolicySettings().is_on
+    assert not PoliciesConfig().is_on
     odd = Conditions(8, 8, False, 3.0, 99.0, 1e9, 1.0)
-    assert decide(PolicySettings(), odd) == Decision(8)
+    assert decide(PoliciesConfig(), odd) == Decision(8)
 
 
 @pytest.mark.parametrize(
     ("settings", "change", "active", "said"),
     [
-        (PolicySettings(difficulty_factor=1.05), {"difficulty_ratio": 1.06}, 4, "at 1.060 of today's, beyond 1.05"),
-        (PolicySettings(difficulty_factor=1.05, difficulty_intensity=0.0), {"difficulty_ratio": 1.2}, 0, "forecast"),
-        (PolicySettings(hours="22:00-06:00", intensity_outside=0.1), {"within_hours": False}, 1, "hours 22:00-06:00"),
-        (PolicySettings(hours="22:00-06:00", intensity_outside=0.0), {"within_hours": False}, 0, "outside the"),
-        (PolicySettings(max_price_per_kwh=0.3), {"price_per_kwh": 0.31}, 0, "a kWh costs 0.31, more than 0.3"),
-        (PolicySettings(max_cost_per_block=5000), {"cost_per_block": 6000.0}, 0, "to cost 6,000, more than 5,000"),
-        (PolicySettings(intensity=0.25, target_rate_hps=1e8), {"active": 2}, 3, "80.00 MH/s with 2 workers is less"),
+        (PoliciesConfig(difficulty_factor=1.05), {"difficulty_ratio": 1.06}, 4, "at 1.060 of today's, beyond 1.05"),
+        (PoliciesConfig(difficulty_factor=1.05, difficulty_intensity=0.0), {"difficulty_ratio": 1.2}, 0, "forecast"),
+        (PoliciesConfig(hours="22:00-06:00", intensity_outside=0.1), {"within_hours": False}, 1, "hours 22:00-06:00"),
+        (PoliciesConfig(hours="22:00-06:00", intensity_outside=0.0), {"within_hours": False}, 0, "outside the"),
+        (PoliciesConfig(max_price_per_kwh=0.3), {"price_per_kwh": 0.31}, 0, "a kWh costs 0.31, more than 0.3"),
+        (PoliciesConfig(max_cost_per_block=5000), {"cost_per_block": 6000.0}, 0, "to cost 6,000, more than 5,000"),
+        (PoliciesConfig(intensity=0.25, target_rate_hps=1e8), {"active": 2}, 3, "80.00 MH/s with 2 workers is less"),
     ],
 )  # fmt: skip
 def test_each_policy_acts_with_its_reason(
-    settings: PolicySettings, change: dict[str, object], active: int, said: str
+    settings: PoliciesConfig, change: dict[str, object], active: int, said: str
 ) -> None:
     assert settings.is_on
     calm = replace(CALM, active=2, rate_hps=1e8) if settings.target_rate_hps else CALM
@@ -51,14 +52,14 @@ def test_each_policy_acts_with_its_reason(
 
 
 def test_the_strictest_wins_and_all_reasons_are_told() -> None:
-    settings = PolicySettings(difficulty_factor=1.1, hours="22:00-06:00", intensity_outside=0.0)
+    settings = PoliciesConfig(difficulty_factor=1.1, hours="22:00-06:00", intensity_outside=0.0)
     decision = decide(settings, replace(CALM, difficulty_ratio=1.2, within_hours=False))
     assert decision.active == 0
     assert len(decision.reasons) == 2
 
 
 def test_workers_are_added_one_by_one_and_taken_away_again() -> None:
-    settings = PolicySettings(intensity=0.25, target_rate_hps=50e6, target_share=0.9)
+    settings = PoliciesConfig(intensity=0.25, target_rate_hps=50e6, target_share=0.9)
     each, active, seen = 10e6, 2, []
     for _ in range(5):
         active = decide(settings, replace(CALM, active=active, rate_hps=each * active)).active
@@ -75,7 +76,7 @@ def test_workers_are_added_one_by_one_and_taken_away_again() -> None:
 
 
 def test_no_worker_is_added_against_another_policy() -> None:
-    settings = PolicySettings(intensity=0.5, target_rate_hps=1e12, hours="22:00-06:00", intensity_outside=0.25)
+    settings = PoliciesConfig(intensity=0.5, target_rate_hps=1e12, hours="22:00-06:00", intensity_outside=0.25)
     assert decide(settings, replace(CALM, active=2, within_hours=False)).active == 2
     assert decide(settings, replace(CALM, active=2, rate_hps=None)).active == 4, "back to normal first"
     assert decide(settings, replace(CALM, active=4, rate_hps=None)).active == 4, "not measured: left alone"
@@ -83,7 +84,7 @@ def test_no_worker_is_added_against_another_policy() -> None:
 
 @given(
     st.builds(
-        PolicySettings,
+        PoliciesConfig.model_construct,
         intensity=st.floats(0.01, 1),
         difficulty_factor=st.none() | st.floats(0.5, 2),
         difficulty_intensity=st.floats(0, 1),
@@ -104,10 +105,10 @@ def test_no_worker_is_added_against_another_policy() -> None:
         rate_hps=st.none() | st.floats(0, 1e9),
     ),
 )
-def test_a_decision_is_always_possible_and_never_silent_about_less(settings: PolicySettings, now: Conditions) -> None:
+def test_a_decision_is_always_possible_and_never_silent_about_less(settings: PoliciesConfig, now: Conditions) -> None:
     decision = decide(settings, now)
     assert 0 <= decision.active <= now.workers
-    normal = decide(PolicySettings(intensity=settings.intensity), now).active
+    normal = decide(PoliciesConfig(intensity=settings.intensity), now).active
     assert decision.active >= normal or decision.reasons
     blind = Conditions(now.workers, now.active)
-    assert decide(replace(settings, target_rate_hps=None), blind) == Decision(normal)
+    assert decide(settings.model_copy(update={"target_rate_hps": None}), blind) == Decision(normal)

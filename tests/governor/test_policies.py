@@ -1,8 +1,9 @@
-"""The policies at work on a pool that only counts: acted on once, told with the reason, reversed, and not at all when
+"""The policies at work on workers that only count: reported once, logged with the reason, reversed, and not at all when
 dry; prices that are stale and forecasts that fail leave things as they are."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -10,18 +11,18 @@ from typing import Any
 
 import pytest
 
-from solominer.chain.networks import MAINNET, REGTEST
-from solominer.config import ElectricityConfig, load_config
-from solominer.engines.cpu.job_slot import WorkerState
-from solominer.engines.cpu.pool import CpuWorkerSnapshot, PoolSnapshot
+from solominer.chain.networks import MAINNET, REGTEST, Network
+from solominer.config import ElectricityConfig, PoliciesConfig, load_config
+from solominer.daemon.host_metrics import now
 from solominer.errors import ConfigError, NodeError
-from solominer.governor.decisions import PolicySettings
-from solominer.governor.policies import Electricity, Policies, electricity_of, forecast_from, settings_of
+from solominer.governor.policies import Electricity, Policies, electricity_of, forecast_from
 from solominer.governor.prices import PriceSource
-from solominer.node.client import NodeSettings
+from solominer.node.client import NodeLink, NodeSettings
 from solominer.node.credentials import UserPassword
-from solominer.work.events import Event, PauseWanted, ResumeWanted
+from solominer.node.demo import DemoLink
 from solominer.work.instant import Instant
+from solominer.work.ports import DifficultyForecast
+from solominer.work.workers import EngineSnapshot, WorkerId, WorkerSnapshot
 from tests.node.fake_chain import FakeChain
 from tests.node.fake_node import FakeNode
 
@@ -29,39 +30,38 @@ NIGHT, DAY = (datetime(2026, 11, 21, hour, tzinfo=UTC) for hour in (23, 12))
 
 
 class Bench:
-    """Policies on a pool of four that does what it is told; `hashes` is what it has done."""
+    """Policies on four workers, which follow what is reported; `hashes` is what they have done."""
 
-    def __init__(self, settings: PolicySettings, electricity: Electricity | None = None, **more: Any) -> None:
+    def __init__(self, settings: PoliciesConfig, electricity: Electricity | None = None) -> None:
         self.active = 4
         self.hashes = 0
-        self.events: list[Event] = []
+        self.reports: list[tuple[float, tuple[str, ...]]] = []
         self.notes: list[Mapping[str, Any]] = []
-        self.forecasts: list[tuple[float, float] | NodeError | None] = []
+        self.forecasts: list[DifficultyForecast | NodeError | None] = []
         self.asked = 0
+        self.mono = 0.0
         self.policies = Policies(
             settings,
             electricity or Electricity(),
-            self,
-            post=self.events.append,
+            self.snapshot,
             note=lambda at, kind, fields: self.notes.append(fields),
             forecast=self.forecast,
             clock=lambda: Instant(0.0, self.mono),
-            **more,
         )
-        self.mono = 0.0
 
-    def set_active(self, count: int) -> None:
-        self.active = count
+    def report(self, share: float, reasons: tuple[str, ...]) -> None:
+        self.reports.append((share, reasons))
+        if share:
+            self.active = round(4 * share)
 
-    def pool_snapshot(self) -> PoolSnapshot:
-        return PoolSnapshot(tuple(self.worker(index) for index in range(4)), 1, 0, self.active)
+    def snapshot(self) -> tuple[EngineSnapshot, ...]:
+        return (EngineSnapshot("cpu", tuple(self.worker(index) for index in range(4)), self.active),)
 
-    def worker(self, index: int) -> CpuWorkerSnapshot:
-        state = WorkerState.HASHING if index < self.active else WorkerState.PAUSED
-        hashes = self.hashes if index == 0 else 0
-        return CpuWorkerSnapshot(index, 1, state, "scalar", hashes, 0.0, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0)
+    def worker(self, index: int) -> WorkerSnapshot:
+        state = "hashing" if index < self.active else "paused"
+        return WorkerSnapshot(WorkerId("cpu", str(index)), state, self.hashes if index == 0 else 0)
 
-    async def forecast(self) -> tuple[float, float] | None:
+    async def forecast(self) -> DifficultyForecast | None:
         self.asked += 1
         answer = self.forecasts.pop(0)
         if isinstance(answer, NodeError):
@@ -72,59 +72,92 @@ class Bench:
         """A minute passes at this rate; how many workers are wanted then."""
         self.mono += 60
         self.hashes += int(60 * rate_hps)
-        return self.policies.look(Instant(at, self.mono), local).active
+        return self.policies.look(Instant(at, self.mono), local, self.report).active
 
 
 def test_hours_lower_and_raise_the_intensity(caplog: pytest.LogCaptureFixture) -> None:
-    bench = Bench(PolicySettings(hours="22:00-06:00", intensity_outside=0.25))
+    bench = Bench(PoliciesConfig(hours="22:00-06:00", intensity_outside=0.25))
     with caplog.at_level(logging.INFO, "solominer.governor.policies"):
         for local, active in ((NIGHT, 4), (NIGHT, 4), (DAY, 1), (DAY, 1), (NIGHT, 4)):
             assert bench.look(local) == active
             assert bench.active == active
     assert [record.getMessage() for record in caplog.records] == [
-        "policies: 4 of 4 workers, because nothing is out of the ordinary",
+        "policies: 4 of 4 workers, because no limit applies",
         "policies: 1 of 4 workers, because outside the electricity hours 22:00-06:00",
-        "policies: 4 of 4 workers, because nothing is out of the ordinary",
+        "policies: 4 of 4 workers, because no limit applies",
     ]
     assert [note["active"] for note in bench.notes] == [4, 1, 4]
-    assert bench.events == []
+    assert [share for share, _ in bench.reports] == [1.0, 0.25, 1.0]
 
 
-def test_intensity_zero_pauses_and_resumes_for_the_same_reason() -> None:
-    bench = Bench(PolicySettings(hours="22:00-06:00", intensity_outside=0.0))
+def test_intensity_zero_is_reported_with_its_reason() -> None:
+    bench = Bench(PoliciesConfig(hours="22:00-06:00", intensity_outside=0.0))
     bench.look(DAY)
-    (pause,) = bench.events
-    assert isinstance(pause, PauseWanted)
-    assert bench.active == 4, "the pool itself is left as it is"
+    bench.look(DAY)
     bench.look(NIGHT)
-    assert isinstance(bench.events[1], ResumeWanted)
-    assert bench.events[1].reason == pause.reason
+    assert bench.reports == [(0.0, ("outside the electricity hours 22:00-06:00",)), (1.0, ())]
 
 
-def test_a_dry_run_tells_and_does_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    bench = Bench(PolicySettings(hours="22:00-06:00", intensity_outside=0.0), dry_run=True)
+def test_a_pause_is_reported_again_when_its_reasons_change() -> None:
+    bench = Bench(
+        PoliciesConfig(hours="22:00-06:00", intensity_outside=0.0, max_price_per_kwh=0.3), Electricity(None, 0.5)
+    )
+    for local in (DAY, DAY, NIGHT):
+        assert bench.look(local) == 0
+    price = "a kWh costs 0.5, more than 0.3"
+    assert bench.reports == [(0.0, ("outside the electricity hours 22:00-06:00", price)), (0.0, (price,))]
+    assert len(bench.notes) == 1
+
+
+def test_a_dry_run_logs_and_reports_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench(PoliciesConfig(hours="22:00-06:00", intensity_outside=0.0, dry_run=True))
     with caplog.at_level(logging.INFO, "solominer.governor.policies"):
         assert bench.look(DAY) == 0
     assert "policies (dry run): a pause, because outside" in caplog.text
     assert bench.notes[0]["dry_run"] is True
-    assert (bench.events, bench.active) == ([], 4)
+    assert (bench.reports, bench.active) == ([], 4)
+
+
+async def test_run_looks_and_reports_until_cancelled(caplog: pytest.LogCaptureFixture) -> None:
+    async def reported(**settings: Any) -> tuple[float, tuple[str, ...]]:
+        bench = Bench(PoliciesConfig(look_secs=0.01, **settings), Electricity(source=source))
+        got: asyncio.Future[tuple[float, tuple[str, ...]]] = asyncio.get_running_loop().create_future()
+        running = asyncio.create_task(bench.policies.run(lambda *report: got.done() or got.set_result(report)))
+        answer = await asyncio.wait_for(got, 10)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        return answer
+
+    source = PriceSource("http://x", "", scale=1, refresh_secs=900, stale_secs=3600, fetch=lambda url: b"0.5")
+    source.fetch()
+    assert await reported(intensity=0.5) == (0.5, ())
+    assert await reported(max_price_per_kwh=0.3) == (0.0, ("a kWh costs 0.5, more than 0.3",))
+    bench = Bench(PoliciesConfig(intensity=0.5, dry_run=True))
+    running = asyncio.create_task(bench.policies.run(bench.report))
+    while not bench.notes:
+        await asyncio.sleep(0)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert "dry run, decisions are logged only" in caplog.text
+    assert bench.reports == []
 
 
 def test_workers_are_added_by_the_measured_rate() -> None:
-    bench = Bench(PolicySettings(intensity=0.25, target_rate_hps=30e6))
+    bench = Bench(PoliciesConfig(intensity=0.25, target_rate_hps=30e6))
     assert [bench.look(rate_hps=10e6 * bench.active) for _ in range(8)] == [1, 1, 2, 2, 3, 3, 3, 3]
     assert bench.active == 3
 
 
 def test_a_dry_run_imagines_the_workers_that_it_speaks_of() -> None:
-    bench = Bench(PolicySettings(intensity=0.25, target_rate_hps=30e6), dry_run=True)
+    bench = Bench(PoliciesConfig(intensity=0.25, target_rate_hps=30e6, dry_run=True))
     assert [bench.look(rate_hps=40e6) for _ in range(5)] == [1, 2, 3, 3, 3]
     assert bench.active == 4
 
 
 async def test_the_difficulty_forecast_lowers_and_is_asked_for_once_an_hour() -> None:
-    bench = Bench(PolicySettings(difficulty_factor=1.05))
-    bench.forecasts = [(1.1, 1e12), NodeError("away"), (1.0, 1e12), None]
+    bench = Bench(PoliciesConfig(difficulty_factor=1.05))
+    bench.forecasts = [DifficultyForecast(1e12, 1.1), NodeError("away"), DifficultyForecast(1e12, 1.0), None]
     active = []
     for mono in (0.0, 60.0, 3600.0, 3660.0, 3900.0, 7500.0):
         await bench.policies.refresh_forecast(mono)
@@ -134,14 +167,14 @@ async def test_the_difficulty_forecast_lowers_and_is_asked_for_once_an_hour() ->
 
 
 async def test_no_forecast_is_asked_for_unless_a_policy_needs_it() -> None:
-    bench = Bench(PolicySettings(hours="22:00-06:00"))
+    bench = Bench(PoliciesConfig(hours="22:00-06:00"))
     await bench.policies.refresh_forecast(0.0)
     assert bench.asked == 0
 
 
 def test_a_dear_kwh_stops_and_a_stale_price_does_not(caplog: pytest.LogCaptureFixture) -> None:
     source = PriceSource("http://x", "", scale=1, refresh_secs=900, stale_secs=3600, fetch=lambda url: b"0.5")
-    bench = Bench(PolicySettings(max_price_per_kwh=0.3), Electricity(source=source))
+    bench = Bench(PoliciesConfig(max_price_per_kwh=0.3), Electricity(source=source))
     assert bench.look() == 4, "no price yet: the policy rests"
     fetched = source.fetch().at
     assert bench.look(at=fetched + 60) == 0
@@ -155,40 +188,41 @@ def test_a_dear_kwh_stops_and_a_stale_price_does_not(caplog: pytest.LogCaptureFi
 async def test_a_pause_for_the_cost_of_a_block_lasts() -> None:
     """While it lasts nothing is measured; the rate of before says what a block would cost."""
     electricity = Electricity(watts=1000, price_per_kwh=0.3)
-    bench = Bench(PolicySettings(max_cost_per_block=1e9), electricity)
-    bench.forecasts = [(1.0, 1e14)]
+    bench = Bench(PoliciesConfig(max_cost_per_block=1e9), electricity)
+    bench.forecasts = [DifficultyForecast(1e14, 1.0)]
     await bench.policies.refresh_forecast(0.0)
     assert [bench.look(rate_hps=40e6) for _ in range(4)] == [4, 0, 0, 0]
-    cheap = Bench(PolicySettings(max_cost_per_block=1e9), Electricity(watts=1, price_per_kwh=1e-6))
-    cheap.forecasts = [(1.0, 1e14)]
+    cheap = Bench(PoliciesConfig(max_cost_per_block=1e9), Electricity(watts=1, price_per_kwh=1e-6))
+    cheap.forecasts = [DifficultyForecast(1e14, 1.0)]
     await cheap.policies.refresh_forecast(0.0)
     assert [cheap.look(rate_hps=40e6) for _ in range(3)] == [4, 4, 4]
 
 
 async def test_forecasts_come_from_the_first_node_that_answers() -> None:
-    def settings(port: int, network: Any = MAINNET) -> NodeSettings:
-        return NodeSettings("n", "127.0.0.1", port, UserPassword("u", "p"), network)
+    def link(port: int, network: Network = MAINNET) -> NodeLink:
+        return NodeLink(NodeSettings("n", "127.0.0.1", port, UserPassword("u", "p"), network), lambda event: None, now)
 
     with FakeNode() as node:
         FakeChain(20 * 2016 + 1000, (0x170240C3,), spacing_secs=500).told_by(node)
-        found = await forecast_from([settings(1), settings(node.port)])
+        found = await forecast_from([link(1), link(node.port)])
         assert found is not None
-        assert found[0] == pytest.approx(1.2, rel=0.02)
-        assert await forecast_from([settings(node.port, REGTEST)]) is None
+        assert found.next_ratio == pytest.approx(1.2, rel=0.02)
+        assert await forecast_from([link(node.port, REGTEST)]) is None
         FakeChain(0, (0x170240C3,)).told_by(node)
-        assert await forecast_from([settings(node.port)]) is None, "a chain of one block foretells nothing"
+        assert await forecast_from([link(node.port)]) is None, "a chain of one block foretells nothing"
     with pytest.raises(NodeError):
-        await forecast_from([settings(1)])
+        await forecast_from([link(1)])
     with pytest.raises(NodeError, match="no node is configured"):
         await forecast_from([])
+    assert await forecast_from([DemoLink(MAINNET, lambda event: None, clock=now)]) is None
 
 
 def test_the_configuration_says_what_the_policies_need() -> None:
     config = load_config(environ={})
-    assert not settings_of(config.policies).is_on
+    assert not config.policies.is_on
     assert electricity_of(config.electricity) == Electricity()
     config = load_config(overrides={"policies.hours": "22:00-06:00", "policies.intensity_outside": 0.1}, environ={})
-    assert settings_of(config.policies).hours == "22:00-06:00"
+    assert config.policies.hours == "22:00-06:00"
     priced = electricity_of(ElectricityConfig.model_validate({"price_url": "https://x.example/?key=secret"}))
     assert priced.source is not None
     assert "secret" not in repr(load_config(overrides={"electricity.price_url": "https://x/?secret"}, environ={}))
