@@ -122,7 +122,11 @@ async def test_run_looks_and_reports_until_cancelled(caplog: pytest.LogCaptureFi
     async def reported(**settings: Any) -> tuple[float, tuple[str, ...]]:
         bench = Bench(PoliciesConfig(look_secs=0.01, **settings), Electricity(source=source))
         got: asyncio.Future[tuple[float, tuple[str, ...]]] = asyncio.get_running_loop().create_future()
-        running = asyncio.create_task(bench.policies.run(lambda *report: got.done() or got.set_result(report)))
+
+        def report(share: float, reasons: tuple[str, ...]) -> None:
+            got.set_result((share, reasons))
+
+        running = asyncio.create_task(bench.policies.run(report))
         answer = await asyncio.wait_for(got, 10)
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
