@@ -3,7 +3,7 @@ hashes get what they need: shares and counts of their own worker, targets that c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from solominer.chain.header import Header
-from solominer.engines.cpu.diagnostics import LEAST_HASHES_PER_SHARE, Diagnosis, import_statistics
+from solominer.engines.cpu.diagnostics import LEAST_HASHES_PER_SHARE, Diagnosis
 from solominer.engines.cpu.job_slot import WorkerState, plan_word
 from solominer.engines.cpu.plan_monitor import WINDOW_SECS, SearchWatch
 from solominer.engines.cpu.pool import CpuWorkerSnapshot, PoolSnapshot
@@ -170,21 +170,6 @@ def test_workers_are_read_one_a_second() -> None:
     bench.watch.look(0.0, 2 * WINDOW_SECS + 3, bench.snapshot())
     bench.watch.close(0.0, 2 * WINDOW_SECS + 3.5)
     assert [told["worker"] for told in bench.notes[1]["workers"]] == ["cpu/0", "cpu/1"], "ended in between: both, once"
-
-
-def test_tests_begin_when_they_are_loaded() -> None:
-    loads: list[Callable[[], None]] = []
-    diagnosis = Diagnosis(1, 18, 1e-4, lambda worker: 0, loads.append)
-    for target in (TARGET, TARGET // 2):
-        diagnosis.retarget(target)
-        diagnosis.share(0, 1, bytes(32), target)
-    assert list(diagnosis.close()) == []
-    (loaded,) = loads
-    import_statistics()
-    loaded()
-    diagnosis.share(0, 1, bytes(32), TARGET // 2)
-    (findings,) = diagnosis.close()
-    assert findings.findings[0].samples == 1
 
 
 def hour(bench: Bench, rng: np.random.Generator, *, worker_missing: float = 1.0) -> dict[str, list[Any]]:

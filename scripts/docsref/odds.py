@@ -6,8 +6,7 @@ import csv
 import math
 from pathlib import Path
 
-from solominer.insight.luck import expected_best_difficulty
-from solominer.insight.odds import YEAR_SECS, block_chance, cost_per_block, median_wait_secs
+from solominer.insight.odds import YEAR_SECS, block_chance, cost_per_block, expected_best_difficulty, median_wait_secs
 
 EPOCHS = Path(__file__).parents[2] / "tests/vectors/mainnet_difficulty_epochs.csv"
 MINERS = (

@@ -26,7 +26,6 @@ from solominer.daemon.nodes import await_payout, links_of
 from solominer.daemon.sd_notify import Notifier
 from solominer.daemon.status import RateWindow, overview, why_no_hash
 from solominer.engines.cpu.cores import usable_cores
-from solominer.engines.cpu.diagnostics import import_statistics
 from solominer.engines.cpu.plan_loader import check_for_workers, kernel_for, load_plan
 from solominer.engines.cpu.plan_monitor import SearchWatch
 from solominer.engines.cpu.pool import PoolSettings, PoolSnapshot, WorkerPool
@@ -260,15 +259,8 @@ class Daemon:
             if self.dispatcher is not None:
                 self.dispatcher.alarm(severity, code, message, todo)
 
-        def load(done: Callable[[], None]) -> None:
-            def loaded(loading: asyncio.Future[None]) -> None:
-                loading.result()
-                done()
-
-            asyncio.get_running_loop().run_in_executor(None, import_statistics).add_done_callback(loaded)
-
         plan, workers = pool.settings.plan, pool.settings.admitted_workers
-        return SearchWatch(plan, workers, pool.hashes_of, alert, recorder.record, time.monotonic(), load)
+        return SearchWatch(plan, workers, pool.hashes_of, alert, recorder.record, time.monotonic())
 
     def _coordinator(
         self, links: dict[str, Node], payout: Payout, settings: PoolSettings, extranonce1: bytes
@@ -358,18 +350,17 @@ class Daemon:
     async def _samples(self, dispatcher: Dispatcher, pool: WorkerPool, recorder: Recorder, watch: SearchWatch) -> None:
         """Once a second: counters to the records, and now and then how hard shares should be."""
         beat = 0
-        statistics: asyncio.Task[None] | None = None
+        started = False
         while True:
             snapshot = self._count(dispatcher, pool)
             if self.options.hashes is not None and snapshot.hashes >= self.options.hashes:
                 self._stop.set()
             watch.look(time.time(), time.monotonic(), snapshot)
-            if statistics is not None and statistics.done():
-                statistics.result()
+            if started:
                 self._rate.add(time.monotonic(), snapshot.hashes)
             starts_ns = [worker.started_ns for worker in snapshot.workers if worker.started_ns]  # 0 between two jobs
-            if statistics is None and starts_ns:
-                statistics = asyncio.create_task(asyncio.to_thread(import_statistics))
+            if not started and starts_ns:
+                started = True
                 waited = min(starts_ns) / 1e9 - time.monotonic() + age_secs()
                 log.info("the first hash came %.2f s after the start", waited)
             if beat % SYSTEM_BEATS == 0:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from solominer.insight.poisson import poisson_interval
+from solominer.insight.distributions import gamma_quantile, poisson_interval, student_quantile
 
 HASH_SPACE = 1 << 256
 
@@ -58,13 +58,11 @@ def from_order_statistic(kth_hash: int, k: int, level: float = 0.95) -> Estimate
     N hashes are N uniform draws, so N * kth_hash / 2**256 follows a Gamma distribution of shape k. The value is the
     median-unbiased one: too high as often as too low. Raises ValueError where k < 1 or the hash is out of range.
     """
-    from scipy.special import gammaincinv
-
     if k < 1 or not 0 <= kth_hash < HASH_SPACE:
         raise ValueError("k is at least 1 and the hash a 256-bit number")
     share_of_space = (kth_hash + 1) / HASH_SPACE
     tail = (1 - level) / 2
-    value, low, high = (float(gammaincinv(k, p)) / share_of_space for p in (0.5, tail, 1 - tail))
+    value, low, high = (gamma_quantile(k, p) / share_of_space for p in (0.5, tail, 1 - tail))
     return Estimate(value, low, high, level)
 
 
@@ -75,8 +73,6 @@ def from_counters(samples: Sequence[tuple[float, float]], level: float = 0.95) -
     a ratio estimate with Student's t. Readings that depend on each other (a machine that warms up) must be added up to
     longer ones first, or the interval is too narrow. One reading has no interval (0..inf). Raises ValueError if none.
     """
-    from scipy.special import stdtrit
-
     elapsed_secs = sum(secs for _, secs in samples)
     if elapsed_secs <= 0:
         raise ValueError("no time passed between the readings")
@@ -85,5 +81,5 @@ def from_counters(samples: Sequence[tuple[float, float]], level: float = 0.95) -
     if n < 2:
         return Estimate(rate_hps, 0.0, math.inf, level)
     squares = sum((hashes - rate_hps * secs) ** 2 for hashes, secs in samples)
-    half = float(stdtrit(n - 1, (1 + level) / 2)) * math.sqrt(squares * n / (n - 1)) / elapsed_secs
+    half = student_quantile(n - 1, (1 + level) / 2) * math.sqrt(squares * n / (n - 1)) / elapsed_secs
     return Estimate(rate_hps, max(0.0, rate_hps - half), rate_hps + half, level)

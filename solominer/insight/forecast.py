@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
+from solominer.insight.distributions import student_quantile
 from solominer.insight.estimate import Estimate, from_weighted_shares
 from solominer.insight.odds import block_chance_over, hashes_at_difficulty
 
@@ -123,9 +124,7 @@ def retarget(progress: Progress, span_secs: float) -> float:
 
 def _around(median: float, variance: float, level: float) -> Estimate:
     """A log-scale interval with Student's tails around a median."""
-    from scipy.special import stdtrit
-
-    width = float(stdtrit(_TAIL_FREEDOM, (1 + level) / 2)) * math.sqrt(variance)
+    width = student_quantile(_TAIL_FREEDOM, (1 + level) / 2) * math.sqrt(variance)
     return Estimate(median, median * math.exp(-width), median * math.exp(width), level)
 
 

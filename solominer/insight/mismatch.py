@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from solominer.insight.distributions import chance_at_least, chance_at_most
 from solominer.insight.estimate import HASH_SPACE
-from solominer.insight.poisson import chance_at_least, chance_at_most
 
 DEFAULT_FALSE_ALARM = 1e-4
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from solominer.insight import backtest, forecast
+from scripts import backtest
+from solominer.insight import forecast
 from solominer.insight.forecast import INTERVALS, TARGET_SPAN_SECS, Epoch, Progress, forecast_retarget
 from solominer.insight.odds import block_chance, hashes_at_difficulty
 

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from solominer.chain.target import expected_hashes, target_from_difficulty
-from solominer.insight import luck, odds
+from solominer.insight import odds
 
 
 def test_luck_is_a_tail_of_the_simulation() -> None:
     drawn = np.random.default_rng(1).poisson(50, 200_000)
-    judged = luck.luck(60, 50.0)
+    judged = odds.luck(60, 50.0)
     assert judged.as_lucky == pytest.approx((drawn >= 60).mean(), abs=0.003)
     assert judged.as_unlucky == pytest.approx((drawn <= 60).mean(), abs=0.003)
     assert judged.ratio == 1.2
@@ -23,20 +23,20 @@ def test_luck_is_a_tail_of_the_simulation() -> None:
 
 
 def test_luck_where_nothing_was_expected() -> None:
-    nothing = luck.luck(0, 0.0)
+    nothing = odds.luck(0, 0.0)
     assert nothing.p_value == 1.0
     assert math.isnan(nothing.ratio)
-    assert luck.luck(1, 0.0).as_lucky == 0.0
+    assert odds.luck(1, 0.0).as_lucky == 0.0
 
 
 def test_best_share_median_and_interval() -> None:
     hashes = 2000
     best = 1 / np.random.default_rng(2).random((20_000, hashes)).min(axis=1) / odds.HASHES_PER_DIFFICULTY
-    expected = luck.expected_best_difficulty(hashes)
+    expected = odds.expected_best_difficulty(hashes)
     assert np.median(best) == pytest.approx(expected.value, rel=0.03)
     inside = ((expected.low <= best) & (best <= expected.high)).mean()
     assert 0.94 <= inside <= 0.96
-    assert luck.chance_of_best(expected.value, hashes) == pytest.approx(0.5)
+    assert odds.chance_of_best(expected.value, hashes) == pytest.approx(0.5)
 
 
 @given(st.floats(1.0, 1e15))

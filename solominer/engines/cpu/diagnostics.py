@@ -4,23 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from solominer.insight.duplicates import DuplicateFinder
-
-if TYPE_CHECKING:
-    from solominer.insight.uniformity import Diagnostics, Finding
+from solominer.insight.uniformity import Diagnostics, DuplicateFinder, Finding
 
 LEAST_HASHES_PER_SHARE = 1 << 22
 """Shares that come faster are not tested: a worker's count moves by a slice (some milliseconds of hashing), which must
 be short beside a share. On regtest every hash or two is a share, and nothing is tested at all."""
-
-
-def import_statistics() -> None:
-    """Import all that tests and intervals need: about a third of a second, for a thread beside the event loop."""
-    import scipy.special  # noqa: F401
-
-    import solominer.insight.uniformity  # noqa: F401
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,20 +24,10 @@ class WorkerFindings:
 class Diagnosis:
     """The tests of `workers` workers, which together raise a false alarm in `alarm_rate` of all windows.
 
-    `nonce_bits` is log2 of a chunk of nonces, rounded down; `count_of` gives a worker's hashes so far. What the tests
-    need takes long to load, so that is left to `load` until there are shares to test: it calls back when all is there.
+    `nonce_bits` is log2 of a chunk of nonces, rounded down; `count_of` gives a worker's hashes so far.
     """
 
-    def __init__(
-        self,
-        workers: int,
-        nonce_bits: int,
-        alarm_rate: float,
-        count_of: Callable[[int], int],
-        load: Callable[[Callable[[], None]], None] = lambda done: done(),
-    ) -> None:
-        self._load = load
-        self._loading = False
+    def __init__(self, workers: int, nonce_bits: int, alarm_rate: float, count_of: Callable[[int], int]) -> None:
         self._workers = workers
         self._nonce_bits = nonce_bits
         self._alarm_rate = alarm_rate / workers
@@ -56,7 +35,6 @@ class Diagnosis:
         self._duplicates = DuplicateFinder()
         self._tests: list[Diagnostics] = []
         self._target: int | None = None
-        self._wanted = 0
         self._counts = [0] * workers
 
     def retarget(self, share_target: int) -> None:
@@ -65,20 +43,10 @@ class Diagnosis:
         if target == self._target:
             return
         if target is not None and not self._tests:
-            self._wanted = share_target
-            if not self._loading:
-                self._loading = True
-                self._load(self._loaded)
-            return
+            self._tests = [Diagnostics(self._nonce_bits, self._alarm_rate) for _ in range(self._workers)]
         for worker, tests in enumerate(self._tests):
             tests.advance(self._count_of(worker), self._target)
         self._target = target
-
-    def _loaded(self) -> None:
-        from solominer.insight.uniformity import Diagnostics
-
-        self._tests = [Diagnostics(self._nonce_bits, self._alarm_rate) for _ in range(self._workers)]
-        self.retarget(self._wanted)
 
     def share(self, worker: int, nonce: int, hash_le: bytes, share_target: int) -> None:
         """A worker found a share that holds."""

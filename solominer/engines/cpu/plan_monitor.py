@@ -32,7 +32,7 @@ _ODD_TODO = "look at docs/odds-and-order.md for what this test sees; if it comes
 class SearchWatch:
     """For the CPU's workers under one plan. `alert` tells people, `note` writes a line of the ledger.
 
-    `count_of` gives a worker's hashes so far; for `load` see Diagnosis.
+    `count_of` returns a worker's hashes so far.
     """
 
     def __init__(
@@ -43,13 +43,12 @@ class SearchWatch:
         alert: Alert,
         note: Note,
         mono: float,
-        load: Callable[[Callable[[], None]], None] = lambda done: done(),
     ) -> None:
         self.plan = plan
         self._workers = workers
         self._alert, self._note = alert, note
         self._word = plan_word(plan.hash_hex)
-        self._diagnosis = Diagnosis(workers, plan.lanes.chunk_nonces.bit_length() - 1, ALARM_RATE, count_of, load)
+        self._diagnosis = Diagnosis(workers, plan.lanes.chunk_nonces.bit_length() - 1, ALARM_RATE, count_of)
         self._closing: Iterator[WorkerFindings] | None = None
         self._results: list[WorkerFindings] = []
         self._began = mono

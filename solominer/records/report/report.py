@@ -10,8 +10,8 @@ from typing import Any
 from solominer import __version__
 from solominer.chain.target import difficulty, expected_hashes
 from solominer.insight.estimate import Estimate, from_counters, from_order_statistic, from_shares
-from solominer.insight.luck import luck
 from solominer.insight.mismatch import judge
+from solominer.insight.odds import luck
 from solominer.records.evidence.state import Head
 from solominer.records.report.errors_log import SEVERITIES
 from solominer.records.report.hour import HourFold
