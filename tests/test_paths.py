@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from solominer.config import Config, default_cache_dir, default_data_dir, paths
+from solominer.config import Config, default_cache_dir, default_data_dir, load_config, paths
 from solominer.config.paths import Presence, absolute, expanded, home, presence, read_file
 from solominer.errors import ConfigError, NodeAuthFailed
 from solominer.node.credentials import CookieFile, PasswordFile, default_data_folders
@@ -141,7 +141,7 @@ def test_without_a_home_what_needs_one_names_the_setting(tmp_path: Path) -> None
         default_cache_dir()
     assert "SOLOMINER_CACHE" in refused.value.todo
     with pytest.raises(ConfigError, match="no home directory"):
-        _ = Config(data_dir=Path("~/x")).records_dir
+        load_config(environ={}, overrides={"data_dir": "~/x"})
     assert Config(data_dir=tmp_path).records_dir == tmp_path
     assert default_data_folders() == (Path("/var/lib/bitcoind"),)
     likely_folders()
@@ -164,7 +164,8 @@ def test_home_comes_from_the_variable_or_the_user_database(monkeypatch: pytest.M
     monkeypatch.setattr(paths, "home_of", lambda user_id: "/of/the/database")
     assert home() == Path("/of/the/database")
     assert expanded(Path("~/x/y"), "plan") == Path("/of/the/database/x/y")
-    assert expanded(Path("~nobody-of-this-name/x"), "plan") == Path("~nobody-of-this-name/x")
+    with pytest.raises(ConfigError, match="no home directory of the user"):
+        expanded(Path("~nobody-of-this-name/x"), "plan")
     assert expanded(Path(), "plan") == Path()
 
 

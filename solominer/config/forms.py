@@ -12,6 +12,9 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any
 
+from solominer.config.paths import expanded
+from solominer.errors import ConfigError
+
 _LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 _PORT = re.compile(r"[0-9]{1,5}")
 _NUMBER = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)\s*(%|°?[A-Za-z]*)")
@@ -106,9 +109,9 @@ def path_from(value: Any) -> Any:
     if any((match[1] or match[2]) != _LATER for match in _UNSET.finditer(text)):
         raise ValueError("the path has an environment variable ($NAME) that is not set")
     try:
-        return Path(text).expanduser()
-    except RuntimeError:
-        raise ValueError("the path begins with ~ and no such home folder is known; write it in full") from None
+        return expanded(Path(text), "it")
+    except ConfigError as error:
+        raise ValueError(f"the path begins with ~, and {error.what}; write it in full") from None
 
 
 def host_and_port(text: str) -> tuple[str, int | None]:

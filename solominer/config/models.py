@@ -13,7 +13,6 @@ from solominer.config import forms
 from solominer.config.folders import default_data_dir
 from solominer.config.hours import parse_hours
 from solominer.config.modes import MODES, Mode, mode_named
-from solominer.config.paths import expanded
 from solominer.errors import ConfigError
 
 MAX_TAG_BYTES = 60
@@ -109,8 +108,9 @@ class RpcConfig(_Part):
 
     @property
     def has_password(self) -> bool:
-        """Whether `password` is the way in; it may be empty."""
-        return bool(self.username) and self.password_file is None
+        """Whether `username` and `password` are the way in."""
+        named = self.username or self.password.get_secret_value()  # one of them may be empty
+        return bool(named) and self.password_file is None
 
 
 class NodeConfig(RpcConfig):
@@ -423,12 +423,7 @@ class Config(_Part):
     @property
     def records_dir(self) -> Path:
         """The folder of everything that is kept; the network's own folder lies in it."""
-        return expanded(self.data_dir or default_data_dir(), "data_dir")
-
-    @property
-    def fallback_dir(self) -> Path | None:
-        """`journal_fallback_dir` with `~` replaced."""
-        return self.journal_fallback_dir and expanded(self.journal_fallback_dir, "journal_fallback_dir")
+        return self.data_dir or default_data_dir()
 
 
 def reloads_live(key: str) -> bool:

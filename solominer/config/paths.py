@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,9 +86,10 @@ def expanded(path: Path, setting: str) -> Path:
     first = path.parts[0] if path.parts else ""
     if first == "~":
         return home_or_refuse(f"{setting} to an absolute path").joinpath(*path.parts[1:])
-    with suppress(RuntimeError):  # no such user: then it is a file's name
+    try:
         return path.expanduser()
-    return path
+    except RuntimeError:
+        raise ConfigError("no home directory of the user behind it is known", f"write {setting} in full") from None
 
 
 def absolute(path: Path) -> Path:

@@ -236,7 +236,7 @@ class Daemon:
             log.log(LEVELS[Severity(severity)], "%s [%s]", f"{message} -> {todo}" if todo else message, code)
 
         settings = RecorderSettings(
-            journal_fallback_dir=config.fallback_dir,
+            journal_fallback_dir=config.journal_fallback_dir,
             signing_key=config.records.signing_key,
             keep_days=config.records.keep_days,
             quota_bytes=int(config.records.quota_gb * 2**30),

@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 
 from solominer.config import Config, default_cache_dir
-from solominer.config.paths import expanded, home, presence
+from solominer.config.paths import home, presence
 from solominer.doctor.check import Check, Outcome, failed, ok, skipped, warning
 from solominer.engines.cpu.cores import usable_cores
 from solominer.engines.cpu.pool import WORKER_MEMORY_BYTES
@@ -65,7 +65,7 @@ def _permissions(config: Config, config_path: Path | None) -> Outcome:
     if config_path is not None and any(node.password.get_secret_value() for node in nodes):
         secret_files.append(config_path)
     for path in secret_files:
-        if _mode_of(expanded(path, "password_file")) & (stat.S_IRGRP | stat.S_IROTH):
+        if _mode_of(path) & (stat.S_IRGRP | stat.S_IROTH):
             return failed(f"others on this machine can read the password in {path}", f"chmod 600 {path}")
     writable = (config.records_dir, *([config_path] if config_path else []))
     for path in writable:
@@ -146,7 +146,7 @@ def fsync_secs(folder: Path) -> float:
 
 
 def _fallback(config: Config) -> Outcome:
-    folder = config.fallback_dir
+    folder = config.journal_fallback_dir
     if folder is None:
         return ok("none; journal_fallback_dir would keep found blocks if the first disk fails")
     return _data_folder(folder)

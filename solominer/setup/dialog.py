@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from solominer.config import RpcConfig
 from solominer.config.forms import host_and_port
@@ -129,15 +130,18 @@ def _by_hand(answers: Answers, ask_secret: AskSecret | None) -> RpcConfig:
         password = ask_secret(f"password of RPC user {answers.username!r}")
     if [answers.cookie_file is None, answers.password_file is None, not password].count(False) != 1:
         raise ConfigError("--rpc needs one way to log in", "give --cookie-file, or --username and --password-file")
-    return RpcConfig(
-        name=f"{bracketed(host)}:{port}",
-        host=host,
-        port=port,
-        username=answers.username,
-        password=SecretStr(password),
-        password_file=absolute(answers.password_file) if answers.password_file else None,
-        cookie_file=absolute(answers.cookie_file) if answers.cookie_file else None,
-    )
+    values: dict[str, Any] = {"name": f"{bracketed(host)}:{port}", "host": host, "port": port}
+    if answers.cookie_file is not None:
+        values["cookie_file"] = absolute(answers.cookie_file)
+    elif answers.password_file is not None:
+        values |= {"username": answers.username, "password_file": absolute(answers.password_file)}
+    else:
+        values |= {"username": answers.username, "password": SecretStr(password)}
+    try:
+        return RpcConfig.model_validate(values)
+    except ValidationError as error:
+        why = error.errors(include_input=False, include_url=False)[0]["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"the node named by hand cannot be used: {why}", "correct --rpc or --username") from None
 
 
 def _chosen(nodes: list[Probed], answers: Answers, ask: Ask | None) -> list[Probed]:

@@ -202,7 +202,7 @@ def test_forms_that_are_understood(tmp_path: Path, values: dict[str, Any], key: 
         ({"bitcoin_rpc": {"username": "a:b", "password": "c"}}, "username", "colon"),
         ({"data_dir": ""}, "data_dir", "path is empty"),
         ({"data_dir": "$NO_SUCH_VARIABLE/x"}, "data_dir", "not set"),
-        ({"data_dir": "~no-such-user/x"}, "data_dir", "home folder"),
+        ({"data_dir": "~no-such-user/x"}, "data_dir", "home directory"),
         ({"data_dir": "/a\0b"}, "data_dir", "no text"),
         ({"payout_address": 1}, "payout_address", "in quotes"),
         ({"mode": "mainnet"}, "mode", "did you mean 'production'"),

@@ -99,6 +99,12 @@ def test_replacing_a_file_wants_a_yes(nodes: list[Probed], tmp_path: Path) -> No
         ([node("mainnet", 1)], Answers(network="regtest"), "no node on regtest"),
         ([], Answers(rpc="host"), "is not HOST:PORT"),
         ([], Answers(rpc="host:1"), "needs one way to log in"),
+        ([], Answers(rpc="host:1", username="a:b", password_file=Path("/x")), "cannot be used"),
+        (
+            [],
+            Answers(rpc="host:1", password_file=Path("/x"), cookie_file=Path("/y"), username="a"),
+            "one way to log in",
+        ),
         ([], Answers(rpc="host:1", password_file=Path("/x")), "needs --username"),
     ],
 )
