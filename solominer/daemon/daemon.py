@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -47,7 +47,7 @@ from solominer.work.coordinator import Coordinator, Policy
 from solominer.work.events import Event, HashRate, Severity, Tick
 from solominer.work.found import BlockState
 from solominer.work.job import Payout
-from solominer.work.ports import Engine, Node
+from solominer.work.ports import Engine, Node, Post
 from solominer.work.workers import ExtranonceDealer
 
 log = logging.getLogger("solominer.daemon.daemon")
@@ -89,12 +89,17 @@ class Daemon:
     """One run of the miner."""
 
     def __init__(
-        self, config: Config, options: RunOptions, recent: RecentEvents, more_engines: Sequence[Engine] = ()
+        self,
+        config: Config,
+        options: RunOptions,
+        recent: RecentEvents,
+        more_engines: Sequence[Engine] = (),
+        nodes: Callable[[Config, Post, AsyncExitStack], Awaitable[dict[str, Node]]] = links_of,
     ) -> None:
         self.config = config
         self.options = options
         self._recent = recent
-        self._more_engines = more_engines
+        self._more_engines, self._nodes = more_engines, nodes
         self._started_at = time.time()
         self._stop = asyncio.Event()
         self._notifier = Notifier.from_environment()
@@ -129,7 +134,7 @@ class Daemon:
             engines = EngineSet([pool, *self._more_engines], ExtranonceDealer(int.from_bytes(os.urandom(4))))
             await engines.start(self._post)  # first: kernels load while a node is found or started
             stack.push_async_callback(engines.stop, ENGINES_STOP_SECS)
-            links = await links_of(config, self._post, stack)
+            links = await self._nodes(config, self._post, stack)
             known = await await_payout(
                 config, links, self._stop, lambda text: self._notifier.starting(text, START_PATIENCE_SECS)
             )
