@@ -33,7 +33,7 @@ from solominer.work.events import (
 )
 from solominer.work.instant import Clock, Instant
 from solominer.work.job import Job, Payout
-from solominer.work.ports import BlockPosition, Node, Post, SubmitReply
+from solominer.work.ports import BlockPosition, DifficultyForecast, Node, Post, SubmitReply
 from solominer.work.template import Template, empty_template
 from solominer.work.workers import EngineSnapshot, ExtranonceRange, WorkerId, WorkerSnapshot
 
@@ -286,6 +286,7 @@ class FakeNode:
         self.positions: deque[BlockPosition | NodeError] = deque()
         self.down: NodeError | None = None
         self.signs = False
+        self.forecast: DifficultyForecast | None = None
         self.closed = False
         self.submitted: list[str] = []
         self.proposed: list[str] = []
@@ -395,6 +396,11 @@ class FakeNode:
         self._ask()
         block = self.chain.blocks[hash_le]
         return TipFacts(hash_le, block.height, 0x20000000, block.time, block.time - 1, self.chain.nbits)
+
+    async def forecast_difficulty(self) -> DifficultyForecast | None:
+        """As `forecast` says."""
+        self._ask()
+        return self.forecast
 
     async def sign(self, data: bytes) -> bytes:
         """It has no wallet."""
