@@ -49,7 +49,6 @@ def test_workers_need_extranonces_that_fit() -> None:
     check_for_workers(SearchPlan(), 4)
     for plan in (
         SearchPlan(Families(extranonce_bits=33)),
-        SearchPlan(Families(engines=("gpu",))),
         SearchPlan(Families(extranonce_bits=1)),
     ):
         with pytest.raises(PlanError) as caught:

@@ -118,7 +118,7 @@ def test_other_engines_and_forgotten_jobs_make_no_claim() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"worker": WorkerId("cpu", "1")}, "families: worker 1 took extranonce 0 of cpu worker 0"),
+        ({"worker": WorkerId("cpu", "1")}, "families: worker 1 took extranonce 0 of worker 0"),
         ({"version": 0x3FFFE000}, "palette: version bits 1fffe000 are never rolled"),
         ({"position": 1}, "strides: worker 0 met a hit at its chunk 1"),
     ],

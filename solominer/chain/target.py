@@ -9,6 +9,7 @@ from solominer.errors import BadValue
 
 DIFFICULTY_1_TARGET = 0xFFFF << 208
 HASH_SPACE = 1 << 256
+NONCE_SPACE = 1 << 32
 
 
 def decode_compact(nbits: int) -> int:

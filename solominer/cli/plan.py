@@ -121,7 +121,7 @@ def _replayed(path: Path, given: Any) -> dict[str, Any]:
     """What a proof claims, once it holds."""
     from solominer.chain.proof import verify_proof
     from solominer.errors import RecordsError, VerifyError
-    from solominer.records.evidence.plan_claim import replay_proof
+    from solominer.plan.proof import replay_proof
     from solominer.records.ledger.jsonlines import parse_object
 
     try:

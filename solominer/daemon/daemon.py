@@ -29,7 +29,6 @@ from solominer.engines.cpu.cores import usable_cores
 from solominer.engines.cpu.plan_loader import check_for_workers, kernel_for, load_plan
 from solominer.engines.cpu.plan_monitor import SearchWatch
 from solominer.engines.cpu.pool import PoolSettings, PoolSnapshot, WorkerPool
-from solominer.engines.cpu.walk import ENGINE
 from solominer.engines.engine_set import EngineSet
 from solominer.errors import SolominerError
 from solominer.governor.governor import Governor, folder_of
@@ -443,7 +442,7 @@ def _limits(config: Config) -> dict[str, Any]:
 
 def _first_searched(settings: PoolSettings) -> int:
     """The one that the first worker begins every job with."""
-    return settings.plan.extranonce(0, settings.admitted_workers, 0, ENGINE)
+    return settings.plan.extranonce(0, settings.admitted_workers, 0)
 
 
 async def _status_lines(look: Callable[[], Snapshot]) -> None:

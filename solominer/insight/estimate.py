@@ -10,9 +10,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from solominer.chain.target import HASH_SPACE
 from solominer.insight.distributions import gamma_quantile, poisson_interval, student_quantile
-
-HASH_SPACE = 1 << 256
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from solominer.chain.target import HASH_SPACE
 from solominer.insight.distributions import chance_at_least, chance_at_most
-from solominer.insight.estimate import HASH_SPACE
 
 DEFAULT_FALSE_ALARM = 1e-4
 

@@ -9,8 +9,9 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from solominer.chain.target import HASH_SPACE
 from solominer.insight.distributions import chance_at_least, chance_at_most
-from solominer.insight.estimate import HASH_SPACE, Estimate
+from solominer.insight.estimate import Estimate
 
 HASHES_PER_DIFFICULTY = HASH_SPACE / ((0xFFFF << 208) + 1)
 HOUR_SECS, DAY_SECS, YEAR_SECS = 3600.0, 86400.0, 31_557_600.0
@@ -88,8 +89,3 @@ def expected_best_difficulty(hashes: float, level: float = 0.95) -> Estimate:
     unit = hashes / hashes_at_difficulty(1.0)
     tail = (1 - level) / 2
     return Estimate(unit / math.log(2), unit / -math.log(tail), unit / -math.log(1 - tail), level)
-
-
-def chance_of_best(difficulty: float, hashes: float) -> float:
-    """The chance that so many hashes bring a share of at least this difficulty."""
-    return -math.expm1(-hashes / hashes_at_difficulty(difficulty))

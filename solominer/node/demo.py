@@ -22,7 +22,6 @@ from solominer.errors import NodeError, NodeUnreachable
 from solominer.work.events import (
     Event,
     HealthSeen,
-    NewTip,
     NodeHealth,
     TemplateReady,
     TipFacts,
@@ -213,10 +212,3 @@ class DemoLink:
 
     async def close(self) -> None:
         """Nothing to close."""
-
-    async def new_tip(self) -> None:
-        """Pretend that a block came: another seed, another parent."""
-        self._seed += 1
-        self._template = None
-        template = await self._current()
-        self._post(NewTip(self._clock(), DEMO_NODE, template.prevhash_le, "demo"))

@@ -32,7 +32,7 @@ from solominer.node.proxy import Connection, HttpReply, NotHttp, Proxy, brackete
 _log = logging.getLogger("solominer.node.rpc")
 
 NOT_CONNECTED, INITIAL_DOWNLOAD, WARMING_UP = -9, -10, -28
-NOT_FOUND, OUT_OF_RANGE, DESERIALIZATION_FAILED, VERIFY_ERROR = -5, -8, -22, -25
+NOT_FOUND, OUT_OF_RANGE, DESERIALIZATION_FAILED = -5, -8, -22
 WALLET_NOT_FOUND, NO_SUCH_LABEL, METHOD_NOT_FOUND = -18, -11, -32601
 
 QUEUE_FULL_SECS = 5.0

@@ -22,7 +22,7 @@ import yaml
 
 from solominer.errors import PlanError
 from solominer.plan.orders import multiplier_step
-from solominer.plan.plan import BIP320_BITS, BITLOAD, MODES, Families, Lanes, Palette, SearchPlan, Strides
+from solominer.plan.plan import BIP320_BITS, BITLOAD, ENGINE, MODES, Families, Lanes, Palette, SearchPlan, Strides
 
 # The checks that a file may spell out. All of them always run; a list that leaves one out is refused, because a file
 # that seems to switch a check off would mislead its reader.
@@ -107,7 +107,9 @@ def plan_of_facts(facts: Any) -> SearchPlan:
 
 def _build(mains: Mapping[str, Mapping[str, Any]], mode: str, bitload: int) -> SearchPlan:
     for group, kind in _GROUP_TYPES.items():
-        _keys(group, mains[group], {field.name for field in fields(kind)})
+        _keys(
+            group, mains[group], {*(field.name for field in fields(kind)), *{"families": ("engines",)}.get(group, ())}
+        )
     plan = SearchPlan(
         _families(mains["families"]),
         _lanes(mains["lanes"]),
@@ -151,15 +153,10 @@ def derive(name: str, chunks: int, bitload: int) -> int:
 
 
 def _families(main: Mapping[str, Any]) -> Families:
-    engines = _list("families", "engines", main.get("engines", list(Families().engines)))
-    if not engines or not all(isinstance(name, str) and name for name in engines):
-        raise PlanError("families", "engines is a list of at least one name")
-    if len(set(engines)) != len(engines):
-        raise PlanError("families", "an engine is listed twice, so that two would search the same space")
+    if (engines := main.get("engines", [ENGINE])) != [ENGINE]:
+        raise PlanError("families", f"engines is {engines!r:.80}", f"only {ENGINE} searches by a plan: [{ENGINE}]")
     bits = _int("families", "extranonce_bits", main.get("extranonce_bits", 32), 1, 64)
-    if len(engines) > 1 << bits:
-        raise PlanError("families", f"{len(engines)} engines do not fit {bits} bits of extranonce")
-    return Families(tuple(engines), _choice("families", "deal", main.get("deal", "interleaved"), _DEALS), bits)
+    return Families(_choice("families", "deal", main.get("deal", "interleaved"), _DEALS), bits)
 
 
 def _lanes(main: Mapping[str, Any]) -> Lanes:

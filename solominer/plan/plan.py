@@ -3,38 +3,35 @@
 A worker walks, for each extranonce it owns, each group of version patterns, and for each group the nonce chunks in the
 order of the plan; ntime is rolled last, and each ntime is the same walk again. So every header candidate belongs to one
 worker and has one `Position`, which can be computed from the candidate and back: where a block was found is as
-checkable as the block itself. `plan_parse` reads plan.yaml, `plan_checks` compares what was done with the plan. No plan
-finds more blocks than another: docs/odds-and-order.md.
+checkable as the block itself. `parse` reads plan.yaml, `proof` compares a proof with its plan. No plan finds more
+blocks than another: docs/odds-and-order.md.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import Any
 
+from solominer.chain.target import NONCE_SPACE
 from solominer.errors import PlanError
 from solominer.plan.orders import Knuth, Order, Sequential, Shuffled, Strided, VanDerCorput
 
 BITLOAD = int(
     "208500855993373022767225770164375163068756085544106017996338881654571185256056754443039992227128051932599645909"
 )
-NONCE_SPACE = 1 << 32
+ENGINE = "cpu"
+"""What proofs, shares and plans call the engine that searches by a plan."""
 BIP320_BITS = range(13, 29)
 MODES = ("main", "demo", "test", "staging")
 
 
 @dataclass(frozen=True, slots=True)
 class Families:
-    """How extranonces are dealt: the space is cut into one block for each engine, then dealt to the engine's workers.
+    """How extranonces are dealt to workers: `interleaved` (worker w of n takes w, w + n, w + 2n, …) or `blocks` (each
+    takes a run of its own). `extranonce_bits` is the width of the extranonce that workers may set."""
 
-    `deal` is `interleaved` (worker w of n takes w, w + n, w + 2n, … of its engine's block) or `blocks` (each takes a
-    run of its own). `extranonce_bits` is the width of the extranonce that workers may set.
-    """
-
-    engines: tuple[str, ...] = ("cpu",)
     deal: str = "interleaved"
     extranonce_bits: int = 32
 
@@ -92,18 +89,6 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """One kernel call of a worker's walk: these version patterns over nonces nonce_start .. + nonce_count - 1."""
-
-    k: int
-    extranonce: int
-    version_bits: tuple[int, ...]
-    step: int
-    nonce_start: int
-    nonce_count: int
-
-
-@dataclass(frozen=True, slots=True)
 class SearchPlan:
     """A checked plan. `mode` is `main` or one of the sandbox's; `derived` names the parameters taken from bitload."""
 
@@ -118,9 +103,9 @@ class SearchPlan:
 
     def facts(self) -> dict[str, Any]:
         """What decides a position, and nothing else, as JSON values: not the file's layout, nor whether a parameter was
-        given or derived, nor what the kernel takes at a time. `plan_parse.plan_of_facts` is the way back."""
+        given or derived, nor what the kernel takes at a time. `parse.plan_of_facts` is the way back."""
         return {
-            "families": _plain(self.families),
+            "families": {"engines": [ENGINE], **_plain(self.families)},
             "chunk_nonces": self.lanes.chunk_nonces,
             "strides": _plain(self.strides),
             "palette": _plain(self.palette),
@@ -180,61 +165,36 @@ class SearchPlan:
             raise PlanError("lanes", reason, "say midstates: auto")
         return wanted.midstates or kernel_midstates
 
-    def extranonce(self, worker: int, worker_count: int, k: int, engine: str | None = None) -> int:
-        """The k-th extranonce of a worker (engine None: the first one). Raises PlanError("families") past its last."""
-        first, end = self._engine_block(self.families.engines[0] if engine is None else engine)
-        if not 0 <= worker < worker_count <= end - first:
-            raise PlanError("families", f"worker {worker} of {worker_count} does not fit {end - first} extranonces")
+    def extranonce(self, worker: int, worker_count: int, k: int) -> int:
+        """The k-th extranonce of a worker. Raises PlanError("families") past its last."""
+        end = 1 << self.families.extranonce_bits
+        if not 0 <= worker < worker_count <= end:
+            raise PlanError("families", f"worker {worker} of {worker_count} does not fit {end} extranonces")
         if self.families.deal == "interleaved":
-            value = first + worker + k * worker_count
+            value = worker + k * worker_count
         else:
-            first, end = _part(first, end, worker, worker_count)
-            value = first + k
+            value, end = end * worker // worker_count + k, end * (worker + 1) // worker_count
         if k < 0 or value >= end:
             raise PlanError("families", f"worker {worker} of {worker_count} owns no extranonce number {k}")
         return value
 
-    def owned(self, worker: int, worker_count: int, engine: str | None = None) -> int:
+    def owned(self, worker: int, worker_count: int) -> int:
         """How many extranonces a worker owns: the k of `extranonce` goes from 0 to one less."""
-        first, end = self._engine_block(self.families.engines[0] if engine is None else engine)
+        end = 1 << self.families.extranonce_bits
         if self.families.deal == "interleaved":
-            return max(0, -(-(end - first - worker) // worker_count))
-        first, end = _part(first, end, worker, worker_count)
-        return end - first
+            return max(0, -(-(end - worker) // worker_count))
+        return end * (worker + 1) // worker_count - end * worker // worker_count
 
-    def owner(self, extranonce: int, worker_count: int) -> tuple[str, int, int]:
-        """(engine, worker, k) that an extranonce belongs to, the engine having `worker_count` workers."""
-        for engine in self.families.engines:
-            first, end = self._engine_block(engine)
-            if not first <= extranonce < end:
-                continue
-            if self.families.deal == "interleaved":
-                k, worker = divmod(extranonce - first, worker_count)
-                return engine, worker, k
-            worker = ((extranonce - first + 1) * worker_count - 1) // (end - first)
-            return engine, worker, extranonce - _part(first, end, worker, worker_count)[0]
-        raise PlanError("families", f"extranonce {extranonce} is outside {self.families.extranonce_bits} bits")
-
-    def calls(
-        self, worker: int, worker_count: int, mask: int, midstates: int = 1, engine: str | None = None
-    ) -> Iterator[Call]:
-        """A worker's whole walk, call by call, until its last extranonce is used up."""
-        groups = self.version_groups(mask, midstates)
-        k = 0
-        while True:
-            try:
-                extranonce = self.extranonce(worker, worker_count, k, engine)
-            except PlanError:
-                if k == 0:
-                    raise
-                return
-            order = self.order(extranonce)
-            for group in groups:
-                for step in range(order.size):
-                    start = order.at(step) * self.lanes.chunk_nonces
-                    count = min(self.lanes.chunk_nonces, self.nonce_space - start)
-                    yield Call(k, extranonce, group, step, start, count)
-            k += 1
+    def owner(self, extranonce: int, worker_count: int) -> tuple[int, int]:
+        """(worker, k) that an extranonce belongs to. Raises PlanError("families") where it is too wide."""
+        end = 1 << self.families.extranonce_bits
+        if not 0 <= extranonce < end:
+            raise PlanError("families", f"extranonce {extranonce} is outside {self.families.extranonce_bits} bits")
+        if self.families.deal == "interleaved":
+            k, worker = divmod(extranonce, worker_count)
+            return worker, k
+        worker = ((extranonce + 1) * worker_count - 1) // end
+        return worker, extranonce - end * worker // worker_count
 
     def position(self, candidate: Candidate, mask: int, worker_count: int) -> Position:
         """Where its worker meets the candidate. Raises PlanError with the group that never leads there."""
@@ -244,20 +204,18 @@ class SearchPlan:
         if not 0 <= candidate.nonce < self.nonce_space:
             raise PlanError("strides", f"nonce {candidate.nonce} is outside the nonce range")
         chunk, offset = divmod(candidate.nonce, self.lanes.chunk_nonces)
-        _, _, k = self.owner(candidate.extranonce, worker_count)
+        _, k = self.owner(candidate.extranonce, worker_count)
         step = self.order(candidate.extranonce).position_of(chunk)
         return Position(k, versions.index(candidate.version_bits), step, offset)
 
-    def candidate(
-        self, position: Position, mask: int, worker: int, worker_count: int, engine: str | None = None
-    ) -> Candidate:
+    def candidate(self, position: Position, mask: int, worker: int, worker_count: int) -> Candidate:
         """What a worker tries at a position: the inverse of `position`. Raises PlanError where there is none."""
         versions = self.palette_versions(mask)
         if not 0 <= position.version < len(versions):
             raise PlanError("palette", f"there is no version pattern number {position.version}")
         if not (0 <= position.step < self.chunks and 0 <= position.offset < self.lanes.chunk_nonces):
             raise PlanError("strides", f"there is no step {position.step} with offset {position.offset}")
-        extranonce = self.extranonce(worker, worker_count, position.k, engine)
+        extranonce = self.extranonce(worker, worker_count, position.k)
         nonce = self.order(extranonce).at(position.step) * self.lanes.chunk_nonces + position.offset
         if nonce >= self.nonce_space:
             raise PlanError("strides", f"offset {position.offset} lies behind the last nonce")
@@ -282,12 +240,6 @@ class SearchPlan:
         count = min(limit, order.size)
         return [(i, order.at(i)) for i in (n * order.size // count for n in range(count))]
 
-    def _engine_block(self, engine: str) -> tuple[int, int]:
-        engines = self.families.engines
-        if engine not in engines:
-            raise PlanError("families", f"no extranonces are dealt to engine {engine!r}", "list it under engines")
-        return _part(0, 1 << self.families.extranonce_bits, engines.index(engine), len(engines))
-
     def _pattern(self, bits: list[int], index: int) -> int:
         if self.palette.order == "gray":
             index ^= index >> 1
@@ -298,12 +250,6 @@ class SearchPlan:
 
 def _plain(group: Families | Strides | Palette) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(group).items()}
-
-
-def _part(first: int, end: int, index: int, count: int) -> tuple[int, int]:
-    """The index-th of `count` parts of first..end-1 that differ in size by one at most, as (first, end)."""
-    size = end - first
-    return first + size * index // count, first + size * (index + 1) // count
 
 
 def _given(value: int | None, name: str) -> int:

@@ -7,15 +7,77 @@ plan's facts. So whoever has the proof can walk the plan to the claimed position
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from solominer.chain.header import Header
-from solominer.errors import PlanError, VerifyError
-from solominer.plan.checks import SearchClaim, replay
+from solominer.chain.transaction import parse_transaction
+from solominer.errors import DecodeError, PlanError, VerifyError
 from solominer.plan.parse import plan_of_facts
-from solominer.plan.plan import BIP320_BITS, SearchPlan
+from solominer.plan.plan import BIP320_BITS, ENGINE, Candidate, Position, SearchPlan
 
 _BIP320_MASK = sum(1 << bit for bit in BIP320_BITS)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchClaim:
+    """What a proof says about how its block was found: plan, worker and position. JSON as `to_json` gives it."""
+
+    plan_hash_hex: str
+    engine: str
+    worker: int
+    worker_count: int
+    extranonce: int
+    position: Position
+
+    @classmethod
+    def of(cls, plan: SearchPlan, candidate: Candidate, mask: int, worker_count: int) -> SearchClaim:
+        """The claim of a hit. Raises PlanError where the plan never leads there."""
+        worker, _ = plan.owner(candidate.extranonce, worker_count)
+        position = plan.position(candidate, mask, worker_count)
+        return cls(plan.hash_hex, ENGINE, worker, worker_count, candidate.extranonce, position)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for a proof."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> SearchClaim:
+        """The claim of a proof. Raises VerifyError where it is not one."""
+        try:
+            names = ("k", "version", "step", "offset")
+            numbers = {name: value[name] for name in ("worker", "worker_count", "extranonce")}
+            places = {name: value["position"][name] for name in names}
+            for number in (*numbers.values(), *places.values()):
+                if type(number) is not int or number < 0:
+                    raise VerifyError("the proof's search claim holds a value that is no count", "compare the file")
+            position = Position(**places)
+            return cls(str(value["plan_hash_hex"]), str(value["engine"]), position=position, **numbers)
+        except (KeyError, TypeError) as error:
+            raise VerifyError(f"the proof's search claim is incomplete: {error}", "compare the file") from error
+
+
+def replay(plan: SearchPlan, claim: SearchClaim, version_bits: int, nonce: int, mask: int) -> None:
+    """Walk the plan to the claimed position and compare with the header's version bits (inside `mask`) and nonce.
+
+    Raises VerifyError with what differs.
+    """
+    if claim.plan_hash_hex != plan.hash_hex:
+        raise VerifyError(
+            f"the proof names plan {claim.plan_hash_hex[:16]}", "replay it with the plan that it was mined by"
+        )
+    if claim.engine != ENGINE:
+        raise VerifyError(f"the claimed position does not exist: no plan leads engine {claim.engine!r:.40}")
+    try:
+        tried = plan.candidate(claim.position, mask, claim.worker, claim.worker_count)
+    except PlanError as error:
+        raise VerifyError(f"the claimed position does not exist: {error.reason}") from error
+    if tried != Candidate(claim.extranonce, version_bits, nonce):
+        raise VerifyError(
+            f"at the claimed position the plan tries extranonce {tried.extranonce}, version bits "
+            f"{tried.version_bits:08x}, nonce {tried.nonce}; the proof has {claim.extranonce}, "
+            f"{version_bits:08x}, {nonce}"
+        )
 
 
 def plan_section(
@@ -53,6 +115,23 @@ def check_section(
             raise VerifyError(f"the proof's search plan is none: {error.group}: {error.reason}") from error
     replay(plan, claim, header.version & mask, header.nonce, mask)
     return claim
+
+
+def replay_proof(proof: Mapping[str, Any], plan: SearchPlan | None = None) -> SearchClaim | None:
+    """The claim of a proof, once the plan (given, or the proof's own) was walked to it and met the proof's header.
+
+    None where neither is there to walk. The proof itself is not checked. Raises VerifyError for a proof without a
+    claim, and for a claim that does not hold.
+    """
+    section = proof.get("plan")
+    if not isinstance(section, Mapping):
+        raise VerifyError("the proof says nothing of a search plan", "it is of a block that no plan led to")
+    try:
+        header = Header.unpack(bytes.fromhex(proof["header_hex"]))
+        coinbase = parse_transaction(bytes.fromhex(proof["coinbase_hex"])) if "coinbase_hex" in proof else None
+    except (KeyError, TypeError, ValueError, DecodeError) as error:
+        raise VerifyError(f"the proof's header or coinbase cannot be read: {error}") from error
+    return check_section(section, header, None if coinbase is None else coinbase.inputs[0].script_sig, plan)
 
 
 def _hex_int(section: Mapping[str, Any], name: str, size: int) -> int:

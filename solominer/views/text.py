@@ -37,10 +37,3 @@ def duration(secs: float) -> str:
 def utc(at: float) -> str:
     """Unix seconds as time of day, UTC."""
     return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S")
-
-
-def probability(value: float) -> str:
-    """A chance, as a percentage or as one in so many."""
-    if value <= 0:
-        return "0"
-    return f"{100 * value:.2f} %" if value >= 0.001 else f"1 in {1 / value:,.0f}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from solominer.chain.block import assemble_block_hex, block_weight
@@ -133,8 +132,3 @@ def _check_limits(template: Template, coinbase: Coinbase) -> None:
             f"the block would have a signature operation cost of {sigops}, {template.sigop_limit} are allowed",
             "use a payout address of another type",
         )
-
-
-def payouts_of(coinbase: Coinbase) -> Sequence[TxOut]:
-    """The outputs that pay somebody: all but the witness commitment, which is last."""
-    return coinbase.outputs[:-1]

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from solominer.chain.target import decode_compact, encode_compact
 from solominer.work.template import Template
 
-NONCE_SPACE = 1 << 32
-
 
 @dataclass(frozen=True, slots=True)
 class HeaderSpace:
@@ -43,23 +41,7 @@ class HeaderSpace:
         """The version with `bits` rolled in (BIP 310: bits outside the mask are kept from the job)."""
         return (self.version & ~self.version_mask) | (bits & self.version_mask)
 
-    def contains(self, version: int, ntime: int) -> bool:
-        """Whether a header with this version and time belongs to the space."""
-        return (version ^ self.version) & ~self.version_mask == 0 and self.ntime_min <= ntime <= self.ntime_max
-
 
 def _easiest(pow_limit: int) -> int:
     """The limit as the compact form can say it: what bits of the easiest block decode to."""
     return decode_compact(encode_compact(pow_limit))
-
-
-def nth_version_bits(mask: int, index: int) -> int:
-    """The `index`-th of the 2**popcount(mask) settings of the mask's bits, in counting order from 0."""
-    bits = 0
-    position = 0
-    while mask >> position:
-        if mask >> position & 1:
-            bits |= (index & 1) << position
-            index >>= 1
-        position += 1
-    return bits

@@ -7,14 +7,14 @@ in which a job must be out; it runs behind the publication, and a mismatch withd
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from math import inf
 from typing import Any, NamedTuple
 
 from solominer.chain.block import MAX_BLOCK_SIGOP_COST, MAX_BLOCK_WEIGHT
-from solominer.chain.coinbase import COMMITMENT_HEADER, commitment_output
+from solominer.chain.coinbase import commitment_output
 from solominer.chain.fields import MAX_HEIGHT, MAX_TIME, Field, shown
 from solominer.chain.hashes import ZERO_HASH, sha256d, to_rpc_hex
 from solominer.chain.merkle import merkle_root
@@ -370,9 +370,3 @@ def _check_place(index: int, tx: TemplateTx, needed: set[int]) -> None:
 
 def _name(tx: TemplateTx) -> str:
     return f"transaction {to_rpc_hex(tx.txid_le)} of the template"
-
-
-def commitment_in(scripts: Iterable[bytes]) -> bytes | None:
-    """The last output script that is a witness commitment, or None (BIP 141; rule 31)."""
-    found = [script for script in scripts if len(script) >= 38 and script[:6] == COMMITMENT_HEADER]
-    return found[-1] if found else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from solominer.insight.estimate import HASH_SPACE
+from solominer.chain.target import HASH_SPACE
 from solominer.insight.mismatch import DEFAULT_FALSE_ALARM, judge
 
 UNIT = 2.0**32

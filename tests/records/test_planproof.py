@@ -17,11 +17,9 @@ from solominer.chain.header import meets_target
 from solominer.chain.networks import REGTEST
 from solominer.chain.proof import make_proof
 from solominer.errors import PlanError, VerifyError
-from solominer.plan.checks import SearchClaim
 from solominer.plan.parse import USES, parse_plan
 from solominer.plan.plan import Position, SearchPlan
-from solominer.plan.proof import plan_section
-from solominer.records.evidence.plan_claim import replay_proof
+from solominer.plan.proof import SearchClaim, plan_section, replay_proof
 from solominer.records.evidence.verify import verify
 from solominer.work.job import Payout, build_job
 from solominer.work.template import BIP320_MASK, empty_template
@@ -35,7 +33,7 @@ def plan_of(order: str, seed: int = 1) -> SearchPlan:
     return parse_plan(
         {
             "bitload": seed,
-            "families": {"main": {"engines": ["gpu", "cpu"], "deal": ("blocks", "interleaved")[seed % 2]}},
+            "families": {"main": {"deal": ("blocks", "interleaved")[seed % 2]}},
             "lanes": {"main": {"chunk_nonces": 60_000 + seed}},
             "strides": {"main": {"order": order}},
             "palette": {"main": {"bits": [28, 13, 20], "order": ("gray", "counting", "reversed")[seed % 3]}},
@@ -60,7 +58,7 @@ def block_proof(plan: SearchPlan, rng: random.Random) -> dict[str, Any]:
         k, version, step = rng.randrange(1000), rng.randrange(8), rng.randrange(plan.chunks - 1)
         place = Position(k, version, step, rng.randrange(plan.lanes.chunk_nonces // 2))
         try:
-            candidate = plan.candidate(place, BIP320_MASK, rng.randrange(WORKERS), WORKERS, "cpu")
+            candidate = plan.candidate(place, BIP320_MASK, rng.randrange(WORKERS), WORKERS)
         except PlanError:  # behind the last nonce
             continue
         extranonce = job.extranonce(searched=candidate.extranonce)

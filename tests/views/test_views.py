@@ -13,7 +13,7 @@ from rich.console import Console
 from solominer.views.console import ConsoleView, render
 from solominer.views.logs import RecentEvents, set_up_logging
 from solominer.views.snapshot import BlockView, NodeView, Snapshot, WorkerView
-from solominer.views.text import coins, duration, probability, rate, utc
+from solominer.views.text import coins, duration, rate, utc
 
 SNAPSHOT = Snapshot(
     at=1_795_000_100.0,
@@ -132,9 +132,6 @@ def test_recent_events_are_bounded() -> None:
         (duration(3600), "1h 0m"),
         (duration(90_000), "1d 1h"),
         (utc(0), "00:00:00"),
-        (probability(0), "0"),
-        (probability(0.25), "25.00 %"),
-        (probability(1e-9), "1 in 1,000,000,000"),
     ],
 )
 def test_numbers_as_people_read_them(shown: str, expected: str) -> None:

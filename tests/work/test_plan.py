@@ -7,7 +7,9 @@ Spaces are small (a few hundred candidates), so that they are walked completely.
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +27,9 @@ ORDERS = sorted(USES)
 
 @st.composite
 def small_plans(draw: st.DrawFn, order: str) -> tuple[SearchPlan, int, int]:
-    """(plan, version mask, workers for each engine) of a random small space."""
+    """(plan, version mask, workers) of a random small space."""
     plan = SearchPlan(
         Families(
-            engines=draw(st.sampled_from([("cpu",), ("cpu", "gpu"), ("cpu", "gpu", "stratum")])),
             deal=draw(st.sampled_from(["interleaved", "blocks"])),
             extranonce_bits=draw(st.integers(2, 4)),
         ),
@@ -43,9 +44,8 @@ def small_plans(draw: st.DrawFn, order: str) -> tuple[SearchPlan, int, int]:
     )
     parameters: dict[str, Any] = {name: derive(name, plan.chunks, plan.bitload) for name in USES[order]}
     plan = replace(plan, strides=replace(plan.strides, **parameters))
-    smallest_block = (1 << plan.families.extranonce_bits) // len(plan.families.engines)
     mask = draw(st.sampled_from([MASK, MASK & ~(1 << 13), 0x00006000, 0]))
-    return plan, mask, draw(st.integers(1, smallest_block))
+    return plan, mask, draw(st.integers(1, 1 << plan.families.extranonce_bits))
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -53,15 +53,12 @@ def small_plans(draw: st.DrawFn, order: str) -> tuple[SearchPlan, int, int]:
 @given(data=st.data())
 def test_each_candidate_is_visited_exactly_once(order: str, data: st.DataObject) -> None:
     plan, mask, workers = data.draw(small_plans(order))
-    midstates = data.draw(st.integers(1, 5))
     seen: Counter[Candidate] = Counter()
-    for engine in plan.families.engines:
-        for worker in range(workers):
-            for call in plan.calls(worker, workers, mask, midstates, engine):
-                assert 1 <= len(call.version_bits) <= midstates
-                for bits in call.version_bits:
-                    for nonce in range(call.nonce_start, call.nonce_start + call.nonce_count):
-                        seen[Candidate(call.extranonce, bits, nonce)] += 1
+    versions, size = len(plan.palette_versions(mask)), plan.lanes.chunk_nonces
+    for worker in range(workers):
+        for place in product(range(plan.owned(worker, workers)), range(versions), range(plan.chunks), range(size)):
+            with suppress(PlanError):  # behind the last nonce
+                seen[plan.candidate(Position(*place), mask, worker, workers)] += 1
     assert set(seen.values()) == {1}
     free = [bit for bit in plan.palette.bits if mask >> bit & 1]
     assert len(seen) == (1 << plan.families.extranonce_bits) * (1 << len(free)) * plan.nonce_space
@@ -81,8 +78,8 @@ def test_a_position_leads_there_and_back(order: str, data: st.DataObject) -> Non
         data.draw(st.integers(0, plan.nonce_space - 1)),
     )
     position = plan.position(candidate, mask, workers)
-    engine, worker, _ = plan.owner(candidate.extranonce, workers)
-    assert plan.candidate(position, mask, worker, workers, engine) == candidate
+    worker, _ = plan.owner(candidate.extranonce, workers)
+    assert plan.candidate(position, mask, worker, workers) == candidate
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -91,21 +88,8 @@ def test_full_size_positions(order: str) -> None:
     for nonce in (0, 1, 2**18 - 1, 2**18, 2083236893, 2**32 - 1):
         candidate = Candidate(0xDEADBEEF, 0x6000, nonce)
         position = plan.position(candidate, MASK, 6)
-        _, worker, _ = plan.owner(candidate.extranonce, 6)
+        worker, _ = plan.owner(candidate.extranonce, 6)
         assert plan.candidate(position, MASK, worker, 6) == candidate
-
-
-def test_the_walk_visits_in_the_order_of_positions() -> None:
-    plan = SearchPlan(Families(extranonce_bits=3), Lanes(chunk_nonces=4), nonce_space=10, palette=Palette((13,)))
-    calls = list(plan.calls(1, 3, MASK, 2))
-    assert [(c.k, c.extranonce, c.step, c.nonce_start, c.nonce_count) for c in calls[:4]] == [
-        (0, 1, 0, 0, 4),
-        (0, 1, 1, 4, 4),
-        (0, 1, 2, 8, 2),
-        (1, 4, 0, 0, 4),
-    ]
-    assert {c.version_bits for c in calls} == {(0, 1 << 13)}
-    assert [c.extranonce for c in calls[::3]] == [1, 4, 7]
 
 
 def test_palette_orders() -> None:
@@ -129,7 +113,7 @@ def test_the_hash_covers_what_decides_a_position() -> None:
     base = SearchPlan()
     others = [
         replace(base, families=Families(deal="blocks")),
-        replace(base, families=Families(engines=("gpu",))),
+        replace(base, families=Families(extranonce_bits=31)),
         replace(base, lanes=Lanes(chunk_nonces=1 << 20)),
         replace(base, strides=Strides("van-der-corput")),
         replace(base, palette=Palette((13,))),
@@ -196,11 +180,11 @@ def test_candidates_the_plan_never_tries() -> None:
         assert error.value.group == group
 
 
-def test_workers_and_engines_that_own_nothing() -> None:
+def test_workers_that_own_nothing() -> None:
     plan = SearchPlan(Families(extranonce_bits=2))
-    for worker, count, engine in [(0, 5, None), (2, 2, None), (-1, 2, None), (0, 1, "gpu")]:
+    for worker, count in [(0, 5), (2, 2), (-1, 2)]:
         with pytest.raises(PlanError, match="families"):
-            next(plan.calls(worker, count, MASK, 1, engine))
+            plan.extranonce(worker, count, 0)
 
 
 def test_an_order_without_its_parameters() -> None:
@@ -226,9 +210,8 @@ def test_describe_and_picture() -> None:
 @given(data=st.data())
 def test_a_worker_owns_as_many_extranonces_as_it_gets(data: st.DataObject) -> None:
     plan, _, workers = data.draw(small_plans("sequential"))
-    for engine in plan.families.engines:
-        for worker in range(workers):
-            owned = plan.owned(worker, workers, engine)
-            assert plan.extranonce(worker, workers, owned - 1, engine) >= 0
-            with pytest.raises(PlanError):
-                plan.extranonce(worker, workers, owned, engine)
+    for worker in range(workers):
+        owned = plan.owned(worker, workers)
+        assert plan.extranonce(worker, workers, owned - 1) >= 0
+        with pytest.raises(PlanError):
+            plan.extranonce(worker, workers, owned)

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from solominer.chain.header import Header
 from solominer.errors import VerifyError
-from solominer.plan.checks import SearchClaim
 from solominer.plan.parse import USES, parse_plan
-from solominer.plan.plan import Position, SearchPlan
-from solominer.plan.proof import check_section, plan_section
+from solominer.plan.plan import Candidate, Families, Lanes, Palette, Position, SearchPlan
+from solominer.plan.proof import SearchClaim, check_section, plan_section, replay
 
 MASK = 0x1FFFE000
 WORKERS = 3
+SMALL = SearchPlan(Families(extranonce_bits=4), Lanes(chunk_nonces=6), palette=Palette((13, 14)), nonce_space=32)
 SCRIPT_SIG = b"\x03abc\x0c" + bytes(8)  # the extranonce's second half and a tag follow
 
 
@@ -101,3 +101,44 @@ def test_without_the_plan_nothing_is_claimed_to_hold() -> None:
     assert check_section(section, header, script_sig) is None
     assert check_section(section, header, script_sig, plan) is not None
     assert check_section(section, header, None, plan) is not None
+
+
+@pytest.mark.parametrize("order", sorted(USES))
+def test_claims_replay_and_changed_ones_do_not(order: str) -> None:
+    plan = parse_plan({"strides": {"main": {"order": order}}})
+    candidate = Candidate(77, 0x4000, 3_000_000_019)
+    claim = SearchClaim.of(plan, candidate, MASK, 4)
+    assert SearchClaim.from_json(claim.to_json()) == claim
+    replay(plan, claim, candidate.version_bits, candidate.nonce, MASK)
+    p = claim.position
+    changed = [
+        replace(claim, position=Position(p.k + 1, p.version, p.step, p.offset)),
+        replace(claim, position=Position(p.k, p.version + 1, p.step, p.offset)),
+        replace(claim, position=Position(p.k, p.version, p.step ^ 1, p.offset)),
+        replace(claim, position=Position(p.k, p.version, p.step, p.offset + 1)),
+        replace(claim, position=Position(p.k, p.version, 1 << 40, p.offset)),
+        replace(claim, worker=claim.worker - 1),
+        replace(claim, worker_count=5),
+        replace(claim, extranonce=78),
+        replace(claim, plan_hash_hex="ab" * 32),
+        replace(claim, engine="gpu"),
+    ]
+    for wrong in changed:
+        with pytest.raises(VerifyError):
+            replay(plan, wrong, candidate.version_bits, candidate.nonce, MASK)
+    with pytest.raises(VerifyError, match="the proof has 77"):
+        replay(plan, claim, candidate.version_bits, candidate.nonce + 1, MASK)
+
+
+def test_claims_that_are_none() -> None:
+    good = SearchClaim.of(SMALL, Candidate(5, 0, 9), MASK, 3).to_json()
+    for bad in (
+        {},
+        {**good, "position": None},
+        {**good, "position": {**good["position"], "k": "0"}},
+        {**good, "position": {**good["position"], "step": True}},
+        {**good, "worker": -1},
+        {key: value for key, value in good.items() if key != "engine"},
+    ):
+        with pytest.raises(VerifyError, match="search claim"):
+            SearchClaim.from_json(bad)

@@ -10,7 +10,7 @@ import pytest
 from solominer.chain.networks import MAINNET, REGTEST, SIGNET
 from solominer.errors import TemplateError
 from solominer.node.demo import synthetic_reply
-from solominer.work.template import BIP320_MASK, check_transactions, commitment_in, parse_template
+from solominer.work.template import BIP320_MASK, check_transactions, parse_template
 from tests.data import load
 from tests.work.builders import real_reply, real_template
 
@@ -187,12 +187,6 @@ def test_the_empty_block_takes_the_subsidy_alone() -> None:
     assert (empty.prevhash_le, empty.nbits, empty.version_mask) == (
         real_template().prevhash_le, real_template().nbits, real_template().version_mask,
     )  # fmt: skip
-
-
-def test_the_last_commitment_counts() -> None:
-    first, last = b"\x6a\x24\xaa\x21\xa9\xed" + b"1" * 32, b"\x6a\x24\xaa\x21\xa9\xed" + b"2" * 32
-    assert commitment_in([first, b"\x51", last, b"\x6a"]) == last
-    assert commitment_in([b"\x6a\x24\xaa\x21\xa9\xed"]) is None
 
 
 def test_data_that_an_earlier_template_holds_is_not_kept_twice() -> None:

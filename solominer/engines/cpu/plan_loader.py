@@ -7,7 +7,6 @@ from pathlib import Path
 from solominer.config.paths import expanded
 from solominer.config.textfile import plain_bytes
 from solominer.engines.cpu.variants import VARIANTS, VariantInfo
-from solominer.engines.cpu.walk import ENGINE
 from solominer.errors import PlanError
 from solominer.plan.parse import parse_plan
 from solominer.plan.plan import MODES, SearchPlan
@@ -39,7 +38,7 @@ def check_for_workers(plan: SearchPlan, workers: int) -> None:
             f"extranonce_bits is {plan.families.extranonce_bits}, the coinbase leaves {most_bits} to workers",
             f"say extranonce_bits: {most_bits}",
         )
-    plan.extranonce(workers - 1, workers, 0, ENGINE)
+    plan.extranonce(workers - 1, workers, 0)
 
 
 def kernel_for(plan: SearchPlan, wanted: str | None) -> str | None:

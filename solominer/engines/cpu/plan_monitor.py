@@ -9,11 +9,9 @@ from solominer.chain.header import Header
 from solominer.engines.cpu.diagnostics import Diagnosis, WorkerFindings
 from solominer.engines.cpu.job_slot import plan_word
 from solominer.engines.cpu.pool import PoolSnapshot
-from solominer.engines.cpu.walk import ENGINE
 from solominer.errors import PlanError
-from solominer.plan.checks import SearchClaim
-from solominer.plan.plan import Candidate, SearchPlan
-from solominer.plan.proof import plan_section
+from solominer.plan.plan import ENGINE, Candidate, SearchPlan
+from solominer.plan.proof import SearchClaim, plan_section
 from solominer.work.events import Severity, ShareSeen
 from solominer.work.found import FoundBlock
 from solominer.work.job import SEARCHED_SIZE, Job
@@ -134,8 +132,8 @@ class SearchWatch:
         candidate = Candidate(int.from_bytes(extranonce[-SEARCHED_SIZE:], "big"), version & mask, nonce)
         try:
             claim = SearchClaim.of(self.plan, candidate, mask, self._workers)
-            if (claim.engine, str(claim.worker)) != (ENGINE, worker.name):
-                owner = f"{claim.engine} worker {claim.worker}"
+            if str(claim.worker) != worker.name:
+                owner = f"worker {claim.worker}"
                 raise PlanError("families", f"worker {worker.name} took extranonce {candidate.extranonce} of {owner}")
         except PlanError as error:
             self._off(error, int(worker.name))

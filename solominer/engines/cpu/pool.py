@@ -22,11 +22,10 @@ import psutil
 from solominer.engines.cpu.job_slot import SharedBlock, WorkerCounters, WorkerState
 from solominer.engines.cpu.messages import Hit, Message, Ready, Report, Share, Wrong
 from solominer.engines.cpu.startup import EXIT_WRONG_HITS, Briefing
-from solominer.engines.cpu.walk import ENGINE
 from solominer.engines.cpu.worker_job import WorkerJob
 from solominer.engines.cpu.worker_process import Child
 from solominer.errors import EngineError
-from solominer.plan.plan import SearchPlan
+from solominer.plan.plan import ENGINE, SearchPlan
 from solominer.work.events import ShareFound, WorkerDied, WorkerStarted, WrongHit
 from solominer.work.instant import Clock, Instant
 from solominer.work.job import Job
@@ -131,14 +130,6 @@ class PoolSnapshot:
         """How many processes run."""
         return sum(worker.alive for worker in self.workers)
 
-    @property
-    def all_hashing(self) -> bool:
-        """Whether every worker has begun the current job."""
-        return all(
-            worker.state is WorkerState.HASHING and worker.epoch == self.epoch and worker.started_ns
-            for worker in self.workers
-        )
-
 
 class _Seat:
     """One worker's place in the pool, which outlives its processes."""
@@ -198,7 +189,7 @@ class WorkerPool:
         count = self.settings.admitted_workers
         if count < self.settings.workers:
             self._report(f"memory for {count} of {self.settings.workers} workers: raise max_memory_gb for more")
-        self.settings.plan.extranonce(count - 1, count, 0, ENGINE)
+        self.settings.plan.extranonce(count - 1, count, 0)
         self._shared = SharedBlock.create(count)
         self._seats = [_Seat(index) for index in range(count)]
         self._stopping = False

@@ -15,9 +15,6 @@ from solominer.errors import PlanError
 from solominer.plan.plan import SearchPlan
 from solominer.work.space import HeaderSpace
 
-ENGINE = "cpu"
-"""What search plans and shares call the engine that walks here."""
-
 
 class Place(NamedTuple):
     """Where a walk stands: seconds behind ntime_min, the worker's k-th extranonce2, the version group, the step in the
@@ -101,7 +98,7 @@ class Walk:
         """What the plan owes up to a place: hashes of this worker from the very beginning of the job's walk."""
         plan, groups = self._plan, self._version_groups
         versions = sum(map(len, groups))
-        owned = plan.owned(self._worker, self._workers, ENGINE)
+        owned = plan.owned(self._worker, self._workers)
         whole = (place.ntime * owned + place.k) * versions * plan.nonce_space
         if not (place.group or place.step or place.offset):
             return whole
@@ -113,7 +110,7 @@ class Walk:
         return whole + before * plan.nonce_space + len(groups[place.group]) * nonces
 
     def _extranonce(self, k: int) -> int:
-        return self._plan.extranonce(self._worker, self._workers, k, ENGINE)
+        return self._plan.extranonce(self._worker, self._workers, k)
 
     def _enter_extranonce(self, place: Place) -> None:
         try:

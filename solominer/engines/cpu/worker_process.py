@@ -48,7 +48,6 @@ class Child:
         self.kernel = ""  # known when it is ready
         self.end_reason = ""  # in words, once it has ended
         self.ready_secs: float | None = None  # time.monotonic() of that
-        self.started_secs = time.monotonic()
         self._on_message = on_message
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()

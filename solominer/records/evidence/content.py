@@ -9,8 +9,8 @@ from typing import Any
 from solominer.chain.hashes import hash_to_int, sha256d, to_rpc_hex
 from solominer.chain.proof import check_block, verify_proof
 from solominer.errors import DecodeError, VerifyError
+from solominer.plan.proof import replay_proof
 from solominer.records.evidence.findings import Verdict
-from solominer.records.evidence.plan_claim import replay_proof
 from solominer.records.evidence.proofs import share_header
 from solominer.records.files import read_bounded
 from solominer.records.ledger.jsonlines import parse_object, read_lines
