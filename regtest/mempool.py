@@ -28,29 +28,41 @@ class Filled:
     weight: int
 
 
-def fill_mempool(node: Node, tx_count: int = 4_200, *, seed: int = 1, mine: bool = True) -> Filled:
+def fill_mempool(
+    node: Node, tx_count: int = 4_200, *, seed: int = 1, mine: bool = True, starts: Sequence[Coin] = ()
+) -> Filled:
     """Put `tx_count` transactions into the mempool; 4,200 make a block nearly full (about 3.9 M weight units).
 
     Some are signed ones of every script type, most are chains of ten OP_TRUE spends that pay to all types at random
     fee rates. With `mine` the node mines what is needed: coins to maturity, and one block for the fan-out. Without, a
     mature coin must be there for each 60 transactions and two more (`coins_address`): related transactions that wait
-    together stay within the limits of a cluster. The node must run with `node_args`.
+    together stay within the limits of a cluster; or `starts`, what `fan_out` gave for as many transactions, mined by
+    now. The node must run with `node_args`.
     """
     rng = random.Random(seed)
     chains = -(-tx_count // CHAIN_LENGTH)
-    coins = 1 if mine else -(-chains // CHAINS_PER_COIN)
+    coins = 1 if mine or starts else -(-chains // CHAINS_PER_COIN)
     spendable_coins(node, coins + 2, mine=mine)  # mine now, while the mempool is empty
-    share = -(-chains // coins)
-    fan_outs = [_fan_out(coin, share) for coin in spendable_coins(node, coins, mine=mine)]
-    send(node, [each.tx for each in fan_outs])
-    if mine:
-        mine_blocks(node, 1)
+    if not starts:
+        share = -(-chains // coins)
+        fan_outs = [_fan_out(coin, share) for coin in spendable_coins(node, coins, mine=mine)]
+        send(node, [each.tx for each in fan_outs])
+        starts = [coin for each in fan_outs for coin in each.coins]
+        if mine:
+            mine_blocks(node, 1)
     signed = mixed_transactions(node, 24, seed=seed, mine=mine)
-    starts = [coin for each in fan_outs for coin in each.coins]
     bulk = list(_bulk(starts, tx_count - len(signed.txids_hex), rng))
     send_many(node, bulk)
     txids_hex = (*signed.txids_hex, *(each.txid_hex for each in bulk))
     return Filled(txids_hex, signed.weight + sum(each.weight for each in bulk))
+
+
+def fan_out(node: Node, tx_count: int = 4_200) -> tuple[Coin, ...]:
+    """Send one transaction that splits a mature coin into the starts of `tx_count` transactions; it is to be mined."""
+    (coin,) = spendable_coins(node, 1, mine=False)
+    made = _fan_out(coin, -(-tx_count // CHAIN_LENGTH))
+    send(node, [made.tx])
+    return made.coins
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from regtest.coins import CLONE_CACHE, Node, coins_address, mine_blocks, node_args, spendable_coins
 from regtest.forks import Pair, reorganize, rival_branch, same_height_reorg, two_nodes
-from regtest.mempool import Filled, fill_mempool, mixed_transactions
+from regtest.mempool import Filled, fan_out, fill_mempool, mixed_transactions
 from solominer.errors import SolominerError
 from solominer.node.private.bitcoind import BitcoindBinary, find_bitcoind
 from solominer.node.private.node import PrivateNode
@@ -27,6 +27,7 @@ __all__ = [
     "Node",
     "Pair",
     "coins_address",
+    "fan_out",
     "fill_mempool",
     "main",
     "mine_blocks",

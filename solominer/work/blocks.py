@@ -343,7 +343,7 @@ class BlockTracker:
         said = "; ".join(f"{name}: submitblock: {_words(there)}" for name, there in tracked.nodes.items())
         text = (
             f"no node has our block {block.hash_hex} at height {block.height} on its chain, "
-            f"{max(at - block.found_at, 0):.0f} s after it was found. {said}"
+            f"{max(at.wall - block.found_at, 0):.0f} s after it was found. {said}"
         )
         todo = "it is kept in submissions/ and sent again until one has it; do what the node's answer asks for"
         return [Alarm(Severity.CRITICAL, "block-not-taken", text, todo)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import total_ordering
-from typing import overload
 
 
 @total_ordering
@@ -23,13 +22,9 @@ class Instant:
         """The instant `secs` later."""
         return Instant(self.wall + secs, self.mono + secs)
 
-    @overload
-    def __sub__(self, other: Instant) -> float: ...
-    @overload
-    def __sub__(self, other: float) -> Instant: ...
-    def __sub__(self, other: Instant | float) -> Instant | float:
-        """Seconds since an earlier instant, or the instant so many seconds earlier."""
-        return self.mono - other.mono if isinstance(other, Instant) else self + -other
+    def __sub__(self, earlier: Instant) -> float:
+        """Seconds since `earlier`."""
+        return self.mono - earlier.mono
 
     def __eq__(self, other: object) -> bool:
         return self.mono == other.mono if isinstance(other, Instant) else NotImplemented

@@ -196,7 +196,7 @@ run = Dispatcher.run
 
 async def hangs(self):
     while not marker.exists():
-        event = await self._queue.get()
+        event = await self.queue.get()
         self.do(self.coordinator.handle(event))
         self.changed.set()
         if self.coordinator.working:

@@ -29,7 +29,7 @@ from tests.deploy.manager import REPO, SOLOMINER
 DEPLOY = REPO / "deploy"
 COMPOSE = sorted((DEPLOY / "compose").glob("*.yaml"))
 KUBERNETES = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
-PLIST = DEPLOY / "launchd/com.solominer.daemon.daemon.plist"
+PLIST = DEPLOY / "launchd/com.solominer.daemon.plist"
 DOCKERFILE = REPO / "Dockerfile"
 
 

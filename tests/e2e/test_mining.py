@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from regtest.scenarios import coins_address, fill_mempool, mixed_transactions
+from regtest.scenarios import coins_address, fan_out, fill_mempool, mixed_transactions
 from solominer.node.private.node import PrivateNode
 from tests.e2e.harness import RunningMiner, config_for
 
@@ -32,7 +32,9 @@ async def test_300_blocks_in_a_row(node: PrivateNode, tmp_path: Path, monkeypatc
             await asyncio.to_thread(mixed_transactions, node, 24, seed=seed, mine=False)
             await miner.mine(1)
         for seed in range(FULL):
-            await asyncio.to_thread(fill_mempool, node, 4200, seed=seed, mine=False)
+            starts = await asyncio.to_thread(fan_out, node, 4200)
+            await miner.mine(1)
+            await asyncio.to_thread(fill_mempool, node, 4200, seed=seed, mine=False, starts=starts)
             await miner.mine(1)
         await miner.mine(IN_ALL - miner.accepted, timeout_secs=120)
         blocks = [*miner.coordinator.blocks.settled, *miner.coordinator.blocks.open.values()]

@@ -333,7 +333,7 @@ def test_the_second_is_sent_when_the_first_stays_unaccepted(block: FoundBlock) -
     second = make_block(2)
     blocks.superseded(second, blocks.open[block.hash_le], T0)
     blocks.answered(answer(block, Answer.RETRY, "time-too-new"))
-    assert second not in [send.block for send in of_type(SendBlock, blocks.tick(T0 + SPARE_SECS - 0.1, 199))]
+    assert second not in [send.block for send in of_type(SendBlock, blocks.tick(T0 + SPARE_SECS + -0.1, 199))]
     assert second in [send.block for send in of_type(SendBlock, blocks.tick(T0 + SPARE_SECS, 199))]
     assert blocks.sibling_of(make_block(3), T0 + SPARE_SECS) is not None, "now the second is the hope"
 
@@ -386,7 +386,7 @@ def test_a_look_that_nobody_answers_is_repeated_soon(block: FoundBlock) -> None:
     blocks = tracker()
     blocks.restore(block, BlockState.SENT, T0)
     assert of_type(LocateBlock, blocks.tick(T0, 199))
-    assert not of_type(LocateBlock, blocks.tick(T0 + UNSEEN_SECS - 0.1, 199))
+    assert not of_type(LocateBlock, blocks.tick(T0 + UNSEEN_SECS + -0.1, 199))
     assert of_type(LocateBlock, blocks.tick(T0 + UNSEEN_SECS, 199))
 
 

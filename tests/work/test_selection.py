@@ -67,7 +67,7 @@ def test_the_preferred_node_gets_the_work_back_only_when_it_has_been_steady() ->
     nodes.see(health("b"), T0)
     nodes.see(gone("a"), T0 + 1)
     assert nodes.see(health("a"), T0 + 2) == "b"
-    assert nodes.see(health("a"), T0 + 2 + RETURN_SECS - 0.1) == "b"
+    assert nodes.see(health("a"), T0 + 2 + RETURN_SECS + -0.1) == "b"
     assert nodes.see(health("a"), T0 + 2 + RETURN_SECS) == "a"
 
 
@@ -101,9 +101,9 @@ def test_a_steadier_node_of_less_preference_does_not_take_the_work() -> None:
     nodes = chooser("a", "b", "c")
     nodes.see(health("c"), T0)
     nodes.see(health("b"), T0)
-    nodes.see(health("a"), T0 + RETURN_SECS - 1)
-    assert nodes.see(gone("c"), T0 + RETURN_SECS - 1) == "a"
-    assert nodes.see(health("b"), T0 + 2 * RETURN_SECS - 2) == "a"
+    nodes.see(health("a"), T0 + RETURN_SECS + -1)
+    assert nodes.see(gone("c"), T0 + RETURN_SECS + -1) == "a"
+    assert nodes.see(health("b"), T0 + 2 * RETURN_SECS + -2) == "a"
 
 
 def test_a_clock_that_is_set_back_does_not_keep_the_preferred_node_waiting() -> None:
