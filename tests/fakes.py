@@ -430,7 +430,7 @@ class FakeNode:
 
 
 class FakeNodes:
-    """The `nodes` that a Daemon under test uses: FakeNodes of these names on one chain, kept in `nodes` once made."""
+    """The `nodes` that a Run under test uses: FakeNodes of these names on one chain, kept in `nodes` once made."""
 
     def __init__(self, names: Sequence[str] = ("a",), chain: FakeChain | None = None) -> None:
         self.chain = chain or FakeChain()
@@ -438,6 +438,6 @@ class FakeNodes:
         self._names = names
 
     async def __call__(self, config: Config, post: Post, stack: AsyncExitStack) -> dict[str, Node]:
-        """Make them, as `solominer.daemon.nodes.links_of` does."""
+        """Make them, as `solominer.daemon.nodes.nodes_of` does."""
         self.nodes = {name: FakeNode(name, post, self.chain) for name in self._names}
         return dict(self.nodes)

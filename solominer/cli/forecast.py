@@ -83,7 +83,7 @@ def _history(settings: Config) -> ChainHistory:
     from solominer.errors import ConfigError, NodeError
     from solominer.node.history import read_history
 
-    if settings.mode == "demo" or settings.wants_private_node:
+    if settings.mode_rules.simulated or settings.wants_private_node:
         raise ConfigError("a forecast is read from a node of yours", "name it in config.json: bitcoin_rpc")
     problem: NodeError | None = None
     for node in configured_nodes(settings):

@@ -401,7 +401,7 @@ class Config(_Part):
     @property
     def wants_private_node(self) -> bool:
         """Whether a private regtest node is to be started."""
-        return self.chain.name == "regtest" and self.mode != "demo" and not self.names_a_node
+        return self.chain.name == "regtest" and not self.mode_rules.simulated and not self.names_a_node
 
     @property
     def mines_empty_first(self) -> bool:
@@ -410,10 +410,8 @@ class Config(_Part):
 
     @property
     def tree_name(self) -> str:
-        """The folder in `records_dir`: what is simulated or never submitted does not lie with the real evidence."""
-        if self.mode == "demo":
-            return "demo"
-        return f"{self.mode}-{self.chain.name}" if self.mode in ("staging", "test") else self.chain.name
+        """The folder of this run's records in `records_dir`."""
+        return self.mode_rules.tree_name(self.chain.name)
 
     @property
     def is_empty(self) -> bool:

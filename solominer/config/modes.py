@@ -13,8 +13,9 @@ class Mode:
     """What one mode does.
 
     `network` is where it mines unless `other_networks` are allowed and one is configured. `node` says whose node it
-    uses. `submits`: found blocks are sent to be part of the chain. `asks`: the first run wants a yes. `bounded`: a run
-    must say when it ends.
+    uses. `submits`: found blocks are sent to be part of the chain; `proposes_only`: they go to the node in proposal
+    mode instead. `simulated`: there is no node, all but the hashing is made up. `asks`: the first run wants a yes.
+    `bounded`: a run must say when it ends.
     """
 
     name: str
@@ -23,8 +24,16 @@ class Mode:
     about: str
     other_networks: tuple[str, ...] = ()
     submits: bool = True
+    proposes_only: bool = False
+    simulated: bool = False
     asks: bool = False
     bounded: bool = False
+
+    def tree_name(self, network: str) -> str:
+        """The folder of the records: what is simulated, bounded or never submitted is kept apart from the rest."""
+        if self.simulated:
+            return self.name
+        return f"{self.name}-{network}" if self.bounded or not self.submits else network
 
     def allows(self, network: str) -> bool:
         """Whether this mode may run on that network."""
@@ -45,6 +54,7 @@ _TABLE = (
         "a made-up full-size template, real hashing; nothing is submitted anywhere",
         other_networks=_ALL,
         submits=False,
+        simulated=True,
     ),
     Mode(
         "test",
@@ -61,6 +71,7 @@ _TABLE = (
         "everything as in production, but a found block goes to the node in proposal mode and is not submitted",
         other_networks=_ALL,
         submits=False,
+        proposes_only=True,
     ),
 )
 MODES = {mode.name: mode for mode in _TABLE}

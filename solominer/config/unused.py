@@ -27,7 +27,7 @@ def unused_settings(config: Config) -> list[str]:
 
 def _of_nodes(config: Config) -> Iterator[str]:
     idle: tuple[str, ...]
-    if config.mode == "demo":
+    if config.mode_rules.simulated:
         idle, why = ("bitcoin_rpc", "zmq", "more_nodes", "payout_address", "bitcoind"), "mode demo uses no node"
     elif config.wants_private_node:
         idle, why = ("zmq",), "bitcoin_rpc is not set, so a private node is started"

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from solominer.chain.hashes import to_rpc_hex
@@ -17,6 +16,7 @@ from solominer.engines.cpu.plan_monitor import SearchWatch
 from solominer.engines.engine_set import EngineSet
 from solominer.errors import NodeError, SolominerError
 from solominer.node.compare import compare
+from solominer.records.journal.recovery import Replay
 from solominer.records.journal.saver import Keeper
 from solominer.records.recorder import Recorder
 from solominer.work.coordinator import Coordinator
@@ -69,6 +69,11 @@ LEVELS = {
     Severity.LOW: logging.WARNING,
     Severity.INFO: logging.INFO,
 }
+
+
+def alarm_text(code: str, message: str, todo: str) -> str:
+    """An alarm as a line of the log."""
+    return f"{message} -> {todo} [{code}]" if todo else f"{message} [{code}]"
 
 
 class Dispatcher:
@@ -142,6 +147,18 @@ class Dispatcher:
                     await asyncio.sleep(0.01)
         except TimeoutError:
             log.warning("a node has not answered in %g s; what is open is sent again at the next start", timeout_secs)
+
+    def restore(self, replay: Replay) -> None:
+        """Before `run`: blocks of earlier runs that are not settled are looked up, and sent again where missing."""
+        for problem in replay.problems:
+            log.warning("journal: %s", problem)
+        for entry in replay.blocks:
+            if entry.block is not None:
+                self._keeper.kept_in(entry.hash_le, entry.folders)
+                actions = self.coordinator.restore(entry.block, entry.state, self._clock())
+                if actions:
+                    log.info("still following block %d %s", entry.height, entry.block.hash_hex)
+                self.do(actions)
 
     def do(self, actions: list[Action]) -> None:
         """Carry out actions in order; whatever takes time goes on in the background."""
@@ -299,10 +316,6 @@ class Dispatcher:
             log.exception("sending block %s failed unexpectedly", to_rpc_hex(hash_le))
             return SubmitReply(Answer.UNKNOWN, f"not answered: {type(error).__name__}: {error}", 0.0)
 
-    def kept_in(self, hash_le: bytes, folders: Iterable[Path]) -> None:
-        """The journal's folders of a block, to read it again when it is to be sent again."""
-        self._keeper.kept_in(hash_le, folders)
-
     async def _propose_block(self, action: ProposeBlock) -> None:
         proposing = self._links[action.node].propose(action.block.block_hex)
         verdict = await self._verdict(action.block.hash_le, proposing)
@@ -346,7 +359,7 @@ class Dispatcher:
 
     def alarm(self, severity: Severity, code: str, message: str, todo: str) -> None:
         """Tell people and the records."""
-        log.log(LEVELS[severity], "%s [%s]", f"{message} -> {todo}" if todo else message, code)
+        log.log(LEVELS[severity], "%s", alarm_text(code, message, todo))
         self._recorder.error(self._clock().wall, severity, code, message, done=todo)
 
     def _go_urgently(self, work: Callable[[Any], Awaitable[None]], about: object) -> None:

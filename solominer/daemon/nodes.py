@@ -1,4 +1,4 @@
-"""The nodes that a run mines on: settings from the configuration, the private node, and the first words with them."""
+"""The nodes that a run mines on: settings from the configuration, the private node, and the payout that they know."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from solominer.work.ports import Node
 log = logging.getLogger("solominer.daemon.daemon")
 
 
-async def links_of(config: Config, post: Callable[[Event], None], stack: AsyncExitStack) -> dict[str, Node]:
+async def nodes_of(config: Config, post: Callable[[Event], None], stack: AsyncExitStack) -> dict[str, Node]:
     """The nodes by name, in order of preference; a private one is started here and stopped by `stack`.
 
     Raises ConfigError, or what starting the private node raises.
     """
-    if config.mode == "demo":
+    if config.mode_rules.simulated:
         log.warning("DEMO: a simulated node, a made-up full-size template, real hashing; nothing is ever submitted")
         demo = DemoLink(config.chain, post, clock=now)
         return {demo.name: demo}
@@ -74,27 +74,27 @@ def private_settings(node: PrivateNode, config: Config) -> NodeSettings:
 
 
 async def await_payout(
-    config: Config, links: Mapping[str, Node], stopped: asyncio.Event, waiting: Callable[[str], None]
+    config: Config, nodes: Mapping[str, Node], stopped: asyncio.Event, waiting: Callable[[str], None]
 ) -> tuple[Payout, bool] | None:
     """Ask the nodes for the payout's script, for as long as it takes; None if `stopped` meanwhile.
 
-    With it, whether blocks must be signed (a custom signet). `waiting` is told what is waited for. Raises ConfigError,
-    PayoutError, or a NodeError where waiting cannot help.
+    With it, whether blocks must be signed (a custom signet). `waiting` takes a line about what is waited for.
+    Raises ConfigError, PayoutError, or a NodeError where waiting cannot help.
     """
     address = config.payout_address
     if not address and config.mode_rules.node != "none" and config.chain.name != "regtest":
         raise ConfigError("payout_address is not set", "set it to an address of your own wallet on this network")
     wait_secs, said = 0.5, ""
     while not stopped.is_set():
-        for link in links.values():
+        for node in nodes.values():
             try:
-                return await link.payout(address), await link.must_sign()
+                return await node.payout(address), await node.must_sign()
             except NodeError as error:
-                if len(links) == 1 and not link.may_recover(error):
+                if len(nodes) == 1 and not node.may_recover(error):
                     raise
-                waiting(f"waiting for node {link.name}: {error.what}")
+                waiting(f"waiting for node {node.name}: {error.what}")
                 if error.what != said:
-                    log.warning("waiting for node %s: %s", link.name, str(error).replace("\n", " "))
+                    log.warning("waiting for node %s: %s", node.name, str(error).replace("\n", " "))
                     said = error.what
         try:
             await asyncio.wait_for(stopped.wait(), wait_secs)

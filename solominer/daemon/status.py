@@ -1,20 +1,33 @@
-"""Builds the Snapshot that views show, from the parts of the running daemon."""
+"""What a run does at the moment: the samples of every second, and the Snapshot that views show."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from solominer.chain.hashes import to_rpc_hex
 from solominer.chain.target import difficulty
 from solominer.config import Config
-from solominer.engines.cpu.pool import PoolSnapshot
+from solominer.daemon.executor import Dispatcher
+from solominer.daemon.host_metrics import age_secs, machine, now
+from solominer.engines.cpu.plan_monitor import SearchWatch
+from solominer.engines.cpu.pool import PoolSnapshot, WorkerPool
 from solominer.insight.estimate import Estimate, from_counters
+from solominer.records.recorder import Recorder
 from solominer.views.snapshot import BlockView, NodeView, Snapshot, WorkerView
 from solominer.work.blocks import TrackedBlock
 from solominer.work.coordinator import Coordinator
+from solominer.work.events import HashRate
 
 WINDOW_SECS = 60
+SAMPLE_SECS = 1.0
+SYSTEM_BEATS = 15
+
+log = logging.getLogger("solominer.daemon.daemon")
 
 
 class RateWindow:
@@ -34,7 +47,55 @@ class RateWindow:
         return from_counters(samples) if samples else Estimate(0.0, 0.0, 0.0)
 
 
-def overview(
+class Sampler:
+    """Once a second: counters to the records and the search watch, and now and then how hard shares should be.
+
+    `limit` is called with the hashes so far.
+    """
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        pool: WorkerPool,
+        recorder: Recorder,
+        watch: SearchWatch,
+        limit: Callable[[int], None],
+    ) -> None:
+        self._dispatcher, self._pool, self._recorder = dispatcher, pool, recorder
+        self._watch, self._limit = watch, limit
+        self.rate = RateWindow()
+        self.hashes = 0
+
+    def count(self) -> PoolSnapshot:
+        """Put all counters into the records; returns the CPU pool's."""
+        self.hashes = round(sum(engine.hashes for engine in self._dispatcher.count_hashes()))
+        return self._pool.pool_snapshot()
+
+    async def run(self) -> NoReturn:
+        """Sample until cancelled."""
+        started = False
+        beat = 0
+        while True:
+            snapshot = self.count()
+            self._limit(snapshot.hashes)
+            self._watch.look(time.time(), time.monotonic(), snapshot)
+            if started:
+                self.rate.add(time.monotonic(), snapshot.hashes)
+            starts_ns = [worker.started_ns for worker in snapshot.workers if worker.started_ns]  # 0 between two jobs
+            if not started and starts_ns:
+                started = True
+                waited = min(starts_ns) / 1e9 - time.monotonic() + age_secs()
+                log.info("the first hash came %.2f s after the start", waited)
+            if beat % SYSTEM_BEATS == 0:
+                self._recorder.system(time.time(), **machine())
+            self._recorder.tick(time.time())
+            if beat in (2, 5) or beat % 30 == 10:
+                self._dispatcher.post(HashRate(now(), snapshot.rate_hps))
+            beat += 1
+            await asyncio.sleep(SAMPLE_SECS)
+
+
+def snapshot_of(
     *,
     at: float,
     started_at: float,
@@ -45,13 +106,13 @@ def overview(
     payout: str,
     events: Sequence[tuple[float, str]],
 ) -> Snapshot:
-    """One consistent look at everything."""
+    """Everything at one moment."""
     template, job = coordinator.template, coordinator.job
     return Snapshot(
         at=at,
         mode=config.mode,
         network=config.chain.name,
-        simulated=config.mode == "demo",
+        simulated=config.mode_rules.simulated,
         status=coordinator.status,
         started_at=started_at,
         height=coordinator.tip_height,

@@ -13,7 +13,7 @@ from typing import Any
 
 from solominer.chain.proof import check_block
 from solominer.config import Config
-from solominer.daemon.daemon import Daemon, RunOptions
+from solominer.daemon.daemon import Run, RunOptions
 from solominer.doctor.check import Check, Finding, Outcome, failed, ok, run_checks
 from solominer.doctor.machine_checks import fsync_secs
 from solominer.errors import BitcoindNotFound, ConfigError, DecodeError, NodeError, RecordsError, SolominerError
@@ -61,7 +61,7 @@ def mine(config: Config, recent: RecentEvents, secs: float = DRILL_SECS) -> Evid
     """Run the daemon for BLOCKS blocks, at most `secs`, and read what it wrote."""
 
     async def run() -> int:
-        daemon = Daemon(config, RunOptions(blocks=BLOCKS), recent)
+        daemon = Run(config, RunOptions(blocks=BLOCKS), recent)
         asyncio.get_running_loop().call_later(secs, daemon.stop)
         return await daemon.run()
 

@@ -21,7 +21,7 @@ from solominer.node.private.node import PrivateNode
 def examine(config: Config, config_path: Path | None, *, listen_secs: float = 1.0) -> Iterator[Finding]:
     """Every finding as soon as there is one; the private node of a config that names none is started for it."""
     yield from run_checks(machine_checks(config, config_path))
-    if config.mode == "demo":
+    if config.mode_rules.simulated:
         yield from run_checks([Check("node", lambda: skipped("demo mode uses none"))])
     elif config.wants_private_node:
         yield from _private_node(config, listen_secs)

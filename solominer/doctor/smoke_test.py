@@ -57,7 +57,7 @@ def smoke_test(
     Without a configuration only the private node is tried. Raises ConfigError, before anything is done, where a node
     cannot be configured as the configuration says.
     """
-    none = config.mode == "demo" or config.wants_private_node or config.is_empty
+    none = config.mode_rules.simulated or config.wants_private_node or config.is_empty
     nodes = [] if none else configured_nodes(config)
     at, started = time.time(), time.perf_counter()
     folder = _fresh_folder(config.records_dir / FOLDER, at)

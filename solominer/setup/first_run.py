@@ -28,7 +28,7 @@ This mines on Bitcoin's main network, alone and with this machine.
 
 def check_start(config: Config, options: RunOptions, config_path: Path | None) -> None:
     """Raises ConfigError where no configuration is given though the mode needs one, or no end though it wants one."""
-    if config_path is None and config.is_empty and config.mode != "demo" and not config.wants_private_node:
+    if config_path is None and config.is_empty and not config.mode_rules.simulated and not config.wants_private_node:
         found = presence(Path("config.json")).there
         raise ConfigError(
             f"mode {config.mode!r} needs your node and your payout address, and no configuration is given",
@@ -44,7 +44,7 @@ def check_start(config: Config, options: RunOptions, config_path: Path | None) -
 
 def check_nodes(config: Config) -> None:
     """Raises ConfigError for nodes and a payout address with which mining can never begin."""
-    if config.mode == "demo":
+    if config.mode_rules.simulated:
         return
     if config.payout_address:
         address_in(config.payout_address)

@@ -52,7 +52,7 @@ def test_nohup_keeps_the_miner(tmp_path: Path) -> None:
     until(terminal, b"mining job")
     os.kill(pid, signal.SIGHUP)
     os.kill(pid, signal.SIGTERM)
-    assert b"SIGHUP" not in until(terminal, b"caught SIGTERM")
+    assert b"SIGHUP" not in until(terminal, b"SIGTERM: shutting down")
     until(terminal, b"stopped after")
     os.waitpid(pid, 0)
     os.close(terminal)

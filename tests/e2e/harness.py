@@ -1,6 +1,6 @@
 """Runs the real daemon in this process against a real node, and lets a test steer what it mines.
 
-Nothing is faked: `Daemon` wires itself as always. The harness only watches the jobs on their way to the workers, where
+Nothing is faked: `Run` wires itself as always. The harness only watches the jobs on their way to the workers, where
 it puts each to the node in proposal mode, and can make them unsolvable so that the workers stay busy.
 """
 
@@ -17,7 +17,7 @@ from typing import Any, Self
 import pytest
 
 from solominer.config import Config, load_config
-from solominer.daemon.daemon import Daemon, RunOptions
+from solominer.daemon.daemon import Run, RunOptions
 from solominer.daemon.executor import Dispatcher
 from solominer.daemon.host_metrics import now
 from solominer.engines.cpu.pool import WorkerPool
@@ -54,7 +54,7 @@ class RunningMiner:
         node: PrivateNode | None = None,
         unsolvable: bool = False,
     ) -> None:
-        self.daemon = Daemon(config, RunOptions(), RecentEvents())
+        self.daemon = Run(config, RunOptions(), RecentEvents())
         self.jobs: list[Job] = []
         self.proposals: list[tuple[int, object]] = []
         self.pool: WorkerPool | None = None

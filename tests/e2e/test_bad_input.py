@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from solominer.config import load_config
-from solominer.daemon.daemon import Daemon, RunOptions
+from solominer.daemon.daemon import Run, RunOptions
 from solominer.errors import (
     AlreadyRunning,
     BitcoindNotFound,
@@ -47,7 +47,7 @@ def values_for(node: PrivateNode, folder: Path) -> dict[str, Any]:
 async def start(values: dict[str, Any], secs: float = 20.0) -> tuple[int, RecentEvents]:
     recent = RecentEvents()
     config = load_config(overrides=json.loads(json.dumps(values)), environ={})
-    return await Daemon(config, RunOptions(secs=secs), recent).run(), recent
+    return await Run(config, RunOptions(secs=secs), recent).run(), recent
 
 
 WRONG: list[tuple[str, dict[str, Any], type[SolominerError], str]] = [

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from solominer.cli import app
 from solominer.config import load_config
-from solominer.daemon.daemon import Daemon, RunOptions
+from solominer.daemon.daemon import Run, RunOptions
 from solominer.errors import SolominerError
 from solominer.node.private.bitcoind import BitcoindBinary
 from solominer.views.logs import set_up_logging
@@ -32,7 +32,7 @@ def data_dir(bitcoind_binary: BitcoindBinary, tmp_path_factory: pytest.TempPathF
     bitcoind = {"bitcoind": bitcoind_binary.argv[0]} if len(bitcoind_binary.argv) == 1 else {}
     config = load_config(overrides={"mode": "regtest", "data_dir": str(folder), **bitcoind}, environ={})
     recent = set_up_logging("info", live_view=False)
-    assert asyncio.run(Daemon(config, RunOptions(blocks=BLOCKS), recent).run()) == 0
+    assert asyncio.run(Run(config, RunOptions(blocks=BLOCKS), recent).run()) == 0
     return folder
 
 

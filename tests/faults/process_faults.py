@@ -131,7 +131,7 @@ def terminated_while_submitting(world: World) -> None:
 def interrupted_twice(world: World) -> None:
     world.mine()
     world.bench.left.rpc.set(Fault(Kind.NEVER, "submitblock", times=None, before=world.daemon.terminate))
-    world.at_line("once more to end at once", world.daemon.terminate)
+    world.at_line("repeat to exit immediately", world.daemon.terminate)
     world.expect_end(130)
 
 

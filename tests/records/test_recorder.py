@@ -16,12 +16,11 @@ from typing import Any
 import pytest
 
 from solominer.config import load_config
-from solominer.daemon.daemon import Daemon, RunOptions
+from solominer.daemon.parts import recorder_of
 from solominer.errors import AlreadyRunning
 from solominer.records.evidence.verify import verify
 from solominer.records.recorder import Recorder
 from solominer.records.settings import RecorderSettings
-from solominer.views.logs import RecentEvents
 from solominer.work.events import NodeHealth
 from solominer.work.found import BlockState
 from tests.records.builders import HOUR, Bench, counted, make_block, make_job, make_share, mine
@@ -465,10 +464,8 @@ def test_hashes_are_held_against_the_target_under_which_they_were_done(bench: Be
 
 
 def test_alarms_keep_their_severity_on_the_way_to_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    daemon = Daemon(
-        load_config(overrides={"mode": "demo", "data_dir": str(tmp_path)}, environ={}), RunOptions(), RecentEvents()
-    )
-    alarm = daemon._recorder()._books._alarm
+    config = load_config(overrides={"mode": "demo", "data_dir": str(tmp_path)}, environ={})
+    alarm = recorder_of(config)._books._alarm
     logging.getLogger("solominer").propagate = True
     with caplog.at_level(logging.INFO, "solominer.daemon.daemon"):
         alarm("info", "records-recovered", "the records are written again", "")
