@@ -186,8 +186,9 @@ class Run:
         """Let the workers finish their slice, send what was found, and close the nodes."""
         self._notifier.stopping("the workers finish their slice")
         log.info("shutting down: the workers finish their slice")
-        if not (snapshot := sampler.count()).hashes:
-            log.warning("no hash was computed: %s", why_no_hash(snapshot, dispatcher.coordinator.status))
+        pool = sampler.count()
+        if not sampler.hashes:
+            log.warning("no hash was computed: %s", why_no_hash(pool, dispatcher.coordinator.status))
         parts.engines.stop_work()
         governor.stopping()  # or the next tip would start the work again
         await dispatcher.settle(LAST_ANSWERS_SECS)

@@ -65,10 +65,13 @@ class Sampler:
         self._watch, self._limit = watch, limit
         self.rate = RateWindow()
         self.hashes = 0
+        self._rate_hps = 0.0
 
     def count(self) -> PoolSnapshot:
         """Put all counters into the records; returns the CPU pool's."""
-        self.hashes = round(sum(engine.hashes for engine in self._dispatcher.count_hashes()))
+        engines = self._dispatcher.count_hashes()
+        self.hashes = round(sum(engine.hashes for engine in engines))
+        self._rate_hps = sum(engine.rate_hps for engine in engines)
         return self._pool.pool_snapshot()
 
     async def run(self) -> NoReturn:
@@ -77,10 +80,10 @@ class Sampler:
         beat = 0
         while True:
             snapshot = self.count()
-            self._limit(snapshot.hashes)
+            self._limit(self.hashes)
             self._watch.look(time.time(), time.monotonic(), snapshot)
             if started:
-                self.rate.add(time.monotonic(), snapshot.hashes)
+                self.rate.add(time.monotonic(), self.hashes)
             starts_ns = [worker.started_ns for worker in snapshot.workers if worker.started_ns]  # 0 between two jobs
             if not started and starts_ns:
                 started = True
@@ -90,7 +93,7 @@ class Sampler:
                 self._recorder.system(time.time(), **machine())
             self._recorder.tick(time.time())
             if beat in (2, 5) or beat % 30 == 10:
-                self._dispatcher.post(HashRate(now(), snapshot.rate_hps))
+                self._dispatcher.post(HashRate(now(), self._rate_hps))
             beat += 1
             await asyncio.sleep(SAMPLE_SECS)
 

@@ -1,0 +1,255 @@
+"""A whole run without a bitcoind: fake nodes, a CPU pool whose kernel is hashlib, and a fake engine beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from solominer.config import Config, load_config
+from solominer.daemon import daemon as module
+from solominer.daemon import status as status_module
+from solominer.daemon.control_socket import ask
+from solominer.daemon.daemon import Run, RunOptions
+from solominer.daemon.nodes import nodes_of
+from solominer.daemon.parts import pool_settings_of
+from solominer.engines.cpu.pool import PoolSettings
+from solominer.errors import ConfigError, NodeUnreachable, SolominerError
+from solominer.governor.governor import folder_of
+from solominer.views.logs import RecentEvents
+from tests.fakes import FakeEngine, FakeNode, FakeNodes
+
+
+@pytest.fixture(autouse=True)
+def hashlib_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pool's workers use hashlib, so that nothing is compiled; everything is sampled often."""
+
+    def settings_of(config: Config) -> PoolSettings:
+        return replace(pool_settings_of(config), engine="tests.hashing.fake_engine", kernel="fake", workers=1)
+
+    monkeypatch.setattr(module, "pool_settings_of", settings_of)
+    monkeypatch.setattr(module, "TICK_SECS", 0.02)
+    monkeypatch.setattr(status_module, "SAMPLE_SECS", 0.02)
+
+
+def config_of(folder: Path, **values: Any) -> Config:
+    return load_config(overrides={"mode": "test", "data_dir": str(folder), "nice": 0, **values}, environ={})
+
+
+class Running:
+    """A run as a task; whatever is waited for is given up when it ends."""
+
+    def __init__(
+        self, config: Config, options: RunOptions | None = None, *, nodes: Any = None, engine: FakeEngine | None = None
+    ) -> None:
+        self.nodes = nodes or FakeNodes()
+        self.config = config
+        more = [] if engine is None else [engine]
+        self.run = Run(config, options or RunOptions(), RecentEvents(), more, self.nodes)
+        self.task = asyncio.create_task(self.run.run())
+
+    async def until(self, holds: Callable[[], object]) -> None:
+        async with asyncio.timeout(60):
+            while not holds():
+                assert not self.task.done(), self.task.result()
+                await asyncio.sleep(0.005)
+
+    async def mines(self) -> None:
+        await self.until(lambda: self.run.dispatcher is not None and self.run.dispatcher.coordinator.working)
+
+    async def ask(self, what: str) -> dict[str, Any]:
+        return await asyncio.to_thread(ask, folder_of(self.config), {"do": what})
+
+    async def end(self) -> int:
+        self.run.stop()
+        return await asyncio.wait_for(self.task, 60)
+
+
+async def test_it_mines_the_blocks_that_were_asked_for_and_ends(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "solominer")
+    running = Running(config_of(tmp_path), RunOptions(blocks=2), engine=FakeEngine(auto=2))
+    assert await asyncio.wait_for(running.task, 60) == 0
+    assert running.run.dispatcher is not None
+    assert running.run.dispatcher.coordinator.blocks.accepted_count == 2
+    (report,) = tmp_path.glob("test-regtest/reports/*/*/*/*/report.json")
+    assert json.loads(report.read_text())["hashes"], "hashes of the fake engine are reported"
+    assert "no hash was computed" not in caplog.text
+    for text in ("shutting down: the workers finish their slice", "2 blocks accepted"):
+        assert text in caplog.text
+
+
+async def test_resume_names_the_policy_that_still_holds_mining(tmp_path: Path) -> None:
+    config = config_of(tmp_path, **{"policies.max_price_per_kwh": 0.3, "electricity.price_per_kwh": 0.5})
+    running = Running(config)
+    price = "a kWh costs 0.5, more than 0.3"
+    await running.until(lambda: running.run.dispatcher and running.run.dispatcher.coordinator.halted_by == {price})
+    assert (await running.ask("pause"))["pauses"] == [price, "by hand"]
+    assert (await running.ask("resume"))["pauses"] == [price]
+    reply = await running.ask("status")
+    assert reply["pauses"] == [price]
+    assert reply["status"]["status"] == f"paused: {price}"
+    assert await running.end() == 0
+
+
+async def test_a_signal_shuts_it_down_and_a_second_one_exits_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "solominer")
+    codes: list[int] = []
+    monkeypatch.setattr(os, "_exit", codes.append)
+    running = Running(config_of(tmp_path))
+    await running.mines()
+    os.kill(os.getpid(), signal.SIGTERM)
+    await running.until(running.run._stop.is_set)
+    os.kill(os.getpid(), signal.SIGTERM)
+    await running.until(lambda: codes)
+    assert await asyncio.wait_for(running.task, 60) == 0
+    assert codes == [module.EXIT_SECOND_SIGNAL]
+    assert "SIGTERM: shutting down; repeat to exit immediately" in caplog.text
+
+
+async def test_a_part_that_ends_by_itself_ends_the_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    engine = FakeEngine()
+    engine.raises.add("run")
+    running = Running(config_of(tmp_path), engine=engine)
+    with pytest.raises(SolominerError, match="one of its parts"):
+        await asyncio.wait_for(running.task, 60)
+    assert "the fake engine was asked to raise in run" in caplog.text
+    assert "a part of the daemon ended unexpectedly" in caplog.text
+
+
+async def test_limits_end_it(tmp_path: Path) -> None:
+    running = Running(config_of(tmp_path / "hashes"), RunOptions(hashes=1))
+    assert await asyncio.wait_for(running.task, 60) == 0
+    running = Running(config_of(tmp_path / "secs"), RunOptions(blocks=10_000, secs=0.5))
+    assert await asyncio.wait_for(running.task, 60) == 1, "fewer blocks than asked for"
+
+
+async def test_it_waits_for_a_node_and_may_be_stopped_meanwhile(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Away(FakeNode):
+        async def must_sign(self) -> bool:
+            raise NodeUnreachable("it does not answer")
+
+        def may_recover(self, error: Any) -> bool:
+            return recovers
+
+    class Nodes(FakeNodes):
+        async def __call__(self, config: Any, post: Any, stack: Any) -> Any:
+            return {"a": Away("a", post, self.chain)}
+
+    recovers = True
+    running = Running(config_of(tmp_path), nodes=Nodes())
+    await running.until(lambda: "waiting for node a: it does not answer" in caplog.text)
+    assert await running.end() == 0
+    recovers = False
+    with pytest.raises(NodeUnreachable):
+        await Running(config_of(tmp_path), nodes=Nodes()).task
+
+
+async def test_the_view_is_lines_or_a_screen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "solominer")
+    shown: list[Any] = []
+
+    class View:
+        def __enter__(self) -> View:
+            return self
+
+        def __exit__(self, *error: object) -> None:
+            pass
+
+        def show(self, snapshot: Any) -> None:
+            shown.append(snapshot)
+
+    monkeypatch.setattr(module, "ConsoleView", View)
+    monkeypatch.setattr(module, "DRAW_SECS", 0.01)
+    monkeypatch.setattr(module, "STATUS_LINE_SECS", 0.01)
+    running = Running(config_of(tmp_path), RunOptions(live_view=True))
+    await running.until(lambda: len(shown) > 1)
+    assert await running.end() == 0
+    running = Running(config_of(tmp_path))
+    await running.until(lambda: "blocks accepted, " in caplog.text)
+    assert await running.end() == 0
+
+
+async def test_sighup_reloads_a_service(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "solominer")
+    monkeypatch.setattr(module, "has_controlling_terminal", lambda: False)
+    changed = config_of(tmp_path, refresh_secs=7, cpu_cores_reserved=4096)
+    running = Running(config_of(tmp_path), RunOptions(reload=lambda: changed))
+    await running.mines()
+    os.kill(os.getpid(), signal.SIGHUP)
+    await running.until(lambda: "reloaded: refresh_secs: 30.0 -> 7.0" in caplog.text)
+    assert running.run.dispatcher is not None
+    await running.until(lambda: running.run.dispatcher.coordinator.policy.refresh_secs == 7)  # type: ignore[union-attr]
+    assert await running.end() == 0
+
+
+async def test_a_terminal_that_is_closed_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "has_controlling_terminal", lambda: True)
+    running = Running(config_of(tmp_path))
+    await running.mines()
+    os.kill(os.getpid(), signal.SIGHUP)
+    assert await asyncio.wait_for(running.task, 60) == 0
+
+
+def test_run_begins_a_loop_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def nothing(self: Run) -> int:
+        return 3
+
+    monkeypatch.setattr(Run, "run", nothing)
+    assert module.run(config_of(tmp_path), RunOptions(), RecentEvents()) == 3
+
+
+async def test_demo_mines_on_a_simulated_node(tmp_path: Path) -> None:
+    config = load_config(
+        overrides={"mode": "demo", "network": "regtest", "data_dir": str(tmp_path), "nice": 0}, environ={}
+    )
+    running = Running(config, RunOptions(blocks=1), nodes=nodes_of)
+    assert await asyncio.wait_for(running.task, 60) == 0
+    assert running.run.dispatcher is not None
+    assert running.run.dispatcher.coordinator.demo_blocks == 1
+
+
+async def test_blocks_of_an_earlier_run_are_followed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "solominer")
+    nodes = FakeNodes()
+    assert await asyncio.wait_for(Running(config_of(tmp_path), RunOptions(blocks=1), nodes=nodes).task, 60) == 0
+    running = Running(config_of(tmp_path), nodes=FakeNodes(chain=nodes.chain))
+    await running.until(lambda: "still following block" in caplog.text)
+    assert await running.end() == 0
+
+
+async def test_dry_run_without_a_policy_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    running = Running(config_of(tmp_path, **{"policies.dry_run": True}))
+    await running.until(lambda: "dry run of the policies: none is set" in caplog.text)
+    await running.mines()
+    assert await running.end() == 0
+
+
+async def test_nodes_have_names_of_their_own_and_a_payout(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        rpc = {"bitcoin_rpc.host": "127.0.0.1", "bitcoin_rpc.port": 1, "bitcoin_rpc.username": "u"}
+        config = config_of(tmp_path, **rpc, **{"bitcoin_rpc.password": "p"})
+        (node,) = (await nodes_of(config, lambda event: None, stack)).values()
+        assert node.name == "127.0.0.1:1"
+        await node.close()
+    running = Running(load_config(overrides={"mode": "testnet4", "data_dir": str(tmp_path)}, environ={}))
+    with pytest.raises(ConfigError, match="payout_address is not set"):
+        await running.task
