@@ -1,12 +1,15 @@
-"""The 80-byte block header (src/primitives/block.h)."""
+"""The 80-byte block header (src/primitives/block.h), and blocks: their assembly and their limits on size, weight and
+signature operations (BIP 141, src/consensus/consensus.h).
+"""
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from solominer.chain.hashes import hash_to_int, sha256d
-from solominer.chain.serialize import Reader
+from solominer.chain.serialize import Reader, compact_size
 from solominer.errors import BadValue
 
 HEADER_SIZE = 80
@@ -47,3 +50,21 @@ class Header:
 def meets_target(hash_le: bytes, target: int) -> bool:
     """Proof of work: the hash, read as a little-endian number, is at most the target (src/pow.cpp)."""
     return hash_to_int(hash_le) <= target
+
+
+MAX_BLOCK_WEIGHT = 4_000_000
+MAX_BLOCK_SIGOP_COST = 80_000
+
+
+def assemble_block_hex(header: bytes, coinbase: bytes, transactions_hex: Sequence[str]) -> str:
+    """The block as submitblock takes it: header, count, coinbase with witness, then the template's data in order."""
+    if len(header) != HEADER_SIZE:
+        raise BadValue(f"a header has {HEADER_SIZE} bytes, not {len(header)}")
+    start = header + compact_size(1 + len(transactions_hex)) + coinbase
+    return start.hex() + "".join(transactions_hex)
+
+
+def block_weight(coinbase_weight: int, transaction_weights: Sequence[int]) -> int:
+    """Weight of the whole block: header and count are not witness, so they count four times."""
+    overhead = HEADER_SIZE + len(compact_size(1 + len(transaction_weights)))
+    return 4 * overhead + coinbase_weight + sum(transaction_weights)

@@ -30,6 +30,11 @@ class Network:
     bech32_hrp: str
     for_testing: bool
 
+    @property
+    def folder(self) -> str:
+        """Where in a data folder this network has its own (src/chainparamsbase.cpp)."""
+        return "" if self.chain == "main" else self.name
+
     def subsidy(self, height: int) -> int:
         """Newly created satoshis in the block at `height` (GetBlockSubsidy)."""
         halvings = height // self.halving_interval
@@ -64,6 +69,7 @@ REGTEST = Network(
 )  # fmt: skip
 
 NETWORKS = {network.name: network for network in (MAINNET, TESTNET3, TESTNET4, SIGNET, REGTEST)}
+NETWORK_OF_CHAIN = {network.chain: network for network in NETWORKS.values()}
 
 
 def network_named(name: str) -> Network:

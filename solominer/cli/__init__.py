@@ -11,8 +11,8 @@ import typer
 
 from solominer import __version__
 from solominer.chain.secrets import secret_kind
-from solominer.cli import bench, control, evidence, forecast, operate, plan
-from solominer.cli.options import some_secs
+from solominer.cli import control, evidence, forecast, operate, plan
+from solominer.cli.control import some_secs
 from solominer.config.modes import MODES
 
 if TYPE_CHECKING:
@@ -183,7 +183,6 @@ def _load(path: Path | None, overrides: dict[str, Any]) -> Config:
 
 operate.register(app)
 evidence.register(app)
-bench.register(app)
 control.register(app)
 plan.register(app)
 forecast.register(app)

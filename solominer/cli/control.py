@@ -10,7 +10,15 @@ from typing import Annotated, Any
 
 import typer
 
-from solominer.cli.options import some_secs
+MOST_SECS = 1e9
+
+
+def some_secs(value: float | None) -> float | None:
+    """For options in seconds: neither infinite nor what is no number. Raises typer.BadParameter."""
+    if value is not None and not 0 <= value <= MOST_SECS:
+        raise typer.BadParameter(f"it must be a number up to {MOST_SECS:.0f}")
+    return value
+
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="The daemon's config.json.")]
 ModeOption = Annotated[str | None, typer.Option("--mode", "-m", help="The daemon's mode.")]
@@ -44,7 +52,7 @@ def status(
     solominer status --config config.json
     solominer status --json | jq .status.rate_hps
     """
-    from solominer.views.status import status_lines
+    from solominer.views.text import status_lines
 
     while True:
         reply = _ask("status", config, mode, data_dir)

@@ -1,4 +1,4 @@
-"""Commands for whoever runs the machine: init, doctor, smoke-test, status, pause, resume, reload."""
+"""Commands for whoever runs the machine: init, doctor, smoke-test, bench."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from solominer.cli.options import some_secs
+from solominer.cli.control import some_secs
 
 if TYPE_CHECKING:
     from solominer.config import Config
@@ -30,6 +30,7 @@ def register(app: typer.Typer) -> None:
     app.command("init")(init)
     app.command("doctor")(doctor)
     app.command("smoke-test")(smoke_test)
+    app.command()(bench)
 
 
 def init(
@@ -182,3 +183,31 @@ def _show(finding: Finding) -> None:
         word = finding.status.value
         text = typer.style(word, fg=_COLOURS[word]) + text[len(word) :]
     typer.echo(text)
+
+
+def bench(
+    rounds: Annotated[int, typer.Option(min=1, help="How often each kernel is timed, in turn.")] = 12,
+    kernel: Annotated[list[str] | None, typer.Option("--kernel", help="Only this one; may be repeated.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the result into this .svg or .png.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs: JSON on standard output.")] = False,
+) -> None:
+    """Time every hash kernel on one core, and hashlib and NumPy for comparison; says which one would be chosen.
+
+    \b
+    solominer bench
+    solominer bench --plot bench.svg
+    """
+    from rich.console import Console
+
+    from solominer.config import default_cache_dir
+    from solominer.engines.cpu import bench as timing
+
+    progress = Console(stderr=True)
+    result = timing.run(cache_dir=default_cache_dir(), rounds=rounds, names=kernel, report=progress.print)
+    if as_json:
+        typer.echo(timing.to_json(result))
+    else:
+        timing.render(result, Console())
+    if plot is not None:
+        timing.plot(result, plot)
+        progress.print(f"wrote {plot}")

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from solominer.config.environment import ENV_PREFIX
-    from solominer.config.folders import default_cache_dir, default_data_dir
     from solominer.config.load import example_json, load_config, warnings_about
     from solominer.config.models import (
         Config,
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
         ThrottleConfig,
         ZmqConfig,
     )
+    from solominer.config.paths import default_cache_dir, default_data_dir
 
 __all__ = [
     "ENV_PREFIX",
@@ -42,8 +42,8 @@ __all__ = [
 
 _HOMES = {
     "ENV_PREFIX": "environment",
-    "default_cache_dir": "folders",
-    "default_data_dir": "folders",
+    "default_cache_dir": "paths",
+    "default_data_dir": "paths",
     "example_json": "load",
     "load_config": "load",
     "warnings_about": "load",

@@ -18,7 +18,7 @@ from solominer.chain.secrets import LOGIN, secret_kind
 from solominer.config.environment import Setting, from_environment, settings_of
 from solominer.config.jsontext import parse_json, shown_key
 from solominer.config.models import Config, NodeConfig, RpcConfig, ZmqConfig
-from solominer.config.textfile import plain_bytes
+from solominer.config.paths import plain_bytes
 from solominer.config.unused import unused_settings
 from solominer.errors import ConfigError
 

@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from solominer.chain.address import without_uri
-from solominer.chain.networks import NETWORKS, Network, network_named
+from solominer.chain.networks import NETWORK_OF_CHAIN, NETWORKS, Network, network_named
 from solominer.config import forms
-from solominer.config.folders import default_data_dir
 from solominer.config.hours import parse_hours
 from solominer.config.modes import MODES, Mode, mode_named
+from solominer.config.paths import default_data_dir
 from solominer.errors import ConfigError
 
 MAX_TAG_BYTES = 60
@@ -334,7 +334,7 @@ class Config(_Part):
     @field_validator("network")
     @classmethod
     def _network_is_known(cls, value: str | None) -> str | None:
-        name = {"main": "mainnet", "test": "testnet3"}.get(value or "", value)  # chain= in bitcoin.conf
+        name = NETWORK_OF_CHAIN[value].name if value in NETWORK_OF_CHAIN else value  # chain= in bitcoin.conf
         if name is not None and name not in NETWORKS:
             raise ValueError(f"there is no such network, use one of {', '.join(NETWORKS)}")
         return name

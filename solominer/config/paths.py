@@ -1,16 +1,19 @@
 """Paths of other users and programs, and this user's home: whatever is there, the answer is a value or a typed error.
 
 `Path.exists()` and its siblings raise PermissionError below a folder that may not be entered, and `Path.home()` raises
-RuntimeError where the user id is unknown. Paths that are not our own are therefore examined here.
+RuntimeError where the user id is unknown. Paths that are not our own are therefore examined here. Text that people
+wrote is read whatever their editor put before it.
 """
 
 from __future__ import annotations
 
+import codecs
 import errno
 import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from solominer.errors import ConfigError
 
@@ -39,18 +42,24 @@ def reason(error: OSError | ValueError) -> str:
     return (isinstance(error, OSError) and error.strerror) or str(error)
 
 
-def read_file(path: Path, most_bytes: int) -> bytes:
-    """The first `most_bytes` of a regular file. Raises OSError; never waits, as opening a named pipe would."""
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file for reading. Raises OSError for anything else; a pipe is not waited for."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except ValueError as error:  # a zero byte in the name
         raise OSError(errno.EINVAL, str(error)) from error
-    with os.fdopen(handle, "rb") as file:
-        mode = os.fstat(handle).st_mode
-        if stat.S_ISDIR(mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        if not stat.S_ISREG(mode):
-            raise OSError(errno.EINVAL, "not a regular file")
+    mode = os.fstat(handle).st_mode
+    if stat.S_ISREG(mode):
+        return os.fdopen(handle, "rb")
+    os.close(handle)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+    raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
+
+
+def read_file(path: Path, most_bytes: int) -> bytes:
+    """The first `most_bytes` of a regular file. Raises OSError as `open_regular`."""
+    with open_regular(path) as file:
         return file.read(most_bytes)
 
 
@@ -101,3 +110,47 @@ def absolute(path: Path) -> Path:
             f"{path} is a relative path, and the current directory cannot be read: {reason(error)}",
             "change to a directory that exists, or use an absolute path",
         ) from error
+
+
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark is the beginning of this one
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
+def plain_bytes(data: bytes) -> bytes:
+    """`data` without a byte order mark; UTF-16 and UTF-32 (Notepad, PowerShell's `>`) become UTF-8.
+
+    Bytes without a mark are left alone. Raises ValueError where the rest is not what the mark says, and for zero
+    bytes, which text in UTF-8 has none of.
+    """
+    encoding = next((encoding for mark, encoding in _MARKS if data.startswith(mark)), None)
+    plain = data if encoding is None else data.decode(encoding).encode()
+    if b"\0" in plain:
+        raise ValueError("it is not text in UTF-8")
+    return plain
+
+
+def default_data_dir() -> Path:
+    """`$XDG_DATA_HOME/solominer`, by default `~/.local/share/solominer`. ConfigError without a home directory."""
+    base = Path(os.environ.get("XDG_DATA_HOME", ""))
+    if base.is_absolute():  # the specification has relative ones ignored
+        return base / "solominer"
+    return home_or_refuse("data_dir (--data-dir, SOLOMINER_DATA_DIR)") / ".local" / "share" / "solominer"
+
+
+def default_cache_dir() -> Path:
+    """`$SOLOMINER_CACHE` or `$XDG_CACHE_HOME/solominer`: compiled kernels and a fetched bitcoind.
+
+    Raises ConfigError without a home directory.
+    """
+    own = os.environ.get("SOLOMINER_CACHE")
+    if own:
+        return absolute(expanded(Path(own), "SOLOMINER_CACHE"))
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if base.is_absolute():
+        return base / "solominer"
+    return home_or_refuse("SOLOMINER_CACHE") / ".cache" / "solominer"

@@ -12,7 +12,7 @@ from typing import Any
 from solominer.config import Config, default_cache_dir
 from solominer.daemon.executor import LEVELS, alarm_text
 from solominer.daemon.host_metrics import now
-from solominer.engines.cpu.cores import usable_cores
+from solominer.engines.cpu.machine import usable_cores
 from solominer.engines.cpu.plan_loader import check_for_workers, kernel_for, load_plan
 from solominer.engines.cpu.plan_monitor import Alert, SearchWatch
 from solominer.engines.cpu.pool import PoolSettings, WorkerPool

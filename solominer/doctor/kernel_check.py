@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from solominer.engines.cpu.kernel import Kernel, load_kernel, midstate
-from solominer.engines.cpu.twin import scan_headers, tail_words
+from solominer.engines.cpu.reference import scan_headers, tail_words
 from solominer.errors import SolominerError
 from solominer.views.text import rate
 

@@ -18,7 +18,7 @@ import psutil
 from solominer.config import Config, default_cache_dir
 from solominer.config.paths import home, presence
 from solominer.doctor.check import Check, Outcome, failed, ok, skipped, warning
-from solominer.engines.cpu.cores import usable_cores
+from solominer.engines.cpu.machine import usable_cores
 from solominer.engines.cpu.pool import WORKER_MEMORY_BYTES
 from solominer.records.clock import records_problem
 from solominer.records.evidence.state import load_state, read_report

@@ -12,20 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from solominer.chain.networks import Network
-from solominer.config.paths import home, read_file, reason
-from solominer.config.textfile import plain_bytes
+from solominer.config.paths import home, plain_bytes, read_file, reason
 from solominer.errors import ConfigError, NodeAuthFailed
 
 _MAX_FILE_BYTES = 4096
-
-NETWORK_FOLDERS = {
-    "mainnet": "",
-    "testnet3": "testnet3",
-    "testnet4": "testnet4",
-    "signet": "signet",
-    "regtest": "regtest",
-}
-"""Where in a data folder each network has its own (src/chainparamsbase.cpp)."""
 
 
 def default_data_folders() -> tuple[Path, ...]:
@@ -86,8 +76,7 @@ class CookieFile:
     @classmethod
     def of_default_folder(cls, network: Network) -> CookieFile:
         """The cookie of a node on `network` that runs as this user with its data folder where it is by default."""
-        folder = NETWORK_FOLDERS[network.name]
-        return cls(tuple(home / folder / ".cookie" for home in default_data_folders()))
+        return cls(tuple(home / network.folder / ".cookie" for home in default_data_folders()))
 
     def header(self) -> bytes:
         """Value of the Authorization header. Raises NodeAuthFailed if there is no readable cookie."""

@@ -13,7 +13,8 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+
+from solominer.config.paths import read_file
 
 log = logging.getLogger("solominer.records")
 
@@ -57,22 +58,9 @@ def shown(text: object, most: int = 200) -> str:
     return escaped if len(escaped) <= most else f"{escaped[: most - 1]}…"
 
 
-def open_regular(path: Path) -> BinaryIO:
-    """Open a regular file for reading. Raises OSError for anything else; a pipe is not waited for."""
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
-        return os.fdopen(handle, "rb")
-    except BaseException:
-        os.close(handle)
-        raise
-
-
 def read_bounded(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
     """The content of a regular file. Raises OSError, also where it is larger than `most_bytes`."""
-    with open_regular(path) as file:
-        data = file.read(most_bytes + 1)
+    data = read_file(path, most_bytes + 1)
     if len(data) > most_bytes:
         raise OSError(errno.EFBIG, f"larger than {most_bytes} bytes", os.fspath(path))
     return data

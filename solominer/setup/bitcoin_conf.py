@@ -16,10 +16,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from solominer.chain.networks import NETWORK_OF_CHAIN, NETWORKS
 from solominer.config.paths import read_file, reason
 
-SECTION_OF = {"mainnet": "main", "testnet3": "test", "testnet4": "testnet4", "signet": "signet", "regtest": "regtest"}
-NETWORK_OF_CHAIN = {section: network for network, section in SECTION_OF.items()}
 _CHAIN_FLAGS = {"regtest": "regtest", "signet": "signet", "testnet": "testnet3", "testnet4": "testnet4"}
 _MAIN_ONLY = frozenset({"addnode", "bind", "connect", "port", "rpcbind", "rpcport", "wallet", "walletdir"})
 _SPACE = " \t\r\n"
@@ -81,7 +80,7 @@ class NodeConf:
     def network(self) -> str | None:
         """The network that it selects (mainnet by default); None for a chain that is not known here."""
         if (chain := self.get("chain", "")) is not None:
-            return NETWORK_OF_CHAIN.get(chain)
+            return NETWORK_OF_CHAIN[chain].name if chain in NETWORK_OF_CHAIN else None
         return next((network for flag, network in _CHAIN_FLAGS.items() if self._chain_flag(flag)), "mainnet")
 
     def _chain_flag(self, flag: str) -> bool:
@@ -97,7 +96,7 @@ class NodeConf:
         yield self.command_line.get(key, ()), False
         yield self.saved.get(key, ()), False
         if network:
-            yield self.sections.get(SECTION_OF[network], {}).get(key, ()), True
+            yield self.sections.get(NETWORKS[network].chain, {}).get(key, ()), True
         outside = self.sections.get("", {}).get(key, ())
         negated = with_negated and bool(outside) and outside[-1] is False  # counts for every network
         if key not in _MAIN_ONLY or network in ("", "mainnet") or negated:
@@ -160,7 +159,8 @@ def read_node_conf(command_line: Source, default_datadir: Path, cwd: Path) -> tu
     if conf_name := given.path("conf", "", "bitcoin.conf"):
         _read_into(sections, first_datadir / conf_name, problems, needed="conf" in command_line)
     if False not in command_line.get("includeconf", ()):
-        chain = SECTION_OF.get(NodeConf(command_line, {}, sections).network or "", "")
+        selected = NodeConf(command_line, {}, sections).network
+        chain = NETWORKS[selected].chain if selected else ""
         names = [name for section in dict.fromkeys((chain, "")) for name in _includes(sections, section)]
         for name in names:
             _read_into(sections, first_datadir / name, problems, needed=True)
@@ -175,7 +175,7 @@ def _misplaced(conf: NodeConf, network: str, name: str) -> list[str]:
     """The settings outside of any section that are for mainnet only: the node refuses them on another network."""
     outside = conf.sections.get("", {})
     found = [key for key in sorted(_MAIN_ONLY) if _kept(outside.get(key, ())) and conf.get(key, network) is None]
-    where = f"below [{SECTION_OF[network]}]"
+    where = f"below [{NETWORKS[network].chain}]"
     return [f"{name}: {key} belongs {where}, outside of it the node does not start with it" for key in found]
 
 

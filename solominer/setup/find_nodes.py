@@ -15,7 +15,7 @@ from pydantic import SecretStr, ValidationError
 from solominer.chain.networks import NETWORKS
 from solominer.config import RpcConfig
 from solominer.config.paths import Presence, absolute, expanded, home, home_of, presence
-from solominer.node.credentials import NETWORK_FOLDERS, default_data_folders
+from solominer.node.credentials import default_data_folders
 from solominer.setup.bitcoin_conf import (
     NodeConf,
     is_bitcoind,
@@ -51,7 +51,7 @@ class Candidate:
     @property
     def chain_dir(self) -> Path:
         """The network's own folder."""
-        return self.datadir / NETWORK_FOLDERS[self.network]
+        return self.datadir / NETWORKS[self.network].folder
 
     @property
     def port(self) -> int:
@@ -209,4 +209,4 @@ def _nodes_in(folders: Sequence[Path], problems: list[str]) -> Iterator[Candidat
 
 
 def _candidate(datadir: Path, network: str, conf: NodeConf, *, running: bool = False) -> Candidate:
-    return Candidate(datadir, network, with_saved(conf, datadir / NETWORK_FOLDERS[network]), running)
+    return Candidate(datadir, network, with_saved(conf, datadir / NETWORKS[network].folder), running)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from solominer.chain.fields import MAX_HEIGHT
-from solominer.chain.networks import network_named
+from solominer.chain.networks import NETWORK_OF_CHAIN, network_named
 from solominer.config import Config, RpcConfig, ZmqConfig, load_config
 from solominer.config.modes import MODES
 from solominer.config.paths import absolute, presence
@@ -146,8 +146,7 @@ def network_of(rpc: RpcConfig) -> str:
         chain = client.ask("getblockchaininfo")["chain"].text()
     finally:
         client.close()
-    names = {"main": "mainnet", "test": "testnet3"}
-    return network_named(names.get(chain, chain)).name
+    return NETWORK_OF_CHAIN[chain].name if chain in NETWORK_OF_CHAIN else network_named(chain).name
 
 
 def _published(client: RpcClient, host: str) -> tuple[ZmqConfig, dict[str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from solominer.chain.block import block_weight
+from solominer.chain.header import block_weight
 from solominer.chain.signet import block_data, with_solution
 from solominer.errors import TemplateError
 from solominer.work.job import Job

@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 
-from solominer.chain.block import assemble_block_hex, block_weight
 from solominer.chain.coinbase import build_coinbase, commitment_output
 from solominer.chain.hashes import ZERO_HASH, from_rpc_hex, hash_to_int, sha256d, to_rpc_hex
-from solominer.chain.header import Header, meets_target
+from solominer.chain.header import Header, assemble_block_hex, block_weight, meets_target
 from solominer.chain.merkle import coinbase_branch, merkle_root, root_from_branch, witness_commitment
 from solominer.chain.networks import NETWORKS
 from solominer.chain.script import push_height

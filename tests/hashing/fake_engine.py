@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from solominer.engines.cpu.twin import scan_headers
+from solominer.engines.cpu.reference import scan_headers
 from solominer.errors import EngineError
 
 _HEADS: dict[bytes, bytes] = {}

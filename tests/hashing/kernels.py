@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from solominer.engines.cpu.choose import available_variants
 from solominer.engines.cpu.kernel import Kernel, load_kernel, midstate
-from solominer.engines.cpu.twin import tail_words
+from solominer.engines.cpu.reference import tail_words
 
 CACHE = Path(__file__).parents[2] / ".cache" / "test-kernels"
 NAMES = [info.name for info in available_variants()]

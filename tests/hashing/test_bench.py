@@ -16,9 +16,9 @@ import pytest
 from rich.console import Console
 
 from solominer.engines.cpu import bench
-from solominer.engines.cpu.clock import chain_clocks_hz, core_clock_hz, product_chain, sum_chain
+from solominer.engines.cpu.bench import chain_clocks_hz, core_clock_hz, product_chain, sum_chain
 from solominer.engines.cpu.kernel import midstate
-from solominer.engines.cpu.twin import hash_word, tail_words
+from solominer.engines.cpu.reference import hash_word, tail_words
 from solominer.errors import EngineError
 from tests.hashing.kernels import CACHE
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from solominer.engines.cpu.cores import usable_cores
+from solominer.engines.cpu.machine import usable_cores
 
 ALL = len(psutil.Process().cpu_affinity() or ())
 

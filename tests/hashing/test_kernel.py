@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from solominer.engines.cpu.kernel import load_kernel, midstate
-from solominer.engines.cpu.twin import hash_word, scan_headers, tail_words
+from solominer.engines.cpu.reference import hash_word, scan_headers, tail_words
 from solominer.errors import EngineError
 from tests.hashing.kernels import CACHE, NAMES, kernel, scan_all
 
@@ -185,7 +185,7 @@ def test_lets_other_threads_run() -> None:
 
 
 def test_midstates_are_the_same_before_and_after_a_kernel_is_there() -> None:
-    from solominer.engines.cpu.midstate import midstate as plain
+    from solominer.engines.cpu.reference import midstate as plain
 
     kernel("scalar")
     for seed in range(50):

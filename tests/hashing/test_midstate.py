@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from solominer.engines.cpu.llvm_words import Words
-from solominer.engines.cpu.midstate import midstate
+from solominer.engines.cpu.reference import midstate
 from solominer.engines.cpu.sha256d import IV, compress
 
 

@@ -9,11 +9,10 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from solominer.engines.cpu import outbox as outbox_module
+from solominer.engines.cpu import messages as outbox_module
 from solominer.engines.cpu import search as search_module
 from solominer.engines.cpu.job_slot import CHANGES, WORD_OF, SharedBlock, WorkerCounters
-from solominer.engines.cpu.messages import Message, Share, Wrong, take
-from solominer.engines.cpu.outbox import Outbox
+from solominer.engines.cpu.messages import Message, Outbox, Share, Wrong, take
 from solominer.engines.cpu.search import Pace, Search
 from solominer.engines.cpu.walk import Walk
 from solominer.engines.cpu.worker_job import WorkerJob

@@ -16,6 +16,7 @@ from llvmlite import binding, ir
 from solominer.engines.cpu import looped as passes
 from solominer.engines.cpu import sha_instructions as shaunit
 from solominer.engines.cpu.llvm_words import I32, I64, Words
+from solominer.engines.cpu.reference import hash_word
 from solominer.engines.cpu.sha256d import (
     DIGEST_PADDING,
     IV,
@@ -29,7 +30,6 @@ from solominer.engines.cpu.sha256d import (
     top_word,
     with_nonce,
 )
-from solominer.engines.cpu.twin import hash_word
 from solominer.engines.cpu.variants import VARIANTS
 
 W = Words()

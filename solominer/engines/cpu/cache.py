@@ -22,8 +22,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from solominer.engines.cpu.interpreter import python_command
 from solominer.engines.cpu.machine import this_machine
+from solominer.engines.cpu.processes import python_command
 from solominer.engines.cpu.variants import VARIANTS
 
 MANIFEST = "MANIFEST.json"

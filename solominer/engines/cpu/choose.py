@@ -13,7 +13,7 @@ import numpy as np
 
 from solominer.engines.cpu.cache import machine_folder, private_folder
 from solominer.engines.cpu.machine import this_machine
-from solominer.engines.cpu.twin import hash_word
+from solominer.engines.cpu.reference import hash_word
 from solominer.engines.cpu.variants import VARIANTS, VariantInfo
 from solominer.errors import EngineError
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solominer.engines.cpu import cache, choose
-from solominer.engines.cpu import midstate as plain
+from solominer.engines.cpu import reference as plain
 from solominer.engines.cpu.choose import available_variants, bench_out, choose_variant
 from solominer.engines.cpu.variants import VARIANTS, VariantInfo
 from solominer.errors import EngineError

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from solominer.config.paths import expanded
-from solominer.config.textfile import plain_bytes
+from solominer.config.paths import expanded, plain_bytes
 from solominer.engines.cpu.variants import VARIANTS, VariantInfo
 from solominer.errors import PlanError
 from solominer.plan.parse import parse_plan

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from solominer.chain.hashes import hash_to_int, sha256d
 from solominer.engines.cpu.job_slot import CHANGES, WORD_OF
-from solominer.engines.cpu.messages import Hit, Share, Wrong
-from solominer.engines.cpu.outbox import Outbox
+from solominer.engines.cpu.messages import Hit, Outbox, Share, Wrong
 from solominer.engines.cpu.walk import Group, Walk
 from solominer.engines.cpu.worker_job import WorkerJob
 from solominer.errors import EngineError

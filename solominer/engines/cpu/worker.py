@@ -16,9 +16,8 @@ import time
 from typing import Any
 
 from solominer.engines.cpu.job_slot import CHANGES, WORD_OF, SharedBlock, WorkerState, plan_word
-from solominer.engines.cpu.messages import Ready, Report
-from solominer.engines.cpu.orphans import die_with
-from solominer.engines.cpu.outbox import Outbox
+from solominer.engines.cpu.messages import Outbox, Ready, Report
+from solominer.engines.cpu.processes import die_with
 from solominer.engines.cpu.search import Midstate, Pace, ScanKernel, Search
 from solominer.engines.cpu.startup import EXIT_WRONG_HITS, Briefing
 from solominer.engines.cpu.walk import Place, Walk

@@ -15,9 +15,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from solominer.engines.cpu.interpreter import python_command
 from solominer.engines.cpu.job_slot import anonymous_file
 from solominer.engines.cpu.messages import Message, take
+from solominer.engines.cpu.processes import python_command
 from solominer.engines.cpu.startup import EXIT_WRONG_HITS, Briefing
 
 _READ_SIZE = 1 << 16

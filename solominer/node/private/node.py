@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
+from solominer.chain.networks import NETWORK_OF_CHAIN
 from solominer.errors import NodeAuthFailed, NodeError, NodeNotReady, NodeTimeout, NodeUnreachable
 from solominer.node.private import guard
 from solominer.node.private.bitcoind import BitcoindBinary
@@ -26,7 +27,6 @@ from solominer.node.proxy import bracketed
 
 LOOPBACK = ("127.0.0.1", "::1")
 """Where a private node listens: the first one that this machine has."""
-CHAIN_FOLDERS = {"main": "", "testnet4": "testnet4", "signet": "signet", "regtest": "regtest"}
 _START_TIMEOUT_SECS = 60.0
 _STOP_TIMEOUT_SECS = 30.0
 _POLL_SECS = 0.02
@@ -113,7 +113,7 @@ class PrivateNode:
     @property
     def chain_dir(self) -> Path:
         """The chain's folder in the data folder: blocks, wallets, cookie and debug.log."""
-        return self.datadir / CHAIN_FOLDERS[self.chain]
+        return self.datadir / NETWORK_OF_CHAIN[self.chain].folder
 
     @property
     def cookie_file(self) -> Path:

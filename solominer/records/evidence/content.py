@@ -14,9 +14,9 @@ from solominer.records.evidence.findings import Verdict
 from solominer.records.evidence.proofs import share_header
 from solominer.records.files import read_bounded
 from solominer.records.ledger.jsonlines import parse_object, read_lines
-from solominer.records.names import is_ours
 from solominer.records.report import best
 from solominer.records.report.hour import HourFold
+from solominer.records.tree import is_ours
 
 _BAD = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, DecodeError, OSError)
 

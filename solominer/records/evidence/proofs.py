@@ -20,9 +20,8 @@ from solominer.records.evidence.state import as_written
 from solominer.records.files import is_regular, read_bounded
 from solominer.records.journal.recovery import read_block_folder
 from solominer.records.ledger.jsonlines import parse_object
-from solominer.records.names import is_ours
 from solominer.records.report.best import Kept
-from solominer.records.tree import Part, Tree, utc_text, walk_files
+from solominer.records.tree import Part, Tree, is_ours, utc_text, walk_files
 from solominer.work.found import FoundBlock
 
 _IN_MEMORY = 256

@@ -19,12 +19,12 @@ from typing import Any
 
 import orjson
 
+from solominer.config.paths import open_regular
 from solominer.records.evidence.signing import Signer
 from solominer.records.evidence.state import MANIFEST, REPORT, SEAL, Head
-from solominer.records.files import fsync_folder, is_regular, open_regular, optional, reason, shown, warn_once
-from solominer.records.names import is_ours
+from solominer.records.files import fsync_folder, is_regular, optional, reason, shown, warn_once
 from solominer.records.report.text import report_text
-from solominer.records.tree import SECTIONS, Part, Tree, atomic_write, make_folder, remove_temporaries
+from solominer.records.tree import SECTIONS, Part, Tree, atomic_write, is_ours, make_folder, remove_temporaries
 
 SIGNATURE = "report.sig"
 _OWN = (REPORT, SEAL, MANIFEST, SIGNATURE)

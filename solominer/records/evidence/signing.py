@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from solominer.config.textfile import plain_bytes
+from solominer.config.paths import plain_bytes
 from solominer.errors import RecordsError
 
 if TYPE_CHECKING:

@@ -13,8 +13,9 @@ from typing import Any
 
 import orjson
 
+from solominer.config.paths import open_regular
 from solominer.errors import RecordsError
-from solominer.records.files import open_regular, read_bounded
+from solominer.records.files import read_bounded
 from solominer.records.ledger.jsonlines import parse_object, read_lines
 from solominer.records.ledger.ledger import is_frame, ledger_path
 from solominer.records.tree import SECTIONS, Part, Tree, atomic_write

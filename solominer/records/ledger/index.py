@@ -13,8 +13,9 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from solominer.config.paths import open_regular
 from solominer.errors import RecordsError
-from solominer.records.files import is_regular, open_regular, optional, shown, warn_once
+from solominer.records.files import is_regular, optional, shown, warn_once
 from solominer.records.ledger.jsonlines import parse_object, read_lines
 from solominer.records.ledger.ledger import is_frame, ledger_path
 from solominer.records.tree import Part, Tree

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from solominer.chain.fields import decode
+from solominer.config.paths import open_regular
 from solominer.errors import BadValue
-from solominer.records.files import open_regular, sync_file
+from solominer.records.files import sync_file
 from solominer.records.tree import make_folder
 
 MOST_LINE_BYTES = 8 << 20

@@ -16,9 +16,8 @@ from typing import Any
 from solominer.records.clock import LONGEST_GAP_SECS, Belief
 from solominer.records.evidence.state import sequence_of
 from solominer.records.files import optional
-from solominer.records.names import is_ours
 from solominer.records.settings import DAY_SECS, RecorderSettings
-from solominer.records.tree import HOUR_SECS, Part, Tree, walk_files
+from solominer.records.tree import HOUR_SECS, Part, Tree, is_ours, walk_files
 
 RETIRABLE = ("errors", "ledger", "logs")
 """Sections that retention may delete."""
