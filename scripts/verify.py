@@ -276,7 +276,11 @@ def check_share(share: dict[str, Any], job: dict[str, Any]) -> int:
     header = numbers[0] + bytes.fromhex(job["prevhash"])[::-1] + root + numbers[1] + numbers[2] + numbers[3]
     value = int.from_bytes(sha256d(header), "little")
     need(f"{value:064x}" == share["hash"], f"share {share['hash']} hashes to {value:064x} in truth")
-    need(value <= int(job["share_target_hex"], 16), f"share {share['hash']} does not meet its target")
+    target = int(share.get("share_target_hex", job["share_target_hex"]), 16)
+    need(
+        value <= target,
+        f"share {share['hash']} does not meet its target",
+    )
     return value
 
 
@@ -286,8 +290,9 @@ def check_best(document: dict[str, Any], report: dict[str, Any] | None = None) -
     need(values == sorted(set(values)), "the hashes are not in order, or one is there twice")
     count(checked, "best hashes, hashed again from coinbase, branch and header", len(values))
     if report and len(values) == document["k"] and report["evidence"]["kth_hash"]:
+        claimed = f"{report['hashes']['counted']:.4g} counted and {report['hashes']['credited']:.4g} credited"
         tried = (document["k"] - 1 / 3) / ((values[-1] + 1) / (1 << 256))
-        evidence.append(f"{report['part']}: {report['hashes']['counted']:.4g} hashes counted, {tried:.4g} by the best")
+        evidence.append(f"{report['part']}: {claimed} hashes, {tried:.4g} by the best")
 
 
 def check_ledger(path: Path, report: dict[str, Any]) -> None:

@@ -12,7 +12,6 @@ from typing import Any
 from solominer.chain.hashes import to_rpc_hex
 from solominer.daemon.event_queue import EventQueue
 from solominer.daemon.host_metrics import now
-from solominer.engines.cpu.plan_monitor import SearchWatch
 from solominer.engines.engine_set import EngineSet
 from solominer.errors import NodeError, SolominerError
 from solominer.node.compare import compare
@@ -53,7 +52,7 @@ from solominer.work.events import (
 )
 from solominer.work.found import BlockState, FoundBlock
 from solominer.work.instant import Clock
-from solominer.work.ports import Node, SubmitReply
+from solominer.work.ports import Node, ShareObserver, SubmitReply
 from solominer.work.signed import data_to_sign
 from solominer.work.workers import EngineSnapshot, WorkerId
 
@@ -89,13 +88,14 @@ class Dispatcher:
         links: Mapping[str, Node],
         recorder: Recorder,
         spawn: Callable[[Coroutine[Any, Any, None]], object],
-        watch: SearchWatch | None,
+        watch: ShareObserver | None,
         clock: Clock = now,
     ) -> None:
         self.coordinator = coordinator
         self._watch = watch
         self._engines, self._links, self._recorder, self._spawn, self._clock = engines, links, recorder, spawn, clock
         self.queue = EventQueue()
+        self._dropped_told = 0
         self._fetching: dict[str, str | None] = {}
         self._headers: dict[str, asyncio.Event] = {}
         self._urgent = 0
@@ -340,7 +340,11 @@ class Dispatcher:
     # --- records -------------------------------------------------------------------------------------------------
 
     def count_hashes(self) -> tuple[EngineSnapshot, ...]:
-        """Put every worker's counters into the records; returns what was seen."""
+        """Put every worker's counters, and how many shares were dropped, into the records; returns the counters."""
+        lost = self.queue.dropped - self._dropped_told
+        if lost:
+            self._dropped_told += lost
+            self._recorder.record(self._clock().wall, "shares_dropped", {"shares": lost})
         seen = self._engines.snapshot()
         for engine in seen:
             self._recorder.counters(self._clock().wall, engine)
@@ -348,9 +352,7 @@ class Dispatcher:
 
     def _share(self, action: ShareSeen) -> None:
         plan = None if self._watch is None else self._watch.share(action)
-        self._recorder.share(
-            action.share.at.wall, action.job, action.share, action.hash_le, stale=action.stale, plan=plan
-        )
+        self._recorder.share(action, plan)
 
     def _record(self, action: Record) -> None:
         if action.kind == "share_duplicate" and self._watch is not None:

@@ -44,6 +44,11 @@ def from_weighted_shares(hashes_per_share: Iterable[float], level: float = 0.95)
     for weight in hashes_per_share:
         total += weight
         squares += weight * weight
+    return from_share_sums(total, squares, level)
+
+
+def from_share_sums(total: float, squares: float, level: float = 0.95) -> Estimate:
+    """As from_weighted_shares, from the sum of what each share contributes and the sum of its squares."""
     if total == 0:
         return Estimate(0.0, 0.0, math.inf, level)
     unit = squares / total

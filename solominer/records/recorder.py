@@ -14,12 +14,13 @@ from solominer.records.evidence.signing import Signer
 from solominer.records.journal.journal import Journal
 from solominer.records.journal.recovery import Replay, open_blocks
 from solominer.records.ledger.books import Books
+from solominer.records.ledger.ledger import ShareLine
 from solominer.records.ledger.open_hour import OpenHour
 from solominer.records.ledger.writer import Writer
 from solominer.records.lock import FolderLock
 from solominer.records.settings import Alarm, RecorderSettings
 from solominer.records.tree import Tree
-from solominer.work.events import NodeHealth, ShareFound
+from solominer.work.events import NodeHealth, ShareSeen
 from solominer.work.found import FoundBlock
 from solominer.work.job import Job
 from solominer.work.workers import EngineSnapshot
@@ -84,19 +85,10 @@ class Recorder:
         """A job was published."""
         self._writer.post(self._books.job, at, self._up(), self._key(job), job)
 
-    def share(
-        self,
-        at: float,
-        job: Job,
-        share: ShareFound,
-        hash_le: bytes,
-        *,
-        stale: bool = False,
-        plan: Mapping[str, Any] | None = None,
-    ) -> None:
+    def share(self, seen: ShareSeen, plan: Mapping[str, Any] | None = None) -> None:
         """A share that was hashed again and holds. `plan` says where in a search plan it lies."""
-        args = (at, self._up(), self._key(job), job, share, hash_le, stale, plan)
-        self._writer.post(self._books.share, *args, droppable=True)
+        line = ShareLine(self._key(seen.job), seen, plan)
+        self._writer.post(self._books.share, seen.share.at.wall, self._up(), line, droppable=True)
 
     def block(self, block: FoundBlock, job: Job | None = None, plan: Mapping[str, Any] | None = None) -> None:
         """A block was found: its proof begins. With its job the proof covers the witness commitment too."""
@@ -126,8 +118,7 @@ class Recorder:
 
     def counters(self, at: float, seen: EngineSnapshot) -> None:
         """How many hashes each worker of an engine has done since the run began; call every second or so."""
-        hashes = {worker.worker.name: worker.hashes_counted for worker in seen.workers}
-        self._writer.post(self._books.counters, at, self._up(), seen.engine, hashes, droppable=True)
+        self._writer.post(self._books.counters, at, self._up(), seen.workers, droppable=True)
 
     def latency(self, at: float, what: str, secs: float) -> None:
         """How long something took: `tip_to_stop`, `tip_to_empty`, `tip_to_full`, ..."""

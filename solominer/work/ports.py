@@ -5,16 +5,17 @@ Whatever implements these is handed in; tests hand in fakes (`tests/fakes.py`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from solominer.chain.networks import Network
 from solominer.errors import NodeError
-from solominer.work.events import Answer, Event, NodeHealth, TipFacts
+from solominer.work.events import Answer, Event, NodeHealth, ShareSeen, TipFacts
+from solominer.work.found import FoundBlock
 from solominer.work.job import Job, Payout
 from solominer.work.template import Template
-from solominer.work.workers import EngineSnapshot, ExtranonceRange
+from solominer.work.workers import EngineSnapshot, ExtranonceRange, WorkerId
 
 Post = Callable[[Event], None]
 """Takes an event, on the event loop's thread; never blocks."""
@@ -47,6 +48,22 @@ class Engine(Protocol):
 
     async def stop(self, timeout_secs: float) -> None:
         """Hand in what was found and end; by force after `timeout_secs`. Nothing is left running."""
+
+
+class ShareObserver(Protocol):
+    """Is shown all jobs, shares and blocks; what it returns goes into the records, None where it has nothing to say."""
+
+    def published(self, job: Job) -> None:
+        """The engines got this job."""
+
+    def share(self, seen: ShareSeen) -> Mapping[str, Any] | None:
+        """A share that holds; returns where in the search plan it lies."""
+
+    def block(self, block: FoundBlock, job: Job | None) -> Mapping[str, Any] | None:
+        """A block was found; returns where in the search plan it lies, with the plan."""
+
+    def repeated(self, worker: WorkerId) -> None:
+        """A worker handed in a share for the second time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from solominer.chain.hashes import hash_to_int, sha256d
 from solominer.chain.networks import REGTEST
 from solominer.records.recorder import Recorder
 from solominer.records.settings import RecorderSettings
-from solominer.work.events import Answer, ShareFound, SubmitAnswered
+from solominer.work.events import Answer, ShareFound, ShareSeen, SubmitAnswered
 from solominer.work.found import FoundBlock, solve
 from solominer.work.instant import Instant
 from solominer.work.job import Job, Payout, build_job
@@ -103,7 +103,7 @@ def mine(bench: Bench, recorder: Recorder, at: float, *, blocks: int = 1, shares
         recorder.latency(at, "tip_to_stop", 0.0012)
         for index in range(shares):
             share, hash_le = make_share(job, index, at + index * 0.01, worker=index % 2)
-            recorder.share(share.at.wall, job, share, hash_le)
+            recorder.share(ShareSeen(share, job, hash_le, stale=False))
         block = make_block(job, at)
         found.append(block)
         recorder.block(block, job)

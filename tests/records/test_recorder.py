@@ -21,8 +21,11 @@ from solominer.errors import AlreadyRunning
 from solominer.records.evidence.verify import verify
 from solominer.records.recorder import Recorder
 from solominer.records.settings import RecorderSettings
-from solominer.work.events import NodeHealth
+from solominer.work.events import NodeHealth, ShareSeen
 from solominer.work.found import BlockState
+from solominer.work.instant import Instant
+from solominer.work.workers import EngineSnapshot, WorkerId, WorkerSnapshot
+from tests.fakes import ANY_HASH
 from tests.records.builders import HOUR, Bench, counted, make_block, make_job, make_share, mine
 from tests.records.standalone import standalone
 
@@ -105,6 +108,36 @@ def test_hours_turn_into_a_chain_of_reports(bench: Bench) -> None:
     assert holds(bench)
 
 
+def test_counted_and_credited_hashes_and_each_shares_own_target_are_recorded_and_verified(bench: Bench) -> None:
+    recorder, job = open_at(bench, HOUR + 1), make_job()
+    recorder.job(HOUR + 2, job)
+    targets = (0, job.share_target, ANY_HASH, 1)  # the last is harder than the network's: that one is what holds
+    for number, target in enumerate(targets):
+        share, hash_le = make_share(job, number, worker=number)
+        share = replace(share, worker=WorkerId("stratum", f"w{number}"), share_target=target)
+        recorder.share(ShareSeen(share, job, hash_le, stale=False))
+    workers = [WorkerSnapshot(WorkerId("stratum", "w2"), "hashing", hashes_credited=3.0 * 2**32, share_target=ANY_HASH)]
+    for second, hashes in enumerate((1000, 2000, 3000)):
+        bench.up += 1
+        recorder.counters(HOUR + 3 + second, counted({0: hashes}))
+        gpu = WorkerSnapshot(WorkerId("gpu", "0"), "hashing", hashes, share_target=job.share_target >> (second > 1))
+        recorder.counters(HOUR + 3 + second, EngineSnapshot("other", (*workers, gpu), 2))
+    recorder.close(HOUR + 9)
+    lines = ledger(bench, "2026/11/21/07")
+    own = [line.get("share_target_hex") for line in lines if line["kind"] == "share"]
+    assert own == [None, None, f"{ANY_HASH:064x}", None]
+    told = [line for line in lines if line["kind"] == "counters"]
+    assert [line["share_targets"]["gpu/0"] for line in told if "share_targets" in line] == [
+        f"{job.share_target:064x}", f"{job.share_target >> 1:064x}"
+    ]  # fmt: skip
+    assert told[-1]["credited"] == {"stratum/w2": 3.0}
+    hashes = report(bench, "2026/11/21/07")["hashes"]
+    assert (hashes["counted"], hashes["credited"]) == (6000, 3.0 * 2**32)
+    assert {name: sums["shares"] for name, sums in hashes["engines"].items()} == {"cpu": 0, "gpu": 0, "stratum": 4}
+    assert "6 kH counted, 12.88 GH credited" in (bench.root / "reports/2026/11/21/07/report.txt").read_text()
+    assert holds(bench)
+
+
 def test_a_share_of_the_hour_before_can_still_be_hashed_again(bench: Bench) -> None:
     recorder = open_at(bench, HOUR + 1)
     job = make_job()
@@ -114,7 +147,7 @@ def test_a_share_of_the_hour_before_can_still_be_hashed_again(bench: Bench) -> N
     recorder.job(HOUR + 3601, newer)
     turn(bench, recorder, HOUR + 7200)
     share, hash_le = make_share(job)
-    recorder.share(HOUR + 7201, job, share, hash_le, stale=True)
+    recorder.share(ShareSeen(replace(share, at=Instant(HOUR + 7201, HOUR + 7201)), job, hash_le, stale=True))
     recorder.close(HOUR + 7300)
     entries = ledger(bench, "2026/11/21/09")
     assert [entry["kind"] for entry in entries] == ["begin", "work", "work", "share", "close"]
@@ -313,7 +346,7 @@ def test_what_does_not_fit_the_memory_is_counted_and_blocks_are_kept(tmp_path: P
         job = make_job()
         for number in range(200):
             share, hash_le = make_share(job, number)
-            recorder.share(HOUR + 2, job, share, hash_le)
+            recorder.share(ShareSeen(share, job, hash_le, stale=False))
         recorder.record(HOUR + 2, "block_found", {"height": 200, "hash": "00"})
         assert recorder.flush(30)
     finally:
@@ -337,7 +370,7 @@ def test_a_full_queue_drops_shares_and_counts_them(bench: Bench) -> None:
     job = make_job()
     share, hash_le = make_share(job)
     for _ in range(5000):
-        recorder.share(HOUR + 2, job, share, hash_le)
+        recorder.share(ShareSeen(share, job, hash_le, stale=False))
     recorder.close(HOUR + 3)
     entries = ledger(bench, "2026/11/21/07")
     written = sum(entry["kind"] == "share" for entry in entries)

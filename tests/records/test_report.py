@@ -77,6 +77,47 @@ def test_the_estimates_stand_beside_the_count_and_hold_it() -> None:
     assert rate["low"] <= 1000 * PER_SHARE / 3600 <= rate["high"]
 
 
+def vardiff_hour(shares: int, claim: float, *, seed: int) -> HourFold:
+    """As hour_of, but the worker's own target gets 16 times harder halfway; beside it one whose hashes are credited."""
+    chance, harder = random.Random(seed), SHARE_TARGET >> 4
+    fold, frame = hour_of(0, 0.0, seed=seed), {"seq": 1, "at": float(HOUR), "up": 3600.0}
+    claimed = 0.0
+    for half, target in enumerate((SHARE_TARGET, harder)):
+        for _ in range(_poisson(chance, shares)):
+            share = {"hash": f"{chance.randrange(target + 1):064x}", "job": "r-1", "worker": "gpu/0", "kernel": "k"}
+            fold.add({**frame, "kind": "share", **share, "share_target_hex": f"{target:064x}"})
+        claimed += shares * claim * expected_hashes(target)
+        line = {"counters": {"gpu/0": int(claimed)}, "share_targets": {"gpu/0": f"{target:064x}"}}
+        line["credited"] = {"stratum/a": (half + 1) * 10 * expected_hashes(harder) / 2**32}
+        fold.add({**frame, "up": 3660.0 + 60 * half, "kind": "counters", **line})
+        for _ in range(10):
+            share = {"hash": f"{chance.randrange(harder + 1):064x}", "job": "r-1", "worker": "stratum/a", "kernel": ""}
+            fold.add({**frame, "kind": "share", **share, "share_target_hex": f"{harder:064x}"})
+    return fold
+
+
+def test_a_claim_is_judged_rightly_under_changing_targets_and_beside_credited_hashes() -> None:
+    honest = [reported(vardiff_hour(500, 1.0, seed=seed)) for seed in range(40)]
+    liars = [reported(vardiff_hour(500, 1.3, seed=seed)) for seed in range(40)]
+    assert not any(report["evidence"]["mismatch"]["flagged"] for report in honest)
+    assert sum(report["evidence"]["mismatch"]["flagged"] for report in liars) >= 38
+    truth = 500 * 17 * PER_SHARE + 20 * 16 * PER_SHARE
+    inside = [r["evidence"]["from_shares"]["low"] <= truth <= r["evidence"]["from_shares"]["high"] for r in honest]
+    assert sum(inside) >= 32  # 38 on average
+    report = honest[0]
+    engines = report["hashes"]["engines"]
+    assert engines["stratum"] == {"counted": 0, "credited": pytest.approx(320 * PER_SHARE), "shares": 20, "workers": 1}
+    assert engines["gpu"]["counted"] == pytest.approx(8500 * PER_SHARE)
+    workers = {worker["worker"]: worker for worker in report["hashes"]["workers"]}
+    assert workers["stratum/a"]["mismatch"] is None
+    assert not workers["gpu/0"]["mismatch"]["flagged"]
+    assert (report["shares"]["credited"], report["shares"]["expected"]) == (20, pytest.approx(1000, abs=0.01))
+    assert report["totals"]["credited_hashes"] == report["hashes"]["credited"] == pytest.approx(320 * PER_SHARE)
+    text = report_text(report)
+    assert "credited, 20 shares of 1 workers" in text
+    assert "20 more of workers whose hashes are credited" in text
+
+
 def test_too_few_shares_have_no_kth_hash() -> None:
     report = reported(hour_of(3, 1.0, seed=1))
     assert report["evidence"]["kth_hash"] is None

@@ -18,25 +18,47 @@ from solominer.records.report.tally import MAX_WORKERS, Counts
 
 def test_a_counter_that_begins_again_counts_from_zero() -> None:
     counts = Counts()
-    counts.start({"cpu/0": 100}, 0.0)
-    counts.read({"cpu/0": 250, "cpu/1": 40}, 60.0, 10.0, 1000.0)
-    counts.read({"cpu/0": 30, "cpu/1": 50}, 120.0, 10.0, 1000.0)
-    assert counts.hashes == 150 + 40 + 30 + 10
-    assert (counts.workers["cpu/0"].hashes, counts.workers["cpu/1"].hashes) == (180, 50)
+    counts.start({"cpu/0": 100}, {}, 0.0)
+    counts.read({"cpu/0": 250, "cpu/1": 40}, {}, 60.0, lambda label: 10.0, 1000.0)
+    counts.read({"cpu/0": 30, "cpu/1": 50}, {}, 120.0, lambda label: 10.0, 1000.0)
+    assert counts.counted == 150 + 40 + 30 + 10
+    assert (counts.workers["cpu/0"].counted, counts.workers["cpu/1"].counted) == (180, 50)
     assert counts.expected_shares == pytest.approx(23.0)
     assert counts.expected_blocks == pytest.approx(0.23)
     assert counts.samples == [(190, 60.0), (40, 60.0)]
 
 
+def test_credited_hashes_are_summed_apart_and_bring_no_expected_shares() -> None:
+    counts = Counts()
+    counts.start({}, {"stratum/a": 7.0}, 0.0)
+    counts.read({"cpu/0": 100}, {"stratum/a": 10.0}, 60.0, lambda label: 10.0, 0.0)
+    counts.read({"cpu/0": 100}, {"stratum/a": 2.0}, 120.0, lambda label: 10.0, 0.0)  # it began again
+    assert (counts.counted, counts.credited, counts.expected_shares) == (100, 5.0 * 2**32, 10.0)
+    assert (counts.workers["stratum/a"].counted, counts.workers["stratum/a"].credited) == (0, 5.0 * 2**32)
+    for bad in ({"a/b": -1.0}, {"a/b": "1"}, {"a/b": float("inf")}, {"a/b": True}):
+        with pytest.raises(ValueError, match="credited"):
+            counts.read({}, bad, 180.0, lambda label: 0.0, 0.0)  # type: ignore[arg-type]
+
+
+def test_each_worker_is_held_against_a_share_target_of_its_own() -> None:
+    counts = Counts()
+    per_share = {"gpu/0": 1000.0, "cpu/0": 10.0}
+    counts.read({"gpu/0": 5000, "cpu/0": 50}, {}, 60.0, per_share.__getitem__, 0.0)
+    assert [counts.workers[label].expected_shares for label in per_share] == [5.0, 5.0]
+    counts.share("gpu/0", 1000.0)
+    counts.share("cpu/0", 10.0)
+    assert (counts.share_hashes, counts.share_squares) == (1010.0, 1000.0**2 + 10.0**2)
+
+
 def test_samples_and_workers_are_bounded_and_lose_nothing() -> None:
     counts = Counts()
-    counts.start({}, 0.0)
+    counts.start({}, {}, 0.0)
     for second in range(1, 40_001):
-        counts.read({f"cpu/{second % 3000}": 1}, second * 31.0, 0.0, 0.0)
+        counts.read({f"cpu/{second % 3000}": 1}, {}, second * 31.0, lambda label: 0.0, 0.0)
     assert len(counts.samples) <= 960
     assert len(counts.workers) <= MAX_WORKERS + 1
     assert sum(secs for _, secs in counts.samples) == pytest.approx(40_000 * 31.0)
-    assert sum(tally.hashes for tally in counts.workers.values()) == counts.hashes
+    assert sum(tally.counted for tally in counts.workers.values()) == counts.counted
 
 
 @given(st.lists(st.floats(1e-6, 1e5), min_size=1, max_size=300), st.sampled_from([50.0, 90.0, 99.0, 100.0]))

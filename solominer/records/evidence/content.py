@@ -107,7 +107,7 @@ def check_ledger(path: str, file: Path, report: Mapping[str, Any], verdict: Verd
         elif hash_shares and entry["kind"] == "share":
             try:
                 value = _share_value(entry, jobs[entry["job"]])
-                if value > int(jobs[entry["job"]]["share_target_hex"], 16):
+                if value > int(entry.get("share_target_hex") or jobs[entry["job"]]["share_target_hex"], 16):
                     raise ValueError(f"share {entry['hash']} does not meet its target")
             except _BAD as error:
                 verdict.fail(path, f"line {entry['seq']}: {error!s:.200}")
@@ -117,7 +117,8 @@ def check_ledger(path: str, file: Path, report: Mapping[str, Any], verdict: Verd
     said_and_counted = (
         ("last line", report["ledger"]["last_seq"], fold.last_seq),
         ("shares", report["shares"]["found"], fold.shares),
-        ("hashes", report["hashes"]["counted"], fold.counts.hashes),
+        ("hashes", report["hashes"]["counted"], fold.counts.counted),
+        ("credited hashes", report["hashes"].get("credited", 0.0), fold.counts.credited),
         ("blocks", report["blocks"]["found"], fold.blocks_found),
         ("best hash", (report["best"]["hour"] or {}).get("hash"), f"{fold.best.kept[0].value:064x}")
         if fold.best.kept

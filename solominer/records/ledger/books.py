@@ -7,7 +7,7 @@ an alarm is given once when it begins, and a word when it is over.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,14 +19,16 @@ from solominer.records.evidence.signing import Signer
 from solominer.records.evidence.state import State, load_state, save_state
 from solominer.records.files import optional
 from solominer.records.ledger.hour_files import OpenPart
-from solominer.records.ledger.ledger import entries, ledger_path, repair, share_fields, work_fields, worker_label
+from solominer.records.ledger.ledger import ShareLine, entries, ledger_path, repair, work_fields
 from solominer.records.ledger.open_hour import OpenHour
 from solominer.records.report.errors_log import error_id, scrub
+from solominer.records.report.tally import CREDIT_UNIT
 from solominer.records.settings import Alarm, RecorderSettings
 from solominer.records.tree import HOUR_SECS, Part, Tree, make_folder
-from solominer.work.events import NodeHealth, ShareFound
+from solominer.work.events import NodeHealth
 from solominer.work.found import FoundBlock
 from solominer.work.job import Job
+from solominer.work.workers import WorkerSnapshot
 
 CLOCK_SLACK_SECS = 300.0
 """A clock that goes back by less than this stays in the open hour; by more, an hour is opened where it says it is."""
@@ -62,7 +64,9 @@ class Books:
         self._now: OpenPart | None = None
         self._work: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self._counters: dict[str, int] = {}
-        self._counters_told: dict[str, int] = {}
+        self._credited: dict[str, float] = {}
+        self._targets: dict[str, str] = {}
+        self._counters_told: dict[str, dict[str, Any]] = {"counters": {}}
         self._share_target_hex = ""
         self._told_up: dict[str, float] = {}
         self._told_change: dict[str, Any] = {}
@@ -170,7 +174,7 @@ class Books:
         self._now = OpenPart(self._tree, self._network, part, self._settings.keep_best)
         self._hours.switch(part)
         self._state_saved = False
-        self.entry(at, up, "begin", {"part": part.path, "run": self._run, "counters": self._counters_told})
+        self.entry(at, up, "begin", {"part": part.path, "run": self._run, **self._counters_told})
         if self._work:
             key = next(reversed(self._work))
             self._describe(at, up, key, self._work[key])
@@ -208,25 +212,14 @@ class Books:
         self._turn_if_due(at, up)
         self._describe(at, up, key, self._work[key])
 
-    def share(
-        self,
-        at: float,
-        up: float,
-        key: str,
-        job: Job,
-        share: ShareFound,
-        hash_le: bytes,
-        stale: bool,
-        plan: Mapping[str, Any] | None,
-    ) -> None:
+    def share(self, at: float, up: float, line: ShareLine) -> None:
         """A share that holds."""
         self._turn_if_due(at, up)
-        if key not in self._open_part.described:
-            if key not in self._work:
-                self._remember(key, job)
-            self._describe(at, up, key, self._work[key])
-        fields = share_fields(key, share, hash_le, stale)
-        self.entry(at, up, "share", fields if plan is None else {**fields, "plan": dict(plan)})
+        if line.key not in self._open_part.described:
+            if line.key not in self._work:
+                self._remember(line.key, line.seen.job)
+            self._describe(at, up, line.key, self._work[line.key])
+        self.entry(at, up, "share", line.fields())
 
     def _remember(self, key: str, job: Job) -> None:
         self._work[key] = work_fields(key, job)
@@ -257,10 +250,18 @@ class Books:
             self.entry(at, up, "error", {"id": id_, **told})
             part.put_errors()
 
-    def counters(self, at: float, up: float, engine: str, hashes: Mapping[Any, int]) -> None:
-        """The newest readings of an engine's counters; a line of the ledger every so often."""
-        for worker, value in hashes.items():
-            self._counters[worker_label(engine, worker)] = int(value)
+    def counters(self, at: float, up: float, workers: Iterable[WorkerSnapshot]) -> None:
+        """The newest readings of workers' counters; a line of the ledger every so often."""
+        workers = tuple(workers)
+        targets = {str(seen.worker): f"{seen.share_target:064x}" for seen in workers if seen.share_target}
+        if any(self._targets.get(label, target) != target for label, target in targets.items()):
+            self._tell_counters(at, up)  # what was hashed so far was held against the target before
+        self._targets |= targets
+        for seen in workers:
+            if seen.hashes_credited:
+                self._credited[str(seen.worker)] = seen.hashes_credited / CREDIT_UNIT
+            else:
+                self._counters[str(seen.worker)] = seen.hashes_counted
         if self._due("counters", up):
             self._tell_counters(at, up)
 
@@ -300,9 +301,13 @@ class Books:
         return True
 
     def _tell_counters(self, at: float, up: float) -> None:
-        if self._counters != self._counters_told and self._now is not None:
-            self._counters_told = dict(self._counters)
-            self._now.add(self._line(at, up, "counters", {"counters": self._counters_told}))
+        fields: dict[str, dict[str, Any]] = {"counters": dict(self._counters)}
+        if self._credited:
+            fields["credited"] = dict(self._credited)
+        if fields != self._counters_told and self._now is not None:
+            self._counters_told = fields
+            told = {**fields, "share_targets": dict(self._targets)} if self._targets else fields
+            self._now.add(self._line(at, up, "counters", told))
 
     def _line(self, at: float, up: float, kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
         """An entry with its number; the four names in front are never the fields' to set."""

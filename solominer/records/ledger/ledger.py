@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ import orjson
 from solominer.chain.hashes import to_rpc_hex
 from solominer.records.ledger.jsonlines import close_torn_line, read_lines
 from solominer.records.tree import Part, Tree
-from solominer.work.events import ShareFound
+from solominer.work.events import ShareSeen
 from solominer.work.job import Job
 
 FILE = "ledger.jsonl"
@@ -91,11 +92,6 @@ def repair(tree: Tree, part: Part) -> int:
     return close_torn_line(ledger_path(tree, part))
 
 
-def worker_label(engine: str, worker: int | str) -> str:
-    """How a worker is called in counts and reports."""
-    return f"{engine}/{worker}"
-
-
 def work_fields(key: str, job: Job) -> dict[str, Any]:
     """A `work` line: with it and a `share` line anyone can put the share's header together again. Hex as in memory."""
     template = job.template
@@ -116,16 +112,32 @@ def work_fields(key: str, job: Job) -> dict[str, Any]:
     }
 
 
-def share_fields(key: str, share: ShareFound, hash_le: bytes, stale: bool) -> dict[str, Any]:
-    """A `share` line; `stale` if its parent was not the tip any more."""
-    return {
-        "job": key,
-        "worker": str(share.worker),
-        "kernel": share.kernel,
-        "extranonce_hex": share.extranonce.hex(),
-        "version": share.version,
-        "ntime": share.ntime,
-        "nonce": share.nonce,
-        "hash": to_rpc_hex(hash_le),
-        "stale": stale,
-    }
+@dataclass(frozen=True, slots=True)
+class ShareLine:
+    """A share that was hashed again and holds, on its way into the ledger.
+
+    `key` names its job in the ledger. `plan` says where in a search plan it lies, None outside one.
+    """
+
+    key: str
+    seen: ShareSeen
+    plan: Mapping[str, Any] | None = None
+
+    def fields(self) -> dict[str, Any]:
+        """The `share` line. It states its target where that is not the job's."""
+        share, job = self.seen.share, self.seen.job
+        target = max(share.share_target or job.share_target, job.template.target)
+        fields = {
+            "job": self.key,
+            "worker": str(share.worker),
+            "kernel": share.kernel,
+            "extranonce_hex": share.extranonce.hex(),
+            "version": share.version,
+            "ntime": share.ntime,
+            "nonce": share.nonce,
+            "hash": to_rpc_hex(self.seen.hash_le),
+            "stale": self.seen.stale,
+        }
+        if target != job.share_target:
+            fields["share_target_hex"] = f"{target:064x}"
+        return fields if self.plan is None else {**fields, "plan": dict(self.plan)}

@@ -16,6 +16,7 @@ JOB_KEYS = (  # of the ledger's `work`
 )  # fmt: skip
 _SHARE_KEYS = (
     "hash", "job", "worker", "kernel", "extranonce_hex", "version", "ntime", "nonce", "at", "plan",
+    "share_target_hex",
 )  # fmt: skip
 
 

@@ -139,17 +139,32 @@ class HourFold:
 
     def _open(self, entry: Entry) -> None:
         """A run begins: its counters begin at zero, its jobs count anew."""
-        self.counts.start({}, float(entry["up"]))
+        self.counts.start({}, {}, float(entry["up"]))
         self._jobs.clear()
         self.searched.plan((entry.get("plan") or {}).get("hash"))
 
     def _begin(self, entry: Entry) -> None:
-        self.counts.start(entry["counters"], float(entry["up"]))
+        self.counts.start(entry["counters"], entry.get("credited", {}), float(entry["up"]))
 
     def _counters(self, entry: Entry) -> None:
-        share = expected_hashes(self.share_target) if self.share_target is not None else 0
-        block = expected_hashes(self.target) if self.target is not None else 0
-        self.counts.read(entry["counters"], float(entry["up"]), share, block)
+        targets, usual = Field(entry, "counters").get("share_targets"), self._share_hashes(self.share_target)
+        own = {} if targets is None else {label: target.hex_number(1, 64) for label, target in targets.members()}
+        for target in own.values():
+            self._tighten(target)
+        block = float(expected_hashes(self.target)) if self.target is not None else 0.0
+
+        def share_hashes(label: str) -> float:
+            return self._share_hashes(own[label]) if label in own else usual
+
+        self.counts.read(entry["counters"], entry.get("credited", {}), float(entry["up"]), share_hashes, block)
+
+    @staticmethod
+    def _share_hashes(target: int | None) -> float:
+        return 0.0 if target is None else float(expected_hashes(target))
+
+    def _tighten(self, share_target: int) -> None:
+        tightest = self.tightest_share_target
+        self.tightest_share_target = share_target if tightest is None else min(tightest, share_target)
 
     # --- work and shares -----------------------------------------------------------------------------------------
 
@@ -160,15 +175,18 @@ class HourFold:
         fields, fees_sats = Field(entry, "work"), float(entry["fees_sats"])
         self.target = decode_compact(fields["nbits"].hex_number(1, 8))
         self.share_target = fields["share_target_hex"].hex_number(1, 64)
-        tightest = self.tightest_share_target
-        self.tightest_share_target = self.share_target if tightest is None else min(tightest, self.share_target)
+        self._tighten(self.share_target)
         self.fees.add(fees_sats)
 
     def _share(self, entry: Entry) -> None:
         value = Field(entry, "share")["hash"].hex_number(64, 64)
         self.shares += 1
         self.stale_shares += bool(entry.get("stale"))
-        self.counts.worker(str(entry["worker"])).shares += 1
+        own = Field(entry, "share").get("share_target_hex")
+        target = self.share_target if own is None else own.hex_number(64, 64)
+        if target is not None:
+            self._tighten(target)
+        self.counts.share(str(entry["worker"]), self._share_hashes(target))
         self.searched.plan((entry.get("plan") or {}).get("plan_hash_hex"))
         job = self._jobs.get(entry["job"])
         if job is not None:

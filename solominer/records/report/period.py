@@ -15,7 +15,7 @@ from solominer.records.report.page import page
 from solominer.records.report.report import interval
 from solominer.records.report.rollup import Rollup, day_of, load_day
 from solominer.records.report.searched import search_fragment
-from solominer.records.report.text import duration, odds, report_text, short
+from solominer.records.report.text import duration, hashes_text, odds, report_text, short
 from solominer.records.tree import Part, Tree
 
 _WEEK = re.compile(r"(\d{4})-W(\d\d)")
@@ -105,11 +105,12 @@ def _matcher(period: str) -> Any:
 def period_text(document: dict[str, Any]) -> str:
     """A period for people."""
     sums, best = document["sums"], document["best"]
-    samples = [(point["hashes"], point["uptime_secs"]) for point in document["points"] if point["uptime_secs"] > 0]
+    points = [point for point in document["points"] if point["uptime_secs"] > 0]
+    samples = [(point["hashes"] + point["credited_hashes"], point["uptime_secs"]) for point in points]
     lines = [
         f"=== {document['network']} {document['period']} · {len(document['parts']):,} reports " + "=" * 20,
         f"{document['from']} to {document['to']}, up {duration(sums['uptime_secs'])}",
-        f"hashes     {short(sums['hashes'])}H counted",
+        f"hashes     {hashes_text(sums['hashes'], sums['credited_hashes'])}",
     ]
     if samples:
         rate = interval(from_counters(samples))

@@ -9,7 +9,7 @@ from typing import Any
 
 from solominer import __version__
 from solominer.chain.target import difficulty, expected_hashes
-from solominer.insight.estimate import Estimate, from_counters, from_order_statistic, from_shares
+from solominer.insight.estimate import Estimate, from_counters, from_order_statistic, from_share_sums, from_shares
 from solominer.insight.mismatch import judge
 from solominer.insight.odds import luck
 from solominer.records.evidence.state import Head
@@ -91,37 +91,59 @@ def build_report(
 
 
 def _hashes(fold: HourFold) -> dict[str, Any]:
-    workers = sorted(fold.counts.workers.items(), key=lambda item: -item[1].hashes)
-    rate = from_counters(fold.counts.samples) if fold.counts.samples else None
+    counts = fold.counts
+    workers = sorted(counts.workers.items(), key=lambda item: -item[1].counted - item[1].credited)
+    rate = from_counters(counts.samples) if counts.samples else None
     return {
-        "counted": fold.counts.hashes,
+        "counted": counts.counted,
+        "credited": counts.credited,
         "rate_hps": None if rate is None else interval(rate),
+        "engines": _engines(counts.workers),
         "workers": [_worker(fold, label, tally) for label, tally in workers[:LISTED_WORKERS]],
         "workers_seen": len(workers),
     }
 
 
+def _engines(workers: Mapping[str, WorkerTally]) -> dict[str, dict[str, float]]:
+    """The sums of each engine, whose name is the first half of its workers' names."""
+    engines: dict[str, dict[str, float]] = {}
+    for label, tally in sorted(workers.items()):
+        sums = engines.setdefault(label.partition("/")[0], {"counted": 0, "credited": 0.0, "shares": 0, "workers": 0})
+        sums["counted"] += tally.counted
+        sums["credited"] += tally.credited
+        sums["shares"] += tally.shares
+        sums["workers"] += 1
+    return engines
+
+
 def _worker(fold: HourFold, label: str, tally: WorkerTally) -> dict[str, Any]:
     secs = sum(secs for _, secs in fold.counts.samples)
     verdict = None
-    if tally.expected_shares > 0 and _all_told(fold):
-        judged = judge(tally.hashes, tally.shares, tally.hashes / tally.expected_shares)
+    if tally.expected_shares > 0 and not tally.credited and _all_told(fold):
+        judged = judge(tally.counted, tally.shares, tally.counted / tally.expected_shares)
         verdict = {"flagged": judged.flagged, "p_value": judged.p_value, "reasons": list(judged.reasons)}
     return {
         "worker": label,
-        "hashes": tally.hashes,
-        "rate_hps": round(tally.hashes / secs, 3) if secs else None,
+        "counted": tally.counted,
+        "credited": tally.credited,
+        "rate_hps": round((tally.counted + tally.credited) / secs, 3) if secs else None,
         "shares": tally.shares,
         "expected_shares": round(tally.expected_shares, 3),
         "mismatch": verdict,
     }
 
 
+def _of_counting(fold: HourFold) -> int:
+    """Shares of the workers that count their hashes; those of the others say nothing about a count."""
+    return sum(tally.shares for tally in fold.counts.workers.values() if not tally.credited)
+
+
 def _shares(fold: HourFold) -> dict[str, Any]:
-    expected = fold.counts.expected_shares
-    judged = luck(fold.shares, expected)
+    expected, counting = fold.counts.expected_shares, _of_counting(fold)
+    judged = luck(counting, expected)
     return {
         "found": fold.shares,
+        "credited": fold.shares - counting,
         "expected": round(expected, 3),
         "all_told": _all_told(fold),
         "stale": fold.stale_shares,
@@ -140,18 +162,19 @@ def _all_told(fold: HourFold) -> bool:
 
 def _evidence(fold: HourFold) -> dict[str, Any]:
     """What shares and best hashes say about the hashes really done, beside what the workers counted."""
-    counted, expected = fold.counts.hashes, fold.counts.expected_shares
-    told: dict[str, Any] = {"counted_hashes": counted, "from_shares": None, "k": fold.best.k}
-    told |= {"kth_hash": None, "from_kth_hash": None, "mismatch": None}
+    counts, counted = fold.counts, fold.counts.counted
+    told: dict[str, Any] = {"counted_hashes": counted, "credited_hashes": counts.credited, "from_shares": None}
+    told |= {"k": fold.best.k, "kth_hash": None, "from_kth_hash": None, "mismatch": None}
     if fold.share_target is None or not _all_told(fold):
         return told
-    mean = counted / expected if expected else float(expected_hashes(fold.share_target))
-    told["from_shares"] = interval(from_shares(fold.shares, mean))
+    mean = counted / counts.expected_shares if counts.expected_shares else float(expected_hashes(fold.share_target))
+    by_shares = from_share_sums(counts.share_hashes, counts.share_squares) if fold.shares else from_shares(0, mean)
+    told["from_shares"] = interval(by_shares)
     kth = kth_hash(fold)
     if kth is not None:
         told |= {"kth_hash": f"{kth:064x}", "from_kth_hash": interval(from_order_statistic(kth, fold.best.k))}
-    if counted:
-        judged = judge(counted, fold.shares, mean, kth, fold.best.k)
+    if counted:  # the smallest hashes are those of all engines: beside credited ones they do not speak for the count
+        judged = judge(counted, _of_counting(fold), mean, None if counts.credited else kth, fold.best.k)
         told["mismatch"] = {"flagged": judged.flagged, "p_value": judged.p_value, "reasons": list(judged.reasons)}
     return told
 
@@ -218,7 +241,8 @@ def _totals(fold: HourFold, previous: Previous | None) -> dict[str, Any]:
         "since": before.get("since") or _utc(fold.from_at),
         "reports": before.get("reports", 0) + 1,
         "uptime_secs": round(before.get("uptime_secs", 0.0) + fold.uptime_secs, 3),
-        "hashes": before.get("hashes", 0) + fold.counts.hashes,
+        "hashes": before.get("hashes", 0) + fold.counts.counted,
+        "credited_hashes": before.get("credited_hashes", 0.0) + fold.counts.credited,
         "shares": before.get("shares", 0) + fold.shares,
         "expected_blocks": before.get("expected_blocks", 0.0) + fold.counts.expected_blocks,
         "blocks_found": before.get("blocks_found", 0) + fold.blocks_found,

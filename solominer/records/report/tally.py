@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 MAX_WORKERS = 1000
 _OTHERS = "others"
@@ -11,13 +13,29 @@ _BIN_SECS = 30.0
 _MAX_BINS = 960
 
 
+CREDIT_UNIT = 1 << 32
+"""Hashes of a share of difficulty 1: the unit of credited hashes in the ledger, where numbers stay below 2**62."""
+
+_T = TypeVar("_T", int, float)
+
+
+def _growth(before: _T, now: _T) -> _T:
+    return now - before if now >= before else now
+
+
 @dataclass(slots=True)
 class WorkerTally:
-    """One worker's hour: hashes by its own counter, shares found, and shares that so many hashes should bring."""
+    """One worker's hour.
 
-    hashes: int = 0
+    `counted` are hashes by its own counter, `credited` those that an engine credits for shares; `expected_shares` is
+    how many the counted ones bring on average, `share_hashes` how many hashes the shares found take on average.
+    """
+
+    counted: int = 0
+    credited: float = 0.0
     shares: int = 0
     expected_shares: float = 0.0
+    share_hashes: float = 0.0
 
 
 class Counts:
@@ -28,41 +46,69 @@ class Counts:
 
     def __init__(self) -> None:
         self.workers: dict[str, WorkerTally] = {}
-        self.hashes = 0
+        self.counted = 0
+        self.credited = 0.0
         self.expected_shares = 0.0
+        self.share_hashes = self.share_squares = 0.0
         self.expected_blocks = 0.0
         self.samples: list[tuple[float, float]] = []
         self._bin_secs = _BIN_SECS
         self._last: dict[str, int] = {}
+        self._last_credited: dict[str, float] = {}
         self._last_up: float | None = None
 
-    def start(self, readings: Mapping[str, int], up: float) -> None:
+    def start(self, counters: Mapping[str, int], credited: Mapping[str, float], up: float) -> None:
         """Count from these readings on: the beginning of a run or of an hour."""
-        self._last = {label: int(value) for label, value in readings.items()}
+        self._last = {label: int(value) for label, value in counters.items()}
+        self._last_credited = {label: float(value) for label, value in credited.items()}
         self._last_up = up
 
-    def read(self, readings: Mapping[str, int], up: float, share_hashes: float, block_hashes: float) -> None:
-        """New readings at `up` seconds; shares take `share_hashes` on average, blocks `block_hashes` (0: unknown)."""
-        done = 0
-        if any(type(value) is not int or value < 0 for value in readings.values()):
+    def read(
+        self,
+        counters: Mapping[str, int],
+        credited: Mapping[str, float],
+        up: float,
+        share_hashes: Callable[[str], float],
+        block_hashes: float,
+    ) -> None:
+        """New readings at `up` seconds; `credited` is in units of CREDIT_UNIT hashes.
+
+        A worker's shares take `share_hashes` on average, blocks `block_hashes` (0: unknown). Raises ValueError.
+        """
+        if any(type(value) is not int or value < 0 for value in counters.values()):
             raise ValueError("a counter is a whole number")
-        for label, value in readings.items():
-            before = self._last.get(label, 0)
-            delta = int(value) - before if value >= before else int(value)
-            self._last[label] = int(value)
+        if any(type(value) not in (int, float) or not 0 <= value < math.inf for value in credited.values()):
+            raise ValueError("what is credited is a number")
+        done = 0.0
+        for label, value in counters.items():
+            delta = _growth(self._last.get(label, 0), value)
+            self._last[label] = value
             tally = self.worker(label)
-            tally.hashes += delta
-            if share_hashes:
-                tally.expected_shares += delta / share_hashes
+            tally.counted += delta
+            self.counted += delta
+            if per_share := share_hashes(label):
+                tally.expected_shares += delta / per_share
+                self.expected_shares += delta / per_share
             done += delta
-        self.hashes += done
-        if share_hashes:
-            self.expected_shares += done / share_hashes
+        for label, units in credited.items():
+            gained = CREDIT_UNIT * _growth(self._last_credited.get(label, 0.0), units)
+            self._last_credited[label] = units
+            self.worker(label).credited += gained
+            self.credited += gained
+            done += gained
         if block_hashes:
             self.expected_blocks += done / block_hashes
         if self._last_up is not None and up > self._last_up:
             self._sample(done, up - self._last_up)
         self._last_up = up
+
+    def share(self, label: str, hashes: float) -> None:
+        """A worker found a share that takes so many hashes on average."""
+        tally = self.worker(label)
+        tally.shares += 1
+        tally.share_hashes += hashes
+        self.share_hashes += hashes
+        self.share_squares += hashes * hashes
 
     def worker(self, label: str) -> WorkerTally:
         """The worker's tally; beyond a thousand workers, one for all the others."""

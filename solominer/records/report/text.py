@@ -43,6 +43,12 @@ def duration(secs: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"
 
 
+def hashes_text(counted: float, credited: float) -> str:
+    """Hashes that workers counted, and those that are credited to them for shares; one of the two where that is all."""
+    parts = [f"{short(counted)}H counted"] if counted or not credited else []
+    return ", ".join([*parts, f"{short(credited)}H credited"] if credited else parts)
+
+
 def report_text(report: Report) -> str:
     """The report of one part."""
     return "\n".join(_lines(report)) + "\n\n"
@@ -69,20 +75,25 @@ def _lines(report: Report) -> Iterator[str]:
 def _hash_lines(report: Report) -> Iterator[str]:
     hashes, shares, evidence = report["hashes"], report["shares"], report["evidence"]
     rate = hashes["rate_hps"]
-    line = f"hashes     {short(hashes['counted'])}H counted"
+    line = f"hashes     {hashes_text(hashes['counted'], hashes['credited'])}"
     yield line if rate is None else f"{line}, {_interval(rate, 'H/s')}"
+    for name, sums in hashes["engines"].items() if len(hashes["engines"]) > 1 else ():
+        own = f"{sums['shares']} shares of {sums['workers']} workers"
+        yield f"  {name:<9}{hashes_text(sums['counted'], sums['credited'])}, {own}"
     for worker in hashes["workers"] if len(hashes["workers"]) > 1 else ():
         flag = worker["mismatch"]
         wrong = f"  MISMATCH: {'; '.join(flag['reasons'])}" if flag and flag["flagged"] else ""
         own = "" if worker["rate_hps"] is None else f", {short(worker['rate_hps'])}H/s"
-        yield f"  {worker['worker']:<9}{short(worker['hashes'])}H{own}, {worker['shares']} shares{wrong}"
+        done = hashes_text(worker["counted"], worker["credited"])
+        yield f"  {worker['worker']:<9}{done}{own}, {worker['shares']} shares{wrong}"
     if not shares["all_told"]:
         yield f"shares     {shares['found']} found; so easy that kernels do not tell of all: no evidence of hashes"
         return
+    credited = f"{shares['credited']} more of workers whose hashes are credited, " if shares["credited"] else ""
     yield (
-        f"shares     {shares['found']} found, {shares['expected']:.1f} expected"
+        f"shares     {shares['found'] - shares['credited']} found, {shares['expected']:.1f} expected"
         f" (chance of so few {shares['chance_of_so_few_or_fewer']:.0%},"
-        f" of so many {shares['chance_of_so_many_or_more']:.0%}), {shares['stale']} stale"
+        f" of so many {shares['chance_of_so_many_or_more']:.0%}), {credited}{shares['stale']} stale"
     )
     for name, what in (("from_shares", "the shares say"), ("from_kth_hash", f"hash no. {evidence['k']} says")):
         if evidence[name] is not None:
