@@ -1,0 +1,219 @@
+"""The executor's actions on fake nodes: each ends in its event, and no failure of one ends the daemon."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, TypeVar
+
+import pytest
+
+from solominer.daemon.executor import Dispatcher
+from solominer.engines.engine_set import EngineSet
+from solominer.errors import NodeUnreachable, SigningRefused
+from solominer.records.journal.recovery import Replay
+from solominer.records.recorder import Recorder
+from solominer.work.events import (
+    Answer,
+    BlockSeen,
+    CompareNodes,
+    HealthSeen,
+    JobSigned,
+    LocateBlock,
+    LookAtNode,
+    NewTip,
+    NodesCompared,
+    ProposeBlock,
+    Record,
+    RefreshTemplate,
+    SaveBlock,
+    SendBlock,
+    SignJob,
+    StopWork,
+    SubmitAnswered,
+)
+from solominer.work.found import FoundBlock
+from solominer.work.instant import Instant
+from solominer.work.ports import Node
+from solominer.work.workers import ExtranonceDealer
+from tests.fakes import FakeChain, FakeEngine, FakeNode
+from tests.work.builders import T0, feed, mining, of_type, solution, tip
+
+E = TypeVar("E")
+
+
+class Bench:
+    """A dispatcher that is never run: what the actions post stays in its queue."""
+
+    def __init__(self, folder: Path) -> None:
+        self.recorder = Recorder(folder, "regtest", on_alarm=lambda *alarm: None)
+        self.recorder.open(T0.wall, {})
+        self.machine, self.job = mining()
+        chain = FakeChain()
+        self.a, self.b = (FakeNode(name, self.post, chain) for name in "ab")
+        nodes: dict[str, Node] = {"a": self.a, "b": self.b}
+        self.engine = FakeEngine()
+        self.tasks: list[asyncio.Task[None]] = []
+        self.repeated: list[Any] = []
+        watch: Any = SimpleNamespace(
+            published=lambda job: None, block=lambda block, job: None, repeated=self.repeated.append
+        )
+        engines = EngineSet([self.engine], ExtranonceDealer(1))
+        self.dispatcher = Dispatcher(
+            self.machine, engines, nodes, self.recorder, self.spawn, watch, lambda: Instant(T0.wall, 1.0)
+        )
+
+    def post(self, event: Any) -> None:
+        self.dispatcher.post(event)
+
+    def spawn(self, work: Any) -> None:
+        self.tasks.append(asyncio.create_task(work))
+
+    def block(self) -> FoundBlock:
+        (saved,) = of_type(SaveBlock, feed(self.machine, solution(self.job)))
+        return saved.block
+
+    async def done(self, *actions: Any) -> None:
+        """Carry out actions until nothing is under way."""
+        self.dispatcher.do(list(actions))
+        while self.tasks:
+            await asyncio.wait_for(self.tasks.pop(0), 10)
+
+    async def posted(self, kind: type[E]) -> E:
+        async with asyncio.timeout(10):
+            while True:
+                event = await self.dispatcher.queue.get()
+                if isinstance(event, kind):
+                    return event
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    made = Bench(tmp_path)
+    yield made
+    for task in made.tasks:
+        task.cancel()
+    made.recorder.close(T0.wall + 1)
+
+
+async def test_questions_become_events(bench: Bench) -> None:
+    await bench.done(LookAtNode("a"), CompareNodes("a", "b"))
+    assert (await bench.posted(HealthSeen)).health.node == "a"
+    assert (await bench.posted(NodesCompared)).common_height == bench.a.chain.tip.height
+
+
+async def test_nodes_that_do_not_answer_post_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def breaks(*arguments: object) -> Any:
+        raise RuntimeError("a bug")
+
+    async def away(height: int) -> bytes:
+        raise NodeUnreachable("it is away")
+
+    monkeypatch.setattr(bench.b, "hash_at", away)
+    bench.a.positions.append(NodeUnreachable("it is away"))
+    await bench.done(CompareNodes("a", "b"), LocateBlock("a", tip(1), 1))
+    monkeypatch.setattr(bench.a, "where_is", breaks)
+    await bench.done(LocateBlock("a", tip(1), 1))
+    assert len(bench.dispatcher.queue) == 0
+    await bench.done(LocateBlock("b", tip(1), 1))
+    assert (await bench.posted(BlockSeen)).node == "b"
+
+
+async def test_any_node_may_sign(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def sign(data: bytes) -> bytes:
+        assert len(data) == 72
+        return b"solution"
+
+    async def refuse(data: bytes) -> bytes:
+        raise SigningRefused("it has no key", "import it")
+
+    action = SignJob("b", replace(bench.job, signed_extranonce=bytes(12)))
+    monkeypatch.setattr(bench.b, "sign", refuse)
+    await bench.done(action)
+    assert (await bench.posted(JobSigned)).problem == "b: it has no key; a: the fake node has no wallet"
+    monkeypatch.setattr(bench.a, "sign", sign)
+    await bench.done(action)
+    assert (await bench.posted(JobSigned)).solution == b"solution"
+
+
+async def test_templates_are_fetched_one_at_a_time(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    reasons: list[str] = []
+
+    async def fetch(reason: str) -> None:
+        reasons.append(reason)
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(bench.a, "fetch_template", fetch)
+    await bench.done(*(RefreshTemplate("a", reason) for reason in ("one", "two", "three")))
+    assert reasons == ["one", "three"]
+
+
+async def test_a_submission_that_breaks_is_unknown(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def breaks(block_hex: str) -> Any:
+        raise RuntimeError("a bug")
+
+    block = bench.block()
+    await bench.done(SaveBlock(block), SendBlock("a", block, 1), ProposeBlock("b", block))
+    answers = [await bench.posted(SubmitAnswered), await bench.posted(SubmitAnswered)]
+    assert {each.node for each in answers} == {"a", "b"}
+    monkeypatch.setattr(bench.a, "submit", breaks)
+    await bench.done(SendBlock("a", block, 2))
+    answer = await bench.posted(SubmitAnswered)
+    assert (answer.answer, answer.raw) == (Answer.UNKNOWN, "not answered: RuntimeError: a bug")
+
+
+async def test_a_block_of_which_no_copy_is_left_is_an_alarm(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    await bench.done(SendBlock("a", replace(bench.block(), block_hex=""), 1))
+    assert (await bench.posted(SubmitAnswered)).raw == "not sent: no whole copy is left"
+    assert "[block-not-kept]" in caplog.text
+
+
+async def test_a_disk_or_a_proof_that_fails_holds_no_block_up(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    later: list[FoundBlock] = []
+
+    def breaks(*arguments: object) -> Any:
+        raise RuntimeError("no thread")
+
+    async def fails(block: FoundBlock) -> bool:
+        return False
+
+    async def save_later(block: FoundBlock) -> None:
+        later.append(block)
+
+    keeper, block = bench.dispatcher._keeper, bench.block()
+    monkeypatch.setattr(keeper, "begin", breaks)
+    monkeypatch.setattr(bench.recorder, "block", breaks)
+    monkeypatch.setattr(keeper, "save", fails)
+    monkeypatch.setattr(keeper, "save_later", save_later)
+    await bench.done(SaveBlock(block), SendBlock("a", block, 1))
+    assert later == [block]
+    assert (await bench.posted(SubmitAnswered)).node == "a"
+    assert "cannot be handed to the disk" in caplog.text
+    assert f"no proof of block {block.hash_hex}" in caplog.text
+    monkeypatch.setattr(keeper, "until_put", breaks)
+    await bench.done(SaveBlock(block))
+    assert "_save failed unexpectedly" in caplog.text
+
+
+async def test_work_stops_at_a_new_tip_and_repeats_are_counted(bench: Bench) -> None:
+    bench.dispatcher.post(NewTip(T0, "a", tip(2), "zmq"))
+    await bench.done(StopWork("new tip"), Record("share_duplicate", {"worker": "cpu/0"}))
+    assert "stop_work" in bench.engine.calls
+    assert [str(worker) for worker in bench.repeated] == ["cpu/0"]
+
+
+async def test_the_end_waits_only_so_long_and_the_journal_is_quoted(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, "solominer")
+    bench.dispatcher.post(NewTip(T0, "a", tip(2), "zmq"))
+    await bench.dispatcher.settle(0.01)
+    bench.dispatcher.restore(Replay([], ["a folder without a block"]))
+    assert "a node has not answered in 0.01 s" in caplog.text
+    assert "journal: a folder without a block" in caplog.text

@@ -1,0 +1,80 @@
+"""The nodes of a configuration: names, ways in, the private one, and what is refused."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from solominer.config import Config, load_config
+from solominer.daemon import nodes as module
+from solominer.daemon.nodes import configured_nodes, nodes_of
+from solominer.errors import ConfigError
+from solominer.node.credentials import CookieFile, PasswordFile, UserPassword
+
+
+def config_of(folder: Path, **values: Any) -> Config:
+    return load_config(overrides={"mode": "regtest", "data_dir": str(folder), **values}, environ={})
+
+
+@pytest.mark.parametrize(
+    ("rpc", "kind"),
+    [
+        ({"username": "u", "password": "p"}, UserPassword),
+        ({"username": "u", "password_file": "/secret"}, PasswordFile),
+        ({"cookie_file": "/cookie"}, CookieFile),
+        ({}, CookieFile),
+    ],
+)
+def test_every_way_in(tmp_path: Path, rpc: dict[str, Any], kind: type) -> None:
+    (settings,) = configured_nodes(config_of(tmp_path, bitcoin_rpc={"host": "127.0.0.1", **rpc}))
+    assert isinstance(settings.credentials, kind)
+    assert (settings.name, settings.port) == ("127.0.0.1:18443", 18443)
+
+
+def test_without_a_name_the_local_node_is_taken_or_refused(tmp_path: Path) -> None:
+    (settings,) = configured_nodes(config_of(tmp_path, mode="testnet4"))
+    assert settings.port == 48332
+    with pytest.raises(ConfigError, match="no node is named"):
+        configured_nodes(config_of(tmp_path, mode="testnet4", auto_detect=False))
+    with pytest.raises(ConfigError, match="no way into the node"):
+        configured_nodes(config_of(tmp_path, auto_detect=False, bitcoin_rpc={"host": "127.0.0.1"}))
+
+
+async def test_a_private_node_is_started_and_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+
+    class Private:
+        rpc_host, rpc_port, cookie_file = "127.0.0.1", 18443, tmp_path / ".cookie"
+        zmq_hashblock = zmq_sequence = "tcp://127.0.0.1:1"
+
+        def __init__(self, binary: Any, folder: Path, **options: Any) -> None:
+            assert folder == tmp_path / "private-node"
+
+        def start(self) -> None:
+            calls.append("start")
+
+        def stop(self) -> None:
+            calls.append("stop")
+
+    monkeypatch.setattr(module, "PrivateNode", Private)
+    monkeypatch.setattr(
+        module, "find_bitcoind", lambda *arguments, **options: SimpleNamespace(version="v31", origin="PATH")
+    )
+    monkeypatch.setattr(module, "full_block_args", lambda version: [])
+    async with AsyncExitStack() as stack:
+        nodes = await nodes_of(config_of(tmp_path), lambda event: None, stack)
+        assert (list(nodes), calls) == (["private"], ["start"])
+        await nodes["private"].close()
+    assert calls == ["start", "stop"]
+
+
+async def test_two_nodes_of_one_name_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = config_of(tmp_path, bitcoin_rpc={"host": "127.0.0.1"})
+    monkeypatch.setattr(module, "configured_nodes", lambda config: 2 * configured_nodes(config))
+    async with AsyncExitStack() as stack:
+        with pytest.raises(ConfigError, match="two nodes have the same name"):
+            await nodes_of(config, lambda event: None, stack)
