@@ -19,6 +19,7 @@ from solominer.chain.networks import REGTEST, Network
 from solominer.chain.target import expected_hashes
 from solominer.config import Config
 from solominer.errors import EngineError, NodeError, NodeUnreachable
+from solominer.work.blocks import TrackedBlock
 from solominer.work.events import (
     Answer,
     HealthSeen,
@@ -31,6 +32,7 @@ from solominer.work.events import (
     WorkerDied,
     WorkerStarted,
 )
+from solominer.work.found import BlockState
 from solominer.work.instant import Clock, Instant
 from solominer.work.job import Job, Payout
 from solominer.work.ports import BlockPosition, DifficultyForecast, Node, Post, SubmitReply
@@ -441,3 +443,9 @@ class FakeNodes:
         """Make them, as `solominer.daemon.nodes.nodes_of` does."""
         self.nodes = {name: FakeNode(name, post, self.chain) for name in self._names}
         return dict(self.nodes)
+
+
+def block_engines(blocks: Sequence[TrackedBlock]) -> set[str]:
+    """Which engines found blocks that a node has accepted."""
+    accepted = (BlockState.ACCEPTED, BlockState.CONFIRMED, BlockState.MATURE)
+    return {each.block.worker.engine for each in blocks if each.state in accepted}

@@ -252,7 +252,7 @@ class Run:
             started_at=self._started_at,
             config=self.config,
             coordinator=dispatcher.coordinator,
-            pool=parts.pool.pool_snapshot(),
+            engines=parts.engines.snapshot(),
             rate=sampler.rate.estimate(),
             payout=parts.payout.address,
             events=list(self._recent.lines),

@@ -22,6 +22,7 @@ from solominer.views.snapshot import BlockView, NodeView, Snapshot, WorkerView
 from solominer.work.blocks import TrackedBlock
 from solominer.work.coordinator import Coordinator
 from solominer.work.events import HashRate
+from solominer.work.workers import EngineSnapshot, WorkerSnapshot
 
 WINDOW_SECS = 60
 SAMPLE_SECS = 1.0
@@ -104,7 +105,7 @@ def snapshot_of(
     started_at: float,
     config: Config,
     coordinator: Coordinator,
-    pool: PoolSnapshot,
+    engines: Sequence[EngineSnapshot],
     rate: Estimate,
     payout: str,
     events: Sequence[tuple[float, str]],
@@ -129,17 +130,28 @@ def snapshot_of(
         rate_hps=rate.value,
         rate_low_hps=rate.low,
         rate_high_hps=rate.high,
-        hashes=pool.hashes,
+        hashes=round(sum(engine.hashes for engine in engines)),
         shares=coordinator.judge.shares,
         accepted_blocks=coordinator.blocks.accepted_count,
         payout=payout,
         data_dir=str(config.records_dir),
-        workers=tuple(
-            WorkerView(w.index, w.pid or 0, w.alive, w.kernel, w.rate_hps, w.hashes, w.shares) for w in pool.workers
-        ),
+        workers=tuple(_worker(worker) for engine in engines for worker in engine.workers),
         nodes=tuple(_nodes(coordinator)),
         blocks=tuple(_block(tracked) for tracked in _recent_blocks(coordinator)),
         events=tuple(events),
+    )
+
+
+def _worker(seen: WorkerSnapshot) -> WorkerView:
+    return WorkerView(
+        worker=str(seen.worker),
+        pid=int(seen.details.get("pid", 0)),
+        alive=seen.state != "lost",
+        kernel=str(seen.details.get("kernel", "")),
+        rate_hps=seen.rate_hps,
+        hashes_counted=seen.hashes_counted,
+        hashes_credited=seen.hashes_credited,
+        shares=seen.shares,
     )
 
 

@@ -102,7 +102,7 @@ def _workers(s: Snapshot) -> RenderableType:
     table = _table("worker", "process", "kernel", "rate", "shares")
     for worker in s.workers:
         state = rate(worker.rate_hps) if worker.alive else Text("restarting", style="yellow")
-        table.add_row(str(worker.index), str(worker.pid), worker.kernel, state, str(worker.shares))
+        table.add_row(Text(printable(worker.worker)), str(worker.pid or "-"), worker.kernel, state, str(worker.shares))
     return table
 
 

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class WorkerView:
-    """One worker process; `rate_hps` over the last seconds."""
+    """One worker of any engine; `rate_hps` over the last seconds. `pid` is 0 where it is no process of ours."""
 
-    index: int
+    worker: str
     pid: int
     alive: bool
     kernel: str
     rate_hps: float
-    hashes: int
+    hashes_counted: int
+    hashes_credited: float
     shares: int
 
 

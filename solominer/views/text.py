@@ -54,7 +54,7 @@ def status_lines(status: Mapping[str, Any]) -> Iterator[str]:
     yield f"  {status['accepted_blocks']} blocks accepted; the reward goes to {status['payout'] or '-'}"
     for worker in status["workers"]:
         state = rate(worker["rate_hps"]) if worker["alive"] else "restarting"
-        yield f"  worker {worker['index']}: {state}, {worker['kernel']}"
+        yield f"  worker {worker['worker']}: {state}, {worker['kernel']}"
     for node in status["nodes"]:
         state = ("in use" if node["active"] else "ready") if node["usable"] else node["note"]
         fork = f", ON {node['fork']}" if node["fork"] else ""

@@ -38,7 +38,10 @@ SNAPSHOT = Snapshot(
     accepted_blocks=2,
     payout="bcrt1qexample",
     data_dir="/data",
-    workers=(WorkerView(0, 4711, True, "avx512-3x2", 62.5e6, 6_250_000_000, 23), WorkerView(1, 0, False, "", 0, 0, 0)),
+    workers=(
+        WorkerView("cpu/0", 4711, True, "avx512-3x2", 62.5e6, 6_250_000_000, 0.0, 23),
+        WorkerView("cpu/1", 0, False, "", 0, 0, 0.0, 0),
+    ),
     nodes=(
         NodeView("home", True, True, 260, 10, "live", 0.0012, ""),
         NodeView("spare", False, False, 0, None, "off", 0.0, "connection refused"),
