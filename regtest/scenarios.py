@@ -20,7 +20,7 @@ from regtest.mempool import Filled, fan_out, fill_mempool, mixed_transactions
 from solominer.errors import SolominerError
 from solominer.node.private.bitcoind import BitcoindBinary, find_bitcoind
 from solominer.node.private.node import PrivateNode
-from solominer.node.private.rpc import CookieRpc
+from solominer.node.rpc import CookieRpc
 
 __all__ = [
     "Filled",

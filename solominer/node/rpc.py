@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from http.client import HTTPException, InvalidURL
+from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -25,7 +26,7 @@ from solominer.errors import (
     RpcFailed,
     printable,
 )
-from solominer.node.credentials import Credentials
+from solominer.node.credentials import CookieFile, Credentials
 from solominer.node.login import Login, user_of
 from solominer.node.proxy import Connection, HttpReply, NotHttp, Proxy, bracketed
 
@@ -282,6 +283,27 @@ class RpcClient:
         if code in _NOT_READY:
             return NodeNotReady(f"{self.node} is not ready: {message} ({code})", _NOT_READY[code])
         return RpcFailed(f"{self.node} answered {method} with error {code}: {message}", code=code)
+
+
+class CookieRpc:
+    """RPC to a node of this machine with the cookie in `cookie_file`: for private nodes and their scenarios.
+
+    Each use has a connection of its own, so it is safe from any thread and knows no idle timeout; on loopback that
+    costs a fraction of a millisecond. Raises as `RpcClient.call`.
+    """
+
+    def __init__(self, host: str, port: int, cookie_file: Path) -> None:
+        self._host, self._port, self._login = host, port, Login(CookieFile((cookie_file,)))
+
+    def call(self, method: str, *params: object, wallet: str | None = None, timeout_secs: float = 60.0) -> Any:
+        """Return the result of one call."""
+        with RpcClient(self._host, self._port, self._login, timeout_secs=timeout_secs) as client:
+            return client.call(method, *params, wallet=wallet)
+
+    def batch(self, method: str, params: Sequence[Sequence[object]], *, timeout_secs: float = 60.0) -> list[Any]:
+        """Call `method` once for each item of `params` over one connection; the first failing call raises."""
+        with RpcClient(self._host, self._port, self._login, timeout_secs=timeout_secs) as client:
+            return [client.call(method, *each) for each in params]
 
 
 def _queue_is_full(reply: HttpReply) -> bool:

@@ -24,8 +24,7 @@ from solominer.doctor.node_checks import NodeUnderTest
 from solominer.errors import SolominerError
 from solominer.node.history import read_history
 from solominer.node.payout import payout_to, regtest_payout
-from solominer.node.private.rpc import CookieRpc
-from solominer.node.rpc import RpcClient
+from solominer.node.rpc import CookieRpc, RpcClient
 from solominer.node.signing import BlockSigner, signer_for
 from solominer.node.submit import check_verdict, submit_block
 from solominer.node.zmq_hints import published_by

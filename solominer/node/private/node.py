@@ -22,8 +22,8 @@ from solominer.chain.networks import NETWORK_OF_CHAIN
 from solominer.errors import NodeAuthFailed, NodeError, NodeNotReady, NodeTimeout, NodeUnreachable
 from solominer.node.private import guard
 from solominer.node.private.bitcoind import BitcoindBinary
-from solominer.node.private.rpc import CookieRpc
 from solominer.node.proxy import bracketed
+from solominer.node.rpc import CookieRpc
 
 LOOPBACK = ("127.0.0.1", "::1")
 """Where a private node listens: the first one that this machine has."""
