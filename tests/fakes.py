@@ -17,7 +17,7 @@ from solominer.chain.hashes import hash_to_int, sha256d, to_rpc_hex
 from solominer.chain.header import Header
 from solominer.chain.networks import REGTEST, Network
 from solominer.chain.target import expected_hashes
-from solominer.config import Config
+from solominer.config.models import Config
 from solominer.errors import EngineError, NodeError, NodeUnreachable
 from solominer.work.blocks import TrackedBlock
 from solominer.work.events import (

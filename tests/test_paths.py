@@ -9,8 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from solominer.config import Config, default_cache_dir, default_data_dir, load_config, paths
-from solominer.config.paths import Presence, absolute, expanded, home, presence, read_file
+from solominer.config import paths
+from solominer.config.load import load_config
+from solominer.config.models import Config
+from solominer.config.paths import (
+    Presence,
+    absolute,
+    default_cache_dir,
+    default_data_dir,
+    expanded,
+    home,
+    presence,
+    read_file,
+)
 from solominer.errors import ConfigError, NodeAuthFailed
 from solominer.node.credentials import CookieFile, PasswordFile, default_data_folders
 from solominer.setup.bitcoin_conf import read_node_conf

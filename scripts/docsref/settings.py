@@ -8,7 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from solominer.config import ENV_PREFIX, Config
+from solominer.config.environment import ENV_PREFIX
+from solominer.config.models import Config
 
 _TYPES = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false", "array": "list"}
 _BOUNDS = (("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"), ("exclusiveMaximum", "<"))

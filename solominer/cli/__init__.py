@@ -16,7 +16,7 @@ from solominer.cli.control import some_secs
 from solominer.config.modes import MODES
 
 if TYPE_CHECKING:
-    from solominer.config import Config
+    from solominer.config.models import Config
     from solominer.errors import SolominerError
 
 app = typer.Typer(
@@ -173,7 +173,7 @@ def _do_you_understand(text: str) -> bool:
 
 
 def _load(path: Path | None, overrides: dict[str, Any]) -> Config:
-    from solominer.config import load_config, warnings_about
+    from solominer.config.load import load_config, warnings_about
 
     settings = load_config(path, overrides=overrides)
     for warning in warnings_about(path, settings):

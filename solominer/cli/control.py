@@ -94,7 +94,7 @@ def reload(
 
 
 def _ask(what: str, config: Path | None, mode: str | None, data_dir: Path | None) -> dict[str, Any]:
-    from solominer.config import load_config
+    from solominer.config.load import load_config
     from solominer.daemon.control_socket import ask, running_in
 
     settings = load_config(config, overrides={"mode": mode, "data_dir": data_dir})

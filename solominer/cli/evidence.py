@@ -157,7 +157,7 @@ def rebuild(config: ConfigOption = None, data_dir: DataDirOption = None, network
 
 def _tree(config: Path | None, data_dir: Path | None, network: str | None) -> Tree:
     """The folder of one network: the one named, that of the config, or the only one there is."""
-    from solominer.config import load_config
+    from solominer.config.load import load_config
     from solominer.errors import RecordsError
     from solominer.records.tree import Tree
 

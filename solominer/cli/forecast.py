@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from solominer.config import Config
+    from solominer.config.models import Config
     from solominer.governor.prices import Price
     from solominer.insight.estimate import Estimate
     from solominer.insight.outlook import Outlook
@@ -47,7 +47,7 @@ def forecast(
     solominer forecast --config config.json --hash-rate 40M
     solominer forecast --config config.json --watts 250 --price 0.30
     """
-    from solominer.config import load_config
+    from solominer.config.load import load_config
 
     overrides = {"mode": mode, "data_dir": data_dir, "electricity.watts": watts}
     settings = load_config(config, overrides=overrides)

@@ -13,7 +13,7 @@ import typer
 from solominer.cli.control import some_secs
 
 if TYPE_CHECKING:
-    from solominer.config import Config
+    from solominer.config.models import Config
     from solominer.doctor.check import Finding
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="The config.json to use.")]
@@ -167,7 +167,7 @@ def smoke_test(
 
 
 def _load(path: Path | None, **overrides: Any) -> Config:
-    from solominer.config import load_config, warnings_about
+    from solominer.config.load import load_config, warnings_about
 
     settings = load_config(path, overrides=overrides)
     for warning in warnings_about(path, settings):
@@ -199,7 +199,7 @@ def bench(
     """
     from rich.console import Console
 
-    from solominer.config import default_cache_dir
+    from solominer.config.paths import default_cache_dir
     from solominer.engines.cpu import bench as timing
 
     progress = Console(stderr=True)

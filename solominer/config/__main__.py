@@ -2,6 +2,6 @@
 
 import sys
 
-from solominer.config import example_json
+from solominer.config.load import example_json
 
 sys.stdout.write(example_json())

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NoReturn
 
-from solominer.config import Config
+from solominer.config.models import Config
 from solominer.daemon.control_socket import ControlServer
 from solominer.daemon.executor import Dispatcher
 from solominer.daemon.host_metrics import now

@@ -7,8 +7,9 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 
-from solominer.config import Config, NodeConfig, RpcConfig, ZmqConfig, default_cache_dir
 from solominer.config.forms import zmq_seen_from
+from solominer.config.models import Config, NodeConfig, RpcConfig, ZmqConfig
+from solominer.config.paths import default_cache_dir
 from solominer.daemon.host_metrics import now
 from solominer.errors import ConfigError, NodeError
 from solominer.node.client import NodeLink, NodeSettings

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from solominer.config import Config, default_cache_dir
+from solominer.config.models import Config
+from solominer.config.paths import default_cache_dir
 from solominer.daemon.executor import LEVELS, alarm_text
 from solominer.daemon.host_metrics import now
 from solominer.engines.cpu.machine import usable_cores

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from solominer.chain.hashes import to_rpc_hex
 from solominer.chain.target import difficulty
-from solominer.config import Config
+from solominer.config.models import Config
 from solominer.daemon.executor import Dispatcher
 from solominer.daemon.host_metrics import age_secs, machine, now
 from solominer.engines.cpu.plan_monitor import SearchWatch

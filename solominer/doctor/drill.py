@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from solominer.chain.proof import check_block
-from solominer.config import Config
+from solominer.config.models import Config
 from solominer.daemon.daemon import Run, RunOptions
 from solominer.doctor.check import Check, Finding, Outcome, failed, ok, run_checks
 from solominer.doctor.machine_checks import fsync_secs

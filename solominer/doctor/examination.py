@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from solominer.config import Config, default_cache_dir
+from solominer.config.models import Config
+from solominer.config.paths import default_cache_dir
 from solominer.daemon.nodes import configured_nodes, private_settings
 from solominer.doctor.check import Check, Finding, Outcome, ok, run_checks, skipped
 from solominer.doctor.machine_checks import machine_checks

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import psutil
 
-from solominer.config import Config, default_cache_dir
-from solominer.config.paths import home, presence
+from solominer.config.models import Config
+from solominer.config.paths import default_cache_dir, home, presence
 from solominer.doctor.check import Check, Outcome, failed, ok, skipped, warning
 from solominer.engines.cpu.machine import usable_cores
 from solominer.engines.cpu.pool import WORKER_MEMORY_BYTES

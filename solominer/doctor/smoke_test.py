@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 from solominer import __version__
-from solominer.config import Config
+from solominer.config.models import Config
 from solominer.daemon.nodes import configured_nodes
 from solominer.doctor.check import Check, Finding, all_well, document, first_failed, run_checks, skipped
 from solominer.doctor.drill import DRILL_SECS, drill_config, fire_drill

@@ -21,8 +21,7 @@ from typing import Any, Protocol
 import psutil
 
 from solominer.chain.fields import Field
-from solominer.config import Config
-from solominer.config.models import reloads_live
+from solominer.config.models import Config, reloads_live
 from solominer.errors import ConfigError, SolominerError
 from solominer.governor.policies import Policies
 from solominer.governor.schedule import Progress, ScheduleState, blocks_on, schedule_at, schedule_of

@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic import SecretStr, ValidationError
 
-from solominer.config import RpcConfig
 from solominer.config.forms import host_and_port
+from solominer.config.models import RpcConfig
 from solominer.config.paths import absolute
 from solominer.errors import ConfigError, NodeAuthFailed, PayoutError
 from solominer.node.proxy import bracketed

@@ -13,7 +13,7 @@ import psutil
 from pydantic import SecretStr, ValidationError
 
 from solominer.chain.networks import NETWORKS
-from solominer.config import RpcConfig
+from solominer.config.models import RpcConfig
 from solominer.config.paths import Presence, absolute, expanded, home, home_of, presence
 from solominer.node.credentials import default_data_folders
 from solominer.setup.bitcoin_conf import (

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from solominer.chain.address import address_in
-from solominer.config import Config
+from solominer.config.models import Config
 from solominer.config.modes import MODES
 from solominer.config.paths import presence
 from solominer.daemon.daemon import RunOptions

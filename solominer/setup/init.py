@@ -13,7 +13,8 @@ from typing import Any
 
 from solominer.chain.fields import MAX_HEIGHT
 from solominer.chain.networks import NETWORK_OF_CHAIN, network_named
-from solominer.config import Config, RpcConfig, ZmqConfig, load_config
+from solominer.config.load import load_config
+from solominer.config.models import Config, RpcConfig, ZmqConfig
 from solominer.config.modes import MODES
 from solominer.config.paths import absolute, presence
 from solominer.daemon.nodes import node_settings

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solominer.config import Config, load_config, warnings_about
 from solominer.config.forms import host_and_port, zmq_address, zmq_seen_from
 from solominer.config.jsontext import parse_json
+from solominer.config.load import load_config, warnings_about
+from solominer.config.models import Config
 from solominer.config.paths import plain_bytes
 from solominer.daemon.nodes import configured_nodes, credentials_of
 from solominer.engines.cpu.plan_loader import load_plan

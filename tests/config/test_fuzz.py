@@ -21,9 +21,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from solominer import cli
-from solominer.config import Config, load_config, warnings_about
 from solominer.config.environment import settings_of
-from solominer.config.models import NodeConfig
+from solominer.config.load import load_config, warnings_about
+from solominer.config.models import Config, NodeConfig
 from solominer.errors import ConfigError
 from solominer.setup.first_run import check_nodes
 from tests.config.fuzz import FLAGS, PASSWORD, Case, case

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solominer.config import Config, RpcConfig, example_json, load_config, warnings_about
+from solominer.config.load import example_json, load_config, warnings_about
+from solominer.config.models import Config, RpcConfig
 from solominer.config.modes import MODES, mode_named
 from solominer.errors import ConfigError
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from solominer.config import Config, load_config
+from solominer.config.load import load_config
+from solominer.config.models import Config
 from solominer.daemon import nodes as module
 from solominer.daemon.nodes import configured_nodes, nodes_of
 from solominer.errors import ConfigError

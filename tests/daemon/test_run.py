@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from solominer.config import Config, load_config
+from solominer.config.load import load_config
+from solominer.config.models import Config
 from solominer.daemon import daemon as module
 from solominer.daemon import status as status_module
 from solominer.daemon.control_socket import ask

@@ -21,7 +21,7 @@ import yaml
 from typer.testing import CliRunner
 
 from solominer.cli import app
-from solominer.config import load_config
+from solominer.config.load import load_config
 from solominer.errors import ConfigError
 from solominer.node.private.bitcoind import find_bitcoind
 from tests.deploy.manager import REPO, SOLOMINER

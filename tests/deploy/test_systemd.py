@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from solominer.cli import app
-from solominer.config import load_config
+from solominer.config.load import load_config
 from solominer.daemon.nodes import credentials_of
 from solominer.errors import ConfigError
 from solominer.node.credentials import PasswordFile

@@ -17,7 +17,8 @@ from scripts.docsref.settings import variable
 from scripts.docsref.tables import error_classes
 from solominer.chain.target import decode_compact, difficulty
 from solominer.cli import app
-from solominer.config import Config, load_config
+from solominer.config.load import load_config
+from solominer.config.models import Config
 from solominer.insight.odds import YEAR_SECS, block_chance
 
 DOCS = REPO / "docs"

@@ -16,7 +16,8 @@ from typing import Any, Self
 
 import pytest
 
-from solominer.config import Config, load_config
+from solominer.config.load import load_config
+from solominer.config.models import Config
 from solominer.daemon.daemon import Run, RunOptions
 from solominer.daemon.executor import Dispatcher
 from solominer.daemon.host_metrics import now

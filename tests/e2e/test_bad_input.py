@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from solominer.config import load_config
+from solominer.config.load import load_config
 from solominer.daemon.daemon import Run, RunOptions
 from solominer.errors import (
     AlreadyRunning,

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from solominer.cli import app
-from solominer.config import load_config
+from solominer.config.load import load_config
 from solominer.daemon.daemon import Run, RunOptions
 from solominer.errors import SolominerError
 from solominer.node.private.bitcoind import BitcoindBinary

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from regtest.scenarios import mine_blocks
-from solominer.config import Config
+from solominer.config.models import Config
 from solominer.doctor.examination import examine
 from solominer.node.private.bitcoind import BitcoindBinary
 from solominer.node.private.node import PrivateNode

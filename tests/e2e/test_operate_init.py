@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from solominer.cli import app
-from solominer.config import load_config
+from solominer.config.load import load_config
 from solominer.daemon.daemon import RunOptions, run
 from solominer.daemon.nodes import configured_nodes
 from solominer.doctor.check import Status

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from solominer.config import Config
+from solominer.config.models import Config
 from solominer.daemon.control_socket import ask
 from solominer.daemon.daemon import RunOptions, run
 from solominer.errors import AlreadyRunning

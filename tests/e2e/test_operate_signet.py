@@ -13,7 +13,8 @@ import pytest
 
 from regtest.keys import KEYED_LOCKS, WALLET, open_wallet
 from solominer.chain.signet import PUBLIC_CHALLENGE, SIGNET_HEADER, block_data, psbt
-from solominer.config import Config, load_config
+from solominer.config.load import load_config
+from solominer.config.models import Config
 from solominer.daemon.daemon import RunOptions, run
 from solominer.daemon.nodes import configured_nodes
 from solominer.doctor.check import Status

@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 
 from regtest.scenarios import coins_address
 from solominer.cli import app
-from solominer.config import default_cache_dir, load_config
+from solominer.config.load import load_config
+from solominer.config.paths import default_cache_dir
 from solominer.doctor.check import Finding, Status, first_failed
 from solominer.doctor.drill import DRILL_SECS, drill_config, fire_drill
 from solominer.doctor.smoke_test import Certificate, smoke_test

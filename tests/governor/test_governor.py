@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from solominer.chain.fields import Field
-from solominer.config import Config, PoliciesConfig, load_config
-from solominer.config.models import reloads_live
+from solominer.config.load import load_config
+from solominer.config.models import Config, PoliciesConfig, reloads_live
 from solominer.engines.cpu.job_slot import SharedBlock
 from solominer.engines.cpu.pool import PoolSettings, WorkerPool, _Seat
 from solominer.engines.engine_set import EngineSet

@@ -21,7 +21,9 @@ from typer.testing import CliRunner
 
 from solominer.chain.networks import MAINNET
 from solominer.cli import app
-from solominer.config import Config, default_cache_dir, load_config
+from solominer.config.load import load_config
+from solominer.config.models import Config
+from solominer.config.paths import default_cache_dir
 from solominer.daemon.nodes import configured_nodes
 from solominer.doctor import examination as doctor
 from solominer.doctor import kernel_check as kernelcheck

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from solominer.config import RpcConfig, ZmqConfig
+from solominer.config.models import RpcConfig, ZmqConfig
 from solominer.errors import ConfigError, PayoutError
 from solominer.setup import dialog as setup
 from solominer.setup.bitcoin_conf import NodeConf

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from solominer.config import Config
+from solominer.config.models import Config
 from solominer.daemon.daemon import RunOptions
 from solominer.errors import ConfigError
 from solominer.setup.first_run import UNDERSTOOD_NAME, check_start, make_sure

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from solominer.config import load_config
+from solominer.config.load import load_config
 from solominer.daemon.parts import recorder_of
 from solominer.errors import AlreadyRunning
 from solominer.records.evidence.verify import verify
