@@ -12,7 +12,36 @@ from solominer.work.found import FoundBlock, solve
 from solominer.work.instant import Instant
 from solominer.work.job import Job
 
-HEADERS_KEPT = 4096
+HEADERS_KEPT = 1 << 16
+"""A header is known again for as long as no more than this many others of its parent came after it."""
+
+_KEY_SIZE = 8
+
+
+class SeenHeaders:
+    """The headers on one parent, by 8 bytes of their hashes: at least the last `most`, at most twice as many.
+
+    About 10 MB when full. Of so many headers two that differ share their 8 bytes with a chance of 5e-10; the second one
+    is taken for a duplicate then, which costs a share and never a block.
+    """
+
+    def __init__(self, most: int = HEADERS_KEPT) -> None:
+        self._most = most
+        self._recent: set[bytes] = set()
+        self._older: set[bytes] = set()
+
+    def __len__(self) -> int:
+        return len(self._recent) + len(self._older)
+
+    def add(self, hash_le: bytes) -> bool:
+        """Whether it is new."""
+        key = hash_le[:_KEY_SIZE]  # in internal order the zeros come last
+        if key in self._recent or key in self._older:
+            return False
+        self._recent.add(key)
+        if len(self._recent) > self._most:
+            self._older, self._recent = self._recent, set()
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +58,14 @@ class Judge:
     def __init__(self, keep_jobs: int, keep_secs: float) -> None:
         self._keep_jobs, self._keep_secs = keep_jobs, keep_secs
         self._jobs: OrderedDict[int, _Kept] = OrderedDict()
-        self._seen: OrderedDict[bytes, None] = OrderedDict()
+        self._seen: dict[bytes, SeenHeaders] = {}
         self.shares = 0
 
     def keep(self, job: Job, at: Instant) -> None:
         """A job was published."""
         self._jobs[job.job_id] = _Kept(job, at)
         while len(self._jobs) > self._keep_jobs:
-            self._jobs.popitem(last=False)
+            self._forget(next(iter(self._jobs)))
 
     def forget_old(self, current: Job | None, at: Instant) -> None:
         """Let jobs go that are too old for anybody to answer for; never the current one."""
@@ -44,7 +73,12 @@ class Judge:
             oldest, kept = next(iter(self._jobs.items()))
             if kept.job is current or at - kept.at < self._keep_secs:
                 return
-            del self._jobs[oldest]
+            self._forget(oldest)
+
+    def _forget(self, job_id: int) -> None:
+        parent_le = self._jobs.pop(job_id).job.template.prevhash_le
+        if all(kept.job.template.prevhash_le != parent_le for kept in self._jobs.values()):
+            self._seen.pop(parent_le, None)
 
     def kept(self, job_id: int) -> Job | None:
         """The job of this id, if it is young enough to be kept."""
@@ -73,10 +107,7 @@ class Judge:
             )
         elif not meets_target(hash_le, share.share_target or job.share_target):
             return [Record("share_misses_target", {"worker": str(share.worker), "job": share.job_id})], None
-        if hash_le in self._seen:
+        if not self._seen.setdefault(job.template.prevhash_le, SeenHeaders()).add(hash_le):
             return [Record("share_duplicate", {"worker": str(share.worker), "hash": to_rpc_hex(hash_le)})], found
-        self._seen[hash_le] = None
-        if len(self._seen) > HEADERS_KEPT:
-            self._seen.popitem(last=False)
         self.shares += 1
         return [ShareSeen(share, job, hash_le, stale=job.template.prevhash_le != tip_le)], found

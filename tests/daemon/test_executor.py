@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from solominer.daemon.event_queue import EventQueue
 from solominer.daemon.executor import Dispatcher
+from solominer.engines.engine_set import EngineSet
 from solominer.records.recorder import Recorder
 from solominer.work.events import Answer, SendBlock
 from solominer.work.ports import SubmitReply
-from tests.work.builders import feed, mining, of_type, solution
+from solominer.work.workers import ExtranonceDealer
+from tests.fakes import FakeEngine
+from tests.work.builders import T0, WALL, feed, mining, of_type, solution
 
 
 class SlowNode:
@@ -45,3 +50,26 @@ async def test_what_was_begun_this_moment_is_waited_for(tmp_path: Path) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_dropped_shares_are_counted_in_the_records_and_blocks_never_dropped(tmp_path: Path) -> None:
+    machine, job = mining()
+    recorder = Recorder(tmp_path, "regtest", on_alarm=lambda *told: None)
+    recorder.open(WALL)
+    engine = FakeEngine()
+    engines = EngineSet([engine], ExtranonceDealer(0))
+    dispatcher = Dispatcher(machine, engines, {}, recorder, lambda work: work.close(), None, lambda: T0)
+    dispatcher.queue = EventQueue(2)
+    await engines.start(dispatcher.post)
+    for _ in range(5):
+        engine.find(job=job, block=False)
+    engine.find(job=job, block=True)
+    assert (len(dispatcher.queue), dispatcher.queue.dropped) == (4, 3)  # a worker that started, two shares, a block
+    dispatcher.count_hashes()
+    dispatcher.count_hashes()
+    recorder.close(WALL + 1)
+    (ledger,) = tmp_path.glob("regtest/ledger/*/*/*/*/ledger.jsonl")
+    lines = [json.loads(line) for line in ledger.read_text().splitlines()]
+    assert [line["shares"] for line in lines if line["kind"] == "shares_dropped"] == [3]
+    (report,) = tmp_path.glob("regtest/reports/*/*/*/*/report.json")
+    assert json.loads(report.read_text())["shares"]["dropped"] == 3

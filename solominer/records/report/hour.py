@@ -72,6 +72,7 @@ class HourFold:
         self.counts = Counts()
         self.shares = 0
         self.stale_shares = 0
+        self.dropped_shares = 0
         self.tightest_share_target: int | None = None
         self.best = BestHashes(keep_best)
         self.errors = ErrorLog()
@@ -92,6 +93,7 @@ class HourFold:
             "begin": self._begin,
             "work": self._work,
             "share": self._share,
+            "shares_dropped": self._shares_dropped,
             "counters": self._counters,
             "latency": self._latency,
             "system": self._system,
@@ -191,6 +193,9 @@ class HourFold:
         job = self._jobs.get(entry["job"])
         if job is not None:
             self.best.add(value, entry, job)
+
+    def _shares_dropped(self, entry: Entry) -> None:
+        self.dropped_shares += Field(entry, "shares_dropped")["shares"].integer(0, 2**53)
 
     # --- blocks --------------------------------------------------------------------------------------------------
 

@@ -147,6 +147,7 @@ def _shares(fold: HourFold) -> dict[str, Any]:
         "expected": round(expected, 3),
         "all_told": _all_told(fold),
         "stale": fold.stale_shares,
+        "dropped": fold.dropped_shares,
         "duplicate": fold.kinds["share_duplicate"],
         "missed_target": fold.kinds["share_misses_target"],
         "chance_of_so_many_or_more": judged.as_lucky,

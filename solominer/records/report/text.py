@@ -63,6 +63,8 @@ def _lines(report: Report) -> Iterator[str]:
     if report["clock_went_back_secs"] > 1:
         yield f"clock      went back by {duration(report['clock_went_back_secs'])}"
     yield from _hash_lines(report)
+    if report["shares"]["dropped"]:
+        yield f"           {report['shares']['dropped']} shares were dropped: more came than could be judged"
     yield from search_lines(report["search"])
     yield from _best_lines(report)
     yield from _node_lines(report)

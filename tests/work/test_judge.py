@@ -1,0 +1,90 @@
+"""Shares are known again: per parent, in bounded memory, and a block is one however often it comes."""
+
+from __future__ import annotations
+
+import tracemalloc
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from solominer.chain.hashes import sha256d
+from solominer.work.events import Record, ShareFound, ShareSeen
+from solominer.work.job import Job, build_job
+from solominer.work.judge import HEADERS_KEPT, Judge, SeenHeaders
+from solominer.work.workers import WorkerId
+from tests.fakes import ANY_HASH
+from tests.work.builders import PAYOUT, T0, template_on, tip
+
+WHO = WorkerId("stratum", "a")
+
+
+def job_on(parent: int, job_id: int) -> Job:
+    """A job that every hash is a share of."""
+    return build_job(template_on(tip(parent), 261), PAYOUT, job_id=job_id, salt=b"salt")
+
+
+def share_of(job: Job, nonce: int) -> ShareFound:
+    """A share of it."""
+    return ShareFound(T0, WHO, job.job_id, job.extranonce(), 0x20000000, job.space.ntime_min, nonce, ANY_HASH)
+
+
+def kinds(judge: Judge, share: ShareFound) -> list[str]:
+    """What becomes of a share."""
+    actions, _ = judge.judge(share, tip(1))
+    assert all(isinstance(action, Record | ShareSeen) for action in actions)
+    return [action.kind if isinstance(action, Record) else "share" for action in actions]
+
+
+def test_a_share_is_known_again_after_thousands_of_others() -> None:
+    judge, job = Judge(4, 60.0), job_on(1, 1)
+    judge.keep(job, T0)
+    for nonce in range(5000):
+        assert kinds(judge, share_of(job, nonce)) == ["share"]
+    assert kinds(judge, share_of(job, 0)) == ["share_duplicate"]
+    assert judge.shares == 5000
+
+
+def test_a_share_is_known_again_under_another_tip_until_its_parents_last_job_is_forgotten() -> None:
+    judge, first, same_parent, newer = Judge(4, 60.0), job_on(1, 1), job_on(1, 2), job_on(2, 3)
+    judge.keep(first, T0)
+    judge.keep(same_parent, T0 + 30)
+    judge.keep(newer, T0 + 40)
+    assert kinds(judge, share_of(same_parent, 7)) == ["share"]
+    judge.forget_old(newer, T0 + 61)
+    assert kinds(judge, share_of(first, 7)) == ["share_of_unknown_job"]
+    assert kinds(judge, share_of(same_parent, 7)) == ["share_duplicate"]
+    assert len(judge._seen) == 1
+    judge.forget_old(newer, T0 + 91)
+    assert judge._seen == {}
+
+
+def test_a_block_is_found_again_though_it_is_a_duplicate_as_a_share_and_whatever_target_it_had() -> None:
+    judge, job = Judge(4, 60.0), job_on(1, 1)
+    judge.keep(job, T0)
+    found = [judge.judge(replace(share_of(job, nonce), share_target=1), tip(1))[1] for nonce in [*range(64)] * 2]
+    assert found[:64] == found[64:]
+    assert any(found[:64])
+
+
+@given(st.lists(st.integers(0, 40), max_size=200), st.integers(1, 12))
+def test_the_last_ones_are_known_and_never_more_than_twice_as_many_are_kept(numbers: list[int], most: int) -> None:
+    seen, kept = SeenHeaders(most), list[int]()
+    for number in numbers:
+        if number in kept[-most:]:
+            assert not seen.add(sha256d(b"%d" % number))
+        elif seen.add(sha256d(b"%d" % number)):
+            kept.append(number)
+        assert len(seen) <= 2 * most + 1
+
+
+def test_a_full_one_takes_as_much_memory_as_it_says() -> None:
+    tracemalloc.start()
+    seen = SeenHeaders()
+    before, _ = tracemalloc.get_traced_memory()
+    for number in range(2 * HEADERS_KEPT):
+        seen.add(number.to_bytes(32, "little"))
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(seen) >= HEADERS_KEPT
+    assert after - before < 16_000_000
