@@ -1,0 +1,73 @@
+"""mining.configure (BIP 310): which extensions a client asks for, and the answer.
+
+Only what was asked for is answered: Whatsminer reconnects for ever over a key that it does not know.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from solominer.engines.stratum.names import MAX_USER_AGENT, clean_text, positive_number
+
+MAX_EXTENSIONS = 16
+MAX_NAME = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """What mining.configure agreed on.
+
+    `result` is the answer; None stands for what was not asked for. `version_mask` is what both sides may roll.
+    """
+
+    result: dict[str, object]
+    version_mask: int | None = None
+    least_difficulty: float | None = None
+    wants_extranonce: bool = False
+    info: dict[str, str] = field(default_factory=dict)
+
+
+def configure(params: object, allowed_mask: int) -> Configured:
+    """Negotiate; `allowed_mask` are the version bits that current work leaves free. Anything malformed is left out."""
+    wanted, options = _parts(params)
+    result: dict[str, object] = {}
+    mask: int | None = None
+    least: float | None = None
+    for name in wanted:
+        if name == "version-rolling":
+            mask = _mask(options.get("version-rolling.mask")) & allowed_mask
+            result[name] = mask != 0
+            if mask:
+                result["version-rolling.mask"] = f"{mask:08x}"
+        elif name == "minimum-difficulty":
+            least = positive_number(options.get("minimum-difficulty.value")) or None
+            result[name] = least is not None
+        else:
+            result[name] = name in ("subscribe-extranonce", "info")
+    info = {}
+    if "info" in wanted:
+        for key in ("connection-url", "hw-version", "sw-version", "hw-id"):
+            value = options.get(f"info.{key}")
+            if isinstance(value, str):
+                info[key] = clean_text(value, MAX_USER_AGENT)
+    return Configured(result, mask, least, "subscribe-extranonce" in wanted, info)
+
+
+def _parts(params: object) -> tuple[list[str], dict[str, object]]:
+    """The names asked for, and the options, from [[names], {options}]; what is not of that form counts as empty."""
+    if not isinstance(params, list):
+        return [], {}
+    names = params[0] if params and isinstance(params[0], list) else []
+    options = params[1] if len(params) > 1 and isinstance(params[1], dict) else {}
+    wanted = [name for name in names if isinstance(name, str) and name.isascii() and 0 < len(name) <= MAX_NAME]
+    return list(dict.fromkeys(wanted))[:MAX_EXTENSIONS], options
+
+
+def _mask(text: object) -> int:
+    """The mask a client can roll; all bits if it names none that can be read."""
+    if isinstance(text, str) and len(text) <= 10:
+        try:
+            return int(text, 16) & 0xFFFFFFFF
+        except ValueError:
+            pass
+    return 0xFFFFFFFF

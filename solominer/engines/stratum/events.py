@@ -1,0 +1,132 @@
+"""What a session tells its server beyond the bytes to send."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribed:
+    """A client subscribed. If `resumed`, any other connection with this session id is to be closed."""
+
+    session_id: str
+    user_agent: str
+    resumed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AddressWanted:
+    """The node is to be asked about this address; the answer goes to `Session.address_resolved`."""
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Authorized:
+    """A worker logged in; `name` is clean."""
+
+    name: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizeRefused:
+    """A worker could not log in."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClientInfo:
+    """What a client told of itself: the info extension, or its answer to client.get_version. Clean text."""
+
+    info: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class DifficultyChanged:
+    """The client is to work at another difficulty from its next job on."""
+
+    difficulty: float
+
+
+@dataclass(frozen=True, slots=True)
+class BlockFound:
+    """A header that meets the network's target, confirmed by hashlib. `refused` is why its share was not, or empty.
+
+    `header` has 80 bytes, `coinbase` is the stripped transaction; both belong to the block of `work_id`.
+    """
+
+    work_id: int
+    header: bytes
+    coinbase: bytes
+    hash_le: bytes
+    worker: str
+    user_agent: str
+    share_difficulty: float
+    refused: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotableShare:
+    """An accepted share that is recorded whole: a worker's best one, or above the listener's threshold.
+
+    `difficulty` is the hash's own; `job_difficulty` is what it had to meet.
+    """
+
+    work_id: int
+    worker: str
+    header: bytes
+    coinbase: bytes
+    hash_le: bytes
+    difficulty: float
+    job_difficulty: float
+    is_best: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KernelFault:
+    """The jitted check called a header a block and hashlib did not: the check is not to be used any more."""
+
+    header: bytes
+
+
+Event = (
+    Subscribed
+    | AddressWanted
+    | Authorized
+    | AuthorizeRefused
+    | ClientInfo
+    | DifficultyChanged
+    | BlockFound
+    | NotableShare
+    | KernelFault
+)
+
+
+@dataclass(slots=True)
+class Output:
+    """What is to be done for a connection: send `data`, handle `events`, then close if `close` gives a reason.
+
+    With `pause_secs` nothing is to be read from it for so long: it sends more lines than a connection may.
+    """
+
+    data: bytes = b""
+    events: list[Event] = field(default_factory=list)
+    close: str = ""
+    pause_secs: float = 0.0
+
+
+@dataclass(slots=True)
+class Tally:
+    """Shares of one worker: counts, sum of difficulty, smallest hash. `rejected` counts by ckpool's text."""
+
+    accepted: int = 0
+    difficulty_sum: float = 0.0
+    best_hash: int = 1 << 256
+    rejected: dict[str, int] = field(default_factory=dict)
+
+    def reject(self, text: str) -> None:
+        """One more share that was refused."""
+        self.rejected[text] = self.rejected.get(text, 0) + 1

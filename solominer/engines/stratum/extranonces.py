@@ -1,0 +1,106 @@
+"""Extranonce1 of each connection, and sessions that may be resumed with it within ten minutes."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from solominer.engines.stratum.work import EXTRANONCE1_SIZE
+from solominer.errors import EngineError
+
+RESUME_SECS = 600.0
+MAX_RESUMABLE = 50_000
+
+
+@dataclass(slots=True)
+class Held:
+    """What a connection leaves behind: its extranonce1, the difficulty it worked at, and those of its kept jobs.
+
+    `difficulties` are (first job number, difficulty), oldest first; `last_seq` is the number of its last job, so that a
+    resumed session is never sent that job again. `gone_at` is when it was closed, None while open.
+    """
+
+    session_id: str
+    extranonce1: bytes
+    difficulty: float = 0.0
+    last_seq: int = -1
+    difficulties: list[tuple[int, float]] = field(default_factory=list)
+    gone_at: float | None = None
+
+
+class ExtranonceTable:
+    """Deals extranonce1 values below a prefix, none twice at a time; keeps those of closed connections for a while.
+
+    `prefix` is the part of the four bytes that tells this front end from others. `token` returns a fresh session id
+    that nobody can guess.
+    """
+
+    def __init__(self, prefix: bytes, start: int, token: Callable[[], str]) -> None:
+        self._prefix = prefix
+        self._space = 1 << 8 * (EXTRANONCE1_SIZE - len(prefix))
+        self._next = start % self._space
+        self._token = token
+        self._held: dict[str, Held] = {}
+        self._used: set[bytes] = set()
+        self._gone: OrderedDict[str, None] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def open(self, wanted_id: str, now: float) -> tuple[Held, bool]:
+        """What a subscribing connection gets, and whether it is a session resumed.
+
+        A session that is still open here is taken over: its client has lost the old connection and knows it first; the
+        server closes that one. Raises EngineError if no extranonce1 is free.
+        """
+        self._expire(now)
+        held = self._held.get(wanted_id)
+        if held is not None:
+            held.gone_at = None
+            self._gone.pop(wanted_id, None)
+            return held, True
+        held = Held(self._token(), self._free())
+        self._held[held.session_id] = held
+        self._used.add(held.extranonce1)
+        return held, False
+
+    def close(self, held: Held, now: float) -> None:
+        """The connection is gone; its session may be resumed for a while."""
+        held.gone_at = now
+        self._gone[held.session_id] = None
+        while len(self._gone) > MAX_RESUMABLE:
+            self._drop(next(iter(self._gone)))
+
+    def resumable(self) -> list[Held]:
+        """All sessions, to be kept over a restart of the server."""
+        return list(self._held.values())
+
+    def restore(self, sessions: list[Held], now: float) -> None:
+        """Sessions of an earlier run; they may be resumed as if they had been closed now."""
+        for held in sessions:
+            if held.extranonce1.startswith(self._prefix) and held.extranonce1 not in self._used:
+                self._held[held.session_id] = held
+                self._used.add(held.extranonce1)
+                self.close(held, now)
+
+    def _free(self) -> bytes:
+        if len(self._used) >= self._space:
+            raise EngineError("no extranonce1 is free for another miner", "add a front end, or limit connections")
+        while True:
+            value = self._prefix + self._next.to_bytes(EXTRANONCE1_SIZE - len(self._prefix), "big")
+            self._next = (self._next + 1) % self._space
+            if value not in self._used:
+                return value
+
+    def _expire(self, now: float) -> None:
+        while self._gone:
+            oldest = next(iter(self._gone))
+            gone_at = self._held[oldest].gone_at
+            if gone_at is not None and now - gone_at < RESUME_SECS:
+                return
+            self._drop(oldest)
+
+    def _drop(self, session_id: str) -> None:
+        self._gone.pop(session_id, None)
+        self._used.discard(self._held.pop(session_id).extranonce1)

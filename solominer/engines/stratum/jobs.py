@@ -1,0 +1,171 @@
+"""The jobs of all connections: made of the current work, kept for late shares, and made again when forgotten.
+
+A job is announced to every client of an audience under the same id, so a refresh is one line for all of them. A new
+announcement always has a new id and, through a counter in its coinbase, new content: clients that start their
+extranonce2 over with each job never hash a header twice. A job is a function of its work, its audience and its number;
+so as long as the work is known, a share of a job that was dropped can still be hashed.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+
+from solominer.chain.coinbase import build_coinbase
+from solominer.chain.script import push
+from solominer.chain.serialize import uint32_le
+from solominer.chain.transaction import TxOut
+from solominer.engines.stratum.readback import check_coinbase
+from solominer.engines.stratum.work import EXTRANONCE_SIZE, Audience, Job, Work, seq_of
+
+KEEP_BYTES = 100_000_000
+KEEP_SECS = 3600.0
+WORK_BYTES = 4096
+
+Payouts = Callable[[Work, Audience], Sequence[TxOut]]
+
+
+class _Kept:
+    """Work, when it came, and the number of its first job."""
+
+    __slots__ = ("at", "first_seq", "outputs", "work")
+
+    def __init__(self, work: Work, at: float, first_seq: int) -> None:
+        self.work, self.at, self.first_seq = work, at, first_seq
+        self.outputs: dict[Audience, tuple[TxOut, ...]] = {}
+
+    def size(self) -> int:
+        outputs = sum(200 * (1 + len(outputs)) for outputs in self.outputs.values())
+        return WORK_BYTES + self.work.external_bytes + 64 * len(self.work.merkle_branch) + outputs
+
+
+class JobBoard:
+    """Makes and keeps jobs. `payouts` says who is paid; `first_seq` differs between runs of the server.
+
+    Outputs of an audience without a script can change with time (group payouts), so they are kept with the work; those
+    of a script are computed again. Work is kept for `keep_secs` and up to `keep_bytes`; the oldest tip goes first, the
+    current work never. Finished jobs may take a quarter of that on top; they can be made again.
+    """
+
+    def __init__(
+        self, payouts: Payouts, first_seq: int, *, keep_bytes: int = KEEP_BYTES, keep_secs: float = KEEP_SECS
+    ) -> None:
+        self._payouts = payouts
+        self._next_seq = first_seq
+        self._keep_bytes, self._keep_secs = keep_bytes, keep_secs
+        self._works: list[_Kept] = []
+        self._jobs: OrderedDict[int, Job] = OrderedDict()
+        self._jobs_bytes = 0
+        self._newest: dict[Audience, Job] = {}
+        self._withdrawn = False
+
+    @property
+    def current(self) -> Work | None:
+        """What is to be mined now, or None while there is no work."""
+        return self._works[-1].work if self._works and not self._withdrawn else None
+
+    @property
+    def tip_le(self) -> bytes:
+        """The block that current work builds on."""
+        return self._works[-1].work.prevhash_le if self._works else b""
+
+    @property
+    def oldest_seq(self) -> int:
+        """The smallest number whose job could still be made."""
+        return self._works[0].first_seq if self._works else self._next_seq
+
+    def publish(self, work: Work, now: float) -> None:
+        """`work` is what is to be mined from now on."""
+        self._withdrawn = False
+        self._works.append(_Kept(work, now, self._next_seq))
+        self._newest.clear()
+        self._forget(now)
+
+    def withdraw(self) -> None:
+        """Nothing is to be mined until work is published again; shares of what was are still judged."""
+        self._withdrawn = True
+
+    def kept(self) -> tuple[list[tuple[int, float, Work]], int]:
+        """(number of its first job, when it came, work) of all that is kept, and the next number: for a restart."""
+        return [(kept.first_seq, kept.at, kept.work) for kept in self._works], self._next_seq
+
+    def restore(self, works: list[tuple[int, float, Work]], next_seq: int) -> None:
+        """What an earlier run kept, before anything is published: shares of its jobs can be hashed again."""
+        self._works = [_Kept(work, at, first_seq) for first_seq, at, work in works]
+        self._next_seq = next_seq
+
+    def job_after(self, seq: int, audience: Audience) -> Job:
+        """The newest job of an audience if its number is above `seq`, else a new one. There must be current work.
+
+        Raises PayoutError or BadValue if the audience cannot be paid, TemplateError if the job fails its own check.
+        """
+        newest = self._newest.get(audience)
+        if newest is not None and newest.seq > seq:
+            return newest
+        job = self._make(self._next_seq, self._works[-1], audience)
+        self._next_seq += 1
+        self._newest[audience] = job
+        self._keep(job)
+        return job
+
+    def find(self, job_id: str, audience: Audience | None) -> Job | None:
+        """The job that was announced under `job_id`; one that was dropped is made again for `audience`."""
+        seq = seq_of(job_id)
+        if seq is None:
+            return None
+        job = self._jobs.get(seq)
+        if job is not None or audience is None or not self.oldest_seq <= seq < self._next_seq:
+            return job
+        place = bisect_right(self._works, seq, key=lambda kept: kept.first_seq) - 1
+        job = self._make(seq, self._works[place], audience)
+        self._keep(job)
+        return job
+
+    def _make(self, seq: int, kept: _Kept, audience: Audience) -> Job:
+        work = kept.work
+        outputs = kept.outputs.get(audience) or tuple(self._payouts(work, audience))
+        if audience.script is None:
+            kept.outputs[audience] = outputs
+        coinbase = build_coinbase(
+            height=work.height,
+            payouts=outputs,
+            coinbase_value=work.coinbase_value,
+            witness_root_le=work.witness_root_le,
+            extranonce_size=EXTRANONCE_SIZE,
+            tag=work.tag,
+            aux=work.coinbase_aux + push(uint32_le(seq & 0xFFFFFFFF)),
+        )
+        check_coinbase(
+            coinbase.prefix,
+            coinbase.suffix,
+            EXTRANONCE_SIZE,
+            height=work.height,
+            witness_root_le=work.witness_root_le,
+            coinbase_value=work.coinbase_value,
+            payouts=[(out.script_pubkey, out.value_sats) for out in outputs],
+        )
+        return Job(seq, work, audience, coinbase.prefix, coinbase.suffix)
+
+    def _keep(self, job: Job) -> None:
+        self._jobs[job.seq] = job
+        self._jobs_bytes += job.kept_bytes
+        while self._jobs_bytes > self._keep_bytes // 4 and len(self._jobs) > 1:
+            self._jobs_bytes -= self._jobs.popitem(last=False)[1].kept_bytes
+
+    def _forget(self, now: float) -> None:
+        works = self._works
+        fresh = 0
+        while fresh < len(works) - 1 and now - works[fresh].at >= self._keep_secs:
+            fresh += 1
+        sizes = [kept.size() for kept in works]
+        while fresh < len(works) - 1 and sum(sizes[fresh:]) > self._keep_bytes:
+            tip = works[fresh].work.prevhash_le
+            whole = tip != works[-1].work.prevhash_le
+            fresh += 1
+            while whole and works[fresh].work.prevhash_le == tip:
+                fresh += 1
+        if fresh:
+            del works[:fresh]
+            for seq in [seq for seq in self._jobs if seq < works[0].first_seq]:
+                self._jobs_bytes -= self._jobs.pop(seq).kept_bytes

@@ -1,0 +1,395 @@
+"""One connection of a miner, sans I/O: bytes and time in, bytes and events out.
+
+Nobody is dropped for refused shares or unknown methods; limits are on bytes, lines and connections. Requests may come
+in any order and many in a packet; replies leave in the order of the requests, and nothing leaves before the first.
+A change of difficulty goes out with a new job, because clients apply it at the next one. Times are monotonic seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from solominer.chain.target import DIFFICULTY_1_TARGET
+from solominer.engines.stratum import messages
+from solominer.engines.stratum.agents import UNKNOWN, Agent, agent_of
+from solominer.engines.stratum.configure import configure
+from solominer.engines.stratum.difficulty import Difficulty
+from solominer.engines.stratum.events import (
+    AddressWanted,
+    Authorized,
+    AuthorizeRefused,
+    ClientInfo,
+    DifficultyChanged,
+    Event,
+    Output,
+    Subscribed,
+    Tally,
+)
+from solominer.engines.stratum.extranonces import Held
+from solominer.engines.stratum.lines import LineReader
+from solominer.engines.stratum.messages import Errors, Request, StratumError, reply, reply_error, reply_true
+from solominer.engines.stratum.names import (
+    MAX_USER_AGENT,
+    Username,
+    clean_text,
+    parse_password,
+    parse_username,
+    positive_number,
+)
+from solominer.engines.stratum.shared import PayTo, Shared
+from solominer.engines.stratum.shares import Claim, Worker, make_claim
+from solominer.engines.stratum.submit import parse_submit
+from solominer.engines.stratum.work import EXTRANONCE2_SIZE, Audience, Job
+from solominer.errors import SolominerError
+
+MAX_PENDING_LOGINS = 16
+MAX_BAD_LINES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class _Login:
+    id_json: bytes
+    raw: str
+    name: Username
+    password: object
+
+
+class Session:
+    """The state of one connection. Every method returns an `Output` to be carried out."""
+
+    def __init__(self, shared: Shared, now: float) -> None:
+        self._shared = shared
+        self._lines = LineReader()
+        self._opened = self._last_notify = self._line_time = now
+        self._line_room = 2 * shared.settings.lines_per_sec
+        self._bad_lines = 0
+        self._out: list[bytes] = []
+        self._claims: list[tuple[int, Claim]] = []  # (place of its reply in _out, claim)
+        self._events: list[Event] = []
+        self._close = ""
+        self._mask: int | None = None
+        self._logins: list[_Login] = []
+        self._known: dict[str, tuple[Job, float | None]] = {}  # since the last job, by id
+        self._script: bytes | None = None
+        self._address = ""
+        self.is_mining = False  # it was sent a job
+        self._tip_le = b""
+        self.user_agent = ""
+        self.agent: Agent = UNKNOWN
+        self.held: Held | None = None
+        self.workers: dict[str, Worker] = {}
+        self.difficulty = Difficulty(shared.settings.limits)
+        self.wants_extranonce = False
+
+    # Inputs
+
+    def receive(self, data: bytes, now: float) -> Output:
+        """Bytes arrived."""
+        lines = self._lines.feed(data)
+        for line in lines:
+            if line and line != b"\r":
+                self._line(line, now)
+        self._judge_claims(now)
+        if self._lines.problem is not None and not self._close:
+            self._close, answer = messages.last_words(self._lines.problem)
+            self._out.append(answer)
+        return self._take(self._pause_secs(len(lines), now))
+
+    def tick(self, now: float) -> Output:
+        """Time passed: to be called every few seconds."""
+        settings = self._shared.settings
+        if self._shared.board.current is None:
+            self.difficulty.pause(now)
+        elif self.is_mining:
+            if self.difficulty.tick(now):
+                self._retarget(now)
+            elif now - self._last_notify >= settings.notify_secs:
+                self._announce(now)
+        elif not (self.held and self.workers) and now - self._opened >= settings.handshake_secs:
+            self._close = f"no login within {settings.handshake_secs:.0f} s"
+        return self._take()
+
+    def work_changed(self, now: float) -> Output:
+        """There is other work: a new tip, or fresh transactions on the same one."""
+        if self.held and self.workers:
+            self._announce(now)
+        return self._take()
+
+    def address_resolved(self, address: str, script: bytes | None, reason: str, now: float) -> Output:
+        """The node's answer about an address: its script, or None and why it cannot be paid."""
+        logins = [login for login in self._logins if login.name.address == address]
+        self._logins = [login for login in self._logins if login.name.address != address]
+        for login in logins:
+            if script is None:
+                self._refuse(login, reason)
+            else:
+                self._login(login, script, now)
+        return self._take()
+
+    def closed(self, now: float) -> None:
+        """The connection is gone; its session may be resumed. Not to be called when another one has taken it over."""
+        if self.held is not None:
+            self.held.difficulty = self.difficulty.announced
+            self._shared.table.close(self.held, now)
+
+    # Lines
+
+    def _line(self, line: bytes, now: float) -> None:
+        request = messages.parse_request(line)
+        if request is None:
+            self._bad_lines += 1
+            if self._bad_lines >= MAX_BAD_LINES:
+                self._close = f"{MAX_BAD_LINES} lines that are no requests"
+            self._out.append(reply_error(b"null", Errors.NOT_JSON))
+            return
+        self._bad_lines = 0
+        if request.method is None:
+            return  # the answer to a ping, or to client.get_version
+        handler = _HANDLERS.get(request.method)
+        if handler is not None:
+            handler(self, request, now)
+        elif not request.is_notification():
+            text = clean_text(request.method, 40)
+            self._out.append(reply_error(request.id_json(), StratumError(20, f"Method '{text}' not found")))
+
+    def _submit(self, request: Request, now: float) -> None:
+        id_json = request.id_json()
+        share = parse_submit(request.params)
+        if isinstance(share, StratumError):
+            self._out.append(reply_error(id_json, share, result=b"false"))
+            return
+        worker = self.workers.get(share.username)
+        refusal = None if worker else Errors.WORKER_MISMATCH if self.workers else Errors.UNAUTHORIZED
+        if self.held is None:
+            self._out.append(reply_error(id_json, Errors.NOT_SUBSCRIBED, result=b"false"))
+            return
+        job, job_difficulty = self._known.get(share.job_id) or self._find(share.job_id, self.held)
+        claim = make_claim(
+            id_json,
+            share,
+            worker=worker,
+            job=job,
+            extranonce1=self.held.extranonce1,
+            mask=self._mask,
+            job_difficulty=job_difficulty,
+            tip_le=self._shared.board.tip_le,
+            refusal=refusal,
+        )
+        self._claims.append((len(self._out), claim))
+        self._out.append(b"")
+
+    def _find(self, job_id: str, held: Held) -> tuple[Job | None, float | None]:
+        """The job of that id, and the difficulty it was announced with; None if it was not announced here."""
+        audience = self._audience()
+        job = self._shared.board.find(job_id, audience if self.workers else None)
+        if job is None or job.audience != audience:
+            return job, None
+        known = self._known[job_id] = job, self.difficulty.of_job(held, job.seq)
+        return known
+
+    def _judge_claims(self, now: float) -> None:
+        if not self._claims:
+            return
+        judged, events = self._shared.judge.judge([claim for _, claim in self._claims], self.user_agent)
+        self._events += events
+        moved = False
+        for (place, claim), (_, error, hash_int) in zip(self._claims, judged, strict=True):
+            self._out[place] = (
+                reply_true(claim.id_json) if error is None else reply_error(claim.id_json, error, result=b"false")
+            )
+            if error is None and self.difficulty.share(hash_int, now):
+                moved = True
+        self._claims = []
+        if moved:
+            self._retarget(now)
+
+    def _configure(self, request: Request, now: float) -> None:
+        work = self._shared.board.current
+        agreed = configure(request.params, work.version_mask if work else 0x1FFFE000)
+        if agreed.version_mask is not None:
+            self._mask = agreed.version_mask
+        if agreed.least_difficulty is not None and self.difficulty.at_least(agreed.least_difficulty, now):
+            self._retarget(now)
+        self.wants_extranonce |= agreed.wants_extranonce
+        if agreed.info:
+            self._events.append(ClientInfo(agreed.info))
+        self._out.append(reply(request.id_json(), agreed.result))
+
+    def _subscribe(self, request: Request, now: float) -> None:
+        params = request.params if isinstance(request.params, list) else []
+        if self.held is None:
+            if params and isinstance(params[0], str):
+                self.user_agent = clean_text(params[0], MAX_USER_AGENT)
+                self.agent = agent_of(self.user_agent)
+            wanted = params[1] if len(params) > 1 and isinstance(params[1], str) else ""
+            try:
+                self.held, resumed = self._shared.table.open(wanted, now)
+            except SolominerError as error:
+                self._close = error.what
+                self._out.append(reply_error(request.id_json(), StratumError(20, error.what)))
+                return
+            self.difficulty.resume(self.held.difficulty if resumed else 0.0)
+            self._events.append(Subscribed(self.held.session_id, self.user_agent, resumed))
+        subscriptions = [["mining.notify", self.held.session_id]]
+        self._out.append(reply(request.id_json(), [subscriptions, self.held.extranonce1.hex(), EXTRANONCE2_SIZE]))
+        if self.workers and not self.is_mining:
+            self._announce(now)
+
+    def _authorize(self, request: Request, now: float) -> None:
+        id_json, params = request.id_json(), request.params
+        if not isinstance(params, list) or not params or not isinstance(params[0], str) or not params[0]:
+            self._out.append(reply_error(id_json, Errors.NO_USERNAME, result=b"false"))
+            return
+        raw = params[0]
+        login = _Login(id_json, raw, parse_username(raw), params[1] if len(params) > 1 else None)
+        if raw in self.workers:
+            self._out.append(reply_true(id_json))
+        elif len(self.workers) >= self._shared.settings.max_workers or len(self._logins) >= MAX_PENDING_LOGINS:
+            self._out.append(reply_error(id_json, Errors.TOO_MANY_WORKERS, result=b"false"))
+        elif self._shared.settings.pay_to is not PayTo.MINER:
+            self._login(login, None, now)
+        elif not login.name.address:
+            self._refuse(login, "the username must be a Bitcoin address, such as bc1q....worker")
+        elif login.name.address in self._shared.scripts:
+            self._login(login, self._shared.scripts[login.name.address], now)
+        else:
+            self._logins.append(login)
+            self._events.append(AddressWanted(login.name.address))
+
+    def _login(self, login: _Login, script: bytes | None, now: float) -> None:
+        if self._script not in (None, script):
+            self._refuse(login, f"this connection already pays {self._address}: use a second one")
+            return
+        first = not self.workers
+        self._script, self._address = script, login.name.address
+        try:
+            if self.held and first and self._shared.board.current:
+                self._check_size(self._shared.board.job_after(self.held.last_seq, self._audience()))
+        except SolominerError as error:
+            self._script = None
+            self._refuse(login, error.what)
+            return
+        self._known.clear()
+        self.workers[login.raw] = Worker(login.name.name, Tally())
+        if first:
+            self.difficulty.ask(parse_password(login.password))
+        self._events.append(Authorized(login.name.name, login.name.address))
+        self._out.append(reply_true(login.id_json))
+        if self.held and not self.is_mining:
+            self._announce(now)
+
+    def _refuse(self, login: _Login, reason: str) -> None:
+        self._events.append(AuthorizeRefused(login.name.name, reason))
+        self._out.append(reply_error(login.id_json, StratumError(24, reason), result=b"false"))
+
+    def _suggest_difficulty(self, request: Request, now: float) -> None:
+        params = request.params
+        self._suggested(request, positive_number(params[0]) if isinstance(params, list) and params else 0.0, now)
+
+    def _suggest_target(self, request: Request, now: float) -> None:
+        text = request.params[0] if isinstance(request.params, list) and request.params else None
+        try:
+            target = int(text, 16) if isinstance(text, str) and len(text) <= 66 else 0
+        except ValueError:
+            target = 0
+        self._suggested(request, DIFFICULTY_1_TARGET / target if 0 < target < 1 << 256 else 0.0, now)
+
+    def _suggested(self, request: Request, difficulty: float, now: float) -> None:
+        """bfgminer sends it with a null id before subscribing and takes the next line for the reply to that."""
+        if not request.is_notification():
+            id_json = request.id_json()
+            self._out.append(reply_true(id_json) if difficulty else reply_error(id_json, Errors.BAD_DIFFICULTY))
+        if difficulty and self.difficulty.suggest(difficulty, now):
+            self._retarget(now)
+
+    def _extranonce_subscribe(self, request: Request, now: float) -> None:
+        self.wants_extranonce = True
+        self._out.append(reply_true(request.id_json()))
+
+    def _multi_version(self, request: Request, now: float) -> None:
+        self._out.append(reply_true(request.id_json()))
+
+    def _ping(self, request: Request, now: float) -> None:
+        self._out.append(reply(request.id_json(), "pong"))
+
+    def _pong(self, request: Request, now: float) -> None:
+        """Bitaxe's answer to a ping has a method."""
+
+    def _get_transactions(self, request: Request, now: float) -> None:
+        self._out.append(reply_error(request.id_json(), Errors.NOT_SUPPORTED))
+
+    # Jobs
+
+    def _audience(self) -> Audience:
+        if self._shared.settings.pay_to is PayTo.GROUP:
+            return Audience(None, self.agent.coinbase_bytes)
+        return Audience(self._script)
+
+    def _check_size(self, job: Job) -> None:
+        if job.coinbase_bytes > self.agent.coinbase_bytes:
+            raise SolominerError(
+                f"the payouts make a coinbase of {job.coinbase_bytes} bytes; "
+                f"{self.user_agent or 'this client'} takes {self.agent.coinbase_bytes}"
+            )
+
+    def _retarget(self, now: float) -> None:
+        if self.is_mining:
+            self._announce(now)
+
+    def _announce(self, now: float) -> None:
+        """Send the newest job that this client does not have, behind its difficulty where that changed."""
+        board, held = self._shared.board, self.held
+        work = board.current
+        if work is None or held is None:
+            return
+        try:
+            job = board.job_after(held.last_seq, self._audience())
+            self._check_size(job)
+        except SolominerError as error:
+            self._out.append(messages.notification("client.show_message", [error.what]))
+            self._close = error.what
+            return
+        clean = not self.is_mining or work.prevhash_le != self._tip_le
+        before = self.difficulty.announced
+        difficulty = self.difficulty.for_job(held, job.seq, self.agent, work.difficulty, board.oldest_seq, now)
+        if difficulty != before or not self.is_mining:
+            self._out.append(messages.set_difficulty(difficulty))
+            self._events.append(DifficultyChanged(difficulty))
+        if self._mask is not None and self._mask & ~work.version_mask:
+            self._mask &= work.version_mask
+            self._out.append(messages.set_version_mask(self._mask))
+        self._out.append(job.notify(clean))
+        held.last_seq, self._tip_le, self._last_notify = job.seq, work.prevhash_le, now
+        self.is_mining = True
+        self._known.clear()
+
+    # Output
+
+    def _pause_secs(self, lines: int, now: float) -> float:
+        rate = self._shared.settings.lines_per_sec
+        self._line_room = min(2 * rate, self._line_room + (now - self._line_time) * rate) - lines
+        self._line_time = now
+        return -self._line_room / rate if self._line_room < 0 else 0.0
+
+    def _take(self, pause_secs: float = 0.0) -> Output:
+        output = Output(b"".join(self._out), self._events, self._close, pause_secs)
+        self._out, self._events = [], []
+        return output
+
+
+_HANDLERS: dict[str, Callable[[Session, Request, float], None]] = {
+    "mining.submit": Session._submit,
+    "mining.configure": Session._configure,
+    "mining.subscribe": Session._subscribe,
+    "mining.authorize": Session._authorize,
+    "mining.auth": Session._authorize,
+    "mining.suggest_difficulty": Session._suggest_difficulty,
+    "mining.suggest_target": Session._suggest_target,
+    "mining.extranonce.subscribe": Session._extranonce_subscribe,
+    "mining.multi_version": Session._multi_version,
+    "mining.ping": Session._ping,
+    "mining.pong": Session._pong,
+    "pong": Session._pong,
+    "mining.get_transactions": Session._get_transactions,
+}

@@ -1,0 +1,200 @@
+"""Shares of one read, judged together: each header against the network's target first, whatever else is wrong with it.
+
+A share that is stale, a duplicate, outside the version mask or too easy is refused with ckpool's words; but if its hash
+makes a block, the block is found all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple, Protocol
+
+from solominer.chain.hashes import hash_to_int
+from solominer.chain.header import meets_target
+from solominer.chain.target import DIFFICULTY_1_TARGET, target_from_difficulty
+from solominer.engines.stratum.duplicates import Duplicates
+from solominer.engines.stratum.events import BlockFound, Event, KernelFault, NotableShare, Tally
+from solominer.engines.stratum.messages import Errors, StratumError
+from solominer.engines.stratum.submit import Submission, extranonce2_candidates
+from solominer.engines.stratum.twin import BLOCK, SHARE, Candidate, Checked, JobParts
+from solominer.engines.stratum.work import EXTRANONCE2_SIZE, Job
+
+share_target = lru_cache(maxsize=4096)(target_from_difficulty)
+"""The target of a share difficulty, exact."""
+
+
+class ShareValidator(Protocol):
+    """`validate.Validator`, or its hashlib twin."""
+
+    def prepare(self, parts: JobParts) -> Any: ...
+    def check(self, prepared: Any, shares: Sequence[Candidate]) -> list[Checked]: ...
+
+
+@dataclass(slots=True)
+class Worker:
+    """One name that is logged in on a connection."""
+
+    name: str
+    tally: Tally
+
+
+class Claim(NamedTuple):
+    """A share read from a connection, not hashed yet; `refusal` is what is wrong with it but for its hash."""
+
+    id_json: bytes
+    worker: Worker | None
+    job: Job | None
+    candidates: Sequence[Candidate]
+    job_difficulty: float
+    refusal: StratumError | None
+
+
+class Judged(NamedTuple):
+    """The outcome: the error to answer, None if the share is accepted; `hash_int` is its hash then."""
+
+    claim: Claim
+    error: StratumError | None
+    hash_int: int
+
+
+def make_claim(
+    id_json: bytes,
+    share: Submission,
+    *,
+    worker: Worker | None,
+    job: Job | None,
+    extranonce1: bytes,
+    mask: int | None,
+    job_difficulty: float | None,
+    tip_le: bytes,
+    refusal: StratumError | None,
+) -> Claim:
+    """What a submission claims to have hashed. `mask` is what was negotiated, None if nothing was.
+
+    `job_difficulty` is None where the job was never announced to this connection. Where a client left open what it
+    hashed (a wrong length, bits outside the mask), there are several candidates.
+    """
+    if job is None:
+        return Claim(id_json, worker, None, (), 0.0, refusal or Errors.INVALID_JOB_ID)
+    work = job.work
+    allowed = work.version_mask if mask is None else work.version_mask & mask
+    bits = share.version_bits or 0
+    versions = [work.base_version | (bits & allowed)]
+    if bits & ~allowed:
+        refusal = refusal or Errors.VERSION_MASK
+        versions += [work.base_version | bits, work.base_version ^ bits]
+    extranonces = extranonce2_candidates(share.extranonce2)
+    if len(share.extranonce2) != 2 * EXTRANONCE2_SIZE:
+        refusal = refusal or Errors.INVALID_NONCE2
+    if job_difficulty is None:
+        refusal = refusal or Errors.INVALID_JOB_ID
+    if work.prevhash_le != tip_le:
+        refusal = refusal or Errors.STALE
+    if not work.ntime_min <= share.ntime <= work.ntime_max:
+        refusal = refusal or Errors.NTIME_RANGE
+    target = share_target(job_difficulty) if job_difficulty is not None else 0
+    candidates = [
+        Candidate(extranonce1 + extranonce2, version, share.ntime, share.nonce, target)
+        for extranonce2 in extranonces
+        for version in dict.fromkeys(versions)
+    ]
+    return Claim(id_json, worker, job, candidates, job_difficulty or 0.0, refusal)
+
+
+class ShareJudge:
+    """Hashes claims in batches and says what becomes of them. Shared by all connections of a process."""
+
+    def __init__(self, validator: ShareValidator, duplicates: Duplicates, *, notable_difficulty: float) -> None:
+        self.validator = validator
+        self._duplicates = duplicates
+        self._notable_target = target_from_difficulty(notable_difficulty)
+
+    def judge(self, claims: Sequence[Claim], user_agent: str) -> tuple[list[Judged], list[Event]]:
+        """The outcomes in order, and blocks and notable shares among them. Tallies are updated."""
+        results = self._hash(claims)
+        events: list[Event] = []
+        judged = []
+        for claim, checked in zip(claims, results, strict=True):
+            error, hash_int = claim.refusal, 0
+            for candidate, (_, verdict) in zip(claim.candidates, checked, strict=True):
+                if verdict & BLOCK:
+                    events.append(self._block(claim, candidate, user_agent))
+            if claim.job is not None and error is None:
+                hash_le, verdict = checked[0]
+                hash_int = hash_to_int(hash_le)
+                if not verdict & SHARE:
+                    error = Errors.ABOVE_TARGET
+                elif not self._duplicates.is_new(claim.job.work.prevhash_le, hash_le):
+                    error = Errors.DUPLICATE
+            if claim.worker is not None:
+                if error is not None:
+                    claim.worker.tally.reject(error.text)
+                else:
+                    events.extend(self._credit(claim, claim.worker, hash_int))
+            judged.append(Judged(claim, error, hash_int))
+        return judged, events
+
+    def _hash(self, claims: Sequence[Claim]) -> list[list[Checked]]:
+        """The checked candidates of each claim; those of one job go through the validator together."""
+        by_job: dict[Job, list[int]] = {}
+        for index, claim in enumerate(claims):
+            if claim.job is not None:
+                by_job.setdefault(claim.job, []).append(index)
+        results: list[list[Checked]] = [[] for _ in claims]
+        for job, indexes in by_job.items():
+            owner, prepared = job.prepared or (None, None)
+            if owner is not self.validator:
+                prepared = self.validator.prepare(job.parts())
+                job.prepared = (self.validator, prepared)
+            checked = iter(
+                self.validator.check(prepared, [each for index in indexes for each in claims[index].candidates])
+            )
+            for index in indexes:
+                results[index] = [next(checked) for _ in claims[index].candidates]
+        return results
+
+    def _block(self, claim: Claim, candidate: Candidate, user_agent: str) -> Event:
+        job = claim.job
+        assert job is not None
+        header = job.header(candidate)
+        hash_le = header.hash_le()
+        if not meets_target(hash_le, job.work.target):
+            return KernelFault(header.pack())
+        return BlockFound(
+            work_id=job.work.work_id,
+            header=header.pack(),
+            coinbase=job.prefix + candidate.extranonce + job.suffix,
+            hash_le=hash_le,
+            worker=claim.worker.name if claim.worker else "?",
+            user_agent=user_agent,
+            share_difficulty=claim.job_difficulty,
+            refused=claim.refusal.text if claim.refusal else "",
+        )
+
+    def _credit(self, claim: Claim, worker: Worker, hash_int: int) -> list[Event]:
+        tally = worker.tally
+        tally.accepted += 1
+        tally.difficulty_sum += claim.job_difficulty
+        is_best = hash_int < tally.best_hash
+        if is_best:
+            tally.best_hash = hash_int
+        elif hash_int > self._notable_target:
+            return []
+        job, candidate = claim.job, claim.candidates[0]
+        assert job is not None
+        header = job.header(candidate)
+        coinbase = job.prefix + candidate.extranonce + job.suffix
+        return [
+            NotableShare(
+                job.work.work_id,
+                worker.name,
+                header.pack(),
+                coinbase,
+                header.hash_le(),
+                DIFFICULTY_1_TARGET / (hash_int or 1),
+                claim.job_difficulty,
+                is_best,
+            )
+        ]

@@ -1,0 +1,73 @@
+"""Shares judged with hashlib: what `validate` must agree with, and what stands in where Numba cannot be had."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from solominer.chain.hashes import hash_to_int, sha256d
+from solominer.chain.header import Header
+from solominer.chain.merkle import root_from_branch
+
+
+@dataclass(frozen=True, slots=True)
+class JobParts:
+    """What the hash of a job's share depends on. Hashes in internal order; `target` is the network's.
+
+    `prefix` and `suffix` are the halves of the stripped coinbase around its extranonce.
+    """
+
+    prefix: bytes
+    suffix: bytes
+    extranonce_size: int
+    branch: tuple[bytes, ...]
+    prevhash_le: bytes
+    nbits: int
+    target: int
+
+
+class Candidate(NamedTuple):
+    """One share as it is to be hashed; `extranonce` is both halves, `target` the share's own."""
+
+    extranonce: bytes
+    version: int
+    ntime: int
+    nonce: int
+    target: int
+
+
+NOTHING, SHARE, BLOCK = 0, 1, 2
+"""What a hash meets: bits of a verdict. Plain numbers, since there is one for every share."""
+
+
+class Checked(NamedTuple):
+    """A share's hash, 32 bytes in internal order, and what it meets (bits SHARE and BLOCK)."""
+
+    hash_le: bytes
+    verdict: int
+
+
+def header_of(parts: JobParts, share: Candidate) -> Header:
+    """The header that the share claims to have hashed."""
+    txid_le = sha256d(parts.prefix + share.extranonce + parts.suffix)
+    root = root_from_branch(txid_le, parts.branch)
+    return Header(share.version, parts.prevhash_le, root, share.ntime, parts.nbits, share.nonce)
+
+
+class HashlibValidator:
+    """The same interface as `validate.Validator`, without Numba."""
+
+    def prepare(self, parts: JobParts) -> JobParts:
+        """Nothing is prepared."""
+        return parts
+
+    def check(self, prepared: JobParts, shares: Sequence[Candidate]) -> list[Checked]:
+        """Hash and verdict of each share of the job, in order."""
+        checked = []
+        for share in shares:
+            hash_le = header_of(prepared, share).hash_le()
+            value = hash_to_int(hash_le)
+            verdict = (SHARE if value <= share.target else NOTHING) | (BLOCK if value <= prepared.target else NOTHING)
+            checked.append(Checked(hash_le, verdict))
+        return checked

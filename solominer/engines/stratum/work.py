@@ -1,0 +1,149 @@
+"""What miners work on: a template as plain values, and the jobs made of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from solominer.chain.header import Header
+from solominer.chain.target import DIFFICULTY_1_TARGET, decode_compact
+from solominer.engines.stratum.twin import Candidate, JobParts, header_of
+
+EXTRANONCE1_SIZE, EXTRANONCE2_SIZE = 4, 8
+EXTRANONCE_SIZE = EXTRANONCE1_SIZE + EXTRANONCE2_SIZE
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """One template for miners: all of a block but who is paid and the extranonce.
+
+    Hashes in internal order, amounts in satoshis, times in Unix seconds. `work_id` is the daemon's name for it.
+    Only version bits in `version_mask` may be rolled, and ntime within its bounds. `external_bytes` is what is kept
+    elsewhere for it (transactions), counted against the limit of kept work.
+    """
+
+    work_id: int
+    height: int
+    prevhash_le: bytes
+    version: int
+    version_mask: int
+    nbits: int
+    ntime: int
+    ntime_min: int
+    ntime_max: int
+    coinbase_value: int
+    witness_root_le: bytes
+    merkle_branch: tuple[bytes, ...]
+    coinbase_aux: bytes = b""
+    tag: bytes = b""
+    external_bytes: int = 0
+
+    @cached_property
+    def target(self) -> int:
+        """The network's target."""
+        return decode_compact(self.nbits)
+
+    @cached_property
+    def difficulty(self) -> float:
+        """The network's difficulty."""
+        return DIFFICULTY_1_TARGET / self.target
+
+    @cached_property
+    def base_version(self) -> int:
+        """The version without rolled bits: whether a client replaces, adds or flips bits is then the same."""
+        return self.version & ~self.version_mask
+
+    @cached_property
+    def notify_parts(self) -> tuple[bytes, bytes]:
+        """The JSON of mining.notify that all jobs of this work share: the parent, and from the branch to ntime."""
+        parent = swap_words(self.prevhash_le).hex()
+        branch = ",".join(f'"{node.hex()}"' for node in self.merkle_branch)
+        rest = f'[{branch}],"{self.base_version:08x}","{self.nbits:08x}","{self.ntime:08x}"'
+        return parent.encode(), rest.encode()
+
+
+class Audience(NamedTuple):
+    """Whom a job is for: clients with the same payout script (None: the configured payout) and coinbase limit."""
+
+    script: bytes | None = None
+    coinbase_bytes: int = 0
+
+
+class Job:
+    """Work with a coinbase of its own, announced under an id that is used once.
+
+    `prefix` and `suffix` are the halves of the stripped coinbase around the extranonce. `prepared` belongs to the
+    validator.
+    """
+
+    __slots__ = ("_lines", "audience", "job_id", "prefix", "prepared", "seq", "suffix", "work")
+
+    def __init__(self, seq: int, work: Work, audience: Audience, prefix: bytes, suffix: bytes) -> None:
+        self.seq, self.work, self.audience = seq, work, audience
+        self.job_id = job_id_of(seq)
+        self.prefix, self.suffix = prefix, suffix
+        self.prepared: Any = None
+        self._lines: dict[bool, bytes] = {}
+
+    @property
+    def coinbase_bytes(self) -> int:
+        """Length of the stripped coinbase."""
+        return len(self.prefix) + EXTRANONCE_SIZE + len(self.suffix)
+
+    @property
+    def kept_bytes(self) -> int:
+        """About how much memory it takes."""
+        return 1024 + 4 * self.coinbase_bytes + 64 * len(self.work.merkle_branch)
+
+    def parts(self) -> JobParts:
+        """What its shares' hashes depend on."""
+        work = self.work
+        return JobParts(
+            prefix=self.prefix,
+            suffix=self.suffix,
+            extranonce_size=EXTRANONCE_SIZE,
+            branch=work.merkle_branch,
+            prevhash_le=work.prevhash_le,
+            nbits=work.nbits,
+            target=work.target,
+        )
+
+    def header(self, share: Candidate) -> Header:
+        """The header of a share, by hashlib."""
+        return header_of(self.parts(), share)
+
+    def notify(self, clean: bool) -> bytes:
+        """The mining.notify line; `clean` tells the client to drop its older jobs."""
+        line = self._lines.get(clean)
+        if line is None:
+            parent, rest = self.work.notify_parts
+            line = b'{"id":null,"method":"mining.notify","params":["%b","%b","%b","%b",%b,%b]}\n' % (
+                self.job_id.encode(),
+                parent,
+                self.prefix.hex().encode(),
+                self.suffix.hex().encode(),
+                rest,
+                b"true" if clean else b"false",
+            )
+            self._lines[clean] = line
+        return line
+
+
+def job_id_of(seq: int) -> str:
+    """The id under which job number `seq` is announced."""
+    return f"{seq:x}"
+
+
+def seq_of(job_id: str) -> int | None:
+    """The number of a job id, if this server could have made it."""
+    try:
+        seq = int(job_id, 16) if len(job_id) <= 16 else -1
+    except ValueError:
+        return None
+    return seq if seq >= 0 and job_id_of(seq) == job_id else None
+
+
+def swap_words(data: bytes) -> bytes:
+    """Each group of four bytes reversed: the order in which Stratum shows the parent's hash."""
+    return b"".join(data[i : i + 4][::-1] for i in range(0, len(data), 4))
