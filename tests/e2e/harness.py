@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +27,7 @@ from solominer.views.logs import RecentEvents
 from solominer.work.coordinator import Coordinator
 from solominer.work.events import PauseWanted, ResumeWanted
 from solominer.work.job import Job
+from solominer.work.ports import Engine
 
 PAUSE = "the test"
 
@@ -54,8 +55,9 @@ class RunningMiner:
         *,
         node: PrivateNode | None = None,
         unsolvable: bool = False,
+        more_engines: Sequence[Engine] = (),
     ) -> None:
-        self.daemon = Run(config, RunOptions(), RecentEvents())
+        self.daemon = Run(config, RunOptions(), RecentEvents(), more_engines)
         self.jobs: list[Job] = []
         self.proposals: list[tuple[int, object]] = []
         self.pool: WorkerPool | None = None
