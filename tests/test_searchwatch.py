@@ -40,7 +40,10 @@ class Bench:
         self.counts = [0, 0]
         self.alerts: list[tuple[str, str]] = []
         self.notes: list[Mapping[str, Any]] = []
-        self.watch = SearchWatch(self.plan, WORKERS, lambda worker: self.counts[worker], self.alert, self.note, 0.0)
+        self.seen = self.snapshot()
+        self.watch = SearchWatch(
+            self.plan, WORKERS, lambda worker: self.counts[worker], lambda: self.seen, self.alert, self.note, 0.0
+        )
 
     def alert(self, severity: Severity, code: str, message: str, todo: str) -> None:
         assert severity is Severity.HIGH
@@ -56,6 +59,11 @@ class Bench:
         base = CpuWorkerSnapshot(0, 1, WorkerState.HASHING, "k", 0, 0.0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0)
         base = replace(base, plan=plan_word(self.plan.hash_hex))
         return PoolSnapshot((base, replace(base, index=1, **changes)), 1, 0, 2)
+
+    def look(self, at: float, mono: float, **changes: Any) -> None:
+        """A look at both workers, worker 1 with `changes`."""
+        self.seen = self.snapshot(**changes)
+        self.watch.look(at, mono)
 
 
 def share_of(job: Job, plan: SearchPlan, worker: int, slices: int = 5) -> ShareFound:
@@ -137,12 +145,12 @@ def test_what_leaves_the_plan_is_told_once(change: dict[str, Any], said: str) ->
 
 def test_workers_on_another_plan_or_with_another_count_are_told() -> None:
     bench = Bench()
-    bench.watch.look(1.0, 1.0, bench.snapshot())
-    bench.watch.look(1.0, 1.0, bench.snapshot(plan=0))  # it has not begun
-    bench.watch.look(1.0, 1.0, bench.snapshot(plan=7, pid=None))  # it is gone
+    bench.look(1.0, 1.0)
+    bench.look(1.0, 1.0, plan=0)  # it has not begun
+    bench.look(1.0, 1.0, plan=7, pid=None)  # it is gone
     assert bench.alerts == []
     for _ in range(2):
-        bench.watch.look(1.0, 1.0, bench.snapshot(plan=7, miscounts=1))
+        bench.look(1.0, 1.0, plan=7, miscounts=1)
     assert [message for _, message in bench.alerts] == [
         "search plan, families: worker 1: it follows another plan, 0000000000000007",
         "search plan, lanes: workers left 1 jobs with another count than the plan owes",
@@ -154,7 +162,7 @@ def test_workers_on_another_plan_or_with_another_count_are_told() -> None:
 def test_every_hour_is_closed_by_itself() -> None:
     bench = Bench()
     for mono in (1.0, WINDOW_SECS - 1, WINDOW_SECS, WINDOW_SECS + 1, 2 * WINDOW_SECS):
-        bench.watch.look(0.0, mono, bench.snapshot())
+        bench.look(0.0, mono)
     assert [note["window_secs"] for note in bench.notes] == [WINDOW_SECS, WINDOW_SECS]
     assert bench.notes[0]["plan"] == bench.plan.hash_hex
     assert bench.notes[0]["workers"] == [], "no share could be tested"
@@ -165,9 +173,9 @@ def test_workers_are_read_one_a_second() -> None:
     bench.watch.published(replace(make_job(), share_target=TARGET))
     for second in range(3):
         assert bench.notes == []
-        bench.watch.look(0.0, WINDOW_SECS + second, bench.snapshot())
+        bench.look(0.0, WINDOW_SECS + second)
     assert [told["worker"] for told in bench.notes[0]["workers"]] == ["cpu/0", "cpu/1"]
-    bench.watch.look(0.0, 2 * WINDOW_SECS + 3, bench.snapshot())
+    bench.look(0.0, 2 * WINDOW_SECS + 3)
     bench.watch.close(0.0, 2 * WINDOW_SECS + 3.5)
     assert [told["worker"] for told in bench.notes[1]["workers"]] == ["cpu/0", "cpu/1"], "ended in between: both, once"
 

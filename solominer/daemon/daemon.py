@@ -34,7 +34,6 @@ from solominer.daemon.parts import (
 )
 from solominer.daemon.sd_notify import Notifier
 from solominer.daemon.status import Sampler, snapshot_of, why_no_hash
-from solominer.engines.cpu.plan_monitor import SearchWatch
 from solominer.engines.cpu.pool import WorkerPool
 from solominer.engines.engine_set import EngineSet
 from solominer.errors import SolominerError
@@ -45,7 +44,7 @@ from solominer.views.snapshot import Snapshot
 from solominer.views.text import coins, duration, rate
 from solominer.work.events import Event, Severity, Tick
 from solominer.work.found import BlockState
-from solominer.work.ports import Engine, Node, Post
+from solominer.work.ports import Engine, Node, Post, ShareObserver
 from solominer.work.workers import ExtranonceDealer
 
 log = logging.getLogger("solominer.daemon.daemon")
@@ -180,7 +179,7 @@ class Run:
         dispatcher: Dispatcher,
         governor: Governor,
         sampler: Sampler,
-        watch: SearchWatch,
+        watch: ShareObserver,
         beside: asyncio.Task[None],
     ) -> None:
         """Let the workers finish their slice, send what was found, and close the nodes."""
@@ -192,7 +191,8 @@ class Run:
         parts.engines.stop_work()
         governor.stopping()  # or the next tip would start the work again
         await dispatcher.settle(LAST_ANSWERS_SECS)
-        watch.look(time.time(), time.monotonic(), sampler.count())
+        sampler.count()
+        watch.look(time.time(), time.monotonic())
         watch.close(time.time(), time.monotonic())
         beside.cancel()  # they read the engines
         await asyncio.wait([beside])

@@ -26,7 +26,7 @@ from solominer.work.blocks import RetryPolicy
 from solominer.work.coordinator import Coordinator, Policy
 from solominer.work.events import Severity
 from solominer.work.job import Payout
-from solominer.work.ports import Node
+from solominer.work.ports import Node, ShareObserver
 
 log = logging.getLogger("solominer.daemon.daemon")
 
@@ -78,12 +78,10 @@ def pool_limits(config: Config) -> dict[str, Any]:
     return {"workers": workers, "nice": config.nice, "max_memory_bytes": memory}
 
 
-def search_watch_of(pool: WorkerPool, recorder: Recorder, alert: Alert) -> SearchWatch:
+def search_watch_of(pool: WorkerPool, recorder: Recorder, alert: Alert) -> ShareObserver:
     """The monitor of the search plan over the CPU pool."""
-    settings = pool.settings
-    return SearchWatch(
-        settings.plan, settings.admitted_workers, pool.hashes_of, alert, recorder.record, time.monotonic()
-    )
+    plan, workers, mono = pool.settings.plan, pool.settings.admitted_workers, time.monotonic()
+    return SearchWatch(plan, workers, pool.hashes_of, pool.pool_snapshot, alert, recorder.record, mono)
 
 
 def coordinator_of(config: Config, parts: Parts, max_blocks: int | None) -> Coordinator:

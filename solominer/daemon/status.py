@@ -14,7 +14,6 @@ from solominer.chain.target import difficulty
 from solominer.config.models import Config
 from solominer.daemon.executor import Dispatcher
 from solominer.daemon.host_metrics import age_secs, machine, now
-from solominer.engines.cpu.plan_monitor import SearchWatch
 from solominer.engines.cpu.pool import PoolSnapshot, WorkerPool
 from solominer.insight.estimate import Estimate, from_counters
 from solominer.records.recorder import Recorder
@@ -22,6 +21,7 @@ from solominer.views.snapshot import BlockView, NodeView, Snapshot, WorkerView
 from solominer.work.blocks import TrackedBlock
 from solominer.work.coordinator import Coordinator
 from solominer.work.events import HashRate
+from solominer.work.ports import ShareObserver
 from solominer.work.workers import EngineSnapshot, WorkerSnapshot
 
 WINDOW_SECS = 60
@@ -59,7 +59,7 @@ class Sampler:
         dispatcher: Dispatcher,
         pool: WorkerPool,
         recorder: Recorder,
-        watch: SearchWatch,
+        watch: ShareObserver,
         limit: Callable[[int], None],
     ) -> None:
         self._dispatcher, self._pool, self._recorder = dispatcher, pool, recorder
@@ -82,7 +82,7 @@ class Sampler:
         while True:
             snapshot = self.count()
             self._limit(self.hashes)
-            self._watch.look(time.time(), time.monotonic(), snapshot)
+            self._watch.look(time.time(), time.monotonic())
             if started:
                 self.rate.add(time.monotonic(), self.hashes)
             starts_ns = [worker.started_ns for worker in snapshot.workers if worker.started_ns]  # 0 between two jobs

@@ -51,7 +51,10 @@ class Engine(Protocol):
 
 
 class ShareObserver(Protocol):
-    """Is shown all jobs, shares and blocks; what it returns goes into the records, None where it has nothing to say."""
+    """An engine's own monitor of its search: it is shown all jobs, shares and blocks.
+
+    What it returns of a share or block goes into the records; None where it has nothing to say.
+    """
 
     def published(self, job: Job) -> None:
         """The engines got this job."""
@@ -64,6 +67,12 @@ class ShareObserver(Protocol):
 
     def repeated(self, worker: WorkerId) -> None:
         """A worker handed in a share for the second time."""
+
+    def look(self, at: float, mono: float) -> None:
+        """Look at the workers; called once a second with the wall clock and the monotonic one."""
+
+    def close(self, at: float, mono: float) -> None:
+        """The run ends: hand in what is left to say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ _ODD_TODO = "look at docs/odds-and-order.md for what this test sees; if it comes
 class SearchWatch:
     """For the CPU's workers under one plan. `alert` tells people, `note` writes a line of the ledger.
 
-    `count_of` returns a worker's hashes so far.
+    `count_of` returns a worker's hashes so far, `snapshot` what all workers are doing.
     """
 
     def __init__(
@@ -38,13 +38,14 @@ class SearchWatch:
         plan: SearchPlan,
         workers: int,
         count_of: Callable[[int], int],
+        snapshot: Callable[[], PoolSnapshot],
         alert: Alert,
         note: Note,
         mono: float,
     ) -> None:
         self.plan = plan
         self._workers = workers
-        self._alert, self._note = alert, note
+        self._snapshot, self._alert, self._note = snapshot, alert, note
         self._word = plan_word(plan.hash_hex)
         self._diagnosis = Diagnosis(workers, plan.lanes.chunk_nonces.bit_length() - 1, ALARM_RATE, count_of)
         self._closing: Iterator[WorkerFindings] | None = None
@@ -85,8 +86,9 @@ class SearchWatch:
         if worker.engine == ENGINE:
             self._diagnosis.repeated(int(worker.name))
 
-    def look(self, at: float, mono: float, snapshot: PoolSnapshot) -> None:
+    def look(self, at: float, mono: float) -> None:
         """Once a second: do all workers follow the plan, do their counts agree with it; once an hour, the tests."""
+        snapshot = self._snapshot()
         for worker in snapshot.workers:
             if worker.alive and worker.plan and worker.plan != self._word:
                 reason = f"it follows another plan, {worker.plan:016x}"
