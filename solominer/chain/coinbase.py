@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from solominer.chain.hashes import ZERO_HASH, sha256d
-from solominer.chain.merkle import witness_commitment
+from solominer.chain.hashes import ZERO_HASH, sha256d, witness_commitment
 from solominer.chain.script import legacy_sigops, push, push_height
 from solominer.chain.transaction import Transaction, TxIn, TxOut
 from solominer.errors import BadValue

@@ -12,9 +12,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from solominer.chain.coinbase import COINBASE_INDEX, COMMITMENT_HEADER
-from solominer.chain.hashes import ZERO_HASH, from_rpc_hex, hash_to_int, to_rpc_hex
+from solominer.chain.hashes import (
+    ZERO_HASH,
+    from_rpc_hex,
+    hash_to_int,
+    merkle_root,
+    root_from_branch,
+    to_rpc_hex,
+    witness_commitment,
+)
 from solominer.chain.header import HEADER_SIZE, Header
-from solominer.chain.merkle import merkle_root, root_from_branch, witness_commitment
 from solominer.chain.networks import NETWORKS
 from solominer.chain.script import push_height
 from solominer.chain.serialize import Reader

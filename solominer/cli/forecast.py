@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from solominer.config.models import Config
     from solominer.governor.prices import Price
     from solominer.insight.estimate import Estimate
-    from solominer.insight.outlook import Outlook
+    from solominer.insight.forecast import Outlook
     from solominer.node.history import ChainHistory
 
 _RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kMGTPE]?)(?:H(?:/s)?)?")
@@ -51,7 +51,7 @@ def forecast(
 
     overrides = {"mode": mode, "data_dir": data_dir, "electricity.watts": watts}
     settings = load_config(config, overrides=overrides)
-    from solominer.insight.outlook import Miner, outlook
+    from solominer.insight.forecast import Miner, outlook
 
     history = _history(settings)
     rate_hps = parse_rate(hash_rate) if hash_rate is not None else _last_rate_hps(settings)

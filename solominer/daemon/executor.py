@@ -14,7 +14,7 @@ from solominer.daemon.event_queue import EventQueue
 from solominer.daemon.host_metrics import now
 from solominer.engines.engine_set import EngineSet
 from solominer.errors import NodeError, SolominerError
-from solominer.node.compare import compare
+from solominer.node.headers import compare
 from solominer.records.journal.recovery import Replay
 from solominer.records.journal.saver import Keeper
 from solominer.records.recorder import Recorder

@@ -13,8 +13,7 @@ from hashlib import sha256
 from typing import Any
 
 from solominer.chain.coinbase import commitment_output
-from solominer.chain.hashes import ZERO_HASH, from_rpc_hex, to_rpc_hex
-from solominer.chain.merkle import merkle_root
+from solominer.chain.hashes import ZERO_HASH, from_rpc_hex, merkle_root, to_rpc_hex
 from solominer.chain.networks import Network
 from solominer.chain.target import decode_compact, encode_compact
 from solominer.chain.transaction import Transaction, TxIn, TxOut

@@ -1,14 +1,20 @@
-"""A block's header as a node tells it, believed only where it hashes to the block that was asked about."""
+"""A block's header as a node tells it, believed only where it hashes to the block that was asked about;
+and the height up to which the chains of two nodes are one.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
+from typing import Protocol
 
 from solominer.chain.fields import MAX_HEIGHT, MAX_TIME
 from solominer.chain.hashes import ZERO_HASH, to_rpc_hex
 from solominer.chain.header import Header
 from solominer.errors import NodeError, RpcFailed
 from solominer.node.rpc import NOT_IN_BETWEEN, OUT_OF_RANGE, RpcClient
+from solominer.work.events import NodeHealth
+from solominer.work.forks import common_height
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +67,32 @@ def hash_at(client: RpcClient, height: int) -> bytes:
 def contradiction(client: RpcClient, what: str) -> NodeError:
     """The error that two answers of a node do not fit together."""
     return NodeError(f"{client.node} contradicts itself: {what}", f"asked again; if this stays, {NOT_IN_BETWEEN}")
+
+
+class Chain(Protocol):
+    """A node as far as a comparison goes."""
+
+    async def look(self) -> NodeHealth:
+        """Its tip."""
+
+    async def hash_at(self, height: int) -> bytes:
+        """The active block at a height, empty if there is none. Raises NodeError."""
+
+
+async def compare(one: Chain, other: Chain) -> tuple[NodeHealth, NodeHealth, int] | None:
+    """Looks at both and the last height at which they are one; None where one does not show its chain.
+
+    Asks each at most 4 + 2·log2(height) questions. A tip that moves meanwhile makes the answer a little old, no more.
+    Raises NodeError.
+    """
+    first, second = await asyncio.gather(one.look(), other.look())
+    if not first.best_hash_le or not second.best_hash_le:
+        return None
+    search = common_height(min(first.height, second.height))
+    height = next(search)
+    while True:
+        hashes = await asyncio.gather(one.hash_at(height), other.hash_at(height))
+        try:
+            height = search.send(hashes[0] == hashes[1])
+        except StopIteration as end:
+            return first, second, int(end.value)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from solominer.chain.coinbase import Coinbase, build_coinbase
-from solominer.chain.hashes import to_rpc_hex
+from solominer.chain.hashes import coinbase_branch, root_from_branch, to_rpc_hex
 from solominer.chain.header import Header, assemble_block_hex, block_weight
-from solominer.chain.merkle import coinbase_branch, root_from_branch
 from solominer.chain.transaction import TxOut
 from solominer.errors import TemplateError
 from solominer.work.space import HeaderSpace

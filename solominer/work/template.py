@@ -15,9 +15,8 @@ from typing import Any, NamedTuple
 
 from solominer.chain.coinbase import commitment_output
 from solominer.chain.fields import MAX_HEIGHT, MAX_TIME, Field, shown
-from solominer.chain.hashes import ZERO_HASH, sha256d, to_rpc_hex
+from solominer.chain.hashes import ZERO_HASH, merkle_root, sha256d, to_rpc_hex
 from solominer.chain.header import MAX_BLOCK_SIGOP_COST, MAX_BLOCK_WEIGHT
-from solominer.chain.merkle import merkle_root
 from solominer.chain.networks import Network
 from solominer.chain.target import proof_target
 from solominer.chain.transaction import parse_transaction

@@ -7,9 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from solominer.chain.coinbase import COMMITMENT_HEADER, build_coinbase
-from solominer.chain.hashes import from_rpc_hex, to_rpc_hex
+from solominer.chain.hashes import coinbase_branch, from_rpc_hex, merkle_root, root_from_branch, to_rpc_hex
 from solominer.chain.header import Header
-from solominer.chain.merkle import coinbase_branch, merkle_root, root_from_branch
 from solominer.chain.script import (
     PayoutType,
     is_on_curve_x,

@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from solominer.chain.hashes import ZERO_HASH, from_rpc_hex
-from solominer.chain.merkle import coinbase_branch, merkle_root
+from solominer.chain.hashes import ZERO_HASH, coinbase_branch, from_rpc_hex, merkle_root
 from solominer.chain.proof import check_block, make_proof, read_block, verify_proof
 from solominer.errors import DecodeError
 from tests.data import load

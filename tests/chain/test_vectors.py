@@ -11,9 +11,18 @@ from typing import Any
 import pytest
 
 from solominer.chain.coinbase import build_coinbase, commitment_output
-from solominer.chain.hashes import ZERO_HASH, from_rpc_hex, hash_to_int, sha256d, to_rpc_hex
+from solominer.chain.hashes import (
+    ZERO_HASH,
+    coinbase_branch,
+    from_rpc_hex,
+    hash_to_int,
+    merkle_root,
+    root_from_branch,
+    sha256d,
+    to_rpc_hex,
+    witness_commitment,
+)
 from solominer.chain.header import Header, assemble_block_hex, block_weight, meets_target
-from solominer.chain.merkle import coinbase_branch, merkle_root, root_from_branch, witness_commitment
 from solominer.chain.networks import NETWORKS
 from solominer.chain.script import push_height
 from solominer.chain.target import decode_compact, difficulty, encode_compact, proof_target

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from solominer.insight.forecast import INTERVALS, TARGET_SPAN_SECS, Epoch, Progress
+from solominer.insight.forecast import INTERVALS, TARGET_SPAN_SECS, Epoch, Miner, Progress, outlook
 from solominer.insight.odds import YEAR_SECS, block_chance, hashes_at_difficulty
-from solominer.insight.outlook import Miner, outlook
 
 DIFFICULTY = 1e12
 NOW = 1_780_000_000.0

@@ -9,8 +9,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from solominer.chain.hashes import sha256d
-from solominer.chain.merkle import root_from_branch
+from solominer.chain.hashes import root_from_branch, sha256d
 from solominer.errors import EngineError
 from solominer.work.job import SEARCHED_SIZE, Job
 from solominer.work.space import HeaderSpace

@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from solominer.chain.hashes import from_rpc_hex, sha256d, to_rpc_hex
+from solominer.chain.hashes import from_rpc_hex, root_from_branch, sha256d, to_rpc_hex
 from solominer.chain.header import Header
-from solominer.chain.merkle import root_from_branch
 from solominer.chain.proof import make_proof
 from solominer.errors import DecodeError
 from solominer.records.evidence.state import as_written

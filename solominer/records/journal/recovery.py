@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from solominer.chain.hashes import from_rpc_hex, sha256d, to_rpc_hex
+from solominer.chain.hashes import coinbase_branch, from_rpc_hex, sha256d, to_rpc_hex
 from solominer.chain.header import HEADER_SIZE, Header, assemble_block_hex
-from solominer.chain.merkle import coinbase_branch
 from solominer.chain.proof import check_block, read_block
 from solominer.chain.target import decode_compact
 from solominer.errors import BadValue, DecodeError
