@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from solominer.chain.hashes import hash_to_int, sha256d
+from solominer.chain.hashes import hash_to_int, root_from_branch, sha256d
 from solominer.chain.header import Header
-from solominer.chain.merkle import root_from_branch
 
 
 @dataclass(frozen=True, slots=True)

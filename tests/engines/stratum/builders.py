@@ -7,9 +7,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from solominer.chain.hashes import hash_to_int, sha256d
+from solominer.chain.hashes import hash_to_int, root_from_branch, sha256d
 from solominer.chain.header import Header
-from solominer.chain.merkle import root_from_branch
 from solominer.chain.target import decode_compact
 from solominer.chain.transaction import TxOut
 from solominer.engines.stratum.difficulty import Limits

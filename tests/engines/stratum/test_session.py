@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from solominer.chain.hashes import sha256d
+from solominer.chain.hashes import root_from_branch, sha256d
 from solominer.chain.header import Header
-from solominer.chain.merkle import root_from_branch
 from solominer.engines.stratum.difficulty import Limits
 from solominer.engines.stratum.events import (
     AddressWanted,
