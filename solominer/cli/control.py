@@ -88,7 +88,7 @@ def resume(
 def reload(
     config: ConfigOption = None, mode: ModeOption = None, data_dir: DataDirOption = None, as_json: JsonOption = False
 ) -> None:
-    """Have the daemon read its config.json again, as SIGHUP does for a service; says what needs a restart."""
+    """Have the daemon read its config.json again, as SIGHUP does for a service; names what needs a restart."""
     reply = _ask("reload", config, mode, data_dir)
     typer.echo(json.dumps(reply) if as_json else "\n".join(reply["changes"]) or "nothing has changed")
 

@@ -1,8 +1,8 @@
-"""The running daemon's ear on this machine: a Unix socket that only its owner may open.
+"""The control socket: a Unix socket on which the running daemon answers its owner.
 
-One JSON object per line in, one out: `{"do": "status"}` gives `{"ok": true, ...}`, or `{"ok": false, "error": ...,
+One JSON object per line in, one out: `{"do": "status"}` is answered by `{"ok": true, ...}`, or `{"ok": false, "error": ...,
 "todo": ...}`. The file's permissions are the guard. A socket's path has at most about a hundred bytes: where the data
-folder's is longer, the socket lies in a folder of the user's own elsewhere, and a file beside tells where.
+folder's is longer, the socket is in another folder of the same user, and a file in the data folder has its path.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class ControlServer:
         self.path = socket_path(folder)
 
     async def run(self) -> None:
-        """Serve until cancelled. A place where no socket can be made is told of, and mining goes on without."""
+        """Serve until cancelled. Where no socket can be made a warning is logged, and mining goes on."""
         try:
             server = await self._listen()
         except (OSError, RecordsError) as error:
@@ -135,7 +135,7 @@ def running_in(data_dir: Path) -> Path | None:
 
 
 def socket_path(folder: Path) -> Path:
-    """Where the socket of `folder` lies: in it if the path is short enough, else in a folder of this user's own."""
+    """The socket's path for `folder`: in it if that is short enough, else in a folder of this user's own."""
     path = folder.absolute() / SOCKET_NAME
     if len(os.fsencode(path)) <= MAX_PATH_BYTES:
         return path
@@ -145,7 +145,7 @@ def socket_path(folder: Path) -> Path:
 
 
 def _found_socket(folder: Path) -> Path:
-    """The pointer says it where the daemon saw other variables than we do."""
+    """By the pointer file, for the daemon may run with other environment variables."""
     try:
         return Path((folder / POINTER_NAME).read_text().strip())
     except OSError:

@@ -76,7 +76,7 @@ def alarm_text(code: str, message: str, todo: str) -> str:
 
 
 class Dispatcher:
-    """Runs the coordinator over a bounded queue and does what it says.
+    """Runs the coordinator over a queue and carries out its actions.
 
     `spawn` starts a task whose unexpected end ends the daemon; `changed` is set after every event.
     """
@@ -238,7 +238,7 @@ class Dispatcher:
         self.post(TipHeader(self._clock(), action.node, tip))
 
     async def _header_first(self, node: str) -> None:
-        """A node that makes a template answers nothing else for long: the header of its new tip goes before."""
+        """A node that assembles a template answers nothing else meanwhile: fetch its new tip's header first."""
         answered = self._headers.pop(node, None)
         if answered is not None:
             with suppress(TimeoutError):
@@ -330,7 +330,7 @@ class Dispatcher:
         try:
             found = await self._links[action.node].where_is(action.hash_le, action.height)
         except NodeError as error:
-            log.debug("block %s: no look at %s: %s", to_rpc_hex(action.hash_le), action.node, error.what)
+            log.debug("block %s: %s did not say where it is: %s", to_rpc_hex(action.hash_le), action.node, error.what)
             return  # it is looked up again later
         except Exception:
             log.exception("looking block %s up at %s failed unexpectedly", to_rpc_hex(action.hash_le), action.node)
@@ -360,7 +360,7 @@ class Dispatcher:
         self._recorder.record(self._clock().wall, action.kind, action.fields)
 
     def alarm(self, severity: Severity, code: str, message: str, todo: str) -> None:
-        """Tell people and the records."""
+        """Log an alarm and record it."""
         log.log(LEVELS[severity], "%s", alarm_text(code, message, todo))
         self._recorder.error(self._clock().wall, severity, code, message, done=todo)
 

@@ -1,4 +1,4 @@
-"""What the machine and this process tell about themselves."""
+"""Clocks, and the load of the machine and of this process."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def age_secs() -> float:
 
 
 def machine() -> dict[str, Any]:
-    """The machine as far as it tells: load of all cores, memory of this process and its workers, temperature."""
+    """What can be measured: load of all cores, memory of this process and its workers, temperature."""
     us = psutil.Process()
     memory = us.memory_info().rss
     for child in us.children():

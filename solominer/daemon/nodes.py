@@ -85,7 +85,7 @@ async def await_payout(
     address = config.payout_address
     if not address and config.mode_rules.node != "none" and config.chain.name != "regtest":
         raise ConfigError("payout_address is not set", "set it to an address of your own wallet on this network")
-    wait_secs, said = 0.5, ""
+    wait_secs, logged = 0.5, ""
     while not stopped.is_set():
         for node in nodes.values():
             try:
@@ -94,9 +94,9 @@ async def await_payout(
                 if len(nodes) == 1 and not node.may_recover(error):
                     raise
                 waiting(f"waiting for node {node.name}: {error.what}")
-                if error.what != said:
+                if error.what != logged:
                     log.warning("waiting for node %s: %s", node.name, str(error).replace("\n", " "))
-                    said = error.what
+                    logged = error.what
         try:
             await asyncio.wait_for(stopped.wait(), wait_secs)
         except TimeoutError:

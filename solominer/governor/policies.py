@@ -80,7 +80,7 @@ class Policies:
                 group.create_task(self._electricity.source.keep_fresh(), name="electricity price")
             while True:
                 await self.refresh_forecast(self._clock().mono)
-                self.look(self._clock(), datetime.now().astimezone(), report)
+                self.evaluate(self._clock(), datetime.now().astimezone(), report)
                 await asyncio.sleep(self._settings.look_secs)
 
     async def refresh_forecast(self, mono: float) -> None:
@@ -96,7 +96,7 @@ class Policies:
             return
         self._forecast_due = mono + FORECAST_SECS
 
-    def look(self, at: Instant, local: datetime, report: Report) -> Decision:
+    def evaluate(self, at: Instant, local: datetime, report: Report) -> Decision:
         """Decide on the conditions of this moment, and report a decision that is new."""
         engines = self._snapshot()
         workers = sum(len(engine.workers) for engine in engines)
@@ -113,7 +113,7 @@ class Policies:
         rate, foreseen = self._rate(at.mono, engines, active), self._foreseen
         if self._done.active < 0:  # at the start all workers hash, which nobody has decided
             active = 0
-        elif self._dry_run and active and self._done.active > 0:  # as if what was said had been done
+        elif self._dry_run and active and self._done.active > 0:  # as if the decision had been applied
             rate = rate and rate * self._done.active / active
             active = self._done.active
         price = self._electricity.price(at.wall)
@@ -134,7 +134,7 @@ class Policies:
         )
 
     def _rate(self, mono: float, engines: Sequence[EngineSnapshot], active: int) -> float | None:
-        """The rate since the last look, if as many workers hashed all the time."""
+        """The rate since the last evaluation, if as many workers hashed all the time."""
         hashes = sum(engine.hashes for engine in engines)
         before, self._measured = self._measured, (mono, hashes, active)
         hashing = sum(worker.state == "hashing" for engine in engines for worker in engine.workers)

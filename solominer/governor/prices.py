@@ -1,6 +1,6 @@
 """The electricity price from any HTTP endpoint that answers with JSON: cached, retried with backoff, marked when stale.
 
-Nothing here talks to the network unless `electricity.price_url` is set. Of the address only the host is ever told:
+Nothing here talks to the network unless `electricity.price_url` is set. Only the address's host is ever logged:
 the rest may hold a key.
 """
 
@@ -104,18 +104,18 @@ class PriceSource:
 
     async def keep_fresh(self) -> NoReturn:
         """Ask for good; after a failure sooner and then ever more seldom, until the usual time between two."""
-        wait_secs, told = FIRST_WAIT_SECS, ""
+        wait_secs, logged = FIRST_WAIT_SECS, ""
         while True:
             try:
                 await asyncio.to_thread(self.fetch)
             except PriceError as error:
-                if error.what != told:
+                if error.what != logged:
                     log.warning("%s -> %s; asked again", error.what, error.todo)
-                    told = error.what
+                    logged = error.what
                 await asyncio.sleep(min(wait_secs, self._refresh_secs))
                 wait_secs *= 2
                 continue
-            if told:
+            if logged:
                 log.info("there is a price again")
-            wait_secs, told = FIRST_WAIT_SECS, ""
+            wait_secs, logged = FIRST_WAIT_SECS, ""
             await asyncio.sleep(self._refresh_secs)

@@ -73,7 +73,7 @@ class Bench:
         """A minute passes at this rate; how many workers are wanted then."""
         self.mono += 60
         self.hashes += int(60 * rate_hps)
-        return self.policies.look(Instant(at, self.mono), local, self.report).active
+        return self.policies.evaluate(Instant(at, self.mono), local, self.report).active
 
 
 def test_hours_lower_and_raise_the_intensity(caplog: pytest.LogCaptureFixture) -> None:
