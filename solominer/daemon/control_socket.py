@@ -1,8 +1,9 @@
 """The control socket: a Unix socket on which the running daemon answers its owner.
 
-One JSON object per line in, one out: `{"do": "status"}` is answered by `{"ok": true, ...}`, or `{"ok": false, "error": ...,
-"todo": ...}`. The file's permissions are the guard. A socket's path has at most about a hundred bytes: where the data
-folder's is longer, the socket is in another folder of the same user, and a file in the data folder has its path.
+One JSON object per line in, one out: `{"do": "status"}` is answered by `{"ok": true, ...}`, or by
+`{"ok": false, "error": ..., "todo": ...}`. The file's permissions are the guard. A socket's path has at most about a
+hundred bytes: where the data folder's is longer, the socket is in another folder of the same user, and a file in the
+data folder has its path.
 """
 
 from __future__ import annotations

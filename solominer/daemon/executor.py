@@ -23,6 +23,7 @@ from solominer.work.events import (
     Action,
     Alarm,
     Answer,
+    BlockSaved,
     BlockSeen,
     CheckTransactions,
     CompareNodes,
@@ -284,7 +285,7 @@ class Dispatcher:
         except Exception:  # its proof is worth less than the block itself, which is still to be kept
             log.exception("no proof of block %s", block.hash_hex)
         if await self._keeper.save(block):
-            self.coordinator.blocks.saved(block.hash_le)
+            self.post(BlockSaved(self._clock(), block.hash_le))
         else:
             self._go(self._keeper.save_later(block))
 

@@ -28,7 +28,7 @@ from solominer.governor.schedule import Progress, ScheduleState, blocks_on, sche
 from solominer.governor.throttle import Readings, Sensors, ThrottleRules
 from solominer.views.snapshot import Snapshot
 from solominer.work.coordinator import Coordinator
-from solominer.work.events import PauseWanted, ResumeWanted
+from solominer.work.events import PauseWanted, PolicyChanged, ResumeWanted
 from solominer.work.found import BlockState
 from solominer.work.instant import Clock
 from solominer.work.ports import Post
@@ -173,7 +173,8 @@ class Governor:
     def _change_policy(self, **changes: Any) -> None:
         policy = replace(self._policy, **changes)
         if policy != self._policy:
-            self._policy = self._coordinator.policy = policy
+            self._policy = policy
+            self._post(PolicyChanged(self._clock(), policy))
 
     # --- the schedule --------------------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from solominer.work.events import (
     Action,
     Alarm,
     Answer,
+    BlockSaved,
     BlockSeen,
     CheckTransactions,
     Event,
@@ -34,6 +35,7 @@ from solominer.work.events import (
     NodeHealth,
     NodesCompared,
     PauseWanted,
+    PolicyChanged,
     ProposalAnswered,
     ProposeJob,
     PublishJob,
@@ -155,6 +157,8 @@ class Coordinator:
             Tick: self._tick,
             PauseWanted: self._pause,
             ResumeWanted: self._resume,
+            PolicyChanged: self._policy_changed,
+            BlockSaved: self._block_saved,
         }
 
     def handle(self, event: Event) -> list[Action]:
@@ -606,6 +610,14 @@ class Coordinator:
         self.halted_by.discard(event.reason)
         actions: list[Action] = [Record("resumed", {"reason": event.reason})]
         return actions if self.halted_by else actions + self._refresh(event.at, "resumed")
+
+    def _policy_changed(self, event: PolicyChanged) -> list[Action]:
+        self.policy = event.policy
+        return []
+
+    def _block_saved(self, event: BlockSaved) -> list[Action]:
+        self.blocks.saved(event.hash_le)
+        return []
 
     def _stop(self, reason: str) -> list[Action]:
         was_working, self.working = self.working, False

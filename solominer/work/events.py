@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from solominer.work.found import BlockState, FoundBlock
 from solominer.work.instant import Instant
 from solominer.work.job import Job
 from solominer.work.template import Template
 from solominer.work.workers import WorkerId
+
+if TYPE_CHECKING:
+    from solominer.work.coordinator import Policy
 
 
 class Severity(StrEnum):
@@ -291,6 +294,22 @@ class ResumeWanted:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class PolicyChanged:
+    """The coordinator behaves by this policy from now on."""
+
+    at: Instant
+    policy: Policy
+
+
+@dataclass(frozen=True, slots=True)
+class BlockSaved:
+    """A block of ours is on disk, fsynced."""
+
+    at: Instant
+    hash_le: bytes
+
+
 Event = (
     NewTip
     | TipHeader
@@ -312,6 +331,8 @@ Event = (
     | Tick
     | PauseWanted
     | ResumeWanted
+    | PolicyChanged
+    | BlockSaved
 )
 
 # --- actions --------------------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from solominer.engines.cpu.pool import WorkerPool
 from solominer.node.private.node import PrivateNode
 from solominer.views.logs import RecentEvents
 from solominer.work.coordinator import Coordinator
-from solominer.work.events import PauseWanted, ResumeWanted
+from solominer.work.events import PauseWanted, PolicyChanged, ResumeWanted
 from solominer.work.job import Job
 from solominer.work.ports import Engine
 
@@ -108,7 +108,7 @@ class RunningMiner:
 
     def allow(self, blocks: int) -> None:
         """Let it mine until that many blocks of this run are found, then wait."""
-        self.coordinator.policy = replace(self.coordinator.policy, max_blocks=blocks)
+        self.dispatcher.post(PolicyChanged(now(), replace(self.coordinator.policy, max_blocks=blocks)))
         self.dispatcher.post(PauseWanted(now(), PAUSE))
         self.dispatcher.post(ResumeWanted(now(), PAUSE))
 
