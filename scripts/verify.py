@@ -295,10 +295,29 @@ def check_best(document: dict[str, Any], report: dict[str, Any] | None = None) -
         evidence.append(f"{report['part']}: {claimed} hashes, {tried:.4g} by the best")
 
 
+class Counters:
+    """Hashes done, from the readings of workers' counters: those they counted, and those that shares credit to them."""
+
+    def __init__(self) -> None:
+        self.done: dict[str, float] = {"counters": 0, "credited": 0.0}
+        self.last: dict[tuple[str, str], float] = {}
+
+    def line(self, entry: dict[str, Any]) -> None:
+        """A run begins at zero, an hour with the last readings; a counter that went back began at zero again."""
+        if entry["kind"] != "counters":
+            self.last = {}
+        for kind, unit in (("counters", 1), ("credited", 1 << 32)):
+            for worker, value in entry.get(kind, {}).items():
+                before = self.last.get((kind, worker), 0)
+                if entry["kind"] == "counters":
+                    self.done[kind] += unit * (value - before if value >= before else value)
+                self.last[kind, worker] = value
+
+
 def check_ledger(path: Path, report: dict[str, Any]) -> None:
     """Hash every share of an hour again, and count them."""
     jobs: dict[str, dict[str, Any]] = {}
-    shares = 0
+    shares, hashes = 0, Counters()
     for line in content(path).split(b"\n"):
         try:
             entry = json.loads(line)
@@ -310,7 +329,11 @@ def check_ledger(path: Path, report: dict[str, Any]) -> None:
         elif entry["kind"] == "share":
             check_share(entry, jobs[entry["job"]])
             shares += 1
+        elif entry["kind"] in ("open", "begin", "counters"):
+            hashes.line(entry)
     need(shares == report["shares"]["found"], f"{shares} shares, the report says {report['shares']['found']}")
+    said = {"counters": report["hashes"]["counted"], "credited": report["hashes"]["credited"]}
+    need(hashes.done == said, f"the report says {said} hashes, its ledger {hashes.done}")
     count(checked, "shares, hashed again from their jobs", shares)
 
 

@@ -9,6 +9,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "verify.py"
 
@@ -50,3 +51,8 @@ def standalone(path: Path, *options: str) -> Outcome:
     finally:
         sys.argv = arguments
     return Outcome(code, output.getvalue())
+
+
+def check_ledger(path: Path, report: dict[str, Any]) -> None:
+    """Hash an hour's shares again and count its hashes, against any report. Raises ValueError where they differ."""
+    _MODULE.check_ledger(path, report)
