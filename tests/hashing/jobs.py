@@ -12,8 +12,8 @@ from solominer.work.job import Job, Payout, build_job
 from solominer.work.template import empty_template
 
 HARD_NBITS = 0x1D00FFFF
-EASY_SHARE = (1 << 252) - 1
-"""A share target that one hash in 16 meets."""
+EASY_SHARE = (1 << 251) - 1
+"""A share target that one hash in 32 meets: fewer than a worker may report at once."""
 
 SMALL_PLAN = SearchPlan(Families(extranonce_bits=3), Lanes(chunk_nonces=24), palette=Palette((13, 15)), nonce_space=64)
 
