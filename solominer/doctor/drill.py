@@ -117,7 +117,7 @@ def _disk(folder: Path) -> Outcome:
 def _settings(evidence: Evidence) -> Outcome:
     if isinstance(evidence.ended_by, ConfigError):
         return failed(evidence.ended_by.what, evidence.ended_by.todo)
-    return ok("the daemon took them")
+    return ok("settings accepted")
 
 
 def _node(evidence: Evidence) -> Outcome:

@@ -337,7 +337,7 @@ class Coordinator:
     def _transactions_checked(self, event: TransactionsChecked) -> list[Action]:
         if not event.problem:
             return []
-        actions: list[Action] = [Alarm(Severity.CRITICAL, "template-lies", f"{event.node}: {event.problem}")]
+        actions: list[Action] = [Alarm(Severity.CRITICAL, "template-invalid", f"{event.node}: {event.problem}")]
         lying = self.template if self.template and self.template.template_id == event.template_id else None
         if lying is not None and lying.prevhash_le == self.tip_le:
             self._empty_only = True

@@ -59,7 +59,7 @@ def test_the_text_says_what_is_odd() -> None:
     fold = HourFold()
     fold.add(entry())
     assert search_lines(fold.searched.summary()) == [
-        f"plan       {PLAN[:16]}: every share lies where the plan has it",
+        f"plan       {PLAN[:16]}: all shares match the plan",
         "tests      of the shares' hashes: nothing odd (least p-value 1, corrected)",
     ]
     fold.add(entry(odd="share rate", off_plan=2))
@@ -67,7 +67,7 @@ def test_the_text_says_what_is_odd() -> None:
     assert "NOT FOLLOWED: 2 shares elsewhere, 0 jobs" in plan
     assert "ODD: cpu/1 fails share rate" in tests
     assert search_lines(HourFold().searched.summary()) == [
-        "plan       not named: every share lies where the plan has it"
+        "plan       not named: all shares match the plan"
     ]
 
 

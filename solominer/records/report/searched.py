@@ -76,7 +76,7 @@ class Searched:
 def search_lines(search: Mapping[str, Any]) -> list[str]:
     """For people."""
     plans = ", ".join(hash_hex[:16] for hash_hex in search["plans"]) or "not named"
-    follows = "every share lies where the plan has it"
+    follows = "all shares match the plan"
     if search["off_plan"] or search["miscounts"]:
         follows = f"NOT FOLLOWED: {search['off_plan']} shares elsewhere, {search['miscounts']} jobs counted otherwise"
     lines = [f"plan       {plans}: {follows}"]

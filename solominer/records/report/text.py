@@ -89,7 +89,7 @@ def _hash_lines(report: Report) -> Iterator[str]:
         done = hashes_text(worker["counted"], worker["credited"])
         yield f"  {worker['worker']:<9}{done}{own}, {worker['shares']} shares{wrong}"
     if not shares["all_told"]:
-        yield f"shares     {shares['found']} found; so easy that kernels do not tell of all: no evidence of hashes"
+        yield f"shares     {shares['found']} found; share target too low; not used as evidence"
         return
     credited = f"{shares['credited']} more of workers whose hashes are credited, " if shares["credited"] else ""
     yield (
@@ -130,8 +130,9 @@ def _node_lines(report: Report) -> Iterator[str]:
         yield f"fees       {fees['last']:,.0f} sats at the end, {fees['max']:,.0f} at most"
     for node in report["nodes"]:
         state = node["problem"] or "healthy"
+        peers = "no" if node["peers"] is None else node["peers"]
         yield (
-            f"node       {node['node']}: {state}, height {node['height']}, {node['peers']} peers, ZMQ {node['zmq']},"
+            f"node       {node['node']}: {state}, height {node['height']}, {peers} peers, ZMQ {node['zmq']},"
             f" unusable in {node['unusable_looks']} of {node['looks']} looks"
         )
 
