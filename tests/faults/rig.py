@@ -25,7 +25,9 @@ PACE_SECS = 0.04
 RPC_TIMEOUT_SECS = 1.5
 LAST_BLOCKS = 2
 VERDICT_SECS = 10.0
-NEVER_EXPECTED = re.compile(r"\[(job-refused|block-rejected|proposal-failed|template-invalid|block-not-kept)\]|Traceback")
+NEVER_EXPECTED = re.compile(
+    r"\[(job-refused|block-rejected|proposal-failed|template-invalid|block-not-kept)\]|Traceback"
+)
 
 
 @dataclass(slots=True)
