@@ -9,7 +9,7 @@ SOLOMINER := .venv/bin/solominer
 .PHONY: help regtest test check bench docs clean
 help:
 	@echo "make regtest   a private chain and 10 blocks of ours on it, from nothing"
-	@echo "make test      all tests, those against the real node included, and core tests on other Pythons"
+	@echo "make test      all tests, those against the real node included"
 	@echo "make check     linters, types, import contracts"
 	@echo "make bench     the table of speed and memory"
 	@echo "make docs      the documents as a site, in .cache/site"
@@ -22,7 +22,6 @@ regtest: .venv/.run
 test: .venv/.dev
 	@scripts/check
 	@scripts/test
-	@scripts/test-pythons --quick
 
 check: .venv/.dev
 	@scripts/check

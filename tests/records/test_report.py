@@ -136,7 +136,7 @@ def test_shares_that_kernels_do_not_tell_all_of_are_no_evidence() -> None:
     assert report["shares"]["all_told"] is False
     assert report["evidence"]["mismatch"] is None
     assert report["hashes"]["workers"][0]["mismatch"] is None
-    assert "no evidence of hashes" in report_text(report)
+    assert "share target too low; not used as evidence" in report_text(report)
 
 
 def test_bests_and_totals_go_on_over_hours_and_days() -> None:
