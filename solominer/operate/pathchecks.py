@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import time
 
+from solominer.chain.hashes import to_rpc_hex
+from solominer.errors import NodeError
 from solominer.node.health import look
 from solominer.node.submit import hash_at
-from solominer.operate.findings import Check, Outcome, failed, ok, warning
+from solominer.operate.findings import Check, Outcome, failed, ok
 from solominer.operate.nodechecks import NodeUnderTest
+from solominer.work.events import NodeHealth
 from solominer.work.forks import common_height
+
+ON_ITS_WAY_SECS = 2.0
 
 
 def path_checks(one: NodeUnderTest, other: NodeUnderTest) -> list[Check]:
@@ -17,23 +22,17 @@ def path_checks(one: NodeUnderTest, other: NodeUnderTest) -> list[Check]:
 
 
 def chain_check(one: NodeUnderTest, other: NodeUnderTest) -> Check:
-    """Whether both are on one chain, and `one` is not behind. The height at which they part is searched for."""
+    """Whether both are on one chain, and `one` is not behind. The height at which they part is searched for.
+
+    A node that is behind is asked once more after ON_ITS_WAY_SECS: a new block may just be arriving.
+    """
 
     def compare() -> Outcome:
-        mine, theirs = (look(n.client, n.settings.network, node=n.settings.name, now=time.time()) for n in (one, other))
-        for health in (mine, theirs):
-            if not health.best_hash_le:
-                return failed(f"{health.node} does not show its chain: {health.problem}", "see its own checks")
-        low = min(mine.height, theirs.height)
-        search = common_height(low)
-        height = next(search)
-        while True:
-            try:
-                height = search.send(hash_at(one.client, height) == hash_at(other.client, height))
-            except StopIteration as end:
-                common = int(end.value)
-                break
-        if common < low:
+        mine, theirs, common = _compared(one, other)
+        if mine.height == common < theirs.height:
+            time.sleep(ON_ITS_WAY_SECS)
+            mine, theirs, common = _compared(one, other)
+        if common < min(mine.height, theirs.height):
             weaker = min(mine, theirs, key=lambda health: health.chainwork)
             work = "both have the same work" if mine.chainwork == theirs.chainwork else f"{weaker.node} has less work"
             return failed(
@@ -42,18 +41,30 @@ def chain_check(one: NodeUnderTest, other: NodeUnderTest) -> Check:
                 f"look at the peers, version and debug.log of {weaker.node}; connect the nodes with addnode. At equal "
                 "work wait for the next block",
             )
-        if mine.height == theirs.height - 1:
-            return warning(
-                f"one block behind {theirs.node}, on the same chain", "a new block may be on its way: try again"
-            )
         if mine.height < theirs.height:
             return failed(
-                f"{theirs.height - mine.height} blocks behind {theirs.node}, on the same chain",
+                f"on the chain of {theirs.node} but behind, at height {mine.height} of {theirs.height}; newest "
+                f"block {to_rpc_hex(theirs.best_hash_le)[-16:]}",
                 "look at the peers of both (getpeerinfo); connect them with addnode",
             )
         return ok(f"one chain with {theirs.node}, up to height {common}")
 
     return Check(f"chain of {other.settings.name}", compare)
+
+
+def _compared(one: NodeUnderTest, other: NodeUnderTest) -> tuple[NodeHealth, NodeHealth, int]:
+    """A look at each, and the last height at which they are one. Raises NodeError."""
+    mine, theirs = (look(n.client, n.settings.network, node=n.settings.name, now=time.time()) for n in (one, other))
+    for health in (mine, theirs):
+        if not health.best_hash_le:
+            raise NodeError(f"{health.node} does not show its chain: {health.problem}", "see its own checks")
+    search = common_height(min(mine.height, theirs.height))
+    height = next(search)
+    while True:
+        try:
+            height = search.send(hash_at(one.client, height) == hash_at(other.client, height))
+        except StopIteration as end:
+            return mine, theirs, int(end.value)
 
 
 def _round_trip(node: NodeUnderTest) -> Outcome:

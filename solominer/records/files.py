@@ -136,9 +136,9 @@ def clear_the_way(root: Path, path: Path) -> None:
     *folders, name = path.relative_to(root).parts
     for part in folders:
         place = place / part
+        if not os.path.lexists(place):  # asked first: another thread may be making it
+            return
         if not is_folder(place):
-            if not os.path.lexists(place):
-                return
             _move_aside(place)
             return
     place = place / name

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from solominer.errors import RecordsError
+from solominer.records import files
 from solominer.records.tree import Part, Tree, atomic_write, make_folder, remove_temporaries, utc_text
 
 
@@ -75,3 +76,21 @@ def test_latest_points_where_it_should_and_moves(tmp_path: Path) -> None:
     for at in (0, 3600):
         tree.point_latest(Part(at))
         assert (tmp_path / "reports" / "latest").readlink() == Path(Part(at).path)
+
+
+def test_a_folder_that_another_thread_makes_meanwhile_is_not_moved_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The keeper puts a block on disk while an answer to it is noted: its folder may appear between two questions."""
+    folder = tmp_path / "7-block"
+    is_folder = files.is_folder
+
+    def is_folder_and_then_made(path: Path) -> bool:
+        answer = is_folder(path)
+        folder.mkdir(exist_ok=True)
+        return answer
+
+    monkeypatch.setattr(files, "is_folder", is_folder_and_then_made)
+    files.clear_the_way(tmp_path, folder / "block.hex")
+    folder.mkdir(exist_ok=True)
+    assert [each.name for each in tmp_path.iterdir()] == ["7-block"]
