@@ -51,12 +51,16 @@ class Fork:
 
 @dataclass(slots=True)
 class _Pair:
-    """Two nodes: their last tips, those that were compared, when to compare (again), and what came out."""
+    """Two nodes: their last tips, those that were compared, when to compare (again), and what came out.
+
+    `agreed`: the last that is known is that they are on one chain.
+    """
 
     tips: tuple[bytes, bytes] = (b"", b"")
     compared: tuple[bytes, bytes] = (b"", b"")
     due_at: float | None = None
     fork: Fork | None = None
+    agreed: bool = False
     since: float = 0.0
     alarmed_for: str | None = None
 
@@ -71,13 +75,32 @@ class ForkWatch:
     @property
     def forks(self) -> list[Fork]:
         """The forks that a person was alarmed about and that still are."""
-        return [pair.fork for pair in self._pairs.values() if pair.fork is not None and pair.alarmed_for is not None]
+        return [fork for fork in self._deciding() if self._pair_of(fork).alarmed_for is not None]
 
     @property
     def beaten(self) -> frozenset[str]:
         """The nodes whose chain has less work than another usable node's."""
-        forks = (pair.fork for pair in self._pairs.values() if pair.fork is not None)
-        return frozenset(fork.loser.node for fork in forks if not fork.is_tie and fork.winner.usable)
+        return frozenset(fork.loser.node for fork in self._deciding() if not fork.is_tie and fork.winner.usable)
+
+    def _deciding(self) -> list[Fork]:
+        """The forks, less those that a third node decides: it beats the winner and is on one chain with the loser."""
+        forks = [pair.fork for pair in self._pairs.values() if pair.fork is not None]
+
+        def decided(fork: Fork) -> bool:
+            better = (each for each in forks if each.loser.node == fork.winner.node and not each.is_tie)
+            return any(self._agreed(each.winner.node, fork.loser.node) for each in better)
+
+        return [fork for fork in forks if not decided(fork)]
+
+    def _agreed(self, one: str, other: str) -> bool:
+        pair = self._pairs.get(self._key(one, other))
+        return pair is not None and pair.agreed
+
+    def _key(self, one: str, other: str) -> tuple[str, str]:
+        return (one, other) if self._names.index(one) < self._names.index(other) else (other, one)
+
+    def _pair_of(self, fork: Fork) -> _Pair:
+        return self._pairs[self._key(fork.winner.node, fork.loser.node)]
 
     def note(self, node: str) -> str:
         """What `status` says of a node's chain; empty where there is nothing to say."""
@@ -125,9 +148,10 @@ class ForkWatch:
         if pair.fork is None:
             pair.since = event.at
         pair.fork = fork = Fork(winner, loser, event.common_height + 1)
-        pair.due_at = event.at + AGAIN_SECS
+        pair.agreed, pair.due_at = False, event.at + AGAIN_SECS
         name = "" if fork.is_tie else loser.node
-        if pair.alarmed_for == name or event.at - pair.since < fork.patience_secs:
+        early = event.at - pair.since < fork.patience_secs
+        if pair.alarmed_for == name or early or fork not in self._deciding():
             return []
         pair.alarmed_for = name
         return [_alarm(fork)]
@@ -145,14 +169,14 @@ class ForkWatch:
         if not usable:
             return []
         best = max(usable, key=lambda name: healths[name].chainwork)
-        chosen = {tuple(sorted((best, name), key=self._names.index)) for name in there if name != best}
+        chosen = {self._key(best, name) for name in there if name != best}
         chosen |= {key for key, pair in self._pairs.items() if pair.fork is not None and set(key) <= set(there)}
-        return sorted((one, other) for one, other in chosen)
+        return sorted(chosen)
 
     def _agree(self, one: str, other: str) -> list[Action]:
         pair = self._pairs[one, other]
         alarmed, fork = pair.alarmed_for is not None, pair.fork
-        pair.fork, pair.alarmed_for, pair.due_at = None, None, None
+        pair.fork, pair.agreed, pair.alarmed_for, pair.due_at = None, True, None, None
         if fork is None or not alarmed:
             return []
         text = f"nodes {one} and {other} are on one chain again; they had been on two since height {fork.height}"

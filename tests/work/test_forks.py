@@ -7,6 +7,7 @@ nothing moves any more, the alarms and the states of our blocks are the truth.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import Any
@@ -263,6 +264,20 @@ def test_equal_work_beats_nobody() -> None:
     assert nodes.machine.forks.beaten == frozenset()
 
 
+def test_a_node_on_the_best_chain_is_not_beaten_by_one_that_is_beaten_itself() -> None:
+    """`c` has less work than `a` and is on another chain, but that is `b`'s, which has the most."""
+    nodes = Nodes.called("a", "b", "c")
+    nodes.extend("b")
+    nodes.adopt("c", "b")
+    nodes.extend("a", 3)
+    nodes.live(SHALLOW_SECS + 10)
+    assert nodes.machine.forks.beaten == {"b", "c"}
+    nodes.extend("b", 4)
+    nodes.live(10)
+    assert nodes.machine.forks.beaten == {"a"}
+    assert nodes.machine.forks.note("c") == ""
+
+
 def test_a_winner_that_is_gone_does_not_beat_whoever_has_more_work_by_now() -> None:
     nodes = Nodes.called("a", "b")
     nodes.extend("b", 2)
@@ -323,7 +338,7 @@ _STEPS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=int(os.environ.get("SOLOMINER_TEST_EXAMPLES", "40")), deadline=None)
 @given(st.integers(2, 3), _STEPS)
 def test_in_the_end_alarms_and_blocks_are_the_truth(count: int, steps: list[tuple[str, str, Any]]) -> None:
     nodes = Nodes.called(*NAMES[:count])
