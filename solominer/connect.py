@@ -11,6 +11,7 @@ from solominer.config import Config, NodeConfig, RpcConfig, ZmqConfig, default_c
 from solominer.config.forms import zmq_seen_from
 from solominer.dispatch import Link
 from solominer.errors import ConfigError, NodeAuthFailed, NodeError, UnsafeConsensus, WrongNetwork
+from solominer.modes import MODES
 from solominer.node.bitcoind import find_bitcoind
 from solominer.node.credentials import CookieFile, Credentials, PasswordFile, UserPassword
 from solominer.node.demo import DEMO_PAYOUT_SCRIPT, DemoLink
@@ -67,6 +68,7 @@ def private_settings(node: PrivateNode, config: Config) -> NodeSettings:
         zmq_hashblock=node.zmq_hashblock,
         zmq_sequence=node.zmq_sequence,
         poll_secs=config.poll_secs,
+        submits=MODES[config.mode].submits,
     )
 
 
@@ -121,6 +123,7 @@ def node_settings(config: Config, rpc: RpcConfig | NodeConfig, zmq: ZmqConfig) -
         zmq_hashblock=zmq_seen_from(zmq.hashblock, rpc.host),
         zmq_sequence=zmq_seen_from(zmq.sequence, rpc.host),
         poll_secs=config.poll_secs,
+        submits=MODES[config.mode].submits,
         timeout_secs=rpc.timeout_secs,
     )
 

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
+from solominer.chain.hashes import to_rpc_hex
 from solominer.errors import NodeError, SolominerError
 from solominer.hashing.pool import WorkerPool
 from solominer.keeper import Keeper
@@ -290,7 +291,10 @@ class Dispatcher:
     # --- blocks --------------------------------------------------------------------------------------------------
 
     def _save_block(self, action: SaveBlock) -> None:
-        self._keeper.begin(action.block)
+        try:
+            self._keeper.begin(action.block)
+        except Exception:  # no thread to be had: sending does not need it, and `_save` tries again
+            log.exception("block %s cannot be handed to the disk", action.block.hash_hex)
         self._go_urgently(self._save, action.block)
 
     async def _save(self, block: FoundBlock) -> None:
@@ -298,7 +302,10 @@ class Dispatcher:
         await self._keeper.until_put(block.hash_le)
         log.info("FOUND a block at height %d: %s, worker %d", block.height, block.hash_hex, block.worker)
         job = self.coordinator.judge.kept(block.job_id)
-        self._recorder.block(block, job, self._watch.block(block, job))
+        try:
+            self._recorder.block(block, job, self._watch.block(block, job))
+        except Exception:  # its proof is worth less than the block itself, which is still to be kept
+            log.exception("no proof of block %s", block.hash_hex)
         if await self._keeper.save(block):
             self.coordinator.blocks.saved(block.hash_le)
         else:
@@ -312,22 +319,33 @@ class Dispatcher:
 
     async def _send(self, action: SendBlock) -> None:
         block = action.block
+        verdict = await self._verdict(block.hash_le, self._submit(action))
+        await self._answered(action.node, block.hash_le, block.height, verdict, action.attempt)
+
+    async def _submit(self, action: SendBlock) -> Verdict:
+        block = action.block
         await self._keeper.until_put(block.hash_le)
         block_hex = block.block_hex or await self._keeper.kept_hex(block.hash_le)
         if not block_hex:
             self.alarm(Severity.CRITICAL, "block-not-kept", f"no whole copy of block {block.hash_hex} is left", "")
-            nothing = (Answer.UNKNOWN, "not sent: no whole copy is left", action.attempt, 0.0)
-            self.post(SubmitAnswered(self._clock(), action.node, block.hash_le, *nothing))
-            return
-        verdict = await self._links[action.node].submit(block_hex)
-        await self._answered(action.node, block.hash_le, block.height, verdict, action.attempt)
+            return Verdict(Answer.UNKNOWN, "not sent: no whole copy is left", 0.0)
+        return await self._links[action.node].submit(block_hex)
+
+    async def _verdict(self, hash_le: bytes, sending: Awaitable[Verdict]) -> Verdict:
+        """What came of `sending`. Whatever it raises: nobody knows whether the block arrived, so it is sent again."""
+        try:
+            return await sending
+        except Exception as error:
+            log.exception("sending block %s failed unexpectedly", to_rpc_hex(hash_le))
+            return Verdict(Answer.UNKNOWN, f"not answered: {type(error).__name__}: {error}", 0.0)
 
     def kept_in(self, hash_le: bytes, folders: Iterable[Path]) -> None:
         """The journal's folders of a block, to read it again when it is to be sent again."""
         self._keeper.kept_in(hash_le, folders)
 
     async def _propose_block(self, action: ProposeBlock) -> None:
-        verdict = await self._links[action.node].propose(action.block.block_hex)
+        proposing = self._links[action.node].propose(action.block.block_hex)
+        verdict = await self._verdict(action.block.hash_le, proposing)
         await self._answered(action.node, action.block.hash_le, action.block.height, verdict, 1)
 
     async def _answered(self, node: str, hash_le: bytes, height: int, verdict: Verdict, attempt: int) -> None:
@@ -338,8 +356,12 @@ class Dispatcher:
     async def _locate(self, action: LocateBlock) -> None:
         try:
             found = await self._links[action.node].where_is(action.hash_le, action.height)
-        except NodeError:
-            return  # the node is away; its health says so, and the block is looked up again later
+        except NodeError as error:
+            log.debug("block %s: no look at %s: %s", to_rpc_hex(action.hash_le), action.node, error.what)
+            return  # it is looked up again later
+        except Exception:
+            log.exception("looking block %s up at %s failed unexpectedly", to_rpc_hex(action.hash_le), action.node)
+            return
         self.post(BlockSeen(self._clock(), action.node, action.hash_le, found.confirmations, found.rival_hex))
 
     # --- records -------------------------------------------------------------------------------------------------
@@ -364,6 +386,8 @@ class Dispatcher:
         async def counted() -> None:
             try:
                 await work(about)
+            except Exception:  # what is done for a block must not end the daemon, which goes on to send it
+                log.exception("%s failed unexpectedly", work.__name__)
             finally:
                 self._urgent -= 1
 

@@ -22,6 +22,7 @@ from solominer.node.payout import payout_to, regtest_payout
 from solominer.node.rpc import METHOD_NOT_FOUND, RpcClient
 from solominer.node.rpc_gate import CROWDED_SECS, RpcGate
 from solominer.node.submit import Verdict, Whereabouts
+from solominer.node.submit_trial import SubmissionTrial
 from solominer.node.template import Fetched, fetch_template
 from solominer.node.tips import TipWatch
 from solominer.node.zmq_hints import ZmqHints
@@ -29,6 +30,7 @@ from solominer.work.events import (
     Event,
     HealthSeen,
     NodeHealth,
+    SubmittingTried,
     TemplateFailed,
     TemplateReady,
     TipFacts,
@@ -52,7 +54,8 @@ _LOST_HEALTH_SECS = 1.0
 class NodeSettings:
     """One node: how it is called, where it is, how to get in, and how often and how patiently it is asked.
 
-    `zmq_hashblock` and `zmq_sequence` are addresses as in bitcoin.conf, or None.
+    `zmq_hashblock` and `zmq_sequence` are addresses as in bitcoin.conf, or None. `submits`: blocks are sent to it in this
+    mode, so that is tried beforehand.
     """
 
     name: str
@@ -66,6 +69,7 @@ class NodeSettings:
     health_secs: float = 10.0
     timeout_secs: float = 30.0
     poll_timeout_secs: float = 5.0
+    submits: bool = True
 
     def connect(self, login: Login | None = None) -> RpcClient:
         """A client with a connection of its own, not opened yet; all of a link share one `login`."""
@@ -98,6 +102,8 @@ class NodeLink:
         self._lanes = {name: self._lane(name) for name in ("templates", "poll", "health", "longpoll", "misc")}
         self._one_offs: set[Lane] = set()
         self._outage = Outage(settings.name)
+        self._submitting = SubmissionTrial(settings.name, self._try_submitting, self._submitting_tried)
+        self._logins = 0
         self._look_now = asyncio.Event()
         self._signer: signing.BlockSigner | None = None
         self._pinned = False
@@ -114,6 +120,8 @@ class NodeLink:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._poll_tips(), name=f"poll-{self.name}")
             group.create_task(self._watch_health(), name=f"health-{self.name}")
+            if self.settings.submits:
+                group.create_task(self._submitting.run(), name=f"submission-trial-{self.name}")
             if self._zmq.publishers:
                 group.create_task(self._zmq.run(), name=f"zmq-{self.name}")
             else:
@@ -189,6 +197,15 @@ class NodeLink:
             verdict = await self._alone("submit", lambda client: submit.submit_block(client, block_hex))
         _log.debug("node %s answered a block with %r in %.3f s", self.name, verdict.raw, verdict.rpc_secs)
         return verdict
+
+    async def _try_submitting(self) -> None:
+        """On the way that a block takes, as something that can wait. Raises NodeError."""
+        async with self._gate.turn():
+            await self._alone("submit", submit.try_submitting)
+
+    def _submitting_tried(self, problem: str) -> None:
+        if not (problem and self._outage.ongoing):  # a node that is away is told as such, and its return is a new trial
+            self._post(SubmittingTried(self._clock(), self.name, problem))
 
     async def propose(self, block_hex: str) -> Verdict:
         """Ask whether an unsolved block would be valid, on a connection of its own. Never raises NodeError."""
@@ -318,15 +335,19 @@ class NodeLink:
             self._post(HealthSeen(self._clock(), replace(health.unreachable(self.name, error), zmq=self._zmq.state)))
 
     def _found(self) -> None:
-        if self._outage.over():
+        back, logins = self._outage.over(), self._login.changes
+        if back:
             self._look_now.set()
+        if back or logins != self._logins > 0:  # another login is accepted: the node was restarted unseen
+            self._submitting.now()
+        self._logins = logins
 
     async def _ask(self, lane: str, function: Callable[[RpcClient], _T]) -> _T:
         """Run `function` on one of the standing connections, when it is its turn."""
         async with self._gate.turn():
             return await self._lanes[lane].run(function)
 
-    async def _alone(self, purpose: str, function: Callable[[RpcClient], Verdict]) -> Verdict:
+    async def _alone(self, purpose: str, function: Callable[[RpcClient], _T]) -> _T:
         """Run `function` on a connection that nothing else waits for."""
         lane = self._lane(purpose)
         self._one_offs.add(lane)

@@ -24,6 +24,15 @@ _SUBMIT_WORDS = (  # the first that fits counts
     ("time-too-new", Answer.RETRY),
     ("prev-blk-not-found", Answer.RETRY),
 )
+TRIAL_SECS = 4.0
+"""How long the node may take to refuse what is no block."""
+
+_NO_BLOCK_HEX = (
+    bytes.fromhex("00000020" + "00" * 64 + "00000000" + "ffff001d" + "00000000")  # header, of the easiest mainnet bits
+    + bytes.fromhex("01" + "01000000" + "01" + "00" * 32 + "ffffffff" + "020000" + "ffffffff")  # its coinbase
+    + bytes.fromhex("01" + "00" * 8 + "fe40420f00" + "00" * 1_000_000 + "00000000")
+).hex()
+
 _PROPOSAL_WORDS = (
     ("inconclusive-not-best-prevblk", Answer.RETRY),  # the tip has moved: no verdict on the block itself
     *_SUBMIT_WORDS,
@@ -65,6 +74,21 @@ def submit_block(client: RpcClient, block_hex: str) -> Verdict:
     except NodeError as error:
         reply = error
     return Verdict(*classify_submit(reply), time.perf_counter() - start)
+
+
+def try_submitting(client: RpcClient, *, timeout_secs: float = TRIAL_SECS) -> None:
+    """Send what is no block (no work, no parent) but as large as one; the node must answer `high-hash`.
+
+    That proves the way that a found block takes: login, whitelist, and whatever sits in between and limits sizes.
+    Raises NodeError. The order of checks is that of CheckBlock (src/validation.cpp): proof of work comes first.
+    """
+    reply = client.call("submitblock", _NO_BLOCK_HEX, timeout_secs=timeout_secs)
+    if reply != "high-hash":
+        raise NodeError(
+            f"{client.node} answered submitblock with {printable(repr(reply), 80)} instead of 'high-hash' for a block "
+            "without work",
+            "look for a proxy in between; report it with the node's debug.log",
+        )
 
 
 def propose_block(client: RpcClient, block_hex: str) -> Verdict:

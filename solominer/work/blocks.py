@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from solominer.errors import printable
 from solominer.work.events import (
     Action,
     Alarm,
@@ -31,6 +32,12 @@ SPARE_SECS = 5.0
 
 UNSEEN_SECS = 5.0
 """How long after a look that nobody answered a node is asked again about a block that it never told of."""
+
+REFUSED_SECS, UNANSWERED_SECS = 1.0, 4.0
+"""How long after it was sent a block that is on no node's chain is worth an alarm: after a bad answer, after none."""
+
+FIRST_ALARM_SECS, LONGEST_ALARM_SECS = 2.0, 60.0
+"""How soon, and at last how often, that alarm is repeated."""
 
 OPEN = frozenset({BlockState.FOUND, BlockState.SENT, BlockState.ACCEPTED, BlockState.CONFIRMED, BlockState.STALE})
 
@@ -57,6 +64,7 @@ class _AtNode:
     send_at: float | None = 0.0
     in_flight: bool = False
     answer: Answer | None = None
+    raw: str = ""
     confirmations: int | None = None
     look_at: float | None = None
 
@@ -66,7 +74,7 @@ class TrackedBlock:
     """A block and where it stands. `confirmations` is the best that any node says.
 
     `spares` are later blocks of ours with the same parent, kept in case that this one fails. `earlier`: another run
-    found it. `on_disk`: the journal has it.
+    found it. `on_disk`: the journal has it. `alarm_at`: when it is said next that no node has taken it.
     """
 
     block: FoundBlock
@@ -76,6 +84,8 @@ class TrackedBlock:
     staged: bool = False
     earlier: bool = False
     on_disk: bool = False
+    alarm_at: float | None = None
+    alarms: int = 0
     nodes: dict[str, _AtNode] = field(default_factory=dict)
     spares: list[FoundBlock] = field(default_factory=list)
 
@@ -164,7 +174,7 @@ class BlockTracker:
             return actions
         there = tracked.nodes[event.node]
         there.in_flight = False
-        there.answer = event.answer
+        there.answer, there.raw = event.answer, event.raw
         if tracked.staged:
             return [*actions, *self._staged_verdict(tracked, event)]
         if event.answer in (Answer.ACCEPTED, Answer.HELD):
@@ -211,6 +221,7 @@ class BlockTracker:
         looks = self._policy.looks_per_tick
         for tracked in list(self.open.values()):
             actions += self._send_due(tracked, at)
+            actions += self._untaken(tracked, at)
             if tracked.spares and tracked.is_new and at - tracked.state_at >= SPARE_SECS:
                 actions += self._send_spares(tracked, at)
             for name, there in tracked.nodes.items():
@@ -247,6 +258,7 @@ class BlockTracker:
         """What was due at some time is due that much earlier by the clock as it is now."""
         for tracked in self.open.values():
             tracked.state_at -= secs
+            tracked.alarm_at = None if tracked.alarm_at is None else tracked.alarm_at - secs
             for there in tracked.nodes.values():
                 there.send_at = None if there.send_at is None else there.send_at - secs
                 there.look_at = None if there.look_at is None else there.look_at - secs
@@ -323,6 +335,27 @@ class BlockTracker:
                 actions.append(SendBlock(name, tracked.block, there.attempts))
         return actions
 
+    @staticmethod
+    def _untaken(tracked: TrackedBlock, at: float) -> list[Action]:
+        """An alarm, repeated for as long as no node has the block on its chain, whatever the reason."""
+        if not tracked.is_new or tracked.staged:
+            tracked.alarm_at, tracked.alarms = None, 0
+            return []
+        refused = any(there.answer in (Answer.RETRY, Answer.UNKNOWN) for there in tracked.nodes.values())
+        first_at = tracked.state_at + (REFUSED_SECS if refused else UNANSWERED_SECS)
+        if at < (first_at if tracked.alarm_at is None else tracked.alarm_at):
+            return []
+        tracked.alarm_at = at + min(FIRST_ALARM_SECS * float(1 << min(tracked.alarms, 10)), LONGEST_ALARM_SECS)
+        tracked.alarms += 1
+        block = tracked.block
+        said = "; ".join(f"{name}: submitblock: {_words(there)}" for name, there in tracked.nodes.items())
+        text = (
+            f"no node has our block {block.hash_hex} at height {block.height} on its chain, "
+            f"{max(at - block.found_at, 0):.0f} s after it was found. {said}"
+        )
+        todo = "it is kept in submissions/ and sent again until one has it; do what the node's answer asks for"
+        return [Alarm(Severity.CRITICAL, "block-not-taken", text, todo)]
+
     def _backoff(self, attempts: int) -> float:
         return min(self._policy.first_secs * float(1 << min(attempts - 1, 20)), self._policy.most_secs)
 
@@ -390,6 +423,13 @@ class BlockTracker:
         self._refused_count += tracked.state is BlockState.STALE and not tracked.earlier
         tracked.block = replace(tracked.block, block_hex="")
         self.settled = [*self.settled[-99:], tracked]
+
+
+def _words(there: _AtNode) -> str:
+    """What a node said last about a block that it does not have on its chain."""
+    if there.answer is None:
+        return f"no answer yet to attempt {there.attempts}" if there.attempts else "not sent yet, being looked up"
+    return f"{printable(there.raw, 300)} (attempt {there.attempts})"
 
 
 def _state_actions(tracked: TrackedBlock, detail: str, *, final: bool = False) -> list[Action]:

@@ -45,6 +45,7 @@ from solominer.work.events import (
     SignJob,
     StopWork,
     SubmitAnswered,
+    SubmittingTried,
     TemplateFailed,
     TemplateReady,
     Tick,
@@ -149,6 +150,7 @@ class Coordinator:
             WorkerStarted: self._worker_started,
             WorkerDied: self._worker_died,
             SubmitAnswered: self._submit_answered,
+            SubmittingTried: self._submitting_tried,
             BlockSeen: lambda event: self.blocks.seen(event),
             ProposalAnswered: self._proposal_answered,
             JobSigned: self._job_signed,
@@ -529,6 +531,14 @@ class Coordinator:
             # Whatever made it invalid may sit in a transaction: go on with the coinbase alone.
             self._empty_only = True
             return actions + self._next_job_on_same_tip(event.at)
+        return actions
+
+    def _submitting_tried(self, event: SubmittingTried) -> list[Action]:
+        actions: list[Action] = [Record("submission_trial", {"node": event.node, "problem": event.problem})]
+        if event.problem:
+            text = f"{event.node} would not take a block of ours now: submitblock: {event.problem}"
+            todo = "mining goes on; a found block is kept and sent again until a node has it on its chain"
+            actions.append(Alarm(Severity.CRITICAL, "cannot-submit", text, todo))
         return actions
 
     def _next_job_on_same_tip(self, at: float) -> list[Action]:

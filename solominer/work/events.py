@@ -212,6 +212,15 @@ class SubmitAnswered:
 
 
 @dataclass(frozen=True, slots=True)
+class SubmittingTried:
+    """A node was sent what is no block; `problem` is what was wrong with that, or ''."""
+
+    at: float
+    node: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
 class BlockSeen:
     """Where a node has one of our blocks: `confirmations` >= 1 active, -1 off the chain, None unknown to it.
 
@@ -291,6 +300,7 @@ Event = (
     | WorkerStarted
     | WorkerDied
     | SubmitAnswered
+    | SubmittingTried
     | BlockSeen
     | ProposalAnswered
     | JobSigned
