@@ -54,8 +54,8 @@ _LOST_HEALTH_SECS = 1.0
 class NodeSettings:
     """One node: how it is called, where it is, how to get in, and how often and how patiently it is asked.
 
-    `zmq_hashblock` and `zmq_sequence` are addresses as in bitcoin.conf, or None. `submits`: blocks are sent to it in this
-    mode, so that is tried beforehand.
+    `zmq_hashblock` and `zmq_sequence` are addresses as in bitcoin.conf, or None. `submits`: blocks are sent to it in
+    this mode, so that is tried beforehand.
     """
 
     name: str

@@ -33,7 +33,7 @@ SPARE_SECS = 5.0
 UNSEEN_SECS = 5.0
 """How long after a look that nobody answered a node is asked again about a block that it never told of."""
 
-REFUSED_SECS, UNANSWERED_SECS = 1.0, 4.0
+REFUSED_SECS, UNANSWERED_SECS = 1.0, 3.0
 """How long after it was sent a block that is on no node's chain is worth an alarm: after a bad answer, after none."""
 
 FIRST_ALARM_SECS, LONGEST_ALARM_SECS = 2.0, 60.0

@@ -83,7 +83,7 @@ def error(code: int, message: str = "told to", status: int = 500) -> Reply:
 class FakeNode:
     """The server; a context manager. `answers` maps a method to its result, or to a function of the params."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self.answers: dict[str, Any] = {}
         self.script: deque[Step] = deque()
         self.requests: list[Request] = []
@@ -91,7 +91,7 @@ class FakeNode:
         self.without_login: Step = Reply(401)
         self._asked = threading.Condition()
         self._ended = threading.Event()
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", port))
         self._open: list[socket.socket] = []
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
 
