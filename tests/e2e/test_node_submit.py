@@ -14,7 +14,7 @@ from solominer.chain.hashes import sha256d
 from solominer.chain.header import Header
 from solominer.node.private import PrivateNode
 from solominer.node.rpc import RpcClient
-from solominer.node.submit import Whereabouts, propose_block, submit_block, tip_facts, where_is
+from solominer.node.submit import Whereabouts, propose_block, submit_block, tip_facts, try_submitting, where_is
 from solominer.work.events import Answer
 from solominer.work.template import Template
 from tests.e2e.mined import Mined, current_template, mine, settings_of
@@ -37,6 +37,12 @@ def _submitted(client: RpcClient, block: Mined) -> tuple[Answer, str]:
 def _proposed(client: RpcClient, block: Mined) -> tuple[Answer, str]:
     verdict = propose_block(client, block.block_hex)
     return verdict.answer, verdict.raw
+
+
+def test_the_trial_is_refused_for_its_missing_work_and_leaves_no_trace(client: RpcClient) -> None:
+    tips = client.call("getchaintips")
+    try_submitting(client)
+    assert client.call("getchaintips") == tips
 
 
 def test_accepted_then_duplicate(client: RpcClient) -> None:

@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from solominer.chain.hashes import from_rpc_hex, to_rpc_hex
 from solominer.chain.networks import REGTEST
 from solominer.errors import NodeNotReady, NodeUnreachable, PayoutError, SolominerError
 from solominer.node import rpc_gate
-from solominer.node.credentials import UserPassword
+from solominer.node.credentials import CookieFile, UserPassword
 from solominer.node.demo import synthetic_reply
 from solominer.node.link import NodeLink, NodeSettings
 from solominer.node.longpoll import BLOCKED_ALLOWED
@@ -23,6 +24,7 @@ from solominer.work.events import (
     Answer,
     HealthSeen,
     NewTip,
+    SubmittingTried,
     TemplateFailed,
     TemplateReady,
     TransactionsChecked,
@@ -390,6 +392,55 @@ async def test_submissions_do_not_wait_for_each_other_or_anything_else(well: Fak
     assert not hanging.done()
     await link.close()
     assert (await hanging).answer is Answer.UNKNOWN
+
+
+# --- trying whether a block would be taken ---
+
+
+async def test_submitting_is_tried_at_the_start_and_when_the_node_is_back(
+    well: FakeNode, link: NodeLink, inbox: Inbox
+) -> None:
+    well.answers["submitblock"] = "high-hash"
+    task = await _running(link)
+    assert not (await inbox.next(SubmittingTried)).problem
+    away = threading.Event()
+    well.answers["getbestblockhash"] = lambda: A_HEX if away.is_set() else Drop()
+    await inbox.next(HealthSeen, lambda each: not each.health.reachable)
+    well.answers["submitblock"] = lambda *_: Reply(403)
+    away.set()
+    problem = (await inbox.next(SubmittingTried, lambda each: bool(each.problem))).problem
+    assert "does not let user me call submitblock (HTTP 403); add it to rpcwhitelist" in problem
+    await _stop(task)
+
+
+async def test_submitting_is_tried_again_where_the_node_takes_another_login(
+    well: FakeNode, inbox: Inbox, tmp_path: Path
+) -> None:
+    """The node was restarted between two polls: a new cookie is what shows it."""
+    cookie = tmp_path / ".cookie"
+    cookie.write_text("__cookie__:one")
+    login = "__cookie__:one"
+    tips = well.answers["getbestblockhash"]
+    well.answers["submitblock"] = "high-hash"
+    well.answers["getbestblockhash"] = lambda: tips if well.requests[-1].login == login else Reply(401)
+    settings = NodeSettings("alpha", "127.0.0.1", well.port, CookieFile((cookie,)), REGTEST, poll_secs=0.02)
+    link = NodeLink(settings, inbox.post)
+    task = await _running(link)
+    await inbox.until(lambda: len(inbox.of(SubmittingTried)) == 1)
+    cookie.write_text("__cookie__:two")
+    login = "__cookie__:two"
+    await inbox.until(lambda: len(inbox.of(SubmittingTried)) == 2)
+    await _stop(task)
+    await link.close()
+
+
+async def test_where_nothing_is_submitted_nothing_is_tried(well: FakeNode, link: NodeLink, inbox: Inbox) -> None:
+    link.settings = replace(link.settings, submits=False)
+    task = await _running(link)
+    await inbox.next(HealthSeen)
+    await inbox.next(NewTip)
+    assert not [each for each in well.requests if each.method == "submitblock"]
+    await _stop(task)
 
 
 async def test_questions_about_blocks(well: FakeNode, link: NodeLink) -> None:

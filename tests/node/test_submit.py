@@ -7,6 +7,9 @@ from __future__ import annotations
 import pytest
 
 from solominer.chain.hashes import from_rpc_hex
+from solominer.chain.header import Header, meets_target
+from solominer.chain.target import decode_compact
+from solominer.chain.transaction import parse_transaction
 from solominer.errors import NodeAuthFailed, NodeError, NodeNotReady, NodeTimeout, NodeUnreachable, RpcFailed
 from solominer.node.rpc import RpcClient
 from solominer.node.submit import (
@@ -17,6 +20,7 @@ from solominer.node.submit import (
     propose_block,
     submit_block,
     tip_facts,
+    try_submitting,
     where_is,
 )
 from solominer.work.events import Answer, TipFacts
@@ -181,3 +185,35 @@ def test_facts_of_a_tip(fake: FakeNode, client: RpcClient) -> None:
     fake.answers["getblockheader"] = {**header, "bits": "none"}
     with pytest.raises(NodeError, match="bits"):
         tip_facts(client, hash_le)
+
+
+def test_trying_sends_what_is_no_block_and_as_large_as_one(fake: FakeNode, client: RpcClient) -> None:
+    fake.answers["submitblock"] = "high-hash"
+    try_submitting(client)
+    (content,) = fake.requests[0].params
+    assert len(content) > 2_000_000
+    header = Header.unpack(bytes.fromhex(content[:160]))
+    assert not meets_target(header.hash_le(), decode_compact(header.nbits))
+    assert content[160:162] == "01"
+    coinbase = parse_transaction(bytes.fromhex(content[162:]))
+    assert len(coinbase.outputs[0].script_pubkey) == 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("step", "words"),
+    [
+        (result(None), "None instead of 'high-hash'"),
+        (result("duplicate"), "'duplicate' instead"),
+        (Reply(403), "submitblock (HTTP 403)"),
+        (Reply(413), "HTTP 413"),
+        (error(-22, "Block decode failed"), "-22"),
+        (Drop(), "cannot be reached"),
+    ],
+)
+def test_every_other_answer_to_a_trial_is_wrong(
+    fake: FakeNode, client: RpcClient, step: Reply | Drop, words: str
+) -> None:
+    fake.then(step)
+    with pytest.raises(NodeError) as caught:
+        try_submitting(client)
+    assert words in str(caught.value)

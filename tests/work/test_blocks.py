@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import settings
@@ -35,6 +36,65 @@ from tests.work.builders import T0, of_type
 
 POLICY = RetryPolicy(first_secs=0.25, most_secs=4.0, look_secs=20.0)
 PARENT = bytes([7]) * 32
+
+
+def _alarms(actions: list[Action]) -> list[Alarm]:
+    return [each for each in of_type(Alarm, actions) if each.code == "block-not-taken"]
+
+
+def _alarm_times(tracker: BlockTracker, until_secs: float) -> list[float]:
+    """When a tick every quarter of a second raises the alarm that no node has the block, in seconds since the find."""
+    ticks = (number / 4 for number in range(int(4 * until_secs)))
+    return [secs for secs in ticks if _alarms(tracker.tick(T0 + secs, 200))]
+
+
+def test_without_an_answer_there_is_an_alarm_within_five_seconds_and_on() -> None:
+    tracker = BlockTracker(["a", "b"], POLICY)
+    tracker.found(make_block(1), T0)
+    times = _alarm_times(tracker, 300)
+    assert times[0] <= 5
+    gaps = [later - earlier for earlier, later in pairwise(times)]
+    assert gaps == sorted(gaps)
+    assert gaps[0] == 2
+    assert gaps[-1] == 60
+
+
+@pytest.mark.parametrize("answer", [Answer.RETRY, Answer.UNKNOWN])
+def test_a_refusal_is_an_alarm_sooner_and_quotes_the_node(answer: Answer) -> None:
+    tracker = BlockTracker(["a", "b"], POLICY)
+    block = make_block(1)
+    tracker.found(block, T0)
+    tracker.answered(SubmitAnswered(T0, "a", block.hash_le, answer, "no\x1b[31m" + "x" * 1000, 1, 0.1))
+    assert not _alarms(tracker.tick(T0 + 0.75, 200)), "the second attempt may be better"
+    (alarm,) = _alarms(tracker.tick(T0 + 1.25, 200))
+    assert alarm.severity is Severity.CRITICAL
+    assert "a: submitblock: no\\x1b[31mxxx" in alarm.message
+    assert "b: submitblock: no answer yet" in alarm.message
+    assert len(alarm.message) < 700
+
+
+def test_the_alarm_ends_with_a_node_that_has_it_and_begins_anew_where_that_forgets_it() -> None:
+    tracker = BlockTracker(["a"], POLICY)
+    block = make_block(1)
+    tracker.found(block, T0)
+    assert _alarm_times(tracker, 10)
+    tracker.answered(SubmitAnswered(T0 + 10, "a", block.hash_le, Answer.ACCEPTED, "null", 1, 0.1))
+    assert not _alarms(tracker.tick(T0 + 100, 200))
+    tracker.seen(BlockSeen(T0 + 100, "a", block.hash_le, None, ""))
+    assert not _alarms(tracker.tick(T0 + 100.25, 200))
+    assert _alarms(tracker.tick(T0 + 105, 200))
+
+
+def test_an_open_block_of_an_earlier_run_makes_noise_too() -> None:
+    tracker = BlockTracker(["a"], POLICY)
+    tracker.restore(make_block(1), BlockState.SENT, T0)
+    assert _alarm_times(tracker, 6)
+
+
+def test_in_staging_there_is_nothing_to_take() -> None:
+    tracker = BlockTracker(["a"], POLICY, staging=True)
+    tracker.found(make_block(1), T0)
+    assert not _alarm_times(tracker, 60)
 
 
 def make_block(number: int, parent: bytes = PARENT, height: int = 200) -> FoundBlock:

@@ -33,6 +33,7 @@ from solominer.work.events import (
     ShareSeen,
     StopWork,
     SubmitAnswered,
+    SubmittingTried,
     TemplateFailed,
     TemplateReady,
     Tick,
@@ -624,3 +625,12 @@ def test_workers_come_and_go_in_the_records() -> None:
     assert of_type(Record, feed(machine, WorkerStarted(T0, 0, 7, "k")))[0].kind == "worker_started"
     assert of_type(Alarm, feed(machine, WorkerDied(T0, 0, 7, "was killed", 1.0)))[0].severity is Severity.MEDIUM
     assert of_type(Alarm, feed(machine, WrongHit(T0, 0, "k", 2)))[0].code == "wrong-hit"
+
+
+def test_a_node_that_would_not_take_a_block_is_an_alarm() -> None:
+    machine, _ = mining()
+    (alarm,) = of_type(Alarm, feed(machine, SubmittingTried(T0, "a", "HTTP 403")))
+    assert (alarm.severity, alarm.code) == (Severity.CRITICAL, "cannot-submit")
+    assert "a would not take a block of ours now: submitblock: HTTP 403" in alarm.message
+    assert machine.working
+    assert not of_type(Alarm, feed(machine, SubmittingTried(T0, "a", "")))
