@@ -9,6 +9,7 @@ import re
 from hashlib import sha256
 
 _B58 = "[1-9A-HJ-NP-Za-km-z]"
+LOGIN = "a login"
 _FORMS = (
     ("a private key (WIF)", rf"[59KLc]{_B58}{{49,52}}"),
     ("an extended private key", r"[xyzuvtYZUV]prv[0-9A-Za-z]{20,}"),
@@ -21,7 +22,7 @@ _TOKENS = tuple((kind, re.compile(rf"(?<![0-9A-Za-z]){form}(?![0-9A-Za-z])")) fo
 _ANYWHERE = (
     ("a private key (PEM)", re.compile(r"BEGIN [A-Z ]*PRIVATE KEY")),
     ("a node's cookie", re.compile(r"__cookie__:")),
-    ("a login", re.compile(r"//[^/@\s]*:[^/@\s]*@")),
+    (LOGIN, re.compile(r"(?:^\s*|//)[^/@\s:]*:[^/@\s]*@\S")),
 )
 _MINI = re.compile(rf"(?<![0-9A-Za-z])S(?:{_B58}{{21}}|{_B58}{{25}}|{_B58}{{29}})(?![0-9A-Za-z])")
 _RAW = re.compile(r"(?:0[xX])?[0-9a-fA-F]{64}")

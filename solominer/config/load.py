@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from solominer.chain.secrets import secret_kind
+from solominer.chain.secrets import LOGIN, secret_kind
 from solominer.config.environment import Setting, from_environment, settings_of
 from solominer.config.jsontext import parse_json, shown_key
 from solominer.config.models import Config, NodeConfig, RpcConfig, ZmqConfig
@@ -187,6 +187,8 @@ def _refuse_secrets(values: dict[str, Any], path: Path | None, sources: Mapping[
         source = _source(key, path, sources)
         may_be_hash = setting is not None and (setting.is_path or keys[-1] == "host")
         kind = secret_kind(text, as_address=keys == ("payout_address",) and not is_key, may_be_hash=may_be_hash)
+        if kind == LOGIN and (keys[-1] == "host" or (keys[0] == "more_nodes" and len(keys) == 2)):
+            continue  # refused there too, and with what helps
         where = "a name of a setting" if is_key else key
         if kind and keys == ("payout_address",):
             raise ConfigError(f"{source}: payout_address: this is a secret, not an address: {kind}", _LEAKED)

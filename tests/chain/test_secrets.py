@@ -42,6 +42,7 @@ SECRETS = [
     "-----BEGIN PRIVATE KEY-----",
     "__cookie__:0123456789abcdef",
     "http://user:pass@127.0.0.1",
+    "user:pass@127.0.0.1",
     MINI,
     "0c28fca386c7a227600b2fe50b7cae11ec86d3bf1fbe471be89827e19d72aa1d",
 ]
