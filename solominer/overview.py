@@ -118,6 +118,6 @@ def why_no_hash(pool: PoolSnapshot, status: str) -> str:
     if any(worker.kernel for worker in pool.workers):
         return f"the daemon was {status}"
     return (
-        "the kernels were still being compiled, which takes up to a minute at the first start on a machine "
+        "no worker was ready yet; the first start on a machine compiles the kernels, which takes up to a minute "
         "-> run it again, or for longer (--seconds)"
     )
