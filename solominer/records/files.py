@@ -116,11 +116,11 @@ def fsync_folder(folder: Path) -> None:
 
 
 def replace(temporary: Path, path: Path) -> None:
-    """Rename over `path`; where the file system does not rename over files, the old one is removed before."""
+    """Rename over a file or link; where the file system does not rename over one, the old one is removed before."""
     try:
         temporary.replace(path)
     except OSError as error:
-        if error.errno not in _NO_REPLACE or not is_regular(path):
+        if error.errno not in _NO_REPLACE or not (is_regular(path) or path.is_symlink()):
             raise
         warn_once("replace", f"files cannot be replaced at once here: {reason(error)}")
         path.unlink()

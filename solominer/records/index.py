@@ -6,6 +6,7 @@ it costs the daemon nothing; it may be deleted or rebuilt at any time, and lies 
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from solominer.errors import RecordsError
-from solominer.records.files import is_regular, open_regular, optional
+from solominer.records.files import is_regular, open_regular, optional, shown, warn_once
 from solominer.records.jsonlines import parse_object, read_lines
 from solominer.records.ledger import is_frame, ledger_path
 from solominer.records.tree import Part, Tree
@@ -60,11 +61,11 @@ class LedgerIndex:
 
     def rebuild(self) -> int:
         """Make the index anew from the ledger; how many lines it has. Raises RecordsError as `update` does."""
-        for suffix in ("", "-journal", "-wal", "-shm"):
-            Path(f"{self._file}{suffix}").unlink(missing_ok=True)
         try:
+            for suffix in ("", "-journal", "-wal", "-shm"):
+                Path(f"{self._file}{suffix}").unlink(missing_ok=True)
             return self._update()
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, OSError) as error:
             raise self._failed(error) from error
 
     def query(
@@ -72,17 +73,21 @@ class LedgerIndex:
     ) -> list[dict[str, Any]]:
         """Entries about `blocks`, `shares`, `errors` or `all`, from `since` on (Unix seconds), oldest first.
 
-        With `limit` the newest so many. Lines whose file retention has deleted are left out. Raises RecordsError.
+        With `limit` the newest so many. Lines whose file retention has deleted are left out. Where no index can be kept
+        the ledger is read as a whole. Raises RecordsError for another question.
         """
         if question not in QUESTIONS:
             raise RecordsError(f"the ledger is not asked for {question!r:.40}", f"ask for {', '.join(QUESTIONS)}")
-        self.update()
         arguments = (QUESTIONS[question], since, 1e18 if until is None else until, -1 if limit is None else limit)
         try:
+            self.update()
             with self._open() as database:
                 rows = database.execute(_QUERY, arguments).fetchall()
-        except sqlite3.DatabaseError as error:
-            raise self._failed(error) from error
+        except (RecordsError, sqlite3.DatabaseError) as error:
+            warn_once("index", f"the whole ledger is read, for its index is of no use: {shown(error, 400)}")
+            with closing(sqlite3.connect(":memory:", isolation_level=None)) as database:
+                self._take_in(database)
+                rows = database.execute(_QUERY, arguments).fetchall()
         return list(self._lines(rows[::-1]))
 
     def _lines(self, rows: list[tuple[str, int, int]]) -> Iterator[dict[str, Any]]:
@@ -106,24 +111,27 @@ class LedgerIndex:
                 file.close()
 
     def _update(self) -> int:
-        added = 0
         with self._open() as database:
-            if database.execute("PRAGMA user_version").fetchone()[0] not in (0, VERSION):
-                raise sqlite3.DatabaseError("made by another version")
-            database.executescript(_SCHEMA)
-            database.execute(f"PRAGMA user_version = {VERSION}")
-            database.execute("BEGIN IMMEDIATE")
-            known = {part: (id_, indexed) for id_, part, indexed in database.execute("SELECT * FROM files")}
-            for part in self._tree.parts("ledger"):
-                id_, indexed = known.get(part.path, (None, 0))
-                path = ledger_path(self._tree, part)
-                if not is_regular(path) or path.stat().st_size <= indexed:
-                    continue
-                if id_ is None:
-                    id_ = database.execute("INSERT INTO files (part) VALUES (?)", (part.path,)).lastrowid
-                with optional(f"reading {path}"):
-                    added += self._take(database, id_, path, indexed)
-            database.commit()
+            return self._take_in(database)
+
+    def _take_in(self, database: sqlite3.Connection) -> int:
+        added = 0
+        if database.execute("PRAGMA user_version").fetchone()[0] not in (0, VERSION):
+            raise sqlite3.DatabaseError("made by another version")
+        database.executescript(_SCHEMA)
+        database.execute(f"PRAGMA user_version = {VERSION}")
+        database.execute("BEGIN IMMEDIATE")
+        known = {part: (id_, indexed) for id_, part, indexed in database.execute("SELECT * FROM files")}
+        for part in self._tree.parts("ledger"):
+            id_, indexed = known.get(part.path, (None, 0))
+            path = ledger_path(self._tree, part)
+            if not is_regular(path) or path.stat().st_size <= indexed:
+                continue
+            if id_ is None:
+                id_ = database.execute("INSERT INTO files (part) VALUES (?)", (part.path,)).lastrowid
+            with optional(f"reading {shown(path)}"):
+                added += self._take(database, id_, path, indexed)
+        database.commit()
         return added
 
     def _take(self, database: sqlite3.Connection, id_: int | None, path: Path, offset: int) -> int:
@@ -145,11 +153,12 @@ class LedgerIndex:
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        self._tree.root.mkdir(parents=True, exist_ok=True)
+        if os.path.lexists(self._file) and not is_regular(self._file):
+            raise sqlite3.OperationalError("it is not a regular file")
         with closing(sqlite3.connect(self._file, timeout=30.0, isolation_level=None)) as database:
             yield database
 
-    def _failed(self, error: sqlite3.Error) -> RecordsError:
+    def _failed(self, error: Exception) -> RecordsError:
         return RecordsError(
             f"the ledger's index {self._file} cannot be used: {error}",
             "run `solominer ledger rebuild` on a disk with room",

@@ -14,7 +14,7 @@ from solominer.records.page import page
 from solominer.records.report import interval
 from solominer.records.rollup import Rollup, day_of, load_day
 from solominer.records.searched import search_fragment
-from solominer.records.state import read_report
+from solominer.records.state import load_state, read_report
 from solominer.records.text import duration, odds, report_text, short
 from solominer.records.tree import Part, Tree
 
@@ -37,10 +37,10 @@ def hour_report(tree: Tree, period: str) -> dict[str, Any] | None:
     """
     path = period.replace("-", "/") if "-W" not in period else period
     if period == "latest":
-        try:
-            path = str((tree.root / "reports" / "latest").readlink())
-        except OSError:
-            raise RecordsError("there is no report yet", "the first comes with the end of the hour") from None
+        head = load_state(tree).head
+        if head is None:
+            raise RecordsError("there is no report yet", "the first comes with the end of the hour")
+        path = head.part.path
     if path.count("/") != 3:
         return None
     report = read_report(tree, Part.parse(path))

@@ -8,15 +8,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import orjson
 
 from solominer.errors import RecordsError
-from solominer.records.files import is_regular, open_regular, read_bounded
-from solominer.records.jsonlines import parse_object
-from solominer.records.names import is_ours
-from solominer.records.tree import SECTIONS, Part, Tree, atomic_write, walk_files
+from solominer.records.files import open_regular, read_bounded
+from solominer.records.jsonlines import parse_object, read_lines
+from solominer.records.ledger import is_frame, ledger_path
+from solominer.records.tree import SECTIONS, Part, Tree, atomic_write
 
 REPORT = "report.json"
 SEAL = "report.json.sha256"
@@ -103,7 +104,7 @@ def _catch_up(tree: Tree, state: State) -> State:
 def scan_state(tree: Tree) -> State:
     """Look the whole tree through: the highest number among sealed reports is the head, parts without seal are open.
 
-    Folders without any file of ours are none of our parts.
+    Folders without a ledger of ours are none of our parts.
     """
     head: Head | None = None
     sealed = set()
@@ -119,10 +120,12 @@ def scan_state(tree: Tree) -> State:
 
 
 def _has_records(tree: Tree, part: Part) -> bool:
-    """Whether a run wrote into the part: its ledger comes first, a found block may come before the ledger's file."""
-    if is_regular(tree.root / f"ledger/{part.path}/ledger.jsonl"):
-        return True
-    return any(is_ours(path) for path in walk_files(tree.root, f"submissions/{part.path}"))
+    """Whether a run of ours wrote into the part: its ledger begins with an entry."""
+    try:
+        lines = read_lines(ledger_path(tree, part))
+        return any(line.value is not None and is_frame(line.value) for line in islice(lines, 100))
+    except OSError:
+        return False
 
 
 def sequence_of(tree: Tree, part: Part) -> int | None:

@@ -135,7 +135,7 @@ class Tree:
         with optional("the link reports/latest"):
             try:
                 temporary.symlink_to(part.path, target_is_directory=True)
-                temporary.replace(link)
+                replace(temporary, link)
             except OSError:
                 temporary.unlink(missing_ok=True)
                 raise
