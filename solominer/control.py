@@ -20,7 +20,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from solominer.errors import NotRunning, RecordsError, SolominerError
+from solominer.chain.fields import Field, decode
+from solominer.errors import BadValue, NotRunning, RecordsError, SolominerError
 
 log = logging.getLogger("solominer.control")
 
@@ -30,7 +31,7 @@ MAX_PATH_BYTES = 100
 MAX_LINE_BYTES = 1 << 20
 IDLE_SECS = 30.0
 
-Handler = Callable[[dict[str, Any]], dict[str, Any]]
+Handler = Callable[[Field], dict[str, Any]]
 """Answers one request; a SolominerError becomes the reply's `error` and `todo`."""
 
 
@@ -93,14 +94,13 @@ class ControlServer:
 
     def _answer(self, line: bytes) -> dict[str, Any]:
         try:
-            request = json.loads(line)
-            handler = self._handlers.get(request["do"])
-        except (ValueError, TypeError, KeyError):
-            return {"ok": False, "error": "not a request", "todo": 'send {"do": "status"}'}
-        if handler is None:
-            return {"ok": False, "error": "no such request", "todo": f"one of {', '.join(self._handlers)}"}
-        try:
+            request = Field(decode(line), "the request")
+            handler = self._handlers.get(request["do"].text())
+            if handler is None:
+                return {"ok": False, "error": "no such request", "todo": f"one of {', '.join(self._handlers)}"}
             return {"ok": True, **handler(request)}
+        except BadValue as error:
+            return {"ok": False, "error": f"not a request: {error.what}", "todo": 'send {"do": "status"}'}
         except SolominerError as error:
             return {"ok": False, "error": error.what, "todo": error.todo}
 
@@ -114,14 +114,15 @@ def ask(folder: Path, request: dict[str, Any], timeout_secs: float = 10.0) -> di
             connection.connect(str(path))
             connection.sendall(json.dumps(request).encode() + b"\n")
             with connection.makefile("rb") as stream:
-                reply = json.loads(stream.readline())
+                reply = Field(decode(stream.readline(MAX_LINE_BYTES)), "the reply")
+                is_ok = reply["ok"].flag()
     except PermissionError as error:
         raise NotRunning(f"{path} belongs to another user", "ask as the user that solominer runs as") from error
-    except (OSError, ValueError) as error:
+    except (OSError, BadValue) as error:
         raise NotRunning(f"no solominer answers for {folder}", "start it with `solominer run`") from error
-    if not reply.get("ok"):
-        raise SolominerError(str(reply.get("error")), str(reply.get("todo", "")))
-    return dict(reply)
+    if not is_ok:
+        raise SolominerError(reply["error"].text(10_000), reply["todo"].text(10_000))
+    return {key: member.value for key, member in reply.members()}
 
 
 def running_in(data_dir: Path) -> Path | None:

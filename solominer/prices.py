@@ -7,25 +7,26 @@ the rest may hold a key.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import math
 import time
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from http.client import HTTPException
-from typing import Any, NoReturn
+from typing import NoReturn
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
-from solominer.errors import PriceError
+from solominer.chain.fields import Field, decode
+from solominer.errors import BadValue, PriceError
 
 log = logging.getLogger("solominer.prices")
 
 TIMEOUT_SECS = 10.0
 MOST_BYTES = 1 << 20
 FIRST_WAIT_SECS = 10.0
+MOST_PRICE = 1e12
+"""Of a kWh, before `scale`, in whatever currency; below zero is a price, too."""
 
 Fetch = Callable[[str], bytes]
 
@@ -56,24 +57,19 @@ def http_get(url: str) -> bytes:
     return body
 
 
-def value_at(document: Any, path: str) -> float:
+def value_at(document: object, path: str) -> float:
     """The number at a path like `data.0.price`. Raises PriceError that names the part which is not there."""
     value = document
     for part in filter(None, path.split(".")):
         try:
-            value = value[int(part)] if isinstance(value, list) else value[part]
+            value = value[int(part)] if isinstance(value, list) else value[part]  # type: ignore[index]
         except (KeyError, IndexError, TypeError, ValueError):
             raise PriceError(f"the price's answer has no {part!r} of {path}", "check price_json_path") from None
-    try:
-        number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not math.isfinite(number):
-        raise PriceError(f"what lies at {path or 'the root'} of the price's answer is no number", _CHECK_PATH)
-    return number
+    return Field(value, f"the price at {path or 'the root'}", _refuse).number(-MOST_PRICE, MOST_PRICE)
 
 
-_CHECK_PATH = "check electricity.price_json_path"
+def _refuse(what: str) -> PriceError:
+    return PriceError(f"unusable: {what}", "check electricity.price_json_path")
 
 
 class PriceSource:
@@ -100,8 +96,8 @@ class PriceSource:
     def fetch(self) -> Price:
         """Ask now, and wait for the answer. Raises PriceError."""
         try:
-            document = json.loads(self._fetch(self._url))
-        except ValueError:
+            document = decode(self._fetch(self._url))
+        except BadValue:
             raise PriceError("the price's answer is not JSON", "check electricity.price_url") from None
         self._last = Price(value_at(document, self._path) * self._scale, time.time())
         return self._last

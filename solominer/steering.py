@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 
 from solominer.config import Config
-from solominer.control import ControlServer
+from solominer.control import ControlServer, Handler
 from solominer.dispatch import Dispatcher
 from solominer.errors import ConfigError, SolominerError
 from solominer.guest import REASONS, GuestRules, GuestSettings, Readings, Sensors
@@ -88,7 +88,7 @@ class Steering:
 
     # --- on request ----------------------------------------------------------------------------------------------
 
-    def handlers(self) -> dict[str, Callable[[dict[str, Any]], dict[str, Any]]]:
+    def handlers(self) -> dict[str, Handler]:
         """What the control socket answers."""
         return {
             "status": lambda request: {"status": _finite(asdict(self._look())), "pauses": sorted(self._pauses)},

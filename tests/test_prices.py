@@ -76,10 +76,14 @@ def test_paths(document: object, path: str, value: float) -> None:
         ({"a": [1]}, "a.1", "no '1' of a.1"),
         ({"a": [1]}, "a.x", "no 'x'"),
         ({"a": 1}, "a.b", "no 'b'"),
-        ({"a": "dear"}, "a", "is no number"),
-        ({"a": True}, "a", "is no number"),
-        ({"a": "nan"}, "a", "is no number"),
-        ({"a": None}, "a", "is no number"),
+        ({"a": "dear"}, "a", "not a number"),
+        ({"a": True}, "a", "not a number"),
+        ({"a": "nan"}, "a", "not a number"),
+        ({"a": None}, "a", "not a number"),
+        ({"a": int("9" * 400)}, "a", "not a number"),
+        ({"a": "9" * 400}, "a", "not a number"),
+        ({"a": 1e300}, "a", "not a number"),
+        ({"a": [1]}, "a", "not a number"),
     ],
 )
 def test_what_is_no_price(document: object, path: str, said: str) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
+from solominer.chain.fields import MAX_HEIGHT, MAX_NAME, MAX_TIME, Field
 from solominer.chain.networks import Network
 from solominer.errors import MethodNotAllowed, NodeError, RpcFailed, UnsafeConsensus, WrongNetwork, printable
-from solominer.node.rpc import METHOD_NOT_FOUND, RpcClient, field_of, hash_from, object_from
+from solominer.node.rpc import METHOD_NOT_FOUND, RpcClient
 from solominer.work.events import NodeHealth
 
 KNOWN_DEPLOYMENTS = frozenset({"bip34", "bip65", "bip66", "csv", "segwit", "taproot", "testdummy"})
@@ -20,6 +20,7 @@ MAX_HEADERS_AHEAD = 2
 CLOCK_WARNING_SECS = 60.0
 OLD_TIP_SECS = 3 * 3600.0
 DEPLOYMENT_WARNING_BLOCKS = 2016
+_MOST_WARNINGS = 20
 
 OTHER_COINS = ("bitcoin cash", "bchn", "bchd", "bch unlimited", "bitcoin abc", "bitcoin sv", "ecash", "flowee", "knuth")
 """In the user agents of coins that share Bitcoin's first blocks."""
@@ -29,43 +30,44 @@ CASH_HASH_HEX = "000000000000000000651ef99cb9fcbe0dadde1d424bd9f15ff20136191a5ee
 """The first block of Bitcoin Cash alone, which eCash and Bitcoin SV have too (its node's chainparams.cpp)."""
 
 
-def pin_network(client: RpcClient, network: Network) -> Mapping[str, Any]:
+def pin_network(client: RpcClient, network: Network) -> Field:
     """Make sure that the node is on `network`, by name and by genesis block (rule 9); give its getblockchaininfo.
 
     Raises WrongNetwork, or NodeError as RpcClient.call.
     """
-    chain = client.call("getblockchaininfo")
-    name = field_of(chain, "chain", str)
+    chain = client.ask("getblockchaininfo")
+    name = chain["chain"].text()
     if name != network.chain:
         raise WrongNetwork(
             f"{client.node} is on chain {name!r}, the configuration says {network.name} ({network.chain!r})",
             "correct mode or network, or bitcoin_rpc.port",
         )
-    genesis_hex = client.call("getblockhash", 0)
+    genesis_hex = client.ask("getblockhash", 0).text()
     if genesis_hex != network.genesis_hex:
         raise WrongNetwork(
             f"{client.node} calls its chain {name!r} but its first block is {genesis_hex!r:.80}",
             "this is another coin or a private chain; connect to a Bitcoin node",
         )
-    return dict(chain)
+    return chain
 
 
-def other_coin(net: Mapping[str, Any]) -> str:
+def other_coin(net: Field) -> str:
     """Why a node with Bitcoin's first block is another coin's, by the user agent in its getnetworkinfo, or ''."""
-    agent = "".join(filter(str.isprintable, str(net.get("subversion", ""))))[:60]
+    agent = "".join(filter(str.isprintable, version_of(net)))[:60]
     known = any(name in agent.lower() for name in OTHER_COINS)
     return f"it is a node of another coin, by its user agent {agent}; connect to a Bitcoin node" if known else ""
 
 
-def refuse_other_coin(client: RpcClient, chain: Mapping[str, Any]) -> None:
+def refuse_other_coin(client: RpcClient, chain: Field) -> None:
     """Raises WrongNetwork for a node that shares Bitcoin's first blocks and no more; `chain` is its getblockchaininfo.
 
     A node that does not answer these questions is not judged.
     """
     try:
-        reason = other_coin(object_from(client.call("getnetworkinfo")))
-        if chain.get("chain") == "main" and field_of(chain, "blocks", int) >= CASH_HEIGHT and not reason:
-            on_cash_chain = client.call("getblockhash", CASH_HEIGHT) == CASH_HASH_HEX
+        reason = other_coin(client.ask("getnetworkinfo"))
+        is_main = chain["chain"].text() == "main"
+        if is_main and chain["blocks"].integer(0, MAX_HEIGHT) >= CASH_HEIGHT and not reason:
+            on_cash_chain = client.ask("getblockhash", CASH_HEIGHT).text() == CASH_HASH_HEX
             reason = "it follows the chain of Bitcoin Cash; connect to a Bitcoin node" if on_cash_chain else ""
     except NodeError:
         return
@@ -79,29 +81,28 @@ def look(client: RpcClient, network: Network, *, node: str, now: float) -> NodeH
     start = time.perf_counter()
     try:
         chain = pin_network(client, network)
-        net = object_from(client.call_optional("getnetworkinfo") or {})
+        net = client.ask_optional("getnetworkinfo", instead={})
         deployments = deployments_of(client, network)
-        median_time = field_of(chain, "mediantime", int)
         return NodeHealth(
             node=node,
             reachable=True,
             problem=other_coin(net) or _problem(network, chain, net, deployments),
-            height=field_of(chain, "blocks", int),
-            headers=field_of(chain, "headers", int),
-            best_hash_le=hash_from(chain.get("bestblockhash")),
-            chainwork=_chainwork(chain),
-            tip_time=_tip_time(chain),
-            median_time=median_time,
+            height=chain["blocks"].integer(0, MAX_HEIGHT),
+            headers=chain["headers"].integer(0, MAX_HEIGHT),
+            best_hash_le=chain["bestblockhash"].hash_le(),
+            chainwork=chain["chainwork"].hex_number(1, 64),
+            tip_time=tip_time(chain),
+            median_time=chain["mediantime"].integer(0, MAX_TIME),
             clock_offset_secs=client.clock_offset_secs,
-            peers=_peers(net),
-            initial_download=bool(chain.get("initialblockdownload")),
-            pruned=bool(chain.get("pruned")),
-            version=printable(str(net.get("subversion", "")), 256),
+            peers=peers_of(net),
+            initial_download=is_set(chain, "initialblockdownload"),
+            pruned=is_set(chain, "pruned"),
+            version=version_of(net),
             rpc_secs=time.perf_counter() - start,
             warnings=(
-                *_said_by_node(chain, net),
+                *said_by_node(chain, net),
                 *_clock_warnings(client.clock_offset_secs, net),
-                *_old_tip_warnings(network, _tip_time(chain), now),
+                *_old_tip_warnings(network, tip_time(chain), now),
                 *_coming_rules(network, deployments),
             ),
         )
@@ -121,7 +122,7 @@ def one_line(error: Exception) -> str:
     return "; ".join(str(error).replace("\n  -> ", "\n").split("\n"))
 
 
-def refuse_unsafe_consensus(info: Mapping[str, Any], network: Network, median_time: int) -> None:
+def refuse_unsafe_consensus(info: Field, network: Network, median_time: int) -> None:
     """Raise UnsafeConsensus where rules that this program does not know hold for the next block (S1).
 
     `info` is getdeploymentinfo's result, `median_time` the tip's. On regtest and signet, where rules are the owner's
@@ -129,7 +130,7 @@ def refuse_unsafe_consensus(info: Mapping[str, Any], network: Network, median_ti
     """
     if network.name in ("regtest", "signet"):
         return
-    next_height = field_of(info, "height", int) + 1
+    next_height = info["height"].integer(0, MAX_HEIGHT) + 1
     for name, deployment in unknown_deployments(info):
         if _holds_at(deployment, next_height, median_time):
             raise UnsafeConsensus(
@@ -138,76 +139,74 @@ def refuse_unsafe_consensus(info: Mapping[str, Any], network: Network, median_ti
             )
 
 
-def unknown_deployments(info: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def unknown_deployments(info: Field) -> Iterator[tuple[str, Field]]:
     """Name and description of each deployment not known here. A derivative lists some of its own beside the list."""
     listed = info.get("deployments")
-    beside = {name: value for name, value in info.items() if name != "deployments"}
-    for group in (listed if isinstance(listed, dict) else {}, beside):
-        for name, value in group.items():
-            if isinstance(value, dict) and "active" in value and name not in KNOWN_DEPLOYMENTS:
-                yield name, value
+    beside = [(name, value) for name, value in info.members() if name != "deployments"]
+    for name, value in (*(() if listed is None else listed.members()), *beside):
+        if isinstance(value.value, dict) and "active" in value.value and name not in KNOWN_DEPLOYMENTS:
+            yield name[:MAX_NAME], value
 
 
-def _holds_at(deployment: Mapping[str, Any], height: int, median_time: int) -> bool:
+def _holds_at(deployment: Field, height: int, median_time: int) -> bool:
     """Whether its rules hold at `height`. A flag day is judged by its height too, should `active` lag by a block."""
-    first, last, expiry = (deployment.get(key) for key in ("height", "height_end", "expiry_time"))
-    begun = isinstance(first, int) and first <= height
-    ended = (isinstance(last, int) and last < height) or (isinstance(expiry, int) and expiry <= median_time)
-    return bool(deployment["active"]) or (begun and not ended)
+    first, last, expiry = (_whole(deployment.get(key)) for key in ("height", "height_end", "expiry_time"))
+    begun = first is not None and first <= height
+    ended = (last is not None and last < height) or (expiry is not None and expiry <= median_time)
+    return deployment["active"].flag() or (begun and not ended)
 
 
-def deployments_of(client: RpcClient, network: Network) -> Mapping[str, Any] | None:
+def deployments_of(client: RpcClient, network: Network) -> Field | None:
     """getdeploymentinfo, or None where the node does not have it (before Bitcoin Core 23) or need not give it.
 
     Its rules are what rule S1 is about: where it is at stake, on networks whose rules are not the owner's own affair,
     a node that keeps it from us (rpcwhitelist) is not mined on. Raises NodeError.
     """
     if network.name in ("regtest", "signet"):
-        info = client.call_optional("getdeploymentinfo")
-        return info if isinstance(info, dict) else None
+        info = client.ask_optional("getdeploymentinfo", instead={})
+        return info if info.value else None
     try:
-        return object_from(client.call("getdeploymentinfo"))
+        return client.ask("getdeploymentinfo")
     except RpcFailed as error:
         if error.code != METHOD_NOT_FOUND:
             raise
         return None
 
 
-def _problem(
-    network: Network, chain: Mapping[str, Any], net: Mapping[str, Any], deployments: Mapping[str, Any] | None
-) -> str:
+def _problem(network: Network, chain: Field, net: Field, deployments: Field | None) -> str:
     """Why templates of this node must not be mined, or ''."""
     if deployments is not None:
         try:
-            refuse_unsafe_consensus(deployments, network, field_of(chain, "mediantime", int))
+            refuse_unsafe_consensus(deployments, network, chain["mediantime"].integer(0, MAX_TIME))
         except UnsafeConsensus as error:
             return one_line(error)
-    blocks, headers = field_of(chain, "blocks", int), field_of(chain, "headers", int)
+    blocks, headers = (chain[key].integer(0, MAX_HEIGHT) for key in ("blocks", "headers"))
     if headers > blocks + MAX_HEADERS_AHEAD:
         return f"the node is behind: {blocks} blocks of {headers} headers; wait until it has caught up"
     if network.for_testing:
         return ""
-    if chain.get("initialblockdownload"):
+    if is_set(chain, "initialblockdownload"):
         return f"the node is in initial block download at {blocks} of {headers}; wait until it has caught up"
-    if _peers(net) == 0:
+    if peers_of(net) == 0:
         return "the node has no peers; check its network connection"
     return ""
 
 
-def _said_by_node(chain: Mapping[str, Any], net: Mapping[str, Any]) -> list[str]:
+def said_by_node(*sources: Field) -> list[str]:
     """The node's own warnings, each once: a string before Bitcoin Core 28, a list since."""
     said: list[str] = []
-    for source in (chain, net):
+    for source in sources:
         warnings = source.get("warnings")
-        said += map(str, warnings) if isinstance(warnings, list) else [str(warnings or "")]
-    return [printable(text, 500) for text in dict.fromkeys(said) if text]
+        told = None if warnings is None else warnings.value
+        said += [printable(text, 500) for text in (told if isinstance(told, list) else [told]) if isinstance(text, str)]
+    return [text for text in dict.fromkeys(said[:_MOST_WARNINGS]) if text]
 
 
-def _clock_warnings(offset_secs: float | None, net: Mapping[str, Any]) -> Iterator[str]:
+def _clock_warnings(offset_secs: float | None, net: Field) -> Iterator[str]:
     if offset_secs is not None and abs(offset_secs) > CLOCK_WARNING_SECS:
         yield f"the node's clock is {offset_secs:+.0f} s from this machine's; set both by NTP"
-    of_peers = net.get("timeoffset")
-    if isinstance(of_peers, int) and abs(of_peers) > CLOCK_WARNING_SECS:
+    of_peers = peers_offset(net)
+    if of_peers is not None and abs(of_peers) > CLOCK_WARNING_SECS:
         yield f"the node's clock is {-of_peers:+d} s from its peers'; set it by NTP"
 
 
@@ -217,28 +216,43 @@ def _old_tip_warnings(network: Network, tip_time: int, now: float) -> Iterator[s
         yield f"the newest block is {age_secs / 3600:.1f} hours old; check the node's peers and clock"
 
 
-def _coming_rules(network: Network, deployments: Mapping[str, Any] | None) -> Iterator[str]:
+def _coming_rules(network: Network, deployments: Field | None) -> Iterator[str]:
     if deployments is None or network.name in ("regtest", "signet"):
         return
-    height = field_of(deployments, "height", int)
+    height = deployments["height"].integer(0, MAX_HEIGHT)
     for name, deployment in unknown_deployments(deployments):
-        first = deployment.get("height")
-        if isinstance(first, int) and height + 1 < first <= height + DEPLOYMENT_WARNING_BLOCKS:
+        first = _whole(deployment.get("height"))
+        if first is not None and height + 1 < first <= height + DEPLOYMENT_WARNING_BLOCKS:
             yield f"at height {first} the node starts to enforce {name!r}; mining on it stops there"
 
 
-def _tip_time(chain: Mapping[str, Any]) -> int:
+def tip_time(chain: Field) -> int:
     """The tip's own time; nodes before Bitcoin Core 23 tell the median only."""
-    return field_of(chain, "time" if "time" in chain else "mediantime", int)
+    return (chain.get("time") or chain["mediantime"]).integer(0, MAX_TIME)
 
 
-def _chainwork(chain: Mapping[str, Any]) -> int:
-    try:
-        return int(field_of(chain, "chainwork", str), 16)
-    except ValueError as error:
-        raise NodeError("the node's answer has no usable 'chainwork'", "check the node's version") from error
+def is_set(source: Field, key: str) -> bool:
+    """A flag that not every node has."""
+    found = source.get(key)
+    return found is not None and found.flag()
 
 
-def _peers(net: Mapping[str, Any]) -> int | None:
-    count = net.get("connections")
-    return count if isinstance(count, int) else None
+def peers_of(net: Field) -> int | None:
+    """How many peers the node has; None where it does not say."""
+    return _whole(net.get("connections"))
+
+
+def peers_offset(net: Field) -> int | None:
+    """Seconds of the peers' clocks ahead of the node's; None where it does not say."""
+    return _whole(net.get("timeoffset"))
+
+
+def version_of(net: Field) -> str:
+    """What the node calls itself."""
+    found = net.get("subversion")
+    return printable(found.value, 256) if found is not None and isinstance(found.value, str) else ""
+
+
+def _whole(field: Field | None) -> int | None:
+    """A number that nothing depends on but a warning."""
+    return field.value if field is not None and type(field.value) is int else None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
+from solominer.chain.fields import MAX_HEIGHT
 from solominer.chain.networks import Network
-from solominer.chain.target import decode_compact, difficulty
-from solominer.errors import NodeError
+from solominer.chain.target import HASH_SPACE, difficulty, proof_target
+from solominer.errors import BadValue, NodeError
 from solominer.insight.forecast import HISTORY, INTERVALS, TARGET_SPAN_SECS, Epoch, Progress, retarget
-from solominer.node.rpc import RpcClient, field_of
+from solominer.node.headers import hash_at, header_of
+from solominer.node.rpc import NOT_IN_BETWEEN, RpcClient
 
 DAY_SECS = 86_400
 MOST_BLOCKS = 8_064
@@ -42,14 +43,13 @@ class ChainHistory:
 class _Header:
     time: int
     difficulty: float
-    previous_hex: str
+    previous_le: bytes
 
 
 def read_history(client: RpcClient, network: Network, recent_secs: float = 14 * DAY_SECS) -> ChainHistory:
     """Ask for about 250 headers of epochs' ends, and for all of the last `recent_secs`. Raises NodeError."""
-    tip_height = field_of(client.call("getblockchaininfo"), "blocks", int)
-    tip_hex = _hash_at(client, tip_height)
-    tip = _header(client, tip_hex)
+    tip_height = client.ask("getblockchaininfo")["blocks"].integer(0, MAX_HEIGHT)
+    tip = _header_at(client, tip_height)
     blocks = _recent(client, tip, tip_height, recent_secs)
     if network.no_retarget:
         return ChainHistory(tip_height, tip.time, tip.difficulty, (), None, blocks)
@@ -57,7 +57,7 @@ def read_history(client: RpcClient, network: Network, recent_secs: float = 14 * 
     first_height = tip_height // epoch_blocks * epoch_blocks
     starts = range(max(0, first_height - HISTORY * epoch_blocks), first_height, epoch_blocks)
     epochs = [_epoch(client, start, epoch_blocks) for start in starts]
-    first = _header(client, _hash_at(client, first_height))
+    first = _header_at(client, first_height)
     progress = Progress(first.difficulty, tip_height - first_height, tip.time - first.time)
     if progress.blocks == INTERVALS:  # the last block of its epoch: what the next one needs is known already
         epochs.append(Epoch(first.difficulty, max(progress.elapsed_secs, 1.0)))
@@ -73,24 +73,27 @@ def _recent(client: RpcClient, tip: _Header, height: int, recent_secs: float) ->
         blocks.append((header.time, header.difficulty))
         if len(blocks) > height:
             break
-        header = _header(client, header.previous_hex)
+        header = _header(client, header.previous_le)
     return tuple(blocks)
 
 
 def _epoch(client: RpcClient, start: int, epoch_blocks: int) -> Epoch:
-    first = _header(client, _hash_at(client, start))
-    last = _header(client, _hash_at(client, start + epoch_blocks - 1))
+    first = _header_at(client, start)
+    last = _header_at(client, start + epoch_blocks - 1)
     return Epoch(first.difficulty, max(last.time - first.time, TARGET_SPAN_SECS / 1e6))
 
 
-def _hash_at(client: RpcClient, height: int) -> str:
-    hash_hex: Any = client.call("getblockhash", height)
-    if not isinstance(hash_hex, str):
-        raise NodeError(f"{client.node} has no hash of block {height}", "wait until it is synchronized")
-    return hash_hex
+def _header_at(client: RpcClient, height: int) -> _Header:
+    hash_le = hash_at(client, height)
+    if not hash_le:
+        raise NodeError(f"{client.node} has no block {height}", "wait until it is synchronized")
+    return _header(client, hash_le)
 
 
-def _header(client: RpcClient, hash_hex: str) -> _Header:
-    header = client.call("getblockheader", hash_hex)
-    target = decode_compact(int(field_of(header, "bits", str), 16))
-    return _Header(field_of(header, "time", int), difficulty(target), header.get("previousblockhash", ""))
+def _header(client: RpcClient, hash_le: bytes) -> _Header:
+    header = header_of(client, hash_le).header
+    try:
+        target = proof_target(header.nbits, HASH_SPACE)
+    except BadValue as error:
+        raise NodeError(f"{client.node} has a header that cannot be: {error.what}", NOT_IN_BETWEEN) from error
+    return _Header(header.ntime, difficulty(target), header.prevhash_le)

@@ -11,7 +11,7 @@ from typing import NoReturn, TypeVar
 
 from solominer.chain.networks import Network
 from solominer.errors import MethodNotAllowed, NodeError, RpcFailed, TemplateError
-from solominer.node import health, signing, submit
+from solominer.node import headers, health, signing, submit
 from solominer.node.credentials import Credentials
 from solominer.node.health import one_line
 from solominer.node.lane import Lane
@@ -27,6 +27,7 @@ from solominer.node.template import Fetched, fetch_template
 from solominer.node.tips import TipWatch
 from solominer.node.zmq_hints import ZmqHints
 from solominer.work.events import (
+    Answer,
     Event,
     HealthSeen,
     NodeHealth,
@@ -195,6 +196,9 @@ class NodeLink:
         """Send a block, on a connection of its own. Never raises NodeError."""
         with self._gate.sending():
             verdict = await self._alone("submit", lambda client: submit.submit_block(client, block_hex))
+            if verdict.answer in (Answer.ACCEPTED, Answer.INVALID):
+                first = verdict
+                verdict = await self._alone("submit", lambda client: submit.check_verdict(client, block_hex, first))
         _log.debug("node %s answered a block with %r in %.3f s", self.name, verdict.raw, verdict.rpc_secs)
         return verdict
 
@@ -210,15 +214,25 @@ class NodeLink:
     async def propose(self, block_hex: str) -> Verdict:
         """Ask whether an unsolved block would be valid, on a connection of its own. Never raises NodeError."""
         async with self._gate.turn():
-            return await self._alone("propose", lambda client: submit.propose_block(client, block_hex))
+            verdict = await self._alone("propose", lambda client: submit.propose_block(client, block_hex))
+            if verdict.answer not in (Answer.ACCEPTED, Answer.INVALID):
+                return verdict
+            return await self._alone("propose", lambda client: submit.check_proposal(client, block_hex, verdict))
 
     async def where_is(self, hash_le: bytes, height: int) -> Whereabouts:
-        """Where the node has a block. Raises NodeError."""
-        return await self._ask("misc", lambda client: submit.where_is(client, hash_le, height))
+        """Where the node has a block; asked twice, on two connections, where that can end the care for it.
+
+        Raises NodeError.
+        """
+        found = await self._ask("misc", lambda client: submit.where_is(client, hash_le, height))
+        if found.confirmations is None or (found.confirmations < 1 and not found.rival_hex):
+            return found
+        again = await self._ask("health", lambda client: submit.where_is(client, hash_le, height))
+        return submit.agreed(found, again)
 
     async def hash_at(self, height: int) -> bytes:
         """The active block at a height, empty if there is none. Raises NodeError."""
-        return await self._ask("misc", lambda client: submit.hash_at(client, height))
+        return await self._ask("misc", lambda client: headers.hash_at(client, height))
 
     async def tip_facts(self, hash_le: bytes) -> TipFacts:
         """A block's header, as an empty block on top of it needs it. Raises NodeError."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from solominer.node.rpc import RpcClient, hash_from, object_from
+from solominer.node.rpc import RpcClient
 
 FIRST_SECS, LONGEST_SECS = 0.25, 2.0
 DOUBT_SECS = 1.0
@@ -24,8 +24,8 @@ BLOCKED_ALLOWED = 2
 
 def wait_for_tip(client: RpcClient, wait_secs: float, patience_secs: float) -> bytes:
     """The node's tip (internal byte order) once it changes, or as it is after `wait_secs`. Raises NodeError."""
-    reply = client.call("waitfornewblock", int(wait_secs * 1000), timeout_secs=wait_secs + patience_secs)
-    return hash_from(object_from(reply).get("hash"))
+    reply = client.ask("waitfornewblock", int(wait_secs * 1000), timeout_secs=wait_secs + patience_secs)
+    return reply["hash"].hash_le()
 
 
 @dataclass(slots=True)

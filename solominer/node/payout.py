@@ -7,14 +7,16 @@ spend or that anybody may take, so the script's type is checked as well.
 from __future__ import annotations
 
 from solominer.chain.address import address_in
+from solominer.chain.fields import Field
 from solominer.chain.networks import Network
 from solominer.chain.script import payout_type
 from solominer.errors import PayoutError, RpcFailed
 from solominer.node.health import pin_network, refuse_other_coin
-from solominer.node.rpc import METHOD_NOT_FOUND, NO_SUCH_LABEL, WALLET_NOT_FOUND, RpcClient, field_of
+from solominer.node.rpc import METHOD_NOT_FOUND, NO_SUCH_LABEL, WALLET_NOT_FOUND, RpcClient
 from solominer.work.job import Payout
 
 WALLET = LABEL = "solominer"
+MAX_SCRIPT, MAX_WALLETS = 10_000, 10_000
 
 _TESTS, _TB = "testnet, signet or regtest", "testnet or signet"
 _PREFIXES = {
@@ -41,12 +43,12 @@ def payout_to(client: RpcClient, address: str, network: Network) -> Payout:
     """
     address = address_in(address)
     refuse_other_coin(client, pin_network(client, network))
-    reply = client.call("validateaddress", address)
-    if not field_of(reply, "isvalid", bool):
+    reply = client.ask("validateaddress", address)
+    if not reply["isvalid"].flag():
         raise PayoutError(
             _why_invalid(address, network, reply), f"set payout_address to your own {network.name} address"
         )
-    script = _script_in(reply)
+    script = reply["scriptPubKey"].hex_bytes(MAX_SCRIPT)
     payout_type(script)
     return Payout(script, address)
 
@@ -68,7 +70,7 @@ def regtest_payout(client: RpcClient, network: Network) -> Payout:
 
 
 def _load_wallet(client: RpcClient) -> None:
-    if WALLET in client.call("listwallets"):
+    if any(name.value == WALLET for name in client.ask("listwallets").items(MAX_WALLETS)):
         return
     try:
         client.call("loadwallet", WALLET)
@@ -80,26 +82,21 @@ def _load_wallet(client: RpcClient) -> None:
 
 def _labelled_address(client: RpcClient) -> str:
     try:
-        known = client.call("getaddressesbylabel", LABEL, wallet=WALLET)
+        return next(address for address, _ in client.ask("getaddressesbylabel", LABEL, wallet=WALLET).members())
+    except StopIteration:
+        pass
     except RpcFailed as error:
         if error.code != NO_SUCH_LABEL:
             raise
-        known = {}
-    return str(next(iter(known), None) or client.call("getnewaddress", LABEL, "bech32", wallet=WALLET))
+    return client.ask("getnewaddress", LABEL, "bech32", wallet=WALLET).text()
 
 
-def _script_in(reply: object) -> bytes:
-    try:
-        return bytes.fromhex(field_of(reply, "scriptPubKey", str))
-    except ValueError as error:
-        raise PayoutError("the node gave no script for the payout address", "check the node's version") from error
-
-
-def _why_invalid(address: str, network: Network, reply: dict[str, object]) -> str:
+def _why_invalid(address: str, network: Network, reply: Field) -> str:
     home = _home_of(address)
     if home and home not in _HOMES[network.name]:
         return f"the payout address {address!r:.100} belongs to {home}, not to {network.name}"
-    reason = str(reply.get("error") or "the node does not know it").rstrip(".")
+    said = reply.get("error")
+    reason = "the node does not know it" if said is None else said.text(1000).rstrip(".")
     return f"the payout address {address!r:.100} is not valid: {reason}"
 
 

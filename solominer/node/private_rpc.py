@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from solominer.errors import NodeAuthFailed, NodeError, NodeNotReady, NodeTimeout, NodeUnreachable, RpcFailed
+from solominer.chain.fields import Field, decode
+from solominer.errors import BadValue, NodeAuthFailed, NodeError, NodeNotReady, NodeTimeout, NodeUnreachable, RpcFailed
 
 _WARMING_UP = -28
 
@@ -36,11 +37,11 @@ class CookieRpc:
             return []
         calls = [{"id": number, "method": method, "params": list(each)} for number, each in enumerate(params)]
         replies = self._post(calls, None, timeout_secs)
-        if isinstance(replies, dict):  # the request as a whole was refused
+        if isinstance(replies.value, dict):  # the request as a whole was refused
             return [_result(replies, method)]
-        return [_result(reply, method) for reply in replies]
+        return [_result(reply, method) for reply in replies.items(len(calls))]
 
-    def _post(self, body: object, wallet: str | None, timeout_secs: float) -> Any:
+    def _post(self, body: object, wallet: str | None, timeout_secs: float) -> Field:
         path = "/" if wallet is None else f"/wallet/{quote(wallet, safe='')}"
         connection = http.client.HTTPConnection(self._host, self._port, timeout=timeout_secs)
         try:
@@ -58,8 +59,8 @@ class CookieRpc:
         if status == 503:
             raise NodeNotReady("the private node is starting or stopping")
         try:
-            return json.loads(content)
-        except ValueError as error:
+            return Field(decode(content), "the private node's reply", NodeError)
+        except BadValue as error:
             raise NodeError(f"the private node answered HTTP {status} without JSON") from error
 
     def _headers(self) -> dict[str, str]:
@@ -67,11 +68,12 @@ class CookieRpc:
         return {"Authorization": f"Basic {credentials}", "Content-Type": "application/json"}
 
 
-def _result(reply: dict[str, Any], method: str) -> Any:
+def _result(reply: Field, method: str) -> Any:
     error = reply.get("error")
     if error is None:
-        return reply["result"]
-    code, message = int(error["code"]), str(error["message"])
+        result = reply.get("result")
+        return None if result is None else result.value
+    code, message = error["code"].integer(-(1 << 31), 1 << 31), error["message"].text(10_000)
     if code == _WARMING_UP:
         raise NodeNotReady(message)
     raise RpcFailed(f"{method}: {message} ({code})", code=code)

@@ -8,6 +8,7 @@ whatever its status, and credentials go straight into the header.
 
 from __future__ import annotations
 
+import secrets
 import select
 import socket
 import time
@@ -26,7 +27,7 @@ CONNECT_TIMEOUT_SECS = 5.0
 
 _HTTP = b"HTTP/"
 
-_request_ids = count(1)
+_request_ids = count(secrets.randbits(31))  # no two programs behind one proxy count alike
 
 
 class HttpReply(NamedTuple):
@@ -50,6 +51,8 @@ class Connection(HTTPConnection):
     """An HTTP connection that notices a dead peer, and whose whole exchange keeps to one deadline."""
 
     deadline = 0.0
+    request_id = 0
+    """Of the last request: the reply must have the same."""
 
     def connect(self) -> None:
         self.timeout = min(CONNECT_TIMEOUT_SECS, self.remaining_secs())
@@ -84,7 +87,8 @@ class Proxy(AuthServiceProxy):  # type: ignore[misc]
 
     def __call__(self, *params: Any) -> HttpReply:
         """Send the request; the reply whatever its status. The node may have acted whenever this raises."""
-        request = {"version": "1.1", "method": self.method, "params": params, "id": next(_request_ids)}
+        request_id = self.connection.request_id = next(_request_ids)
+        request = {"version": "1.1", "method": self.method, "params": params, "id": request_id}
         headers = {
             "Host": bracketed(self.connection.host),
             "User-Agent": USER_AGENT,
@@ -132,5 +136,5 @@ def _check_for_http(sock: socket.socket) -> None:
 def _date_of(response: HTTPResponse) -> float | None:
     try:
         return parsedate_to_datetime(response.headers["Date"]).timestamp()
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None

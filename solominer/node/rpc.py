@@ -1,4 +1,4 @@
-"""JSON-RPC to one node over one connection: every failure becomes an error of ours, and replies go through orjson."""
+"""JSON-RPC to one node over one connection: every failure becomes an error of ours."""
 
 from __future__ import annotations
 
@@ -8,13 +8,10 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from http.client import HTTPException, InvalidURL
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 from urllib.parse import quote
 
-import orjson
-from bitcoinrpc.authproxy import JSONRPCException
-
-from solominer.chain.hashes import from_rpc_hex
+from solominer.chain.fields import Field, decode, shown
 from solominer.chain.networks import MAINNET, Network
 from solominer.errors import (
     BadValue,
@@ -41,12 +38,13 @@ WALLET_NOT_FOUND, NO_SUCH_LABEL, METHOD_NOT_FOUND = -18, -11, -32601
 QUEUE_FULL_SECS = 5.0
 """How long a call is sent again to a node whose work queue is full (HTTP 503), before that is its answer."""
 
+NOT_IN_BETWEEN = "check that bitcoin_rpc.host and bitcoin_rpc.port are a node's RPC and that nothing sits in between"
+
 _NOT_READY = {
     NOT_CONNECTED: "wait until the node has peers; check its network connection",
     INITIAL_DOWNLOAD: "wait until the node has caught up with the chain",
     WARMING_UP: "wait until the node has started",
 }
-_T = TypeVar("_T")
 
 
 class RpcClient:
@@ -91,13 +89,13 @@ class RpcClient:
         """
         return self.decode_reply(self.call_raw(method, *params, wallet=wallet, timeout_secs=timeout_secs), method)
 
-    def call_optional(self, method: str, *params: object) -> Any:
-        """As `call`, for what mining can do without: None where the node lacks the method or does not allow it.
+    def ask_optional(self, method: str, *params: object, instead: object) -> Field:
+        """As `ask`, for what mining can do without: `instead` where the node lacks the method or does not allow it.
 
         That is logged once for each node and method.
         """
         try:
-            return self.call(method, *params)
+            return self.ask(method, *params)
         except MethodNotAllowed as error:
             reason = f"{error.what}: {error.todo}"
         except RpcFailed as error:
@@ -106,7 +104,7 @@ class RpcClient:
             reason = error.what
         if self._login.first_time(method):
             _log.warning("%s; going on without it", reason)
-        return None
+        return Field(instead, method, self._unusable)
 
     def call_raw(
         self, method: str, *params: object, wallet: str | None = None, timeout_secs: float | None = None
@@ -133,20 +131,28 @@ class RpcClient:
         self._login.accepted(authorization)
         return body
 
+    def ask(self, method: str, *params: object, wallet: str | None = None, timeout_secs: float | None = None) -> Field:
+        """As `call`; what is read of the result raises NodeError where it is not as it should be."""
+        return Field(self.call(method, *params, wallet=wallet, timeout_secs=timeout_secs), method, self._unusable)
+
     def decode_reply(self, body: bytes, method: str) -> Any:
-        """Return the result in the body of a reply. Raises RpcFailed, NodeNotReady, or NodeError for no JSON-RPC."""
+        """Return the result in the body of the last reply. Raises RpcFailed, NodeNotReady, or NodeError for no JSON-RPC
+        and for the reply to another request; the connection is closed then.
+        """
         try:
-            reply = orjson.loads(body)
-        except orjson.JSONDecodeError as error:
-            raise NodeError(
-                f"{self.node} answered {method} with broken JSON, {len(body)} bytes", _NOT_A_NODE
-            ) from error
+            reply = decode(body)
+        except BadValue as error:
+            raise self._misfit(method, f"with broken JSON, {len(body)} bytes") from error
         if not isinstance(reply, dict) or not {"result", "error"} & reply.keys():
-            raise NodeError(f"{self.node} answered {method} with JSON that is not JSON-RPC", _NOT_A_NODE)
-        try:
-            return _result_of(reply)
-        except JSONRPCException as error:
-            raise self._error_of(error, method) from error
+            raise self._misfit(method, "with JSON that is not JSON-RPC")
+        request_id, answered_id = self._connection.request_id, reply.get("id")
+        if type(answered_id) is not int or answered_id != request_id:
+            raise self._misfit(method, f"with the reply to another request (id {shown(answered_id)}, not {request_id})")
+        if reply.get("error") is not None:
+            raise self._error_of(reply["error"], method)
+        if "result" not in reply:
+            raise self._misfit(method, "with JSON that is not JSON-RPC")
+        return reply["result"]
 
     def interrupt(self) -> None:
         """End it for good, from any thread: a call in progress raises NodeUnreachable at once, as do later ones."""
@@ -258,48 +264,24 @@ class RpcClient:
                 "it is starting, stopping or overloaded (rpcworkqueue); it is asked again",
             )
         if not reply.body.lstrip()[:1] == b"{":
-            raise NodeError(f"{self.node} answered {method} with HTTP {reply.status} and no JSON-RPC", _NOT_A_NODE)
+            raise NodeError(f"{self.node} answered {method} with HTTP {reply.status} and no JSON-RPC", NOT_IN_BETWEEN)
         return reply.body
 
-    def _error_of(self, error: JSONRPCException, method: str) -> NodeError:
-        code = error.code if isinstance(error.code, int) else 0
-        message = printable(str(error.message), 500)
+    def _misfit(self, method: str, how: str) -> NodeError:
+        self.close()  # nobody knows which reply comes next on it
+        return NodeError(f"{self.node} answered {method} {how}", NOT_IN_BETWEEN)
+
+    def _unusable(self, what: str) -> NodeError:
+        return NodeError(f"{self.node} sent an unusable answer: {what}", f"check the node's version; {NOT_IN_BETWEEN}")
+
+    def _error_of(self, error: object, method: str) -> NodeError:
+        told = error if isinstance(error, dict) else {"message": error}
+        code, message = told.get("code"), told.get("message")
+        code = code if type(code) is int and abs(code) < 1 << 31 else 0
+        message = printable(message, 500) if isinstance(message, str) else shown(message)
         if code in _NOT_READY:
             return NodeNotReady(f"{self.node} is not ready: {message} ({code})", _NOT_READY[code])
         return RpcFailed(f"{self.node} answered {method} with error {code}: {message}", code=code)
-
-
-_NOT_A_NODE = "check that bitcoin_rpc.host and bitcoin_rpc.port are a node's RPC and that nothing sits in between"
-
-
-def field_of(reply: Any, key: str, kind: type[_T]) -> _T:
-    """`reply[key]`, which must be a `kind`. Raises NodeError where the node's answer is not of the known form."""
-    value = reply.get(key) if isinstance(reply, dict) else None
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise NodeError(f"the node's answer has no usable {key!r}", "check the node's version")
-    return value
-
-
-def object_from(reply: Any) -> dict[str, Any]:
-    """`reply`, which must be an object. Raises NodeError where it is not."""
-    if not isinstance(reply, dict):
-        raise NodeError("the node's answer is no usable object", "check the node's version")
-    return reply
-
-
-def hash_from(text: object) -> bytes:
-    """A block hash of an RPC reply in internal byte order. Raises NodeError if it is none."""
-    try:
-        return from_rpc_hex(text if isinstance(text, str) else "")
-    except BadValue as error:
-        raise NodeError("the node's answer is not a block hash", "check what listens on its RPC port") from error
-
-
-def _result_of(reply: dict[str, Any]) -> Any:
-    error = reply.get("error")
-    if error is not None:
-        raise JSONRPCException(error if isinstance(error, dict) else {"code": 0, "message": str(error)})
-    return reply.get("result")
 
 
 def _queue_is_full(reply: HttpReply) -> bool:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import base64
-from typing import Any
 
 from solominer.chain.networks import Network
 from solominer.chain.serialize import Reader
-from solominer.chain.signet import PUBLIC_CHALLENGE, block_data, is_taproot, is_trivial, psbt, solution_of
+from solominer.chain.signet import PUBLIC_CHALLENGE, block_data, is_taproot, is_trivial, psbt, solution_of, to_spend
 from solominer.chain.transaction import parse_transaction
-from solominer.errors import DecodeError, NodeError, RpcFailed, SigningRefused
-from solominer.node.rpc import RpcClient, field_of
+from solominer.errors import BadValue, DecodeError, NodeError, RpcFailed, SigningRefused
+from solominer.node.payout import MAX_SCRIPT, MAX_WALLETS
+from solominer.node.rpc import RpcClient
 from solominer.node.template import template_request
+
+_MOST_PSBT = 1_000_000
 
 
 class BlockSigner:
@@ -28,11 +30,33 @@ class BlockSigner:
             wallets.sort(key=lambda name: name != self._wallet)
         request = base64.b64encode(psbt(self.challenge, data)).decode()
         for name in wallets:
-            solution = _signed_by(client, name, request, taproot=is_taproot(self.challenge))
+            solution = self._signed_by(client, name, request, to_spend(self.challenge, data).txid_le())
             if solution is not None:
                 self._wallet = name
                 return solution
         raise SigningRefused(*_why(self.challenge, wallets))
+
+    def _signed_by(self, client: RpcClient, wallet: str, request: str, spent_le: bytes) -> bytes | None:
+        """The solution that spends `spent_le`, or None if this wallet cannot give it."""
+        kind = "DEFAULT" if is_taproot(self.challenge) else "ALL"
+        try:
+            processed = client.ask("walletprocesspsbt", request, True, kind, False, wallet=wallet)
+            final = client.ask("finalizepsbt", processed["psbt"].text(_MOST_PSBT))
+        except RpcFailed:  # a locked wallet, or one without private keys
+            return None
+        if not final["complete"].flag():
+            return None
+        try:
+            transaction = parse_transaction(final["hex"].hex_bytes(_MOST_PSBT))
+            if transaction.inputs[0].prev_txid_le != spent_le:
+                raise BadValue("it is for another block")
+            solution = solution_of(transaction)
+            _check_form(solution)
+        except DecodeError as error:
+            raise NodeError(
+                f"the wallet's signature cannot be used: {error.what}", "check the node's version"
+            ) from error
+        return solution
 
 
 def signer_for(client: RpcClient, network: Network) -> BlockSigner | None:
@@ -42,31 +66,12 @@ def signer_for(client: RpcClient, network: Network) -> BlockSigner | None:
     """
     if network.name != "signet":
         return None
-    reply = client.call("getblocktemplate", template_request(network))
-    challenge = _hex(field_of(reply, "signet_challenge", str))
+    challenge = client.ask("getblocktemplate", template_request(network))["signet_challenge"].hex_bytes(MAX_SCRIPT)
     if is_trivial(challenge):
         return None
     signer = BlockSigner(challenge)
     signer.sign(client, block_data(0x20000000, bytes(32), bytes(32), 0))
     return signer
-
-
-def _signed_by(client: RpcClient, wallet: str, request: str, *, taproot: bool) -> bytes | None:
-    """The solution, or None if this wallet cannot give it."""
-    kind = "DEFAULT" if taproot else "ALL"
-    try:
-        processed = client.call("walletprocesspsbt", request, True, kind, False, wallet=wallet)
-        final = client.call("finalizepsbt", field_of(processed, "psbt", str))
-    except RpcFailed:  # a locked wallet, or one without private keys
-        return None
-    if not (isinstance(final, dict) and final.get("complete")):
-        return None
-    try:
-        solution = solution_of(parse_transaction(_hex(field_of(final, "hex", str))))
-        _check_form(solution)
-    except DecodeError as error:
-        raise NodeError(f"the wallet's signature cannot be read: {error.what}", "check the node's version") from error
-    return solution
 
 
 def _check_form(solution: bytes) -> None:
@@ -80,10 +85,9 @@ def _check_form(solution: bytes) -> None:
 
 def _wallets(client: RpcClient) -> list[str]:
     try:
-        listed: Any = client.call("listwallets")
+        return [name.text(1000) for name in client.ask("listwallets").items(MAX_WALLETS)]
     except RpcFailed:  # a node without wallet support
         return []
-    return [str(name) for name in listed] if isinstance(listed, list) else []
 
 
 def _why(challenge: bytes, wallets: list[str]) -> tuple[str, str]:
@@ -97,10 +101,3 @@ def _why(challenge: bytes, wallets: list[str]) -> tuple[str, str]:
         f"this signet's blocks must be signed, and the node cannot: no key for challenge {challenge.hex()} ({seen})",
         "load or unlock the wallet that holds the key (loadwallet, walletpassphrase, importdescriptors)",
     )
-
-
-def _hex(text: str) -> bytes:
-    try:
-        return bytes.fromhex(text)
-    except ValueError as error:
-        raise NodeError("the node's answer is not hex", "check the node's version") from error

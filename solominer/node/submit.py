@@ -6,12 +6,16 @@ how they begin.
 
 from __future__ import annotations
 
+import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from solominer.chain.hashes import to_rpc_hex
+from solominer.chain.fields import MAX_HEIGHT, shown
+from solominer.chain.hashes import sha256d, to_rpc_hex
+from solominer.chain.header import HEADER_SIZE
 from solominer.errors import NodeAuthFailed, NodeError, NodeNotReady, RpcFailed, printable
-from solominer.node.rpc import DESERIALIZATION_FAILED, NOT_FOUND, OUT_OF_RANGE, RpcClient, field_of, hash_from
+from solominer.node.headers import contradiction, hash_at, header_of
+from solominer.node.rpc import DESERIALIZATION_FAILED, NOT_FOUND, RpcClient
 from solominer.work.events import Answer, TipFacts
 
 ACCEPTED_WORD = "null"
@@ -37,6 +41,10 @@ _PROPOSAL_WORDS = (
     ("inconclusive-not-best-prevblk", Answer.RETRY),  # the tip has moved: no verdict on the block itself
     *_SUBMIT_WORDS,
 )
+
+_MOST_WORDS = 500
+_REASON = re.compile(rf"rejected|(?=.{{1,{_MOST_WORDS}}}$)[a-z][a-z0-9]*(-[a-z0-9]+)+([ (,:].*)?", re.ASCII)
+"""How every reason for a rejection is written; any other text is no answer to a block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +93,7 @@ def try_submitting(client: RpcClient, *, timeout_secs: float = TRIAL_SECS) -> No
     reply = client.call("submitblock", _NO_BLOCK_HEX, timeout_secs=timeout_secs)
     if reply != "high-hash":
         raise NodeError(
-            f"{client.node} answered submitblock with {printable(repr(reply), 80)} instead of 'high-hash' for a block "
+            f"{client.node} answered submitblock with {shown(reply)} instead of 'high-hash' for a block "
             "without work",
             "look for a proxy in between; report it with the node's debug.log",
         )
@@ -101,66 +109,84 @@ def propose_block(client: RpcClient, block_hex: str) -> Verdict:
     return Verdict(*classify_proposal(reply), time.perf_counter() - start)
 
 
-def where_is(client: RpcClient, hash_le: bytes, height: int) -> Whereabouts:
-    """Look up a block of ours (rule 46). Raises NodeError where the node cannot tell."""
-    hash_hex = to_rpc_hex(hash_le)
+def check_verdict(client: RpcClient, block_hex: str, first: Verdict) -> Verdict:
+    """`first`, if it may count, since it ends the care for a block or nearly: a single reply can be another one's.
+
+    An acceptance must show in the chain, or it says no more than that the node may hold the block; a rejection must be
+    repeated, and not show there. `client` is not the one that the first answer came from. Never raises NodeError.
+    """
+    again = submit_block(client, block_hex) if first.answer is Answer.INVALID else first
+    if again.answer not in (Answer.ACCEPTED, Answer.INVALID):
+        return again
     try:
-        confirmations = field_of(client.call("getblockheader", hash_hex), "confirmations", int)
+        is_active = header_of(client, _hash_of(block_hex)).confirmations >= 1
+    except NodeError:
+        is_active = False
+    return again if is_active is (again.answer is Answer.ACCEPTED) else replace(again, answer=Answer.HELD)
+
+
+def check_proposal(client: RpcClient, block_hex: str, first: Verdict) -> Verdict:
+    """`first`, a final answer to a proposal, if it is repeated on another connection. Never raises NodeError."""
+    again = propose_block(client, block_hex)
+    if again.answer is first.answer:
+        return first
+    return replace(again, answer=Answer.UNKNOWN, raw=f"{again.raw}, and before: {first.raw}")
+
+
+def where_is(client: RpcClient, hash_le: bytes, height: int) -> Whereabouts:
+    """Look up a block of ours (rule 46). Raises NodeError where the node cannot tell, or contradicts itself."""
+    try:
+        header = header_of(client, hash_le)
     except RpcFailed as error:
         if error.code != NOT_FOUND:
             raise
-        confirmations = None
-    if confirmations is not None and confirmations >= 1:
-        return Whereabouts(confirmations, "")
-    try:
-        active_hex = client.call("getblockhash", height)
-    except RpcFailed as error:
-        if error.code != OUT_OF_RANGE:
-            raise
-        active_hex = ""
-    return Whereabouts(confirmations, active_hex if isinstance(active_hex, str) and active_hex != hash_hex else "")
+        header = None
+    active_le = hash_at(client, height)
+    confirmations = None if header is None else header.confirmations
+    if header is not None and header.height != height:
+        raise contradiction(client, f"{to_rpc_hex(hash_le)} is at height {header.height}, not at {height}")
+    if (confirmations or 0) >= 1 and active_le != hash_le:
+        raise contradiction(client, f"{confirmations} confirmations of a block that is not the one at height {height}")
+    if confirmations is None or confirmations < 1:
+        return Whereabouts(confirmations, "" if active_le in (b"", hash_le) else to_rpc_hex(active_le))
+    most = client.ask("getblockchaininfo")["blocks"].integer(0, MAX_HEIGHT) - height + 1
+    if confirmations > most:
+        raise contradiction(client, f"{confirmations} confirmations where the chain allows {most}")
+    return Whereabouts(confirmations, "")
 
 
-def hash_at(client: RpcClient, height: int) -> bytes:
-    """The active block at a height, internal byte order; empty above the tip. Raises NodeError."""
-    try:
-        return hash_from(client.call("getblockhash", height))
-    except RpcFailed as error:
-        if error.code != OUT_OF_RANGE:
-            raise
-        return b""
+def agreed(first: Whereabouts, again: Whereabouts) -> Whereabouts:
+    """What two looks say together. Raises NodeError where they do not agree whether, or by what, it is replaced."""
+    depths = (first.confirmations or 0, again.confirmations or 0)
+    if (depths[0] >= 1) is not (depths[1] >= 1) or first.rival_hex != again.rival_hex:
+        raise NodeError("two answers about a block of ours do not agree", "it is looked up again")
+    return first if depths[0] <= depths[1] else again
 
 
 def tip_facts(client: RpcClient, hash_le: bytes) -> TipFacts:
-    """The header of a block as an empty block on top of it needs it. Raises NodeError."""
-    header = client.call("getblockheader", to_rpc_hex(hash_le))
-    return TipFacts(
-        hash_le=hash_le,
-        height=field_of(header, "height", int),
-        version=field_of(header, "version", int),
-        time=field_of(header, "time", int),
-        median_time=field_of(header, "mediantime", int),
-        nbits=_number_of_hex(field_of(header, "bits", str)),
-    )
+    """The header of the active tip as an empty block on top of it needs it. Raises NodeError."""
+    known = header_of(client, hash_le)
+    if hash_at(client, known.height) != hash_le:
+        raise contradiction(client, f"{to_rpc_hex(hash_le)} is not the active block at height {known.height}")
+    header = known.header
+    return TipFacts(hash_le, known.height, header.version, header.ntime, known.median_time, header.nbits)
 
 
 def best_hash(client: RpcClient, *, timeout_secs: float | None = None) -> bytes:
     """The node's best block, internal byte order. Raises NodeError."""
-    return hash_from(client.call("getbestblockhash", timeout_secs=timeout_secs))
+    return client.ask("getbestblockhash", timeout_secs=timeout_secs).hash_le()
 
 
-def _number_of_hex(text: str) -> int:
-    try:
-        return int(text, 16)
-    except ValueError as error:
-        raise NodeError("the node's answer has no usable 'bits'", "check the node's version") from error
+def _hash_of(block_hex: str) -> bytes:
+    return sha256d(bytes.fromhex(block_hex[: 2 * HEADER_SIZE]))
 
 
 def _classify(reply: object, words: tuple[tuple[str, Answer], ...]) -> tuple[Answer, str]:
     if reply is None:
         return Answer.ACCEPTED, ACCEPTED_WORD
     if isinstance(reply, str):
-        answer = next((answer for word, answer in words if reply.startswith(word)), Answer.INVALID)
+        unknown = Answer.INVALID if _REASON.fullmatch(reply) else Answer.UNKNOWN
+        answer = next((answer for word, answer in words if reply.startswith(word)), unknown)
         return answer, printable(reply, 200)
     if isinstance(reply, RpcFailed):
         # -25 is trouble inside the node, and the same goes for every other code but "cannot be decoded".
@@ -169,4 +195,4 @@ def _classify(reply: object, words: tuple[tuple[str, Answer], ...]) -> tuple[Ans
         return Answer.RETRY, reply.what
     if isinstance(reply, NodeError):
         return Answer.UNKNOWN, reply.what
-    return Answer.UNKNOWN, f"unexpected answer {reply!r:.200}"
+    return Answer.UNKNOWN, f"unexpected answer {shown(reply)}"

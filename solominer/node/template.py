@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from solominer.chain.networks import Network
-from solominer.errors import TemplateError
 from solominer.node.rpc import RpcClient
 from solominer.work.template import Template, parse_template
 
@@ -40,7 +39,5 @@ def fetch_template(client: RpcClient, network: Network, known_data: Mapping[byte
     received = time.perf_counter()
     reply = client.decode_reply(body, "getblocktemplate")
     del body
-    if not isinstance(reply, Mapping):
-        raise TemplateError("the node's template is refused: it is not an object", "check the node's version")
     template = parse_template(reply, network, known_data)
     return Fetched(template, received - start, time.perf_counter() - received)

@@ -20,6 +20,7 @@ import zmq.asyncio
 from zmq.utils.monitor import recv_monitor_message
 
 from solominer.errors import ConfigError
+from solominer.node.rpc import RpcClient
 
 _log = logging.getLogger("solominer.node.zmq")
 
@@ -32,6 +33,7 @@ GRACE_SECS = 2.0
 _HASH_BYTES = 32
 _NAME_SECS = 3.0
 _BURST = 64
+_MOST_PUBLISHERS = 1000
 
 
 def ip_versions(address: str) -> tuple[int, ...]:
@@ -241,6 +243,14 @@ class ZmqHints:
             _log.info("ZMQ of node %s is back", self._node)
         self._missed = False
         self._unheard_since = None
+
+
+def published_by(client: RpcClient) -> dict[str, list[str]]:
+    """Where the node says that it publishes: addresses by topic. Raises NodeError."""
+    found: dict[str, list[str]] = {}
+    for each in client.ask("getzmqnotifications").items(_MOST_PUBLISHERS):
+        found.setdefault(each["type"].text().removeprefix("pub"), []).append(each["address"].text())
+    return found
 
 
 _MONITORED = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED

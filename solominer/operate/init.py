@@ -10,16 +10,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from solominer.chain.fields import MAX_HEIGHT
 from solominer.chain.networks import network_named
 from solominer.config import Config, RpcConfig, ZmqConfig, load_config
 from solominer.connect import node_settings
-from solominer.errors import ConfigError, NodeAuthFailed, NodeError, NodeUnreachable, SolominerError
+from solominer.errors import (
+    ConfigError,
+    MethodNotAllowed,
+    NodeAuthFailed,
+    NodeError,
+    NodeUnreachable,
+    RpcFailed,
+    SolominerError,
+)
 from solominer.modes import MODES
-from solominer.node.health import one_line, pin_network
+from solominer.node.health import one_line, pin_network, version_of
 from solominer.node.payout import payout_to
 from solominer.node.proxy import bracketed
-from solominer.node.rpc import RpcClient, field_of
-from solominer.node.zmq_hints import ip_versions
+from solominer.node.rpc import RpcClient
+from solominer.node.zmq_hints import ip_versions, published_by
 from solominer.operate.findnodes import Candidate, Login
 from solominer.operate.zmqprobe import listen
 from solominer.paths import absolute, presence
@@ -97,15 +106,15 @@ def probe_rpc(rpc: RpcConfig, network: str, origin: str, *, sets_reserved_weight
         return Probed(rpc, network, origin, problem=one_line(error), error=type(error))
     try:
         chain = pin_network(client, network_named(network))
-        net = client.call_optional("getnetworkinfo") or {}
+        net = client.ask_optional("getnetworkinfo", instead={})
         zmq, unheard = _published(client, rpc.host)
         return Probed(
             rpc,
             network,
             origin,
-            height=field_of(chain, "blocks", int),
-            version=field_of(net, "version", int) if net else 0,
-            name=str(net.get("subversion", "")),
+            height=chain["blocks"].integer(0, MAX_HEIGHT),
+            version=net["version"].integer(0, MAX_HEIGHT) if net.value else 0,
+            name=version_of(net),
             zmq=zmq,
             sets_reserved_weight=sets_reserved_weight,
             unheard=unheard,
@@ -120,7 +129,7 @@ def network_of(rpc: RpcConfig) -> str:
     """Ask a node that was named by hand which network it is on. Raises NodeError or ConfigError."""
     client = node_settings(_config_for("mainnet", bitcoin_rpc=rpc), rpc, ZmqConfig()).connect()
     try:
-        chain = field_of(client.call("getblockchaininfo"), "chain", str)
+        chain = client.ask("getblockchaininfo")["chain"].text()
     finally:
         client.close()
     names = {"main": "mainnet", "test": "testnet3"}
@@ -129,11 +138,13 @@ def network_of(rpc: RpcConfig) -> str:
 
 def _published(client: RpcClient, host: str) -> tuple[ZmqConfig, dict[str, str]]:
     """Where the node publishes and this machine reaches it; and by topic, where it publishes and is not reached."""
-    listed = client.call_optional("getzmqnotifications")
-    entries = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+    try:
+        published = published_by(client)
+    except (RpcFailed, MethodNotAllowed):  # built without ZMQ, or not on this user's whitelist
+        return ZmqConfig(), {}
     reached, unheard = {}, {}
     for topic in DEFAULT_ZMQ:
-        addresses = [str(each.get("address")) for each in entries if each.get("type") == f"pub{topic}"]
+        addresses = published.get(topic, [])
         for address in dict.fromkeys(choice for each in addresses for choice in zmq_choices(each, host)):
             if _answers(address, topic):
                 reached[topic] = address

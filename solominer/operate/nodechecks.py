@@ -6,12 +6,11 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import Any
 from urllib.parse import urlsplit
 
+from solominer.chain.fields import MAX_HEIGHT, MAX_TIME, Field
 from solominer.chain.header import meets_target
 from solominer.errors import MethodNotAllowed, NodeAuthFailed, NodeError, NodeNotReady, RpcFailed, SolominerError
 from solominer.node.health import (
@@ -19,19 +18,26 @@ from solominer.node.health import (
     MAX_HEADERS_AHEAD,
     OLD_TIP_SECS,
     deployments_of,
+    is_set,
+    peers_of,
+    peers_offset,
     pin_network,
     refuse_other_coin,
     refuse_unsafe_consensus,
+    said_by_node,
+    tip_time,
     unknown_deployments,
+    version_of,
 )
 from solominer.node.link import NodeSettings
 from solominer.node.longpoll import BESIDE_SECS, wait_for_tip
-from solominer.node.payout import payout_to, regtest_payout
-from solominer.node.rpc import METHOD_NOT_FOUND, RpcClient, field_of, object_from
+from solominer.node.payout import MAX_WALLETS, payout_to, regtest_payout
+from solominer.node.rpc import METHOD_NOT_FOUND, RpcClient
 from solominer.node.rpc_gate import RPC_THREADS_TODO
 from solominer.node.signing import signer_for
-from solominer.node.submit import propose_block, try_submitting
+from solominer.node.submit import best_hash, propose_block, try_submitting
 from solominer.node.template import Fetched, fetch_template
+from solominer.node.zmq_hints import published_by
 from solominer.operate.findings import Check, Outcome, failed, ok, skipped, warning
 from solominer.operate.zmqprobe import listen
 from solominer.records.clock import CLOCK_TOLERANCE_SECS
@@ -129,7 +135,7 @@ class NodeUnderTest:
 
     def _time_of_call(self) -> float:
         started = time.perf_counter()
-        self.client.call("getbestblockhash")
+        best_hash(self.client)
         return time.perf_counter() - started
 
     def _threads(self) -> Outcome:
@@ -137,7 +143,7 @@ class NodeUnderTest:
         full: list[None] = []
         self.client.on_queue_full = lambda: full.append(None)
         with self.settings.connect() as other, ThreadPoolExecutor(1) as executor:
-            other.call("getbestblockhash")
+            best_hash(other)
             held = executor.submit(wait_for_tip, other, _HELD_SECS, self.settings.poll_timeout_secs)
             time.sleep(BESIDE_SECS)
             secs = self._time_of_call()
@@ -155,14 +161,14 @@ class NodeUnderTest:
         return ok(f"a call beside an open one takes {1000 * secs:.1f} ms")
 
     @cached_property
-    def _chain(self) -> Mapping[str, Any]:
-        reply = self.client.call("getblockchaininfo")
-        field_of(reply, "chain", str)
-        return dict(reply)
+    def _chain(self) -> Field:
+        reply = self.client.ask("getblockchaininfo")
+        reply["chain"].text()
+        return reply
 
     @cached_property
-    def _net(self) -> Mapping[str, Any]:
-        return object_from(self.client.call_optional("getnetworkinfo") or {})
+    def _net(self) -> Field:
+        return self.client.ask_optional("getnetworkinfo", instead={})
 
     # --- being the right one -------------------------------------------------------------------------------------
 
@@ -171,27 +177,27 @@ class NodeUnderTest:
         return ok(f"{self.settings.network.name}, first block {self.settings.network.genesis_hex[:16]}…")
 
     def _version(self) -> Outcome:
-        if not self._net:
+        if not self._net.value:
             return skipped("the node does not answer getnetworkinfo")
-        version, name = field_of(self._net, "version", int), str(self._net.get("subversion", ""))
+        version, name = self._net["version"].integer(0, MAX_HEIGHT), version_of(self._net)
         if version < OLDEST_VERSION:
             return warning(f"{name or version} is old", "update the node to Bitcoin Core 23 or newer")
         return ok(name)
 
     def _synced(self) -> Outcome:
-        blocks, headers = field_of(self._chain, "blocks", int), field_of(self._chain, "headers", int)
+        blocks, headers = (self._chain[key].integer(0, MAX_HEIGHT) for key in ("blocks", "headers"))
         if headers > blocks + MAX_HEADERS_AHEAD:
             return failed(f"{blocks} blocks of {headers} headers", "wait until the node has caught up")
-        if self._chain.get("initialblockdownload") and not self.settings.network.for_testing:
+        if is_set(self._chain, "initialblockdownload") and not self.settings.network.for_testing:
             return failed(f"initial block download, at {blocks} of {headers}", "wait until the node has caught up")
-        pruned = ", pruned (fine for mining)" if self._chain.get("pruned") else ""
+        pruned = ", pruned (fine for mining)" if is_set(self._chain, "pruned") else ""
         return ok(f"height {blocks}{pruned}")
 
     def _peers(self) -> Outcome:
-        if not self._net:
+        if not self._net.value:
             return skipped("the node does not answer getnetworkinfo")
-        count = self._net.get("connections")
-        if not isinstance(count, int):
+        count = peers_of(self._net)
+        if count is None:
             return warning("the node does not tell how many peers it has", "update the node")
         if self.settings.network.for_testing:
             return ok(f"{count} peers; a test network needs none to mine")
@@ -202,8 +208,7 @@ class NodeUnderTest:
         return ok(f"{count} peers")
 
     def _tip_age(self) -> Outcome:
-        tip_time = self._chain.get("time", self._chain.get("mediantime", 0))
-        age_secs = max(time.time() - int(tip_time), 0.0)
+        age_secs = max(time.time() - tip_time(self._chain), 0.0)
         text = f"the newest block is {duration(age_secs)} old"
         if age_secs > OLD_TIP_SECS and not self.settings.network.for_testing:
             return warning(text, "check the node's peers and clock")
@@ -211,10 +216,10 @@ class NodeUnderTest:
 
     def _clock(self) -> Outcome:
         offset = self.client.clock_offset_secs
-        of_peers = self._net.get("timeoffset", 0) if self._knows_net() else 0
+        of_peers = self._offset_of_peers()
         if offset is None:
             return warning("the node's answers carry no time", "check what sits between the node and this program")
-        tip_ahead = field_of(self._chain, "time", int) - time.time() if "time" in self._chain else 0.0
+        tip_ahead = tip_time(self._chain) - time.time()
         if tip_ahead > CLOCK_TOLERANCE_SECS:
             text = f"the newest block is {duration(tip_ahead)} ahead of this machine's clock"
             return failed(text, "set both clocks by NTP: one of them is wrong")
@@ -226,17 +231,17 @@ class NodeUnderTest:
             return warning(text, "set both clocks by NTP")
         return ok(text)
 
-    def _knows_net(self) -> bool:
+    def _offset_of_peers(self) -> int:
         try:
-            return isinstance(self._net.get("timeoffset"), int)
+            return peers_offset(self._net) or 0
         except NodeError:
-            return False
+            return 0
 
     def _deployments(self) -> Outcome:
         info = deployments_of(self.client, self.settings.network)
         if info is None:
             return warning("the node does not tell its rules", "update to Bitcoin Core 23 or newer, or allow the call")
-        refuse_unsafe_consensus(info, self.settings.network, field_of(self._chain, "mediantime", int))
+        refuse_unsafe_consensus(info, self.settings.network, self._chain["mediantime"].integer(0, MAX_TIME))
         coming = [name for name, _ in unknown_deployments(info)]
         network = self.settings.network.name
         if coming and network not in ("regtest", "signet"):
@@ -244,11 +249,7 @@ class NodeUnderTest:
         return ok("all rules in force are known here")
 
     def _warnings(self) -> Outcome:
-        said: list[str] = []
-        for source in (self._chain, self._net):
-            told = source.get("warnings")
-            said += map(str, told) if isinstance(told, list) else [str(told or "")]
-        texts = [text for text in dict.fromkeys(said) if text]
+        texts = said_by_node(self._chain, self._net)
         if texts:
             return warning("; ".join(texts), "see the node's debug.log")
         return ok("none")
@@ -287,13 +288,11 @@ class NodeUnderTest:
     def _published(self, topic: str) -> list[str] | None:
         """Where the node says it publishes; None where it does not say."""
         try:
-            listed = self.client.call("getzmqnotifications")
+            return published_by(self.client).get(topic, [])
         except RpcFailed as error:
             return [] if error.code == METHOD_NOT_FOUND else None
         except MethodNotAllowed:
             return None
-        entries = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
-        return [str(each.get("address")) for each in entries if each.get("type") == f"pub{topic}"]
 
     # --- blocks --------------------------------------------------------------------------------------------------
 
@@ -311,16 +310,18 @@ class NodeUnderTest:
 
     def _wallet(self) -> Outcome:
         try:
-            wallets = self.client.call("listwallets")
+            wallets = self.client.ask("listwallets")
         except (RpcFailed, MethodNotAllowed):
             return skipped("the node has no wallet, or does not let us see it")
-        for name in wallets if isinstance(wallets, list) else []:
+        for name in wallets.items(MAX_WALLETS):
             try:
-                info = self.client.call("getaddressinfo", self._payee.address, wallet=str(name))
+                is_ours = self.client.ask("getaddressinfo", self._payee.address, wallet=name.text(1000))[
+                    "ismine"
+                ].flag()
             except NodeError:
                 continue
-            if isinstance(info, dict) and info.get("ismine"):
-                return ok(f"the node's wallet {str(name)!r} holds the payout address")
+            if is_ours:
+                return ok(f"the node's wallet {name.text(1000)!r} holds the payout address")
         return ok("no loaded wallet of this node holds the payout address: make sure that yours does")
 
     def _template(self) -> Outcome:

@@ -6,8 +6,9 @@ import time
 
 from solominer.chain.hashes import to_rpc_hex
 from solominer.errors import NodeError
+from solominer.node.headers import hash_at
 from solominer.node.health import look
-from solominer.node.submit import hash_at
+from solominer.node.submit import best_hash
 from solominer.operate.findings import Check, Outcome, failed, ok
 from solominer.operate.nodechecks import NodeUnderTest
 from solominer.work.events import NodeHealth
@@ -71,6 +72,6 @@ def _round_trip(node: NodeUnderTest) -> Outcome:
     times = []
     for _ in range(10):
         started = time.perf_counter()
-        best_hex = node.client.call("getbestblockhash")
+        best_hex = to_rpc_hex(best_hash(node.client))
         times.append(1000 * (time.perf_counter() - started))
-    return ok(f"{sorted(times)[5]:.1f} ms in the middle, {max(times):.1f} ms at most; best {str(best_hex)[-16:]}")
+    return ok(f"{sorted(times)[5]:.1f} ms in the middle, {max(times):.1f} ms at most; best {best_hex[-16:]}")

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import orjson
-
+from solominer.chain.fields import decode
+from solominer.errors import BadValue
 from solominer.records.files import open_regular, sync_file
 from solominer.records.tree import make_folder
 
@@ -94,8 +94,8 @@ def read_lines(path: Path, offset: int = 0) -> Iterator[Line]:
 def parse_object(raw: bytes) -> dict[str, Any] | None:
     """The JSON object in `raw`, or None."""
     try:
-        value = orjson.loads(raw)
-    except orjson.JSONDecodeError:
+        value = decode(raw)
+    except BadValue:
         return None
     return value if isinstance(value, dict) else None
 

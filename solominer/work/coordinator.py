@@ -587,7 +587,10 @@ class Coordinator:
         if at < self._ticked_at - CLOCK_SLACK_SECS:
             self._clock_went_back(self._ticked_at - at)
         self._ticked_at = at
-        actions = self.blocks.tick(at, self.tip_height) + self.forks.tick(at)
+        seen = self.nodes.healths.get(self.nodes.current or "")
+        # Two answers must agree before a block is deep enough to be let go.
+        actions = self.blocks.tick(at, min(self.tip_height, 0 if seen is None else seen.height))
+        actions += self.forks.tick(at)
         if self._node_lost_at is not None and self.working and at - self._node_lost_at >= self.policy.stale_secs:
             actions += self._stop("no healthy node")
         if self._refresh_at is not None and at >= self._refresh_at:

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 
 from solominer.chain.block import MAX_BLOCK_SIGOP_COST, MAX_BLOCK_WEIGHT
 from solominer.chain.coinbase import COMMITMENT_HEADER, commitment_output
-from solominer.chain.hashes import ZERO_HASH, from_rpc_hex, sha256d, to_rpc_hex
+from solominer.chain.fields import MAX_HEIGHT, MAX_TIME, Field, shown
+from solominer.chain.hashes import ZERO_HASH, sha256d, to_rpc_hex
 from solominer.chain.merkle import merkle_root
 from solominer.chain.networks import Network
 from solominer.chain.target import proof_target
@@ -28,6 +29,7 @@ KNOWN_RULES = frozenset({"csv", "segwit", "taproot", "testdummy", "signet"})
 VERSION_MIN, VERSION_MAX = 0x20000000, 0x3FFFFFFF
 BIP320_MASK = 0x1FFFE000
 FULL_NONCE_RANGE = "00000000ffffffff"
+_MOST_NAMES, _MOST_SCRIPT, _MOST_TRANSACTIONS = 100, 20_000, 20_000
 
 
 class TemplateTx(NamedTuple):
@@ -130,9 +132,7 @@ def empty_template(
     )
 
 
-def parse_template(
-    reply: Mapping[str, Any], network: Network, known_data: Mapping[bytes, str] | None = None
-) -> Template:
+def parse_template(reply: object, network: Network, known_data: Mapping[bytes, str] | None = None) -> Template:
     """The Template in a getblocktemplate reply, with rules S1 and 5 to 8 checked.
 
     `known_data` (hex by wtxid) is what an earlier template holds: equal data is shared with it instead of kept twice,
@@ -140,31 +140,29 @@ def parse_template(
     Raises TemplateError, naming the field, on anything missing, of a wrong type, out of range or inconsistent.
     """
     try:
-        return _parse(reply, network, known_data or {})
+        return _parse(Field(reply, "the template"), network, known_data or {})
     except BadValue as error:
         raise TemplateError(f"the node's template is refused: {error.what}", _ADVICE) from error
-    except KeyError as error:
-        raise TemplateError(f"the node's template has no {error.args[0]!r}", _ADVICE) from error
 
 
 _ADVICE = "nothing of it is mined; check the node's version and that nothing sits between it and this program"
 
 
-def _parse(reply: Mapping[str, Any], network: Network, known_data: Mapping[bytes, str]) -> Template:
+def _parse(reply: Field, network: Network, known_data: Mapping[bytes, str]) -> Template:
     _check_rules(reply, network)
     _check_form(reply)
-    height = _number(reply, "height", 1, 0x7FFFFFFF)
-    nbits = _hex_number(reply, "bits", 8)
+    height = reply["height"].integer(1, MAX_HEIGHT)
+    nbits = reply["bits"].hex_number(8, 8)
     target = proof_target(nbits, network.pow_limit)
-    if _hex_number(reply, "target", 64) != target:
+    if reply["target"].hex_number(64, 64) != target:
         raise BadValue("target is not what bits decode to")
     version, mask = _version(reply)
-    mintime = _number(reply, "mintime", 0, 0xFFFFFFFF)
-    curtime = _number(reply, "curtime", 0, 0xFFFFFFFF)
+    mintime = reply["mintime"].integer(0, MAX_TIME)
+    curtime = reply["curtime"].integer(0, MAX_TIME)
     if curtime < mintime:
         raise BadValue(f"curtime {curtime} is before mintime {mintime}")
-    transactions = _transactions(reply["transactions"], known_data)
-    value = _number(reply, "coinbasevalue", 0, 21_000_000 * 100_000_000)
+    transactions = _transactions(reply["transactions"].value, known_data)
+    value = reply["coinbasevalue"].integer(0, 21_000_000 * 100_000_000)
     fees = sum(tx.fee_sats for tx in transactions)
     if fees + network.subsidy(height) != value:
         raise BadValue(
@@ -175,14 +173,13 @@ def _parse(reply: Mapping[str, Any], network: Network, known_data: Mapping[bytes
     claimed = reply.get("default_witness_commitment")
     # On signet the node's commitment carries the room for the block's signature behind it (BIP 325).
     ours = commitment_output(witness_root).script_pubkey.hex()
-    if claimed is not None and not (isinstance(claimed, str) and claimed[: len(ours)] == ours):
+    if claimed is not None and claimed.text(_MOST_SCRIPT)[: len(ours)] != ours:
         raise BadValue("default_witness_commitment is not what the transactions' hashes give")
     if claimed is None and any(tx.wtxid_le != tx.txid_le for tx in transactions):
         raise BadValue("default_witness_commitment is missing though transactions have witnesses")
-    prevhash = from_rpc_hex(_text(reply, "previousblockhash"))
-    sigop_limit = _number(reply, "sigoplimit", 1, MAX_BLOCK_SIGOP_COST)
-    weight_limit = _number(reply, "weightlimit", 1, MAX_BLOCK_WEIGHT)
-    _number(reply, "sizelimit", 1, MAX_BLOCK_WEIGHT)
+    prevhash = reply["previousblockhash"].hash_le()
+    longpollid = reply.get("longpollid")
+    reply["sizelimit"].integer(1, MAX_BLOCK_WEIGHT)
     return Template(
         network=network,
         height=height,
@@ -197,9 +194,9 @@ def _parse(reply: Mapping[str, Any], network: Network, known_data: Mapping[bytes
         coinbase_aux=_coinbase_aux(reply),
         transactions=transactions,
         commitment_root_le=witness_root,
-        sigop_limit=sigop_limit,
-        weight_limit=weight_limit,
-        longpollid=_text(reply, "longpollid") if "longpollid" in reply else "",
+        sigop_limit=reply["sigoplimit"].integer(1, MAX_BLOCK_SIGOP_COST),
+        weight_limit=reply["weightlimit"].integer(1, MAX_BLOCK_WEIGHT),
+        longpollid="" if longpollid is None else longpollid.text(1000),
         template_id=_template_id(prevhash, witness_root, value),
     )
 
@@ -208,11 +205,9 @@ def _template_id(prevhash_le: bytes, witness_root_le: bytes, value: int) -> str:
     return sha256(prevhash_le + witness_root_le + value.to_bytes(8, "little")).hexdigest()[:16]
 
 
-def _check_rules(reply: Mapping[str, Any], network: Network) -> None:
+def _check_rules(reply: Field, network: Network) -> None:
     """Rule S1: every rule marked `!` must be one that is implemented here."""
-    rules = reply["rules"]
-    if not isinstance(rules, list) or not all(isinstance(rule, str) for rule in rules):
-        raise BadValue("rules is not a list of names")
+    rules = [rule.text() for rule in reply["rules"].items(_MOST_NAMES)]
     allowed = KNOWN_RULES if network.name == "signet" else KNOWN_RULES - {"signet"}
     for rule in rules:
         if rule.startswith("!") and rule[1:] not in allowed:
@@ -221,46 +216,44 @@ def _check_rules(reply: Mapping[str, Any], network: Network) -> None:
         raise BadValue("rules does not contain segwit")
 
 
-def _check_form(reply: Mapping[str, Any]) -> None:
+def _check_form(reply: Field) -> None:
     """Rules 7 and 8: what the reply would let or make us do."""
     for refused in ("coinbasetxn", "workid"):
-        if refused in reply:
+        if reply.get(refused) is not None:
             raise BadValue(f"{refused} is not supported")
-    mutable = reply["mutable"]
-    if not isinstance(mutable, list) or "time" not in mutable:
+    if all(each.value != "time" for each in reply["mutable"].items(_MOST_NAMES)):
         raise BadValue("mutable does not contain time")
-    if _text(reply, "noncerange") != FULL_NONCE_RANGE:
-        raise BadValue(f"noncerange is {reply['noncerange']!r:.40}, not {FULL_NONCE_RANGE}")
+    if reply["noncerange"].text() != FULL_NONCE_RANGE:
+        raise BadValue(f"noncerange is {reply['noncerange'].text()!r:.40}, not {FULL_NONCE_RANGE}")
 
 
-def _version(reply: Mapping[str, Any]) -> tuple[int, int]:
+def _version(reply: Field) -> tuple[int, int]:
     """The header's version and the bits that may be rolled in it (rules S1, 7, 10, 11)."""
-    version = _number(reply, "version", -(1 << 31), 0xFFFFFFFF)
+    version = reply["version"].integer(-(1 << 31), 0xFFFFFFFF)
     if not VERSION_MIN <= version <= VERSION_MAX:
         raise BadValue(f"version {version & 0xFFFFFFFF:#010x} is outside {VERSION_MIN:#010x} to {VERSION_MAX:#010x}")
-    required = _number(reply, "vbrequired", 0, 0xFFFFFFFF) if "vbrequired" in reply else 0
+    vbrequired = reply.get("vbrequired")
+    required = 0 if vbrequired is None else vbrequired.integer(0, 0xFFFFFFFF)
     if version & required != required:
         raise BadValue(f"version {version:#010x} lacks bits of vbrequired {required:#010x}")
-    available = reply.get("vbavailable", {})
-    if not isinstance(available, dict):
-        raise BadValue("vbavailable is not an object")
+    available = reply.get("vbavailable")
     mask = BIP320_MASK & ~required
-    for name, bit in available.items():
-        if type(bit) is not int or not 0 <= bit <= 28:
-            raise BadValue(f"vbavailable[{name!r:.40}] is not a bit number")
-        if isinstance(name, str) and name.startswith("!") and name[1:] not in KNOWN_RULES:
-            raise BadValue(f"the node demands the deployment {name!r}, which this program does not implement")
-        mask &= ~(1 << bit)
+    for name, bit in () if available is None else available.members():
+        if name.startswith("!") and name[1:] not in KNOWN_RULES:
+            raise BadValue(f"the node demands the deployment {name!r:.80}, which this program does not implement")
+        mask &= ~(1 << bit.integer(0, 28))
     return version, mask
 
 
 def _transactions(entries: Any, known_data: Mapping[bytes, str]) -> tuple[TemplateTx, ...]:
-    if not isinstance(entries, list):
-        raise BadValue("transactions is not a list")
+    if not isinstance(entries, list) or len(entries) > _MOST_TRANSACTIONS:
+        raise BadValue(f"transactions is {shown(entries)}, not a list of at most {_MOST_TRANSACTIONS}")
     fromhex = bytes.fromhex
-    result = []
+    result: list[TemplateTx] = []
     try:
         for entry in entries:
+            if type(entry) is not dict:
+                raise BadValue(f"transactions[{len(result)}] is {shown(entry)}, not an object")
             depends, data_hex, wtxid = entry["depends"], entry["data"], fromhex(entry["hash"])[::-1]
             held = known_data.get(wtxid, "")
             tx = TemplateTx(
@@ -273,8 +266,10 @@ def _transactions(entries: Any, known_data: Mapping[bytes, str]) -> tuple[Templa
                 tuple(depends) if depends else (),
             )
             result.append(tx)
+    except KeyError as error:
+        raise BadValue(f"transactions[{len(result)}] has no {error.args[0]!r}") from error
     except (TypeError, ValueError) as error:
-        raise BadValue(f"transactions[{len(result)}] is malformed: {error}") from error
+        raise BadValue(f"transactions[{len(result)}] is malformed: {str(error)[:100]}") from error
     for index, (data_hex, txid, wtxid, fee, sigops, weight, depends) in enumerate(result):
         if (
             type(data_hex) is not str
@@ -293,38 +288,9 @@ def _transactions(entries: Any, known_data: Mapping[bytes, str]) -> tuple[Templa
     return tuple(result)
 
 
-def _coinbase_aux(reply: Mapping[str, Any]) -> bytes:
-    aux = reply.get("coinbaseaux", {})
-    if not isinstance(aux, dict):
-        raise BadValue("coinbaseaux is not an object")
-    try:
-        return b"".join(bytes.fromhex(value) for value in aux.values())
-    except (TypeError, ValueError) as error:
-        raise BadValue("coinbaseaux is not hex") from error
-
-
-def _number(reply: Mapping[str, Any], key: str, least: int, most: int) -> int:
-    value = reply[key]
-    if type(value) is not int or not least <= value <= most:
-        raise BadValue(f"{key} is {value!r:.40}, not a number from {least} to {most}")
-    return value
-
-
-def _text(reply: Mapping[str, Any], key: str) -> str:
-    value = reply[key]
-    if not isinstance(value, str):
-        raise BadValue(f"{key} is not a string")
-    return value
-
-
-def _hex_number(reply: Mapping[str, Any], key: str, digits: int) -> int:
-    text = _text(reply, key)
-    try:
-        if len(text) != digits:
-            raise ValueError
-        return int.from_bytes(bytes.fromhex(text), "big")
-    except ValueError:
-        raise BadValue(f"{key} is {text!r:.80}, not {digits} hex digits") from None
+def _coinbase_aux(reply: Field) -> bytes:
+    aux = reply.get("coinbaseaux")
+    return b"" if aux is None else b"".join(value.hex_bytes(100) for _, value in aux.members())
 
 
 class TransactionCheck:
@@ -377,7 +343,10 @@ def _data_digest(data_hex: str) -> bytes:
 def _spent_by(tx: TemplateTx) -> frozenset[bytes]:
     """The txids that its inputs name, after its ids and weight were compared with its bytes."""
     try:
-        parsed = parse_transaction(bytes.fromhex(tx.data_hex))
+        data = bytes.fromhex(tx.data_hex)
+        if 2 * len(data) != len(tx.data_hex):
+            raise ValueError("its hex has blanks")  # the node would not read the block
+        parsed = parse_transaction(data)
     except (ValueError, DecodeError) as error:
         raise TemplateError(f"{_name(tx)} cannot be parsed: {error}", _ADVICE) from error
     stripped, full = parsed.stripped(), parsed.serialize()

@@ -44,7 +44,7 @@ _CANNED = {
     Kind.HTTP_401: (401, b""),
     Kind.HTTP_500: (500, b"<html>Internal Server Error</html>"),
     Kind.HTTP_503: (503, b"Work queue depth exceeded"),
-    Kind.WARM_UP: (500, b'{"result":null,"error":{"code":-28,"message":"Loading block index..."},"id":1}'),
+    Kind.WARM_UP: (500, b'{"result":null,"error":{"code":-28,"message":"Loading block index..."},"id":@ID@}'),
     Kind.GARBAGE: (200, b'{"result":nu'),
 }
 
@@ -182,7 +182,8 @@ class RpcProxy:
         if fault and fault.before:
             fault.before()
         if kind in _CANNED:
-            client.sendall(_canned(*_CANNED[kind]))
+            status, body = _CANNED[kind]
+            client.sendall(_canned(status, body.replace(b"@ID@", json.dumps(call["id"]).encode())))
             return True
         if kind is Kind.RESET:
             _break(client)

@@ -13,7 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -26,11 +26,15 @@ class Request:
     params: list[Any]
     path: str
     login: str
+    id: Any = None
 
 
 @dataclass(frozen=True)
 class Reply:
-    """A whole HTTP reply. `claimed` is the Content-Length to tell instead of the true one; `close` ends with FIN."""
+    """A whole HTTP reply. `claimed` is the Content-Length to tell instead of the true one; `close` ends with FIN.
+
+    A body that is a JSON-RPC reply without an id gets that of the request.
+    """
 
     status: int = 200
     body: bytes = b""
@@ -70,13 +74,13 @@ Step = Reply | Raw | Drop | Reset | Silence | Drip
 
 def result(value: Any, **more: Any) -> Reply:
     """A success, in the form that Bitcoin Core gives it."""
-    body = json.dumps({"result": value, "error": None, "id": 1}).encode()
+    body = json.dumps({"result": value, "error": None}).encode()
     return Reply(200, body, {"Content-Type": "application/json"}, **more)
 
 
 def error(code: int, message: str = "told to", status: int = 500) -> Reply:
     """An error of the node's own."""
-    body = json.dumps({"result": None, "error": {"code": code, "message": message}, "id": 1}).encode()
+    body = json.dumps({"result": None, "error": {"code": code, "message": message}}).encode()
     return Reply(status, body, {"Content-Type": "application/json"})
 
 
@@ -143,6 +147,8 @@ class FakeNode:
         with connection, connection.makefile("rb") as stream, suppress(OSError):
             while (request := _read_request(stream.readline, stream.read)) is not None:
                 step = self._next_step(request)
+                if isinstance(step, Reply):
+                    step = replace(step, body=_with_id(step.body, request.id))
                 if not self._perform(connection, step):
                     return
 
@@ -196,4 +202,13 @@ def _read_request(read_line: Callable[[], bytes], read: Callable[[int], bytes]) 
         return None  # the client went away in the middle of it
     body = json.loads(content)
     login = base64.b64decode(headers.get("authorization", "").removeprefix("Basic ")).decode()
-    return Request(body["method"], body["params"], first[1].decode(), login)
+    return Request(body["method"], body["params"], first[1].decode(), login, body["id"])
+
+
+def _with_id(body: bytes, request_id: Any) -> bytes:
+    try:
+        reply = json.loads(body)
+    except (ValueError, RecursionError):
+        return body
+    is_reply = isinstance(reply, dict) and {"result", "error"} & reply.keys() and "id" not in reply
+    return body.rstrip()[:-1] + f', "id": {json.dumps(request_id)}}}'.encode() if is_reply else body

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from solominer.chain.fields import Field
 from solominer.chain.networks import MAINNET, REGTEST, SIGNET, TESTNET4, Network
 from solominer.errors import NodeError, UnsafeConsensus, WrongNetwork
 from solominer.node.health import CASH_HASH_HEX, look, one_line, pin_network, refuse_other_coin, refuse_unsafe_consensus
@@ -167,7 +168,7 @@ def test_a_strange_node_is_not_usable(fake: FakeNode, client: RpcClient, method:
     fake.answers[method] = reply
     seen = _look(client)
     assert not seen.usable
-    assert "no usable" in seen.problem
+    assert "unusable answer" in seen.problem
 
 
 @pytest.mark.parametrize("key", ["blocks", "headers", "bestblockhash", "chainwork", "time", "mediantime"])
@@ -217,12 +218,12 @@ def _with(**deployment: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("network", [MAINNET, TESTNET4])
 def test_what_holds_at_the_next_block_is_refused(network: Network, info: dict[str, Any], unsafe: bool) -> None:
     for lab in (REGTEST, SIGNET):
-        refuse_unsafe_consensus(info, lab, 5000)
+        refuse_unsafe_consensus(Field(info, "getdeploymentinfo"), lab, 5000)
     if unsafe:
         with pytest.raises(UnsafeConsensus, match="does not implement"):
-            refuse_unsafe_consensus(info, network, 5000)
+            refuse_unsafe_consensus(Field(info, "getdeploymentinfo"), network, 5000)
     else:
-        refuse_unsafe_consensus(info, network, 5000)
+        refuse_unsafe_consensus(Field(info, "getdeploymentinfo"), network, 5000)
 
 
 def test_one_line() -> None:
@@ -246,7 +247,7 @@ def test_a_node_on_the_chain_of_bitcoin_cash(fake: FakeNode, client: RpcClient) 
     fake.answers["getblockhash"] = CASH_HASH_HEX
     with pytest.raises(WrongNetwork, match="the chain of Bitcoin Cash"):
         refuse_other_coin(client, chain)
-    refuse_other_coin(client, {**chain, "blocks": 478_558})
+    refuse_other_coin(client, Field({"chain": "main", "blocks": 478_558}, "getblockchaininfo"))
 
 
 def test_a_node_that_keeps_its_agent_to_itself_is_not_judged(fake: FakeNode, client: RpcClient) -> None:

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from solominer.chain.hashes import from_rpc_hex, to_rpc_hex
+from solominer.chain.header import Header
 from solominer.chain.networks import REGTEST
-from solominer.errors import NodeNotReady, NodeUnreachable, PayoutError, SolominerError
+from solominer.errors import NodeError, NodeNotReady, NodeUnreachable, PayoutError, SolominerError
 from solominer.node import rpc_gate
 from solominer.node.credentials import CookieFile, UserPassword
 from solominer.node.demo import synthetic_reply
@@ -30,6 +31,7 @@ from solominer.work.events import (
     TransactionsChecked,
 )
 from solominer.work.template import parse_template
+from tests.node.fake_chain import told_header
 from tests.node.fake_node import Drop, FakeNode, Reply, Silence, error
 from tests.node.inbox import Inbox
 
@@ -189,7 +191,7 @@ async def test_an_answer_that_is_no_hash_is_a_failure_like_any_other(
     well.answers["getbestblockhash"] = "not a hash"
     task = await _running(link)
     lost = await inbox.next(HealthSeen, lambda each: not each.health.reachable)
-    assert "not a block hash" in lost.health.problem
+    assert "getbestblockhash is 'not a hash', not a hash" in lost.health.problem
     well.answers["getbestblockhash"] = A_HEX
     await inbox.next(NewTip)
     await _stop(task)
@@ -443,15 +445,63 @@ async def test_where_nothing_is_submitted_nothing_is_tried(well: FakeNode, link:
     await _stop(task)
 
 
+OURS = Header(0x20000000, b"\2" * 32, b"\3" * 32, 100, 0x207FFFFF, 7)
+OURS_LE, OURS_HEX = OURS.hash_le(), to_rpc_hex(OURS.hash_le())
+
+
 async def test_questions_about_blocks(well: FakeNode, link: NodeLink) -> None:
-    header = {"height": 5, "version": 4, "time": 100, "mediantime": 90, "bits": "207fffff", "confirmations": 2}
-    well.answers |= {"getblockheader": header, "getblocktemplate": "bad-cb-amount"}
-    assert (await link.where_is(bytes(32), 5)).confirmations == 2
-    assert (await link.tip_facts(bytes(32))).height == 5
-    assert (await link.propose("00")).answer is Answer.INVALID
+    well.answers |= {"getblockheader": told_header(OURS, 1), "getblockhash": OURS_HEX}
+    assert (await link.where_is(OURS_LE, 1)).confirmations == 1
+    assert (await link.tip_facts(OURS_LE)).height == 1
     well.answers["getblockheader"] = Drop()
     with pytest.raises(NodeUnreachable):
-        await link.where_is(bytes(32), 5)
+        await link.where_is(OURS_LE, 1)
+
+
+async def test_a_block_is_only_confirmed_by_two_looks_on_two_connections(well: FakeNode, link: NodeLink) -> None:
+    well.answers |= {"getblockheader": told_header(OURS, 1), "getblockhash": OURS_HEX}
+    await link.where_is(OURS_LE, 1)
+    assert well.connections == 2
+    looks = [told_header(OURS, 1), told_header(OURS, 1, confirmations=-1)]
+    well.answers["getblockheader"] = lambda _: looks.pop(0)
+    with pytest.raises(NodeError, match="do not agree"):
+        await link.where_is(OURS_LE, 1)
+
+
+BLOCK_HEX = OURS.pack().hex() + "00"
+
+
+@pytest.mark.parametrize(
+    ("answers", "confirmations", "meant"),
+    [
+        ([None], 1, Answer.ACCEPTED),
+        ([None], -1, Answer.HELD),  # overtaken at once; the chain decides
+        ([None], None, Answer.HELD),
+        (["high-hash", "high-hash"], None, Answer.INVALID),
+        (["high-hash", "high-hash"], -1, Answer.INVALID),
+        (["high-hash", "high-hash"], 1, Answer.HELD),
+        (["high-hash", "duplicate"], 1, Answer.HELD),
+        (["high-hash", None], 1, Answer.ACCEPTED),
+        (["high-hash", Drop(), Drop()], None, Answer.UNKNOWN),
+        (["high-hash", error(-28)], None, Answer.RETRY),
+        ([error(-22), "duplicate"], 1, Answer.HELD),
+        (["bb" * 32], None, Answer.UNKNOWN),
+    ],
+)
+async def test_one_answer_never_ends_the_care_for_a_block(
+    well: FakeNode, link: NodeLink, answers: list[Any], confirmations: int | None, meant: Answer
+) -> None:
+    told = error(-5) if confirmations is None else told_header(OURS, 1, confirmations)
+    well.answers |= {"submitblock": lambda _: answers.pop(0), "getblockheader": told}
+    assert (await link.submit(BLOCK_HEX)).answer is meant
+    assert not answers or all(isinstance(each, Drop) for each in answers)
+
+
+async def test_a_verdict_on_a_proposal_is_repeated(well: FakeNode, link: NodeLink) -> None:
+    answers: list[Any] = ["bad-cb-amount", "bad-cb-amount", "bad-cb-amount", None, None, None]
+    well.answers["getblocktemplate"] = lambda _: answers.pop(0)
+    found = [(await link.propose("00")).answer for _ in range(3)]
+    assert found == [Answer.INVALID, Answer.UNKNOWN, Answer.ACCEPTED]
 
 
 async def test_the_payout_is_asked_of_the_node(well: FakeNode, link: NodeLink) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from solominer.chain.networks import MAINNET, NETWORKS, REGTEST, SIGNET, TESTNET4
-from solominer.errors import PayoutError, RpcFailed, WrongNetwork
+from solominer.errors import NodeError, PayoutError, RpcFailed, WrongNetwork
 from solominer.node.payout import payout_to, regtest_payout
 from solominer.node.rpc import RpcClient
 from tests.node.fake_node import FakeNode, error
@@ -94,7 +94,7 @@ def test_a_node_of_another_network_is_not_asked(fake: FakeNode, client: RpcClien
 
 def test_a_script_that_is_no_hex_is_refused(fake: FakeNode, client: RpcClient) -> None:
     _on(fake, "mainnet", {"isvalid": True, "scriptPubKey": "none"})
-    with pytest.raises(PayoutError, match="gave no script"):
+    with pytest.raises(NodeError, match="scriptPubKey is 'none', not bytes in hex"):
         payout_to(client, SAFE[0][0], MAINNET)
 
 

@@ -4,9 +4,11 @@ of failure, and the look-ups behind a submission.
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from solominer.chain.hashes import from_rpc_hex
+from solominer.chain.hashes import to_rpc_hex
 from solominer.chain.header import Header, meets_target
 from solominer.chain.target import decode_compact
 from solominer.chain.transaction import parse_transaction
@@ -14,6 +16,7 @@ from solominer.errors import NodeAuthFailed, NodeError, NodeNotReady, NodeTimeou
 from solominer.node.rpc import RpcClient
 from solominer.node.submit import (
     Whereabouts,
+    agreed,
     best_hash,
     classify_proposal,
     classify_submit,
@@ -24,9 +27,11 @@ from solominer.node.submit import (
     where_is,
 )
 from solominer.work.events import Answer, TipFacts
+from tests.node.fake_chain import told_header
 from tests.node.fake_node import Drop, FakeNode, Reply, error, result
 
-HASH_HEX = "00000000000000000001" + "ab" * 22
+OURS = Header(0x20000000, b"\2" * 32, b"\3" * 32, 100, 0x207FFFFF, 7)
+OURS_LE, OURS_HEX = OURS.hash_le(), to_rpc_hex(OURS.hash_le())
 RIVAL_HEX = "00000000000000000002" + "cd" * 22
 
 INVALID_WORDS = [
@@ -110,7 +115,25 @@ def test_the_words_are_the_nodes_own() -> None:
     assert classify_submit(None)[1] == "null"
     assert classify_submit("bad-cb-amount")[1] == "bad-cb-amount"
     assert classify_submit(RpcFailed("the node's words", "advice", code=-25))[1] == "the node's words"
-    assert classify_submit([1])[1] == "unexpected answer [1]"
+    assert classify_submit([1])[1] == "unexpected answer a list of 1"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "null", "valid?", "ab" * 32, "Höhe", "x" * 10_000_000, "a-" * 999 + "b", "a-b\n"], ids=range(8)
+)
+def test_a_text_that_is_no_reason_is_no_verdict(text: str) -> None:
+    """Such as the answer to another question."""
+    for classify in (classify_submit, classify_proposal):
+        answer, raw = classify(text)
+        assert answer is Answer.UNKNOWN
+        assert len(raw) <= 500
+
+
+def test_deep_nesting_is_no_verdict() -> None:
+    deep: Any = 1
+    for _ in range(1000):
+        deep = {"a": deep}
+    assert classify_submit(deep)[0] is Answer.UNKNOWN
 
 
 def test_submission_sends_the_block_and_times_the_answer(fake: FakeNode, client: RpcClient) -> None:
@@ -151,40 +174,101 @@ def test_proposal_request_and_failure(fake: FakeNode, client: RpcClient) -> None
 
 
 def test_where_a_block_is(fake: FakeNode, client: RpcClient) -> None:
-    hash_le = from_rpc_hex(HASH_HEX)
-    fake.answers = {"getblockheader": {"confirmations": 3}, "getblockhash": RIVAL_HEX}
-    assert where_is(client, hash_le, 7) == Whereabouts(3, "")
-    fake.answers["getblockheader"] = {"confirmations": -1}
-    assert where_is(client, hash_le, 7) == Whereabouts(-1, RIVAL_HEX)
-    fake.answers["getblockhash"] = HASH_HEX  # it came back between the two questions
-    assert where_is(client, hash_le, 7) == Whereabouts(-1, "")
+    fake.answers = {"getblockheader": told_header(OURS, 7, 3), "getblockhash": OURS_HEX}
+    fake.answers["getblockchaininfo"] = {"blocks": 9}
+    assert where_is(client, OURS_LE, 7) == Whereabouts(3, "")
+    fake.answers["getblockheader"] = told_header(OURS, 7, -1)
+    assert where_is(client, OURS_LE, 7) == Whereabouts(-1, ""), "it came back between the two questions"
+    fake.answers["getblockhash"] = RIVAL_HEX
+    assert where_is(client, OURS_LE, 7) == Whereabouts(-1, RIVAL_HEX)
     fake.answers["getblockhash"] = error(-8, "Block height out of range")
-    assert where_is(client, hash_le, 7) == Whereabouts(-1, "")
+    assert where_is(client, OURS_LE, 7) == Whereabouts(-1, "")
     fake.answers["getblockheader"] = error(-5, "Block not found")
-    assert where_is(client, hash_le, 7) == Whereabouts(None, "")
+    assert where_is(client, OURS_LE, 7) == Whereabouts(None, "")
+
+
+OTHER = Header(0x20000000, b"\2" * 32, b"\3" * 32, 100, 0x207FFFFF, 8)
+
+
+@pytest.mark.parametrize(
+    ("header", "active_hex", "blocks", "words"),
+    [
+        (told_header(OTHER, 7, 3), OURS_HEX, 9, "sent that of"),
+        ({**told_header(OURS, 7, 3), "nonce": 9}, OURS_HEX, 9, "sent that of"),
+        ({**told_header(OTHER, 7, 3), "hash": OURS_HEX}, OURS_HEX, 9, "sent that of"),
+        (told_header(OURS, 8, 3), OURS_HEX, 10, "at height 8, not at 7"),
+        (told_header(OURS, 7, 3), RIVAL_HEX, 9, "not the one at height 7"),
+        (told_header(OURS, 7, 3), error(-8), 9, "not the one at height 7"),
+        (told_header(OURS, 7, 100), OURS_HEX, 9, "100 confirmations where the chain allows 3"),
+        (told_header(OURS, 7, 3), OURS_HEX, 5, "where the chain allows -1"),
+        (told_header(OURS, 7, -2), OURS_HEX, 9, "confirmations is -2"),
+        (told_header(OURS, 7, 1 << 40), OURS_HEX, 9, "confirmations is"),
+        (told_header(OURS, 7, 3), OURS_HEX, "9", "blocks is '9'"),
+        ("text", OURS_HEX, 9, "not an object"),
+    ],
+)
+def test_answers_that_do_not_fit_are_not_believed(
+    fake: FakeNode, client: RpcClient, header: Any, active_hex: Any, blocks: Any, words: str
+) -> None:
+    fake.answers = {"getblockheader": header, "getblockhash": active_hex, "getblockchaininfo": {"blocks": blocks}}
+    with pytest.raises(NodeError, match=words) as caught:
+        where_is(client, OURS_LE, 7)
+    assert not isinstance(caught.value, RpcFailed)
 
 
 def test_where_a_block_is_cannot_always_be_told(fake: FakeNode, client: RpcClient) -> None:
     fake.answers = {"getblockheader": error(-1), "getblockhash": RIVAL_HEX}
     with pytest.raises(RpcFailed):
-        where_is(client, bytes(32), 7)
+        where_is(client, OURS_LE, 7)
     fake.answers = {"getblockheader": error(-5), "getblockhash": error(-1)}
     with pytest.raises(RpcFailed):
-        where_is(client, bytes(32), 7)
-    fake.answers = {"getblockheader": {"confirmations": "many"}}
-    with pytest.raises(NodeError, match="confirmations"):
-        where_is(client, bytes(32), 7)
+        where_is(client, OURS_LE, 7)
+
+
+def test_two_looks_must_agree() -> None:
+    assert agreed(Whereabouts(3, ""), Whereabouts(4, "")) == Whereabouts(3, "")
+    assert agreed(Whereabouts(100, ""), Whereabouts(99, "")) == Whereabouts(99, "")
+    assert agreed(Whereabouts(-1, "aa"), Whereabouts(-1, "aa")) == Whereabouts(-1, "aa")
+    for again in (Whereabouts(-1, ""), Whereabouts(None, ""), Whereabouts(-1, "bb")):
+        with pytest.raises(NodeError, match="do not agree"):
+            agreed(Whereabouts(3, ""), again)
+        with pytest.raises(NodeError, match="do not agree"):
+            agreed(Whereabouts(-1, "aa"), again)
 
 
 def test_facts_of_a_tip(fake: FakeNode, client: RpcClient) -> None:
-    header = {"height": 5, "version": 0x20000000, "time": 100, "mediantime": 90, "bits": "207fffff"}
-    fake.answers = {"getblockheader": header, "getbestblockhash": HASH_HEX}
+    header = told_header(OURS, 5, median_time=90)
+    fake.answers = {"getblockheader": header, "getbestblockhash": OURS_HEX, "getblockhash": OURS_HEX}
     hash_le = best_hash(client)
-    assert hash_le == from_rpc_hex(HASH_HEX)
-    assert tip_facts(client, hash_le) == TipFacts(hash_le, 5, 0x20000000, 100, 90, 0x207FFFFF)
-    fake.answers["getblockheader"] = {**header, "bits": "none"}
-    with pytest.raises(NodeError, match="bits"):
+    assert hash_le == OURS_LE
+    assert tip_facts(client, hash_le) == TipFacts(OURS_LE, 5, 0x20000000, 100, 90, 0x207FFFFF)
+    fake.answers["getblockhash"] = RIVAL_HEX
+    with pytest.raises(NodeError, match="not the active block at height 5"):
         tip_facts(client, hash_le)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("bits", ""),
+        ("bits", "0x10"),
+        ("bits", "0x207fff"),
+        ("mediantime", 1 << 32),
+        ("mediantime", 101),
+        ("time", -1),
+        ("height", -1),
+        ("height", 5.0),
+        ("version", 1 << 31),
+        ("nonce", True),
+        ("merkleroot", "x" * 5_000_000),
+    ],
+    ids=range(11),
+)
+def test_a_wild_field_of_a_header_is_an_error_of_ours(fake: FakeNode, client: RpcClient, key: str, value: Any) -> None:
+    fake.answers = {"getblockheader": {**told_header(OURS, 5), key: value}, "getblockhash": OURS_HEX}
+    with pytest.raises(NodeError, match=f"getblockheader.{key}") as caught:
+        tip_facts(client, OURS_LE)
+    assert len(str(caught.value)) < 500
 
 
 def test_trying_sends_what_is_no_block_and_as_large_as_one(fake: FakeNode, client: RpcClient) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from solominer.chain.fields import Field
 from solominer.control import (
     MAX_PATH_BYTES,
     POINTER_NAME,
@@ -25,11 +26,11 @@ from solominer.control import (
 from solominer.errors import ConfigError, NotRunning, SolominerError
 
 
-def refuse(request: dict[str, Any]) -> dict[str, Any]:
+def refuse(request: Field) -> dict[str, Any]:
     raise ConfigError("it cannot be done", "do something else")
 
 
-HANDLERS: dict[str, Handler] = {"echo": lambda request: {"got": request}, "refuse": refuse}
+HANDLERS: dict[str, Handler] = {"echo": lambda request: {"got": request.value}, "refuse": refuse}
 
 
 @asynccontextmanager
