@@ -10,9 +10,9 @@ from solominer.chain.address import address_in
 from solominer.chain.fields import Field
 from solominer.chain.networks import Network
 from solominer.chain.script import payout_type
-from solominer.errors import PayoutError, RpcFailed
+from solominer.errors import NodeError, PayoutError, RpcFailed
 from solominer.node.health import pin_network, refuse_other_coin
-from solominer.node.rpc import METHOD_NOT_FOUND, NO_SUCH_LABEL, WALLET_NOT_FOUND, RpcClient
+from solominer.node.rpc import METHOD_NOT_FOUND, NO_SUCH_LABEL, NOT_IN_BETWEEN, WALLET_NOT_FOUND, RpcClient
 from solominer.work.job import Payout
 
 WALLET = LABEL = "solominer"
@@ -48,6 +48,9 @@ def payout_to(client: RpcClient, address: str, network: Network) -> Payout:
         raise PayoutError(
             _why_invalid(address, network, reply), f"set payout_address to your own {network.name} address"
         )
+    echoed = reply.get("address")
+    if echoed is not None and echoed.text().lower() != address.lower():
+        raise NodeError(f"{client.node} was asked about {address!r:.100} and answered about another", NOT_IN_BETWEEN)
     script = reply["scriptPubKey"].hex_bytes(MAX_SCRIPT)
     payout_type(script)
     return Payout(script, address)

@@ -92,6 +92,15 @@ def test_a_node_of_another_network_is_not_asked(fake: FakeNode, client: RpcClien
     assert "validateaddress" not in [each.method for each in fake.requests]
 
 
+def test_the_answer_about_another_address_is_refused(fake: FakeNode, client: RpcClient) -> None:
+    address, script = SAFE[0]
+    _on(fake, "mainnet", {"isvalid": True, "address": "bc1qanother", "scriptPubKey": script})
+    with pytest.raises(NodeError, match="answered about another"):
+        payout_to(client, address, MAINNET)
+    _on(fake, "mainnet", {"isvalid": True, "address": address.upper(), "scriptPubKey": script})
+    assert payout_to(client, address, MAINNET).script_pubkey.hex() == script
+
+
 def test_a_script_that_is_no_hex_is_refused(fake: FakeNode, client: RpcClient) -> None:
     _on(fake, "mainnet", {"isvalid": True, "scriptPubKey": "none"})
     with pytest.raises(NodeError, match="scriptPubKey is 'none', not bytes in hex"):

@@ -1,0 +1,1 @@
+"""What wild answers do: every peer's every field with every kind of JSON in it."""
