@@ -41,7 +41,7 @@ class ChainNode(FakeNode):
         self.true: dict[str, Callable[..., Any]] = {
             "getblockchaininfo": self._chain_info,
             "getnetworkinfo": lambda: {
-                "version": 300000, "subversion": "/Satoshi:30.0.0/", "connections": 1, "timeoffset": 0, "warnings": [""],
+                "version": 300000, "subversion": "/Satoshi:30.0.0/", "connections": 1, "timeoffset": 0, "warnings": [],
             },
             "getdeploymentinfo": lambda: {
                 "height": self.height, "hash": self.tip_hex,

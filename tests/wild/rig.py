@@ -24,6 +24,7 @@ from solominer.records.recorder import Recorder
 from solominer.work.blocks import RetryPolicy, TrackedBlock
 from solominer.work.coordinator import Coordinator, Policy
 from solominer.work.events import PauseWanted, ResumeWanted, Tick
+from solominer.work.found import FoundBlock
 from tests.wild.chain_node import ChainNode
 from tests.work.builders import PAYOUT, solution
 
@@ -54,6 +55,7 @@ class Rig:
             repeated=lambda worker: None,
         )
         self.failures: list[BaseException] = []
+        self.sent: dict[bytes, FoundBlock] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         links: Any = {"a": self.link}
         self.dispatcher = Dispatcher(self.coordinator, pool, links, recorder, self.spawn, watch)
@@ -90,7 +92,9 @@ class Rig:
         self.dispatcher.post(share)
         await self.until(lambda: len(self.coordinator.blocks.open) > len(before), "the block is not followed")
         (hash_le,) = set(self.coordinator.blocks.open) - before
-        return self.coordinator.blocks.open[hash_le]
+        tracked = self.coordinator.blocks.open[hash_le]
+        self.sent[hash_le] = tracked.block
+        return tracked
 
     def work_again(self) -> None:
         """Have a job made at once, also on a tip for which a block was found."""
