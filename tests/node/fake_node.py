@@ -45,7 +45,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Raw:
-    """Bytes that are sent as they are, before the connection ends."""
+    """Bytes that are sent before the connection ends: as they are, but for `<request id>`."""
 
     content: bytes
 
@@ -147,8 +147,10 @@ class FakeNode:
         with connection, connection.makefile("rb") as stream, suppress(OSError):
             while (request := _read_request(stream.readline, stream.read)) is not None:
                 step = self._next_step(request)
+                if isinstance(step, Raw):
+                    step = Raw(step.content.replace(_ID, b"%-12d" % request.id))
                 if isinstance(step, Reply):
-                    step = replace(step, body=_with_id(step.body, request.id))
+                    step = replace(step, body=_with_id(step.body.replace(_ID, b"%-12d" % request.id), request.id))
                 if not self._perform(connection, step):
                     return
 
@@ -203,6 +205,9 @@ def _read_request(read_line: Callable[[], bytes], read: Callable[[int], bytes]) 
     body = json.loads(content)
     login = base64.b64decode(headers.get("authorization", "").removeprefix("Basic ")).decode()
     return Request(body["method"], body["params"], first[1].decode(), login, body["id"])
+
+
+_ID = b"<request id>"
 
 
 def _with_id(body: bytes, request_id: Any) -> bytes:

@@ -233,7 +233,7 @@ def test_a_reply_over_the_limit_is_refused(fake: FakeNode, client: RpcClient, mo
         client.call("echo")
 
 
-_BODY = b'{"result": "%s", "error": null}' % (b"x" * 3_000_000)
+_BODY = b'{"result": "%s", "error": null, "id": <request id>}' % (b"x" * 3_000_000)
 
 
 @pytest.mark.parametrize(
