@@ -143,12 +143,12 @@ def where_is(client: RpcClient, hash_le: bytes, height: int) -> Whereabouts:
         header = None
     active_le = hash_at(client, height)
     confirmations = None if header is None else header.confirmations
-    if header is not None and header.height != height:
-        raise contradiction(client, f"{to_rpc_hex(hash_le)} is at height {header.height}, not at {height}")
-    if (confirmations or 0) >= 1 and active_le != hash_le:
-        raise contradiction(client, f"{confirmations} confirmations of a block that is not the one at height {height}")
+    is_there = header is None or header.height == height
     if confirmations is None or confirmations < 1:
-        return Whereabouts(confirmations, "" if active_le in (b"", hash_le) else to_rpc_hex(active_le))
+        replaced = is_there and active_le not in (b"", hash_le)
+        return Whereabouts(confirmations, to_rpc_hex(active_le) if replaced else "")
+    if not is_there or active_le != hash_le:
+        raise contradiction(client, f"{confirmations} confirmations of a block that is not the one at height {height}")
     most = client.ask("getblockchaininfo")["blocks"].integer(0, MAX_HEIGHT) - height + 1
     if confirmations > most:
         raise contradiction(client, f"{confirmations} confirmations where the chain allows {most}")

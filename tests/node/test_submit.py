@@ -196,7 +196,7 @@ OTHER = Header(0x20000000, b"\2" * 32, b"\3" * 32, 100, 0x207FFFFF, 8)
         (told_header(OTHER, 7, 3), OURS_HEX, 9, "sent that of"),
         ({**told_header(OURS, 7, 3), "nonce": 9}, OURS_HEX, 9, "sent that of"),
         ({**told_header(OTHER, 7, 3), "hash": OURS_HEX}, OURS_HEX, 9, "sent that of"),
-        (told_header(OURS, 8, 3), OURS_HEX, 10, "at height 8, not at 7"),
+        (told_header(OURS, 8, 3), OURS_HEX, 10, "not the one at height 7"),
         (told_header(OURS, 7, 3), RIVAL_HEX, 9, "not the one at height 7"),
         (told_header(OURS, 7, 3), error(-8), 9, "not the one at height 7"),
         (told_header(OURS, 7, 100), OURS_HEX, 9, "100 confirmations where the chain allows 3"),
