@@ -93,8 +93,7 @@ def try_submitting(client: RpcClient, *, timeout_secs: float = TRIAL_SECS) -> No
     reply = client.call("submitblock", _NO_BLOCK_HEX, timeout_secs=timeout_secs)
     if reply != "high-hash":
         raise NodeError(
-            f"{client.node} answered submitblock with {shown(reply)} instead of 'high-hash' for a block "
-            "without work",
+            f"{client.node} answered submitblock with {shown(reply)} instead of 'high-hash' for a block without work",
             "look for a proxy in between; report it with the node's debug.log",
         )
 

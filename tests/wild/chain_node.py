@@ -9,8 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 from solominer.chain.hashes import ZERO_HASH, from_rpc_hex, to_rpc_hex
-from solominer.chain.header import Header
+from solominer.chain.header import Header, meets_target
 from solominer.chain.networks import REGTEST
+from solominer.chain.target import decode_compact
 from solominer.node.demo import synthetic_reply
 from tests.node.fake_chain import told_header
 from tests.node.fake_node import Drop, FakeNode, Reply, Request, Step, error, result
@@ -154,9 +155,11 @@ class ChainNode(FakeNode):
         return {**reply, **extra, "vbavailable": {"new": 3}, "coinbaseaux": {"flags": "00"}}
 
     def _submit(self, block_hex: str) -> Any:
+        header = Header.unpack(bytes.fromhex(block_hex[:160]))
+        if not meets_target(header.hash_le(), decode_compact(BITS)):
+            return "high-hash"
         if self.withhold:
             return Drop()
-        header = Header.unpack(bytes.fromhex(block_hex[:160]))
         if to_rpc_hex(header.hash_le()) in self.held:
             return "duplicate"
         if header.prevhash_le != from_rpc_hex(self.tip_hex):
