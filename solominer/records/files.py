@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from solominer.config.paths import read_file
+from solominer.errors import printable
 
 log = logging.getLogger("solominer.records")
 
@@ -51,11 +52,8 @@ def reason(error: OSError) -> str:
 
 
 def shown(text: object, most: int = 200) -> str:
-    """A foreign name or text for logs and terminals: control characters and broken bytes escaped, shortened."""
-    escaped = "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text)[: most + 1]
-    )
-    return escaped if len(escaped) <= most else f"{escaped[: most - 1]}…"
+    """A foreign name or text for logs and terminals, escaped and shortened."""
+    return printable(str(text), most)
 
 
 def read_bounded(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
