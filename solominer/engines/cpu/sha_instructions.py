@@ -79,7 +79,7 @@ def _pick(v: Words, x: ir.Value, y: ir.Value, *places: int) -> ir.Value:
     return v.builder.shuffle_vector(x, y, v.constant(*places))
 
 
-def _clear_upper_halves(w: Words, unit: Unit) -> None:
+def clear_upper_halves(w: Words, unit: Unit) -> None:
     """`vzeroupper`, where there is AVX; see the top of this file."""
     if unit is X86 and "avx" in this_machine().features:
         w.call("llvm.x86.avx.vzeroupper")
@@ -96,7 +96,7 @@ def prepare(w: Words, scratch: Scratch, slot: Word, midstate: State, tail: State
 
 def first_pass(w: Words, scratch: Scratch, slot: Word, streams: int, unit: Unit) -> None:
     """The first hash of `streams` midstates from `slot` on, into the digests."""
-    _clear_upper_halves(w, unit)
+    clear_upper_halves(w, unit)
     v = Words(w.builder, 4)
     nonce_sum = w.load(scratch.sums, 3)
     made = [v.constant(*(MADE if word in (0, 4) else 0 for word in words)) for words in (unit.left, unit.right)]
@@ -118,7 +118,7 @@ def first_pass(w: Words, scratch: Scratch, slot: Word, streams: int, unit: Unit)
 
 def second_pass(w: Words, scratch: Scratch, slot: Word, streams: int, unit: Unit) -> list[ir.Value]:
     """The top words of the hash values of `streams` digests from `slot` on."""
-    _clear_upper_halves(w, unit)
+    clear_upper_halves(w, unit)
     v = Words(w.builder, 4)
     padding = [v.constant(*DIGEST_PADDING[:4]), v.constant(*DIGEST_PADDING[4:])]
     schedules = [

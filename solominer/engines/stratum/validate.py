@@ -13,13 +13,8 @@ from typing import Any
 import numba
 import numpy as np
 
-from solominer.engines.stratum.sha256ir import (
-    INITIAL_STATE,
-    ROUND_CONSTANTS,
-    compress_plain,
-    compress_x86,
-    host_has_sha,
-)
+from solominer.engines.cpu.sha256d import IV
+from solominer.engines.stratum.sha256ir import compress_plain, compress_x86, host_has_sha
 from solominer.engines.stratum.twin import Candidate, Checked, JobParts
 
 MAX_BATCH = 256
@@ -32,15 +27,18 @@ _CHECK = numba.types.void(_U32, _U32, _U32, _U32, numba.types.int64)
 _COMPRESS = numba.types.void(_U32, numba.types.int64, _U32, numba.types.int64)
 
 
-def make_check(*, plain: bool = False, **options: Any) -> Callable[..., None]:
-    """The jitted function; `plain` leaves the CPU's SHA instructions alone. Compiling takes seconds."""
+def make_check(*, plain: bool = False, **options: Any) -> tuple[Callable[..., None], Callable[..., None]]:
+    """The jitted check, and the compression of one block that it uses (see `sha256ir`). Compiling takes seconds.
+
+    `plain` leaves the CPU's SHA instructions alone.
+    """
     emit = compress_plain if plain or not host_has_sha() else compress_x86
-    start = np.array(INITIAL_STATE, np.uint32)
+    start = np.array(IV, np.uint32)
     pad_64 = _padding(64)
     jit = numba.njit(_COMPRESS, nogil=True, inline="never", boundscheck=False, **options)
 
     @jit
-    def compress(states, state_at, blocks, block_at):  # type: ignore[no-untyped-def]
+    def compress_at(states, state_at, blocks, block_at):  # type: ignore[no-untyped-def]
         emit(states, state_at, blocks, block_at)
 
     def check(job, rows, results, scratch, count):  # type: ignore[no-untyped-def]
@@ -58,17 +56,17 @@ def make_check(*, plain: bool = False, **options: Any) -> Callable[..., None]:
             for i in range(8):
                 scratch[i] = job[i]
             for block in range(blocks):
-                compress(scratch, 0, scratch, 40 + 16 * block)
+                compress_at(scratch, 0, scratch, 40 + 16 * block)
             _second(scratch)
             for level in range(branch):
                 for i in range(8):
                     scratch[8 + i] = scratch[i]
                     scratch[16 + i] = job[_HEAD + 8 * level + i]
                     scratch[i] = start[i]
-                compress(scratch, 0, scratch, 8)
+                compress_at(scratch, 0, scratch, 8)
                 for i in range(16):
                     scratch[24 + i] = pad_64[i]
-                compress(scratch, 0, scratch, 24)
+                compress_at(scratch, 0, scratch, 24)
                 _second(scratch)
             # The header: version, parent, seven words of the root; then the root's last word, time, bits and nonce.
             for i in range(7):
@@ -78,7 +76,7 @@ def make_check(*, plain: bool = False, **options: Any) -> Callable[..., None]:
             for i in range(8):
                 scratch[9 + i] = job[11 + i]
                 scratch[i] = start[i]
-            compress(scratch, 0, scratch, 8)
+            compress_at(scratch, 0, scratch, 8)
             for i in range(5, 15):
                 scratch[8 + i] = np.uint32(0)
             scratch[8] = last_of_root
@@ -87,7 +85,7 @@ def make_check(*, plain: bool = False, **options: Any) -> Callable[..., None]:
             scratch[11] = _swap(rows[at + 5])
             scratch[12] = np.uint32(0x80000000)
             scratch[23] = np.uint32(640)
-            compress(scratch, 0, scratch, 8)
+            compress_at(scratch, 0, scratch, 8)
             _second(scratch)
             verdict = np.uint32(0)
             if _at_most(scratch, rows, at + 6):
@@ -114,7 +112,7 @@ def make_check(*, plain: bool = False, **options: Any) -> Callable[..., None]:
             scratch[i] = start[i]
         scratch[16] = np.uint32(0x80000000)
         scratch[23] = np.uint32(256)
-        compress(scratch, 0, scratch, 8)
+        compress_at(scratch, 0, scratch, 8)
 
     @helper
     def _at_most(scratch, target, target_at):  # type: ignore[no-untyped-def]
@@ -125,8 +123,7 @@ def make_check(*, plain: bool = False, **options: Any) -> Callable[..., None]:
                 return mine < limit
         return True
 
-    checked: Callable[..., None] = numba.njit(_CHECK, nogil=True, boundscheck=False, **options)(check)
-    return checked
+    return numba.njit(_CHECK, nogil=True, boundscheck=False, **options)(check), compress_at
 
 
 def _padding(size: int) -> Any:
@@ -138,7 +135,7 @@ class Validator:
     """Judges shares with the jitted function. One per thread: it works in memory of its own."""
 
     def __init__(self, *, plain: bool = False, **options: Any) -> None:
-        self._check = make_check(plain=plain, **options)
+        self._check, self._compress = make_check(plain=plain, **options)
         self._rows = bytearray(MAX_BATCH * _ROW.size)
         self._rows_words = np.frombuffer(self._rows, np.uint32)
         self._results = bytearray(MAX_BATCH * _RESULT.size)
@@ -152,7 +149,7 @@ class Validator:
         size = len(parts.prefix) + parts.extranonce_size + len(parts.suffix)
         tail += b"\x80" + bytes((55 - len(tail)) % 64) + (8 * size).to_bytes(8, "big")
         head = [
-            *_midstate(parts.prefix[: 64 * whole]),
+            *self._midstate(parts.prefix[: 64 * whole]),
             len(tail) // 64,
             len(parts.prefix) - 64 * whole,
             len(parts.branch),
@@ -161,6 +158,13 @@ class Validator:
             *_words(parts.target.to_bytes(32, "little"), "little"),
         ]
         return np.array([*head, *_words(b"".join(parts.branch)), *_words(tail)], np.uint32)
+
+    def _midstate(self, blocks: bytes) -> Any:
+        """SHA-256's state after whole blocks, which hashlib does not show."""
+        state, words = np.array(IV, np.uint32), _words(blocks)
+        for at in range(0, len(words), 16):
+            self._compress(state, 0, words, at)
+        return state
 
     def check(self, prepared: Any, shares: Sequence[Candidate]) -> list[Checked]:
         """Hash and verdict of each share of the prepared job, in order."""
@@ -182,29 +186,3 @@ class Validator:
 
 def _words(data: bytes, order: str = "big") -> Any:
     return np.frombuffer(data, np.dtype(">u4" if order == "big" else "<u4")).astype(np.uint32)
-
-
-def _midstate(blocks: bytes) -> Sequence[int]:
-    """SHA-256's state after whole blocks, word by word in Python: hashlib does not show it."""
-    state = list(INITIAL_STATE)
-    for at in range(0, len(blocks), 64):
-        state = _compress_ints(state, blocks[at : at + 64])
-    return state
-
-
-def _compress_ints(state: Sequence[int], block: bytes) -> list[int]:
-    def rotr(x: int, n: int) -> int:
-        return (x >> n | x << (32 - n)) & 0xFFFFFFFF
-
-    words = [int.from_bytes(block[i : i + 4], "big") for i in range(0, 64, 4)]
-    a, b, c, d, e, f, g, h = state
-    for t, constant in enumerate(ROUND_CONSTANTS):
-        if t >= 16:
-            x, y = words[t - 15], words[t - 2]
-            s0, s1 = rotr(x, 7) ^ rotr(x, 18) ^ x >> 3, rotr(y, 17) ^ rotr(y, 19) ^ y >> 10
-            words.append((words[t - 16] + s0 + words[t - 7] + s1) & 0xFFFFFFFF)
-        big1 = rotr(e, 6) ^ rotr(e, 11) ^ rotr(e, 25)
-        t1 = h + big1 + (g ^ e & (f ^ g)) + constant + words[t]
-        t2 = (rotr(a, 2) ^ rotr(a, 13) ^ rotr(a, 22)) + (b ^ (a ^ b) & (b ^ c))
-        a, b, c, d, e, f, g, h = (t1 + t2) & 0xFFFFFFFF, a, b, c, (d + t1) & 0xFFFFFFFF, e, f, g
-    return [(old + new) & 0xFFFFFFFF for old, new in zip(state, (a, b, c, d, e, f, g, h), strict=True)]
