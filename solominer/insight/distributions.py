@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 
 _EPSILON = 1e-16
 _MANY_DEGREES = 200  # of freedom, from where Student's quantile is expanded around the normal one
@@ -20,6 +21,8 @@ def gamma_tails(shape: float, x: float) -> tuple[float, float]:
     """
     if x <= 0:
         return 0.0, 1.0
+    if x == math.inf:
+        return 1.0, 0.0
     front = math.exp(shape * math.log(x) - x - math.lgamma(shape))
     if x < shape + 1:
         term = total = 1 / shape
@@ -44,6 +47,7 @@ def gamma_tails(shape: float, x: float) -> tuple[float, float]:
     return 1 - upper, upper
 
 
+@lru_cache(maxsize=4096)
 def gamma_quantile(shape: float, chance: float) -> float:
     """The x with P(X <= x) = `chance` (0 < chance < 1) of a Gamma variable with this shape and scale 1."""
     high = 2 * shape + 1

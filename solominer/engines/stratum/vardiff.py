@@ -18,7 +18,7 @@ from collections import deque
 from dataclasses import dataclass
 from functools import lru_cache
 
-from solominer.engines.stratum.gamma import gamma_quantile
+from solominer.insight.distributions import gamma_quantile, poisson_interval
 
 HASHES_PER_DIFFICULTY = 2.0**32
 SHORT_MEMORY, LONG_MEMORY = 10, 60
@@ -149,6 +149,5 @@ def rate_interval_hps(shares: int, exposure: float, level: float = 0.95) -> tupl
     """(mean, low, high) of the hash rate in H/s that `shares` in `exposure` prove; (0, 0, inf) without exposure."""
     if exposure <= 0:
         return 0.0, 0.0, math.inf
-    scale, tail, shape = HASHES_PER_DIFFICULTY / exposure, (1 - level) / 2, shares + 0.5
-    low = gamma_quantile(shape, tail) if shares else 0.0
-    return shape * scale, low * scale, gamma_quantile(shape, 1 - tail) * scale
+    scale, (low, high) = HASHES_PER_DIFFICULTY / exposure, poisson_interval(shares, level)
+    return (shares + 0.5) * scale, low * scale, high * scale
