@@ -270,16 +270,11 @@ class NodeLink:
     # Watching
 
     async def _poll_tips(self) -> None:
-        settings = self.settings
-
-        def best_hash(client: RpcClient) -> bytes:
-            return submit.best_hash(client, timeout_secs=settings.poll_timeout_secs)
-
         while True:
             changes, asked = self._watch.changes, time.monotonic()
             self._trial.asked(asked)
             try:
-                best_le = await self._ask("poll", best_hash)
+                best_le = await self._ask("poll", self._best_hash)
             except NodeError as error:
                 self._lost(error)
                 await asyncio.sleep(self._outage.next_wait_secs())
@@ -290,7 +285,10 @@ class NodeLink:
             if self._watch.polled(best_le, changes) and not first:
                 self._zmq.poll_was_first(time.monotonic())
             self._zmq.check_silence(time.monotonic())
-            await self._watch.wait_for_kick(settings.poll_secs)
+            await self._watch.wait_for_kick(self.settings.poll_secs)
+
+    def _best_hash(self, client: RpcClient) -> bytes:
+        return submit.best_hash(client, timeout_secs=self.settings.poll_timeout_secs)
 
     async def _watch_health(self) -> None:
         while True:
@@ -338,12 +336,14 @@ class NodeLink:
             best_le = await self._lanes["longpoll"].run(
                 lambda client: wait_for_tip(client, trial.wait_secs, patience_secs)
             )
+            known = self._watch.changes
+            if known != changes and best_le != self._watch.best_le:  # a poll was first: which of the two is newer?
+                best_le = await self._lanes["longpoll"].run(self._best_hash)
         finally:
             kick.cancel()
-        news = self._watch.polled(best_le, changes, "longpoll") or changes != self._watch.changes
+        news = self._watch.polled(best_le, known, "longpoll") or changes != self._watch.changes
         early = time.monotonic() - began < trial.wait_secs / 2
-        if early and not news:  # a stopping node
-            await asyncio.sleep(trial.wait_secs / 2)
+        await asyncio.sleep(trial.pause_secs(idle=early and not news))
         return trial.ended(conclusive=not (news or early))
 
     def _may_not_wait(self, error: NodeError) -> bool:

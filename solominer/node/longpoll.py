@@ -40,6 +40,7 @@ class LongPollTrial:
     _asked: bool = False
     _passed: bool = False
     _blocked: int = 0
+    _idle: int = 0
 
     def began(self, at: float) -> None:
         """A long poll is sent now."""
@@ -61,6 +62,15 @@ class LongPollTrial:
         elif self._asked and conclusive:
             self._blocked, self.wait_secs = self._blocked + 1, DOUBT_SECS
         return self._blocked >= BLOCKED_ALLOWED
+
+    def pause_secs(self, *, idle: bool) -> float:
+        """How long to wait before the next long poll, 0 to 1.28 s.
+
+        `idle`: the last one was answered early and with nothing new. A node that tells of one tip twice does so once, a
+        stopping node again and again.
+        """
+        self._idle = min(self._idle + 1, 6) if idle else 0
+        return BESIDE_SECS * 2**self._idle if idle else 0.0
 
     def _beside(self, at: float) -> bool:
         return self._began is not None and at >= self._began + BESIDE_SECS

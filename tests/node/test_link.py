@@ -267,6 +267,25 @@ async def test_a_long_poll_tells_of_a_tip_between_two_polls(well: FakeNode, inbo
     await link.close()
 
 
+async def test_a_long_poll_from_before_the_last_change_is_believed_once_checked(well: FakeNode, inbox: Inbox) -> None:
+    """Else each tip would be told by the poll that its doubtful answer asks for, for ever."""
+    settings = NodeSettings("alpha", "127.0.0.1", well.port, UserPassword("me", "x"), REGTEST, poll_secs=3600)
+    link = NodeLink(settings, inbox.post, now)
+    threads = Threads(well, 4)
+    polled_hex = A_HEX
+    well.answers["getbestblockhash"] = lambda: polled_hex
+    task = await _running(link)
+    await inbox.next(NewTip)
+    await asyncio.to_thread(_wait_for, well, "waitfornewblock", 1)
+    polled_hex = B_HEX  # the poll beside the long poll is told, the long poll is not
+    await inbox.next(NewTip, lambda each: (each.hash_le, each.source) == (from_rpc_hex(B_HEX), "poll"))
+    polled_hex = C_HEX
+    threads.new_tip(C_HEX)
+    assert (await inbox.next(NewTip, lambda each: each.hash_le == from_rpc_hex(C_HEX))).source == "longpoll"
+    await _stop(task)
+    await link.close()
+
+
 def _wait_for(well: FakeNode, method: str, more: int) -> None:
     """Return when that many more requests of this method have come in."""
     wanted = _count(well, method) + more
