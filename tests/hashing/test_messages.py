@@ -12,7 +12,7 @@ LONGS = st.integers(0, (1 << 64) - 1)
 TEXTS = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=40)
 hits = st.builds(Hit, LONGS, st.binary(min_size=12, max_size=12), WORDS, WORDS, WORDS, LONGS)
 messages: st.SearchStrategy[Message] = st.one_of(
-    st.builds(Ready, TEXTS), st.builds(Report, TEXTS), st.builds(Share, hits), st.builds(Wrong, hits)
+    st.builds(Ready, TEXTS), st.builds(Report, TEXTS), st.builds(Share, hits, st.booleans()), st.builds(Wrong, hits)
 )
 
 

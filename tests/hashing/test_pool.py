@@ -87,7 +87,7 @@ async def test_all_workers_together_find_every_share_of_a_small_space() -> None:
         assert {(s.extranonce[-4:], s.version, s.ntime, s.nonce) for s in found} == owed
         assert state.hashes == len(all_points(job, SMALL_PLAN))
         assert all(int.from_bytes(s.extranonce[-4:], "big") % 3 == int(s.worker.name) for s in found)
-        assert {(s.worker.engine, s.kernel, s.job_id) for s in found} == {("cpu", "fake", 1)}
+        assert {(s.worker.engine, s.kernel, s.job_id, s.is_block) for s in found} == {("cpu", "fake", 1, False)}
         assert run.events.empty()
 
         run.pool.publish(make_job(2))  # an exhausted pool goes on with the next job
@@ -122,7 +122,7 @@ async def test_a_block_is_found_once_per_worker_and_job() -> None:
         easy = replace(make_job(), share_target=(1 << 256) - 1)
         easy = replace(easy, template=replace(easy.template, target=(1 << 256) - 1))
         run.pool.publish(easy)
-        await run.next(ShareFound)
+        assert (await run.next(ShareFound)).is_block
         await run.until(lambda now: now.workers[0].state is WorkerState.PARKED)
         assert run.events.empty()
 

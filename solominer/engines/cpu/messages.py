@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 MESSAGE_SIZE = 192
-_READY, _REPORT, _SHARE, _WRONG = range(4)
+_READY, _REPORT, _SHARE, _BLOCK, _WRONG = range(5)
 _KIND = struct.Struct("<B")
 _HIT = struct.Struct("<Q12sIIIQ")
 _TEXT_SIZE = MESSAGE_SIZE - _KIND.size
@@ -48,9 +48,10 @@ class Hit(NamedTuple):
 
 
 class Share(NamedTuple):
-    """A hit that meets the share target, hashed again and believed."""
+    """A hit that meets the share target, hashed again and believed; `is_block`: the network target as well."""
 
     hit: Hit
+    is_block: bool = False
 
 
 class Wrong(NamedTuple):
@@ -69,8 +70,8 @@ def pack(message: Message) -> bytes:
             body = _KIND.pack(_READY) + text.encode()[:_TEXT_SIZE]
         case Report(text):
             body = _KIND.pack(_REPORT) + text.encode()[:_TEXT_SIZE]
-        case Share(hit):
-            body = _KIND.pack(_SHARE) + _HIT.pack(*hit)
+        case Share(hit, is_block):
+            body = _KIND.pack(_BLOCK if is_block else _SHARE) + _HIT.pack(*hit)
         case Wrong(hit):
             body = _KIND.pack(_WRONG) + _HIT.pack(*hit)
     return body.ljust(MESSAGE_SIZE, b"\0")
@@ -83,7 +84,7 @@ def _unpack(data: bytes) -> Message:
     if kind == _REPORT:
         return Report(data[_KIND.size :].rstrip(b"\0").decode(errors="replace"))
     hit = Hit(*_HIT.unpack_from(data, _KIND.size))
-    return Share(hit) if kind == _SHARE else Wrong(hit)
+    return Wrong(hit) if kind == _WRONG else Share(hit, kind == _BLOCK)
 
 
 def take(buffer: bytearray) -> Iterator[Message]:

@@ -336,7 +336,7 @@ class WorkerPool:
         )
 
     @staticmethod
-    def _share_found(now: Instant, child: Child, hit: Hit) -> ShareFound:
+    def _share_found(now: Instant, child: Child, hit: Hit, is_block: bool) -> ShareFound:
         return ShareFound(
             at=now,
             worker=worker_id(child.index),
@@ -347,6 +347,7 @@ class WorkerPool:
             nonce=hit.nonce,
             kernel=child.kernel,
             position=hit.position,
+            is_block=is_block,
         )
 
     # Children
@@ -382,8 +383,8 @@ class WorkerPool:
                 self._post(WorkerStarted(now, worker_id(child.index), child.pid, kernel))
             case Report(text):
                 self._report(text)
-            case Share(hit):
-                self._post(self._share_found(now, child, hit))
+            case Share(hit, is_block):
+                self._post(self._share_found(now, child, hit, is_block))
             case Wrong():
                 count = self._memory.read_counters(child.index).wrong_hits
                 self._post(WrongHit(now, worker_id(child.index), child.kernel, count))

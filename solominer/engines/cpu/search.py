@@ -200,7 +200,7 @@ class Search:
         for number, (index, nonce) in enumerate(self._hits[:found].tolist(), 1):
             value = hash_to_int(sha256d(self._heads[index] + nonce.to_bytes(4, "little")))
             if value <= job.network_target:
-                self._outbox.send(Share(self._hit(index, nonce)))
+                self._outbox.send(Share(self._hit(index, nonce), is_block=True))
                 counters[_SHARES] += 1
                 if job.park_on_block:
                     self.parked = True
