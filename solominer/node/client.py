@@ -48,7 +48,7 @@ from solominer.work.events import (
 from solominer.work.instant import Clock
 from solominer.work.job import Payout
 from solominer.work.ports import BlockPosition, DifficultyForecast, SubmitReply
-from solominer.work.template import Template, TransactionCheck
+from solominer.work.template import Template, TemplateTx, TransactionCheck
 
 _log = logging.getLogger("solominer.node.client")
 _T = TypeVar("_T")
@@ -116,7 +116,7 @@ class NodeLink:
         self._look_now = asyncio.Event()
         self._signer: signing.BlockSigner | None = None
         self._pinned = False
-        self._known_data: dict[bytes, str] = {}
+        self._known: dict[bytes, TemplateTx] = {}
         self._checked: Mapping[bytes, Collection[bytes]] = {}
 
     @property
@@ -171,7 +171,7 @@ class NodeLink:
     async def check_transactions(self, template: Template) -> None:
         """Run the slow half of a template's validation (rule 6), a little at a time; post TransactionsChecked."""
         problem = ""
-        self._known_data = {tx.wtxid_le: tx.data_hex for tx in template.transactions}
+        self._known = {tx.wtxid_le: tx for tx in template.transactions}
         check = TransactionCheck(template, self._checked)
         try:
             while check.step(_CHECK_SLICE_SECS, time.perf_counter):
@@ -355,7 +355,7 @@ class NodeLink:
         if not self._pinned:
             health.pin_network(client, self.settings.network)
             self._pinned = True
-        return fetch_template(client, self.settings.network, self._known_data)
+        return fetch_template(client, self.settings.network, self._known)
 
     def _ready(self, fetched: Fetched, reason: str) -> None:
         template = fetched.template

@@ -9,7 +9,7 @@ from typing import Any
 
 from solominer.chain.networks import Network
 from solominer.node.rpc import RpcClient
-from solominer.work.template import Template, parse_template
+from solominer.work.template import Template, TemplateTx, parse_template
 
 CAPABILITIES = ("coinbasevalue", "longpoll", "proposal")
 
@@ -29,8 +29,8 @@ def template_request(network: Network) -> dict[str, Any]:
     return {"rules": rules, "capabilities": list(CAPABILITIES)}
 
 
-def fetch_template(client: RpcClient, network: Network, known_data: Mapping[bytes, str] | None = None) -> Fetched:
-    """Fetch and validate a template; `known_data` as for parse_template.
+def fetch_template(client: RpcClient, network: Network, known: Mapping[bytes, TemplateTx] | None = None) -> Fetched:
+    """Fetch and validate a template; `known` as for parse_template.
 
     Raises NodeError, or TemplateError where the reply breaks a rule.
     """
@@ -39,5 +39,5 @@ def fetch_template(client: RpcClient, network: Network, known_data: Mapping[byte
     received = time.perf_counter()
     reply = client.decode_reply(body, "getblocktemplate")
     del body
-    template = parse_template(reply, network, known_data)
+    template = parse_template(reply, network, known)
     return Fetched(template, received - start, time.perf_counter() - received)

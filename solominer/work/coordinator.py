@@ -95,8 +95,8 @@ class Policy:
     max_blocks: int | None = None
     sign_for: tuple[bytes, int] | None = None
     roll_secs: int = 600
-    keep_jobs: int = 64
     keep_job_secs: float = 600.0
+    keep_job_bytes: int = 64 << 20
     retry: RetryPolicy = field(default_factory=RetryPolicy)
 
 
@@ -119,7 +119,7 @@ class Coordinator:
         self.job: Job | None = None
         self.working = False
         self.halted_by: set[str] = set()
-        self.judge = Judge(policy.keep_jobs, policy.keep_job_secs)
+        self.judge = Judge(policy.keep_job_secs, policy.keep_job_bytes)
         self.demo_blocks = 0
         self._unsigned: Job | None = None
         self._payout = payout

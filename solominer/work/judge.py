@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter
 from dataclasses import dataclass
 
 from solominer.chain.hashes import to_rpc_hex
 from solominer.chain.header import meets_target
-from solominer.work.events import Action, Record, ShareFound, ShareSeen
+from solominer.work.events import Action, Alarm, Record, Severity, ShareFound, ShareSeen
 from solominer.work.found import FoundBlock, solve
 from solominer.work.instant import Instant
 from solominer.work.job import Job
+from solominer.work.template import TemplateTx
 
 HEADERS_KEPT = 1 << 16
 """A header is known again for as long as no more than this many others of its parent came after it."""
@@ -52,31 +53,78 @@ class _Kept:
     at: Instant
 
 
-class Judge:
-    """Keeps the jobs of the last while, at most `keep_jobs` and for `keep_secs`; counts shares."""
+class _Memory:
+    """About how many bytes jobs take: each transaction counts once, however many jobs have it."""
 
-    def __init__(self, keep_jobs: int, keep_secs: float) -> None:
-        self._keep_jobs, self._keep_secs = keep_jobs, keep_secs
-        self._jobs: OrderedDict[int, _Kept] = OrderedDict()
+    _PER_JOB, _PER_PLACE, _PER_TX = 4000, 8, 400
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self._holders = Counter[bytes]()
+
+    def add(self, job: Job) -> None:
+        for tx in job.template.transactions:
+            self._holders[tx.wtxid_le] += 1
+            if self._holders[tx.wtxid_le] == 1:
+                self.bytes += self._of(tx)
+        self.bytes += self._own(job)
+
+    def remove(self, job: Job) -> None:
+        for tx in job.template.transactions:
+            self._holders[tx.wtxid_le] -= 1
+            if not self._holders[tx.wtxid_le]:
+                del self._holders[tx.wtxid_le]
+                self.bytes -= self._of(tx)
+        self.bytes -= self._own(job)
+
+    def _own(self, job: Job) -> int:
+        return self._PER_JOB + self._PER_PLACE * len(job.template.transactions)
+
+    def _of(self, tx: TemplateTx) -> int:
+        return self._PER_TX + len(tx.data_hex)
+
+
+class Judge:
+    """Keeps jobs for `keep_secs`, or until they take more than `keep_bytes`; counts shares.
+
+    Where memory runs short, jobs on other parents than the current one's go first: their blocks hardly count any more.
+    """
+
+    def __init__(self, keep_secs: float, keep_bytes: int) -> None:
+        self._keep_secs, self._keep_bytes = keep_secs, keep_bytes
+        self._jobs: dict[int, _Kept] = {}
+        self._unweighed: list[Job] = []
+        self._memory = _Memory()
         self._seen: dict[bytes, SeenHeaders] = {}
         self.shares = 0
 
     def keep(self, job: Job, at: Instant) -> None:
         """A job was published."""
         self._jobs[job.job_id] = _Kept(job, at)
-        while len(self._jobs) > self._keep_jobs:
-            self._forget(next(iter(self._jobs)))
+        self._unweighed.append(job)  # later: whoever waits for this job's publication should not wait for that
 
     def forget_old(self, current: Job | None, at: Instant) -> None:
-        """Let jobs go that are too old for anybody to answer for; never the current one."""
-        while self._jobs:
-            oldest, kept = next(iter(self._jobs.items()))
-            if kept.job is current or at - kept.at < self._keep_secs:
-                return
-            self._forget(oldest)
+        """Let jobs go that are too old or take too much memory; never the current one."""
+        for job in self._unweighed:
+            self._memory.add(job)
+        self._unweighed.clear()
+        others = [kept for kept in self._jobs.values() if kept.job is not current]
+        for kept in others:
+            if at - kept.at >= self._keep_secs:
+                self._forget(kept.job)
+        if self._memory.bytes <= self._keep_bytes:
+            return
+        parent_le = current.template.prevhash_le if current else b""
+        others.sort(key=lambda kept: kept.job.template.prevhash_le == parent_le)  # stable: the oldest first
+        for kept in others:
+            if self._memory.bytes > self._keep_bytes:
+                self._forget(kept.job)
 
-    def _forget(self, job_id: int) -> None:
-        parent_le = self._jobs.pop(job_id).job.template.prevhash_le
+    def _forget(self, job: Job) -> None:
+        if self._jobs.pop(job.job_id, None) is None:
+            return
+        self._memory.remove(job)
+        parent_le = job.template.prevhash_le
         if all(kept.job.template.prevhash_le != parent_le for kept in self._jobs.values()):
             self._seen.pop(parent_le, None)
 
@@ -89,7 +137,7 @@ class Judge:
         """What is to be recorded of a header, and the block if it is one."""
         job = self.kept(share.job_id)
         if job is None:
-            return [Record("share_of_unknown_job", {"worker": str(share.worker), "job": share.job_id})], None
+            return _of_unknown_job(share), None
         if job.signed_extranonce not in (None, share.extranonce):
             # Its nonces are used up and the engine went on: another extranonce breaks the block's signature.
             return [Record("share_outside_signature", {"worker": str(share.worker), "job": share.job_id})], None
@@ -111,3 +159,11 @@ class Judge:
             return [Record("share_duplicate", {"worker": str(share.worker), "hash": to_rpc_hex(hash_le)})], found
         self.shares += 1
         return [ShareSeen(share, job, hash_le, stale=job.template.prevhash_le != tip_le)], found
+
+
+def _of_unknown_job(share: ShareFound) -> list[Action]:
+    record = Record("share_of_unknown_job", {"worker": str(share.worker), "job": share.job_id})
+    if not share.is_block:
+        return [record]
+    what = f"worker {share.worker} found a block for job {share.job_id}, which is not kept any more: the block is lost"
+    return [record, Alarm(Severity.CRITICAL, "block-without-job", what, "report this with the log")]

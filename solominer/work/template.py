@@ -131,15 +131,15 @@ def empty_template(
     )
 
 
-def parse_template(reply: object, network: Network, known_data: Mapping[bytes, str] | None = None) -> Template:
+def parse_template(reply: object, network: Network, known: Mapping[bytes, TemplateTx] | None = None) -> Template:
     """The Template in a getblocktemplate reply, with rules S1 and 5 to 8 checked.
 
-    `known_data` (hex by wtxid) is what an earlier template holds: equal data is shared with it instead of kept twice,
-    since templates of one hour have most of their transactions in common and jobs of ten minutes are kept.
+    `known` (by wtxid) is what an earlier template holds: equal transactions are shared with it instead of kept twice,
+    since templates of one hour have most of theirs in common and jobs of ten minutes are kept.
     Raises TemplateError, naming the field, on anything missing, of a wrong type, out of range or inconsistent.
     """
     try:
-        return _parse(Field(reply, "the template"), network, known_data or {})
+        return _parse(Field(reply, "the template"), network, known or {})
     except BadValue as error:
         raise TemplateError(f"the node's template is refused: {error.what}", _ADVICE) from error
 
@@ -147,7 +147,7 @@ def parse_template(reply: object, network: Network, known_data: Mapping[bytes, s
 _ADVICE = "nothing of it is mined; check the node's version and that nothing sits between it and this program"
 
 
-def _parse(reply: Field, network: Network, known_data: Mapping[bytes, str]) -> Template:
+def _parse(reply: Field, network: Network, known: Mapping[bytes, TemplateTx]) -> Template:
     _check_rules(reply, network)
     _check_form(reply)
     height = reply["height"].integer(1, MAX_HEIGHT)
@@ -160,7 +160,7 @@ def _parse(reply: Field, network: Network, known_data: Mapping[bytes, str]) -> T
     curtime = reply["curtime"].integer(0, MAX_TIME)
     if curtime < mintime:
         raise BadValue(f"curtime {curtime} is before mintime {mintime}")
-    transactions = _transactions(reply["transactions"].value, known_data)
+    transactions = _transactions(reply["transactions"].value, known)
     value = reply["coinbasevalue"].integer(0, 21_000_000 * 100_000_000)
     fees = sum(tx.fee_sats for tx in transactions)
     if fees + network.subsidy(height) != value:
@@ -244,7 +244,7 @@ def _version(reply: Field) -> tuple[int, int]:
     return version, mask
 
 
-def _transactions(entries: Any, known_data: Mapping[bytes, str]) -> tuple[TemplateTx, ...]:
+def _transactions(entries: Any, known: Mapping[bytes, TemplateTx]) -> tuple[TemplateTx, ...]:
     if not isinstance(entries, list) or len(entries) > _MOST_TRANSACTIONS:
         raise BadValue(f"transactions is {shown(entries)}, not a list of at most {_MOST_TRANSACTIONS}")
     fromhex = bytes.fromhex
@@ -253,10 +253,9 @@ def _transactions(entries: Any, known_data: Mapping[bytes, str]) -> tuple[Templa
         for entry in entries:
             if type(entry) is not dict:
                 raise BadValue(f"transactions[{len(result)}] is {shown(entry)}, not an object")
-            depends, data_hex, wtxid = entry["depends"], entry["data"], fromhex(entry["hash"])[::-1]
-            held = known_data.get(wtxid, "")
+            depends, wtxid = entry["depends"], fromhex(entry["hash"])[::-1]
             tx = TemplateTx(
-                held if held == data_hex else data_hex,
+                entry["data"],
                 fromhex(entry["txid"])[::-1],
                 wtxid,
                 entry["fee"],
@@ -264,7 +263,8 @@ def _transactions(entries: Any, known_data: Mapping[bytes, str]) -> tuple[Templa
                 entry["weight"],
                 tuple(depends) if depends else (),
             )
-            result.append(tx)
+            held = known.get(wtxid)
+            result.append(held if held == tx else tx)
     except KeyError as error:
         raise BadValue(f"transactions[{len(result)}] has no {error.args[0]!r}") from error
     except (TypeError, ValueError) as error:

@@ -615,11 +615,34 @@ def test_old_jobs_are_forgotten_but_never_the_current_one() -> None:
     assert machine.judge.kept(machine.job.job_id) is machine.job
 
 
+def test_a_winning_header_counts_however_many_jobs_came_after_its_own() -> None:
+    """A template every few seconds is no reason to forget a young job: dropping it would lose the block."""
+    machine, first = mining()
+    for number in range(1, 120):
+        at, template = T0 + 4 * number, replace(template_on(tip(1), 261), template_id=f"{number}")
+        feed(machine, TemplateReady(at, "a", template), Tick(at))
+    assert machine.job is not None
+    assert machine.job.job_id > 100
+    assert of_type(SendBlock, feed(machine, solution(first, at=T0 + 480)))
+
+
 def test_jobs_kept_are_bounded() -> None:
-    machine, _ = mining(policy=Policy(keep_jobs=4))
-    for number in range(2, 40):
-        feed(machine, TemplateReady(T0, "a", template_on(tip(number), 260 + number)))
-    assert len(machine.judge._jobs) == 4
+    machine, first = mining(policy=Policy(keep_job_bytes=100_000))
+    for number in range(2, 100):
+        feed(machine, TemplateReady(T0, "a", template_on(tip(number), 260 + number)), Tick(T0))
+    assert 10 < len(machine.judge._jobs) < 30
+    assert machine.job is not None
+    assert machine.judge.kept(machine.job.job_id) is machine.job
+    assert machine.judge.kept(first.job_id) is None
+
+
+def test_a_block_for_a_job_that_is_forgotten_is_an_alarm() -> None:
+    machine, first = mining(policy=Policy(keep_job_secs=100))
+    feed(machine, TemplateReady(T0 + 1, "a", template_on(tip(2), 262)), Tick(T0 + 500))
+    share = replace(solution(first, at=T0 + 501), is_block=True)
+    (alarm,) = of_type(Alarm, feed(machine, share))
+    assert (alarm.severity, alarm.code) == (Severity.CRITICAL, "block-without-job")
+    assert not of_type(Alarm, feed(machine, replace(share, is_block=False)))
 
 
 def test_workers_come_and_go_in_the_records() -> None:

@@ -12,11 +12,13 @@ from solominer.chain.hashes import sha256d
 from solominer.work.events import Record, ShareFound, ShareSeen
 from solominer.work.job import Job, build_job
 from solominer.work.judge import HEADERS_KEPT, Judge, SeenHeaders
+from solominer.work.space import HeaderSpace
 from solominer.work.workers import WorkerId
 from tests.fakes import ANY_HASH
-from tests.work.builders import PAYOUT, T0, template_on, tip
+from tests.work.builders import PAYOUT, T0, real_template, template_on, tip
 
 WHO = WorkerId("stratum", "a")
+ROOM = 1 << 20
 
 
 def job_on(parent: int, job_id: int) -> Job:
@@ -37,7 +39,7 @@ def kinds(judge: Judge, share: ShareFound) -> list[str]:
 
 
 def test_a_share_is_known_again_after_thousands_of_others() -> None:
-    judge, job = Judge(4, 60.0), job_on(1, 1)
+    judge, job = Judge(60.0, ROOM), job_on(1, 1)
     judge.keep(job, T0)
     for nonce in range(5000):
         assert kinds(judge, share_of(job, nonce)) == ["share"]
@@ -46,7 +48,7 @@ def test_a_share_is_known_again_after_thousands_of_others() -> None:
 
 
 def test_a_share_is_known_again_under_another_tip_until_its_parents_last_job_is_forgotten() -> None:
-    judge, first, same_parent, newer = Judge(4, 60.0), job_on(1, 1), job_on(1, 2), job_on(2, 3)
+    judge, first, same_parent, newer = Judge(60.0, ROOM), job_on(1, 1), job_on(1, 2), job_on(2, 3)
     judge.keep(first, T0)
     judge.keep(same_parent, T0 + 30)
     judge.keep(newer, T0 + 40)
@@ -60,7 +62,7 @@ def test_a_share_is_known_again_under_another_tip_until_its_parents_last_job_is_
 
 
 def test_a_block_is_found_again_though_it_is_a_duplicate_as_a_share_and_whatever_target_it_had() -> None:
-    judge, job = Judge(4, 60.0), job_on(1, 1)
+    judge, job = Judge(60.0, ROOM), job_on(1, 1)
     judge.keep(job, T0)
     found = [judge.judge(replace(share_of(job, nonce), share_target=1), tip(1))[1] for nonce in [*range(64)] * 2]
     assert found[:64] == found[64:]
@@ -88,3 +90,51 @@ def test_a_full_one_takes_as_much_memory_as_it_says() -> None:
     tracemalloc.stop()
     assert len(seen) >= HEADERS_KEPT
     assert after - before < 16_000_000
+
+
+def test_jobs_on_other_parents_go_first_where_memory_runs_short() -> None:
+    judge = Judge(60.0, 9000)
+    jobs = [job_on(parent, number) for number, parent in enumerate((1, 2, 1, 1))]
+    for job in jobs:
+        judge.keep(job, T0)
+        judge.forget_old(job, T0)
+    assert [judge.kept(job.job_id) for job in jobs] == [None, None, jobs[2], jobs[3]]
+    judge.keep(moved := job_on(3, 4), T0)
+    judge.forget_old(moved, T0)
+    assert [judge.kept(job.job_id) for job in [*jobs, moved]] == [None, None, None, jobs[3], moved]
+
+
+@given(st.lists(st.tuples(st.integers(1, 3), st.integers(0, 70)), min_size=1, max_size=40))
+def test_the_bytes_are_those_of_the_jobs_that_are_kept(steps: list[tuple[int, int]]) -> None:
+    """And all goes when all is old: each transaction counts once, while any job has it."""
+    judge, at = Judge(60.0, 12_000), T0
+    full = real_template()
+    for number, (parent, secs) in enumerate(steps):
+        at += secs
+        template = replace(template_on(tip(parent), 261), transactions=full.transactions[: number % 5])
+        judge.keep(
+            Job(number, template, job_on(1, 1).coinbase, (), b"salt", ANY_HASH, HeaderSpace.of(template, 600)), at
+        )
+        current = judge.kept(number)
+        judge.forget_old(current, at)
+        assert current is judge.kept(number) is not None
+        kept = [each.job for each in judge._jobs.values()]
+        distinct = {tx.wtxid_le: tx for job in kept for tx in job.template.transactions}
+        assert judge._memory.bytes == sum(400 + len(tx.data_hex) for tx in distinct.values()) + sum(
+            4000 + 8 * len(job.template.transactions) for job in kept
+        )
+        assert judge._memory.bytes <= 12_000 or len(kept) == 1
+    judge.forget_old(None, at + 60)
+    assert judge._memory.bytes == len(judge._jobs) == 0
+
+
+def test_a_job_takes_no_more_memory_than_it_is_counted_with() -> None:
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    judge = Judge(60.0, 1 << 30)
+    for number in range(1000):
+        judge.keep(job_on(number % 250, number), T0)
+    judge.forget_old(None, T0)
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert after - before < judge._memory.bytes

@@ -189,14 +189,13 @@ def test_the_empty_block_takes_the_subsidy_alone() -> None:
     )  # fmt: skip
 
 
-def test_data_that_an_earlier_template_holds_is_not_kept_twice() -> None:
+def test_transactions_that_an_earlier_template_holds_are_not_kept_twice() -> None:
     first, again = real_template(), real_reply()
     again["transactions"] = [{**tx, "data": (tx["data"] + "!")[:-1]} for tx in again["transactions"]]
-    known = {tx.wtxid_le: tx.data_hex for tx in first.transactions}
+    known = {tx.wtxid_le: tx for tx in first.transactions}
     second = parse_template(again, REGTEST, known)
     assert second == first
-    assert all(
-        ours.data_hex is held.data_hex for ours, held in zip(second.transactions, first.transactions, strict=True)
-    )
-    lie = dict.fromkeys(known, "00")
-    assert parse_template(real_reply(), REGTEST, lie) == first, "only equal data is shared"
+    assert all(ours is held for ours, held in zip(second.transactions, first.transactions, strict=True))
+    for lie in ({"data_hex": "00"}, {"fee_sats": 1}, {"depends": (1,)}, {"txid_le": bytes(32)}):
+        wrong = {wtxid: tx._replace(**lie) for wtxid, tx in known.items()}
+        assert parse_template(real_reply(), REGTEST, wrong) == first, "only equal ones are shared"
