@@ -336,15 +336,19 @@ class NodeLink:
             best_le = await self._lanes["longpoll"].run(
                 lambda client: wait_for_tip(client, trial.wait_secs, patience_secs)
             )
-            known = self._watch.changes
-            if known != changes and best_le != self._watch.best_le:  # a poll was first: which of the two is newer?
-                best_le = await self._lanes["longpoll"].run(self._best_hash)
         finally:
             kick.cancel()
-        news = self._watch.polled(best_le, known, "longpoll") or changes != self._watch.changes
+        watch = self._watch
         early = time.monotonic() - began < trial.wait_secs / 2
+        news = best_le != watch.best_le or changes != watch.changes
+        blocked = trial.ended(conclusive=not (news or early))  # before the poll behind it is answered
+        if best_le != watch.best_le:
+            known = watch.changes
+            if known != changes:  # a poll was first: which of the two answers is newer?
+                best_le = await self._lanes["longpoll"].run(self._best_hash)
+            watch.polled(best_le, known, "longpoll")
         await asyncio.sleep(trial.pause_secs(idle=early and not news))
-        return trial.ended(conclusive=not (news or early))
+        return blocked
 
     def _may_not_wait(self, error: NodeError) -> bool:
         """Whether the node answers polls but does not know or not allow the long poll."""

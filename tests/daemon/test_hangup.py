@@ -22,8 +22,7 @@ def start(folder: Path, *arguments: str, nohup: bool = False) -> tuple[int, int]
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(REPO)
-        if nohup:
-            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN if nohup else signal.SIG_DFL)  # whatever the tests run under
         os.execve(command[0], command, {**os.environ, "SOLOMINER_CACHE": str(REPO / ".cache")})
     return pid, terminal
 
