@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from solominer.engines.stratum.duplicates import Duplicates
 
 
-@given(st.lists(st.tuples(st.sampled_from([b"a", b"b"]), st.integers(0, 60)), max_size=200))
+@given(st.lists(st.tuples(st.sampled_from([b"a", b"b"]), st.integers(1, 60)), max_size=200))
 def test_as_a_set_does(shares: list[tuple[bytes, int]]) -> None:
     seen: set[tuple[bytes, int]] = set()
     duplicates = Duplicates(slots=(64, 256))
