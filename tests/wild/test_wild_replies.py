@@ -41,7 +41,7 @@ SEED = int(os.environ.get("FUZZ_SEED", "11"))
 SOURCES = Path(__file__).parents[2] / "solominer"
 UNSETTLED = (BlockState.FOUND, BlockState.SENT)
 
-pytestmark = pytest.mark.timeout(120 + REPLIES // 20)
+pytestmark = pytest.mark.timeout(120 + REPLIES // 8)
 
 
 @pytest.fixture
