@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from scripts.docsref import REPO
 
 MARK = re.compile(r"<!-- not runnable here: (.{10,}) -->\s*$")
 FENCE = re.compile(r"^```(console|sh|bash|shell)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-LEFT_OUT = {".git", "data", "config.json", "lab", "lab-test"}
+LEFT_OUT = {".git", ".venv", "data", "config.json", "lab", "lab-test"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for each in REPO.iterdir():
         if each.name not in LEFT_OUT:
             (folder / each.name).symlink_to(each)
+    (folder / ".venv").symlink_to(sys.prefix)  # where solominer is installed for these tests, whichever Python it is
     return folder
 
 
@@ -81,7 +83,7 @@ def test_commands_shown_run(block: Block, clone: Path, tmp_path: Path) -> None:
         HOME=str(tmp_path),
         XDG_DATA_HOME=str(tmp_path / "share"),
         SOLOMINER_CACHE=str(REPO / ".cache"),
-        PATH=f"{REPO / '.venv/bin'}:{os.environ['PATH']}",
+        PATH=f"{sys.prefix}/bin:{os.environ['PATH']}",
     )
     done = subprocess.run(
         ["sh", "-euxc", block.commands],
