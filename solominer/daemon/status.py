@@ -68,28 +68,24 @@ class Sampler:
         self.hashes = 0
         self._rate_hps = 0.0
 
-    def count(self) -> PoolSnapshot:
-        """Put all counters into the records; returns the CPU pool's."""
+    def count(self) -> None:
+        """Put all counters into the records."""
         engines = self._dispatcher.count_hashes()
         self.hashes = round(sum(engine.hashes for engine in engines))
         self._rate_hps = sum(engine.rate_hps for engine in engines)
-        return self._pool.pool_snapshot()
 
     async def run(self) -> NoReturn:
         """Sample until cancelled."""
         started = False
         beat = 0
         while True:
-            snapshot = self.count()
+            self.count()
             self._limit(self.hashes)
             self._watch.look(time.time(), time.monotonic())
             if started:
                 self.rate.add(time.monotonic(), self.hashes)
-            starts_ns = [worker.started_ns for worker in snapshot.workers if worker.started_ns]  # 0 between two jobs
-            if not started and starts_ns:
-                started = True
-                waited = min(starts_ns) / 1e9 - time.monotonic() + age_secs()
-                log.info("the first hash came %.2f s after the start", waited)
+            else:
+                started = self._say_first_hash()
             if beat % SYSTEM_BEATS == 0:
                 self._recorder.system(time.time(), **machine())
             self._recorder.tick(time.time())
@@ -97,6 +93,16 @@ class Sampler:
                 self._dispatcher.post(HashRate(now(), self._rate_hps))
             beat += 1
             await asyncio.sleep(SAMPLE_SECS)
+
+    def _say_first_hash(self) -> bool:
+        """Whether a CPU worker searches; at that moment the log says how long it took."""
+        workers = self._pool.pool_snapshot().workers
+        starts_ns = [worker.started_ns for worker in workers if worker.started_ns]  # 0 between two jobs
+        if not starts_ns:
+            return False
+        waited = min(starts_ns) / 1e9 - time.monotonic() + age_secs()
+        log.info("the first hash came %.2f s after the start", waited)
+        return True
 
 
 def snapshot_of(
