@@ -14,7 +14,8 @@ from solominer.chain.target import difficulty
 from solominer.config.models import Config
 from solominer.daemon.executor import Dispatcher
 from solominer.daemon.host_metrics import age_secs, machine, now
-from solominer.engines.cpu.pool import PoolSnapshot, WorkerPool
+from solominer.engines.cpu.pool import WorkerPool
+from solominer.engines.cpu.snapshot import PoolSnapshot
 from solominer.insight.estimate import Estimate, from_counters
 from solominer.records.recorder import Recorder
 from solominer.views.snapshot import BlockView, NodeView, Snapshot, WorkerView
