@@ -144,7 +144,7 @@ def snapshot_of(
         data_dir=str(config.records_dir),
         workers=tuple(_worker(worker) for engine in engines for worker in engine.workers),
         nodes=tuple(_nodes(coordinator)),
-        blocks=tuple(_block(tracked) for tracked in _recent_blocks(coordinator)),
+        blocks=tuple(_block(tracked, coordinator.tip_height) for tracked in _recent_blocks(coordinator)),
         events=tuple(events),
     )
 
@@ -191,9 +191,9 @@ def _recent_blocks(coordinator: Coordinator) -> list[TrackedBlock]:
     return sorted(blocks, key=lambda tracked: (tracked.block.height, tracked.block.found_at))[-8:]
 
 
-def _block(tracked: TrackedBlock) -> BlockView:
-    block = tracked.block
-    return BlockView(block.height, block.hash_hex, tracked.state.value, tracked.confirmations, block.reward_sats)
+def _block(tracked: TrackedBlock, tip_height: int) -> BlockView:
+    block, confirmations = tracked.block, tracked.confirmations_at(tip_height)
+    return BlockView(block.height, block.hash_hex, tracked.state.value, confirmations, block.reward_sats)
 
 
 def why_no_hash(pool: PoolSnapshot, status: str) -> str:
