@@ -540,7 +540,7 @@ def main(path: Path) -> int:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2:
+    if len(sys.argv) < 2 or sys.argv[1] == "--help":
         print(__doc__)
-        sys.exit(2)
+        sys.exit(2 if len(sys.argv) < 2 else 0)
     sys.exit(main(Path(sys.argv[1])))

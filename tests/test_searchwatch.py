@@ -14,7 +14,7 @@ from solominer.chain.header import Header
 from solominer.engines.cpu.diagnostics import LEAST_HASHES_PER_SHARE, Diagnosis
 from solominer.engines.cpu.job_slot import WorkerState, plan_word
 from solominer.engines.cpu.plan_monitor import WINDOW_SECS, SearchWatch
-from solominer.engines.cpu.pool import CpuWorkerSnapshot, PoolSnapshot
+from solominer.engines.cpu.snapshot import CpuWorkerSnapshot, PoolSnapshot
 from solominer.engines.cpu.walk import Walk
 from solominer.insight.uniformity import TESTS
 from solominer.plan.parse import parse_plan

@@ -5,7 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 
 from solominer.chain.address import without_uri
 from solominer.chain.networks import NETWORK_OF_CHAIN, NETWORKS, Network, network_named
@@ -37,6 +46,14 @@ Gigabytes = Annotated[float, Field(gt=0, le=1e6), _GIGABYTES]
 Period = Annotated[float, Field(gt=0, le=366 * 86400), _SECS]
 Amount = Annotated[float, Field(ge=0, le=1e15), _NUMBER]
 PositiveAmount = Annotated[float, Field(gt=0, le=1e15), _NUMBER]
+
+
+def _as_hours(text: str) -> str:
+    parse_hours(text)
+    return text
+
+
+Hours = Annotated[str, AfterValidator(_as_hours)]
 
 
 LIVE: dict[str, Any] = {"live": True}
@@ -149,7 +166,7 @@ class ScheduleConfig(_Part):
     days_week: Annotated[int, Field(ge=1, le=7), _WHOLE] = Field(
         7, description="mine on this many days of each week, Monday first"
     )
-    hours: str | None = Field(None, description="mining hours, e.g. 22:00-06:00 or 00:00-08:00,20:00-24:00")
+    hours: Hours | None = Field(None, description="mining hours, e.g. 22:00-06:00 or 00:00-08:00,20:00-24:00")
     blocks_per_day: Annotated[
         Annotated[int, Field(ge=1, le=10**9)] | Literal["random", "all"],
         BeforeValidator(forms.whole_or("random", "all")),
@@ -157,13 +174,6 @@ class ScheduleConfig(_Part):
     block_interval_secs: Annotated[float, Field(ge=1, le=366 * 86400), _SECS] | None = Field(
         None, description="regtest and signet: at least this long from one block to the next"
     )
-
-    @field_validator("hours")
-    @classmethod
-    def _hours_parse(cls, value: str | None) -> str | None:
-        if value is not None:
-            parse_hours(value)
-        return value
 
 
 class ThrottleConfig(_Part):
@@ -231,7 +241,7 @@ class PoliciesConfig(_Part):
         None, description="lower while the next difficulty is forecast beyond this factor of today's, e.g. 1.05"
     )
     difficulty_intensity: Share = Field(0.5, description="to this; 0 stops")
-    hours: str | None = Field(None, description="electricity hours for the normal intensity, e.g. 22:00-06:00")
+    hours: Hours | None = Field(None, description="electricity hours for the normal intensity, e.g. 22:00-06:00")
     intensity_outside: Share = Field(0.5, description="outside of them; 0 stops")
     max_price_per_kwh: Amount | None = Field(None, description="stop above this price")
     max_cost_per_block: PositiveAmount | None = Field(
@@ -242,13 +252,6 @@ class PoliciesConfig(_Part):
         description="add workers while the measured hash rate falls below target_share of this; needs intensity < 1",
     )
     target_share: PositiveShare = Field(0.9, description="see target_rate_hps")
-
-    @field_validator("hours")
-    @classmethod
-    def _hours_parse(cls, value: str | None) -> str | None:
-        if value is not None:
-            parse_hours(value)
-        return value
 
     @property
     def is_on(self) -> bool:

@@ -185,9 +185,10 @@ class Run:
         """Let the workers finish their slice, send what was found, and close the nodes."""
         self._notifier.stopping("the workers finish their slice")
         log.info("shutting down: the workers finish their slice")
-        pool = sampler.count()
+        sampler.count()
         if not sampler.hashes:
-            log.warning("no hash was computed: %s", why_no_hash(pool, dispatcher.coordinator.status))
+            why = why_no_hash(parts.pool.pool_snapshot(), dispatcher.coordinator.status)
+            log.warning("no hash was computed: %s", why)
         parts.engines.stop_work()
         governor.stopping()  # or the next tip would start the work again
         await dispatcher.settle(LAST_ANSWERS_SECS)

@@ -10,6 +10,7 @@ from typing import Any
 
 import psutil
 
+from solominer.governor.throttle import Sensors
 from solominer.work.instant import Instant
 
 
@@ -34,11 +35,9 @@ def machine() -> dict[str, Any]:
     for child in us.children():
         with contextlib.suppress(psutil.Error):
             memory += child.memory_info().rss
-    sensors = psutil.sensors_temperatures() if hasattr(psutil, "sensors_temperatures") else {}
-    readings = [entry.current for entries in sensors.values() for entry in entries if entry.current]
     return {
         "cpu_percent": psutil.cpu_percent(None),
         "memory_bytes": memory,
-        "temperature_c": max(readings, default=None),
+        "temperature_c": Sensors().temperature_c(),
         "load": psutil.getloadavg()[0],
     }

@@ -14,7 +14,8 @@ from solominer.chain.target import difficulty
 from solominer.config.models import Config
 from solominer.daemon.executor import Dispatcher
 from solominer.daemon.host_metrics import age_secs, machine, now
-from solominer.engines.cpu.pool import PoolSnapshot, WorkerPool
+from solominer.engines.cpu.pool import WorkerPool
+from solominer.engines.cpu.snapshot import PoolSnapshot
 from solominer.insight.estimate import Estimate, from_counters
 from solominer.records.recorder import Recorder
 from solominer.views.snapshot import BlockView, NodeView, Snapshot, WorkerView
@@ -68,28 +69,24 @@ class Sampler:
         self.hashes = 0
         self._rate_hps = 0.0
 
-    def count(self) -> PoolSnapshot:
-        """Put all counters into the records; returns the CPU pool's."""
+    def count(self) -> None:
+        """Put all counters into the records."""
         engines = self._dispatcher.count_hashes()
         self.hashes = round(sum(engine.hashes for engine in engines))
         self._rate_hps = sum(engine.rate_hps for engine in engines)
-        return self._pool.pool_snapshot()
 
     async def run(self) -> NoReturn:
         """Sample until cancelled."""
         started = False
         beat = 0
         while True:
-            snapshot = self.count()
+            self.count()
             self._limit(self.hashes)
             self._watch.look(time.time(), time.monotonic())
             if started:
                 self.rate.add(time.monotonic(), self.hashes)
-            starts_ns = [worker.started_ns for worker in snapshot.workers if worker.started_ns]  # 0 between two jobs
-            if not started and starts_ns:
-                started = True
-                waited = min(starts_ns) / 1e9 - time.monotonic() + age_secs()
-                log.info("the first hash came %.2f s after the start", waited)
+            else:
+                started = self._say_first_hash()
             if beat % SYSTEM_BEATS == 0:
                 self._recorder.system(time.time(), **machine())
             self._recorder.tick(time.time())
@@ -97,6 +94,16 @@ class Sampler:
                 self._dispatcher.post(HashRate(now(), self._rate_hps))
             beat += 1
             await asyncio.sleep(SAMPLE_SECS)
+
+    def _say_first_hash(self) -> bool:
+        """Whether a CPU worker searches; at that moment the log says how long it took."""
+        workers = self._pool.pool_snapshot().workers
+        starts_ns = [worker.started_ns for worker in workers if worker.started_ns]  # 0 between two jobs
+        if not starts_ns:
+            return False
+        waited = min(starts_ns) / 1e9 - time.monotonic() + age_secs()
+        log.info("the first hash came %.2f s after the start", waited)
+        return True
 
 
 def snapshot_of(
@@ -137,7 +144,7 @@ def snapshot_of(
         data_dir=str(config.records_dir),
         workers=tuple(_worker(worker) for engine in engines for worker in engine.workers),
         nodes=tuple(_nodes(coordinator)),
-        blocks=tuple(_block(tracked) for tracked in _recent_blocks(coordinator)),
+        blocks=tuple(_block(tracked, coordinator.tip_height) for tracked in _recent_blocks(coordinator)),
         events=tuple(events),
     )
 
@@ -184,9 +191,9 @@ def _recent_blocks(coordinator: Coordinator) -> list[TrackedBlock]:
     return sorted(blocks, key=lambda tracked: (tracked.block.height, tracked.block.found_at))[-8:]
 
 
-def _block(tracked: TrackedBlock) -> BlockView:
-    block = tracked.block
-    return BlockView(block.height, block.hash_hex, tracked.state.value, tracked.confirmations, block.reward_sats)
+def _block(tracked: TrackedBlock, tip_height: int) -> BlockView:
+    block, confirmations = tracked.block, tracked.confirmations_at(tip_height)
+    return BlockView(block.height, block.hash_hex, tracked.state.value, confirmations, block.reward_sats)
 
 
 def why_no_hash(pool: PoolSnapshot, status: str) -> str:

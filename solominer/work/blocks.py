@@ -95,6 +95,17 @@ class TrackedBlock:
         """Whether no node has said yet that it is on its active chain."""
         return self.state in (BlockState.FOUND, BlockState.SENT)
 
+    def confirmations_at(self, tip_height: int) -> int:
+        """Its confirmations under a tip of that height; a look is a minute old, so they are counted from the tip.
+
+        0 where it is not on the active chain as far as is known: one of an earlier run counts once it was looked up.
+        """
+        if self.staged or self.state not in (BlockState.ACCEPTED, BlockState.CONFIRMED, BlockState.MATURE):
+            return 0
+        if self.earlier and not self.confirmations:
+            return 0
+        return max(self.confirmations, tip_height - self.block.height + 1)
+
 
 class BlockTracker:
     """All blocks of ours that are not yet settled; gives actions, takes answers."""

@@ -1,4 +1,4 @@
-"""A second look at every job before it is published, by code that shares nothing with the builder.
+"""A second look at every job before it leaves, by code that shares nothing with the builder.
 
 It reads the finished coinbase bytes as a node would and compares them with what the configuration promises: exactly
 the configured scripts and amounts, the right sum, height, witness commitment and Merkle root. A bug in the builder, or
@@ -9,42 +9,108 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from solominer.errors import TemplateError
 from solominer.work.job import Job
+from solominer.work.workers import EXTRANONCE_SIZE
+
+_SCRIPT_SIG_AT = 42
+
+
+class CoinbaseRead(NamedTuple):
+    """What stands in a stripped coinbase; `outputs` are (scriptPubKey, satoshis)."""
+
+    script_sig: bytes
+    sequence: int
+    outputs: list[tuple[bytes, int]]
+    locktime: int
 
 
 def check_job(job: Job, payouts: Sequence[tuple[bytes, int]]) -> None:
     """Raises TemplateError unless the job pays exactly `payouts`: (scriptPubKey, satoshis), in order."""
-    raw = job.coinbase.prefix + job.extranonce() + job.coinbase.suffix
     template = job.template
-    script_sig, sequence, outputs, locktime = _read_coinbase(raw)
-    _demand(2 <= len(script_sig) <= 100, f"the scriptSig has {len(script_sig)} bytes")
-    _demand(_height_of(script_sig) == template.height, f"the scriptSig does not begin with height {template.height}")
-    _demand(job.extranonce() in script_sig, "the extranonce is not in the scriptSig")
-    _demand(locktime == template.height - 1 and sequence == 0xFFFFFFFE, "locktime or sequence would not be final")
-    _demand(outputs[:-1] == list(payouts), "the outputs are not the configured payouts")
-    _demand(
-        sum(value for _, value in outputs) == template.coinbase_value, "the outputs do not sum to the coinbase value"
+    check_coinbase(
+        job.coinbase.prefix,
+        job.coinbase.suffix,
+        EXTRANONCE_SIZE,
+        height=template.height,
+        witness_root_le=_tree([bytes(32)] + [tx.wtxid_le for tx in template.transactions]),
+        coinbase_value=template.coinbase_value,
+        payouts=payouts,
     )
-    expected = b"\x6a\x24\xaa\x21\xa9\xed" + _twice(
-        _tree([bytes(32)] + [tx.wtxid_le for tx in template.transactions]) + bytes(32)
-    )
-    _demand(outputs[-1] == (expected, 0), "the witness commitment is wrong or not the last output")
-    branch_root = _twice(raw)
+    txid_le = _twice(job.coinbase.prefix + job.extranonce() + job.coinbase.suffix)
+    branch_root = txid_le
     for sibling in job.merkle_branch:
         branch_root = _twice(branch_root + sibling)
     _demand(
-        branch_root == _tree([_twice(raw)] + [tx.txid_le for tx in template.transactions]), "the Merkle branch is wrong"
+        branch_root == _tree([txid_le] + [tx.txid_le for tx in template.transactions]), "the Merkle branch is wrong"
     )
 
 
-def _demand(holds: bool, problem: str) -> None:
-    if not holds:
-        raise TemplateError(
-            f"a job failed its own check and is not published: {problem}",
-            "nothing was mined on it; please report this with the log, it is a bug or tampering",
-        )
+def check_coinbase(
+    prefix: bytes,
+    suffix: bytes,
+    extranonce_size: int,
+    *,
+    height: int,
+    witness_root_le: bytes,
+    coinbase_value: int,
+    payouts: Sequence[tuple[bytes, int]],
+) -> None:
+    """Raises TemplateError unless the coinbase pays exactly `payouts`: (scriptPubKey, satoshis), in order.
+
+    `prefix` and `suffix` are the stripped coinbase around an extranonce of `extranonce_size` bytes.
+    """
+    script_sig, sequence, outputs, locktime = read_coinbase(prefix + bytes(extranonce_size) + suffix)
+    hole = len(prefix) - _SCRIPT_SIG_AT
+    _demand(hole > 0 and hole + extranonce_size <= len(script_sig), "the extranonce is not in the scriptSig")
+    _demand(script_sig[hole - 1] == extranonce_size, "the extranonce is not pushed whole")
+    _demand(_height_of(script_sig) == height, f"the scriptSig does not begin with height {height}")
+    _demand(locktime == height - 1 and sequence == 0xFFFFFFFE, "locktime or sequence would not be final")
+    commitment = b"\x6a\x24\xaa\x21\xa9\xed" + _twice(witness_root_le + bytes(32))
+    _demand(outputs[-1] == (commitment, 0), "the witness commitment is wrong or not the last output")
+    _demand(outputs[:-1] == list(payouts), "the outputs are not the configured payouts")
+    _demand(sum(value for _, value in outputs) == coinbase_value, "the outputs do not sum to the coinbase value")
+
+
+def read_coinbase(raw: bytes) -> CoinbaseRead:
+    """Take a stripped coinbase apart; each length byte is below 0xfd. Raises TemplateError if it is not one."""
+    try:
+        return _read(raw)
+    except IndexError:
+        raise _refused("the coinbase ends early") from None
+
+
+def _read(raw: bytes) -> CoinbaseRead:
+    _demand(raw[:4] in (b"\x01\0\0\0", b"\x02\0\0\0"), "the coinbase's version is neither 1 nor 2")
+    _demand(raw[4:41] == b"\x01" + bytes(32) + b"\xff\xff\xff\xff", "the coinbase does not have exactly one null input")
+    size, at = raw[41], _SCRIPT_SIG_AT
+    _demand(2 <= size <= 100, f"the scriptSig has {size} bytes")
+    script_sig = raw[at : at + size]
+    at += size
+    sequence = int.from_bytes(raw[at : at + 4], "little")
+    count, at = raw[at + 4], at + 5
+    _demand(1 < count < 0xFD, f"the coinbase has {count} outputs")
+    outputs = []
+    for _ in range(count):
+        value, size = int.from_bytes(raw[at : at + 8], "little"), raw[at + 8]
+        _demand(size < 0xFD, "a script in the coinbase is too long")
+        outputs.append((raw[at + 9 : at + 9 + size], value))
+        at += 9 + size
+    _demand(len(raw) == at + 4, "the coinbase does not end where its outputs do")
+    return CoinbaseRead(script_sig, sequence, outputs, int.from_bytes(raw[at:], "little"))
+
+
+def _height_of(script_sig: bytes) -> int:
+    """The BIP 34 height at the beginning, or -1 where it is not encoded as short as it can be."""
+    first = script_sig[0]
+    if 0x51 <= first <= 0x60:
+        return first - 0x50
+    number = script_sig[1 : 1 + first]
+    minimal = 1 <= first <= 5 and len(number) == first and (number[-1] or (first > 1 and number[-2] & 0x80))
+    height = int.from_bytes(number, "little") if minimal and not number[-1] & 0x80 else -1
+    return height if height > 16 else -1
 
 
 def _twice(data: bytes) -> bytes:
@@ -57,28 +123,13 @@ def _tree(row: list[bytes]) -> bytes:
     return row[0]
 
 
-def _height_of(script_sig: bytes) -> int:
-    first = script_sig[0]
-    if 0x51 <= first <= 0x60:
-        return first - 0x50
-    number = script_sig[1 : 1 + first]
-    minimal = 1 <= first <= 5 and len(number) == first and (number[-1] or (first > 1 and number[-2] & 0x80))
-    return int.from_bytes(number, "little") if minimal and not number[-1] & 0x80 else -1
+def _demand(holds: bool, problem: str) -> None:
+    if not holds:
+        raise _refused(problem)
 
 
-def _read_coinbase(raw: bytes) -> tuple[bytes, int, list[tuple[bytes, int]], int]:
-    """(scriptSig, sequence, [(script, satoshis)], locktime) of a stripped coinbase; each length byte is below 0xfd."""
-    _demand(raw[:4] in (b"\x01\0\0\0", b"\x02\0\0\0"), "the coinbase's version is neither 1 nor 2")
-    _demand(raw[4:41] == b"\x01" + bytes(32) + b"\xff\xff\xff\xff", "the coinbase does not have exactly one null input")
-    size = raw[41]
-    script_sig, at = raw[42 : 42 + size], 42 + size
-    sequence = int.from_bytes(raw[at : at + 4], "little")
-    count, at = raw[at + 4], at + 5
-    _demand(1 < count < 0xFD, f"the coinbase has {count} outputs")
-    outputs = []
-    for _ in range(count):
-        value, size = int.from_bytes(raw[at : at + 8], "little"), raw[at + 8]
-        outputs.append((raw[at + 9 : at + 9 + size], value))
-        at += 9 + size
-    _demand(len(raw) == at + 4, "the coinbase does not end where its outputs do")
-    return script_sig, sequence, outputs, int.from_bytes(raw[at:], "little")
+def _refused(problem: str) -> TemplateError:
+    return TemplateError(
+        f"a job failed its own check and is not published: {problem}",
+        "nothing was mined on it; please report this with the log, it is a bug or tampering",
+    )

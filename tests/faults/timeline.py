@@ -37,7 +37,8 @@ def install(timeline: Timeline) -> None:
     """Put the pool and the links that tell in the place of the daemon's own."""
     from solominer.daemon import daemon
     from solominer.daemon import nodes as connect
-    from solominer.engines.cpu.pool import PoolSnapshot, WorkerPool
+    from solominer.engines.cpu.pool import WorkerPool
+    from solominer.engines.cpu.snapshot import PoolSnapshot
     from solominer.node.client import NodeLink, NodeSettings
     from solominer.work.events import Event, NewTip
     from solominer.work.instant import Clock

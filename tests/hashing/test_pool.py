@@ -21,7 +21,8 @@ from solominer.daemon.host_metrics import now
 from solominer.engines.cpu import pool as pool_module
 from solominer.engines.cpu.choose import available_variants
 from solominer.engines.cpu.job_slot import WorkerState
-from solominer.engines.cpu.pool import WORKER_MEMORY_BYTES, PoolSettings, PoolSnapshot, WorkerPool
+from solominer.engines.cpu.pool import WORKER_MEMORY_BYTES, PoolSettings, WorkerPool
+from solominer.engines.cpu.snapshot import PoolSnapshot
 from solominer.errors import EngineError, PlanError
 from solominer.plan.plan import Families, SearchPlan
 from solominer.work.events import Event, ShareFound, WorkerDied, WorkerStarted, WrongHit

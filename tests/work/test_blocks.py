@@ -148,6 +148,36 @@ def block() -> FoundBlock:
     return make_block(1)
 
 
+def test_confirmations_are_counted_from_the_tip_between_two_looks(block: FoundBlock) -> None:
+    tracker = BlockTracker(["a"], POLICY)
+    tracker.found(block, T0)
+    tracked = tracker.open[block.hash_le]
+    assert tracked.confirmations_at(block.height + 5) == 0
+    tracker.answered(answer(block, Answer.ACCEPTED))
+    assert [tracked.confirmations_at(block.height + above) for above in (0, 1, 7)] == [1, 2, 8]
+    tracker.seen(seen(block, 3))
+    assert [tracked.confirmations_at(block.height + above) for above in (0, 7)] == [3, 8]
+    tracker.seen(seen(block, -1, "rival"))
+    assert tracked.confirmations_at(block.height + 8) == 0
+
+
+def test_a_block_of_an_earlier_run_counts_once_it_was_looked_up(block: FoundBlock) -> None:
+    tracker = BlockTracker(["a"], POLICY)
+    tracker.restore(block, BlockState.CONFIRMED, T0)
+    tracked = tracker.open[block.hash_le]
+    assert tracked.confirmations_at(block.height + 9) == 0
+    tracker.seen(seen(block, 9))
+    assert tracked.confirmations_at(block.height + 9) == 10
+
+
+def test_a_staged_block_has_no_confirmations(block: FoundBlock) -> None:
+    tracker = BlockTracker(["a"], POLICY, staging=True)
+    tracker.found(block, T0)
+    tracked = tracker.open[block.hash_le]
+    tracker.answered(answer(block, Answer.ACCEPTED))
+    assert tracked.confirmations_at(block.height + 9) == 0
+
+
 # --- found and sent (rules 41 and 42) ---------------------------------------------------------------------------------
 
 

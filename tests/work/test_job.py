@@ -100,6 +100,8 @@ TAMPERED: list[tuple[str, Callable[[Job], Job]]] = [
     ("prevout", prefix_with(lambda raw: raw.replace(b"\xff" * 4, bytes(4)))),
     ("version", prefix_with(lambda raw: b"\x03" + raw[1:])),
     ("extranonce", prefix_with(lambda raw: raw[:-3] + b"\x01\x02\x03")),
+    ("padded height", prefix_with(lambda raw: raw[:41] + bytes((raw[41] + 1,)) + b"\x03\x05\x01\0" + raw[45:])),
+    ("no prefix", prefix_with(lambda raw: b"")),
 ]  # fmt: skip
 
 
@@ -107,6 +109,15 @@ TAMPERED: list[tuple[str, Callable[[Job], Job]]] = [
 def test_the_guard_stops_a_job_that_is_not_what_was_configured(change: Callable[[Job], Job]) -> None:
     with pytest.raises(TemplateError, match="failed its own check"):
         check_job(change(job_of(real_template())), [(PAYOUT.script_pubkey, VALUE)])
+
+
+def test_a_height_that_has_an_opcode_is_not_pushed_as_a_number() -> None:
+    job = job_of(template_on(tip(1), 16))
+    payouts = [(PAYOUT.script_pubkey, job.template.coinbase_value)]
+    check_job(job, payouts)
+    pushed = prefix_with(lambda raw: raw[:41] + bytes((raw[41] + 1,)) + b"\x01\x10" + raw[43:])
+    with pytest.raises(TemplateError, match="does not begin with height 16"):
+        check_job(pushed(job), payouts)
 
 
 def test_a_tag_that_is_too_long_is_an_error_and_not_a_bad_block() -> None:

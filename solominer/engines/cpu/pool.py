@@ -21,6 +21,7 @@ import psutil
 
 from solominer.engines.cpu.job_slot import SharedBlock, WorkerCounters, WorkerState
 from solominer.engines.cpu.messages import Hit, Message, Ready, Report, Share, Wrong
+from solominer.engines.cpu.snapshot import RATE_SECS, CpuWorkerSnapshot, PoolSnapshot, worker_id, worker_snapshot
 from solominer.engines.cpu.startup import EXIT_WRONG_HITS, Briefing
 from solominer.engines.cpu.worker_job import WorkerJob
 from solominer.engines.cpu.worker_process import Child
@@ -30,13 +31,12 @@ from solominer.work.events import ShareFound, WorkerDied, WorkerStarted, WrongHi
 from solominer.work.instant import Clock, Instant
 from solominer.work.job import Job
 from solominer.work.ports import Post
-from solominer.work.workers import EXTRANONCE1_SIZE, EngineSnapshot, ExtranonceRange, WorkerId, WorkerSnapshot
+from solominer.work.workers import EXTRANONCE1_SIZE, EngineSnapshot, ExtranonceRange
 
 WORKER_MEMORY_BYTES = 200 << 20
 """What a worker is allowed to need; a memory limit admits one worker for each such part of it."""
 
 LOOK_SECS = 1.0
-RATE_SECS = 10.0
 HANG_SECS = 5.0
 _FIRST_BACKOFF_SECS = 1.0
 START_SECS = 300.0
@@ -71,64 +71,6 @@ class PoolSettings:
         if self.max_memory_bytes is None:
             return self.workers
         return max(1, min(self.workers, self.max_memory_bytes // WORKER_MEMORY_BYTES))
-
-
-@dataclass(frozen=True, slots=True)
-class CpuWorkerSnapshot:
-    """One worker at a moment. `pid` is None and `kernel` empty while it is not there.
-
-    Totals (`hashes`, `shares`, `shares_suppressed`, `wrong_hits`, `restarts`) only grow, over restarts too.
-    `rate_hps` is over the last RATE_SECS. `left_ns` and `started_ns` are time.monotonic_ns() of when the worker
-    dropped the job before `epoch` and of the first slice of its own job (0: not yet).
-    """
-
-    index: int
-    pid: int | None
-    state: WorkerState
-    kernel: str
-    hashes: int
-    rate_hps: float
-    rss_bytes: int
-    epoch: int
-    left_ns: int
-    started_ns: int
-    longest_slice_ns: int
-    shares: int
-    shares_suppressed: int
-    wrong_hits: int
-    restarts: int
-    plan: int
-    miscounts: int
-
-    @property
-    def alive(self) -> bool:
-        """Whether its process runs."""
-        return self.pid is not None
-
-
-@dataclass(frozen=True, slots=True)
-class PoolSnapshot:
-    """The pool at a moment; `epoch` is the current one and `published_ns` when it began (time.monotonic_ns())."""
-
-    workers: tuple[CpuWorkerSnapshot, ...]
-    epoch: int
-    published_ns: int
-    active: int
-
-    @property
-    def hashes(self) -> int:
-        """Hashes of all workers since the start."""
-        return sum(worker.hashes for worker in self.workers)
-
-    @property
-    def rate_hps(self) -> float:
-        """Hashes a second of all workers."""
-        return sum(worker.rate_hps for worker in self.workers)
-
-    @property
-    def alive(self) -> int:
-        """How many processes run."""
-        return sum(worker.alive for worker in self.workers)
 
 
 class _Seat:
@@ -292,7 +234,7 @@ class WorkerPool:
     def snapshot(self) -> EngineSnapshot:
         """What the workers are doing, as every engine says it."""
         pool = self.pool_snapshot()
-        return EngineSnapshot(ENGINE, tuple(map(_worker_snapshot, pool.workers)), pool.active)
+        return EngineSnapshot(ENGINE, tuple(map(worker_snapshot, pool.workers)), pool.active)
 
     def pool_snapshot(self) -> PoolSnapshot:
         """What the workers are doing, in full."""
@@ -443,19 +385,3 @@ class WorkerPool:
         limit = self.settings.max_memory_bytes
         if limit is not None and seat.rss_bytes > max(limit // len(self._seats), WORKER_MEMORY_BYTES):
             child.kill(f"it grew to {seat.rss_bytes >> 20} MiB, beyond its part of max_memory_gb")
-
-
-def _worker_snapshot(seen: CpuWorkerSnapshot) -> WorkerSnapshot:
-    return WorkerSnapshot(
-        worker=worker_id(seen.index),
-        state=seen.state.name.lower() if seen.alive else "lost",
-        hashes_counted=seen.hashes,
-        rate_hps=seen.rate_hps,
-        shares=seen.shares,
-        details={"kernel": seen.kernel, "pid": seen.pid or 0, "rss_bytes": seen.rss_bytes, "restarts": seen.restarts},
-    )
-
-
-def worker_id(index: int) -> WorkerId:
-    """The id of the pool's worker of that number."""
-    return WorkerId(ENGINE, str(index))

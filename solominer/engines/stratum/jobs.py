@@ -16,8 +16,8 @@ from solominer.chain.coinbase import build_coinbase
 from solominer.chain.script import push
 from solominer.chain.serialize import uint32_le
 from solominer.chain.transaction import TxOut
-from solominer.engines.stratum.readback import check_coinbase
 from solominer.engines.stratum.work import EXTRANONCE_SIZE, Audience, Job, Work, seq_of
+from solominer.work.job_check import check_coinbase
 
 KEEP_BYTES = 100_000_000
 KEEP_SECS = 3600.0

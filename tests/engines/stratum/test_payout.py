@@ -14,8 +14,8 @@ from solominer.chain.coinbase import Coinbase, build_coinbase
 from solominer.chain.transaction import TxOut
 from solominer.engines.stratum.group import Balances, GroupPlan, Window, plan_group
 from solominer.engines.stratum.payout import Part, Split, coinbase_bytes, dust_sats
-from solominer.engines.stratum.readback import check_coinbase, read_coinbase
 from solominer.errors import PayoutError, TemplateError
+from solominer.work.job_check import check_coinbase, read_coinbase
 
 CASES = int(os.environ.get("SOLOMINER_PAYOUT_CASES", "10000"))
 ROOT = bytes(range(32))
