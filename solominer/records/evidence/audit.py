@@ -18,7 +18,7 @@ from solominer.records.evidence.state import MANIFEST, REPORT, SEAL, read_report
 from solominer.records.files import is_folder, is_regular, read_bounded
 from solominer.records.ledger.jsonlines import parse_object
 from solominer.records.ledger.retention import RETIRABLE
-from solominer.records.report import report
+from solominer.records.report.versions import READABLE
 from solominer.records.tree import SECTIONS, TEMPORARY_SUFFIX, Part, Tree, walk_files
 
 THOROUGH_PARTS = 24
@@ -129,8 +129,9 @@ class Audit:
     def _parse(self, part: Part, data: bytes, digest: str) -> _Sealed | None:
         value = parse_object(data)
         try:
-            if value is None or value["schema"] != report.SCHEMA:
-                raise ValueError(f"not a report of schema {report.SCHEMA}")
+            if value is None or value["schema"] not in READABLE:
+                schema = None if value is None else value["schema"]
+                raise ValueError(f"schema {schema!r:.40}, this version reads {' and '.join(READABLE)}")
             if value["part"] != part.path:
                 raise ValueError(f"is the report of {value['part']!r:.40}, not of this hour")
             if type(value["sequence"]) is not int or not isinstance(value["files"]["sha256"], str):

@@ -16,9 +16,9 @@ from solominer.records.evidence.state import Head
 from solominer.records.report.errors_log import SEVERITIES
 from solominer.records.report.hour import HourFold
 from solominer.records.report.tally import WorkerTally
+from solominer.records.report.versions import REPORT_SCHEMA
 from solominer.records.tree import Part, utc_text
 
-SCHEMA = "solominer-report/1"
 LISTED_BLOCKS = 50
 LISTED_WORKERS = 100
 
@@ -46,7 +46,7 @@ def build_report(
     None where there is none, or where it cannot be read: totals begin anew then and say so.
     """
     return {
-        "schema": SCHEMA,
+        "schema": REPORT_SCHEMA,
         "solominer": __version__,
         "network": network,
         "tree": tree,
@@ -82,7 +82,7 @@ def build_report(
             "first_seq": fold.first_seq,
             "last_seq": fold.last_seq,
             "lines": fold.lines,
-            "odd_lines": fold.odd,
+            "unparsed_lines": fold.unparsed,
             "torn_bytes": fold.torn,
             "lost_entries": fold.lost,
         },
@@ -119,7 +119,7 @@ def _engines(workers: Mapping[str, WorkerTally]) -> dict[str, dict[str, float]]:
 def _worker(fold: HourFold, label: str, tally: WorkerTally) -> dict[str, Any]:
     secs = sum(secs for _, secs in fold.counts.samples)
     verdict = None
-    if tally.expected_shares > 0 and not tally.credited and _all_told(fold):
+    if tally.expected_shares > 0 and not tally.credited and _is_complete(fold):
         judged = judge(tally.counted, tally.shares, tally.counted / tally.expected_shares)
         verdict = {"flagged": judged.flagged, "p_value": judged.p_value, "reasons": list(judged.reasons)}
     return {
@@ -145,7 +145,7 @@ def _shares(fold: HourFold) -> dict[str, Any]:
         "found": fold.shares,
         "credited": fold.shares - counting,
         "expected": round(expected, 3),
-        "all_told": _all_told(fold),
+        "complete": _is_complete(fold),
         "stale": fold.stale_shares,
         "dropped": fold.dropped_shares,
         "duplicate": fold.kinds["share_duplicate"],
@@ -156,7 +156,7 @@ def _shares(fold: HourFold) -> dict[str, Any]:
     }
 
 
-def _all_told(fold: HourFold) -> bool:
+def _is_complete(fold: HourFold) -> bool:
     """Whether every hash that meets the share target was told, so that shares say how many hashes were tried."""
     return bool(fold.share_target is not None and expected_hashes(fold.share_target) >= MIN_HASHES_PER_SHARE)
 
@@ -166,7 +166,7 @@ def _evidence(fold: HourFold) -> dict[str, Any]:
     counts, counted = fold.counts, fold.counts.counted
     told: dict[str, Any] = {"counted_hashes": counted, "credited_hashes": counts.credited, "from_shares": None}
     told |= {"k": fold.best.k, "kth_hash": None, "from_kth_hash": None, "mismatch": None}
-    if fold.share_target is None or not _all_told(fold):
+    if fold.share_target is None or not _is_complete(fold):
         return told
     mean = counted / counts.expected_shares if counts.expected_shares else float(expected_hashes(fold.share_target))
     by_shares = from_share_sums(counts.share_hashes, counts.share_squares) if fold.shares else from_shares(0, mean)

@@ -88,7 +88,7 @@ def _hash_lines(report: Report) -> Iterator[str]:
         own = "" if worker["rate_hps"] is None else f", {short(worker['rate_hps'])}H/s"
         done = hashes_text(worker["counted"], worker["credited"])
         yield f"  {worker['worker']:<9}{done}{own}, {worker['shares']} shares{wrong}"
-    if not shares["all_told"]:
+    if not shares["complete"]:
         yield f"shares     {shares['found']} found; share target too low; not used as evidence"
         return
     credited = f"{shares['credited']} more of workers whose hashes are credited, " if shares["credited"] else ""
@@ -133,7 +133,7 @@ def _node_lines(report: Report) -> Iterator[str]:
         peers = "no" if node["peers"] is None else node["peers"]
         yield (
             f"node       {node['node']}: {state}, height {node['height']}, {peers} peers, ZMQ {node['zmq']},"
-            f" unusable in {node['unusable_looks']} of {node['looks']} looks"
+            f" unusable in {node['unusable_samples']} of {node['samples']} checks"
         )
 
 
