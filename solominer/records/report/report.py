@@ -10,7 +10,7 @@ from typing import Any
 from solominer import __version__
 from solominer.chain.target import difficulty, expected_hashes
 from solominer.insight.estimate import Estimate, from_counters, from_order_statistic, from_share_sums, from_shares
-from solominer.insight.mismatch import judge
+from solominer.insight.mismatch import check_claim
 from solominer.insight.odds import luck
 from solominer.records.evidence.state import Head
 from solominer.records.report.errors_log import SEVERITIES
@@ -120,7 +120,7 @@ def _worker(fold: HourFold, label: str, tally: WorkerTally) -> dict[str, Any]:
     secs = sum(secs for _, secs in fold.counts.samples)
     verdict = None
     if tally.expected_shares > 0 and not tally.credited and _is_complete(fold):
-        judged = judge(tally.counted, tally.shares, tally.counted / tally.expected_shares)
+        judged = check_claim(tally.counted, tally.shares, tally.counted / tally.expected_shares)
         verdict = {"flagged": judged.flagged, "p_value": judged.p_value, "reasons": list(judged.reasons)}
     return {
         "worker": label,
@@ -175,7 +175,7 @@ def _evidence(fold: HourFold) -> dict[str, Any]:
     if kth is not None:
         told |= {"kth_hash": f"{kth:064x}", "from_kth_hash": interval(from_order_statistic(kth, fold.best.k))}
     if counted:  # the smallest hashes are those of all engines: beside credited ones they do not speak for the count
-        judged = judge(counted, _of_counting(fold), mean, None if counts.credited else kth, fold.best.k)
+        judged = check_claim(counted, _of_counting(fold), mean, None if counts.credited else kth, fold.best.k)
         told["mismatch"] = {"flagged": judged.flagged, "p_value": judged.p_value, "reasons": list(judged.reasons)}
     return told
 
