@@ -60,12 +60,12 @@ def test_the_text_says_what_is_odd() -> None:
     fold.add(entry())
     assert search_lines(fold.searched.summary()) == [
         f"plan       {PLAN[:16]}: all shares match the plan",
-        "tests      of the shares' hashes: nothing odd (smallest p-value 1, corrected)",
+        "tests      of the shares' hashes: all pass (smallest p-value 1, corrected)",
     ]
     fold.add(entry(odd="share rate", off_plan=2))
     plan, tests = search_lines(fold.searched.summary())
     assert "NOT FOLLOWED: 2 shares elsewhere, 0 jobs" in plan
-    assert "ODD: cpu/1 fails share rate" in tests
+    assert "FAILED: cpu/1 fails share rate" in tests
     assert search_lines(HourFold().searched.summary()) == ["plan       not named: all shares match the plan"]
 
 
@@ -89,7 +89,7 @@ def test_a_sealed_hour_shows_it_in_every_form(tmp_path: Path) -> None:
     recorder.record(HOUR + 2, "diagnostics", told)
     recorder.close(HOUR + 3)
     text = render(recorder.tree, "regtest", "latest")
-    assert "ODD: cpu/1 fails gaps" in text
+    assert "FAILED: cpu/1 fails gaps" in text
     document = json.loads(render(recorder.tree, "regtest", "latest", "json"))
     assert document["search"]["plans"] == [PLAN]
     assert "ALARM" in render(recorder.tree, "regtest", "latest", "html")

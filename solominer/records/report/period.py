@@ -124,7 +124,7 @@ def period_text(document: dict[str, Any]) -> str:
         lines[-1] += f", {short(rate['value'] or 0)}H/s{bounds}"
     lines += [
         f"shares     {sums['shares']:,} found, {sums['expected_shares']:,.1f} expected, {sums['stale_shares']:,} stale",
-        f"evidence   {sums['mismatches_flagged']:,.0f} hours in which it does not fit the count",
+        f"evidence   {sums['mismatches_flagged']:,.0f} hours in which shares and counted hashes disagree",
         f"best       {'no share' if best is None else 'difficulty ' + short(best['difficulty']).strip()}",
         f"work       {sums['tips']:,} tips, {sums['templates']:,} templates, {sums['jobs']:,} jobs,"
         f" {duration(sums['stale_secs'])} on stale tips",

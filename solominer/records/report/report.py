@@ -23,7 +23,7 @@ LISTED_BLOCKS = 50
 LISTED_WORKERS = 100
 
 MIN_HASHES_PER_SHARE = 1 << 16
-"""Below this a kernel's slice holds several shares and only the first may be told (regtest): no evidence of hashes."""
+"""Below this a kernel's slice holds several shares and may report only the first (regtest): no evidence of hashes."""
 
 Previous = Mapping[str, Any]
 
@@ -157,7 +157,7 @@ def _shares(fold: HourFold) -> dict[str, Any]:
 
 
 def _is_complete(fold: HourFold) -> bool:
-    """Whether every hash that meets the share target was told, so that shares say how many hashes were tried."""
+    """Whether every hash that meets the share target was reported, so that shares say how many hashes were tried."""
     return bool(fold.share_target is not None and expected_hashes(fold.share_target) >= MIN_HASHES_PER_SHARE)
 
 

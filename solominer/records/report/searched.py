@@ -86,7 +86,7 @@ def search_lines(search: Mapping[str, Any]) -> list[str]:
             for worker in search["workers"]
             if worker["alarms"]
         ]
-        verdict = f"ODD: {'; '.join(odd)}" if odd else "nothing odd"
+        verdict = f"FAILED: {'; '.join(odd)}" if odd else "all pass"
         lines.append(
             f"tests      of the shares' hashes: {verdict} (smallest p-value {search['min_p_value']:.2g}, corrected)"
         )
