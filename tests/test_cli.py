@@ -63,7 +63,7 @@ def test_missing_config_file() -> None:
 def test_production_wants_a_yes_where_nobody_can_be_asked(tmp_path: Path) -> None:
     done = solominer("run", "--mode", "production", "--data-dir", str(tmp_path), "--payout-address", ADDRESS)
     assert done.returncode == 2
-    assert "wants a yes first" in done.stderr
+    assert "needs your confirmation first" in done.stderr
     assert "--yes" in done.stderr
 
 

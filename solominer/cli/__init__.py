@@ -97,7 +97,7 @@ def _common(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Common to all commands."""
+    """Options common to all commands."""
 
 
 @app.command()
@@ -117,7 +117,7 @@ def run(
     days_week: Annotated[int | None, typer.Option(help="Mine on this many days of a week, Monday first.")] = None,
     hours: Annotated[str | None, typer.Option(help="Mining hours, local time: 22:00-06:00.")] = None,
     block_interval: Annotated[
-        float | None, typer.Option(help="Least seconds between blocks (regtest, signet).")
+        float | None, typer.Option(help="Minimum seconds between blocks (regtest, signet).")
     ] = None,
     data_dir: DataDirOption = None,
     payout_address: Annotated[str | None, typer.Option(help="Where the reward goes.")] = None,
@@ -126,9 +126,11 @@ def run(
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
     plain: Annotated[bool, typer.Option("--plain", help="Log lines instead of the live view.")] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="The policies only say what they would do; mining goes on as ever.")
+        bool, typer.Option("--dry-run", help="Log what the policies would do without doing it.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="You understand what production mode means.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Confirm that production mode mines for real money.")
+    ] = False,
 ) -> None:
     """Mine until Ctrl-C.
 

@@ -14,9 +14,9 @@ MOST_SECS = 1e9
 
 
 def some_secs(value: float | None) -> float | None:
-    """For options in seconds: neither infinite nor what is no number. Raises typer.BadParameter."""
+    """Validate an option in seconds: finite and not NaN. Raises typer.BadParameter."""
     if value is not None and not 0 <= value <= MOST_SECS:
-        raise typer.BadParameter(f"it must be a number up to {MOST_SECS:.0f}")
+        raise typer.BadParameter(f"must be a number up to {MOST_SECS:.0f}")
     return value
 
 
@@ -38,9 +38,9 @@ def status(
     config: ConfigOption = None,
     mode: ModeOption = None,
     data_dir: DataDirOption = None,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on, every so often, until Ctrl-C.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Repeat until Ctrl-C.")] = False,
     every: Annotated[
-        float, typer.Option(min=0.2, callback=some_secs, help="Seconds between two looks of --watch.")
+        float, typer.Option(min=0.2, callback=some_secs, help="Seconds between two updates of --watch.")
     ] = 2.0,
     as_json: JsonOption = False,
 ) -> None:

@@ -1,4 +1,4 @@
-"""Commands about what the miner wrote down: verify, report, ledger."""
+"""Commands that read the records: verify, report, ledger."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import typer
 if TYPE_CHECKING:
     from solominer.records.tree import Tree
 
-ledger = typer.Typer(help="What happened, line by line.", no_args_is_help=True, rich_markup_mode=None)
+ledger = typer.Typer(help="Query the ledger: blocks, shares, errors.", no_args_is_help=True, rich_markup_mode=None)
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="config.json, for its data folder.")]
 DataDirOption = Annotated[Path | None, typer.Option("--data-dir", help="The data folder, if not that of the config.")]
@@ -22,7 +22,7 @@ NetworkOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="For programs: JSON on standard output.")]
 SinceOption = Annotated[str, typer.Option("--since", help="2h, 3d, 2026-11-21 or 2026-11-21T07:30 (UTC).")]
-LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="Only the newest so many.")]
+LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="Show only the newest N.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -94,7 +94,7 @@ def report(
         text = render(tree, tree.root.name, wanted, form)
     except (KeyError, TypeError) as error:
         raise RecordsError(
-            f"a report of {wanted} has no {error} where one belongs", f"see what is wrong: solominer verify {tree.root}"
+            f"the report of {wanted} lacks the field {error}", f"see what is wrong: solominer verify {tree.root}"
         ) from error
     if html is None:
         typer.echo(text)
@@ -124,7 +124,7 @@ def blocks(
     since: SinceOption = "30d", limit: LimitOption = None, as_json: JsonOption = False,
     config: ConfigOption = None, data_dir: DataDirOption = None, network: NetworkOption = None,
 ) -> None:  # fmt: skip
-    """Everything that happened to blocks of ours."""
+    """List events of our blocks."""
     _ask("blocks", since, limit, as_json, config, data_dir, network)
 
 
@@ -133,7 +133,7 @@ def shares(
     since: SinceOption = "1h", limit: LimitOption = None, as_json: JsonOption = False,
     config: ConfigOption = None, data_dir: DataDirOption = None, network: NetworkOption = None,
 ) -> None:  # fmt: skip
-    """Shares that were found."""
+    """List shares found."""
     _ask("shares", since, limit, as_json, config, data_dir, network)
 
 
@@ -142,17 +142,17 @@ def errors(
     since: SinceOption = "7d", limit: LimitOption = None, as_json: JsonOption = False,
     config: ConfigOption = None, data_dir: DataDirOption = None, network: NetworkOption = None,
 ) -> None:  # fmt: skip
-    """Errors and alarms."""
+    """List errors and alarms."""
     _ask("errors", since, limit, as_json, config, data_dir, network)
 
 
 @ledger.command()
 def rebuild(config: ConfigOption = None, data_dir: DataDirOption = None, network: NetworkOption = None) -> None:
-    """Make the index anew from the ledger's files, which are the truth."""
+    """Rebuild the index from the ledger files."""
     from solominer.records.ledger.index import LedgerIndex
 
     tree = _tree(config, data_dir, network)
-    typer.echo(f"{LedgerIndex(tree).rebuild():,} lines of {tree.root} are in the index")
+    typer.echo(f"{LedgerIndex(tree).rebuild():,} lines of {tree.root} indexed")
 
 
 def _tree(config: Path | None, data_dir: Path | None, network: str | None) -> Tree:
@@ -186,7 +186,7 @@ def _moment(text: str) -> float:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise ConfigError(f"--since {text!r} is no time", "say 2h, 3d, 2026-11-21 or 2026-11-21T07:30") from None
+        raise ConfigError(f"--since {text!r} is not a time", "use 2h, 3d, 2026-11-21 or 2026-11-21T07:30") from None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 

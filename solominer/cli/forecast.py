@@ -31,12 +31,14 @@ def register(app: typer.Typer) -> None:
 def forecast(
     config: Annotated[Path | None, typer.Option("--config", "-c", help="config.json; names the node to ask.")] = None,
     mode: Annotated[str | None, typer.Option("--mode", "-m", help="As for run.")] = None,
-    data_dir: Annotated[Path | None, typer.Option("--data-dir", help="Whose last report tells your hash rate.")] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option("--data-dir", help="Data folder whose last report gives your hash rate.")
+    ] = None,
     hash_rate: Annotated[
         str | None, typer.Option(help="Your hash rate, e.g. 40M or 1.2TH/s; else that of the last hourly report.")
     ] = None,
-    watts: Annotated[float | None, typer.Option(min=0.0, help="Power that your machine takes.")] = None,
-    price: Annotated[float | None, typer.Option(min=0.0, help="Of a kWh, in any currency.")] = None,
+    watts: Annotated[float | None, typer.Option(min=0.0, help="Power draw of your machine.")] = None,
+    price: Annotated[float | None, typer.Option(min=0.0, help="Price per kWh, in any currency.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs: JSON on standard output.")] = False,
 ) -> None:
     """When difficulty changes next and to what, and your chances until then and after, from your node's headers.
@@ -73,7 +75,7 @@ def parse_rate(text: str) -> float:
 
     match = _RATE.fullmatch(text.strip())
     if match is None:
-        raise ConfigError(f"{text!r:.40} is no hash rate", "write it like 40M, 1.2T or 500kH/s")
+        raise ConfigError(f"{text!r:.40} is not a hash rate", "write it like 40M, 1.2T or 500kH/s")
     return float(match[1]) * 1000.0 ** " kMGTPE".index(match[2] or " ")
 
 
@@ -84,7 +86,7 @@ def _history(settings: Config) -> ChainHistory:
     from solominer.node.history import read_history
 
     if settings.mode_rules.simulated or settings.wants_private_node:
-        raise ConfigError("a forecast is read from a node of yours", "name it in config.json: bitcoin_rpc")
+        raise ConfigError("a forecast needs a node of yours", "name it in config.json: bitcoin_rpc")
     problem: NodeError | None = None
     for node in configured_nodes(settings):
         try:
@@ -208,7 +210,7 @@ def lines(history: ChainHistory, seen: Outlook, rate_hps: float | None, currency
     if seen.median_wait_secs is not None and math.isfinite(seen.median_wait_secs):
         years = seen.median_wait_secs / 31_557_600
         wait = duration(seen.median_wait_secs) if years < 1 else f"{short(years)}years"
-        told.append(f"half of all   miners of this rate would wait longer than {wait}, were difficulty to stay")
+        told.append(f"median wait   {wait} at today's difficulty")
     if seen.cost_per_block is not None:
         told.append(f"a block costs {_money(seen.cost_per_block, currency)} of electricity on average")
     return told

@@ -83,7 +83,7 @@ SMOKE_TEST = Mode(
     "the fire drill, a command of its own: `solominer smoke-test`",
     bounded=True,
 )
-"""Not a mode of `run`, but told of beside them."""
+"""Not a mode of `run`, but listed with them."""
 
 
 _HINTS = {

@@ -130,7 +130,7 @@ def plain_bytes(data: bytes) -> bytes:
     encoding = next((encoding for mark, encoding in _MARKS if data.startswith(mark)), None)
     plain = data if encoding is None else data.decode(encoding).encode()
     if b"\0" in plain:
-        raise ValueError("it is not text in UTF-8")
+        raise ValueError("it is not UTF-8 text")
     return plain
 
 

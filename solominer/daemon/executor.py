@@ -16,7 +16,7 @@ from solominer.engines.engine_set import EngineSet
 from solominer.errors import NodeError, SolominerError
 from solominer.node.headers import compare
 from solominer.records.journal.recovery import Replay
-from solominer.records.journal.saver import Keeper
+from solominer.records.journal.saver import BlockSaver
 from solominer.records.recorder import Recorder
 from solominer.work.coordinator import Coordinator
 from solominer.work.events import (
@@ -100,7 +100,7 @@ class Dispatcher:
         self._fetching: dict[str, str | None] = {}
         self._headers: dict[str, asyncio.Event] = {}
         self._urgent = 0
-        self._keeper = Keeper(recorder.journal, self.alarm)
+        self._keeper = BlockSaver(recorder.journal, self.alarm)
         self._tip_mono = 0.0
         self._share_target = 0
         self._parent_le = b""

@@ -81,7 +81,7 @@ def run_checks(checks: Iterable[Check], subject: str = "") -> Iterator[Finding]:
     for check in checks:
         missing = [name for name in check.needs if name in lacking]
         started = time.perf_counter()
-        outcome = skipped(f"rests on {missing[0]!r}") if missing else _outcome_of(check)
+        outcome = skipped(f"requires {missing[0]!r}") if missing else _outcome_of(check)
         if missing or outcome.status is Status.FAILED:
             lacking.add(check.name)
         evidence, todo = printable_lines(outcome.evidence), printable_lines(outcome.todo)

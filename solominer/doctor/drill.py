@@ -46,7 +46,7 @@ class Evidence:
         alarms = self.all("error")
         chosen = [each for each in alarms if each.get("code") in codes] or alarms
         texts = [str(each.get("message", each.get("code"))) for each in chosen]
-        return "; ".join(dict.fromkeys(texts))[:400] or "the log tells of no error"
+        return "; ".join(dict.fromkeys(texts))[:400] or "no error in the log"
 
 
 def drill_config(config: Config, folder: Path) -> Config:

@@ -121,7 +121,7 @@ def _disk_speed(folder: Path) -> Outcome:
     try:
         secs = sorted(fsync_secs(folder) for _ in range(_FSYNCS))[_FSYNCS // 2]
     except OSError as error:
-        return failed(f"writing to {folder} for good failed: {error.strerror}", "check the disk")
+        return failed(f"writing and syncing in {folder} failed: {error.strerror}", "check the disk")
     text = f"a block is safe on disk in {1000 * secs:.1f} ms"
     if secs > TOO_SLOW_FSYNC_SECS:
         return failed(text, "use another disk for data_dir: a crash within that time could lose the copy")
@@ -167,7 +167,7 @@ def _memory(config: Config) -> Outcome:
     available = psutil.virtual_memory().available
     text = f"{available / 2**30:.1f} GiB available, {workers} workers need up to {needed / 2**30:.1f} GiB"
     if available < DAEMON_MEMORY_BYTES + WORKER_MEMORY_BYTES:
-        return failed(text, "free some memory: not even one worker is sure to fit")
+        return failed(text, "free some memory: there may not be enough for one worker")
     if available < needed:
         return warning(text, "set max_memory_gb or raise cpu_cores_reserved")
     if config.max_memory_gb is not None and config.max_memory_gb * 2**30 < workers * WORKER_MEMORY_BYTES:
@@ -182,17 +182,17 @@ def _kernel(config: Config) -> Outcome:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=KERNEL_SECS)
     except subprocess.TimeoutExpired:
-        return failed(f"no kernel within {KERNEL_SECS} s", "look at the machine's load")
+        return failed(f"no kernel within {KERNEL_SECS} s", "check the machine's load")
     if done.returncode < 0:
         return failed(f"the kernel ended its process by signal {-done.returncode}", "choose another with kernel")
     try:
         told = json.loads(done.stdout)
     except json.JSONDecodeError:
         said = done.stderr.strip().rpartition("\n")[2]
-        return failed(f"the kernel could not be tried: {said:.200}", "check that numba is installed as it should be")
+        return failed(f"the kernel check could not run: {said:.200}", "check the numba installation")
     if told["problem"]:
         return failed(told["problem"], told["todo"])
-    return ok(f"{told['kernel']} on {cpu_name()}: {told['tested']} nonces as hashlib says, {told['rate']}")
+    return ok(f"{told['kernel']} on {cpu_name()}: {told['tested']} nonces agree with hashlib, {told['rate']}")
 
 
 def cpu_name() -> str:
@@ -211,12 +211,12 @@ def _sensors(config: Config) -> Outcome:
     wanted, sensors = config.throttle, Sensors()
     temperature, battery = sensors.temperature_c(), sensors.on_battery()
     if wanted.max_temperature_c is not None and temperature is None:
-        return failed("max_temperature_c is set, but this machine tells no temperature", "leave it out")
+        return failed("max_temperature_c is set, but this machine reports no temperature", "leave it out")
     if wanted.pause_on_battery and battery is None:
         return warning("pause_on_battery is set, but this machine has no battery", "leave it out")
     told = [] if temperature is None else [f"{temperature:.0f} °C"]
     told += [] if battery is None else ["on battery" if battery else "on mains power"]
-    return ok(", ".join(told) or "this machine tells neither temperature nor battery; none is needed")
+    return ok(", ".join(told) or "this machine reports neither temperature nor battery; neither is needed")
 
 
 def _service() -> Outcome:
@@ -238,5 +238,5 @@ def _service() -> Outcome:
     state = facts.get("ActiveState", "unknown")
     text = f"{files[0]} is {state}, {facts.get('UnitFileState', 'unknown')}, {facts.get('NRestarts', '?')} restarts"
     if state == "failed":
-        return failed(text, "journalctl -u solominer tells why; then systemctl restart solominer")
+        return failed(text, "see journalctl -u solominer, then systemctl restart solominer")
     return ok(text) if state == "active" else warning(text, "systemctl enable --now solominer")

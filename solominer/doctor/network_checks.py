@@ -74,4 +74,4 @@ def _round_trip(node: NodeUnderTest) -> Outcome:
         started = time.perf_counter()
         best_hex = to_rpc_hex(best_hash(node.client))
         times.append(1000 * (time.perf_counter() - started))
-    return ok(f"{sorted(times)[5]:.1f} ms in the middle, {max(times):.1f} ms at most; best {best_hex[-16:]}")
+    return ok(f"{sorted(times)[5]:.1f} ms median, {max(times):.1f} ms at most; best {best_hex[-16:]}")

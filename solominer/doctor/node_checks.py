@@ -107,10 +107,10 @@ class NodeUnderTest:
             socket.create_connection(where, _CONNECT_SECS).close()
         except OSError as error:
             return failed(
-                f"nothing takes connections at {self.client.where}: {error.strerror or error}",
+                f"cannot connect to {self.client.where}: {error.strerror or error}",
                 "start the node with server=1; check bitcoin_rpc.host and bitcoin_rpc.port, and rpcbind on the node",
             )
-        return ok(f"{self.client.where} takes connections, in {1000 * (time.perf_counter() - started):.1f} ms")
+        return ok(f"{self.client.where} accepts connections, in {1000 * (time.perf_counter() - started):.1f} ms")
 
     def _credentials(self) -> Outcome:
         try:
@@ -119,7 +119,7 @@ class NodeUnderTest:
             if isinstance(error, NodeAuthFailed):
                 raise
         except NodeError:
-            return skipped("not known: what takes connections there does not answer as a node does")
+            return skipped("unknown: the server there does not answer like a node")
         return ok(self.settings.credentials.describe().partition(";")[0])
 
     def _answers(self) -> Outcome:
@@ -198,13 +198,13 @@ class NodeUnderTest:
             return skipped("the node does not answer getnetworkinfo")
         count = peers_of(self._net)
         if count is None:
-            return warning("the node does not tell how many peers it has", "update the node")
+            return warning("the node does not report its number of peers", "update the node")
         if self.settings.network.for_testing:
             return ok(f"{count} peers; a test network needs none to mine")
         if count == 0:
             return failed("no peers: a found block would reach nobody", "check the node's network connection")
         if count < 4:
-            return warning(f"only {count} peers", "let the node take more: a block should spread at once")
+            return warning(f"only {count} peers", "allow more connections: a block should propagate at once")
         return ok(f"{count} peers")
 
     def _tip_age(self) -> Outcome:
@@ -218,7 +218,9 @@ class NodeUnderTest:
         offset = self.client.clock_offset_secs
         of_peers = self._offset_of_peers()
         if offset is None:
-            return warning("the node's answers carry no time", "check what sits between the node and this program")
+            return warning(
+                "the node's HTTP replies have no Date header", "check for a proxy between the node and this program"
+            )
         tip_ahead = tip_time(self._chain) - time.time()
         if tip_ahead > CLOCK_TOLERANCE_SECS:
             text = f"the newest block is {duration(tip_ahead)} ahead of this machine's clock"
@@ -240,12 +242,16 @@ class NodeUnderTest:
     def _deployments(self) -> Outcome:
         info = deployments_of(self.client, self.settings.network)
         if info is None:
-            return warning("the node does not tell its rules", "update to Bitcoin Core 23 or newer, or allow the call")
+            return warning(
+                "the node does not report its consensus rules", "update to Bitcoin Core 23 or newer, or allow the call"
+            )
         refuse_unsafe_consensus(info, self.settings.network, self._chain["mediantime"].integer(0, MAX_TIME))
         coming = [name for name, _ in unknown_deployments(info)]
         network = self.settings.network.name
         if coming and network not in ("regtest", "signet"):
-            return warning(f"not in force yet: {', '.join(coming)}", "mining stops when they come; use Bitcoin Core")
+            return warning(
+                f"not in force yet: {', '.join(coming)}", "mining stops when they activate; use Bitcoin Core"
+            )
         return ok("all rules in force are known here")
 
     def _warnings(self) -> Outcome:
@@ -279,11 +285,11 @@ class NodeUnderTest:
             elsewhere = ", ".join(each for each in published or () if each != address)
             return failed(
                 f"nothing answers at {address}" + (f"; the node publishes at {elsewhere}" if elsewhere else ""),
-                f"let zmqpub{topic} in bitcoin.conf bind to an address that this machine reaches; mind firewalls",
+                f"bind zmqpub{topic} in bitcoin.conf to an address that this machine can reach, and check firewalls",
             )
         if heard.messages:
             return ok(f"{address} delivers, the first message after {heard.secs:.1f} s")
-        return ok(f"{address} is connected; nothing happened to be told within {self._listen_secs:g} s")
+        return ok(f"{address} is connected; no message within {self._listen_secs:g} s")
 
     def _published(self, topic: str) -> list[str] | None:
         """Where the node says it publishes; None where it does not say."""
@@ -362,18 +368,20 @@ class NodeUnderTest:
     def _proposal(self) -> Outcome:
         verdict = propose_block(self.client, self._unsolved())
         if verdict.answer in (Answer.ACCEPTED, Answer.HELD):
-            return ok(f"the node would take our block, less its work, said in {1000 * verdict.rpc_secs:.0f} ms")
+            return ok(
+                f"the node would accept our block (proof of work aside), checked in {1000 * verdict.rpc_secs:.0f} ms"
+            )
         if verdict.raw.startswith("inconclusive-not-best-prevblk"):
-            return warning("the tip moved while we asked", "run it again")
+            return warning("the tip changed during the check", "run it again")
         return failed(
             f"the node would reject our block: {verdict.raw}",
-            "do not mine like this; report it with this output and the node's debug.log",
+            "do not mine with this setup; report it with this output and the node's debug.log",
         )
 
     def _submission(self) -> Outcome:
         """As `run` does at its start: what is no block must come back as `high-hash`."""
         try_submitting(self.client)
-        return ok("what is no block came back as 'high-hash', as it must")
+        return ok("a block without proof of work was rejected with 'high-hash', as expected")
 
     def _unsolved(self) -> str:
         """A block of the job whose hash misses the target, as hex."""

@@ -72,7 +72,7 @@ def _towards_target(target_hps: float, share: float, now: Conditions, least: int
     if now.rate_hps < share * target_hps:
         if now.active < now.workers:
             return Decision(now.active + 1, (f"{measured} is less than {share:.0%} of the target",))
-        return Decision(now.active, (f"{measured} is less than {share:.0%} of the target, and none is left to add",))
+        return Decision(now.active, (f"{measured} is less than {share:.0%} of the target, with no worker left to add",))
     if now.active > least and now.rate_hps * (now.active - 1) / now.active > target_hps:
-        return Decision(now.active - 1, (f"{measured} is more than the target takes",))
+        return Decision(now.active - 1, (f"{measured} is above the target",))
     return Decision(wanted)

@@ -25,7 +25,7 @@ from solominer.config.models import Config, reloads_live
 from solominer.errors import ConfigError, SolominerError
 from solominer.governor.policies import Policies
 from solominer.governor.schedule import Progress, ScheduleState, blocks_on, schedule_at, schedule_of
-from solominer.governor.throttle import Readings, Sensors, ThrottleRules
+from solominer.governor.throttle import SensorReadings, Sensors, ThrottleRules
 from solominer.views.snapshot import Snapshot
 from solominer.work.coordinator import Coordinator
 from solominer.work.events import PauseWanted, PolicyChanged, ResumeWanted
@@ -230,17 +230,17 @@ class Governor:
         while True:
             if self._throttle.settings.is_on or self._throttle.paused:
                 readings = await asyncio.to_thread(self._read_sensors)
-                self._hold(Source.THROTTLE, self._throttle.judge(time.monotonic(), readings))
+                self._hold(Source.THROTTLE, self._throttle.update(time.monotonic(), readings))
             await asyncio.sleep(THROTTLE_SECS)
 
-    def _read_sensors(self) -> Readings:
+    def _read_sensors(self) -> SensorReadings:
         """Sensors that fail are no reason to stop mining."""
         try:
             return self._sensors.read()
         except (psutil.Error, OSError, ValueError) as error:
             log.log(logging.DEBUG if self._sensors_failed else logging.WARNING, "sensors cannot be read: %s", error)
             self._sensors_failed = True
-            return Readings()
+            return SensorReadings()
 
     def take_policies(self, share: float, reasons: Iterable[str]) -> None:
         """What the policies want: this share of the workers, or a pause for these reasons where it is 0."""

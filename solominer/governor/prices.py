@@ -53,7 +53,7 @@ def http_get(url: str) -> bytes:
         kind = getattr(error, "code", None) or getattr(error, "reason", None) or type(error).__name__
         raise PriceError(f"no price from {host}: {kind}", "check electricity.price_url") from error
     if len(body) > MOST_BYTES:
-        raise PriceError(f"the answer of {host} is longer than a price", "check electricity.price_url")
+        raise PriceError(f"the reply of {host} is too long", "check electricity.price_url")
     return body
 
 
@@ -64,7 +64,7 @@ def value_at(document: object, path: str) -> float:
         try:
             value = value[int(part)] if isinstance(value, list) else value[part]  # type: ignore[index]
         except (KeyError, IndexError, TypeError, ValueError):
-            raise PriceError(f"the price's answer has no {part!r} of {path}", "check price_json_path") from None
+            raise PriceError(f"the price reply has no {part!r} of {path}", "check price_json_path") from None
     return Field(value, f"the price at {path or 'the root'}", _refuse).number(-MOST_PRICE, MOST_PRICE)
 
 
@@ -98,7 +98,7 @@ class PriceSource:
         try:
             document = decode(self._fetch(self._url))
         except BadValue:
-            raise PriceError("the price's answer is not JSON", "check electricity.price_url") from None
+            raise PriceError("the price reply is not JSON", "check electricity.price_url") from None
         self._last = Price(value_at(document, self._path) * self._scale, time.time())
         return self._last
 
@@ -116,6 +116,6 @@ class PriceSource:
                 wait_secs *= 2
                 continue
             if logged:
-                log.info("there is a price again")
+                log.info("the electricity price is available again")
             wait_secs, logged = FIRST_WAIT_SECS, ""
             await asyncio.sleep(self._refresh_secs)

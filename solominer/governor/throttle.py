@@ -18,7 +18,7 @@ HOT, BUSY, BATTERY, USER = ("temperature", "CPU busy", "on battery", "user activ
 
 
 @dataclass(frozen=True, slots=True)
-class Readings:
+class SensorReadings:
     """What was measured; None where it cannot be. `other_load` in cores, `idle_secs` since a user typed."""
 
     temperature_c: float | None = None
@@ -38,7 +38,7 @@ class ThrottleRules:
     _since_calm: dict[str, float] = field(default_factory=dict)
     paused: set[str] = field(default_factory=set)
 
-    def judge(self, mono: float, readings: Readings) -> frozenset[str]:
+    def update(self, mono: float, readings: SensorReadings) -> frozenset[str]:
         """Take readings at `mono` (seconds of a steady clock); returns the reasons that are in force now."""
         wait_secs = self.settings.resume_after_secs
         for reason, (over, calm) in self._conditions(readings).items():
@@ -51,7 +51,7 @@ class ThrottleRules:
                 del self._since_calm[reason]
         return frozenset(self.paused)
 
-    def _conditions(self, readings: Readings) -> Mapping[str, tuple[bool, bool]]:
+    def _conditions(self, readings: SensorReadings) -> Mapping[str, tuple[bool, bool]]:
         """For each reason: whether it holds, and whether it is clearly gone. What is not measured is gone."""
         settings = self.settings
         return {
@@ -82,9 +82,9 @@ class Sensors:
     def __init__(self) -> None:
         self._last: tuple[float, float, dict[int, float]] | None = None
 
-    def read(self) -> Readings:
+    def read(self) -> SensorReadings:
         """All readings now."""
-        return Readings(self.temperature_c(), self.other_load(), self.on_battery(), idle_secs(time.time()))
+        return SensorReadings(self.temperature_c(), self.other_load(), self.on_battery(), idle_secs(time.time()))
 
     def temperature_c(self) -> float | None:
         """The hottest sensor, or None where the system reports none."""

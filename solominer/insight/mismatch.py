@@ -24,8 +24,8 @@ _ALLOWANCE = {
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What the evidence says of a claim.
+class ClaimCheck:
+    """Whether a claimed number of hashes fits its evidence.
 
     `reasons` are the tests that failed (none: not flagged); `p_value` is the chance that an honest worker's evidence is
     as odd as this, already corrected for having looked in several ways. `false_alarm` is the rate that was allowed: of
@@ -43,14 +43,14 @@ class Verdict:
         return bool(self.reasons)
 
 
-def judge(
+def check_claim(
     claimed_hashes: float,
     shares: int,
     hashes_per_share: float,
     kth_hash: int | None = None,
     k: int = 16,
     false_alarm: float = DEFAULT_FALSE_ALARM,
-) -> Verdict:
+) -> ClaimCheck:
     """Compare a period's claimed hashes with its shares and, if kept, with the value of its k-th smallest hash.
 
     For shares of changing targets pass the mean hashes per share. Periods add up: a day's sums find smaller lies than
@@ -63,4 +63,4 @@ def judge(
         p_values += [chance_at_most(k - 1, below), chance_at_least(k, below)]
     corrected = [p / share for p, share in zip(p_values, _ALLOWANCE.values(), strict=False)]
     reasons = tuple(name for name, p in zip(_ALLOWANCE, corrected, strict=False) if p <= false_alarm)
-    return Verdict(claimed_hashes, min(1.0, *corrected), reasons, false_alarm)
+    return ClaimCheck(claimed_hashes, min(1.0, *corrected), reasons, false_alarm)

@@ -59,7 +59,7 @@ def set_up(
         if not answers.force:
             refuse_existing(path)
     except ConfigError:
-        if ask is None or ask(f"{path} is there already; replace it? (yes/no)", "no") != "yes":
+        if ask is None or ask(f"{path} already exists; replace it? (yes/no)", "no") != "yes":
             raise
     nodes = _chosen(_tried(answers, ask_secret, say), answers, ask)
     address = _payout(nodes[0], answers, ask, say)
@@ -69,7 +69,7 @@ def set_up(
     for node in nodes:
         lines = missing_lines(node)
         if lines:
-            say(f"\nlines that bitcoin.conf of {node.rpc.name or node.origin} lacks; add them and restart the node:")
+            say(f"\nadd these lines to bitcoin.conf of {node.rpc.name or node.origin} and restart the node:")
             for each in lines:
                 say(f"  {each.line}\n      {each.reason}")
     say(f"\nnext:  solominer doctor --config {path}\n       solominer run --config {path}")

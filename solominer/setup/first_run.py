@@ -39,7 +39,7 @@ def check_start(config: Config, options: RunOptions, config_path: Path | None) -
         )
     bounds = (options.blocks, options.hashes, options.secs)
     if MODES[config.mode].bounded and all(bound is None for bound in bounds):
-        raise ConfigError(f"mode {config.mode!r} wants an end", "give --blocks, --hashes or --seconds")
+        raise ConfigError(f"mode {config.mode!r} needs a limit", "give --blocks, --hashes or --seconds")
 
 
 def check_nodes(config: Config) -> None:
@@ -69,8 +69,8 @@ def make_sure(config: Config, *, yes: bool, ask: Callable[[str], bool] | None) -
         text = UNDERSTAND.format(address=config.payout_address or "(no payout_address is set)")
         if ask is None or not ask(text):
             raise ConfigError(
-                f"mode {config.mode!r} mines for real money and wants a yes first",
-                "run it once on a terminal and say yes, or give --yes",
+                f"mode {config.mode!r} mines for real money and needs your confirmation first",
+                "run it once on a terminal and confirm, or give --yes",
             )
     told = {"understood": utc_text(time.time()), "payout_address": config.payout_address}
     try:

@@ -41,8 +41,8 @@ MODE_OF_NETWORK = {"mainnet": "production", "testnet3": "testnet4", "testnet4": 
 }
 DEFAULT_ZMQ = {"hashblock": "tcp://127.0.0.1:28332", "sequence": "tcp://127.0.0.1:28333"}
 _ZMQ_REASON = {
-    "hashblock": "tells of a new block within milliseconds; without it tips come by long poll and polling",
-    "sequence": "tells of blocks that are taken back, and shows gaps in what was heard",
+    "hashblock": "announces a new block within milliseconds; without it tips come by long poll and polling",
+    "sequence": "announces disconnected blocks, and reveals lost messages",
 }
 _RESERVED_WEIGHT_SINCE = 290_000
 _ZMQ_CONNECT_SECS = 1.0

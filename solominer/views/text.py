@@ -42,7 +42,7 @@ def utc(at: float) -> str:
 
 
 def status_lines(status: Mapping[str, Any]) -> Iterator[str]:
-    """The lines of a snapshot as the control socket gives it."""
+    """The lines of a status snapshot from the control socket."""
     simulated = "  SIMULATION, nothing is submitted" if status["simulated"] else ""
     yield f"{status['mode']} on {status['network']}: {status['status']}{simulated}"
     tip_age = duration(status["at"] - status["tip_at"]) if status["tip_at"] else "-"

@@ -129,7 +129,7 @@ def test_the_ledger_answers(data_dir: Path) -> None:
         (("verify", "/nonexistent"), "no evidence"),
         (("report", "2026-13-99"), "no report|not a period"),
         (("report", "yesterday"), "not a period"),
-        (("ledger", "blocks", "--since", "soon"), "is no time"),
+        (("ledger", "blocks", "--since", "soon"), "is not a time"),
         (("ledger", "blocks", "--network", "mainnet"), "no records in"),
     ],
 )

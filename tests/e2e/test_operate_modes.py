@@ -16,7 +16,7 @@ from solominer.config.models import Config
 from solominer.daemon.control_socket import ask
 from solominer.daemon.daemon import RunOptions, run
 from solominer.errors import AlreadyRunning
-from solominer.governor.throttle import Readings
+from solominer.governor.throttle import SensorReadings
 from solominer.node.private.node import PrivateNode
 from solominer.views.logs import RecentEvents
 from tests.e2e.harness import RunningMiner, config_for
@@ -110,7 +110,9 @@ async def test_the_throttle_pauses_and_resumes(
     """Too hot: the workers stop; cool for long enough: they go on. Somebody who resumes by hand cools nothing."""
     temperature = [40.0]
     monkeypatch.setattr("solominer.governor.governor.THROTTLE_SECS", 0.02)
-    monkeypatch.setattr("solominer.governor.throttle.Sensors.read", lambda self: Readings(temperature_c=temperature[0]))
+    monkeypatch.setattr(
+        "solominer.governor.throttle.Sensors.read", lambda self: SensorReadings(temperature_c=temperature[0])
+    )
     config = config_for(node, tmp_path, **{"throttle.max_temperature_c": 80, "throttle.resume_after_secs": 0})
     async with RunningMiner(monkeypatch, config, unsolvable=True) as miner:
         await miner.until(lambda: miner.coordinator.working)

@@ -23,7 +23,7 @@ from solominer.errors import ConfigError
 from solominer.governor import governor as module
 from solominer.governor.governor import BY_HAND, STOPPING, Governor
 from solominer.governor.policies import Electricity, Policies
-from solominer.governor.throttle import HOT, Readings
+from solominer.governor.throttle import HOT, SensorReadings
 from solominer.work.events import Event
 from solominer.work.instant import Instant
 from solominer.work.workers import EngineSnapshot, ExtranonceDealer, WorkerId, WorkerSnapshot
@@ -275,7 +275,7 @@ async def test_it_follows_throttle_policies_and_schedule(tmp_path: Path, monkeyp
     config = {"throttle.max_temperature_c": 70, "throttle.resume_after_secs": 0, "schedule.hours": "08:00-13:00"}
     bench = Bench(tmp_path, config=config, policies=policies)
     heat = {"c": 71.0}
-    monkeypatch.setattr(bench.governor, "_read_sensors", lambda: Readings(temperature_c=heat["c"]))
+    monkeypatch.setattr(bench.governor, "_read_sensors", lambda: SensorReadings(temperature_c=heat["c"]))
     await bench.until(lambda: HOT in bench.governor.pauses and len(bench.governor.pauses) == 2)
     heat["c"] = 50.0
     bench.wall += 7200

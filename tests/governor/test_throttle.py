@@ -13,60 +13,60 @@ import pytest
 from solominer.config.models import ThrottleConfig
 from solominer.governor import throttle
 from solominer.governor.governor import Governor
-from solominer.governor.throttle import BATTERY, BUSY, HOT, USER, Readings, Sensors, ThrottleRules
+from solominer.governor.throttle import BATTERY, BUSY, HOT, USER, SensorReadings, Sensors, ThrottleRules
 
 ALL_ON = ThrottleConfig(
     max_temperature_c=80, max_other_load=1.0, pause_on_battery=True, pause_while_active_secs=60, resume_after_secs=30
 )
-CALM = Readings(temperature_c=50, other_load=0.1, on_battery=False, idle_secs=1000)
+CALM = SensorReadings(temperature_c=50, other_load=0.1, on_battery=False, idle_secs=1000)
 
 
 @pytest.mark.parametrize(
     ("readings", "reason"),
     [
-        (Readings(temperature_c=80.5), HOT),
-        (Readings(other_load=1.1), BUSY),
-        (Readings(on_battery=True), BATTERY),
-        (Readings(idle_secs=3), USER),
+        (SensorReadings(temperature_c=80.5), HOT),
+        (SensorReadings(other_load=1.1), BUSY),
+        (SensorReadings(on_battery=True), BATTERY),
+        (SensorReadings(idle_secs=3), USER),
     ],
 )
-def test_each_reason_pauses_at_once_and_leaves_when_it_was_calm(readings: Readings, reason: str) -> None:
+def test_each_reason_pauses_at_once_and_leaves_when_it_was_calm(readings: SensorReadings, reason: str) -> None:
     rules = ThrottleRules(ALL_ON)
-    assert rules.judge(0, CALM) == frozenset()
-    assert rules.judge(1, readings) == {reason}
-    assert rules.judge(2, CALM) == {reason}
-    assert rules.judge(31, CALM) == {reason}
-    assert rules.judge(32, CALM) == frozenset()
+    assert rules.update(0, CALM) == frozenset()
+    assert rules.update(1, readings) == {reason}
+    assert rules.update(2, CALM) == {reason}
+    assert rules.update(31, CALM) == {reason}
+    assert rules.update(32, CALM) == frozenset()
 
 
 def test_calm_begins_anew_with_each_relapse() -> None:
     rules = ThrottleRules(ALL_ON)
-    rules.judge(0, Readings(on_battery=True))
-    rules.judge(10, CALM)
-    rules.judge(30, Readings(on_battery=True))
-    assert rules.judge(50, CALM) == {BATTERY}
-    assert rules.judge(80, CALM) == frozenset()
+    rules.update(0, SensorReadings(on_battery=True))
+    rules.update(10, CALM)
+    rules.update(30, SensorReadings(on_battery=True))
+    assert rules.update(50, CALM) == {BATTERY}
+    assert rules.update(80, CALM) == frozenset()
 
 
 def test_heat_must_fall_clearly_below_its_bound() -> None:
     rules = ThrottleRules(ALL_ON)
-    rules.judge(0, Readings(temperature_c=81))
+    rules.update(0, SensorReadings(temperature_c=81))
     for mono in range(1, 100):
-        assert rules.judge(mono, Readings(temperature_c=78)) == {HOT}
-    rules.judge(100, Readings(temperature_c=75))
-    assert rules.judge(130, Readings(temperature_c=75)) == frozenset()
+        assert rules.update(mono, SensorReadings(temperature_c=78)) == {HOT}
+    rules.update(100, SensorReadings(temperature_c=75))
+    assert rules.update(130, SensorReadings(temperature_c=75)) == frozenset()
 
 
 def test_reasons_add_up() -> None:
-    everything = Readings(temperature_c=99, other_load=4, on_battery=True, idle_secs=0)
-    assert ThrottleRules(ALL_ON).judge(0, everything) == {HOT, BUSY, BATTERY, USER}
-    assert ThrottleRules(ThrottleConfig()).judge(0, everything) == frozenset()
+    everything = SensorReadings(temperature_c=99, other_load=4, on_battery=True, idle_secs=0)
+    assert ThrottleRules(ALL_ON).update(0, everything) == {HOT, BUSY, BATTERY, USER}
+    assert ThrottleRules(ThrottleConfig()).update(0, everything) == frozenset()
     assert not ThrottleConfig().is_on
     assert ALL_ON.is_on
 
 
 def test_what_the_machine_does_not_tell_pauses_nothing() -> None:
-    assert ThrottleRules(ALL_ON).judge(0, Readings()) == frozenset()
+    assert ThrottleRules(ALL_ON).update(0, SensorReadings()) == frozenset()
 
 
 def test_temperature_is_the_hottest_sensor(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,7 +127,7 @@ def test_idleness_is_that_of_the_busiest_terminal(monkeypatch: pytest.MonkeyPatc
 
 def test_broken_sensors_are_told_once_and_pause_nothing(caplog: pytest.LogCaptureFixture) -> None:
     class Broken(Sensors):
-        def read(self) -> Readings:
+        def read(self) -> SensorReadings:
             raise OSError("the sensor has gone")
 
     class Governed(Governor):
@@ -136,7 +136,7 @@ def test_broken_sensors_are_told_once_and_pause_nothing(caplog: pytest.LogCaptur
 
     governor = Governed()
     with caplog.at_level(logging.WARNING):
-        assert [governor._read_sensors(), governor._read_sensors()] == [Readings(), Readings()]
+        assert [governor._read_sensors(), governor._read_sensors()] == [SensorReadings(), SensorReadings()]
     assert caplog.text.count("the sensor has gone") == 1
 
 

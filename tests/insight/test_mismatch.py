@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from solominer.chain.target import HASH_SPACE
-from solominer.insight.mismatch import DEFAULT_FALSE_ALARM, judge
+from solominer.insight.mismatch import DEFAULT_FALSE_ALARM, check_claim
 
 UNIT = 2.0**32
 SHARES = 1000
@@ -17,7 +17,7 @@ def hours(claim: float, trials: int, seed: int) -> list[bool]:
     flags = []
     for _ in range(trials):
         kth = int(rng.gamma(16) / (SHARES * UNIT) * 2.0**64) << 192
-        flags.append(judge(claim * SHARES * UNIT, int(rng.poisson(SHARES)), UNIT, kth).flagged)
+        flags.append(check_claim(claim * SHARES * UNIT, int(rng.poisson(SHARES)), UNIT, kth).flagged)
     return flags
 
 
@@ -33,20 +33,20 @@ def test_honest_hours_are_not_flagged_more_often_than_stated() -> None:
 
 def test_the_reason_names_the_direction() -> None:
     kth = int(16 / (SHARES * UNIT) * HASH_SPACE)
-    fewer = judge(2 * SHARES * UNIT, SHARES, UNIT, kth)
+    fewer = check_claim(2 * SHARES * UNIT, SHARES, UNIT, kth)
     assert fewer.reasons == ("fewer shares than the claimed hashes bring",)
-    more = judge(0.5 * SHARES * UNIT, SHARES, UNIT, kth)
+    more = check_claim(0.5 * SHARES * UNIT, SHARES, UNIT, kth)
     assert more.reasons == ("more shares than the claimed hashes bring",)
-    large = judge(SHARES * UNIT, SHARES, UNIT, kth * 5)
+    large = check_claim(SHARES * UNIT, SHARES, UNIT, kth * 5)
     assert large.reasons == ("smallest hashes too large for the claim",)
-    small = judge(SHARES * UNIT, SHARES, UNIT, kth // 5)
+    small = check_claim(SHARES * UNIT, SHARES, UNIT, kth // 5)
     assert small.reasons == ("smallest hashes too small for the claim",)
 
 
 def test_a_claim_of_nothing_is_refuted_by_one_share() -> None:
-    assert judge(0.0, 1, UNIT).flagged
-    assert not judge(0.0, 0, UNIT).flagged
+    assert check_claim(0.0, 1, UNIT).flagged
+    assert not check_claim(0.0, 0, UNIT).flagged
 
 
 def test_p_value_of_an_ordinary_hour_is_large() -> None:
-    assert judge(SHARES * UNIT, SHARES + 5, UNIT).p_value > 0.5
+    assert check_claim(SHARES * UNIT, SHARES + 5, UNIT).p_value > 0.5

@@ -285,7 +285,7 @@ def expect_red(found: dict[str, Finding], check: str, says: str) -> None:
 def test_this_machine_is_green(tmp_path: Path) -> None:
     found = examine_machine(Config(data_dir=tmp_path))
     assert red(list(found.values())) == []
-    assert "nonces as hashlib says" in found["kernel"].evidence
+    assert "nonces agree with hashlib" in found["kernel"].evidence
 
 
 @pytest.mark.usefixtures("no_kernel")

@@ -40,9 +40,9 @@ def test_asks_once_and_again_for_another_address(tmp_path: Path) -> None:
 
 
 def test_no_is_no(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="wants a yes"):
+    with pytest.raises(ConfigError, match="needs your confirmation"):
         make_sure(config(tmp_path), yes=False, ask=Person(says=False))
-    with pytest.raises(ConfigError, match="wants a yes"):
+    with pytest.raises(ConfigError, match="needs your confirmation"):
         make_sure(config(tmp_path), yes=False, ask=None)
     assert not (tmp_path / UNDERSTOOD_NAME).exists()
 
@@ -71,7 +71,7 @@ def test_unwritable_folder_is_told(tmp_path: Path) -> None:
 
 
 def test_bounded_mode_wants_an_end() -> None:
-    with pytest.raises(ConfigError, match="wants an end"):
+    with pytest.raises(ConfigError, match="needs a limit"):
         check_start(Config(mode="test"), RunOptions(), None)
     for options in (RunOptions(blocks=1), RunOptions(hashes=1), RunOptions(secs=1)):
         check_start(Config(mode="test"), options, None)

@@ -80,7 +80,7 @@ def test_one_hour_and_the_latest(tree: Tree) -> None:
 def test_three_forms(tree: Tree) -> None:
     assert "blocks     4 found" in render(tree, "regtest", "2026")
     assert json.loads(render(tree, "regtest", "2026", "json"))["period"] == "2026"
-    assert json.loads(render(tree, "regtest", "latest", "json"))["schema"] == "solominer-report/1"
+    assert json.loads(render(tree, "regtest", "latest", "json"))["schema"] == "solominer-report/2"
     assert render(tree, "regtest", "latest").startswith("=== regtest 2027/01/01/07 UTC")
     for period in ("2026", "latest"):
         html = render(tree, "regtest", period, "html")

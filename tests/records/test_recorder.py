@@ -412,7 +412,7 @@ def test_readings_are_thinned_but_changes_are_told(bench: Bench) -> None:
     assert kinds.count("health") == 4
     told = report(bench, "2026/11/21/07")
     assert told["hashes"]["counted"] == 119_000
-    assert told["nodes"][0]["unusable_looks"] == 1
+    assert told["nodes"][0]["unusable_samples"] == 1
 
 
 def test_a_node_that_tells_something_else_every_time_is_not_remembered_for_ever(bench: Bench) -> None:

@@ -133,7 +133,7 @@ def test_a_kth_hash_above_the_tightest_target_says_nothing() -> None:
 
 def test_shares_that_kernels_do_not_tell_all_of_are_no_evidence() -> None:
     report = reported(hour_of(500, 100.0, seed=1, share_target=0x7FFFFF << 232))
-    assert report["shares"]["all_told"] is False
+    assert report["shares"]["complete"] is False
     assert report["evidence"]["mismatch"] is None
     assert report["hashes"]["workers"][0]["mismatch"] is None
     assert "share target too low; not used as evidence" in report_text(report)

@@ -22,7 +22,7 @@ SCHEMAS = {
 
 def check(value: Any, schema: str | None = None) -> str:
     """Validate a document against the schema that it names; the schema's name."""
-    name = schema or value["schema"].removeprefix("solominer-").removesuffix("/1")
+    name = schema or value["schema"].removeprefix("solominer-").partition("/")[0]
     jsonschema.validate(value, SCHEMAS[name], cls=jsonschema.Draft202012Validator)
     return str(name)
 

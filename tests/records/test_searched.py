@@ -34,12 +34,12 @@ def test_windows_of_an_hour_are_put_together() -> None:
     fold.add(entry(odd="bits"))
     fold.add(entry(off_plan=3, miscounts=1))
     said = fold.searched.summary()
-    assert fold.odd == 0
+    assert fold.unparsed == 0
     assert (said["plans"], said["test_windows"], said["off_plan"], said["miscounts"]) == ([PLAN], 2, 3, 1)
     assert [worker["worker"] for worker in said["workers"]] == ["cpu/1", "cpu/0"], "the oddest first"
     assert said["workers"][0]["alarms"] == ["bits"]
     assert said["workers"][0]["shares"] == 2000
-    assert said["least_p"] == 16 * 1e-12
+    assert said["min_p_value"] == 16 * 1e-12
     assert said["alarms"] == 1
 
 
@@ -52,7 +52,7 @@ def test_memory_is_bounded_and_odd_entries_do_no_harm() -> None:
     assert len(said["workers"]) == LISTED_WORKERS
     fold.add({**entry(), "workers": [{"worker": "cpu/0"}]})
     fold.add({"seq": 2, "at": HOUR, "up": 1.0, "kind": "open", "plan": 5})
-    assert fold.odd == 2
+    assert fold.unparsed == 2
 
 
 def test_the_text_says_what_is_odd() -> None:
@@ -60,12 +60,12 @@ def test_the_text_says_what_is_odd() -> None:
     fold.add(entry())
     assert search_lines(fold.searched.summary()) == [
         f"plan       {PLAN[:16]}: all shares match the plan",
-        "tests      of the shares' hashes: nothing odd (least p-value 1, corrected)",
+        "tests      of the shares' hashes: all pass (smallest p-value 1, corrected)",
     ]
     fold.add(entry(odd="share rate", off_plan=2))
     plan, tests = search_lines(fold.searched.summary())
     assert "NOT FOLLOWED: 2 shares elsewhere, 0 jobs" in plan
-    assert "ODD: cpu/1 fails share rate" in tests
+    assert "FAILED: cpu/1 fails share rate" in tests
     assert search_lines(HourFold().searched.summary()) == ["plan       not named: all shares match the plan"]
 
 
@@ -89,10 +89,10 @@ def test_a_sealed_hour_shows_it_in_every_form(tmp_path: Path) -> None:
     recorder.record(HOUR + 2, "diagnostics", told)
     recorder.close(HOUR + 3)
     text = render(recorder.tree, "regtest", "latest")
-    assert "ODD: cpu/1 fails gaps" in text
+    assert "FAILED: cpu/1 fails gaps" in text
     document = json.loads(render(recorder.tree, "regtest", "latest", "json"))
     assert document["search"]["plans"] == [PLAN]
     assert "ALARM" in render(recorder.tree, "regtest", "latest", "html")
     day = json.loads(render(recorder.tree, "regtest", "all", "json"))
-    assert day["points"][0]["least_p"] == 16 * 1e-12
+    assert day["points"][0]["min_p_value"] == 16 * 1e-12
     assert "Do the hashes look like hashes?" in render(recorder.tree, "regtest", "all", "html")

@@ -99,7 +99,7 @@ def test_errors_beyond_the_limit_are_counted_by_severity() -> None:
     for letter in letters:
         log.add({"id": error_id(letter, "low", ""), "severity": "low", "code": letter, "at": 1.0})
     assert log.distinct == MAX_DISTINCT
-    assert log.document("regtest", "x")["not_told_apart"] == 10
+    assert log.document("regtest", "x")["other_errors"] == 10
     assert log.by_severity["low"] == MAX_DISTINCT + 10
 
 
@@ -125,7 +125,7 @@ def test_odd_lines_are_counted_and_do_no_harm() -> None:
     fold = HourFold()
     for entry in ODD:
         fold.add(entry)
-    assert fold.odd == len(ODD)
+    assert fold.unparsed == len(ODD)
     fold.add({"seq": 2, "at": 2, "up": 1, "kind": "tip"})
     assert fold.kinds["tip"] == 1
 

@@ -11,14 +11,14 @@ from typing import Any
 
 from solominer.errors import RecordsError
 from solominer.records.evidence.content import check_file, check_ledger
-from solominer.records.evidence.findings import Verdict
+from solominer.records.evidence.findings import VerifyResult
 from solominer.records.evidence.seal import SIGNATURE, hash_file
 from solominer.records.evidence.signing import signature_holds
 from solominer.records.evidence.state import MANIFEST, REPORT, SEAL, read_report
 from solominer.records.files import is_folder, is_regular, read_bounded
 from solominer.records.ledger.jsonlines import parse_object
 from solominer.records.ledger.retention import RETIRABLE
-from solominer.records.report import report
+from solominer.records.report.versions import READABLE
 from solominer.records.tree import SECTIONS, TEMPORARY_SUFFIX, Part, Tree, walk_files
 
 THOROUGH_PARTS = 24
@@ -39,10 +39,10 @@ class _Sealed:
 
 
 class Audit:
-    """One network's tree; what it finds goes into the verdict."""
+    """One network's tree; what it finds goes into the result."""
 
-    def __init__(self, tree: Tree, verdict: Verdict, thorough: bool | None, public_key_hex: str | None) -> None:
-        self._tree, self._verdict = tree, verdict
+    def __init__(self, tree: Tree, result: VerifyResult, thorough: bool | None, public_key_hex: str | None) -> None:
+        self._tree, self._result = tree, result
         self._thorough, self._key = thorough, public_key_hex
         self._retired: dict[str, set[str]] | None = None
 
@@ -73,8 +73,8 @@ class Audit:
         if before is not None:
             self._check_latest(before.part)
         self._check_foreign(sealed)
-        self._verdict.unchecked["hours.txt, index.sqlite, state.json: conveniences, no evidence"] = 1
-        self._verdict.unchecked[
+        self._result.unchecked["hours.txt, index.sqlite, state.json: conveniences, no evidence"] = 1
+        self._result.unchecked[
             "whether the newest hours were cut off: compare the newest report's hash with one kept"
         ] = 1
 
@@ -87,7 +87,7 @@ class Audit:
         for part in parts:
             folder = self._tree.folder("reports", part)
             if not is_folder(folder):
-                self._verdict.unchecked["{n} hour(s) still open: nothing is sealed there yet"] += 1
+                self._result.unchecked["{n} hour(s) still open: nothing is sealed there yet"] += 1
                 continue
             one = self._open(part)
             if one is not None:
@@ -97,7 +97,7 @@ class Audit:
             self._check_files(one)
             self._check_content(one, thorough)
         if not thorough and sealed:
-            self._verdict.unchecked["every single share: ask for it with --thorough"] = 1
+            self._result.unchecked["every single share: ask for it with --thorough"] = 1
         return sealed
 
     # --- one part ------------------------------------------------------------------------------------------------
@@ -129,8 +129,9 @@ class Audit:
     def _parse(self, part: Part, data: bytes, digest: str) -> _Sealed | None:
         value = parse_object(data)
         try:
-            if value is None or value["schema"] != report.SCHEMA:
-                raise ValueError(f"not a report of schema {report.SCHEMA}")
+            if value is None or value["schema"] not in READABLE:
+                schema = None if value is None else value["schema"]
+                raise ValueError(f"schema {schema!r:.40}, this version reads {' and '.join(READABLE)}")
             if value["part"] != part.path:
                 raise ValueError(f"is the report of {value['part']!r:.40}, not of this hour")
             if type(value["sequence"]) is not int or not isinstance(value["files"]["sha256"], str):
@@ -138,7 +139,7 @@ class Audit:
         except (KeyError, TypeError, ValueError) as error:
             self._fail(part, f"{error!s:.120}", REPORT)
             return None
-        self._verdict.checked["{n} report(s): seal and hash"] += 1
+        self._result.checked["{n} report(s): seal and hash"] += 1
         return _Sealed(part, value, digest)
 
     def _check_signature(self, one: _Sealed, data: bytes, sealed_hash: bytes | None) -> None:
@@ -153,9 +154,9 @@ class Audit:
             return
         holds = signature_holds(str(signer), signature, data)
         if holds is None:
-            self._verdict.unchecked["{n} signature(s): needs the package cryptography"] += 1
-        elif self._verdict.expect(holds, "{n} signature(s)", self._path(one.part, SIGNATURE), "does not hold"):
-            self._verdict.checked[f"all signed by {signer}"] = 1
+            self._result.unchecked["{n} signature(s): needs the package cryptography"] += 1
+        elif self._result.expect(holds, "{n} signature(s)", self._path(one.part, SIGNATURE), "does not hold"):
+            self._result.checked[f"all signed by {signer}"] = 1
 
     def _read_manifest(self, one: _Sealed) -> None:
         data = _bytes(self._tree.folder("reports", one.part) / MANIFEST)
@@ -164,7 +165,7 @@ class Audit:
             return
         lines = _MANIFEST_LINE.findall(data.decode("utf-8", "replace"))
         one.manifest = {path: digest for digest, path in lines}
-        self._verdict.checked["{n} list(s) of files"] += 1
+        self._result.checked["{n} list(s) of files"] += 1
 
     def _check_files(self, one: _Sealed) -> None:
         retired = (self._retired or {}).get(one.part.path, set())
@@ -173,26 +174,26 @@ class Audit:
                 actual, _ = hash_file(self._tree.root / path)
             except OSError:
                 if path.partition("/")[0] in retired:
-                    self._verdict.unchecked["{n} file(s) deleted by retention, as a later report says"] += 1
+                    self._result.unchecked["{n} file(s) deleted by retention, as a later report says"] += 1
                 else:
-                    self._verdict.fail(path, f"missing; listed in reports/{one.part.path}/{MANIFEST}")
+                    self._result.fail(path, f"missing; listed in reports/{one.part.path}/{MANIFEST}")
                 continue
-            self._verdict.expect(actual == digest, "{n} file(s) unchanged since sealing", path, "changed since sealing")
+            self._result.expect(actual == digest, "{n} file(s) unchanged since sealing", path, "changed since sealing")
         if one.manifest:
             own = {self._path(one.part, name) for name in (REPORT, SEAL, MANIFEST, SIGNATURE)}
             for path in self._tree.files(one.part):
                 if path not in one.manifest and path not in own:
-                    self._verdict.fail(path, "not listed when the hour was sealed: added later, or not of the records")
+                    self._result.fail(path, "not listed when the hour was sealed: added later, or not of the records")
 
     def _check_content(self, one: _Sealed, thorough: bool) -> None:
         for path in one.manifest:
-            check_file(self._tree.root, path, self._verdict)
+            check_file(self._tree.root, path, self._result)
         ledger = next((path for path in one.manifest if path.endswith("/ledger.jsonl")), None)
         if thorough and ledger is not None and is_regular(self._tree.root / ledger):
             try:
-                check_ledger(ledger, self._tree.root / ledger, one.report, self._verdict, hash_shares=True)
+                check_ledger(ledger, self._tree.root / ledger, one.report, self._result, hash_shares=True)
             except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError) as error:
-                self._verdict.fail(ledger, f"does not fit its report: {error!r:.120}")
+                self._result.fail(ledger, f"does not fit its report: {error!r:.120}")
 
     # --- the chain -----------------------------------------------------------------------------------------------
 
@@ -208,7 +209,7 @@ class Audit:
             self._fail(one.part, "the report before is named wrongly", REPORT)
             return
         if data is None:
-            self._verdict.fail(f"reports/{previous['part']}/{REPORT}", f"missing; {one.part.path} follows it")
+            self._result.fail(f"reports/{previous['part']}/{REPORT}", f"missing; {one.part.path} follows it")
         else:
             self._expect_previous(one, previous["part"], sha256(data).hexdigest())
 
@@ -219,7 +220,7 @@ class Audit:
         else:
             holds = previous == {"part": path, "sha256": digest}
         said = str(previous.get("part")) if isinstance(previous, dict) else "none"
-        self._verdict.expect(
+        self._result.expect(
             holds,
             "{n} link(s) to the report before",
             f"reports/{path or one.part.path}/{REPORT}",
@@ -231,11 +232,11 @@ class Audit:
         try:
             target = str(link.readlink())
         except FileNotFoundError:
-            self._verdict.unchecked["reports/latest: there is no such link; some disks have none"] = 1
+            self._result.unchecked["reports/latest: there is no such link; some disks have none"] = 1
             return
         except OSError:
             target = "nothing"
-        self._verdict.expect(
+        self._result.expect(
             target == newest.path, "reports/latest is the newest report", "reports/latest",
             f"points to {target}, the newest report is {newest.path}",
         )  # fmt: skip
@@ -253,9 +254,9 @@ class Audit:
 
     def _foreign(self, path: str) -> None:
         if path.endswith(TEMPORARY_SUFFIX):
-            self._verdict.unchecked["{n} left-over temporary file(s)"] += 1
+            self._result.unchecked["{n} left-over temporary file(s)"] += 1
         else:
-            self._verdict.fail(path, "belongs to no hour")
+            self._result.fail(path, "belongs to no hour")
 
     def _gather_retired(self, sealed: list[_Sealed]) -> dict[str, set[str]]:
         """What later reports say was deleted, by part. One hour alone looks into all reports for it."""
@@ -277,7 +278,7 @@ class Audit:
         return f"reports/{part.path}/{name}"
 
     def _fail(self, part: Part, reason: str, name: str = REPORT) -> None:
-        self._verdict.fail(self._path(part, name), reason)
+        self._result.fail(self._path(part, name), reason)
 
 
 def _bytes(file: Path) -> bytes | None:

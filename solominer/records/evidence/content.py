@@ -10,7 +10,7 @@ from solominer.chain.hashes import hash_to_int, sha256d, to_rpc_hex
 from solominer.chain.proof import check_block, verify_proof
 from solominer.errors import DecodeError, VerifyError
 from solominer.plan.proof import replay_proof
-from solominer.records.evidence.findings import Verdict
+from solominer.records.evidence.findings import VerifyResult
 from solominer.records.evidence.proofs import share_header
 from solominer.records.files import read_bounded
 from solominer.records.ledger.jsonlines import parse_object, read_lines
@@ -21,34 +21,34 @@ from solominer.records.tree import is_ours
 _BAD = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, DecodeError, OSError)
 
 
-def check_proof(path: str, proof: Mapping[str, Any], verdict: Verdict) -> None:
+def check_proof(path: str, proof: Mapping[str, Any], result: VerifyResult) -> None:
     """One proof of a block or a share."""
     findings = verify_proof(proof)
     for reason in findings.wrong:
-        verdict.fail(path, reason)
+        result.fail(path, reason)
     if findings.holds:
-        verdict.checked[f"{{n}} {proof['kind']} proof(s): header, work, Merkle branch, coinbase"] += 1
+        result.checked[f"{{n}} {proof['kind']} proof(s): header, work, Merkle branch, coinbase"] += 1
     if findings.holds and "plan" in proof:
-        check_search(path, proof, verdict)
+        check_search(path, proof, result)
     for what in findings.unchecked:
         # Every proof says the same; the block's own hash would make each of them a sentence of its own.
-        verdict.unchecked[f"{{n}} proof(s): {what.partition(': ask')[0]}"] += 1
+        result.unchecked[f"{{n}} proof(s): {what.partition(': ask')[0]}"] += 1
 
 
-def check_search(path: str, proof: Mapping[str, Any], verdict: Verdict) -> None:
+def check_search(path: str, proof: Mapping[str, Any], result: VerifyResult) -> None:
     """Where in a search plan the header lies: the plan is walked to there again."""
     try:
         claim = replay_proof(proof)
     except VerifyError as error:
-        verdict.fail(path, error.what)
+        result.fail(path, error.what)
     else:
         if claim is None:
-            verdict.unchecked["{n} position(s) in a search plan that the proof does not hold"] += 1
+            result.unchecked["{n} position(s) in a search plan that the proof does not hold"] += 1
         else:
-            verdict.checked["{n} position(s) recomputed from the search plan"] += 1
+            result.checked["{n} position(s) recomputed from the search plan"] += 1
 
 
-def check_best_hashes(path: str, document: Mapping[str, Any], verdict: Verdict) -> None:
+def check_best_hashes(path: str, document: Mapping[str, Any], result: VerifyResult) -> None:
     """The k best hashes: each hashes to what it says, all differ, in order."""
     try:
         if document["schema"] != best.SCHEMA:
@@ -60,9 +60,9 @@ def check_best_hashes(path: str, document: Mapping[str, Any], verdict: Verdict) 
                 raise ValueError("the hashes are not in order, or one is there twice")
             last = value
     except _BAD as error:
-        verdict.fail(path, f"{error!s:.200}")
+        result.fail(path, f"{error!s:.200}")
     else:
-        verdict.checked["{n} best hash(es) hashed again from coinbase, branch and header"] += len(document["hashes"])
+        result.checked["{n} best hash(es) hashed again from coinbase, branch and header"] += len(document["hashes"])
 
 
 def _share_value(share: Mapping[str, Any], job: Mapping[str, Any]) -> int:
@@ -74,7 +74,7 @@ def _share_value(share: Mapping[str, Any], job: Mapping[str, Any]) -> int:
     return hash_to_int(hash_le)
 
 
-def check_block_hex(path: str, file: Path, verdict: Verdict) -> None:
+def check_block_hex(path: str, file: Path, result: VerifyResult) -> None:
     """A block of the journal: its folder's name is its hash, its transactions give its roots."""
     try:
         raw = bytes.fromhex(read_bounded(file).decode("ascii").strip())
@@ -82,12 +82,12 @@ def check_block_hex(path: str, file: Path, verdict: Verdict) -> None:
             raise ValueError("the header has another hash than its folder")
         check_block(raw)
     except _BAD as error:
-        verdict.fail(path, f"{error!s:.200}")
+        result.fail(path, f"{error!s:.200}")
     else:
-        verdict.checked["{n} whole block(s): transactions give the Merkle root and the witness commitment"] += 1
+        result.checked["{n} whole block(s): transactions give the Merkle root and the witness commitment"] += 1
 
 
-def check_ledger(path: str, file: Path, report: Mapping[str, Any], verdict: Verdict, *, hash_shares: bool) -> None:
+def check_ledger(path: str, file: Path, report: Mapping[str, Any], result: VerifyResult, *, hash_shares: bool) -> None:
     """Count the hour again from its ledger and compare; with `hash_shares` hash every share again."""
     fold = HourFold(report["evidence"]["k"])
     jobs: dict[str, Mapping[str, Any]] = {}
@@ -95,10 +95,10 @@ def check_ledger(path: str, file: Path, report: Mapping[str, Any], verdict: Verd
     for line in read_lines(file):
         entry = line.value
         if entry is None:
-            verdict.unchecked["{n} torn ledger line(s), closed off after a crash"] += 1
+            result.unchecked["{n} torn ledger line(s), closed off after a crash"] += 1
             continue
         if entry.get("seq") != expected_seq:
-            verdict.fail(path, f"line {entry.get('seq')} where {expected_seq} should be")
+            result.fail(path, f"line {entry.get('seq')} where {expected_seq} should be")
             return
         expected_seq += 1
         fold.add(entry)
@@ -110,10 +110,10 @@ def check_ledger(path: str, file: Path, report: Mapping[str, Any], verdict: Verd
                 if value > int(entry.get("share_target_hex") or jobs[entry["job"]]["share_target_hex"], 16):
                     raise ValueError(f"share {entry['hash']} does not meet its target")
             except _BAD as error:
-                verdict.fail(path, f"line {entry['seq']}: {error!s:.200}")
+                result.fail(path, f"line {entry['seq']}: {error!s:.200}")
             hashed += 1
     if hash_shares:
-        verdict.checked["{n} share(s) hashed again, each meets its target"] += hashed
+        result.checked["{n} share(s) hashed again, each meets its target"] += hashed
     said_and_counted = (
         ("last line", report["ledger"]["last_seq"], fold.last_seq),
         ("shares", report["shares"]["found"], fold.shares),
@@ -127,7 +127,7 @@ def check_ledger(path: str, file: Path, report: Mapping[str, Any], verdict: Verd
     differing = [
         f"{what}: {said} said, {counted} counted" for what, said, counted in said_and_counted if said != counted
     ]
-    verdict.expect(
+    result.expect(
         not differing,
         "{n} report(s) counted again from the ledger: hashes, shares, blocks, best hash",
         path,
@@ -135,21 +135,21 @@ def check_ledger(path: str, file: Path, report: Mapping[str, Any], verdict: Verd
     )
 
 
-def check_file(root: Path, path: str, verdict: Verdict) -> None:
+def check_file(root: Path, path: str, result: VerifyResult) -> None:
     """Whatever this file of an hour can be checked for by itself; the ledger has a check of its own."""
     name = path.rpartition("/")[2]
     if not is_ours(path):
-        verdict.unchecked["{n} file(s) of others, listed when their hour was sealed"] += 1
+        result.unchecked["{n} file(s) of others, listed when their hour was sealed"] += 1
     elif path.startswith("proofs/"):
         document = _read(root / path)
         if document is None:
-            verdict.fail(path, "not a JSON object")
+            result.fail(path, "not a JSON object")
         elif name == "best-hashes.json":
-            check_best_hashes(path, document, verdict)
+            check_best_hashes(path, document, result)
         else:
-            check_proof(path, document, verdict)
+            check_proof(path, document, result)
     elif name == "block.hex":
-        check_block_hex(path, root / path, verdict)
+        check_block_hex(path, root / path, result)
 
 
 def _read(file: Path) -> dict[str, Any] | None:

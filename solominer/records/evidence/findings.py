@@ -1,4 +1,4 @@
-"""What a verification found, and how it is told."""
+"""The result of a verification, as lines and as JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from solominer.records.files import shown
 
 
 @dataclass(slots=True)
-class Verdict:
+class VerifyResult:
     """`wrong` is (file, reason); `checked` and `unchecked` count how often each sentence applied.
 
     Sentences in `checked` and `unchecked` are templates with `{n}` for the count.
@@ -39,7 +39,7 @@ class Verdict:
         return holds
 
     def lines(self, most: int = 50) -> Iterator[str]:
-        """For people: what was checked, what could not be, what is wrong (the first `most`), and the verdict."""
+        """For people: what was checked, what could not be, what is wrong (the first `most`), and the conclusion."""
         for sentence, count in self.checked.items():
             yield f"checked    {sentence.format(n=f'{count:,}')}"
         for sentence, count in self.unchecked.items():

@@ -18,6 +18,7 @@ from solominer.errors import RecordsError
 from solominer.records.files import read_bounded
 from solominer.records.ledger.jsonlines import parse_object, read_lines
 from solominer.records.ledger.ledger import is_frame, ledger_path
+from solominer.records.report.versions import current_report
 from solominer.records.tree import SECTIONS, Part, Tree, atomic_write
 
 REPORT = "report.json"
@@ -160,8 +161,9 @@ def read_seal(tree: Tree, part: Part) -> str | None:
 
 
 def read_report(tree: Tree, part: Part) -> dict[str, Any] | None:
-    """The part's report, or None if it cannot be read."""
+    """The part's report with the names of the current schema, or None if it cannot be read."""
     try:
-        return parse_object(read_bounded(tree.folder("reports", part) / REPORT))
+        report = parse_object(read_bounded(tree.folder("reports", part) / REPORT))
     except OSError:
         return None
+    return None if report is None else current_report(report)

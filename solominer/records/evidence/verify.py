@@ -13,14 +13,14 @@ from solominer.chain.proof import SCHEMA as PROOF_SCHEMA
 from solominer.errors import RecordsError
 from solominer.records.evidence.audit import Audit
 from solominer.records.evidence.content import check_best_hashes, check_proof
-from solominer.records.evidence.findings import Verdict
+from solominer.records.evidence.findings import VerifyResult
 from solominer.records.files import is_folder, is_regular, read_bounded, reason, shown
 from solominer.records.ledger.jsonlines import parse_object
 from solominer.records.report import best
 from solominer.records.tree import SECTIONS, Tree
 
 
-def verify(path: Path, *, thorough: bool | None = None, public_key_hex: str | None = None) -> Verdict:
+def verify(path: Path, *, thorough: bool | None = None, public_key_hex: str | None = None) -> VerifyResult:
     """Verify whatever lies at `path`.
 
     `thorough` hashes every share of the ledgers again (default: if there are at most 24 hours). With `public_key_hex`
@@ -32,27 +32,27 @@ def verify(path: Path, *, thorough: bool | None = None, public_key_hex: str | No
             document = parse_object(read_bounded(path)) or {}
         except OSError as error:
             raise RecordsError(f"{shown(path)} cannot be read: {reason(error)}") from error
-        verdict = Verdict()
+        result = VerifyResult()
         if document.get("schema") == PROOF_SCHEMA:
-            check_proof(path.name, document, verdict)
-            return verdict
+            check_proof(path.name, document, result)
+            return result
         if document.get("schema") == best.SCHEMA and len(path.parents) > 5:
-            check_best_hashes(path.name, document, verdict)
-            return verdict
+            check_best_hashes(path.name, document, result)
+            return result
         path = path.parent
     networks = [child for child in sorted(path.iterdir()) if _is_network(child)] if is_folder(path) else []
-    verdict = Verdict()
+    result = VerifyResult()
     if networks:
         for network in networks:
-            Audit(Tree(network), verdict, thorough, public_key_hex).whole()
-        return verdict
+            Audit(Tree(network), result, thorough, public_key_hex).whole()
+        return result
     root, prefix = _locate(path)
-    verifier = Audit(Tree(root), verdict, thorough, public_key_hex)
+    verifier = Audit(Tree(root), result, thorough, public_key_hex)
     if prefix:
         verifier.stretch(prefix)
     else:
         verifier.whole()
-    return verdict
+    return result
 
 
 def _is_network(folder: Path) -> bool:

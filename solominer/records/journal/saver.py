@@ -1,4 +1,4 @@
-"""Keeps found blocks: beside their way to the nodes, and for as long as the disk needs to take them.
+"""Saves found blocks to the journal while they are being submitted, and retries for as long as the disk fails.
 
 A block is first handed to the operating system, which takes a millisecond and makes it outlive this process; its first
 submission waits for that, but never longer than PUT_SECS, however the disk is. The journal's fsyncs go on in parallel
@@ -28,8 +28,8 @@ AGAIN_SECS, AGAIN_MOST_SECS = 1.0, 30.0
 _log = logging.getLogger("solominer.daemon.daemon")
 
 
-class Keeper:
-    """The journal as the event loop sees it. `alarm` takes severity, code, message and what to do."""
+class BlockSaver:
+    """Writes the journal from the event loop, in threads. `alarm` takes severity, code, message and what to do."""
 
     def __init__(self, journal: Journal, alarm: Callable[[Severity, str, str, str], None]) -> None:
         self._journal, self._alarm = journal, alarm

@@ -18,7 +18,7 @@ from solominer.records.evidence.report_chain import ReportChain
 from solominer.records.evidence.signing import Signer
 from solominer.records.evidence.state import State, load_state, save_state
 from solominer.records.files import optional
-from solominer.records.ledger.hour_files import OpenPart
+from solominer.records.ledger.hour_files import HourFiles
 from solominer.records.ledger.ledger import ShareLine, entries, ledger_path, repair, work_fields
 from solominer.records.ledger.open_hour import OpenHour
 from solominer.records.report.errors_log import error_id, scrub
@@ -44,7 +44,7 @@ _DROPPABLE = frozenset({"share", "latency", "system", "health"})
 class _Closing:
     """A part that waits to be sealed, and why it ended."""
 
-    open_part: OpenPart
+    open_part: HourFiles
     why: str
 
 
@@ -61,7 +61,7 @@ class Books:
         self._chain = ReportChain(tree, network, settings, signer)
         self._seq = 1
         self._run: str = ""
-        self._now: OpenPart | None = None
+        self._now: HourFiles | None = None
         self._work: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self._counters: dict[str, int] = {}
         self._credited: dict[str, float] = {}
@@ -114,7 +114,7 @@ class Books:
         except OSError as error:
             torn = 0
             self._in_trouble(f"the ledger of {part.path} cannot be repaired: {error}")
-        resumed = OpenPart(self._tree, self._network, part, self._settings.keep_best)
+        resumed = HourFiles(self._tree, self._network, part, self._settings.keep_best)
         try:
             resumed.resume()
             self._proofs.recover(part, entries(self._tree, part))
@@ -126,7 +126,7 @@ class Books:
         self._closing.append(_Closing(resumed, "recovered"))
         return torn
 
-    def _torn(self, part: OpenPart, size: int, at: float) -> None:
+    def _torn(self, part: HourFiles, size: int, at: float) -> None:
         part.add(self._line(at, 0.0, "torn", {"bytes": size}))
 
     def close(self, at: float, up: float) -> None:
@@ -171,7 +171,7 @@ class Books:
             self._now = None
 
     def _begin_part(self, part: Part, at: float, up: float) -> None:
-        self._now = OpenPart(self._tree, self._network, part, self._settings.keep_best)
+        self._now = HourFiles(self._tree, self._network, part, self._settings.keep_best)
         self._hours.switch(part)
         self._state_saved = False
         self.entry(at, up, "begin", {"part": part.path, "run": self._run, **self._counters_told})
@@ -187,7 +187,7 @@ class Books:
         return part
 
     @property
-    def _open_part(self) -> OpenPart:
+    def _open_part(self) -> HourFiles:
         if self._now is None:
             raise RecordsError("the books are not open")
         return self._now

@@ -16,7 +16,7 @@ from solominer.records.tree import Part, Tree
 LOG = "solominer.log"
 
 
-class OpenPart:
+class HourFiles:
     """Takes entries and log lines, adds them up, and writes them."""
 
     def __init__(self, tree: Tree, network: str, part: Part, keep_best: int) -> None:

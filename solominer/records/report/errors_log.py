@@ -1,4 +1,4 @@
-"""The errors of one hour: told once in full with everything that helps, then counted."""
+"""The errors of one hour: each written once with all its fields, then counted."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
-SCHEMA = "solominer-errors/1"
+SCHEMA = "solominer-errors/2"
 MAX_DISTINCT = 256
 SEVERITIES = ("critical", "high", "medium", "low", "info")
 
@@ -33,7 +33,7 @@ class ErrorLog:
     def __init__(self) -> None:
         self.by_severity: Counter[str] = Counter()
         self._errors: dict[str, dict[str, Any]] = {}
-        self.untold = 0
+        self.other_errors = 0
 
     def __contains__(self, id_: object) -> bool:
         return id_ in self._errors
@@ -49,7 +49,7 @@ class ErrorLog:
             known["last_at"] = entry["at"]
             return False
         if len(self._errors) >= MAX_DISTINCT:
-            self.untold += 1
+            self.other_errors += 1
             return False
         told = {key: value for key, value in entry.items() if key not in ("seq", "at", "up", "kind")}
         self._errors[id_] = {**told, "count": 1, "first_at": entry["at"], "last_at": entry["at"]}
@@ -68,7 +68,7 @@ class ErrorLog:
             "network": network,
             "part": part,
             "errors": worst_first,
-            "not_told_apart": self.untold,
+            "other_errors": self.other_errors,
         }
 
 

@@ -55,13 +55,13 @@ class Range:
 
 
 class HourFold:
-    """The sums of one part. `add` takes entries in order; odd ones are counted and do no harm."""
+    """The sums of one part. `add` takes entries in order; those that make no sense are counted and left out."""
 
     def __init__(self, keep_best: int = KEPT) -> None:
         self.first_seq: int | None = None
         self.last_seq: int | None = None
         self.lines = 0
-        self.odd = 0
+        self.unparsed = 0
         self.torn = 0
         self.lost = 0
         self.from_at: float | None = None
@@ -115,7 +115,7 @@ class HourFold:
             if handler is not None:
                 handler(entry)
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, DecodeError):
-            self.odd += 1
+            self.unparsed += 1
 
     def _frame(self, entry: Entry) -> None:
         at, up, kind = float(entry["at"]), float(entry["up"]), str(entry["kind"])
@@ -230,9 +230,9 @@ class HourFold:
         name = str(entry["node"])
         if name not in self.nodes and len(self.nodes) >= MAX_NAMES:
             return
-        node = self.nodes.setdefault(name, {"node": name, "looks": 0, "unusable_looks": 0})
-        node["looks"] += 1
-        node["unusable_looks"] += not entry["usable"]
+        node = self.nodes.setdefault(name, {"node": name, "samples": 0, "unusable_samples": 0})
+        node["samples"] += 1
+        node["unusable_samples"] += not entry["usable"]
         for key in ("problem", "height", "peers", "clock_offset_secs", "zmq", "version", "rpc_secs"):
             node[key] = entry.get(key)
 

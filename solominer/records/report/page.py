@@ -45,8 +45,8 @@ def page(network: str, period: str, document: Mapping[str, Any], text: str, more
             times, [_column(points, "tip_p99_secs")], duration)),
         ("Best difficulty of each hour", "logarithmic", plot(
             times, [_column(points, "best_difficulty")], lambda v: short(v).strip(), log=True)),
-        ("Do the hashes look like hashes?", "the hour's least p-value, corrected for the number of tests; logarithmic",
-         plot(times, [_column(points, "least_p")], lambda v: f"{v:.2g}", log=True)),
+        ("Do the hashes look like hashes?", "the hour's smallest p-value, corrected for the number of tests; log scale",
+         plot(times, [_column(points, "min_p_value")], lambda v: f"{v:.2g}", log=True)),
     ]  # fmt: skip
     body = "".join(f"<h2>{escape(head)}</h2><p>{escape(note)}</p>{svg}" for head, note, svg in plots)
     return (
@@ -115,7 +115,7 @@ def _thinned(points: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
             "rate_hps": _mean([point["rate_hps"] for point in group if point["rate_hps"] is not None]),
             "shares": sum(point["shares"] for point in group),
             "expected_shares": sum(point["expected_shares"] for point in group),
-            "least_p": min((p["least_p"] for p in group if p["least_p"] is not None), default=None),
+            "min_p_value": min((p["min_p_value"] for p in group if p["min_p_value"] is not None), default=None),
             "tip_p99_secs": max((p["tip_p99_secs"] for p in group if p["tip_p99_secs"] is not None), default=None),
             "best_difficulty": max(
                 (p["best_difficulty"] for p in group if p["best_difficulty"] is not None), default=None

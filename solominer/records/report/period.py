@@ -16,6 +16,7 @@ from solominer.records.report.report import interval
 from solominer.records.report.rollup import Rollup, day_of, load_day
 from solominer.records.report.searched import search_fragment
 from solominer.records.report.text import duration, hashes_text, odds, report_text, short
+from solominer.records.report.versions import READABLE
 from solominer.records.tree import Part, Tree
 
 _WEEK = re.compile(r"(\d{4})-W(\d\d)")
@@ -46,6 +47,11 @@ def hour_report(tree: Tree, period: str) -> dict[str, Any] | None:
     report = read_report(tree, Part.parse(path))
     if report is None:
         raise RecordsError(f"there is no report of {path}", _ADVICE)
+    if report.get("schema") not in READABLE:
+        raise RecordsError(
+            f"the report of {path} has schema {report.get('schema')!r:.40}",
+            f"this version reads {' and '.join(READABLE)}; use the version of solominer that wrote it",
+        )
     return report
 
 
@@ -118,7 +124,7 @@ def period_text(document: dict[str, Any]) -> str:
         lines[-1] += f", {short(rate['value'] or 0)}H/s{bounds}"
     lines += [
         f"shares     {sums['shares']:,} found, {sums['expected_shares']:,.1f} expected, {sums['stale_shares']:,} stale",
-        f"evidence   {sums['mismatches_flagged']:,.0f} hours in which it does not fit the count",
+        f"evidence   {sums['mismatches_flagged']:,.0f} hours in which shares and counted hashes disagree",
         f"best       {'no share' if best is None else 'difficulty ' + short(best['difficulty']).strip()}",
         f"work       {sums['tips']:,} tips, {sums['templates']:,} templates, {sums['jobs']:,} jobs,"
         f" {duration(sums['stale_secs'])} on stale tips",

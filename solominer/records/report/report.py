@@ -10,20 +10,20 @@ from typing import Any
 from solominer import __version__
 from solominer.chain.target import difficulty, expected_hashes
 from solominer.insight.estimate import Estimate, from_counters, from_order_statistic, from_share_sums, from_shares
-from solominer.insight.mismatch import judge
+from solominer.insight.mismatch import check_claim
 from solominer.insight.odds import luck
 from solominer.records.evidence.state import Head
 from solominer.records.report.errors_log import SEVERITIES
 from solominer.records.report.hour import HourFold
 from solominer.records.report.tally import WorkerTally
+from solominer.records.report.versions import REPORT_SCHEMA
 from solominer.records.tree import Part, utc_text
 
-SCHEMA = "solominer-report/1"
 LISTED_BLOCKS = 50
 LISTED_WORKERS = 100
 
 MIN_HASHES_PER_SHARE = 1 << 16
-"""Below this a kernel's slice holds several shares and only the first may be told (regtest): no evidence of hashes."""
+"""Below this a kernel's slice holds several shares and may report only the first (regtest): no evidence of hashes."""
 
 Previous = Mapping[str, Any]
 
@@ -46,7 +46,7 @@ def build_report(
     None where there is none, or where it cannot be read: totals begin anew then and say so.
     """
     return {
-        "schema": SCHEMA,
+        "schema": REPORT_SCHEMA,
         "solominer": __version__,
         "network": network,
         "tree": tree,
@@ -82,7 +82,7 @@ def build_report(
             "first_seq": fold.first_seq,
             "last_seq": fold.last_seq,
             "lines": fold.lines,
-            "odd_lines": fold.odd,
+            "unparsed_lines": fold.unparsed,
             "torn_bytes": fold.torn,
             "lost_entries": fold.lost,
         },
@@ -119,8 +119,8 @@ def _engines(workers: Mapping[str, WorkerTally]) -> dict[str, dict[str, float]]:
 def _worker(fold: HourFold, label: str, tally: WorkerTally) -> dict[str, Any]:
     secs = sum(secs for _, secs in fold.counts.samples)
     verdict = None
-    if tally.expected_shares > 0 and not tally.credited and _all_told(fold):
-        judged = judge(tally.counted, tally.shares, tally.counted / tally.expected_shares)
+    if tally.expected_shares > 0 and not tally.credited and _is_complete(fold):
+        judged = check_claim(tally.counted, tally.shares, tally.counted / tally.expected_shares)
         verdict = {"flagged": judged.flagged, "p_value": judged.p_value, "reasons": list(judged.reasons)}
     return {
         "worker": label,
@@ -145,7 +145,7 @@ def _shares(fold: HourFold) -> dict[str, Any]:
         "found": fold.shares,
         "credited": fold.shares - counting,
         "expected": round(expected, 3),
-        "all_told": _all_told(fold),
+        "complete": _is_complete(fold),
         "stale": fold.stale_shares,
         "dropped": fold.dropped_shares,
         "duplicate": fold.kinds["share_duplicate"],
@@ -156,8 +156,8 @@ def _shares(fold: HourFold) -> dict[str, Any]:
     }
 
 
-def _all_told(fold: HourFold) -> bool:
-    """Whether every hash that meets the share target was told, so that shares say how many hashes were tried."""
+def _is_complete(fold: HourFold) -> bool:
+    """Whether every hash that meets the share target was reported, so that shares say how many hashes were tried."""
     return bool(fold.share_target is not None and expected_hashes(fold.share_target) >= MIN_HASHES_PER_SHARE)
 
 
@@ -166,7 +166,7 @@ def _evidence(fold: HourFold) -> dict[str, Any]:
     counts, counted = fold.counts, fold.counts.counted
     told: dict[str, Any] = {"counted_hashes": counted, "credited_hashes": counts.credited, "from_shares": None}
     told |= {"k": fold.best.k, "kth_hash": None, "from_kth_hash": None, "mismatch": None}
-    if fold.share_target is None or not _all_told(fold):
+    if fold.share_target is None or not _is_complete(fold):
         return told
     mean = counted / counts.expected_shares if counts.expected_shares else float(expected_hashes(fold.share_target))
     by_shares = from_share_sums(counts.share_hashes, counts.share_squares) if fold.shares else from_shares(0, mean)
@@ -175,7 +175,7 @@ def _evidence(fold: HourFold) -> dict[str, Any]:
     if kth is not None:
         told |= {"kth_hash": f"{kth:064x}", "from_kth_hash": interval(from_order_statistic(kth, fold.best.k))}
     if counted:  # the smallest hashes are those of all engines: beside credited ones they do not speak for the count
-        judged = judge(counted, _of_counting(fold), mean, None if counts.credited else kth, fold.best.k)
+        judged = check_claim(counted, _of_counting(fold), mean, None if counts.credited else kth, fold.best.k)
         told["mismatch"] = {"flagged": judged.flagged, "p_value": judged.p_value, "reasons": list(judged.reasons)}
     return told
 

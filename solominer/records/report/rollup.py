@@ -18,7 +18,7 @@ from solominer.records.files import is_regular, read_bounded
 from solominer.records.ledger.jsonlines import parse_object
 from solominer.records.tree import Part, Tree
 
-SCHEMA = "solominer-rollup/1"
+SCHEMA = "solominer-rollup/2"
 _ODD = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 """What comes of using a document that is not of the form it should be."""
 
@@ -78,7 +78,7 @@ class Rollup:
                 "credited_hashes": report["hashes"]["credited"],
                 "shares": report["shares"]["found"] - report["shares"]["credited"],
                 "expected_shares": report["shares"]["expected"],
-                "least_p": report["search"]["least_p"],
+                "min_p_value": report["search"]["min_p_value"],
                 "tip_p99_secs": None if tips is None else tips["p99_secs"],
                 "best_difficulty": None if report["best"]["hour"] is None else report["best"]["hour"]["difficulty"],
             }

@@ -16,7 +16,7 @@ _LEAST_SHOWN = 1e-8
 
 @dataclass(slots=True)
 class WorkerTests:
-    """One worker's tests over the windows that ended in this hour: for each the least p-value, and which alarmed."""
+    """One worker's tests over the windows that ended in this hour: for each the smallest p-value, and which alarmed."""
 
     shares: int = 0
     p_values: dict[str, float] = field(default_factory=dict)
@@ -56,7 +56,7 @@ class Searched:
                     worker.alarms[test] = None
 
     def summary(self) -> dict[str, Any]:
-        """As a report shows it; the workers with the least p-values first. `least_p` is corrected for their number."""
+        """As a report shows it, smallest p-values first; `min_p_value` is corrected for the number of tests."""
         p_values = [p for worker in self.workers.values() for p in worker.p_values.values()]
         workers = sorted(self.workers.items(), key=lambda item: min(item[1].p_values.values(), default=1.0))
         return {
@@ -64,7 +64,7 @@ class Searched:
             "off_plan": self.off_plan,
             "miscounts": self.miscounts,
             "test_windows": self.windows,
-            "least_p": min(1.0, min(p_values) * len(p_values)) if p_values else None,
+            "min_p_value": min(1.0, min(p_values) * len(p_values)) if p_values else None,
             "alarms": sum(len(worker.alarms) for worker in self.workers.values()),
             "workers": [
                 {"worker": label, "shares": tests.shares, "p_values": tests.p_values, "alarms": list(tests.alarms)}
@@ -80,14 +80,16 @@ def search_lines(search: Mapping[str, Any]) -> list[str]:
     if search["off_plan"] or search["miscounts"]:
         follows = f"NOT FOLLOWED: {search['off_plan']} shares elsewhere, {search['miscounts']} jobs counted otherwise"
     lines = [f"plan       {plans}: {follows}"]
-    if search["least_p"] is not None:
+    if search["min_p_value"] is not None:
         odd = [
             f"{worker['worker']} fails {', '.join(worker['alarms'])}"
             for worker in search["workers"]
             if worker["alarms"]
         ]
-        verdict = f"ODD: {'; '.join(odd)}" if odd else "nothing odd"
-        lines.append(f"tests      of the shares' hashes: {verdict} (least p-value {search['least_p']:.2g}, corrected)")
+        verdict = f"FAILED: {'; '.join(odd)}" if odd else "all pass"
+        lines.append(
+            f"tests      of the shares' hashes: {verdict} (smallest p-value {search['min_p_value']:.2g}, corrected)"
+        )
     return lines
 
 

@@ -21,7 +21,7 @@ def short(value: float) -> str:
 
 
 def odds(chance: float) -> str:
-    """A chance in words that inform: small ones as 1 in N."""
+    """A probability: small ones as 1 in N, others in percent."""
     if chance <= 0:
         return "none"
     if chance < 0.1:
@@ -56,7 +56,7 @@ def report_text(report: Report) -> str:
 
 def _lines(report: Report) -> Iterator[str]:
     ended = {"hour": "", "shutdown": ", ended by shutdown", "clock": ", ended by a step of the clock"}
-    why = ended.get(report["why"], ", put together after a crash")
+    why = ended.get(report["why"], ", recovered after a crash")
     name = report["tree"] if report["tree"] == report["network"] else f"{report['tree']} (on {report['network']})"
     yield f"=== {name} {report['part']} UTC · report {report['sequence']}{why} " + "=" * 20
     yield f"{report['from']} to {report['to']}, up {duration(report['uptime_secs'])}"
@@ -64,7 +64,7 @@ def _lines(report: Report) -> Iterator[str]:
         yield f"clock      went back by {duration(report['clock_went_back_secs'])}"
     yield from _hash_lines(report)
     if report["shares"]["dropped"]:
-        yield f"           {report['shares']['dropped']} shares were dropped: more came than could be judged"
+        yield f"           {report['shares']['dropped']} shares were dropped: more arrived than could be checked"
     yield from search_lines(report["search"])
     yield from _best_lines(report)
     yield from _node_lines(report)
@@ -88,7 +88,7 @@ def _hash_lines(report: Report) -> Iterator[str]:
         own = "" if worker["rate_hps"] is None else f", {short(worker['rate_hps'])}H/s"
         done = hashes_text(worker["counted"], worker["credited"])
         yield f"  {worker['worker']:<9}{done}{own}, {worker['shares']} shares{wrong}"
-    if not shares["all_told"]:
+    if not shares["complete"]:
         yield f"shares     {shares['found']} found; share target too low; not used as evidence"
         return
     credited = f"{shares['credited']} more of workers whose hashes are credited, " if shares["credited"] else ""
@@ -130,10 +130,10 @@ def _node_lines(report: Report) -> Iterator[str]:
         yield f"fees       {fees['last']:,.0f} sats at the end, {fees['max']:,.0f} at most"
     for node in report["nodes"]:
         state = node["problem"] or "healthy"
-        peers = "no" if node["peers"] is None else node["peers"]
+        peers = "" if node["peers"] is None else f" {node['peers']} peers,"
         yield (
-            f"node       {node['node']}: {state}, height {node['height']}, {peers} peers, ZMQ {node['zmq']},"
-            f" unusable in {node['unusable_looks']} of {node['looks']} looks"
+            f"node       {node['node']}: {state}, height {node['height']},{peers} ZMQ {node['zmq']},"
+            f" unusable in {node['unusable_samples']} of {node['samples']} checks"
         )
 
 

@@ -1,4 +1,4 @@
-"""The keeper: a block is outside the process before it is sent, nothing waits for a bad disk, nothing is given up."""
+"""The saver: a block is outside the process before it is sent, nothing waits for a bad disk, nothing is given up."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from solominer.errors import JournalFailed
 from solominer.records.journal import saver as keeper_module
 from solominer.records.journal.journal import Journal, Written
-from solominer.records.journal.saver import PUT_SECS, Keeper
+from solominer.records.journal.saver import PUT_SECS, BlockSaver
 from solominer.records.ledger.open_hour import OpenHour
 from solominer.records.tree import Part, Tree
 from solominer.work.events import Severity
@@ -56,9 +56,9 @@ def block() -> FoundBlock:
 
 
 async def test_after_waiting_the_block_is_outside_this_process(journal: WeakJournal, block: FoundBlock) -> None:
-    keeper = Keeper(journal, lambda *_: None)
-    keeper.begin(block)
-    await keeper.until_put(block.hash_le)
+    saver = BlockSaver(journal, lambda *_: None)
+    saver.begin(block)
+    await saver.until_put(block.hash_le)
     [path] = journal._tree.root.rglob("block.hex")
     assert path.read_text().strip() == block.block_hex
 
@@ -67,10 +67,10 @@ async def test_a_disk_that_hangs_costs_a_submission_no_more_than_the_limit(
     journal: WeakJournal, block: FoundBlock
 ) -> None:
     journal.free.clear()
-    keeper = Keeper(journal, lambda *_: None)
-    keeper.begin(block)
+    saver = BlockSaver(journal, lambda *_: None)
+    saver.begin(block)
     started = time.monotonic()
-    await keeper.until_put(block.hash_le)
+    await saver.until_put(block.hash_le)
     assert PUT_SECS * 0.9 <= time.monotonic() - started < 20 * PUT_SECS
     journal.free.set()
 
@@ -80,10 +80,10 @@ async def test_the_durable_copy_comes_last_however_long_the_first_one_takes(
 ) -> None:
     monkeypatch.setattr(keeper_module, "PUT_SECS", 0.001)
     journal.free.clear()
-    keeper = Keeper(journal, lambda *_: None)
-    keeper.begin(block)
-    saved = asyncio.create_task(keeper.save(block))
-    await keeper.until_put(block.hash_le)
+    saver = BlockSaver(journal, lambda *_: None)
+    saver.begin(block)
+    saved = asyncio.create_task(saver.save(block))
+    await saver.until_put(block.hash_le)
     threading.Timer(0.1, journal.free.set).start()
     assert await saved
     assert journal.done == ["put", "save"]
@@ -94,15 +94,15 @@ async def test_a_block_that_no_disk_took_is_tried_again_and_told_of(
 ) -> None:
     monkeypatch.setattr(keeper_module, "AGAIN_SECS", 0.001)
     alarms: list[tuple[Severity, str]] = []
-    keeper = Keeper(journal, lambda severity, code, message, todo: alarms.append((severity, code)))
+    saver = BlockSaver(journal, lambda severity, code, message, todo: alarms.append((severity, code)))
     journal.broken = 3
-    keeper.begin(block)
-    assert not await keeper.save(block)
+    saver.begin(block)
+    assert not await saver.save(block)
     async with asyncio.timeout(10):
-        await keeper.save_later(block)
+        await saver.save_later(block)
     assert alarms == [(Severity.CRITICAL, "journal-failed")] * 3
-    assert await keeper.kept_hex(block.hash_le) == block.block_hex
+    assert await saver.kept_hex(block.hash_le) == block.block_hex
 
 
 async def test_a_block_that_is_nowhere_has_no_hex(journal: WeakJournal, block: FoundBlock) -> None:
-    assert await Keeper(journal, lambda *_: None).kept_hex(block.hash_le) == ""
+    assert await BlockSaver(journal, lambda *_: None).kept_hex(block.hash_le) == ""
