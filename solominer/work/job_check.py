@@ -75,7 +75,7 @@ def check_coinbase(
 
 
 def read_coinbase(raw: bytes) -> CoinbaseRead:
-    """Take a stripped coinbase apart; each length byte is below 0xfd. Raises TemplateError if it is not one."""
+    """Take a stripped coinbase apart. Raises TemplateError if it is not one."""
     try:
         return _read(raw)
     except IndexError:
@@ -90,16 +90,25 @@ def _read(raw: bytes) -> CoinbaseRead:
     script_sig = raw[at : at + size]
     at += size
     sequence = int.from_bytes(raw[at : at + 4], "little")
-    count, at = raw[at + 4], at + 5
-    _demand(1 < count < 0xFD, f"the coinbase has {count} outputs")
+    count, at = _length(raw, at + 4)
+    _demand(count > 1, f"the coinbase has {count} outputs")
     outputs = []
     for _ in range(count):
-        value, size = int.from_bytes(raw[at : at + 8], "little"), raw[at + 8]
-        _demand(size < 0xFD, "a script in the coinbase is too long")
-        outputs.append((raw[at + 9 : at + 9 + size], value))
-        at += 9 + size
+        value = int.from_bytes(raw[at : at + 8], "little")
+        size, at = _length(raw, at + 8)
+        outputs.append((raw[at : at + size], value))
+        at += size
     _demand(len(raw) == at + 4, "the coinbase does not end where its outputs do")
     return CoinbaseRead(script_sig, sequence, outputs, int.from_bytes(raw[at:], "little"))
+
+
+def _length(raw: bytes, at: int) -> tuple[int, int]:
+    """A CompactSize of one byte, or of three where one does not do; and the place behind it."""
+    if raw[at] < 0xFD:
+        return raw[at], at + 1
+    size = raw[at + 1] | raw[at + 2] << 8
+    _demand(raw[at] == 0xFD <= size, "a length in the coinbase is too large, or not as short as it can be")
+    return size, at + 3
 
 
 def _height_of(script_sig: bytes) -> int:
