@@ -328,7 +328,7 @@ def _service_status(dispatcher: Dispatcher, sampler: Sampler) -> str:
     """One line for the service manager."""
     coordinator, speed = dispatcher.coordinator, rate(sampler.rate.estimate().value)
     accepted = coordinator.blocks.accepted_count
-    return f"{coordinator.status} at height {coordinator.tip_height + 1}: {speed}, {accepted} blocks accepted"
+    return f"{coordinator.status} at height {coordinator.tip.height + 1}: {speed}, {accepted} blocks accepted"
 
 
 async def _ticks(dispatcher: Dispatcher) -> NoReturn:

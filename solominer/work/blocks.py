@@ -26,6 +26,7 @@ from solominer.work.events import (
 )
 from solominer.work.found import BlockState, FoundBlock
 from solominer.work.instant import Instant
+from solominer.work.policy import RetryPolicy
 
 MATURE_DEPTH = 100
 SPARE_SECS = 5.0
@@ -42,19 +43,8 @@ FIRST_ALARM_SECS, LONGEST_ALARM_SECS = 2.0, 60.0
 
 OPEN = frozenset({BlockState.FOUND, BlockState.SENT, BlockState.ACCEPTED, BlockState.CONFIRMED, BlockState.STALE})
 
-
 _SENT = "sent to every node"
 _TIP_MOVED = "inconclusive-not-best-prevblk"
-
-
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
-    """When to send again: `first_secs`, doubled each time up to `most_secs`; when to look a settled block up again."""
-
-    first_secs: float = 0.25
-    most_secs: float = 30.0
-    look_secs: float = 60.0
-    looks_per_tick: int = 16
 
 
 @dataclass(slots=True)

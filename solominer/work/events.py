@@ -9,16 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from solominer.work.found import BlockState, FoundBlock
 from solominer.work.instant import Instant
 from solominer.work.job import Job
+from solominer.work.policy import Policy
 from solominer.work.template import Template
 from solominer.work.workers import WorkerId
-
-if TYPE_CHECKING:
-    from solominer.work.coordinator import Policy
 
 
 class Severity(StrEnum):

@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 
 from solominer.chain.networks import MAINNET, REGTEST, TESTNET4
-from solominer.work.coordinator import Policy
 from solominer.work.events import (
     Alarm,
     Answer,
@@ -45,8 +44,10 @@ from solominer.work.events import (
     WrongHit,
 )
 from solominer.work.found import BlockState
+from solominer.work.policy import Policy
 from solominer.work.workers import WorkerId
 from tests.work.builders import (
+    PAYOUT,
     T0,
     WALL,
     coordinator,
@@ -368,10 +369,10 @@ def test_a_slow_or_good_proposal_changes_nothing(answer: Answer) -> None:
 
 def test_a_job_that_fails_its_own_check_is_not_published(monkeypatch: pytest.MonkeyPatch) -> None:
     machine, _ = mining()
-    thief = replace(machine._payout, script_pubkey=b"\x00\x14" + b"\x66" * 20)
-    real_build = __import__("solominer.work.coordinator", fromlist=["build_job"]).build_job
+    thief = replace(PAYOUT, script_pubkey=b"\x00\x14" + b"\x66" * 20)
+    real_build = __import__("solominer.work.jobs", fromlist=["build_job"]).build_job
     monkeypatch.setattr(
-        "solominer.work.coordinator.build_job", lambda template, payout, **kw: real_build(template, thief, **kw)
+        "solominer.work.jobs.build_job", lambda template, payout, **kw: real_build(template, thief, **kw)
     )
     actions = feed(machine, TemplateReady(T0, "a", replace(template_on(tip(1), 261), template_id="x")))
     assert of_type(PublishJob, actions) == []

@@ -11,7 +11,7 @@ import pytest
 from solominer.chain.networks import SIGNET
 from solominer.chain.signet import SIGNET_HEADER
 from solominer.errors import BadValue, TemplateError
-from solominer.work.coordinator import Coordinator, Policy
+from solominer.work.coordinator import Coordinator
 from solominer.work.events import (
     Alarm,
     Event,
@@ -30,6 +30,7 @@ from solominer.work.events import (
     Tick,
 )
 from solominer.work.job import Job
+from solominer.work.policy import Policy
 from solominer.work.signed import data_to_sign, signed
 from tests.work.builders import T0, WALL, coordinator, feed, health, mining, of_type, solution, template_on, tip
 
