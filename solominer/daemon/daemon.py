@@ -42,7 +42,8 @@ from solominer.views.console import ConsoleView, has_controlling_terminal
 from solominer.views.logs import RecentEvents, logged_to
 from solominer.views.snapshot import Snapshot
 from solominer.views.text import coins, duration, rate
-from solominer.work.events import Event, Severity, Tick
+from solominer.work.actions import Severity
+from solominer.work.events import Event, Tick
 from solominer.work.found import BlockState
 from solominer.work.ports import Engine, Node, Post, ShareObserver
 from solominer.work.workers import ExtranonceDealer

@@ -10,11 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from solominer.errors import printable
-from solominer.work.events import (
+from solominer.work.actions import (
     Action,
     Alarm,
-    Answer,
-    BlockSeen,
     LocateBlock,
     ProposeBlock,
     Record,
@@ -22,8 +20,8 @@ from solominer.work.events import (
     SaveState,
     SendBlock,
     Severity,
-    SubmitAnswered,
 )
+from solominer.work.events import Answer, BlockSeen, SubmitAnswered
 from solominer.work.found import BlockState, FoundBlock
 from solominer.work.instant import Instant
 from solominer.work.policy import RetryPolicy

@@ -16,34 +16,36 @@ from solominer.chain.hashes import to_rpc_hex
 from solominer.chain.networks import Network
 from solominer.errors import SolominerError
 from solominer.work import notices
-from solominer.work.blocks import BlockTracker
-from solominer.work.events import (
+from solominer.work.actions import (
     Action,
     Alarm,
+    CheckTransactions,
+    FetchTipHeader,
+    LookAtNode,
+    ProposeJob,
+    PublishJob,
+    Record,
+    RefreshTemplate,
+    Severity,
+    StopWork,
+)
+from solominer.work.blocks import BlockTracker
+from solominer.work.events import (
     Answer,
     BlockSaved,
     BlockSeen,
-    CheckTransactions,
     Event,
-    FetchTipHeader,
     HashRate,
     HealthSeen,
     JobSigned,
-    LookAtNode,
     NewTip,
     NodeHealth,
     NodesCompared,
     PauseWanted,
     PolicyChanged,
     ProposalAnswered,
-    ProposeJob,
-    PublishJob,
-    Record,
-    RefreshTemplate,
     ResumeWanted,
-    Severity,
     ShareFound,
-    StopWork,
     SubmitAnswered,
     SubmittingTried,
     TemplateFailed,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from solominer.chain.target import HASH_SPACE, difficulty
-from solominer.work.events import Record
+from solominer.work.actions import Record
 from solominer.work.job import SALT_SIZE, Job, Payout, build_job
 from solominer.work.job_check import check_job
 from solominer.work.template import Template

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from solominer.work.events import Action, Alarm, Record, Severity, SubmittingTried, WorkerDied, WorkerStarted, WrongHit
+from solominer.work.actions import Action, Alarm, Record, Severity
+from solominer.work.events import SubmittingTried, WorkerDied, WorkerStarted, WrongHit
 
 
 def submitting_tried(event: SubmittingTried) -> list[Action]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from solominer.work.events import JobSigned, SignJob
+from solominer.work.actions import SignJob
+from solominer.work.events import JobSigned
 from solominer.work.job import Job
 from solominer.work.signed import signed, to_be_signed
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from solominer.chain.networks import Network
-from solominer.work.events import Action, Alarm, LookAtNode, Record, Severity, TemplateFailed, TemplateReady, TipFacts
+from solominer.work.actions import Action, Alarm, LookAtNode, Record, Severity
+from solominer.work.events import TemplateFailed, TemplateReady, TipFacts
 from solominer.work.instant import Instant
 from solominer.work.job import Job
 from solominer.work.template import Template, empty_template

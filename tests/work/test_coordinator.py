@@ -7,30 +7,32 @@ from dataclasses import replace
 import pytest
 
 from solominer.chain.networks import MAINNET, REGTEST, TESTNET4
-from solominer.work.events import (
+from solominer.work.actions import (
     Alarm,
-    Answer,
-    BlockSeen,
     CheckTransactions,
     FetchTipHeader,
-    HashRate,
-    HealthSeen,
     LookAtNode,
-    NewTip,
-    PauseWanted,
-    ProposalAnswered,
     ProposeBlock,
     ProposeJob,
     PublishJob,
     Record,
     RefreshTemplate,
-    ResumeWanted,
     SaveBlock,
     SaveState,
     SendBlock,
     Severity,
     ShareSeen,
     StopWork,
+)
+from solominer.work.events import (
+    Answer,
+    BlockSeen,
+    HashRate,
+    HealthSeen,
+    NewTip,
+    PauseWanted,
+    ProposalAnswered,
+    ResumeWanted,
     SubmitAnswered,
     SubmittingTried,
     TemplateFailed,

@@ -11,24 +11,9 @@ import pytest
 from solominer.chain.networks import SIGNET
 from solominer.chain.signet import SIGNET_HEADER
 from solominer.errors import BadValue, TemplateError
+from solominer.work.actions import Alarm, PublishJob, Record, RefreshTemplate, SendBlock, SignJob, StopWork
 from solominer.work.coordinator import Coordinator
-from solominer.work.events import (
-    Alarm,
-    Event,
-    HealthSeen,
-    JobSigned,
-    NewTip,
-    PauseWanted,
-    PublishJob,
-    Record,
-    RefreshTemplate,
-    SendBlock,
-    ShareFound,
-    SignJob,
-    StopWork,
-    TemplateReady,
-    Tick,
-)
+from solominer.work.events import Event, HealthSeen, JobSigned, NewTip, PauseWanted, ShareFound, TemplateReady, Tick
 from solominer.work.job import Job
 from solominer.work.policy import Policy
 from solominer.work.signed import data_to_sign, signed
