@@ -93,15 +93,14 @@ class BlockTracker:
         self._staging = staging
         self.open: dict[bytes, TrackedBlock] = {}
         self._accepted: set[bytes] = set()
+        self._known: set[bytes] = set()
         self._beaten_nodes: frozenset[str] = frozenset()
         self._found_count = 0
         self._refused_count = 0
         self.settled: list[TrackedBlock] = []
 
     def __contains__(self, hash_le: object) -> bool:
-        if hash_le in self.open or any(tracked.block.hash_le == hash_le for tracked in self.settled):
-            return True
-        return any(spare.hash_le == hash_le for tracked in self.open.values() for spare in tracked.spares)
+        return hash_le in self._known
 
     @property
     def accepted_count(self) -> int:
@@ -144,6 +143,7 @@ class BlockTracker:
         tracked = TrackedBlock(replace(block, block_hex=""), state, at, earlier=True, on_disk=True)
         tracked.nodes = {name: _AtNode(look_at=at) for name in self._names}
         self.open[block.hash_le] = tracked
+        self._known.add(block.hash_le)
         fields = {"height": block.height, "hash": block.hash_hex, "state": state.value}
         return [Record("block_replayed", fields)]
 
@@ -265,6 +265,7 @@ class BlockTracker:
         return self._send_due(tracked, at)
 
     def _keep(self, block: FoundBlock) -> list[Action]:
+        self._known.add(block.hash_le)
         fields = {
             "height": block.height,
             "hash": block.hash_hex,

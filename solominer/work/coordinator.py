@@ -179,6 +179,8 @@ class Coordinator:
     def _tip_header(self, event: TipHeader) -> list[Action]:
         """An empty block on the new tip, until the node's template is in."""
         tip = event.tip
+        if event.node != self.nodes.current:
+            return []
         if tip.hash_le != self.tip_le or self._job_parent() == tip.hash_le or self.templates.latest is None:
             return []
         self.tip.height = tip.height
@@ -196,9 +198,9 @@ class Coordinator:
         if seen is not None and seen.best_hash_le == template.prevhash_le and seen.height != template.height - 1:
             reason = f"a template for height {template.height} on a block that the node has at height {seen.height}"
             return self._template_failed(TemplateFailed(at, event.node, reason, refused=True))
-        self.templates.failures = 0
         if event.node != self.nodes.current:
             return []
+        self.templates.failures = 0
         actions: list[Action] = [template_record(event)]
         if template.prevhash_le != self.tip_le:
             if self.tip.is_old_news("template", template.prevhash_le):
@@ -216,13 +218,15 @@ class Coordinator:
         return actions + self._next_job(at)
 
     def _template_failed(self, event: TemplateFailed) -> list[Action]:
-        self.templates.try_later(event.at, self.policy.refresh_secs)
         actions = failure_told(event)
+        if event.node != self.nodes.current:
+            return actions  # the node in use is none the worse for it
+        self.templates.try_later(event.at, self.policy.refresh_secs)
         unsure = self.job is not None and self.job.template.provisional and not self.templates.empty_only
         if event.refused and unsure:
             # The rules of that block may be the reason: without a template nothing vouches for the empty one (rule S1).
             actions = self._stop("template refused") + actions
-        if event.node != self.nodes.current or not self.templates.gone:
+        if not self.templates.gone:
             return actions
         if self.nodes.shun(event.node, event.at + SHUN_SECS):
             self.templates.failures = 0
@@ -250,15 +254,24 @@ class Coordinator:
         return [] if template is None or node is None else self._publish(template, at, node)
 
     def _publish(self, template: Template, at: Instant, node: str) -> list[Action]:
-        if self.halted_by or self.enough or template.prevhash_le != self.tip_le:
+        if not self._may_work(at) or template.prevhash_le != self.tip_le:
             return []
         try:
             job = self.jobs.make(template, self.policy.roll_secs)
             if self.policy.sign_for is not None:
-                return [self._signing.ask(job, self.policy.sign_for, node)]
+                return [self._signing.ask(job, self.policy.sign_for, node, at)]
         except SolominerError as error:
             return [*self._stop("job refused"), Alarm(Severity.CRITICAL, "job-refused", error.what, error.todo)]
         return self._put_to_work(job, at, node)
+
+    def _may_work(self, at: Instant) -> bool:
+        """Whether any job may go out now."""
+        return not (self.halted_by or self.enough or self._is_stale(at))
+
+    def _is_stale(self, at: Instant) -> bool:
+        """Whether no node has been healthy for so long that the tip is not to be believed any more."""
+        lost_at = self.nodes.lost_at
+        return lost_at is not None and at - lost_at >= self.policy.stale_secs
 
     def _job_signed(self, event: JobSigned) -> list[Action]:
         if not self._signing.is_wanted(event, self.tip_le):
@@ -271,7 +284,7 @@ class Coordinator:
             self.templates.try_later(event.at, self.policy.refresh_secs)
             todo = "it is tried again; see the wallet that holds the signet's key"
             return [Alarm(Severity.HIGH, "job-not-signed", f"{event.node}: {event.problem}", todo)]
-        return [] if self.halted_by or self.enough else self._put_to_work(job, event.at, event.node)
+        return self._put_to_work(job, event.at, event.node) if self._may_work(event.at) else []
 
     def _put_to_work(self, job: Job, at: Instant, node: str) -> list[Action]:
         self.job, self.working, self._solved_at = job, True, None
@@ -399,15 +412,18 @@ class Coordinator:
         return self._publish(job.template, event.at, self.nodes.current or "")
 
     def _tick(self, event: Tick) -> list[Action]:
-        at, used, due_at, lost_at = event.at, self.nodes.used, self.templates.due_at, self.nodes.lost_at
+        at, used, refresh_secs = event.at, self.nodes.used, self.policy.refresh_secs
         # Two answers must agree before a block is deep enough to be let go.
         actions = self.blocks.tick(at, min(self.tip.height, 0 if used is None else used.height))
         actions += self.forks.tick(at)
-        if lost_at is not None and at - lost_at >= self.policy.stale_secs:
+        if self._is_stale(at):
             actions += self._stop("no healthy node")
+        if (alarm := self._signing.overdue(at, refresh_secs)) is not None:
+            actions += [alarm, *self._refresh(at, "no signature")]
+        due_at = self.templates.due_at
         if due_at is not None and at >= due_at:
             actions += self._refresh(at, "age")
-        if self._solved_at is not None and at - self._solved_at >= self.policy.refresh_secs:
+        if self._solved_at is not None and at - self._solved_at >= refresh_secs:
             # Our block is with the nodes and yet no new tip came: rather search on than stand still.
             self._solved_at = None
             actions += self._refresh(at, "no new tip after our block")

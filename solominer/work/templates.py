@@ -58,7 +58,7 @@ class Templates:
         last, network, height = self.latest, self.network, tip.height + 1
         new_period = network.is_retarget_height(height)
         bits_may_change = (new_period or network.min_difficulty_blocks) and not network.no_retarget
-        if last is None or bits_may_change:
+        if last is None or self.at is None or bits_may_change:
             return None
         mintime = tip.median_time + 1
         return empty_template(
@@ -68,7 +68,8 @@ class Templates:
             version=last.version,
             version_mask=last.version_mask,
             nbits=tip.nbits,
-            curtime=int(at.wall + self._curtime_offset),
+            # Our wall clock may have been set since; the earlier time is never too new for the node.
+            curtime=min(int(at.wall + self._curtime_offset), last.curtime + int(at - self.at)),
             mintime=max(mintime, tip.time - TIMEWARP_SECS) if new_period else mintime,
             coinbase_aux=last.coinbase_aux,
         )
