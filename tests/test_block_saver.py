@@ -15,7 +15,7 @@ from solominer.records.journal.journal import Journal, Written
 from solominer.records.journal.saver import PUT_SECS, BlockSaver
 from solominer.records.ledger.open_hour import OpenHour
 from solominer.records.tree import Part, Tree
-from solominer.work.events import Severity
+from solominer.work.actions import Severity
 from solominer.work.found import FoundBlock
 from tests.records.builders import HOUR, make_block, make_job
 

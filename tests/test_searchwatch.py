@@ -20,7 +20,8 @@ from solominer.insight.uniformity import TESTS
 from solominer.plan.parse import parse_plan
 from solominer.plan.plan import SearchPlan
 from solominer.plan.proof import check_section
-from solominer.work.events import Severity, ShareFound, ShareSeen
+from solominer.work.actions import Severity, ShareSeen
+from solominer.work.events import ShareFound
 from solominer.work.found import FoundBlock, solve
 from solominer.work.instant import Instant
 from solominer.work.job import Job

@@ -27,10 +27,9 @@ from solominer.node import proxy
 from solominer.node.client import NodeLink, NodeSettings
 from solominer.node.credentials import CookieFile
 from solominer.records.recorder import Recorder
-from solominer.work.blocks import RetryPolicy
-from solominer.work.coordinator import Policy
 from solominer.work.events import Tick
 from solominer.work.instant import Clock, Instant
+from solominer.work.policy import Policy, RetryPolicy
 from tests.node.fake_node import Drip, Drop, FakeNode, Raw, Reply, Reset, Silence, error, result
 from tests.work.builders import T0, mining, solution, tip
 

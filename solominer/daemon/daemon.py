@@ -42,7 +42,8 @@ from solominer.views.console import ConsoleView, has_controlling_terminal
 from solominer.views.logs import RecentEvents, logged_to
 from solominer.views.snapshot import Snapshot
 from solominer.views.text import coins, duration, rate
-from solominer.work.events import Event, Severity, Tick
+from solominer.work.actions import Severity
+from solominer.work.events import Event, Tick
 from solominer.work.found import BlockState
 from solominer.work.ports import Engine, Node, Post, ShareObserver
 from solominer.work.workers import ExtranonceDealer
@@ -329,7 +330,7 @@ def _service_status(dispatcher: Dispatcher, sampler: Sampler) -> str:
     """One line for the service manager."""
     coordinator, speed = dispatcher.coordinator, rate(sampler.rate.estimate().value)
     accepted = coordinator.blocks.accepted_count
-    return f"{coordinator.status} at height {coordinator.tip_height + 1}: {speed}, {accepted} blocks accepted"
+    return f"{coordinator.status} at height {coordinator.tip.height + 1}: {speed}, {accepted} blocks accepted"
 
 
 async def _ticks(dispatcher: Dispatcher) -> NoReturn:

@@ -18,24 +18,14 @@ from solominer.node.headers import compare
 from solominer.records.journal.recovery import Replay
 from solominer.records.journal.saver import BlockSaver
 from solominer.records.recorder import Recorder
-from solominer.work.coordinator import Coordinator
-from solominer.work.events import (
+from solominer.work.actions import (
     Action,
     Alarm,
-    Answer,
-    BlockSaved,
-    BlockSeen,
     CheckTransactions,
     CompareNodes,
-    Event,
     FetchTipHeader,
-    HealthSeen,
-    JobSigned,
     LocateBlock,
     LookAtNode,
-    NewTip,
-    NodesCompared,
-    ProposalAnswered,
     ProposeBlock,
     ProposeJob,
     PublishJob,
@@ -48,6 +38,18 @@ from solominer.work.events import (
     ShareSeen,
     SignJob,
     StopWork,
+)
+from solominer.work.coordinator import Coordinator
+from solominer.work.events import (
+    Answer,
+    BlockSaved,
+    BlockSeen,
+    Event,
+    HealthSeen,
+    JobSigned,
+    NewTip,
+    NodesCompared,
+    ProposalAnswered,
     SubmitAnswered,
     TipHeader,
 )

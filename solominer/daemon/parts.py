@@ -22,10 +22,10 @@ from solominer.governor.policies import Policies, electricity_of, forecast_from
 from solominer.records.journal.recovery import Replay
 from solominer.records.recorder import Recorder
 from solominer.records.settings import RecorderSettings
-from solominer.work.blocks import RetryPolicy
-from solominer.work.coordinator import Coordinator, Policy
-from solominer.work.events import Severity
+from solominer.work.actions import Severity
+from solominer.work.coordinator import Coordinator
 from solominer.work.job import Payout
+from solominer.work.policy import Policy, RetryPolicy
 from solominer.work.ports import Node, ShareObserver
 
 log = logging.getLogger("solominer.daemon.daemon")

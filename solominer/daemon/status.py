@@ -118,7 +118,7 @@ def snapshot_of(
     events: Sequence[tuple[float, str]],
 ) -> Snapshot:
     """Everything at one moment."""
-    template, job = coordinator.template, coordinator.job
+    template, job = coordinator.templates.latest, coordinator.job
     return Snapshot(
         at=at,
         mode=config.mode,
@@ -126,12 +126,12 @@ def snapshot_of(
         simulated=config.mode_rules.simulated,
         status=coordinator.status,
         started_at=started_at,
-        height=coordinator.tip_height,
+        height=coordinator.tip.height,
         tip_hex=to_rpc_hex(coordinator.tip_le) if coordinator.tip_le else "",
-        tip_at=coordinator.tip_at.wall if coordinator.tip_at else 0.0,
+        tip_at=coordinator.tip.at.wall if coordinator.tip.at else 0.0,
         transactions=len(template.transactions) if template else 0,
         fees_sats=template.fees_sats if template else 0,
-        template_at=coordinator.template_at.wall if coordinator.template_at else 0.0,
+        template_at=coordinator.templates.at.wall if coordinator.templates.at else 0.0,
         network_difficulty=difficulty(template.target) if template else 0.0,
         share_difficulty=difficulty(job.share_target) if job else 0.0,
         rate_hps=rate.value,
@@ -175,7 +175,7 @@ def _nodes(coordinator: Coordinator) -> list[NodeView]:
                 name,
                 health.usable,
                 name == chooser.current,
-                max(health.height, coordinator.tip_height) if name == chooser.current else health.height,
+                max(health.height, coordinator.tip.height) if name == chooser.current else health.height,
                 health.peers,
                 health.zmq,
                 health.rpc_secs,

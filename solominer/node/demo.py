@@ -18,14 +18,7 @@ from solominer.chain.networks import Network
 from solominer.chain.target import decode_compact, encode_compact
 from solominer.chain.transaction import Transaction, TxIn, TxOut
 from solominer.errors import NodeError, NodeUnreachable
-from solominer.work.events import (
-    Event,
-    HealthSeen,
-    NodeHealth,
-    TemplateReady,
-    TipFacts,
-    TransactionsChecked,
-)
+from solominer.work.events import Event, HealthSeen, NodeHealth, TemplateReady, TipFacts, TransactionsChecked
 from solominer.work.instant import Clock
 from solominer.work.job import Payout
 from solominer.work.ports import BlockPosition, SubmitReply

@@ -20,7 +20,8 @@ from solominer.records.ledger.writer import Writer
 from solominer.records.lock import FolderLock
 from solominer.records.settings import Alarm, RecorderSettings
 from solominer.records.tree import Tree
-from solominer.work.events import NodeHealth, ShareSeen
+from solominer.work.actions import ShareSeen
+from solominer.work.events import NodeHealth
 from solominer.work.found import FoundBlock
 from solominer.work.job import Job
 from solominer.work.workers import EngineSnapshot

@@ -10,11 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from solominer.errors import printable
-from solominer.work.events import (
+from solominer.work.actions import (
     Action,
     Alarm,
-    Answer,
-    BlockSeen,
     LocateBlock,
     ProposeBlock,
     Record,
@@ -22,10 +20,11 @@ from solominer.work.events import (
     SaveState,
     SendBlock,
     Severity,
-    SubmitAnswered,
 )
+from solominer.work.events import Answer, BlockSeen, SubmitAnswered
 from solominer.work.found import BlockState, FoundBlock
 from solominer.work.instant import Instant
+from solominer.work.policy import RetryPolicy
 
 MATURE_DEPTH = 100
 SPARE_SECS = 5.0
@@ -42,19 +41,8 @@ FIRST_ALARM_SECS, LONGEST_ALARM_SECS = 2.0, 60.0
 
 OPEN = frozenset({BlockState.FOUND, BlockState.SENT, BlockState.ACCEPTED, BlockState.CONFIRMED, BlockState.STALE})
 
-
 _SENT = "sent to every node"
 _TIP_MOVED = "inconclusive-not-best-prevblk"
-
-
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
-    """When to send again: `first_secs`, doubled each time up to `most_secs`; when to look a settled block up again."""
-
-    first_secs: float = 0.25
-    most_secs: float = 30.0
-    look_secs: float = 60.0
-    looks_per_tick: int = 16
 
 
 @dataclass(slots=True)
@@ -116,15 +104,14 @@ class BlockTracker:
         self._staging = staging
         self.open: dict[bytes, TrackedBlock] = {}
         self._accepted: set[bytes] = set()
+        self._known: set[bytes] = set()
         self._beaten_nodes: frozenset[str] = frozenset()
         self._found_count = 0
         self._refused_count = 0
         self.settled: list[TrackedBlock] = []
 
     def __contains__(self, hash_le: object) -> bool:
-        if hash_le in self.open or any(tracked.block.hash_le == hash_le for tracked in self.settled):
-            return True
-        return any(spare.hash_le == hash_le for tracked in self.open.values() for spare in tracked.spares)
+        return hash_le in self._known
 
     @property
     def accepted_count(self) -> int:
@@ -167,6 +154,7 @@ class BlockTracker:
         tracked = TrackedBlock(replace(block, block_hex=""), state, at, earlier=True, on_disk=True)
         tracked.nodes = {name: _AtNode(look_at=at) for name in self._names}
         self.open[block.hash_le] = tracked
+        self._known.add(block.hash_le)
         fields = {"height": block.height, "hash": block.hash_hex, "state": state.value}
         return [Record("block_replayed", fields)]
 
@@ -288,6 +276,7 @@ class BlockTracker:
         return self._send_due(tracked, at)
 
     def _keep(self, block: FoundBlock) -> list[Action]:
+        self._known.add(block.hash_le)
         fields = {
             "height": block.height,
             "hash": block.hash_hex,

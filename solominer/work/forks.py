@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 
-from solominer.work.events import Action, Alarm, CompareNodes, NodeHealth, NodesCompared, Record, Severity
+from solominer.work.actions import Action, Alarm, CompareNodes, Record, Severity
+from solominer.work.events import NodeHealth, NodesCompared
 from solominer.work.instant import Instant
 
 COMPARE_AFTER_SECS = 2.0

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from solominer.chain.hashes import to_rpc_hex
 from solominer.chain.header import meets_target
-from solominer.work.events import Action, Alarm, Record, Severity, ShareFound, ShareSeen
+from solominer.work.actions import Action, Alarm, Record, Severity, ShareSeen
+from solominer.work.events import ShareFound
 from solominer.work.found import FoundBlock, solve
 from solominer.work.instant import Instant
 from solominer.work.job import Job

@@ -11,7 +11,8 @@ from typing import Any, Protocol
 
 from solominer.chain.networks import Network
 from solominer.errors import NodeError
-from solominer.work.events import Answer, Event, NodeHealth, ShareSeen, TipFacts
+from solominer.work.actions import ShareSeen
+from solominer.work.events import Answer, Event, NodeHealth, TipFacts
 from solominer.work.found import FoundBlock
 from solominer.work.job import Job, Payout
 from solominer.work.template import Template

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from solominer.work.events import NodeHealth
 from solominer.work.instant import Instant
@@ -15,11 +15,13 @@ class NodeChooser:
 
     A node that is lost or has less work than another is left at once. The preferred node gets the work back only after
     it was usable and not behind for `return_secs`, so that one that comes and goes does not drag the work along.
+    `lost_at`: since when none is usable, though one was looked at.
     """
 
     names: Sequence[str]
     return_secs: float = 30.0
     current: str | None = None
+    lost_at: Instant | None = None
     healths: dict[str, NodeHealth] = field(default_factory=dict)
     _level_since: dict[str, Instant] = field(default_factory=dict)
     _shunned_until: dict[str, Instant] = field(default_factory=dict)
@@ -32,7 +34,9 @@ class NodeChooser:
         if not usable:
             self._level_since.clear()
             self.current = None
+            self.lost_at = self.lost_at or at
             return None
+        self.lost_at = None
         most = max(self.healths[name].chainwork for name in usable)
         level = [name for name in usable if self.healths[name].chainwork == most]
         self._level_since = {name: self._level_since.get(name, at) for name in level}
@@ -44,6 +48,19 @@ class NodeChooser:
                 self.current = steady[0]
         return self.current
 
+    @property
+    def used(self) -> NodeHealth | None:
+        """The last look at the node that work comes from."""
+        return None if self.current is None else self.healths[self.current]
+
+    def credit(self, health: NodeHealth, tip_le: bytes) -> None:
+        """Another node shows the tip that the node in use has named already: its own last look is merely older."""
+        used = self.used
+        if used is None or health.node == used.node or health.best_hash_le != tip_le:
+            return
+        if used.chainwork < health.chainwork:
+            self.healths[used.node] = replace(used, best_hash_le=tip_le, chainwork=health.chainwork)
+
     def shun(self, node: str, until: Instant) -> bool:
         """Rather take work from any other node until then: this one looks well but gives no template.
 
@@ -54,3 +71,8 @@ class NodeChooser:
 
     def _rank(self, name: str | None) -> int:
         return self.names.index(name) if name in self.names else len(self.names)
+
+
+def may_have_forgotten(old: NodeHealth, new: NodeHealth) -> bool:
+    """Whether a node may have been restarted without blocks that it had accepted (rule S2)."""
+    return new.reachable and (not old.reachable or new.chainwork < old.chainwork)

@@ -12,7 +12,8 @@ from solominer.daemon.event_queue import EventQueue
 from solominer.daemon.executor import Dispatcher
 from solominer.engines.engine_set import EngineSet
 from solominer.records.recorder import Recorder
-from solominer.work.events import Answer, SendBlock
+from solominer.work.actions import SendBlock
+from solominer.work.events import Answer
 from solominer.work.ports import SubmitReply
 from solominer.work.workers import ExtranonceDealer
 from tests.fakes import FakeEngine

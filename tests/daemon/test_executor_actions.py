@@ -17,16 +17,10 @@ from solominer.engines.engine_set import EngineSet
 from solominer.errors import NodeUnreachable, SigningRefused
 from solominer.records.journal.recovery import Replay
 from solominer.records.recorder import Recorder
-from solominer.work.events import (
-    Answer,
-    BlockSeen,
+from solominer.work.actions import (
     CompareNodes,
-    HealthSeen,
-    JobSigned,
     LocateBlock,
     LookAtNode,
-    NewTip,
-    NodesCompared,
     ProposeBlock,
     Record,
     RefreshTemplate,
@@ -34,8 +28,8 @@ from solominer.work.events import (
     SendBlock,
     SignJob,
     StopWork,
-    SubmitAnswered,
 )
+from solominer.work.events import Answer, BlockSeen, HealthSeen, JobSigned, NewTip, NodesCompared, SubmitAnswered
 from solominer.work.found import FoundBlock
 from solominer.work.instant import Instant
 from solominer.work.ports import Node

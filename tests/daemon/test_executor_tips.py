@@ -13,7 +13,8 @@ import pytest
 from solominer.daemon.executor import HEADER_FIRST_SECS, Dispatcher
 from solominer.errors import NodeUnreachable
 from solominer.records.recorder import Recorder
-from solominer.work.events import Action, FetchTipHeader, RefreshTemplate, TipFacts
+from solominer.work.actions import Action, FetchTipHeader, RefreshTemplate
+from solominer.work.events import TipFacts
 from tests.work.builders import coordinator, tip
 
 NEWS: list[Action] = [FetchTipHeader("a", tip(2)), RefreshTemplate("a", "new tip")]

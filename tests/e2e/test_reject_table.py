@@ -21,22 +21,9 @@ from solominer.node.private.bitcoind import BitcoindBinary
 from solominer.node.private.node import PrivateNode
 from solominer.node.rpc import RpcClient
 from solominer.node.submit import propose_block, submit_block, where_is
+from solominer.work.actions import Action, Alarm, LocateBlock, PublishJob, SaveState, SendBlock
 from solominer.work.blocks import MATURE_DEPTH
-from solominer.work.events import (
-    Action,
-    Alarm,
-    Answer,
-    BlockSeen,
-    HealthSeen,
-    LocateBlock,
-    ProposalAnswered,
-    PublishJob,
-    SaveState,
-    SendBlock,
-    SubmitAnswered,
-    TemplateReady,
-    Tick,
-)
+from solominer.work.events import Answer, BlockSeen, HealthSeen, ProposalAnswered, SubmitAnswered, TemplateReady, Tick
 from solominer.work.found import BlockState
 from solominer.work.ports import BlockPosition, SubmitReply
 from tests.e2e.broken import Parts

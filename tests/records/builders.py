@@ -9,7 +9,8 @@ from solominer.chain.hashes import hash_to_int, sha256d
 from solominer.chain.networks import REGTEST
 from solominer.records.recorder import Recorder
 from solominer.records.settings import RecorderSettings
-from solominer.work.events import Answer, ShareFound, ShareSeen, SubmitAnswered
+from solominer.work.actions import ShareSeen
+from solominer.work.events import Answer, ShareFound, SubmitAnswered
 from solominer.work.found import FoundBlock, solve
 from solominer.work.instant import Instant
 from solominer.work.job import Job, Payout, build_job

@@ -21,7 +21,8 @@ from solominer.errors import AlreadyRunning
 from solominer.records.evidence.verify import verify
 from solominer.records.recorder import Recorder
 from solominer.records.settings import RecorderSettings
-from solominer.work.events import NodeHealth, ShareSeen
+from solominer.work.actions import ShareSeen
+from solominer.work.events import NodeHealth
 from solominer.work.found import BlockState
 from solominer.work.instant import Instant
 from solominer.work.workers import EngineSnapshot, WorkerId, WorkerSnapshot

@@ -22,10 +22,11 @@ from solominer.node import client as link_module
 from solominer.node.client import NodeLink, NodeSettings
 from solominer.node.credentials import UserPassword
 from solominer.records.recorder import Recorder
-from solominer.work.blocks import RetryPolicy, TrackedBlock
-from solominer.work.coordinator import Coordinator, Policy
+from solominer.work.blocks import TrackedBlock
+from solominer.work.coordinator import Coordinator
 from solominer.work.events import PauseWanted, ResumeWanted, Tick
 from solominer.work.found import FoundBlock
+from solominer.work.policy import Policy, RetryPolicy
 from tests.wild.chain_node import ChainNode
 from tests.work.builders import PAYOUT, solution
 

@@ -28,7 +28,7 @@ from solominer.node.rpc import CookieRpc, RpcClient
 from solominer.node.signing import BlockSigner, signer_for
 from solominer.node.submit import check_verdict, submit_block
 from solominer.node.zmq_hints import published_by
-from solominer.work.events import FetchTipHeader, LocateBlock, LookAtNode, ProposeJob, RefreshTemplate, SendBlock
+from solominer.work.actions import FetchTipHeader, LocateBlock, LookAtNode, ProposeJob, RefreshTemplate, SendBlock
 from solominer.work.found import BlockState
 from tests.node.fake_chain import told_header
 from tests.node.fake_node import Reply, Step, error, result

@@ -7,18 +7,12 @@ from typing import Any, TypeVar
 
 from solominer.chain.hashes import hash_to_int
 from solominer.chain.networks import REGTEST, Network
-from solominer.work.coordinator import Coordinator, Policy
-from solominer.work.events import (
-    Action,
-    Event,
-    HealthSeen,
-    NodeHealth,
-    PublishJob,
-    ShareFound,
-    TemplateReady,
-)
+from solominer.work.actions import Action, PublishJob
+from solominer.work.coordinator import Coordinator
+from solominer.work.events import Event, HealthSeen, NodeHealth, ShareFound, TemplateReady
 from solominer.work.instant import Instant
 from solominer.work.job import Job, Payout
+from solominer.work.policy import Policy
 from solominer.work.template import Template, empty_template, parse_template
 from solominer.work.workers import WorkerId
 from tests.data import load

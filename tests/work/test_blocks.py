@@ -16,12 +16,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from solominer.work.blocks import MATURE_DEPTH, SPARE_SECS, UNSEEN_SECS, BlockTracker, RetryPolicy
-from solominer.work.events import (
+from solominer.work.actions import (
     Action,
     Alarm,
-    Answer,
-    BlockSeen,
     LocateBlock,
     ProposeBlock,
     Record,
@@ -29,10 +26,12 @@ from solominer.work.events import (
     SaveState,
     SendBlock,
     Severity,
-    SubmitAnswered,
 )
+from solominer.work.blocks import MATURE_DEPTH, SPARE_SECS, UNSEEN_SECS, BlockTracker
+from solominer.work.events import Answer, BlockSeen, SubmitAnswered
 from solominer.work.found import BlockState, FoundBlock
 from solominer.work.instant import Instant
+from solominer.work.policy import RetryPolicy
 from solominer.work.workers import WorkerId
 from tests.work.builders import T0, WALL, of_type
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solominer.work.events import Answer, NewTip, SaveBlock, SendBlock, SubmitAnswered, TemplateReady, Tick
+from solominer.work.actions import SaveBlock, SendBlock
+from solominer.work.events import Answer, NewTip, SubmitAnswered, TemplateReady, Tick
 from solominer.work.instant import Instant
 from tests.work.builders import T0, WALL, feed, mining, of_type, solution, template_on, tip
 

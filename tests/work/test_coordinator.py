@@ -7,31 +7,32 @@ from dataclasses import replace
 import pytest
 
 from solominer.chain.networks import MAINNET, REGTEST, TESTNET4
-from solominer.work.coordinator import Policy
-from solominer.work.events import (
+from solominer.work.actions import (
     Alarm,
-    Answer,
-    BlockSeen,
     CheckTransactions,
     FetchTipHeader,
-    HashRate,
-    HealthSeen,
     LookAtNode,
-    NewTip,
-    PauseWanted,
-    ProposalAnswered,
     ProposeBlock,
     ProposeJob,
     PublishJob,
     Record,
     RefreshTemplate,
-    ResumeWanted,
     SaveBlock,
     SaveState,
     SendBlock,
     Severity,
     ShareSeen,
     StopWork,
+)
+from solominer.work.events import (
+    Answer,
+    BlockSeen,
+    HashRate,
+    HealthSeen,
+    NewTip,
+    PauseWanted,
+    ProposalAnswered,
+    ResumeWanted,
     SubmitAnswered,
     SubmittingTried,
     TemplateFailed,
@@ -45,8 +46,10 @@ from solominer.work.events import (
     WrongHit,
 )
 from solominer.work.found import BlockState
+from solominer.work.policy import Policy
 from solominer.work.workers import WorkerId
 from tests.work.builders import (
+    PAYOUT,
     T0,
     WALL,
     coordinator,
@@ -368,10 +371,10 @@ def test_a_slow_or_good_proposal_changes_nothing(answer: Answer) -> None:
 
 def test_a_job_that_fails_its_own_check_is_not_published(monkeypatch: pytest.MonkeyPatch) -> None:
     machine, _ = mining()
-    thief = replace(machine._payout, script_pubkey=b"\x00\x14" + b"\x66" * 20)
-    real_build = __import__("solominer.work.coordinator", fromlist=["build_job"]).build_job
+    thief = replace(PAYOUT, script_pubkey=b"\x00\x14" + b"\x66" * 20)
+    real_build = __import__("solominer.work.jobs", fromlist=["build_job"]).build_job
     monkeypatch.setattr(
-        "solominer.work.coordinator.build_job", lambda template, payout, **kw: real_build(template, thief, **kw)
+        "solominer.work.jobs.build_job", lambda template, payout, **kw: real_build(template, thief, **kw)
     )
     actions = feed(machine, TemplateReady(T0, "a", replace(template_on(tip(1), 261), template_id="x")))
     assert of_type(PublishJob, actions) == []
@@ -544,6 +547,72 @@ def test_a_lone_node_without_templates_is_asked_on() -> None:
 def test_templates_of_a_node_that_is_not_in_use_are_ignored() -> None:
     machine, _ = mining(nodes=("a", "b"))
     assert feed(machine, TemplateReady(T0 + 1, "b", template_on(tip(5), 262))) == []
+
+
+def test_failures_of_a_node_that_is_not_in_use_change_nothing_for_the_one_that_is() -> None:
+    machine, _ = mining(nodes=("a", "b"))
+    failed = TemplateFailed(T0 + 29, "b", "busy")
+    actions = feed(machine, *[failed] * 10)
+    assert of_type(Alarm, actions) == []
+    assert of_type(RefreshTemplate, feed(machine, Tick(T0 + 30))) == [RefreshTemplate("a", "age")], "not put off"
+    feed(machine, TemplateFailed(T0 + 31, "a", "busy"))
+    assert machine.nodes.current == "a", "its first failure"
+
+
+def test_an_answer_of_another_node_does_not_excuse_the_one_in_use() -> None:
+    machine, _ = mining(nodes=("a", "b"))
+    for _ in range(4):
+        feed(machine, TemplateFailed(T0 + 2, "a", "busy"), TemplateReady(T0 + 2, "b", template_on(tip(1), 261)))
+    assert machine.nodes.current == "b"
+
+
+def test_a_refusal_by_another_node_does_not_stop_the_empty_block() -> None:
+    machine, _ = mining(nodes=("a", "b"))
+    feed(machine, NewTip(T0 + 5, "a", tip(2), "zmq"), TipHeader(T0 + 5, "a", facts(2, 261, nbits=0x207FFFFF)))
+    assert machine.working
+    feed(machine, TemplateFailed(T0 + 6, "b", "fees are wrong", refused=True))
+    assert machine.working
+
+
+def test_a_header_that_comes_from_a_node_no_longer_in_use_gives_no_job() -> None:
+    machine, _ = mining(nodes=("a", "b"))
+    feed(machine, NewTip(T0 + 5, "a", tip(2), "zmq"))
+    assert feed(machine, TipHeader(T0 + 6, "b", facts(2, 261, nbits=0x207FFFFF))) == []
+
+
+@pytest.mark.parametrize("proposal", [True, False])
+def test_a_verdict_after_every_node_is_long_lost_puts_nothing_to_work(proposal: bool) -> None:
+    machine = coordinator()
+    feed(machine, HealthSeen(T0, replace(health(best=real_template().prevhash_le), height=260)))
+    (published,) = of_type(PublishJob, feed(machine, TemplateReady(T0, "a", real_template())))
+    feed(machine, HealthSeen(T0 + 1, health(problem="gone", reachable=False)), Tick(T0 + 61))
+    assert not machine.working
+    late = (
+        ProposalAnswered(T0 + 62, "a", published.job.job_id, Answer.INVALID, "bad")
+        if proposal
+        else TransactionsChecked(T0 + 62, "a", published.job.template.template_id, "a lie")
+    )
+    assert of_type(PublishJob, feed(machine, late)) == []
+    assert not machine.working
+
+
+@pytest.mark.parametrize("step_secs", [365 * 86_400.0, -365 * 86_400.0])
+def test_the_empty_block_has_a_time_that_nodes_take_though_the_wall_clock_was_set(step_secs: float) -> None:
+    machine, _ = mining()
+    at = replace(T0 + 5, wall=WALL + 5 + step_secs)
+    header = TipHeader(at, "a", facts(2, 261, nbits=0x207FFFFF))
+    (published,) = of_type(PublishJob, feed(machine, NewTip(at, "a", tip(2), "zmq"), header))
+    assert int(WALL) - 3000 < published.job.space.ntime_min <= int(WALL) + 5
+
+
+def test_a_spare_block_that_is_handed_in_again_is_not_saved_again() -> None:
+    """Its elder was accepted meanwhile, so that the spare is not kept in memory any more."""
+    machine, job = mining()
+    first, second = solution(job), solution(job, start=100)
+    (send,) = of_type(SendBlock, feed(machine, first))
+    assert len(of_type(SaveBlock, feed(machine, second))) == 1
+    feed(machine, SubmitAnswered(T0 + 2, "a", send.block.hash_le, Answer.ACCEPTED, "null", 1, 0.01))
+    assert of_type(SaveBlock, feed(machine, second)) == []
 
 
 def test_losing_the_node_hands_the_work_to_the_next_one() -> None:

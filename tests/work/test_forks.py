@@ -16,25 +16,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from solominer.work.coordinator import Coordinator, Policy
-from solominer.work.events import (
-    Action,
-    Alarm,
-    Answer,
-    BlockSeen,
-    CompareNodes,
-    HealthSeen,
-    LocateBlock,
-    NodeHealth,
-    NodesCompared,
-    SendBlock,
-    Severity,
-    SubmitAnswered,
-    Tick,
-)
+from solominer.work.actions import Action, Alarm, CompareNodes, LocateBlock, SendBlock, Severity
+from solominer.work.coordinator import Coordinator
+from solominer.work.events import Answer, BlockSeen, HealthSeen, NodeHealth, NodesCompared, SubmitAnswered, Tick
 from solominer.work.forks import DEEP_SECS, SHALLOW_SECS, TIE_SECS, common_height
 from solominer.work.found import BlockState, FoundBlock
 from solominer.work.instant import Instant
+from solominer.work.policy import Policy
 from tests.work.builders import T0, WALL, coordinator, of_type
 from tests.work.test_blocks import make_block
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from solominer.chain.hashes import sha256d
-from solominer.work.events import Record, ShareFound, ShareSeen
+from solominer.work.actions import Record, ShareSeen
+from solominer.work.events import ShareFound
 from solominer.work.job import Job, build_job
 from solominer.work.judge import HEADERS_KEPT, Judge, SeenHeaders
 from solominer.work.space import HeaderSpace

@@ -11,25 +11,11 @@ import pytest
 from solominer.chain.networks import SIGNET
 from solominer.chain.signet import SIGNET_HEADER
 from solominer.errors import BadValue, TemplateError
-from solominer.work.coordinator import Coordinator, Policy
-from solominer.work.events import (
-    Alarm,
-    Event,
-    HealthSeen,
-    JobSigned,
-    NewTip,
-    PauseWanted,
-    PublishJob,
-    Record,
-    RefreshTemplate,
-    SendBlock,
-    ShareFound,
-    SignJob,
-    StopWork,
-    TemplateReady,
-    Tick,
-)
+from solominer.work.actions import Alarm, PublishJob, Record, RefreshTemplate, SendBlock, SignJob, StopWork
+from solominer.work.coordinator import Coordinator
+from solominer.work.events import Event, HealthSeen, JobSigned, NewTip, PauseWanted, ShareFound, TemplateReady, Tick
 from solominer.work.job import Job
+from solominer.work.policy import Policy
 from solominer.work.signed import data_to_sign, signed
 from tests.work.builders import T0, WALL, coordinator, feed, health, mining, of_type, solution, template_on, tip
 
@@ -146,3 +132,27 @@ def test_signet_itself() -> None:
     template = template_on(tip(1), 261, SIGNET)
     actions = feed(machine, HealthSeen(T0, health(best=tip(1))), TemplateReady(T0, "a", template))
     assert of_type(SignJob, actions)[0].job.signed_extranonce is not None
+
+
+def test_a_wallet_that_never_answers_is_an_alarm_and_asked_again() -> None:
+    machine, unsigned = asked()
+    assert of_type(Alarm, feed(machine, Tick(T0 + 29))) == []
+    actions = feed(machine, Tick(T0 + 31))
+    assert [alarm.code for alarm in of_type(Alarm, actions)] == ["job-not-signed"]
+    assert RefreshTemplate("a", "no signature") in actions
+    assert of_type(Alarm, feed(machine, Tick(T0 + 32))) == [], "said once for each try"
+    assert of_type(PublishJob, feed(machine, JobSigned(T0 + 33, "a", unsigned.job_id, SOLUTION))), "late, and good"
+    assert of_type(Alarm, feed(machine, Tick(T0 + 100))) == []
+
+
+def test_newer_jobs_do_not_hide_that_no_signature_ever_comes() -> None:
+    machine, _ = asked()
+    feed(machine, TemplateReady(T0 + 25, "a", template_on(tip(1), 261, curtime=int(WALL) + 25)))
+    assert of_type(Alarm, feed(machine, Tick(T0 + 31)))
+
+
+def test_a_signature_that_comes_after_every_node_is_long_lost_puts_nothing_to_work() -> None:
+    machine, unsigned = asked()
+    feed(machine, HealthSeen(T0 + 1, health(problem="gone", reachable=False)))
+    assert of_type(PublishJob, feed(machine, JobSigned(T0 + 62, "a", unsigned.job_id, SOLUTION))) == []
+    assert not machine.working

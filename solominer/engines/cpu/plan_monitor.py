@@ -12,7 +12,7 @@ from solominer.engines.cpu.snapshot import PoolSnapshot
 from solominer.errors import PlanError
 from solominer.plan.plan import ENGINE, Candidate, SearchPlan
 from solominer.plan.proof import SearchClaim, plan_section
-from solominer.work.events import Severity, ShareSeen
+from solominer.work.actions import Severity, ShareSeen
 from solominer.work.found import FoundBlock
 from solominer.work.job import SEARCHED_SIZE, Job
 from solominer.work.workers import WorkerId

@@ -16,7 +16,8 @@ from pathlib import Path
 from solominer.errors import RecordsError
 from solominer.records.journal.journal import Journal, Written
 from solominer.records.journal.recovery import read_block_folder
-from solominer.work.events import SaveState, Severity, SubmitAnswered
+from solominer.work.actions import SaveState, Severity
+from solominer.work.events import SubmitAnswered
 from solominer.work.found import FoundBlock
 
 PUT_SECS = 0.05

@@ -22,7 +22,7 @@ import orjson
 from solominer.chain.hashes import to_rpc_hex
 from solominer.records.ledger.jsonlines import close_torn_line, read_lines
 from solominer.records.tree import Part, Tree
-from solominer.work.events import ShareSeen
+from solominer.work.actions import ShareSeen
 from solominer.work.job import Job
 
 FILE = "ledger.jsonl"
