@@ -310,6 +310,15 @@ class BlockSaved:
     hash_le: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class BlockRestored:
+    """At start: a block of an earlier run that was not settled yet."""
+
+    at: Instant
+    block: FoundBlock
+    state: BlockState
+
+
 Event = (
     NewTip
     | TipHeader
@@ -333,6 +342,7 @@ Event = (
     | ResumeWanted
     | PolicyChanged
     | BlockSaved
+    | BlockRestored
 )
 
 # --- actions --------------------------------------------------------------------------------------------------------
