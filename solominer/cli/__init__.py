@@ -11,7 +11,7 @@ import typer
 
 from solominer import __version__
 from solominer.chain.secrets import secret_kind
-from solominer.cli import control, evidence, forecast, operate, plan
+from solominer.cli import control, evidence, forecast, operate, plan, replay
 from solominer.cli.control import some_secs
 from solominer.config.modes import MODES
 
@@ -188,3 +188,4 @@ evidence.register(app)
 control.register(app)
 plan.register(app)
 forecast.register(app)
+replay.register(app)

@@ -25,12 +25,12 @@ from solominer.daemon.host_metrics import now
 from solominer.daemon.nodes import await_payout, nodes_of
 from solominer.daemon.parts import (
     Parts,
-    coordinator_of,
     policies_of,
     pool_limits,
     pool_settings_of,
     recorder_of,
     search_watch_of,
+    start_of,
 )
 from solominer.daemon.sd_notify import Notifier
 from solominer.daemon.status import Sampler, snapshot_of, why_no_hash
@@ -135,7 +135,9 @@ class Run:
 
     async def serve(self, parts: Parts) -> int:
         """Mine until stopped, then shut down; returns the exit code. Raises SolominerError if a part ends by itself."""
-        coordinator = coordinator_of(self.config, parts, self.options.blocks)
+        start = start_of(self.config, parts, self.options.blocks)
+        coordinator = start.coordinator()
+        parts.recorder.begin_events(time.time(), start)
         watch = search_watch_of(parts.pool, parts.recorder, self._alert)
         try:
             async with asyncio.TaskGroup() as group:

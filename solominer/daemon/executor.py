@@ -42,6 +42,7 @@ from solominer.work.actions import (
 from solominer.work.coordinator import Coordinator
 from solominer.work.events import (
     Answer,
+    BlockRestored,
     BlockSaved,
     BlockSeen,
     Event,
@@ -139,8 +140,18 @@ class Dispatcher:
             event = await self.queue.get()
             if isinstance(event, HealthSeen):
                 self._recorder.health(event.at.wall, event.health)
-            self.do(self.coordinator.handle(event))
+            self._handle(event)
             self.changed.set()
+
+    def _handle(self, event: Event) -> list[Action]:
+        """The one place where the coordinator changes; what it was told and decided is written down afterwards."""
+        actions: list[Action] = []
+        try:
+            actions = self.coordinator.handle(event)
+            self.do(actions)
+        finally:
+            self._recorder.event(event, actions)
+        return actions
 
     async def settle(self, timeout_secs: float) -> None:
         """At the end: wait for submissions that are under way and for the disk, so that nothing is lost."""
@@ -158,10 +169,8 @@ class Dispatcher:
         for entry in replay.blocks:
             if entry.block is not None:
                 self._keeper.kept_in(entry.hash_le, entry.folders)
-                actions = self.coordinator.restore(entry.block, entry.state, self._clock())
-                if actions:
+                if self._handle(BlockRestored(self._clock(), entry.block, entry.state)):
                     log.info("still following block %d %s", entry.height, entry.block.hash_hex)
-                self.do(actions)
 
     def do(self, actions: list[Action]) -> None:
         """Carry out actions in order; whatever takes time goes on in the background."""

@@ -19,11 +19,11 @@ from solominer.engines.cpu.plan_monitor import Alert, SearchWatch
 from solominer.engines.cpu.pool import PoolSettings, WorkerPool
 from solominer.engines.engine_set import EngineSet
 from solominer.governor.policies import Policies, electricity_of, forecast_from
+from solominer.records.events.event_log import Start
 from solominer.records.journal.recovery import Replay
 from solominer.records.recorder import Recorder
 from solominer.records.settings import RecorderSettings
 from solominer.work.actions import Severity
-from solominer.work.coordinator import Coordinator
 from solominer.work.job import Payout
 from solominer.work.policy import Policy, RetryPolicy
 from solominer.work.ports import Node, ShareObserver
@@ -84,8 +84,8 @@ def search_watch_of(pool: WorkerPool, recorder: Recorder, alert: Alert) -> Share
     return SearchWatch(plan, workers, pool.hashes_of, pool.pool_snapshot, alert, recorder.record, mono)
 
 
-def coordinator_of(config: Config, parts: Parts, max_blocks: int | None) -> Coordinator:
-    """The coordinator for these nodes and this payout."""
+def start_of(config: Config, parts: Parts, max_blocks: int | None) -> Start:
+    """What the coordinator begins with, for these nodes and this payout."""
     mode, payout, settings = config.mode_rules, parts.payout, parts.pool.settings
     sign_for = None
     if parts.signs:  # the one extranonce that the first worker begins every job with
@@ -104,7 +104,7 @@ def coordinator_of(config: Config, parts: Parts, max_blocks: int | None) -> Coor
     )
     log.info("the whole reward goes to %s", payout.address or payout.script_pubkey.hex())
     tag = config.coinbase_tag.encode()
-    return Coordinator(config.chain, list(parts.nodes), payout, tag, policy, os.urandom(2))
+    return Start(config.chain, tuple(parts.nodes), payout, tag, policy, os.urandom(2))
 
 
 def policies_of(config: Config, parts: Parts) -> Policies | None:

@@ -144,7 +144,7 @@ def snapshot_of(
         data_dir=str(config.records_dir),
         workers=tuple(_worker(worker) for engine in engines for worker in engine.workers),
         nodes=tuple(_nodes(coordinator)),
-        blocks=tuple(_block(tracked, coordinator.tip_height) for tracked in _recent_blocks(coordinator)),
+        blocks=tuple(_block(tracked, coordinator.tip.height) for tracked in _recent_blocks(coordinator)),
         events=tuple(events),
     )
 

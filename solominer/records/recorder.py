@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from solominer import __version__
+from solominer.records.events.event_log import EventLog, Start
 from solominer.records.evidence.signing import Signer
 from solominer.records.journal.journal import Journal
 from solominer.records.journal.recovery import Replay, open_blocks
@@ -20,8 +21,8 @@ from solominer.records.ledger.writer import Writer
 from solominer.records.lock import FolderLock
 from solominer.records.settings import Alarm, RecorderSettings
 from solominer.records.tree import Tree
-from solominer.work.actions import ShareSeen
-from solominer.work.events import NodeHealth
+from solominer.work.actions import Action, ShareSeen
+from solominer.work.events import Event, NodeHealth
 from solominer.work.found import FoundBlock
 from solominer.work.job import Job
 from solominer.work.workers import EngineSnapshot
@@ -57,6 +58,7 @@ class Recorder:
         self.journal = Journal(self.tree, hours, self._fallback)
         signer = None if settings.signing_key is None else Signer.load(settings.signing_key)
         self._books = Books(self.tree, hours, network or tree_name, settings, on_alarm, signer)
+        self._events = EventLog(self.tree.root, settings.free_bytes)
         self._writer = Writer(self._books, settings, on_alarm)
         self._lock = FolderLock(data_dir, self.tree.root)
         self._clock = clock
@@ -81,6 +83,15 @@ class Recorder:
     def record(self, at: float, kind: str, fields: Mapping[str, Any]) -> None:
         """A line of the ledger."""
         self._writer.post(self._books.entry, at, self._up(), kind, fields)
+
+    def begin_events(self, at: float, start: Start) -> None:
+        """From here on the coordinator that begins so is written down, event by event."""
+        self._writer.post(self._events.begin, at, self._run, start)
+
+    def event(self, event: Event, actions: list[Action]) -> None:
+        """The coordinator was told this and wanted that."""
+        if self._events.take():
+            self._writer.post(self._events.add, event, actions)
 
     def job(self, at: float, job: Job) -> None:
         """A job was published."""
@@ -179,6 +190,7 @@ class Recorder:
 
     def close(self, at: float) -> None:
         """End the run, seal its hour, give the folder free. Blocks for as long as that takes."""
+        self._writer.post(self._events.close)
         self._writer.post(self._books.close, at, self._up())
         self._writer.stop()
         self._lock.release()

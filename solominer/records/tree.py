@@ -5,6 +5,7 @@
         reports/latest       a link to the newest report's folder
         hours.txt            every hour's text report, one after the other, for `tail -F`
         index.sqlite         the ledger's index, made from the ledger at any time
+        events/              what `solominer replay` runs again, see the package of that name
         state.json, lock     what is open now, and who has it open
 
 Once an hour is sealed nothing in its folders changes. An hour that is entered again (a restart within the hour, a clock

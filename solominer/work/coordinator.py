@@ -32,6 +32,7 @@ from solominer.work.actions import (
 from solominer.work.blocks import BlockTracker
 from solominer.work.events import (
     Answer,
+    BlockRestored,
     BlockSaved,
     BlockSeen,
     Event,
@@ -58,7 +59,7 @@ from solominer.work.events import (
     WrongHit,
 )
 from solominer.work.forks import ForkWatch
-from solominer.work.found import BlockState, FoundBlock
+from solominer.work.found import FoundBlock
 from solominer.work.instant import Instant
 from solominer.work.job import Job, Payout
 from solominer.work.jobs import JobMaker
@@ -120,15 +121,12 @@ class Coordinator:
             ResumeWanted: self._resume,
             PolicyChanged: self._policy_changed,
             BlockSaved: self._block_saved,
+            BlockRestored: lambda event: self.blocks.restore(event.block, event.state, event.at),
         }
 
     def handle(self, event: Event) -> list[Action]:
         """Take one event, give what is to be done, in order."""
         return self._handlers[type(event)](event)
-
-    def restore(self, block: FoundBlock, state: BlockState, at: Instant) -> list[Action]:
-        """A block of an earlier run that was not settled yet."""
-        return self.blocks.restore(block, state, at)
 
     @property
     def tip_le(self) -> bytes:

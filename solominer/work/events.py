@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from solominer.work.found import BlockState, FoundBlock
 from solominer.work.instant import Instant
 from solominer.work.policy import Policy
 from solominer.work.template import Template
@@ -291,6 +292,15 @@ class BlockSaved:
     hash_le: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class BlockRestored:
+    """At start: a block of an earlier run that was not settled yet."""
+
+    at: Instant
+    block: FoundBlock
+    state: BlockState
+
+
 Event = (
     NewTip
     | TipHeader
@@ -314,4 +324,5 @@ Event = (
     | ResumeWanted
     | PolicyChanged
     | BlockSaved
+    | BlockRestored
 )

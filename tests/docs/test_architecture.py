@@ -23,7 +23,7 @@ def test_its_floors_are_the_contract() -> None:
 
 def test_every_path_it_names_exists() -> None:
     named = set(re.findall(r"`((?:\w+/)+[\w.]*)`", TEXT))
-    inside = {"journal/", "ledger/", "report/", "evidence/"}
+    inside = {"journal/", "ledger/", "report/", "evidence/", "events/"}
     places = ("", "solominer", "solominer/records")
     assert len(named) > 20
     assert {name for name in named - inside if not any((REPO / place / name).exists() for place in places)} == {"cpu/3"}

@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -23,6 +24,8 @@ from solominer.daemon.executor import Dispatcher
 from solominer.daemon.host_metrics import now
 from solominer.engines.cpu.pool import WorkerPool
 from solominer.node.private.node import PrivateNode
+from solominer.records.events.event_log import event_files
+from solominer.records.events.replay import Outcome, replay
 from solominer.views.logs import RecentEvents
 from solominer.work.coordinator import Coordinator
 from solominer.work.events import PauseWanted, PolicyChanged, ResumeWanted
@@ -43,6 +46,16 @@ def config_for(node: PrivateNode, data_dir: Path, **more: Any) -> Config:
         **more,
     }
     return load_config(overrides=values, environ={})
+
+
+def replay_same(root: Path) -> list[Outcome]:
+    """Run every recorded run below the network's folder again: each decides as it did. Gives what came of each."""
+    outcomes = [replay(list(files)) for _, files in groupby(event_files(root), key=lambda file: file.run)]
+    assert outcomes
+    for outcome in outcomes:
+        assert outcome.difference is None
+        assert outcome.ends == ""
+    return outcomes
 
 
 class RunningMiner:
@@ -89,6 +102,9 @@ class RunningMiner:
         assert self._task is not None
         code = await self._task
         assert code == 0 or error is not None
+        if error is None:
+            config = self.daemon.config
+            replay_same(config.records_dir / config.tree_name)
 
     @property
     def dispatcher(self) -> Dispatcher:

@@ -1,0 +1,1 @@
+"""The coordinator's events, written down so that they can be run again."""
