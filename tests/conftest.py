@@ -1,4 +1,4 @@
-"""What holds for every test: the program's logging is as it was when the test is over."""
+"""What holds for every test: the program's logging begins as that of a library does, with nothing set up."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ import pytest
 
 
 @pytest.fixture(autouse=True)
-def _logging_as_it_was() -> Iterator[None]:
-    """A test that sets up the program's logging would keep its lines from the tests behind it."""
-    root = logging.getLogger("solominer")
-    handlers, level, propagate = list(root.handlers), root.level, root.propagate
+def _logging_of_a_library() -> Iterator[None]:
+    """A test or a fixture that sets up the program's logging would keep its lines from the tests behind it."""
+    _reset()
     yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    root.propagate = propagate
+    _reset()
+
+
+def _reset() -> None:
+    root = logging.getLogger("solominer")
+    root.handlers.clear()
+    root.setLevel(logging.NOTSET)
+    root.propagate = True

@@ -75,12 +75,15 @@ def test_the_tree_is_the_one_that_the_page_shows(data_dir: Path) -> None:
     for path in (data_dir / "regtest").rglob("*"):
         if path.is_file() and "latest" not in path.parts:
             name = re.sub(r"\d{4}/\d\d/\d\d/\d\d", "YYYY/MM/DD/HH", path.relative_to(data_dir / "regtest").as_posix())
-            there.add(re.sub(r"\d+-[0-9a-f]{64}", "<height>-<hash>", name))
+            name = re.sub(r"\d+-[0-9a-f]{64}", "<height>-<hash>", name)
+            there.add(re.sub(r"\d{4}/\d\d/\d\d/[0-9a-f]{12}-\d+\.", "YYYY/MM/DD/<run>-<number>.", name))
     hours = "YYYY/MM/DD/HH"
     optional = {f"reports/{hours}/report.sig", f"errors/{hours}/errors.json"}
     assert f"logs/{hours}/solominer.log" in documented
     assert documented - there <= optional
-    assert there - documented <= {"hours.txt", "state.json", "index.sqlite"}
+    no_evidence = {"hours.txt", "state.json", "index.sqlite", "events/YYYY/MM/DD/<run>-<number>.jsonl.gz"}
+    assert there - documented <= no_evidence
+    assert all(f"`{name}`" in page for name in no_evidence)
     (log,) = (data_dir / "regtest/logs").rglob("solominer.log")
     lines = log.read_text().splitlines()
     assert sum("FOUND a block" in line for line in lines) == BLOCKS

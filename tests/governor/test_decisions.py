@@ -72,7 +72,7 @@ def test_workers_are_added_one_by_one_and_taken_away_again() -> None:
     assert seen == [4, 3, 3, 3]
     none_left = decide(settings, replace(CALM, active=8, rate_hps=1e6))
     assert none_left.active == 8
-    assert "none is left to add" in none_left.reasons[0]
+    assert "no worker left to add" in none_left.reasons[0]
 
 
 def test_no_worker_is_added_against_another_policy() -> None:

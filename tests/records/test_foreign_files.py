@@ -34,7 +34,6 @@ HASH = "ab" * 32
 def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """No warnings yet; and pytest's own cleaning does not go as deep as these folders."""
     monkeypatch.setattr(files, "_warned", set())
-    logging.getLogger("solominer").propagate = True
     yield
     subprocess.run(["rm", "-rf", str(tmp_path)], check=True)
 

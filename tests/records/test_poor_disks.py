@@ -37,7 +37,6 @@ FAT_FORBIDDEN = frozenset('":*?<>|\\')
 @pytest.fixture(autouse=True)
 def no_warnings_yet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "_warned", set())
-    logging.getLogger("solominer").propagate = True
 
 
 def refuse(monkeypatch: pytest.MonkeyPatch, name: str, code: int, when: Callable[..., bool] = lambda *_: True) -> None:

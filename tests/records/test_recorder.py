@@ -504,7 +504,6 @@ def test_hashes_are_held_against_the_target_under_which_they_were_done(bench: Be
 def test_alarms_keep_their_severity_on_the_way_to_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     config = load_config(overrides={"mode": "demo", "data_dir": str(tmp_path)}, environ={})
     alarm = recorder_of(config)._books._alarm
-    logging.getLogger("solominer").propagate = True
     with caplog.at_level(logging.INFO, "solominer.daemon.daemon"):
         alarm("info", "records-recovered", "the records are written again", "")
         alarm("medium", "clock", "it is wrong", "set it")
