@@ -46,7 +46,8 @@ def status(
 ) -> None:
     """Show what the running daemon does.
 
-    Exit code: 0 it mines or was paused on purpose, 1 it has no work (no node, no template), 8 none runs.
+    Exit code: 0 it mines or was paused on purpose, 1 it has no work (no node, no template; looked at
+    twice, a second apart), 8 none runs.
 
     \b
     solominer status --config config.json
@@ -64,8 +65,14 @@ def status(
         if not watch:
             break
         time.sleep(every)
-    busy = reply["status"]["status"].startswith(("mining", "paused"))
-    raise typer.Exit(0 if busy else 1)
+    if not _busy(reply):  # just now a block may have been found, or the tip have moved: look again
+        time.sleep(1.0)
+        reply = _ask("status", config, mode, data_dir)
+    raise typer.Exit(0 if _busy(reply) else 1)
+
+
+def _busy(reply: dict[str, Any]) -> bool:
+    return str(reply["status"]["status"]).startswith(("mining", "paused"))
 
 
 def pause(
