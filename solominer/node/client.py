@@ -279,7 +279,7 @@ class NodeLink:
                 self._lost(error)
                 await asyncio.sleep(self._outage.next_wait_secs())
                 continue
-            self._trial.answered(asked)
+            self._trial.answered(asked, time.monotonic())
             self._found()
             first = not self._watch.best_le
             if self._watch.polled(best_le, changes) and not first:

@@ -50,9 +50,12 @@ class LongPollTrial:
         """Another call is sent now."""
         self._asked |= self._beside(at)
 
-    def answered(self, asked_at: float) -> None:
-        """The call that was sent then is answered."""
-        self._passed |= self._beside(asked_at)
+    def answered(self, asked_at: float, at: float) -> None:
+        """The call that was sent then is answered now.
+
+        It passed the long poll if that cannot have ended by itself yet; which of two answers is heard first says less.
+        """
+        self._passed |= self._beside(asked_at) and at < (self._began or 0.0) + self.wait_secs
 
     def ended(self, *, conclusive: bool) -> bool:
         """The long poll is answered; whether long polls are to be given up. `conclusive`: it took all its time."""

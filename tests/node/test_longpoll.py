@@ -22,13 +22,14 @@ def test_long_polls_grow_while_other_calls_pass_and_end_where_they_wait() -> Non
     for _ in range(8):
         trial.began(100.0)
         trial.asked(100.0 + 2 * BESIDE_SECS)
-        trial.answered(100.0 + 2 * BESIDE_SECS)
+        trial.answered(100.0 + 2 * BESIDE_SECS, 100.0 + 3 * BESIDE_SECS)
         assert not trial.ended(conclusive=True)
     assert trial.wait_secs == LONGEST_SECS > FIRST_SECS
     given_up = []
     for _ in range(BLOCKED_ALLOWED):
         trial.began(200.0)
         trial.asked(200.0 + 2 * BESIDE_SECS)
+        trial.answered(200.0 + 2 * BESIDE_SECS, 200.0 + trial.wait_secs)  # as soon as the long poll was over
         given_up.append(trial.ended(conclusive=True))
         assert trial.wait_secs == DOUBT_SECS
     assert given_up == [False] * (BLOCKED_ALLOWED - 1) + [True]
