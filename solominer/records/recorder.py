@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -73,7 +74,7 @@ class Recorder:
         """
         self._lock.acquire()
         self._began = self._clock()
-        self._run = f"{int(at):x}{os.getpid():x}"
+        self._run = f"{int(at):08x}{secrets.token_hex(2)}"  # not the pid: in a container every run has the same
         told = {"solominer": __version__, "pid": os.getpid(), **(facts or {})}
         replay = open_blocks(self.tree, self._fallback)
         self._books.open(at, 0.0, self._run, told)

@@ -317,6 +317,16 @@ def test_two_daemons_do_not_share_a_folder(bench: Bench) -> None:
     open_at(bench, HOUR + 2).close(HOUR + 3)
 
 
+def test_two_runs_of_one_second_and_one_pid_are_told_apart(bench: Bench) -> None:
+    """In a container every run has the same pid, and a supervisor may start the next within the second."""
+    open_at(bench, HOUR).close(HOUR)
+    open_at(bench, HOUR).close(HOUR)
+    lines = ledger(bench, "2026/11/21/07") + ledger(bench, "2026/11/21/07.2")
+    runs = [line["run"] for line in lines if line["kind"] == "begin"]
+    assert len(set(runs)) == len(runs) == 2
+    assert {len(run) for run in runs} == {12}
+
+
 def test_a_disk_that_is_full_for_a_while_loses_nothing(bench: Bench) -> None:
     recorder = open_at(bench, HOUR + 1)
     mine(bench, recorder, HOUR + 1)
