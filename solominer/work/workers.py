@@ -35,6 +35,9 @@ class ExtranonceRange:
     first: int
     count: int
 
+    def __contains__(self, extranonce1: bytes) -> bool:
+        return (int.from_bytes(extranonce1) - self.first) % _EXTRANONCE1_VALUES < self.count
+
     def nth(self, index: int) -> bytes:
         """The `index`-th extranonce1, 4 bytes big-endian. Raises IndexError outside the range."""
         if not 0 <= index < self.count:

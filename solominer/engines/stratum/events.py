@@ -55,12 +55,16 @@ class DifficultyChanged:
 class BlockFound:
     """A header that meets the network's target, confirmed by hashlib. `refused` is why its share was not, or empty.
 
-    `header` has 80 bytes, `coinbase` is the stripped transaction; both belong to the block of `work_id`.
+    `header` has 80 bytes; `prefix`, `extranonce` and `suffix` are the stripped coinbase of job `job_id`, which was made
+    of the work `work_id`.
     """
 
     work_id: int
+    job_id: str
     header: bytes
-    coinbase: bytes
+    prefix: bytes
+    extranonce: bytes
+    suffix: bytes
     hash_le: bytes
     worker: str
     user_agent: str
@@ -70,19 +74,20 @@ class BlockFound:
 
 @dataclass(frozen=True, slots=True)
 class NotableShare:
-    """An accepted share that is recorded whole: a worker's best one, or above the listener's threshold.
+    """An accepted share that is recorded whole: it meets the work's `notable_target`.
 
-    `difficulty` is the hash's own; `job_difficulty` is what it had to meet.
+    Its fields are those of BlockFound; `job_difficulty` is what it had to meet.
     """
 
     work_id: int
-    worker: str
+    job_id: str
     header: bytes
-    coinbase: bytes
+    prefix: bytes
+    extranonce: bytes
+    suffix: bytes
     hash_le: bytes
-    difficulty: float
+    worker: str
     job_difficulty: float
-    is_best: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from solominer.engines.stratum.work import EXTRANONCE1_SIZE
 from solominer.errors import EngineError
+from solominer.work.workers import ExtranonceRange
 
 RESUME_SECS = 600.0
 MAX_RESUMABLE = 50_000
@@ -30,16 +30,14 @@ class Held:
 
 
 class ExtranonceTable:
-    """Deals extranonce1 values below a prefix, none twice at a time; keeps those of closed connections for a while.
+    """Deals extranonce1 values of a range, none twice at a time; keeps those of closed connections for a while.
 
-    `prefix` is the part of the four bytes that tells this front end from others. `token` returns a fresh session id
-    that nobody can guess.
+    `token` returns a fresh session id that nobody can guess.
     """
 
-    def __init__(self, prefix: bytes, start: int, token: Callable[[], str]) -> None:
-        self._prefix = prefix
-        self._space = 1 << 8 * (EXTRANONCE1_SIZE - len(prefix))
-        self._next = start % self._space
+    def __init__(self, space: ExtranonceRange, token: Callable[[], str]) -> None:
+        self._space = space
+        self._next = 0
         self._token = token
         self._held: dict[str, Held] = {}
         self._used: set[bytes] = set()
@@ -79,17 +77,17 @@ class ExtranonceTable:
     def restore(self, sessions: list[Held], now: float) -> None:
         """Sessions of an earlier run; they may be resumed as if they had been closed now."""
         for held in sessions:
-            if held.extranonce1.startswith(self._prefix) and held.extranonce1 not in self._used:
+            if held.extranonce1 in self._space and held.extranonce1 not in self._used:
                 self._held[held.session_id] = held
                 self._used.add(held.extranonce1)
                 self.close(held, now)
 
     def _free(self) -> bytes:
-        if len(self._used) >= self._space:
-            raise EngineError("no extranonce1 is free for another miner", "add a front end, or limit connections")
+        if len(self._used) >= self._space.count:
+            raise EngineError("no extranonce1 is free for another miner", "limit connections")
         while True:
-            value = self._prefix + self._next.to_bytes(EXTRANONCE1_SIZE - len(self._prefix), "big")
-            self._next = (self._next + 1) % self._space
+            value = self._space.nth(self._next)
+            self._next = (self._next + 1) % self._space.count
             if value not in self._used:
                 return value
 

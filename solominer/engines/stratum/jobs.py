@@ -22,6 +22,7 @@ from solominer.work.job_check import check_coinbase
 KEEP_BYTES = 100_000_000
 KEEP_SECS = 3600.0
 WORK_BYTES = 4096
+JOBS_PER_WORK_BITS = 24
 
 Payouts = Callable[[Work, Audience], Sequence[TxOut]]
 
@@ -41,7 +42,10 @@ class _Kept:
 
 
 class JobBoard:
-    """Makes and keeps jobs. `payouts` says who is paid; `first_seq` differs between runs of the server.
+    """Makes and keeps jobs. `payouts` says who is paid; `first_seq` differs between runs of the daemon.
+
+    Jobs of a work are numbered from first_seq + work_id * 2**24 on, so that a server that is started again and given the
+    same works knows the jobs of the one before; `skip` leaves out the numbers that it may have used.
 
     Outputs of an audience without a script can change with time (group payouts), so they are kept with the work; those
     of a script are computed again. Work is kept for `keep_secs` and up to `keep_bytes`; the oldest tip goes first, the
@@ -52,7 +56,7 @@ class JobBoard:
         self, payouts: Payouts, first_seq: int, *, keep_bytes: int = KEEP_BYTES, keep_secs: float = KEEP_SECS
     ) -> None:
         self._payouts = payouts
-        self._next_seq = first_seq
+        self._first_seq = self._next_seq = first_seq
         self._keep_bytes, self._keep_secs = keep_bytes, keep_secs
         self._works: list[_Kept] = []
         self._jobs: OrderedDict[int, Job] = OrderedDict()
@@ -78,6 +82,7 @@ class JobBoard:
     def publish(self, work: Work, now: float) -> None:
         """`work` is what is to be mined from now on."""
         self._withdrawn = False
+        self._next_seq = max(self._next_seq, self._first_seq + (work.work_id << JOBS_PER_WORK_BITS))
         self._works.append(_Kept(work, now, self._next_seq))
         self._newest.clear()
         self._forget(now)
@@ -86,14 +91,9 @@ class JobBoard:
         """Nothing is to be mined until work is published again; shares of what was are still judged."""
         self._withdrawn = True
 
-    def kept(self) -> tuple[list[tuple[int, float, Work]], int]:
-        """(number of its first job, when it came, work) of all that is kept, and the next number: for a restart."""
-        return [(kept.first_seq, kept.at, kept.work) for kept in self._works], self._next_seq
-
-    def restore(self, works: list[tuple[int, float, Work]], next_seq: int) -> None:
-        """What an earlier run kept, before anything is published: shares of its jobs can be hashed again."""
-        self._works = [_Kept(work, at, first_seq) for first_seq, at, work in works]
-        self._next_seq = next_seq
+    def skip(self, jobs: int) -> None:
+        """Leave out so many numbers of the current work."""
+        self._next_seq += jobs
 
     def job_after(self, seq: int, audience: Audience) -> Job:
         """The newest job of an audience if its number is above `seq`, else a new one. There must be current work.

@@ -24,7 +24,6 @@ from solominer.engines.stratum.events import (
     Event,
     Output,
     Subscribed,
-    Tally,
 )
 from solominer.engines.stratum.extranonces import Held
 from solominer.engines.stratum.lines import LineReader
@@ -271,7 +270,7 @@ class Session:
             self._refuse(login, error.what)
             return
         self._known.clear()
-        self.workers[login.raw] = Worker(login.name.name, Tally())
+        self.workers[login.raw] = Worker(*self._shared.tallies.of(login.name.name))
         if first:
             self.difficulty.ask(parse_password(login.password))
         self._events.append(Authorized(login.name.name, login.name.address))

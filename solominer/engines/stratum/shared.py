@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from solominer.engines.stratum.difficulty import Limits
+from solominer.engines.stratum.events import Tally
 from solominer.engines.stratum.extranonces import ExtranonceTable
 from solominer.engines.stratum.jobs import JobBoard
 from solominer.engines.stratum.shares import ShareJudge
@@ -31,6 +32,22 @@ class ListenerSettings:
     notify_secs: float = 55.0
 
 
+class Tallies:
+    """The tally of each worker name, whatever connections it comes by. Beyond `most` names all count as one."""
+
+    OTHERS = "(others)"
+
+    def __init__(self, most: int = 10_000) -> None:
+        self._most = most
+        self.by_name: dict[str, Tally] = {}
+
+    def of(self, name: str) -> tuple[str, Tally]:
+        """The name under which a worker counts, and its tally."""
+        if name not in self.by_name and len(self.by_name) >= self._most:
+            name = self.OTHERS
+        return name, self.by_name.setdefault(name, Tally())
+
+
 @dataclass(slots=True)
 class Shared:
     """What the connections of a process have in common. `scripts` are addresses that the node confirmed."""
@@ -40,3 +57,4 @@ class Shared:
     judge: ShareJudge
     settings: ListenerSettings
     scripts: dict[str, bytes] = field(default_factory=dict)
+    tallies: Tallies = field(default_factory=Tallies)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 from solominer.chain.hashes import hash_to_int
 from solominer.chain.header import meets_target
-from solominer.chain.target import DIFFICULTY_1_TARGET, target_from_difficulty
+from solominer.chain.target import target_from_difficulty
 from solominer.engines.stratum.duplicates import Duplicates
 from solominer.engines.stratum.events import BlockFound, Event, KernelFault, NotableShare, Tally
 from solominer.engines.stratum.messages import Errors, StratumError
@@ -106,10 +106,9 @@ def make_claim(
 class ShareJudge:
     """Hashes claims in batches and says what becomes of them. Shared by all connections of a process."""
 
-    def __init__(self, validator: ShareValidator, duplicates: Duplicates, *, notable_difficulty: float) -> None:
+    def __init__(self, validator: ShareValidator, duplicates: Duplicates) -> None:
         self.validator = validator
         self._duplicates = duplicates
-        self._notable_target = target_from_difficulty(notable_difficulty)
 
     def judge(self, claims: Sequence[Claim], user_agent: str) -> tuple[list[Judged], list[Event]]:
         """The outcomes in order, and blocks and notable shares among them. Tallies are updated."""
@@ -164,8 +163,11 @@ class ShareJudge:
             return KernelFault(header.pack())
         return BlockFound(
             work_id=job.work.work_id,
+            job_id=job.job_id,
             header=header.pack(),
-            coinbase=job.prefix + candidate.extranonce + job.suffix,
+            prefix=job.prefix,
+            extranonce=candidate.extranonce,
+            suffix=job.suffix,
             hash_le=hash_le,
             worker=claim.worker.name if claim.worker else "?",
             user_agent=user_agent,
@@ -177,24 +179,22 @@ class ShareJudge:
         tally = worker.tally
         tally.accepted += 1
         tally.difficulty_sum += claim.job_difficulty
-        is_best = hash_int < tally.best_hash
-        if is_best:
-            tally.best_hash = hash_int
-        elif hash_int > self._notable_target:
-            return []
+        tally.best_hash = min(tally.best_hash, hash_int)
         job, candidate = claim.job, claim.candidates[0]
         assert job is not None
+        if hash_int > job.work.notable_target:
+            return []
         header = job.header(candidate)
-        coinbase = job.prefix + candidate.extranonce + job.suffix
         return [
             NotableShare(
-                job.work.work_id,
-                worker.name,
-                header.pack(),
-                coinbase,
-                header.hash_le(),
-                DIFFICULTY_1_TARGET / (hash_int or 1),
-                claim.job_difficulty,
-                is_best,
+                work_id=job.work.work_id,
+                job_id=job.job_id,
+                header=header.pack(),
+                prefix=job.prefix,
+                extranonce=candidate.extranonce,
+                suffix=job.suffix,
+                hash_le=header.hash_le(),
+                worker=worker.name,
+                job_difficulty=claim.job_difficulty,
             )
         ]

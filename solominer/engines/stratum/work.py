@@ -20,7 +20,8 @@ class Work:
 
     Hashes in internal order, amounts in satoshis, times in Unix seconds. `work_id` is the daemon's name for it.
     Only version bits in `version_mask` may be rolled, and ntime within its bounds. `external_bytes` is what is kept
-    elsewhere for it (transactions), counted against the limit of kept work.
+    elsewhere for it (transactions), counted against the limit of kept work. `outputs` are the configured payout. Shares
+    that meet `notable_target` are recorded whole.
     """
 
     work_id: int
@@ -38,6 +39,8 @@ class Work:
     coinbase_aux: bytes = b""
     tag: bytes = b""
     external_bytes: int = 0
+    outputs: tuple[tuple[bytes, int], ...] = ()
+    notable_target: int = 0
 
     @cached_property
     def target(self) -> int:

@@ -21,6 +21,7 @@ from solominer.engines.stratum.shared import ListenerSettings, PayTo, Shared
 from solominer.engines.stratum.shares import ShareJudge, share_target
 from solominer.engines.stratum.twin import HashlibValidator
 from solominer.engines.stratum.work import Audience, Work, swap_words
+from solominer.work.workers import ExtranonceRange
 
 P2WPKH = bytes.fromhex("0014751e76e8199196d454941c45d1b3a323f1433bd6")
 P2PKH = bytes.fromhex("76a914751e76e8199196d454941c45d1b3a323f1433bd688ac")
@@ -67,8 +68,8 @@ def make_shared(
     """What connections have in common; with `work` published at time 0."""
     board = JobBoard(payouts, 0x1000)
     tokens = itertools.count(1)
-    table = ExtranonceTable(b"\xa1", 7, lambda: f"{next(tokens):032x}")
-    judge = ShareJudge(HashlibValidator(), Duplicates(), notable_difficulty=1e9)
+    table = ExtranonceTable(ExtranonceRange(0xA1000007, 1 << 24), lambda: f"{next(tokens):032x}")
+    judge = ShareJudge(HashlibValidator(), Duplicates())
     shared = Shared(board, table, judge, ListenerSettings(pay_to=pay_to, limits=limits, **settings))
     if work is not None:
         board.publish(work, 0.0)

@@ -9,19 +9,20 @@ import pytest
 from solominer.engines.stratum import extranonces
 from solominer.engines.stratum.extranonces import ExtranonceTable
 from solominer.errors import EngineError
+from solominer.work.workers import ExtranonceRange
 
 
-def make_table(prefix: bytes = b"\x01", start: int = 0, run: str = "s") -> ExtranonceTable:
+def make_table(first: int = 0x01000000, count: int = 1 << 24, run: str = "s") -> ExtranonceTable:
     numbers = itertools.count()
-    return ExtranonceTable(prefix, start, lambda: f"{run}{next(numbers)}")
+    return ExtranonceTable(ExtranonceRange(first, count), lambda: f"{run}{next(numbers)}")
 
 
-def test_distinct_and_below_the_prefix() -> None:
-    table = make_table(start=0xFFFFFE)
+def test_distinct_and_of_the_range() -> None:
+    table = make_table(0xFFFFFFFE, 1000)
     values = [table.open("", 0.0)[0].extranonce1 for _ in range(100)]
     assert len(set(values)) == 100
-    assert all(value[0] == 1 and len(value) == 4 for value in values)
-    assert values[:3] == [b"\x01\xff\xff\xfe", b"\x01\xff\xff\xff", b"\x01\0\0\0"]
+    assert all(value in ExtranonceRange(0xFFFFFFFE, 1000) and len(value) == 4 for value in values)
+    assert values[:3] == [b"\xff\xff\xff\xfe", b"\xff\xff\xff\xff", b"\0\0\0\0"]
 
 
 def test_resume_within_ten_minutes() -> None:
@@ -43,7 +44,7 @@ def test_an_open_session_is_taken_over() -> None:
 
 
 def test_a_used_value_is_not_dealt_again_until_its_session_is_forgotten() -> None:
-    table = make_table(b"\x01\x02\x03")
+    table = make_table(count=256)
     helds = [table.open("", 0.0)[0] for _ in range(256)]
     assert len({held.extranonce1 for held in helds}) == 256
     with pytest.raises(EngineError, match="no extranonce1 is free"):
@@ -70,6 +71,6 @@ def test_sessions_over_a_restart() -> None:
     later.restore(table.resumable(), 50.0)
     assert later.open("", 50.0)[0].extranonce1 != held.extranonce1
     assert later.open(held.session_id, 60.0) == (held, True)
-    elsewhere = make_table(b"\x02")
+    elsewhere = make_table(0x02000000)
     elsewhere.restore(table.resumable(), 50.0)
     assert len(elsewhere) == 0

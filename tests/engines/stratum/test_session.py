@@ -294,7 +294,7 @@ def test_blocks_are_found_whatever_the_share_is(
     (block,) = (block for block in client.of(BlockFound) if block.header == header.pack())
     assert block.work_id == 1
     assert block.refused == ("" if answer == TRUE else answer["error"][1])
-    root = root_from_branch(sha256d(block.coinbase), work.merkle_branch)
+    root = root_from_branch(sha256d(block.prefix + block.extranonce + block.suffix), work.merkle_branch)
     assert Header.unpack(block.header).merkle_root_le == root
 
 
