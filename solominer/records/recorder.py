@@ -200,7 +200,7 @@ class Recorder:
         return self._clock() - self._began
 
     def _key(self, job: Job) -> str:
-        return f"{self._run}-{job.job_id}"
+        return f"{self._run}-{job.job_id}{job.variant and '.' + job.variant}"
 
 
 class _LogHandler(logging.Handler):

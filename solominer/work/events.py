@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from solominer.work.found import BlockState, FoundBlock
 from solominer.work.instant import Instant
+from solominer.work.job import SplitCoinbase
 from solominer.work.policy import Policy
 from solominer.work.template import Template
 from solominer.work.workers import WorkerId
@@ -141,6 +142,7 @@ class ShareFound:
     `extranonce` is both halves, 12 bytes. `share_target` is what this worker was asked to meet (0: the job's own).
     `kernel` is what found it; `position` counts the chunks of this extranonce that the search plan visits before the
     one of the hit (None: no plan). `is_block`: the engine saw the network target met, so this is never dropped.
+    `coinbase` replaces the job's, where the engine makes coinbases of its own.
     """
 
     at: Instant
@@ -154,6 +156,7 @@ class ShareFound:
     kernel: str = ""
     position: int | None = None
     is_block: bool = False
+    coinbase: SplitCoinbase | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from solominer.chain.coinbase import Coinbase, build_coinbase
 from solominer.chain.hashes import coinbase_branch, root_from_branch, to_rpc_hex
@@ -30,6 +31,14 @@ class Payout:
         return (TxOut(coinbase_value, self.script_pubkey),)
 
 
+class SplitCoinbase(NamedTuple):
+    """Another coinbase of a job: the stripped halves around its extranonce, and a name that no other one of it has."""
+
+    name: str
+    prefix: bytes
+    suffix: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """Work for engines.
@@ -37,7 +46,7 @@ class Job:
     `job_id` counts up within a run. The coinbase has room for an extranonce of 12 bytes: extranonce1 says who searches,
     extranonce2 is searched. Our own kernels begin extranonce2 with the job's `salt`. `space` says what else may vary.
     `share_target` >= the template's target. With a `signed_extranonce` only that one is valid: the block is signed (see
-    `signed`).
+    `signed`). `variant` names a coinbase that an engine put in place of the job's own.
     """
 
     job_id: int
@@ -48,6 +57,15 @@ class Job:
     share_target: int
     space: HeaderSpace
     signed_extranonce: bytes | None = None
+    variant: str = ""
+
+    def with_coinbase(self, other: SplitCoinbase) -> Job:
+        """The job as the engine searched it: with a coinbase of its own."""
+        return replace(
+            self,
+            coinbase=replace(self.coinbase, prefix=other.prefix, suffix=other.suffix),
+            variant=other.name,
+        )
 
     @property
     def is_empty(self) -> bool:

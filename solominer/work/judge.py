@@ -142,6 +142,8 @@ class Judge:
         if job.signed_extranonce not in (None, share.extranonce):
             # Its nonces are used up and the engine went on: another extranonce breaks the block's signature.
             return [Record("share_outside_signature", {"worker": str(share.worker), "job": share.job_id})], None
+        if share.coinbase is not None:
+            job = job.with_coinbase(share.coinbase)
         header = job.header(share.extranonce, share.version, share.ntime, share.nonce)
         hash_le = header.hash_le()
         found = None

@@ -44,7 +44,7 @@ class _Kept:
 class JobBoard:
     """Makes and keeps jobs. `payouts` says who is paid; `first_seq` differs between runs of the daemon.
 
-    Jobs of a work are numbered from first_seq + work_id * 2**24 on, so that a server that is started again and given the
+    Jobs of a work are numbered from first_seq + work_id * 2**24 on, so a server that is started again and is given the
     same works knows the jobs of the one before; `skip` leaves out the numbers that it may have used.
 
     Outputs of an audience without a script can change with time (group payouts), so they are kept with the work; those

@@ -182,7 +182,7 @@ class ShareJudge:
         tally.best_hash = min(tally.best_hash, hash_int)
         job, candidate = claim.job, claim.candidates[0]
         assert job is not None
-        if hash_int > job.work.notable_target:
+        if not job.work.target < hash_int <= job.work.notable_target:  # a block is recorded as such
             return []
         header = job.header(candidate)
         return [

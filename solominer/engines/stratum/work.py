@@ -21,7 +21,7 @@ class Work:
     Hashes in internal order, amounts in satoshis, times in Unix seconds. `work_id` is the daemon's name for it.
     Only version bits in `version_mask` may be rolled, and ntime within its bounds. `external_bytes` is what is kept
     elsewhere for it (transactions), counted against the limit of kept work. `outputs` are the configured payout. Shares
-    that meet `notable_target` are recorded whole.
+    that meet `notable_target_le` (32 bytes, little-endian; empty: none) are recorded whole.
     """
 
     work_id: int
@@ -40,12 +40,17 @@ class Work:
     tag: bytes = b""
     external_bytes: int = 0
     outputs: tuple[tuple[bytes, int], ...] = ()
-    notable_target: int = 0
+    notable_target_le: bytes = b""
 
     @cached_property
     def target(self) -> int:
         """The network's target."""
         return decode_compact(self.nbits)
+
+    @cached_property
+    def notable_target(self) -> int:
+        """`notable_target_le` as a number."""
+        return int.from_bytes(self.notable_target_le, "little")
 
     @cached_property
     def difficulty(self) -> float:

@@ -80,7 +80,7 @@ def make_shared(
 class Client:
     """A miner at the other end of a session. It applies difficulty and mask at the next notify, as Bitaxe does."""
 
-    shared: Shared
+    shared: Shared | None = None
     now: float = 0.0
     session: Session = field(init=False)
     lines: list[dict[str, Any]] = field(default_factory=list)
@@ -94,6 +94,7 @@ class Client:
     job_difficulties: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        assert self.shared is not None
         self.session = Session(self.shared, self.now)
 
     def take(self, output: Output) -> list[dict[str, Any]]:
@@ -101,6 +102,11 @@ class Client:
         self.events += output.events
         self.closed = output.close or self.closed
         fresh = [json.loads(each) for each in output.data.splitlines()]
+        self.note(fresh)
+        return fresh
+
+    def note(self, fresh: list[dict[str, Any]]) -> None:
+        """Lines that the server sent."""
         self.lines += fresh
         for each in fresh:
             if each.get("method") == "mining.set_difficulty":
@@ -112,7 +118,6 @@ class Client:
             elif isinstance(each.get("result"), list) and len(each["result"]) == 3:
                 subscriptions, extranonce1, _ = each["result"]
                 self.session_id, self.extranonce1 = subscriptions[0][1], bytes.fromhex(extranonce1)
-        return fresh
 
     def send(self, *lines: str) -> list[dict[str, Any]]:
         """Lines in one packet; what came back."""
@@ -127,6 +132,7 @@ class Client:
 
     def publish(self, work: Work) -> list[dict[str, Any]]:
         """New work for this client."""
+        assert self.shared is not None
         self.shared.board.publish(work, self.now)
         return self.take(self.session.work_changed(self.now))
 

@@ -1,0 +1,210 @@
+"""What the daemon and the Stratum process say to each other over a socket pair: messages in frames.
+
+A frame is the length of its body in 4 bytes, little-endian, and the body in MessagePack. Everything that one side must
+know to go on after the other was started again is in these messages.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from solominer.engines.stratum.events import BlockFound, NotableShare
+from solominer.engines.stratum.extranonces import Held
+from solominer.engines.stratum.work import Work
+from solominer.errors import EngineError
+
+_LENGTH_BYTES = 4
+MAX_FRAME_BYTES = 64 << 20
+
+
+class ListenerSetup(msgspec.Struct, frozen=True):
+    """One listener. `host` and `port`, or `path` of a Unix socket; with `certificate` and `key` (PEM files) TLS.
+
+    `pay_to` is a value of PayTo. Difficulties of 0 mean the default. `proxies` are addresses whose connections begin
+    with the PROXY protocol.
+    """
+
+    host: str = ""
+    port: int = 0
+    path: str = ""
+    certificate: str = ""
+    key: str = ""
+    pay_to: str = "config"
+    start_difficulty: float = 0.0
+    least_difficulty: float = 0.0
+    most_difficulty: float = 0.0
+    fractional: bool = False
+    proxies: tuple[str, ...] = ()
+
+    @property
+    def url(self) -> str:
+        """What a person types into a miner, but for the name of this machine."""
+        if self.path:
+            return f"unix:{self.path}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"stratum+{'ssl' if self.certificate else 'tcp'}://{host}:{self.port}"
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """Bounds of the whole server. A miner without work for `no_work_secs` is sent away, so that it fails over."""
+
+    connections: int = 16_384
+    connections_per_address: int = 4096
+    no_work_secs: float = 30.0
+
+
+# To the process
+
+
+class Setup(msgspec.Struct, tag=True):
+    """The first message: how to serve, and what an earlier process of this run left behind.
+
+    extranonce1 values are `extranonce_first` and the next `extranonce_count`.
+    """
+
+    parent_pid: int
+    listeners: list[ListenerSetup]
+    limits: Limits
+    extranonce_first: int
+    extranonce_count: int
+    first_seq: int
+    sessions: list[Held] = []
+
+
+class Publish(msgspec.Struct, tag=True):
+    """Work for all miners, which came `age_secs` ago; a process before this one may have used `skip` job numbers."""
+
+    work: Work
+    age_secs: float = 0.0
+    skip: int = 0
+
+
+class Withdraw(msgspec.Struct, tag=True):
+    """There is no work."""
+
+
+class AddressAnswer(msgspec.Struct, tag=True):
+    """The node's answer to an AddressQuestion: its script, or why it cannot be paid."""
+
+    address: str
+    script: bytes | None
+    reason: str = ""
+
+
+class Quit(msgspec.Struct, tag=True):
+    """Close all connections and end."""
+
+
+# From the process
+
+
+class Listening(msgspec.Struct, tag=True):
+    """All listeners are open, at these addresses."""
+
+    urls: list[str]
+
+
+class CannotListen(msgspec.Struct, tag=True):
+    """A listener cannot be opened; the process ends."""
+
+    url: str
+    reason: str
+
+
+class Found(msgspec.Struct, tag=True):
+    """A header that is a block. Sent before anything else."""
+
+    block: BlockFound
+
+
+class Notable(msgspec.Struct, tag=True):
+    """A share that is recorded whole."""
+
+    share: NotableShare
+
+
+class Fault(msgspec.Struct, tag=True):
+    """The jitted check was wrong about this header; hashlib goes on in its place."""
+
+    header: bytes
+
+
+class AddressQuestion(msgspec.Struct, tag=True):
+    """The node is to say what script this address stands for."""
+
+    address: str
+
+
+class MinerReport(msgspec.Struct):
+    """One worker name: totals since the process began, and what is known of its newest connection.
+
+    `connections` are those that it mines with now. `work` is the sum of the difficulties of its accepted shares;
+    `best` the largest difficulty of a hash of it.
+    """
+
+    name: str
+    accepted: int
+    rejected: dict[str, int]
+    work: float
+    best: float
+    connections: int
+    difficulty: float
+    user_agent: str
+    peer: str
+
+
+class Report(msgspec.Struct, tag=True):
+    """Once a second: what changed since the last one, and how many connections there are."""
+
+    connections: int
+    miners: list[MinerReport]
+    sessions: list[Held]
+
+
+class News(msgspec.Struct, tag=True):
+    """Something that a person may want to read: `kind` as in the ledger, and its fields."""
+
+    kind: str
+    fields: dict[str, str | int | float]
+
+
+ToProcess = Setup | Publish | Withdraw | AddressAnswer | Quit
+FromProcess = Listening | CannotListen | Found | Notable | Fault | AddressQuestion | Report | News
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+def encode(message: ToProcess | FromProcess) -> bytes:
+    """The message as a frame."""
+    body = _encoder.encode(message)
+    return len(body).to_bytes(_LENGTH_BYTES, "little") + body
+
+
+class Frames:
+    """Cuts a stream of bytes into messages of the given kinds."""
+
+    def __init__(self, kinds: Any) -> None:
+        self._decoder = msgspec.msgpack.Decoder(kinds)
+        self._rest = bytearray()
+
+    def feed(self, data: bytes) -> list[Any]:
+        """The messages that `data` completes. Raises EngineError for what is no frame."""
+        rest = self._rest
+        rest += data
+        messages, at = [], 0
+        while len(rest) - at >= _LENGTH_BYTES:
+            size = int.from_bytes(rest[at : at + _LENGTH_BYTES], "little")
+            if size > MAX_FRAME_BYTES:
+                raise EngineError(f"a message of {size} bytes between the daemon and its Stratum server")
+            end = at + _LENGTH_BYTES + size
+            if len(rest) < end:
+                break
+            try:
+                messages.append(self._decoder.decode(bytes(rest[at + _LENGTH_BYTES : end])))
+            except (msgspec.MsgspecError, ValueError) as error:
+                raise EngineError(f"a message between the daemon and its Stratum server: {error}") from error
+            at = end
+        del rest[:at]
+        return messages

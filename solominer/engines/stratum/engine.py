@@ -1,0 +1,413 @@
+"""The Stratum engine: starts and watches the process that miners connect to, and gives it jobs.
+
+What a miner finds comes back as events like any other engine's: blocks at once, and shares that are worth a record.
+All other shares count as sums. The process may end at any time: what the next one needs, works and sessions, is kept
+here, so miners resume where they were and late shares are still judged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import time
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from solominer.chain.header import Header
+from solominer.chain.target import target_from_difficulty
+from solominer.engines.cpu.job_slot import anonymous_file
+from solominer.engines.cpu.processes import python_command
+from solominer.engines.stratum.channel import (
+    AddressAnswer,
+    AddressQuestion,
+    CannotListen,
+    Fault,
+    Found,
+    Frames,
+    FromProcess,
+    Limits,
+    ListenerSetup,
+    Listening,
+    News,
+    Notable,
+    Publish,
+    Quit,
+    Report,
+    Setup,
+    ToProcess,
+    Withdraw,
+    encode,
+)
+from solominer.engines.stratum.events import BlockFound, NotableShare
+from solominer.engines.stratum.extranonces import RESUME_SECS, Held
+from solominer.engines.stratum.miners import Miners
+from solominer.engines.stratum.work import Work
+from solominer.errors import EngineError, NodeError, SolominerError
+from solominer.work.events import ShareFound, WorkerDied, WorkerStarted
+from solominer.work.instant import Clock
+from solominer.work.job import Job, Payout, SplitCoinbase
+from solominer.work.ports import Post
+from solominer.work.workers import EngineSnapshot, ExtranonceRange, WorkerId
+
+NAME = "stratum"
+START_SECS = 20.0
+KEEP_SECS = 3600.0
+KEEP_WORKS = 512
+SKIP_JOBS = 1 << 18
+"""More job numbers than a process can use for one work before the daemon hears of its end."""
+
+_FIRST_BACKOFF_SECS, _MAX_BACKOFF_SECS, _HEALTHY_SECS = 0.1, 10.0, 60.0
+_SAID_BYTES = 4096
+
+log = logging.getLogger(__name__)
+
+Note = Callable[[str, Mapping[str, Any]], None]
+"""Takes a line for the ledger: its kind and fields."""
+
+
+@dataclass(frozen=True, slots=True)
+class StratumSettings:
+    """Listeners, bounds, and the tag for coinbases that are made here."""
+
+    listeners: tuple[ListenerSetup, ...]
+    tag: bytes = b""
+    limits: Limits = field(default_factory=Limits)
+
+
+class StratumEngine:
+    """The Stratum server as an engine (`work.ports.Engine`); its workers are the names that miners log in with.
+
+    `ask` asks a node what script an address stands for (PayoutError if none, NodeError while it cannot be asked).
+    `note` writes into the ledger.
+    """
+
+    name = NAME
+
+    def __init__(
+        self,
+        settings: StratumSettings,
+        clock: Clock,
+        *,
+        ask: Callable[[str], Awaitable[Payout]],
+        note: Note = lambda kind, fields: None,
+    ) -> None:
+        self.settings = settings
+        self._clock, self._ask, self._note = clock, ask, note
+        self._post: Post = lambda event: None
+        self._space = ExtranonceRange(0, 1)
+        self._first_seq = (os.urandom(1)[0] & 0x7F) << 56
+        self._process: asyncio.subprocess.Process | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._said = -1
+        self._listening: asyncio.Future[None] | None = None
+        self._starts = 0
+        self._works: deque[tuple[float, Work]] = deque(maxlen=KEEP_WORKS)
+        self._share_targets: dict[int, int] = {}
+        self._has_work = False
+        self._sessions: OrderedDict[str, tuple[float, Held]] = OrderedDict()
+        self._miners = Miners()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = False
+        self._ended = asyncio.Event()
+        self.urls: list[str] = []
+        """Where miners can connect, once it has started."""
+
+    # Life
+
+    async def start(self, post: Post, space: ExtranonceRange) -> None:
+        """Open all listeners. Raises EngineError if one cannot be opened or the process does not start."""
+        self._post, self._space = post, space
+        await self._start_process()
+        for url in self.urls:
+            log.info("miners connect to %s", url)
+
+    async def _start_process(self) -> None:
+        ours, theirs = socket.socketpair()
+        self._said = anonymous_file("solominer-stratum-said")
+        command, environment = python_command("solominer.engines.stratum")
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                *command, stdin=theirs.fileno(), stdout=asyncio.subprocess.DEVNULL, stderr=self._said, env=environment
+            )
+        except OSError as error:
+            ours.close()
+            os.close(self._said)
+            raise EngineError(f"the Stratum server cannot be started: {error}") from error
+        finally:
+            theirs.close()
+        reader, self._writer = await asyncio.open_connection(sock=ours)
+        self._listening = asyncio.get_running_loop().create_future()
+        self._starts += 1
+        now = time.monotonic()
+        setup = Setup(
+            parent_pid=os.getpid(),
+            listeners=list(self.settings.listeners),
+            limits=self.settings.limits,
+            extranonce_first=self._space.first,
+            extranonce_count=self._space.count,
+            first_seq=self._first_seq,
+            sessions=[held for at, held in self._sessions.values() if now - at < RESUME_SECS],
+        )
+        self._send(setup)
+        self._reading = asyncio.create_task(self._read(reader), name="stratum messages")
+        try:
+            async with asyncio.timeout(START_SECS):
+                await self._listening
+        except TimeoutError:
+            await self._kill()
+            raise EngineError(f"the Stratum server was not ready after {START_SECS:.0f} s") from None
+        self._post(WorkerStarted(self._clock(), WorkerId(NAME, "server"), self._process.pid, NAME))
+        for at, work in self._works:
+            if now - at < KEEP_SECS:
+                self._send(Publish(work, now - at, SKIP_JOBS * (self._starts - 1)))
+        if not self._has_work:
+            self._send(Withdraw())
+
+    async def run(self) -> None:
+        """Start the process again whenever it ends; returns when the engine is stopped."""
+        backoff = _FIRST_BACKOFF_SECS
+        while not self._stopping:
+            began = time.monotonic()
+            assert self._process is not None
+            pid = self._process.pid
+            reason = await self._until_end()
+            if self._stopping:
+                break
+            if time.monotonic() - began > _HEALTHY_SECS:
+                backoff = _FIRST_BACKOFF_SECS
+            self._post(WorkerDied(self._clock(), WorkerId(NAME, "server"), pid, reason, backoff))
+            self._miners.server_ended()
+            await asyncio.sleep(backoff)
+            backoff = min(2 * backoff, _MAX_BACKOFF_SECS)
+            if not self._stopping:
+                await self._restart(backoff)
+        await self._ended.wait()
+
+    async def _restart(self, backoff: float) -> None:
+        while not self._stopping:
+            try:
+                await self._start_process()
+            except EngineError as error:
+                log.error("%s; it is tried again in %g s", error, backoff)
+                await asyncio.sleep(backoff)
+            else:
+                return
+
+    async def _until_end(self) -> str:
+        """Wait for the end of the process; why it ended."""
+        assert self._process is not None
+        code = await self._process.wait()
+        if self._reading is not None:
+            await asyncio.wait([self._reading], timeout=1.0)  # its last messages may be blocks
+        said = os.pread(self._said, _SAID_BYTES, max(0, os.fstat(self._said).st_size - _SAID_BYTES))
+        self._close()
+        lines = said.decode(errors="replace").strip().splitlines()
+        told = f": {lines[-1]}" if lines else ""
+        return (f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}") + told
+
+    async def stop(self, timeout_secs: float) -> None:
+        """Close all connections and end the process; by force after `timeout_secs`."""
+        self._stopping = True
+        self._send(Quit())
+        process = self._process
+        if process is not None:
+            try:
+                async with asyncio.timeout(timeout_secs):
+                    await process.wait()
+            except TimeoutError:
+                await self._kill()
+            if self._reading is not None:
+                await asyncio.wait([self._reading], timeout=1.0)
+            self._close()
+        for task in self._tasks:
+            task.cancel()
+        self._ended.set()
+
+    async def _kill(self) -> None:
+        if self._process is not None and self._process.returncode is None:
+            with suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()
+        self._close()
+
+    def _close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+        if self._said >= 0:
+            os.close(self._said)
+            self._said = -1
+
+    # Work
+
+    def publish(self, job: Job, *, clean: bool) -> None:
+        """Give the job to all miners. A signed block has one extranonce, so miners get no work on such a chain."""
+        if job.signed_extranonce is not None:
+            if not self._works:
+                log.warning("blocks of this chain are signed: miners cannot work on it, only the CPU")
+            self.stop_work()
+            return
+        work = work_of(job, self.settings.tag)
+        self._works.append((time.monotonic(), work))
+        self._share_targets[job.job_id] = job.share_target
+        while len(self._share_targets) > KEEP_WORKS:
+            del self._share_targets[next(iter(self._share_targets))]
+        self._has_work = True
+        self._send(Publish(work))
+
+    def stop_work(self) -> None:
+        """Announce nothing more until there is a job. Miners go on with theirs: its shares are still judged."""
+        if self._has_work:
+            self._has_work = False
+            self._send(Withdraw())
+
+    def set_intensity(self, share: float) -> None:
+        """Nothing: miners cannot be told to work less."""
+
+    def snapshot(self) -> EngineSnapshot:
+        """What every miner is doing."""
+        return self._miners.snapshot(time.monotonic(), self._has_work)
+
+    # Messages
+
+    def _send(self, message: ToProcess) -> None:
+        ready = isinstance(message, Setup) or (self._listening is not None and self._listening.done())
+        if self._writer is not None and ready:
+            self._writer.write(encode(message))
+
+    async def _read(self, reader: asyncio.StreamReader) -> None:
+        frames = Frames(FromProcess)
+        while data := await reader.read(1 << 16):
+            for message in frames.feed(data):
+                self._take(message)
+        if self._listening is not None and not self._listening.done():
+            self._listening.set_exception(EngineError("the Stratum server ended while it started"))
+
+    def _take(self, message: FromProcess) -> None:
+        listening = self._listening
+        match message:
+            case Found():
+                self._block(message.block)
+            case Notable():
+                self._share(message.share)
+            case Report():
+                self._miners.report(time.monotonic(), message)
+                self._keep_sessions(message.sessions)
+            case News():
+                log.info("%s", _news_text(message))
+                self._note(message.kind, message.fields)
+            case AddressQuestion():
+                task = asyncio.create_task(self._answer(message.address))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+            case Listening() if listening and not listening.done():
+                self.urls = message.urls
+                listening.set_result(None)
+            case CannotListen() if listening and not listening.done():
+                listening.set_exception(
+                    EngineError(
+                        f"the Stratum server cannot listen on {message.url}: {message.reason}",
+                        "choose another address or port, or end what has it",
+                    )
+                )
+            case Fault():
+                log.error("the jitted check of shares was wrong about a header; hashlib goes on in its place")
+                self._note("validator_fault", {"header": message.header.hex()})
+            case _:
+                pass
+
+    def _block(self, found: BlockFound) -> None:
+        if found.refused:
+            log.warning("a share of %s was refused (%s) and is a block", found.worker, found.refused)
+        self._post(self._share_found(found, found.share_difficulty, found.user_agent, is_block=True))
+
+    def _share(self, share: NotableShare) -> None:
+        self._post(self._share_found(share, share.job_difficulty, "", is_block=False))
+
+    def _share_found(
+        self, what: BlockFound | NotableShare, difficulty: float, kernel: str, *, is_block: bool
+    ) -> ShareFound:
+        header = Header.unpack(what.header)
+        asked = target_from_difficulty(difficulty) if difficulty else 0
+        recorded = self._share_targets.get(what.work_id, 0)
+        return ShareFound(
+            at=self._clock(),
+            worker=WorkerId(NAME, what.worker),
+            job_id=what.work_id,
+            extranonce=what.extranonce,
+            version=header.version,
+            ntime=header.ntime,
+            nonce=header.nonce,
+            share_target=min(asked, recorded) if asked and recorded else asked,
+            kernel=kernel or NAME,
+            is_block=is_block,
+            coinbase=SplitCoinbase(what.job_id, what.prefix, what.suffix),
+        )
+
+    async def _answer(self, address: str) -> None:
+        try:
+            payout = await self._ask(address)
+        except NodeError as error:
+            log.warning("address %s cannot be checked: %s", address, error.what)
+            answer = AddressAnswer(address, None, "the node cannot be asked about this address now: try again")
+        except SolominerError as error:
+            answer = AddressAnswer(address, None, error.what)
+        else:
+            answer = AddressAnswer(address, payout.script_pubkey)
+        self._send(answer)
+
+    def _keep_sessions(self, sessions: list[Held]) -> None:
+        now = time.monotonic()
+        for held in sessions:
+            self._sessions[held.session_id] = (now, held)
+            self._sessions.move_to_end(held.session_id)
+        while self._sessions:
+            at, _ = next(iter(self._sessions.values()))
+            if now - at < RESUME_SECS:
+                break
+            self._sessions.popitem(last=False)
+
+
+def work_of(job: Job, tag: bytes) -> Work:
+    """A job as the Stratum process needs it."""
+    template, space = job.template, job.space
+    return Work(
+        work_id=job.job_id,
+        height=template.height,
+        prevhash_le=template.prevhash_le,
+        version=space.version,
+        version_mask=space.version_mask,
+        nbits=template.nbits,
+        ntime=space.ntime_min,
+        ntime_min=space.ntime_min,
+        ntime_max=space.ntime_max,
+        coinbase_value=template.coinbase_value,
+        witness_root_le=template.commitment_root_le,
+        merkle_branch=job.merkle_branch,
+        coinbase_aux=template.coinbase_aux,
+        tag=tag,
+        outputs=tuple((out.script_pubkey, out.value_sats) for out in job.coinbase.outputs[:-1]),
+        notable_target_le=job.share_target.to_bytes(32, "little"),
+    )
+
+
+def _news_text(news: News) -> str:
+    fields = news.fields
+    match news.kind:
+        case "miner_connected":
+            return (
+                f"miner {fields['worker']} connected from {fields['peer']}: {fields['user_agent'] or 'no user agent'}"
+            )
+        case "miner_left":
+            return f"miner {fields['worker']} left after {fields['secs']:.0f} s: {fields['reason']}"
+        case "miner_refused":
+            return f"miner {fields['worker']} from {fields['peer']} refused: {fields['reason']}"
+        case "miner_banned":
+            return f"{fields['peer']} is turned away for some minutes: {fields['reason']}"
+    return news.kind

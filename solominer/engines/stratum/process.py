@@ -1,0 +1,134 @@
+"""The Stratum process: `python -m solominer.engines.stratum`, started by the daemon and ended with it.
+
+Its standard input is one end of a socket pair (`channel`). With uvloop where that is installed, else with asyncio's own
+loop. Shares are hashed with hashlib until the jitted check is ready, so that miners are served at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import resource
+import socket
+import threading
+from contextlib import suppress
+from typing import Any
+
+from solominer.engines.cpu.processes import die_with
+from solominer.engines.stratum.channel import (
+    AddressAnswer,
+    CannotListen,
+    Frames,
+    FromProcess,
+    Listening,
+    Publish,
+    Quit,
+    Setup,
+    ToProcess,
+    Withdraw,
+    encode,
+)
+from solominer.engines.stratum.server import Server
+from solominer.errors import EngineError
+
+TICK_SECS = 1.0
+LAST_BYTES_SECS = 0.2
+
+log = logging.getLogger(__name__)
+
+
+class _Channel(asyncio.Protocol):
+    """The daemon at the other end."""
+
+    def __init__(self) -> None:
+        self._frames = Frames(ToProcess)
+        self._transport: Any = None
+        self._server: Server | None = None
+        self.setup: asyncio.Future[Setup] = asyncio.get_running_loop().create_future()
+        self.ended = asyncio.Event()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        for message in self._frames.feed(data):
+            self._take(message)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.ended.set()
+
+    def send(self, message: FromProcess) -> None:
+        """Tell the daemon."""
+        self._transport.write(encode(message))
+
+    def serve_with(self, server: Server) -> None:
+        """From now on messages are for this server."""
+        self._server = server
+
+    def _take(self, message: ToProcess) -> None:
+        server = self._server
+        match message:
+            case Setup():
+                self.setup.set_result(message)
+            case Quit():
+                self.ended.set()
+            case Publish() if server:
+                server.publish(message)
+            case Withdraw() if server:
+                server.withdraw()
+            case AddressAnswer() if server:
+                server.address_answered(message)
+
+
+async def _serve() -> int:
+    loop = asyncio.get_running_loop()
+    daemon = socket.socket(fileno=os.dup(0))
+    _, channel = await loop.create_connection(_Channel, sock=daemon)
+    setup = await channel.setup
+    die_with(setup.parent_pid)
+    server = Server(setup, channel.send)
+    try:
+        urls = await server.open()
+    except EngineError as error:
+        url, _, reason = error.what.partition(": ")
+        channel.send(CannotListen(url, reason))
+        await asyncio.sleep(LAST_BYTES_SECS)
+        return 1
+    channel.serve_with(server)
+    channel.send(Listening(urls))
+    threading.Thread(target=_load_validator, args=(loop, server), name="validator", daemon=True).start()
+    while not channel.ended.is_set():
+        with suppress(TimeoutError):
+            await asyncio.wait_for(channel.ended.wait(), TICK_SECS)
+        server.tick()
+    server.close()
+    await asyncio.sleep(LAST_BYTES_SECS)
+    return 0
+
+
+def _load_validator(loop: asyncio.AbstractEventLoop, server: Server) -> None:
+    """Have shares hashed by jitted code as soon as it is compiled."""
+    try:
+        from solominer.engines.stratum.validate import Validator
+
+        validator = Validator()
+    except Exception:  # whatever keeps Numba from compiling, hashlib goes on
+        log.warning("shares are hashed with hashlib: the jitted check does not load", exc_info=True)
+        return
+    with suppress(RuntimeError):  # the loop has ended meanwhile
+        loop.call_soon_threadsafe(setattr, server.judge, "validator", validator)
+
+
+def main() -> int:
+    """Serve until the daemon says so, or is gone."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(_serve())
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_serve())

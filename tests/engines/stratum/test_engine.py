@@ -1,0 +1,335 @@
+"""The whole engine, with its process and real sockets: blocks, restarts, sessions, limits, payouts."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from solominer.chain.hashes import hash_to_int
+from solominer.chain.header import meets_target
+from solominer.engines.stratum.channel import Limits, ListenerSetup
+from solominer.engines.stratum.engine import StratumEngine, StratumSettings
+from solominer.errors import EngineError, NodeUnreachable, PayoutError
+from solominer.work.events import Event, ShareFound, WorkerDied, WorkerStarted
+from solominer.work.found import FoundBlock
+from solominer.work.instant import Instant
+from solominer.work.job import Job, Payout, build_job
+from solominer.work.job_check import read_coinbase
+from solominer.work.judge import Judge
+from solominer.work.workers import EngineSnapshot, ExtranonceRange
+from tests.engines.stratum.builders import P2PKH, P2WPKH, line
+from tests.engines.stratum.test_clients import PLAYS
+from tests.engines.stratum.wire import WireMiner
+from tests.fakes import PAYOUT, real_clock
+from tests.work.builders import real_template
+
+LOCAL = ListenerSetup("127.0.0.1", 0, fractional=True)
+SPACE = ExtranonceRange(0xFFFFFF00, 1 << 24)
+
+
+@pytest.fixture(autouse=True)
+def _all_miners_leave() -> Iterator[None]:
+    yield
+    while WireMiner.opened:
+        WireMiner.opened.pop().close()
+
+
+class Bench:
+    """An engine, the events it posts, and the judge that they would come before."""
+
+    def __init__(self, *listeners: ListenerSetup, limits: Limits | None = None) -> None:
+        self.events: list[Event] = []
+        self.notes: list[tuple[str, dict[str, Any]]] = []
+        self.scripts: dict[str, bytes | Exception] = {}
+        self.judge = Judge(3600.0, 64 << 20)
+        self.jobs: list[Job] = []
+        settings = StratumSettings(listeners or (LOCAL,), b"/test/", limits or Limits())
+        self.engine = StratumEngine(
+            settings, real_clock, ask=self._ask, note=lambda kind, fields: self.notes.append((kind, dict(fields)))
+        )
+
+    async def _ask(self, address: str) -> Payout:
+        script = self.scripts[address]
+        if isinstance(script, Exception):
+            raise script
+        return Payout(script, address)
+
+    def publish(self, *, tip: int = 0, empty: bool = False, share_target: int = 0) -> Job:
+        """A job on the tip of that number; each has another id."""
+        template = real_template()
+        if tip:
+            template = replace(template, prevhash_le=bytes([tip]) * 32)
+        if empty:
+            template = template.without_transactions()
+        number = len(self.jobs) + 1
+        job = build_job(template, PAYOUT, job_id=number, salt=number.to_bytes(4, "big"), share_target=share_target)
+        self.jobs.append(job)
+        self.judge.keep(job, Instant(0.0, 0.0))
+        self.engine.publish(job, clean=True)
+        return job
+
+    def of(self, kind: type) -> list[Any]:
+        """The events of a kind."""
+        return [event for event in self.events if isinstance(event, kind)]
+
+    def blocks(self) -> list[FoundBlock]:
+        """What the judge makes of all shares: each block once."""
+        judge = Judge(3600.0, 64 << 20)
+        for job in self.jobs:
+            judge.keep(job, Instant(0.0, 0.0))
+        found = [judge.judge(share, b"")[1] for share in self.of(ShareFound)]
+        return list({block.hash_le: block for block in found if block is not None}.values())
+
+    def snapshot(self) -> EngineSnapshot:
+        """The engine's."""
+        return self.engine.snapshot()
+
+    async def until(self, holds: Callable[[], object], secs: float = 20.0) -> Any:
+        """Wait until it holds; its value."""
+        deadline = time.monotonic() + secs
+        while not (value := holds()):
+            assert time.monotonic() < deadline, f"not after {secs:g} s; events {self.events[-3:]}"
+            await asyncio.sleep(0.01)
+        return value
+
+
+@contextlib.asynccontextmanager
+async def running(*listeners: ListenerSetup, limits: Limits | None = None) -> AsyncIterator[Bench]:
+    bench = Bench(*listeners, limits=limits)
+    await bench.engine.start(bench.events.append, SPACE)
+    supervising = asyncio.create_task(bench.engine.run())
+    try:
+        yield bench
+    finally:
+        await bench.engine.stop(5.0)
+        await asyncio.wait_for(supervising, 5.0)
+
+
+def in_thread(work: Callable[[], Any]) -> Awaitable[Any]:
+    return asyncio.to_thread(work)
+
+
+def connected(bench: Bench, agent: str = "test/1", user: str = "rig.1", **options: Any) -> WireMiner:
+    """A miner with its first job."""
+    miner = WireMiner(url=bench.engine.urls[0], **options)
+    miner.write(line(1, "mining.subscribe", agent, *([miner.session_id] if miner.session_id else [])) + "\n")
+    miner.write(line(2, "mining.authorize", user, "x") + "\n")
+    miner.until("mining.notify")
+    return miner
+
+
+def target_of(job: Job) -> int:
+    return job.template.target
+
+
+def hand_in(miner: WireMiner, params: list[str], user: str = "rig.1", bits: str | None = None) -> dict[str, Any]:
+    start = len(miner.lines)
+    miner.write(line(77, "mining.submit", user, *params, *([bits] if bits else [])) + "\n")
+    return miner.reply(77, start=start)
+
+
+async def test_each_client_finds_a_block_in_its_own_words() -> None:
+    async with running() as bench:
+        job = bench.publish()
+
+        def play(name: str) -> bytes:
+            lines = PLAYS[name]
+            miner = WireMiner(url=bench.engine.urls[0])
+            for packet, expected in zip(lines.packets, lines.expected, strict=True):
+                before = len(miner.lines)
+                miner.write(packet)
+                for kind in expected:
+                    if not kind.startswith("mining."):
+                        miner.reply(json.loads(kind), start=before)
+            miner.until("mining.notify")
+            extranonce2 = bytes.fromhex(lines.extranonce2)
+            params, header = miner.mine(target=target_of(job), bits=lines.bits, extranonce2=extranonce2)
+            miner.write(lines.submit(params[0], params[1], params[2], int(params[3], 16), lines.bits))
+            miner.reply(lines.share_id, start=len(miner.lines))
+            miner.close()
+            return header.hash_le()
+
+        hashes = [await in_thread(lambda name=name: play(name)) for name in PLAYS]  # type: ignore[misc]
+        await bench.until(lambda: len(bench.blocks()) == len(PLAYS))
+        assert [block.hash_le for block in bench.blocks()] == hashes
+        for block in bench.blocks():
+            assert meets_target(block.hash_le, target_of(job))
+            assert read_coinbase(_stripped(block)).outputs[0] == (PAYOUT.script_pubkey, job.template.coinbase_value)
+            assert block.worker.engine == "stratum"
+            assert block.block_hex.endswith("".join(tx.data_hex for tx in job.template.transactions))
+
+
+def _stripped(block: FoundBlock) -> bytes:
+    raw = bytes.fromhex(block.coinbase_hex)
+    return raw[:4] + raw[6:-38] + raw[-4:]
+
+
+async def test_a_port_in_use_is_named_with_what_to_do() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        bench = Bench(ListenerSetup("127.0.0.1", port))
+        with pytest.raises(EngineError, match=rf"cannot listen on stratum\+tcp://127.0.0.1:{port}: .*in use"):
+            await bench.engine.start(bench.events.append, SPACE)
+        await bench.engine.stop(1.0)
+
+
+async def test_the_process_is_killed_and_miners_go_on_where_they_were() -> None:
+    """Nothing is lost: session and extranonce1 are the same, and a block on the job from before counts."""
+    async with running() as bench:
+        job = bench.publish()
+        miner = await in_thread(lambda: connected(bench))
+        params, header = miner.mine(target=target_of(job))
+        await asyncio.sleep(1.2)  # a report
+        (started,) = bench.of(WorkerStarted)
+        os.kill(started.pid, signal.SIGKILL)
+        assert await in_thread(miner.ended)
+        died = (await bench.until(lambda: bench.of(WorkerDied)))[0]
+        assert "signal 9" in died.reason
+        await bench.until(lambda: len(bench.of(WorkerStarted)) == 2)
+
+        def again() -> WireMiner:
+            fresh = WireMiner(url=bench.engine.urls[0])
+            fresh.write(line(1, "mining.subscribe", "test/1", miner.session_id) + "\n")
+            fresh.write(line(2, "mining.authorize", "rig.1", "x") + "\n")
+            fresh.until("mining.notify")
+            return fresh
+
+        fresh = await in_thread(again)
+        assert (fresh.session_id, fresh.extranonce1) == (miner.session_id, miner.extranonce1)
+        assert fresh.job[0] != miner.job[0]
+        answer = await in_thread(lambda: hand_in(fresh, params))
+        assert answer["error"] is None, answer
+        block = (await bench.until(bench.blocks))[0]
+        assert block.header == header.pack()
+
+
+async def test_totals_go_on_over_a_restart() -> None:
+    async with running() as bench:
+        job = bench.publish()
+        miner = await in_thread(lambda: connected(bench))
+        for number in range(3):
+            params, _ = miner.mine(extranonce2=number.to_bytes(8), target=target_of(job))
+            await in_thread(lambda params=params: hand_in(miner, params))  # type: ignore[misc]
+        await bench.until(lambda: bench.snapshot().workers and bench.snapshot().workers[0].shares >= 1)
+        before = bench.snapshot().workers[0]
+        assert str(before.worker) == "stratum/rig.1"
+        assert before.state == "hashing"
+        assert before.hashes_credited > 0
+        assert before.details["kernel"] == "test/1"
+        os.kill(bench.of(WorkerStarted)[0].pid, signal.SIGKILL)
+        await bench.until(lambda: len(bench.of(WorkerStarted)) == 2)
+        after = bench.snapshot().workers[0]
+        assert after.state == "lost"
+        assert (after.shares, after.hashes_credited) == (before.shares, before.hashes_credited)
+
+
+async def test_without_work_miners_are_sent_elsewhere_and_taken_back() -> None:
+    async with running(limits=Limits(no_work_secs=1.0)) as bench:
+        bench.publish()
+        miner = await in_thread(lambda: connected(bench))
+        bench.engine.stop_work()
+        assert await in_thread(miner.ended)
+
+        def refused() -> str:
+            other = WireMiner(url=bench.engine.urls[0])
+            other.ended()
+            return str(other.lines)
+
+        assert "no work from the node" in await in_thread(refused)
+        bench.publish(tip=2)
+        assert (await in_thread(lambda: connected(bench))).job
+
+
+async def test_each_miner_is_paid_at_its_own_address() -> None:
+    async with running(replace_listener(pay_to="miner")) as bench:
+        job = bench.publish()
+        mine, theirs = "bcrt1qmine" + "q" * 20, "bcrt1qtheirs" + "q" * 20
+        other_network, unreachable = "bc1qother" + "q" * 20, "bcrt1qlater" + "q" * 20
+        bench.scripts |= {mine: P2WPKH, theirs: P2PKH}
+        bench.scripts[other_network] = PayoutError("this is an address of mainnet")
+        bench.scripts[unreachable] = NodeUnreachable("node a: connection refused")
+
+        def mined(address: str) -> bytes:
+            miner = connected(bench, user=f"{address}.rig")
+            params, header = miner.mine(target=target_of(job))
+            hand_in(miner, params, user=f"{address}.rig")
+            miner.close()
+            return header.hash_le()
+
+        def refused(address: str) -> str:
+            miner = WireMiner(url=bench.engine.urls[0])
+            miner.write(line(1, "mining.subscribe", "x/1") + "\n" + line(2, "mining.authorize", address, "x") + "\n")
+            answer = miner.reply(2)
+            miner.close()
+            return str(answer["error"])
+
+        for address, script in ((mine, P2WPKH), (theirs, P2PKH)):
+            hash_le = await in_thread(lambda address=address: mined(address))  # type: ignore[misc]
+            block = (await bench.until(lambda: [b for b in bench.blocks() if b.hash_le == hash_le]))[0]  # noqa: B023
+            outputs = read_coinbase(_stripped(block)).outputs
+            assert outputs[0] == (script, job.template.coinbase_value)
+            assert len(outputs) == 2
+        assert "an address of mainnet" in await in_thread(lambda: refused(other_network))
+        assert "try again" in await in_thread(lambda: refused(unreachable))
+
+
+def replace_listener(**changes: Any) -> ListenerSetup:
+    values = {"host": "127.0.0.1", "port": 0, "fractional": True}
+    return ListenerSetup(**(values | changes))
+
+
+async def test_a_unix_socket(tmp_path: Path) -> None:
+    path = str(tmp_path / "stratum.sock")
+    async with running(ListenerSetup(path=path, fractional=True)) as bench:
+        bench.publish()
+        assert bench.engine.urls == [f"unix:{path}"]
+        assert (await in_thread(lambda: connected(bench))).job
+        assert os.stat(path).st_mode & 0o777 == 0o660
+
+
+async def test_behind_a_proxy_that_is_trusted() -> None:
+    header = b"PROXY TCP4 192.0.2.7 127.0.0.1 5555 3333\r\n"
+    async with running(replace_listener(proxies=("127.0.0.1",))) as bench:
+        bench.publish()
+        await in_thread(lambda: connected(bench, before=header))
+        await bench.until(lambda: any(note[0] == "miner_connected" for note in bench.notes))
+        assert bench.notes[0][1]["peer"] == "192.0.2.7"
+        bare = await in_thread(lambda: WireMiner(url=bench.engine.urls[0], before=b"{}\n"))
+        assert await in_thread(bare.ended)
+
+
+async def test_a_flood_of_connections_is_bounded_and_nobody_else_notices() -> None:
+    async with running(limits=Limits(connections=20, connections_per_address=20)) as bench:
+        bench.publish()
+        miner = await in_thread(lambda: connected(bench))
+        flood = [await in_thread(lambda: WireMiner(url=bench.engine.urls[0])) for _ in range(30)]
+        assert await in_thread(flood[-1].ended)
+        assert "as many as it may" in str(flood[-1].lines)
+        bench.publish(tip=3)
+        await in_thread(lambda: miner.until("mining.notify", count=2))
+        assert miner.job[8] is True
+
+
+async def test_shares_that_are_worth_a_record_come_one_by_one_and_others_as_sums() -> None:
+    async with running() as bench:
+        job = bench.publish()
+        miner = await in_thread(lambda: connected(bench))
+        params, header = miner.mine(target=target_of(job) - 1)
+        assert hash_to_int(header.hash_le()) < target_of(job)
+        await in_thread(lambda: hand_in(miner, params))
+        await bench.until(lambda: bench.of(ShareFound))
+        again = await in_thread(lambda: hand_in(miner, params))
+        assert again["error"][1] == "Duplicate"
+        await bench.until(lambda: bench.snapshot().workers and bench.snapshot().workers[0].details["rejected"])
+        assert len(bench.blocks()) == 1  # the duplicate is the same block
