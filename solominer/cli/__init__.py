@@ -119,6 +119,10 @@ def run(
     block_interval: Annotated[
         float | None, typer.Option(help="Minimum seconds between blocks (regtest, signet).")
     ] = None,
+    stratum: Annotated[
+        list[str] | None, typer.Option(help="Let miners connect here: 0.0.0.0:3333; may be repeated.")
+    ] = None,
+    cpu_workers: Annotated[int | None, typer.Option(min=0, help="CPU workers; 0: only Stratum miners work.")] = None,
     data_dir: DataDirOption = None,
     payout_address: Annotated[str | None, typer.Option(help="Where the reward goes.")] = None,
     bitcoind: Annotated[Path | None, typer.Option(help="bitcoind for a private regtest node.")] = None,
@@ -138,6 +142,7 @@ def run(
     solominer run --mode demo                 no node at all: real hashing, submits nowhere
     solominer run --mode regtest --blocks 10  a private chain of its own
     solominer run --config config.json        your node
+    solominer run --stratum 0.0.0.0:3333      ... and miners in the house, which connect to this port
     """
     overrides = {
         "mode": mode,
@@ -146,6 +151,8 @@ def run(
         "bitcoind": bitcoind,
         "kernel": kernel,
         "log_level": log_level,
+        "stratum": stratum or None,
+        "cpu_workers": cpu_workers,
         "policies.dry_run": dry_run or None,
         "schedule.blocks_per_day": blocks_per_day,
         "schedule.days": days,

@@ -185,6 +185,40 @@ def _checked_host(text: str) -> str:
     return ascii_text
 
 
+def listen_address(text: str, default_port: int) -> tuple[str, int, str]:
+    """(host, port, path of a Unix socket) to listen on: PORT, HOST, HOST:PORT, :PORT, *:PORT, unix:/path.
+
+    A `stratum+tcp://` in front is understood. Without a host all IPv4 addresses are meant.
+    """
+    rest = text.strip()
+    scheme, separator, behind = rest.partition("://")
+    if separator:
+        if scheme.lower() not in ("stratum+tcp", "tcp", "stratum"):
+            raise ValueError("write ADDRESS:PORT; TLS is set by tls_certificate")
+        rest = behind.removesuffix("/")
+    if rest.startswith(("unix:", "/")):
+        path = rest.removeprefix("unix:")
+        if not path.startswith("/") or "\0" in path:
+            raise ValueError("a Unix socket is written unix:/path/of/the/socket")
+        if len(path.encode()) > MAX_SOCKET_PATH_BYTES:
+            raise ValueError(f"the path of a Unix socket has at most {MAX_SOCKET_PATH_BYTES} bytes")
+        return "", 0, path
+    if "@" in rest or "/" in rest:
+        raise ValueError("write ADDRESS:PORT, without a login or a path")
+    if rest.isdigit() and rest.isascii():
+        rest = f":{rest}"
+    host, port = _split(rest)
+    return _listening_host(host), default_port if port is None else _checked_port(port), ""
+
+
+def _listening_host(host: str) -> str:
+    if host in ("", "*", "0.0.0.0"):
+        return "0.0.0.0"
+    if ":" in host and IPv6Address(host) == IPv6Address("::"):
+        return "::"
+    return _checked_host(host)
+
+
 def zmq_address(text: str) -> str:
     """A ZMQ address as libzmq wants it, from what people copy out of bitcoin.conf: `tcp://` may be missing, the line's
     own name may be there, and `*`, `0.0.0.0` and `[::]` stay for `zmq_seen_from`.

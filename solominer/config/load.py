@@ -20,7 +20,8 @@ from pydantic import ValidationError
 from solominer.chain.secrets import LOGIN, secret_kind
 from solominer.config.environment import Setting, from_environment, settings_of
 from solominer.config.jsontext import parse_json, shown_key
-from solominer.config.models import Config, NodeConfig, RpcConfig, ZmqConfig, _Part
+from solominer.config.models import Config, RpcConfig, ZmqConfig
+from solominer.config.part import Part
 from solominer.config.paths import plain_bytes
 from solominer.errors import ConfigError
 
@@ -39,7 +40,7 @@ _SAID = {
     "path_type": "must be a path, in quotes",
     "model_type": "must be a group of settings, in { }",
     "model_attributes_type": "must be a group of settings, in { }",
-    "tuple_type": "must be a list of nodes, in [ ] even for one",
+    "tuple_type": "must be a list, in [ ] even for one",
 }
 """What some of pydantic's errors are called here."""
 _NAMES_ELSEWHERE = {
@@ -145,13 +146,16 @@ def _understood(value: Any) -> Any:
 
 
 def _all_settings(values: dict[str, Any]) -> Iterator[tuple[_Keys, Setting]]:
-    """Every setting and where it is in these values; those of each node in more_nodes too."""
+    """Every setting and where it is in these values; those of each group in a list too."""
     for setting in settings_of():
         yield setting.keys, setting
-    nodes = values.get("more_nodes")
-    for place in range(len(nodes) if isinstance(nodes, list) else 0):
-        for setting in settings_of(NodeConfig):
-            yield ("more_nodes", place, *setting.keys), setting
+        if setting.group is not None and setting.is_list:
+            (key,) = setting.keys
+            inner = values.get(key)
+            for place in range(len(inner) if isinstance(inner, list) else 1):
+                where = (key, place) if isinstance(inner, list) else (key,)
+                for each in settings_of(setting.group):
+                    yield (*where, *each.keys), each
 
 
 def _anchor(values: dict[str, Any], found: tuple[_Keys, Setting], folder: Path) -> None:
@@ -259,7 +263,7 @@ def _explain(error: ValidationError, path: Path | None, sources: Mapping[str, st
 
 def _known_part(location: tuple[str | int, ...]) -> Iterator[str | int]:
     """Without the names of the alternatives of a union, which pydantic puts behind the key."""
-    names = {setting.keys[-1] for setting in (*settings_of(), *settings_of(NodeConfig))}
+    names = {setting.keys[-1] for _, setting in _all_settings({})}
     for each in location:
         if isinstance(each, str) and each not in names:
             return
@@ -332,6 +336,6 @@ def _of_groups(config: Config) -> Iterator[str]:
         yield "electricity has no effect on mining: no policy asks for a price; `solominer forecast` uses it"
 
 
-def _given(part: _Part, names: tuple[str, ...]) -> list[str]:
+def _given(part: Part, names: tuple[str, ...]) -> list[str]:
     fields = type(part).model_fields
     return [name for name in names if getattr(part, name) != fields[name].default]

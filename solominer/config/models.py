@@ -7,9 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     SecretStr,
     field_validator,
@@ -20,7 +18,9 @@ from solominer.chain.address import without_uri
 from solominer.chain.networks import NETWORK_OF_CHAIN, NETWORKS, Network, network_named
 from solominer.config import forms
 from solominer.config.hours import parse_hours
+from solominer.config.listeners import ListenerConfig, as_listeners
 from solominer.config.modes import MODES, Mode, mode_named
+from solominer.config.part import Part
 from solominer.config.paths import default_data_dir
 from solominer.errors import ConfigError
 
@@ -60,11 +60,7 @@ LIVE: dict[str, Any] = {"live": True}
 """Marks a setting whose new value a running daemon takes at a reload; the others need a restart."""
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, str_max_length=1000)
-
-
-class ZmqConfig(_Part):
+class ZmqConfig(Part):
     """Where the node publishes; the same addresses as in its zmqpubhashblock and zmqpubsequence lines."""
 
     hashblock: str | None = Field(None, description="as in bitcoin.conf: zmqpubhashblock, e.g. tcp://127.0.0.1:28332")
@@ -76,7 +72,7 @@ class ZmqConfig(_Part):
         return None if value is None else forms.zmq_address(value)
 
 
-class RpcConfig(_Part):
+class RpcConfig(Part):
     """How to reach one node. With neither a password nor a file, the node's cookie is looked for."""
 
     name: str = Field("", max_length=100, description="what to call this node in logs; host:port if empty")
@@ -136,7 +132,7 @@ class NodeConfig(RpcConfig):
     zmq: ZmqConfig = ZmqConfig()
 
 
-class RetryConfig(_Part):
+class RetryConfig(Part):
     """How a found block is sent again until the chain has answered."""
 
     first_secs: Seconds = Field(0.25, description="wait before the first repetition; doubled each time")
@@ -144,7 +140,7 @@ class RetryConfig(_Part):
     look_secs: Seconds = Field(60.0, description="how often a settled block is looked up until it is 100 deep")
 
 
-class RecordsConfig(_Part):
+class RecordsConfig(Part):
     """How long records are kept, and whether reports are signed. Reports, proofs and blocks are never deleted."""
 
     keep_days: Annotated[float, Field(gt=0, le=36500), _DAYS] = Field(
@@ -157,7 +153,7 @@ class RecordsConfig(_Part):
     signing_key: AnyPath | None = Field(None, description="an Ed25519 private key (PEM) that signs each hour's report")
 
 
-class ScheduleConfig(_Part):
+class ScheduleConfig(Part):
     """When to mine, and how fast where a chain must tick like a real one. Times are the machine's local ones."""
 
     days: Annotated[
@@ -176,7 +172,7 @@ class ScheduleConfig(_Part):
     )
 
 
-class ThrottleConfig(_Part):
+class ThrottleConfig(Part):
     """When to pause for whatever else the machine does; each is off where it is left out."""
 
     max_temperature_c: Annotated[float, Field(gt=0, le=150), _CELSIUS] | None = Field(
@@ -200,7 +196,7 @@ class ThrottleConfig(_Part):
         return self.pause_on_battery or any(bound is not None for bound in bounds)
 
 
-class ElectricityConfig(_Part):
+class ElectricityConfig(Part):
     """What hashing costs: for the forecast and the policies. Nothing is fetched unless `price_url` is set."""
 
     watts: Annotated[float, Field(gt=0, le=1e9), _WATTS] | None = Field(
@@ -230,7 +226,7 @@ class ElectricityConfig(_Part):
         return self
 
 
-class PoliciesConfig(_Part):
+class PoliciesConfig(Part):
     """When to hash with fewer workers, or with none; each is off where it is left out. Intensities are shares of the
     workers. Every decision is logged with its reason."""
 
@@ -266,7 +262,7 @@ class PoliciesConfig(_Part):
         return self
 
 
-class Config(_Part):
+class Config(Part):
     """Everything that can be set. A node that is named here always wins over a private one."""
 
     mode: Annotated[str, _LOWERED] = Field("production", description=f"what to do: {', '.join(MODES)}")
@@ -281,6 +277,12 @@ class Config(_Part):
     auto_detect: bool = Field(True, description="look for the node's cookie and take cores and memory from the machine")
     cpu_cores_reserved: Annotated[int, Field(ge=0, le=4096), _WHOLE] = Field(
         1, description="cores left to everything else", json_schema_extra=LIVE
+    )
+    cpu_workers: Annotated[int, Field(ge=0, le=4096), _WHOLE] | None = Field(
+        None, description="CPU workers; left out, one for each core that is not reserved. 0: only Stratum miners work"
+    )
+    stratum: Annotated[tuple[ListenerConfig, ...], BeforeValidator(as_listeners)] = Field(
+        (), description="where miners connect over Stratum V1, e.g. 0.0.0.0:3333"
     )
     max_memory_gb: Gigabytes | None = Field(None, description="ceiling for the whole program", json_schema_extra=LIVE)
     kernel: str | None = Field(None, description="name of a hash kernel; left out, the fastest one is chosen")
@@ -350,6 +352,15 @@ class Config(_Part):
         names = [self.name_of(node) for node in self.nodes]
         if len(set(names)) != len(names):
             raise ValueError("two nodes have the same name, or are the same; give each in more_nodes a name of its own")
+        return self
+
+    @model_validator(mode="after")
+    def _somebody_works(self) -> Config:
+        if self.cpu_workers == 0 and not self.stratum:
+            raise ValueError("cpu_workers is 0 and there is no stratum listener: nobody would mine")
+        places = [listener.listen for listener in self.stratum]
+        if len(set(places)) != len(places):
+            raise ValueError("stratum: two listeners have the same address")
         return self
 
     @model_validator(mode="after")

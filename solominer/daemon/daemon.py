@@ -22,7 +22,7 @@ from solominer.config.models import Config
 from solominer.daemon.control_socket import ControlServer
 from solominer.daemon.executor import Dispatcher
 from solominer.daemon.host_metrics import now
-from solominer.daemon.nodes import await_payout, nodes_of
+from solominer.daemon.nodes import await_payout, nodes_of, payout_of
 from solominer.daemon.parts import (
     Parts,
     policies_of,
@@ -31,6 +31,7 @@ from solominer.daemon.parts import (
     recorder_of,
     search_watch_of,
     start_of,
+    stratum_of,
 )
 from solominer.daemon.sd_notify import Notifier
 from solominer.daemon.status import Sampler, snapshot_of, why_no_hash
@@ -56,6 +57,8 @@ DRAW_SECS = 0.5
 LAST_ANSWERS_SECS = 10.0
 ENGINES_STOP_SECS = 5.0
 START_PATIENCE_SECS = 300.0
+STRATUM_EXTRANONCES = 1 << 24
+"""How many miners can be connected or resumable at a time."""
 EXIT_SECOND_SIGNAL = 130
 
 
@@ -124,10 +127,20 @@ class Run:
         stack.enter_context(logged_to(recorder.log_handler()))
         self._notifier.starting("starting the workers", START_PATIENCE_SECS)
         pool = WorkerPool(settings, now, log.info)
-        engines = EngineSet([pool, *self._more_engines], ExtranonceDealer(int.from_bytes(os.urandom(4))))
+        nodes: dict[str, Node] = {}
+        stratum = stratum_of(
+            self.config,
+            lambda address: payout_of(address, nodes.values()),
+            lambda kind, fields: recorder.record(time.time(), kind, fields),
+        )
+        engines = EngineSet(
+            [pool, *([stratum] if stratum else ()), *self._more_engines],
+            ExtranonceDealer(int.from_bytes(os.urandom(4))),
+            {stratum.name: STRATUM_EXTRANONCES} if stratum else None,
+        )
         await engines.start(self._post)  # first: kernels load while a node is found or started
         stack.push_async_callback(engines.stop, ENGINES_STOP_SECS)
-        nodes = await self._nodes(self.config, self._post, stack)
+        nodes |= await self._nodes(self.config, self._post, stack)
         known = await await_payout(
             self.config, nodes, self._stop, lambda text: self._notifier.starting(text, START_PATIENCE_SECS)
         )

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 
 from solominer.config.forms import zmq_seen_from
 from solominer.config.models import Config, NodeConfig, RpcConfig, ZmqConfig
 from solominer.config.paths import default_cache_dir
 from solominer.daemon.host_metrics import now
-from solominer.errors import ConfigError, NodeError
+from solominer.errors import ConfigError, NodeError, NodeUnreachable
 from solominer.node.client import NodeLink, NodeSettings
 from solominer.node.credentials import CookieFile, Credentials, PasswordFile, UserPassword
 from solominer.node.demo import DemoLink
@@ -102,6 +102,17 @@ async def await_payout(
         except TimeoutError:
             wait_secs = min(2 * wait_secs, 10.0)
     return None
+
+
+async def payout_of(address: str, nodes: Iterable[Node]) -> Payout:
+    """The payout of a miner's own address, by the first node that answers. Raises PayoutError or NodeError."""
+    problem: NodeError = NodeUnreachable("no node is known yet")
+    for node in nodes:
+        try:
+            return await node.payout(address)
+        except NodeError as error:
+            problem = error
+    raise problem
 
 
 def node_settings(config: Config, rpc: RpcConfig | NodeConfig, zmq: ZmqConfig) -> NodeSettings:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from solominer.config.listeners import ListenerConfig
 from solominer.config.models import Config
 from solominer.config.paths import default_cache_dir
 from solominer.daemon.executor import LEVELS, alarm_text
@@ -18,6 +19,7 @@ from solominer.engines.cpu.plan_loader import check_for_workers, kernel_for, loa
 from solominer.engines.cpu.plan_monitor import Alert, SearchWatch
 from solominer.engines.cpu.pool import PoolSettings, WorkerPool
 from solominer.engines.engine_set import EngineSet
+from solominer.errors import ConfigError, EngineError
 from solominer.governor.policies import Policies, electricity_of, forecast_from
 from solominer.records.events.event_log import Start
 from solominer.records.journal.recovery import Replay
@@ -26,7 +28,7 @@ from solominer.records.settings import RecorderSettings
 from solominer.work.actions import Severity
 from solominer.work.job import Payout
 from solominer.work.policy import Policy, RetryPolicy
-from solominer.work.ports import Node, ShareObserver
+from solominer.work.ports import Engine, Node, ShareObserver
 
 log = logging.getLogger("solominer.daemon.daemon")
 
@@ -74,8 +76,42 @@ def pool_settings_of(config: Config) -> PoolSettings:
 def pool_limits(config: Config) -> dict[str, Any]:
     """The settings of the CPU pool that a reload changes."""
     memory = None if config.max_memory_gb is None else int(config.max_memory_gb * 2**30)
-    workers = max(1, usable_cores() - config.cpu_cores_reserved)
+    workers = max(1, usable_cores() - config.cpu_cores_reserved) if config.cpu_workers is None else config.cpu_workers
     return {"workers": workers, "nice": config.nice, "max_memory_bytes": memory}
+
+
+def stratum_of(
+    config: Config, ask: Callable[[str], Awaitable[Payout]], note: Callable[[str, Mapping[str, Any]], None]
+) -> Engine | None:
+    """The Stratum server, where miners may connect. Raises EngineError without the packages that it needs."""
+    if not config.stratum:
+        return None
+    try:
+        from solominer.engines.stratum.channel import ListenerSetup
+        from solominer.engines.stratum.engine import StratumEngine, StratumSettings
+    except ImportError as error:
+        raise EngineError(
+            f"the Stratum server needs a package that is not here: {error.name}", "pip install 'solominer[stratum]'"
+        ) from error
+
+    def setup(listener: ListenerConfig) -> ListenerSetup:
+        host, port, path = listener.place
+        return ListenerSetup(
+            host=host,
+            port=port,
+            path=path,
+            certificate=str(listener.tls_certificate or ""),
+            key=str(listener.tls_key or ""),
+            pay_to=listener.payout,
+            start_difficulty=listener.start_difficulty,
+            least_difficulty=listener.least_difficulty,
+            most_difficulty=listener.most_difficulty,
+            fractional=config.chain.name in ("regtest", "signet"),
+            proxies=listener.proxies,
+        )
+
+    settings = StratumSettings(tuple(map(setup, config.stratum)), config.coinbase_tag.encode())
+    return StratumEngine(settings, now, ask=ask, note=note)
 
 
 def search_watch_of(pool: WorkerPool, recorder: Recorder, alert: Alert) -> ShareObserver:
@@ -89,6 +125,8 @@ def start_of(config: Config, parts: Parts, max_blocks: int | None) -> Start:
     mode, payout, settings = config.mode_rules, parts.payout, parts.pool.settings
     sign_for = None
     if parts.signs:  # the one extranonce that the first worker begins every job with
+        if not settings.workers:
+            raise ConfigError("blocks of this chain are signed, so only a CPU worker can mine", "set cpu_workers to 1")
         first = settings.plan.extranonce(0, settings.admitted_workers, 0)
         sign_for = (parts.engines.extranonce1(parts.pool.name), first)
     policy = Policy(

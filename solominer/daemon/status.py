@@ -86,7 +86,7 @@ class Sampler:
             if started:
                 self.rate.add(time.monotonic(), self.hashes)
             else:
-                started = self._say_first_hash()
+                started = self._say_first_hash() or self.hashes > 0
             if beat % SYSTEM_BEATS == 0:
                 self._recorder.system(time.time(), **machine())
             self._recorder.tick(time.time())

@@ -30,7 +30,7 @@ class Diagnosis:
     def __init__(self, workers: int, nonce_bits: int, alarm_rate: float, count_of: Callable[[int], int]) -> None:
         self._workers = workers
         self._nonce_bits = nonce_bits
-        self._alarm_rate = alarm_rate / workers
+        self._alarm_rate = alarm_rate / max(workers, 1)
         self._count_of = count_of
         self._duplicates = DuplicateFinder()
         self._tests: list[Diagnostics] = []

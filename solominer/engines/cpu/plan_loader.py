@@ -37,7 +37,8 @@ def check_for_workers(plan: SearchPlan, workers: int) -> None:
             f"extranonce_bits is {plan.families.extranonce_bits}, the coinbase leaves {most_bits} to workers",
             f"say extranonce_bits: {most_bits}",
         )
-    plan.extranonce(workers - 1, workers, 0)
+    if workers:
+        plan.extranonce(workers - 1, workers, 0)
 
 
 def kernel_for(plan: SearchPlan, wanted: str | None) -> str | None:

@@ -67,8 +67,8 @@ class PoolSettings:
 
     @property
     def admitted_workers(self) -> int:
-        """How many workers the memory limit admits, at least one."""
-        if self.max_memory_bytes is None:
+        """How many workers the memory limit admits, at least one of those that are wanted."""
+        if self.max_memory_bytes is None or not self.workers:
             return self.workers
         return max(1, min(self.workers, self.max_memory_bytes // WORKER_MEMORY_BYTES))
 
@@ -131,7 +131,8 @@ class WorkerPool:
         count = self.settings.admitted_workers
         if count < self.settings.workers:
             self._report(f"memory for {count} of {self.settings.workers} workers: raise max_memory_gb for more")
-        self.settings.plan.extranonce(count - 1, count, 0)
+        if count:
+            self.settings.plan.extranonce(count - 1, count, 0)
         self._shared = SharedBlock.create(count)
         self._seats = [_Seat(index) for index in range(count)]
         self._stopping = False

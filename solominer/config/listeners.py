@@ -1,0 +1,81 @@
+"""Settings of the Stratum server's listeners."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from solominer.config import forms
+from solominer.config.part import Part
+
+DEFAULT_PORT = 3333
+
+_LOWERED = BeforeValidator(forms.lowered)
+_DIFFICULTY = BeforeValidator(forms.quantity(forms.RATE, "1024, 64k or 0.001"))
+AnyPath = Annotated[Path, BeforeValidator(forms.path_from)]
+Difficulty = Annotated[float, Field(ge=0, le=1e15), _DIFFICULTY]
+
+
+class ListenerConfig(Part):
+    """One place where miners connect over Stratum V1."""
+
+    listen: str = Field(
+        f"0.0.0.0:{DEFAULT_PORT}", description="ADDRESS:PORT to listen on, PORT alone, or unix:/path of a socket"
+    )
+    payout: Annotated[Literal["config", "miner"], _LOWERED] = Field(
+        "config",
+        description="config: every block pays payout_address; miner: it pays the address that its miner logs in with "
+        "(ADDRESS or ADDRESS.WORKER)",
+    )
+    start_difficulty: Difficulty = Field(0.0, description="difficulty of a miner's first shares; 0: by its kind")
+    least_difficulty: Difficulty = Field(0.0, description="no miner gets a lower one; 0: by its kind")
+    most_difficulty: Difficulty = Field(0.0, description="no miner gets a higher one; 0: the network's")
+    tls_certificate: AnyPath | None = Field(None, description="PEM file with a certificate chain: TLS")
+    tls_key: AnyPath | None = Field(None, description="PEM file with its private key, if that is in another file")
+    proxies: tuple[str, ...] = Field(
+        (), description="addresses of proxies whose connections begin with the PROXY protocol"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _address_alone(cls, value: Any) -> Any:
+        return {"listen": value} if isinstance(value, str | int) and not isinstance(value, bool) else value
+
+    @field_validator("listen", mode="before")
+    @classmethod
+    def _readable(cls, value: Any) -> Any:
+        if isinstance(value, int) and not isinstance(value, bool):
+            value = str(value)
+        if not isinstance(value, str):
+            return value
+        host, port, path = forms.listen_address(value, DEFAULT_PORT)
+        return f"unix:{path}" if path else f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    @field_validator("proxies")
+    @classmethod
+    def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            return tuple(str(ip_address(each.strip())) for each in value)
+        except ValueError:
+            raise ValueError("write IP addresses, such as 10.0.0.5") from None
+
+    @model_validator(mode="after")
+    def _bounds(self) -> ListenerConfig:
+        if self.most_difficulty and self.most_difficulty < max(self.least_difficulty, self.start_difficulty):
+            raise ValueError("most_difficulty is below least_difficulty or start_difficulty")
+        if self.tls_key is not None and self.tls_certificate is None:
+            raise ValueError("tls_key needs tls_certificate")
+        return self
+
+    @property
+    def place(self) -> tuple[str, int, str]:
+        """(host, port, path of a Unix socket)."""
+        return forms.listen_address(self.listen, DEFAULT_PORT)
+
+
+def as_listeners(value: Any) -> Any:
+    """A listener alone, or its address alone, becomes a list."""
+    return [value] if isinstance(value, str | int | dict) and not isinstance(value, bool) else value
