@@ -86,7 +86,7 @@ class Sampler:
             if started:
                 self.rate.add(time.monotonic(), self.hashes)
             else:
-                started = self._say_first_hash() or self.hashes > 0
+                started = self._say_first_hash()
             if beat % SYSTEM_BEATS == 0:
                 self._recorder.system(time.time(), **machine())
             self._recorder.tick(time.time())
@@ -96,8 +96,10 @@ class Sampler:
             await asyncio.sleep(SAMPLE_SECS)
 
     def _say_first_hash(self) -> bool:
-        """Whether a CPU worker searches; at that moment the log says how long it took."""
+        """Whether a CPU worker searches, or without any a miner has; at that moment the log says how long it took."""
         workers = self._pool.pool_snapshot().workers
+        if not workers:
+            return self.hashes > 0
         starts_ns = [worker.started_ns for worker in workers if worker.started_ns]  # 0 between two jobs
         if not starts_ns:
             return False
@@ -146,6 +148,7 @@ def snapshot_of(
         nodes=tuple(_nodes(coordinator)),
         blocks=tuple(_block(tracked, coordinator.tip.height) for tracked in _recent_blocks(coordinator)),
         events=tuple(events),
+        stratum_urls=tuple(url for engine in engines for url in engine.urls),
     )
 
 
@@ -159,6 +162,10 @@ def _worker(seen: WorkerSnapshot) -> WorkerView:
         hashes_counted=seen.hashes_counted,
         hashes_credited=seen.hashes_credited,
         shares=seen.shares,
+        connections=int(seen.details.get("connections", 0)),
+        difficulty=float(seen.details.get("difficulty", 0.0)),
+        best_difficulty=float(seen.details.get("best_difficulty", 0.0)),
+        rejected=int(seen.details.get("rejected", 0)),
     )
 
 

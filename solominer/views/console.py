@@ -12,7 +12,7 @@ from rich.text import Text
 
 from solominer.errors import printable
 from solominer.views.snapshot import Snapshot
-from solominer.views.text import coins, duration, rate, scaled, utc
+from solominer.views.text import MOST_SHOWN, busiest, coins, difficulty_text, duration, rate, scaled, utc
 
 _STATE_STYLE = {
     "accepted": "green",
@@ -52,7 +52,12 @@ class ConsoleView:
 
 def render(snapshot: Snapshot) -> RenderableType:
     """The whole screen."""
-    parts: list[RenderableType] = [_head(snapshot), _workers(snapshot), _nodes(snapshot)]
+    parts: list[RenderableType] = [_head(snapshot)]
+    if any(not worker.is_miner for worker in snapshot.workers):
+        parts.append(_workers(snapshot))
+    if any(worker.is_miner for worker in snapshot.workers):
+        parts.append(_miners(snapshot))
+    parts.append(_nodes(snapshot))
     if snapshot.blocks:
         parts.append(_blocks(snapshot))
     if snapshot.events:
@@ -76,14 +81,12 @@ def _head(s: Snapshot) -> RenderableType:
     grid.add_row("height", f"{s.height + 1 if s.height else '-'}", "tip age", f"{tip_age}  {s.tip_hex[-16:]}")
     grid.add_row("template", f"{s.transactions} transactions", "fees", coins(s.fees_sats))
     grid.add_row("rate", f"{rate(s.rate_hps)}{spread}", "hashes", scaled(s.hashes, "H"))
-    difficulty = f"{_difficulty(s.share_difficulty)} of {_difficulty(s.network_difficulty)}"
+    difficulty = f"{difficulty_text(s.share_difficulty)} of {difficulty_text(s.network_difficulty)}"
     grid.add_row("shares", f"{s.shares}", "difficulty", difficulty)
+    if s.stratum_urls:
+        grid.add_row("miners", "  ".join(s.stratum_urls))
     grid.add_row("blocks", f"{s.accepted_blocks} accepted", "pays to", s.payout)
     return grid
-
-
-def _difficulty(value: float) -> str:
-    return f"{value:.3g}" if value < 1000 else scaled(value, "", 3)
 
 
 def _status(s: Snapshot) -> Text:
@@ -101,8 +104,28 @@ def _table(*headers: str) -> Table:
 def _workers(s: Snapshot) -> RenderableType:
     table = _table("worker", "process", "kernel", "rate", "shares")
     for worker in s.workers:
-        state = rate(worker.rate_hps) if worker.alive else Text("restarting", style="yellow")
-        table.add_row(Text(printable(worker.worker)), str(worker.pid or "-"), worker.kernel, state, str(worker.shares))
+        if not worker.is_miner:
+            state = rate(worker.rate_hps) if worker.alive else Text("restarting", style="yellow")
+            name = Text(printable(worker.worker))
+            table.add_row(name, str(worker.pid or "-"), worker.kernel, state, str(worker.shares))
+    return table
+
+
+def _miners(s: Snapshot) -> RenderableType:
+    miners = [worker for worker in s.workers if worker.is_miner]
+    table = _table("miner", "client", "rate", "difficulty", "shares", "rejected", "best")
+    for miner in busiest(miners, key=lambda miner: (miner.alive, miner.rate_hps)):
+        table.add_row(
+            Text(printable(miner.worker.partition("/")[2])),
+            Text(printable(miner.kernel)),
+            rate(miner.rate_hps) if miner.alive else Text("not connected", style="yellow"),
+            difficulty_text(miner.difficulty),
+            str(miner.shares),
+            str(miner.rejected),
+            difficulty_text(miner.best_difficulty),
+        )
+    if len(miners) > MOST_SHOWN:
+        table.add_row(f"and {len(miners) - MOST_SHOWN} more", *[""] * 6)
     return table
 
 

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class WorkerView:
-    """One worker of any engine; `rate_hps` over the last seconds. `pid` is 0 where it is no process of ours."""
+    """One worker of any engine; `rate_hps` over the last seconds. `pid` is 0 where it is no process of ours.
+
+    A Stratum miner has its user agent as `kernel`; `connections` to `rejected` (shares) are of such miners alone.
+    """
 
     worker: str
     pid: int
@@ -17,6 +20,15 @@ class WorkerView:
     hashes_counted: int
     hashes_credited: float
     shares: int
+    connections: int = 0
+    difficulty: float = 0.0
+    best_difficulty: float = 0.0
+    rejected: int = 0
+
+    @property
+    def is_miner(self) -> bool:
+        """Whether it is a Stratum miner."""
+        return self.worker.startswith("stratum/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,3 +87,4 @@ class Snapshot:
     nodes: tuple[NodeView, ...]
     blocks: tuple[BlockView, ...]
     events: tuple[tuple[float, str], ...]
+    stratum_urls: tuple[str, ...] = ()

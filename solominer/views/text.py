@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
+MOST_SHOWN = 24
+"""Workers that are shown one by one."""
+
+T = TypeVar("T")
 _STEPS = ("", "k", "M", "G", "T", "P", "E")
 
 
@@ -36,9 +40,32 @@ def duration(secs: float) -> str:
     return " ".join(f"{n}{unit}" for unit, n in parts[first : first + 2])
 
 
+def difficulty_text(value: float) -> str:
+    """A difficulty: three digits, or a decimal prefix."""
+    return f"{value:.3g}" if value < 1000 else scaled(value, "", 3).strip()
+
+
 def utc(at: float) -> str:
     """Unix seconds as time of day, UTC."""
     return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S")
+
+
+def busiest(workers: Sequence[T], key: Callable[[T], Any]) -> list[T]:
+    """The workers that are shown one by one, in their own order: all, or where there are many the fastest."""
+    if len(workers) <= MOST_SHOWN:
+        return list(workers)
+    least = sorted(map(key, workers), reverse=True)[MOST_SHOWN - 1]
+    return [worker for worker in workers if key(worker) >= least][:MOST_SHOWN]
+
+
+def _worker_text(worker: Mapping[str, Any]) -> str:
+    if not worker["worker"].startswith("stratum/"):
+        state = rate(worker["rate_hps"]) if worker["alive"] else "restarting"
+        return f"{state}, {worker['kernel']}"
+    state = rate(worker["rate_hps"]) if worker["alive"] else "not connected"
+    shares = f"{worker['shares']} shares at difficulty {difficulty_text(worker['difficulty'])}"
+    best = f"best {difficulty_text(worker['best_difficulty'])}"
+    return f"{state}, {shares}, {worker['rejected']} rejected, {best}; {worker['kernel'] or 'no user agent'}"
 
 
 def status_lines(status: Mapping[str, Any]) -> Iterator[str]:
@@ -52,9 +79,13 @@ def status_lines(status: Mapping[str, Any]) -> Iterator[str]:
     yield f"  {rate(status['rate_hps'])}{spread}, {scaled(status['hashes'], 'H')} done, {status['shares']} shares"
     yield f"  template: {status['transactions']} transactions paying {coins(status['fees_sats'])}"
     yield f"  {status['accepted_blocks']} blocks accepted; the reward goes to {status['payout'] or '-'}"
-    for worker in status["workers"]:
-        state = rate(worker["rate_hps"]) if worker["alive"] else "restarting"
-        yield f"  worker {worker['worker']}: {state}, {worker['kernel']}"
+    if status["stratum_urls"]:
+        yield f"  miners connect to {' or '.join(status['stratum_urls'])}"
+    workers = busiest(status["workers"], key=lambda worker: (worker["alive"], worker["rate_hps"]))
+    for worker in workers:
+        yield f"  worker {worker['worker']}: {_worker_text(worker)}"
+    if len(workers) < len(status["workers"]):
+        yield f"  and {len(status['workers']) - len(workers)} more workers"
     for node in status["nodes"]:
         state = ("in use" if node["active"] else "ready") if node["usable"] else node["note"]
         fork = f", ON {node['fork']}" if node["fork"] else ""

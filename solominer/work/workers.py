@@ -81,11 +81,12 @@ class WorkerSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class EngineSnapshot:
-    """An engine at a moment. `active` is how many of its workers may hash."""
+    """An engine at a moment. `active` is how many of its workers may hash, `urls` where others may join."""
 
     engine: str
     workers: tuple[WorkerSnapshot, ...]
     active: int
+    urls: tuple[str, ...] = ()
 
     @property
     def hashes(self) -> float:

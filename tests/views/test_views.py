@@ -41,7 +41,10 @@ SNAPSHOT = Snapshot(
     workers=(
         WorkerView("cpu/0", 4711, True, "avx512-3x2", 62.5e6, 6_250_000_000, 0.0, 23),
         WorkerView("cpu/1", 0, False, "", 0, 0, 0.0, 0),
+        WorkerView("stratum/bc1qhome.shelf", 0, True, "bitaxe/BM1370", 1.1e12, 0, 4e15, 871, 1, 2048.0, 3.2e7, 4),
+        WorkerView("stratum/attic", 0, False, "cpuminer/2.5.1", 0.0, 0, 0.0, 0),
     ),
+    stratum_urls=("stratum+tcp://192.0.2.5:3333",),
     nodes=(
         NodeView("home", True, True, 260, 10, "live", 0.0012, ""),
         NodeView("spare", False, False, 0, None, "off", 0.0, "connection refused"),
@@ -63,7 +66,8 @@ def test_the_live_view_says_what_matters() -> None:
     for text in (
         "261", "10s", "0badcafe", "27 transactions", "0.00886340 BTC", "62.50 MH/s ± 0.8 %", "23", "2 accepted",
         "bcrt1qexample", "avx512-3x2", "restarting", "in use", "connection refused", "live", "1.2 ms", "ab" * 32,
-        "accepted", "stale", "25.00000000 BTC", "mining job 7", "120.000 T",
+        "accepted", "stale", "25.00000000 BTC", "mining job 7", "120.000 T", "stratum+tcp://192.0.2.5:3333",
+        "bc1qhome.shelf", "bitaxe/BM1370", "1.10 TH/s", "2.048 k", "871", "32.000 M", "not connected",
     ):  # fmt: skip
         assert text in screen, text
     assert "SIMULATION" not in screen

@@ -15,13 +15,14 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from solominer.chain.header import Header
 from solominer.chain.target import target_from_difficulty
 from solominer.engines.cpu.job_slot import anonymous_file
 from solominer.engines.cpu.processes import python_command
+from solominer.engines.stratum.addresses import reachable
 from solominer.engines.stratum.channel import (
     AddressAnswer,
     AddressQuestion,
@@ -124,8 +125,7 @@ class StratumEngine:
         """Open all listeners. Raises EngineError if one cannot be opened or the process does not start."""
         self._post, self._space = post, space
         await self._start_process()
-        for url in self.urls:
-            log.info("miners connect to %s", url)
+        log.info("miners connect to %s", " or ".join(self.urls))
 
     async def _start_process(self) -> None:
         ours, theirs = socket.socketpair()
@@ -272,7 +272,7 @@ class StratumEngine:
 
     def snapshot(self) -> EngineSnapshot:
         """What every miner is doing."""
-        return self._miners.snapshot(time.monotonic(), self._has_work)
+        return replace(self._miners.snapshot(time.monotonic(), self._has_work), urls=tuple(self.urls))
 
     # Messages
 
@@ -307,7 +307,7 @@ class StratumEngine:
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
             case Listening() if listening and not listening.done():
-                self.urls = message.urls
+                self.urls = [each for url in message.urls for each in reachable(url)]
                 listening.set_result(None)
             case CannotListen() if listening and not listening.done():
                 listening.set_exception(

@@ -285,7 +285,7 @@ async def test_each_miner_is_paid_at_its_own_address() -> None:
 
 
 def replace_listener(**changes: Any) -> ListenerSetup:
-    values = {"host": "127.0.0.1", "port": 0, "fractional": True}
+    values: dict[str, Any] = {"host": "127.0.0.1", "port": 0, "fractional": True}
     return ListenerSetup(**(values | changes))
 
 
@@ -295,7 +295,7 @@ async def test_a_unix_socket(tmp_path: Path) -> None:
         bench.publish()
         assert bench.engine.urls == [f"unix:{path}"]
         assert (await in_thread(lambda: connected(bench))).job
-        assert os.stat(path).st_mode & 0o777 == 0o660
+        assert Path(path).stat().st_mode & 0o777 == 0o660
 
 
 async def test_behind_a_proxy_that_is_trusted() -> None:

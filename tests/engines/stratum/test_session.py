@@ -365,6 +365,7 @@ def test_the_network_is_judged_even_by_a_check_that_errs() -> None:
             return [Checked(bytes(32), SHARE | BLOCK) for _ in shares]
 
     client = Client(make_shared(make_work()))
+    assert client.shared is not None
     client.shared.judge.validator = Wrong()
     client.login()
     client.submit([client.job[0], "00" * 8, client.job[7], "00000000"])

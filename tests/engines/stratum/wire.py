@@ -16,7 +16,7 @@ WAIT_SECS = 20.0
 
 @dataclass
 class WireMiner(Client):
-    """Give `url` as the engine names it. `before` is sent first of all (a PROXY header). Raises OSError, TimeoutError."""
+    """Give `url` as the engine names it. `before` is sent first of all (a PROXY header). Raises OSError."""
 
     opened: ClassVar[list[WireMiner]] = []
     url: str = ""

@@ -1,0 +1,34 @@
+"""What a person types into a miner: a listener's address as other machines see it."""
+
+from __future__ import annotations
+
+import socket
+from ipaddress import ip_address
+
+import psutil
+
+MOST = 4
+_EVERYWHERE = {"0.0.0.0": socket.AF_INET, "[::]": socket.AF_INET6}
+
+
+def reachable(url: str) -> list[str]:
+    """`url`, or where it listens on all addresses one for each address of this machine that others may reach."""
+    scheme, separator, place = url.partition("://")
+    host, _, port = place.rpartition(":")
+    family = _EVERYWHERE.get(host)
+    if not separator or family is None:
+        return [url]
+    hosts = [f"[{each}]" if ":" in each else each for each in _addresses(family)]
+    return [f"{scheme}://{each}:{port}" for each in hosts[:MOST]] or [url]
+
+
+def _addresses(family: int) -> list[str]:
+    up = {name for name, stats in psutil.net_if_stats().items() if stats.isup}
+    found = []
+    for name, addresses in psutil.net_if_addrs().items():
+        for each in addresses:
+            if name in up and each.family == family and "%" not in each.address:
+                address = ip_address(each.address)
+                if not (address.is_loopback or address.is_link_local):
+                    found.append(each.address)
+    return found
