@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from solominer.config.listeners import ListenerConfig
@@ -19,7 +19,7 @@ from solominer.engines.cpu.plan_loader import check_for_workers, kernel_for, loa
 from solominer.engines.cpu.plan_monitor import Alert, SearchWatch
 from solominer.engines.cpu.pool import PoolSettings, WorkerPool
 from solominer.engines.engine_set import EngineSet
-from solominer.errors import ConfigError, EngineError
+from solominer.errors import ConfigError
 from solominer.governor.policies import Policies, electricity_of, forecast_from
 from solominer.records.events.event_log import Start
 from solominer.records.journal.recovery import Replay
@@ -29,6 +29,9 @@ from solominer.work.actions import Severity
 from solominer.work.job import Payout
 from solominer.work.policy import Policy, RetryPolicy
 from solominer.work.ports import Engine, Node, ShareObserver
+
+MINERS_KEEP_SECS, MINERS_KEEP_BYTES = 3600.0, 100_000_000
+"""How long jobs are kept where miners connect, which may hand in a share long after its job."""
 
 log = logging.getLogger("solominer.daemon.daemon")
 
@@ -83,16 +86,11 @@ def pool_limits(config: Config) -> dict[str, Any]:
 def stratum_of(
     config: Config, ask: Callable[[str], Awaitable[Payout]], note: Callable[[str, Mapping[str, Any]], None]
 ) -> Engine | None:
-    """The Stratum server, where miners may connect. Raises EngineError without the packages that it needs."""
+    """The Stratum server, where miners may connect."""
     if not config.stratum:
         return None
-    try:
-        from solominer.engines.stratum.channel import ListenerSetup
-        from solominer.engines.stratum.engine import StratumEngine, StratumSettings
-    except ImportError as error:
-        raise EngineError(
-            f"the Stratum server needs a package that is not here: {error.name}", "pip install 'solominer[stratum]'"
-        ) from error
+    from solominer.engines.stratum.channel import ListenerSetup
+    from solominer.engines.stratum.engine import StratumEngine, StratumSettings
 
     def setup(listener: ListenerConfig) -> ListenerSetup:
         host, port, path = listener.place
@@ -140,6 +138,8 @@ def start_of(config: Config, parts: Parts, max_blocks: int | None) -> Start:
         sign_for=sign_for,
         retry=RetryPolicy(config.retry.first_secs, config.retry.most_secs, config.retry.look_secs),
     )
+    if config.stratum:  # the Stratum server keeps its works for as long
+        policy = replace(policy, keep_job_secs=MINERS_KEEP_SECS, keep_job_bytes=MINERS_KEEP_BYTES)
     log.info("the whole reward goes to %s", payout.address or payout.script_pubkey.hex())
     tag = config.coinbase_tag.encode()
     return Start(config.chain, tuple(parts.nodes), payout, tag, policy, os.urandom(2))
