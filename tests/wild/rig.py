@@ -1,4 +1,4 @@
-"""The daemon's parts around a fake node: the real link, dispatcher, coordinator and records; no worker and no clock of
+"""The daemon's parts around a fake node: the real link, executor, coordinator and records; no worker and no clock of
 more than milliseconds.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from solominer.chain.networks import REGTEST
-from solominer.daemon.executor import Dispatcher
+from solominer.daemon.executor import Executor
 from solominer.daemon.host_metrics import now
 from solominer.node import backoff as outage
 from solominer.node import client as link_module
@@ -57,8 +57,8 @@ class Rig:
         self.failures: list[BaseException] = []
         self.sent: dict[bytes, FoundBlock] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        links: Any = {"a": self.link}
-        self.dispatcher = Dispatcher(self.coordinator, pool, links, recorder, self.spawn, watch)
+        nodes: Any = {"a": self.link}
+        self.executor = Executor(self.coordinator, pool, nodes, recorder, self.spawn, watch)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """As the daemon's: a task that ends with an exception would end it."""
@@ -89,7 +89,7 @@ class Rig:
         assert self.coordinator.job is not None
         share = solution(self.coordinator.job, at=now())
         before = set(self.coordinator.blocks.open)
-        self.dispatcher.post(share)
+        self.executor.post(share)
         await self.until(lambda: len(self.coordinator.blocks.open) > len(before), "the block is not followed")
         (hash_le,) = set(self.coordinator.blocks.open) - before
         tracked = self.coordinator.blocks.open[hash_le]
@@ -99,7 +99,7 @@ class Rig:
     def work_again(self) -> None:
         """Have a job made at once, also on a tip for which a block was found."""
         for event in (PauseWanted(now(), "test"), ResumeWanted(now(), "test")):
-            self.dispatcher.post(event)
+            self.executor.post(event)
 
     async def stop(self) -> None:
         """End everything."""
@@ -116,7 +116,7 @@ class Rig:
             await asyncio.sleep(0.01)
 
     def _post(self, event: Any) -> None:
-        self.dispatcher.post(event)
+        self.executor.post(event)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -135,7 +135,7 @@ async def running(node: ChainNode, folder: Path, monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr(module, name, secs)
     retry = RetryPolicy(first_secs=0.01, most_secs=0.1, look_secs=0.05)
     rig = Rig(node, folder, Policy(refresh_secs=0.5, stale_secs=5.0, retry=retry))
-    rig.spawn(rig.dispatcher.run())
+    rig.spawn(rig.executor.run())
     rig.spawn(rig.link.run())
     rig.spawn(rig.tick())
     try:

@@ -63,29 +63,29 @@ def test_every_method_that_is_called_is_answered_wildly(node: ChainNode) -> None
 
 def _by_locating(rig: Rig, hash_le: bytes) -> None:
     tracked = rig.coordinator.blocks.open[hash_le]
-    rig.dispatcher.do([LocateBlock("a", hash_le, tracked.block.height)])
+    rig.executor.do([LocateBlock("a", hash_le, tracked.block.height)])
 
 
 def _by_proposing(rig: Rig, hash_le: bytes) -> None:
     if rig.coordinator.job is not None and random.random() < 0.5:
-        rig.dispatcher.do([ProposeJob("a", rig.coordinator.job)])
+        rig.executor.do([ProposeJob("a", rig.coordinator.job)])
     else:
-        rig.dispatcher.do([RefreshTemplate("a", "fuzz")])
+        rig.executor.do([RefreshTemplate("a", "fuzz")])
 
 
 def _by_header(rig: Rig, hash_le: bytes) -> None:
     if random.random() < 0.5:
-        rig.dispatcher.do([FetchTipHeader("a", rig.node.chain[-1].hash_le())])
+        rig.executor.do([FetchTipHeader("a", rig.node.chain[-1].hash_le())])
     else:
         _by_locating(rig, hash_le)
 
 
 def _by_looking(rig: Rig, hash_le: bytes) -> None:
-    rig.dispatcher.do([LookAtNode("a")])
+    rig.executor.do([LookAtNode("a")])
 
 
 def _by_sending(rig: Rig, hash_le: bytes) -> None:
-    rig.dispatcher.do([SendBlock("a", rig.sent[hash_le], 1)])
+    rig.executor.do([SendBlock("a", rig.sent[hash_le], 1)])
 
 
 def _by_itself(rig: Rig, hash_le: bytes) -> None:
