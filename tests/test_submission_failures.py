@@ -1,4 +1,4 @@
-"""Every way in which a submission can fail, on the real link, executor and coordinator before a node that fails.
+"""Every way in which a submission can fail, on the real node client, executor and coordinator before a node that fails.
 
 Each must end with the block on the node's chain, or with an alarm within five seconds, the block kept on disk, and the
 block on the chain once the node recovers. Several run at the same time, each with a node of its own.
@@ -24,7 +24,7 @@ from solominer.chain.header import Header
 from solominer.chain.networks import REGTEST
 from solominer.daemon.executor import Executor
 from solominer.node import proxy
-from solominer.node.client import NodeLink, NodeSettings
+from solominer.node.client import NodeClient, NodeSettings
 from solominer.node.credentials import CookieFile
 from solominer.records.recorder import Recorder
 from solominer.work.events import Tick
@@ -61,7 +61,7 @@ class World:
         settings = NodeSettings(
             "alpha", self.host, self.port, CookieFile((self.cookie,)), REGTEST, timeout_secs=TIMEOUT_SECS
         )
-        self.link = NodeLink(settings, lambda event: None, self.clock)
+        self.node_client = NodeClient(settings, lambda event: None, self.clock)
         retry = RetryPolicy(first_secs=0.25, most_secs=1.0, look_secs=1.0)
         self.machine, self.job = mining(policy=Policy(retry=retry), nodes=("alpha",))
         self.be_well()
@@ -161,10 +161,10 @@ def raised(name: str, problem: BaseException) -> Way:
         async def submit(block_hex: str) -> Any:
             raise problem
 
-        world.link.submit = submit  # type: ignore[method-assign]
+        world.node_client.submit = submit  # type: ignore[method-assign]
 
     def heal(world: World) -> None:
-        del world.link.submit
+        del world.node_client.submit
 
     return Way(name, break_, heal)
 
@@ -234,11 +234,11 @@ def _no_thread(world: World) -> None:
     def lane(name: str) -> Any:
         raise RuntimeError("can't start new thread")
 
-    world.link._lane = lane  # type: ignore[method-assign]
+    world.node_client._lane = lane  # type: ignore[method-assign]
 
 
 def _threads_again(world: World) -> None:
-    del world.link._lane
+    del world.node_client._lane
 
 
 RESULTS = ("7", "true", "{}", "[]", "1.5")
@@ -324,10 +324,12 @@ async def _outcome_of(world: World, way: Way, folder: Path) -> Outcome:
     async with AsyncExitStack() as stack:
         stack.callback(lambda: world.fake.__exit__(None, None, None))
         world.fake.__enter__()
-        stack.push_async_callback(world.link.close)
+        stack.push_async_callback(world.node_client.close)
         recorder.open(world.clock().wall)
         stack.callback(lambda: recorder.close(world.clock().wall))
-        executor = Executor(world.machine, nothing, {"alpha": world.link}, recorder, spawn, nothing, clock=world.clock)
+        executor = Executor(
+            world.machine, nothing, {"alpha": world.node_client}, recorder, spawn, nothing, clock=world.clock
+        )
         EXECUTORS[world.name] = executor
         told = executor.alarm
 
@@ -337,7 +339,7 @@ async def _outcome_of(world: World, way: Way, folder: Path) -> Outcome:
 
         executor.alarm = alarm  # type: ignore[method-assign]
         if way.known:
-            await world.link.look()
+            await world.node_client.look()
         way.break_(world)
         world.found_at = world.clock()
         executor.post(replace(solution(world.job), at=world.found_at))

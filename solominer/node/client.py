@@ -1,4 +1,4 @@
-"""A link: one configured node, as the rest of the daemon sees it. Everything that is learned goes out as an event."""
+"""One configured node, as the rest of the daemon sees it. Everything that is learned goes out as an event."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class NodeSettings:
     submits: bool = True
 
     def connect(self, login: Login | None = None) -> RpcClient:
-        """A client with a connection of its own, not opened yet; all of a link share one `login`."""
+        """A client with a connection of its own, not opened yet; all of a node client share one `login`."""
         return RpcClient(
             self.host,
             self.port,
@@ -94,7 +94,7 @@ class NodeSettings:
         )
 
 
-class NodeLink:
+class NodeClient:
     """The node of `settings`. `post` takes events, in the event loop's thread; `clock` reads both clocks.
 
     `run` watches the node until it is cancelled; the other methods may be used with or without it.

@@ -88,8 +88,8 @@ async def test_two_threads_and_two_long_polls(
                 assert "is lost" not in caplog.text
                 with settings_of(node).connect() as client:
                     block = mine(current_template(client))
-                (link,) = miner.executor._nodes.values()
-                verdict = await link.submit(block.block_hex)
+                (node_client,) = miner.executor._nodes.values()
+                verdict = await node_client.submit(block.block_hex)
                 assert verdict.raw == "null"
                 assert verdict.rpc_secs < 1.0
 

@@ -89,7 +89,7 @@ def _by_sending(rig: Rig, hash_le: bytes) -> None:
 
 
 def _by_itself(rig: Rig, hash_le: bytes) -> None:
-    """The link asks all the time."""
+    """The node client asks all the time."""
 
 
 _ACTIONS: dict[str, Callable[[Rig, bytes], None]] = {
