@@ -231,14 +231,14 @@ def _no_disk(world: World) -> None:
 
 
 def _no_thread(world: World) -> None:
-    def lane(name: str) -> Any:
+    def thread(name: str) -> Any:
         raise RuntimeError("can't start new thread")
 
-    world.node_client._lane = lane  # type: ignore[method-assign]
+    world.node_client._thread = thread  # type: ignore[method-assign]
 
 
 def _threads_again(world: World) -> None:
-    del world.node_client._lane
+    del world.node_client._thread
 
 
 RESULTS = ("7", "true", "{}", "[]", "1.5")

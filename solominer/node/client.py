@@ -29,7 +29,7 @@ from solominer.node.longpoll import BESIDE_SECS, LongPollTrial, wait_for_tip
 from solominer.node.payout import payout_to, regtest_payout
 from solominer.node.rpc import METHOD_NOT_FOUND, RpcClient
 from solominer.node.rpc_gate import CROWDED_SECS, RpcGate
-from solominer.node.rpc_thread import Lane
+from solominer.node.rpc_thread import RpcThread
 from solominer.node.submit_trial import SubmissionTrial
 from solominer.node.template import Fetched, fetch_template
 from solominer.node.tips import TipWatch
@@ -108,8 +108,8 @@ class NodeClient:
         self._gate = RpcGate(settings.name)
         self._trial = LongPollTrial()
         self._login = Login(settings.credentials)
-        self._lanes = {name: self._lane(name) for name in ("templates", "poll", "health", "longpoll", "misc")}
-        self._one_offs: set[Lane] = set()
+        self._threads = {name: self._thread(name) for name in ("templates", "poll", "health", "longpoll", "misc")}
+        self._one_offs: set[RpcThread] = set()
         self._outage = Outage(settings.name)
         self._submitting = SubmissionTrial(settings.name, self._try_submitting, self._submitting_tried)
         self._logins = 0
@@ -144,8 +144,8 @@ class NodeClient:
 
     async def close(self) -> None:
         """Close all connections; whatever still waits for the node raises NodeUnreachable."""
-        for lane in (*self._lanes.values(), *self._one_offs):
-            lane.close()
+        for thread in (*self._threads.values(), *self._one_offs):
+            thread.close()
 
     def may_recover(self, error: NodeError) -> bool:
         """Whether waiting can help. A cookie may still come: the node writes it when it starts."""
@@ -333,7 +333,7 @@ class NodeClient:
         trial.began(began)
         kick = asyncio.get_running_loop().call_later(1.5 * BESIDE_SECS, self._watch.kick)
         try:
-            best_le = await self._lanes["longpoll"].run(
+            best_le = await self._threads["longpoll"].run(
                 lambda client: wait_for_tip(client, trial.wait_secs, patience_secs)
             )
         finally:
@@ -345,7 +345,7 @@ class NodeClient:
         if best_le != watch.best_le:
             known = watch.changes
             if known != changes:  # a poll was first: which of the two answers is newer?
-                best_le = await self._lanes["longpoll"].run(self._best_hash)
+                best_le = await self._threads["longpoll"].run(self._best_hash)
             watch.polled(best_le, known, "longpoll")
         await asyncio.sleep(trial.pause_secs(idle=early and not news))
         return blocked
@@ -383,22 +383,22 @@ class NodeClient:
             self._submitting.now()
         self._logins = logins
 
-    async def _ask(self, lane: str, function: Callable[[RpcClient], _T]) -> _T:
-        """Run `function` on one of the standing connections, when it is its turn."""
+    async def _ask(self, name: str, function: Callable[[RpcClient], _T]) -> _T:
+        """Run `function` on the standing connection `name`, when it is its turn."""
         async with self._gate.turn():
-            return await self._lanes[lane].run(function)
+            return await self._threads[name].run(function)
 
     async def _alone(self, purpose: str, function: Callable[[RpcClient], _T]) -> _T:
         """Run `function` on a connection that nothing else waits for."""
-        lane = self._lane(purpose)
-        self._one_offs.add(lane)
+        thread = self._thread(purpose)
+        self._one_offs.add(thread)
         try:
-            return await lane.run(function)
+            return await thread.run(function)
         finally:
-            self._one_offs.discard(lane)
-            lane.close()
+            self._one_offs.discard(thread)
+            thread.close()
 
-    def _lane(self, name: str) -> Lane:
+    def _thread(self, name: str) -> RpcThread:
         client = self.settings.connect(self._login)
         client.on_queue_full = self._gate.queue_full
-        return Lane(f"{self.settings.name}-{name}", client)
+        return RpcThread(f"{self.settings.name}-{name}", client)

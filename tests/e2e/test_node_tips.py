@@ -27,7 +27,7 @@ NEVER_SECS = 3600.0
 
 @asynccontextmanager
 async def watching(node: PrivateNode, **more: Any) -> AsyncIterator[tuple[NodeClient, Inbox]]:
-    """A running link to the node that has told of its tip and health, and where it posts."""
+    """A running client of the node that has told of its tip and health, and where it posts."""
     inbox = Inbox()
     node_client = NodeClient(settings_of(node, **more), inbox.post, now)
     task = asyncio.create_task(node_client.run())
