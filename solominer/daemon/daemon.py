@@ -25,11 +25,11 @@ from solominer.daemon.host_metrics import now
 from solominer.daemon.nodes import await_payout, nodes_of
 from solominer.daemon.parts import (
     Parts,
+    plan_monitor_of,
     policies_of,
     pool_limits,
     pool_settings_of,
     recorder_of,
-    search_watch_of,
     start_of,
 )
 from solominer.daemon.sd_notify import Notifier
@@ -138,7 +138,7 @@ class Run:
         start = start_of(self.config, parts, self.options.blocks)
         coordinator = start.coordinator()
         parts.recorder.begin_events(time.time(), start)
-        watch = search_watch_of(parts.pool, parts.recorder, self._alert)
+        observer = plan_monitor_of(parts.pool, parts.recorder, self._alert)
         try:
             async with asyncio.TaskGroup() as group:
                 tasks: set[asyncio.Task[None]] = set()
@@ -148,19 +148,19 @@ class Run:
                     tasks.add(task)
                     task.add_done_callback(tasks.discard)
 
-                executor = Executor(coordinator, parts.engines, parts.nodes, parts.recorder, spawn, watch)
+                executor = Executor(coordinator, parts.engines, parts.nodes, parts.recorder, spawn, observer)
                 self.executor = executor
                 executor.restore(parts.replay)
                 for event in self._early:
                     executor.post(event)
-                sampler = Sampler(executor, parts.pool, parts.recorder, watch, self._limit_hashes)
+                sampler = Sampler(executor, parts.pool, parts.recorder, observer, self._limit_hashes)
                 snapshot = partial(self._snapshot, parts, executor, sampler)
                 governor = self._governor(parts, executor, snapshot)
                 spawn(self._mine(parts, executor, sampler))
                 beside = group.create_task(self._serve_users(governor, sampler, snapshot))
                 self._notifier.ready("started")
                 await self._stop.wait()
-                await self.shutdown(parts, executor, governor, sampler, watch, beside)
+                await self.shutdown(parts, executor, governor, sampler, observer, beside)
                 for task in tuple(tasks):  # they remove themselves
                     task.cancel()
         except BaseExceptionGroup as group:
@@ -182,7 +182,7 @@ class Run:
         executor: Executor,
         governor: Governor,
         sampler: Sampler,
-        watch: ShareObserver,
+        observer: ShareObserver,
         beside: asyncio.Task[None],
     ) -> None:
         """Let the workers finish their slice, send what was found, and close the nodes."""
@@ -196,8 +196,8 @@ class Run:
         governor.stopping()  # or the next tip would start the work again
         await executor.settle(LAST_ANSWERS_SECS)
         sampler.count()
-        watch.look(time.time(), time.monotonic())
-        watch.close(time.time(), time.monotonic())
+        observer.look(time.time(), time.monotonic())
+        observer.close(time.time(), time.monotonic())
         beside.cancel()  # they read the engines
         await asyncio.wait([beside])
         await parts.engines.stop(ENGINES_STOP_SECS)

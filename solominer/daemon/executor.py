@@ -92,11 +92,11 @@ class Executor:
         nodes: Mapping[str, Node],
         recorder: Recorder,
         spawn: Callable[[Coroutine[Any, Any, None]], object],
-        watch: ShareObserver | None,
+        observer: ShareObserver | None,
         clock: Clock = now,
     ) -> None:
         self.coordinator = coordinator
-        self._watch = watch
+        self._observer = observer
         self._engines, self._nodes, self._recorder, self._spawn, self._clock = engines, nodes, recorder, spawn, clock
         self.queue = EventQueue()
         self._dropped_told = 0
@@ -192,8 +192,8 @@ class Executor:
         if job.share_target != self._share_target:
             self._share_target = job.share_target
             self.count_hashes()
-        if self._watch is not None:
-            self._watch.published(job)
+        if self._observer is not None:
+            self._observer.published(job)
         if self._tip_mono:
             provisional = job.template.provisional
             kind = "tip_to_empty" if provisional else "tip_to_full"
@@ -292,7 +292,7 @@ class Executor:
         log.info("FOUND a block at height %d: %s, worker %s", block.height, block.hash_hex, block.worker)
         job = self.coordinator.judge.kept(block.job_id)
         try:
-            self._recorder.block(block, job, None if self._watch is None else self._watch.block(block, job))
+            self._recorder.block(block, job, None if self._observer is None else self._observer.block(block, job))
         except Exception:  # its proof is worth less than the block itself, which is still to be kept
             log.exception("no proof of block %s", block.hash_hex)
         if await self._saver.save(block):
@@ -363,12 +363,12 @@ class Executor:
         return seen
 
     def _share(self, action: ShareSeen) -> None:
-        plan = None if self._watch is None else self._watch.share(action)
+        plan = None if self._observer is None else self._observer.share(action)
         self._recorder.share(action, plan)
 
     def _record(self, action: Record) -> None:
-        if action.kind == "share_duplicate" and self._watch is not None:
-            self._watch.repeated(WorkerId.parse(action.fields["worker"]))
+        if action.kind == "share_duplicate" and self._observer is not None:
+            self._observer.repeated(WorkerId.parse(action.fields["worker"]))
         self._recorder.record(self._clock().wall, action.kind, action.fields)
 
     def alarm(self, severity: Severity, code: str, message: str, todo: str) -> None:

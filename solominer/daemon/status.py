@@ -50,7 +50,7 @@ class RateWindow:
 
 
 class Sampler:
-    """Once a second: counters to the records and the search watch, and now and then how hard shares should be.
+    """Once a second: counters to the records and the plan monitor, and now and then how hard shares should be.
 
     `limit` is called with the hashes so far.
     """
@@ -60,11 +60,11 @@ class Sampler:
         executor: Executor,
         pool: WorkerPool,
         recorder: Recorder,
-        watch: ShareObserver,
+        observer: ShareObserver,
         limit: Callable[[int], None],
     ) -> None:
         self._executor, self._pool, self._recorder = executor, pool, recorder
-        self._watch, self._limit = watch, limit
+        self._observer, self._limit = observer, limit
         self.rate = RateWindow()
         self.hashes = 0
         self._rate_hps = 0.0
@@ -82,7 +82,7 @@ class Sampler:
         while True:
             self.count()
             self._limit(self.hashes)
-            self._watch.look(time.time(), time.monotonic())
+            self._observer.look(time.time(), time.monotonic())
             if started:
                 self.rate.add(time.monotonic(), self.hashes)
             else:

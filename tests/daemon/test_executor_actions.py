@@ -53,12 +53,12 @@ class Bench:
         self.engine = FakeEngine()
         self.tasks: list[asyncio.Task[None]] = []
         self.repeated: list[Any] = []
-        watch: Any = SimpleNamespace(
+        observer: Any = SimpleNamespace(
             published=lambda job: None, block=lambda block, job: None, repeated=self.repeated.append
         )
         engines = EngineSet([self.engine], ExtranonceDealer(1))
         self.executor = Executor(
-            self.machine, engines, nodes, self.recorder, self.spawn, watch, lambda: Instant(T0.wall, 1.0)
+            self.machine, engines, nodes, self.recorder, self.spawn, observer, lambda: Instant(T0.wall, 1.0)
         )
 
     def post(self, event: Any) -> None:

@@ -48,7 +48,7 @@ class Rig:
         recorder.open(time.time())
         self.recorder = recorder
         pool: Any = SimpleNamespace(publish=lambda job, clean: None, stop_work=lambda: None, snapshot=lambda: ())
-        watch: Any = SimpleNamespace(
+        observer: Any = SimpleNamespace(
             published=lambda job: None,
             share=lambda share: None,
             block=lambda *about: None,
@@ -58,7 +58,7 @@ class Rig:
         self.sent: dict[bytes, FoundBlock] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         nodes: Any = {"a": self.node_client}
-        self.executor = Executor(self.coordinator, pool, nodes, recorder, self.spawn, watch)
+        self.executor = Executor(self.coordinator, pool, nodes, recorder, self.spawn, observer)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """As the daemon's: a task that ends with an exception would end it."""
