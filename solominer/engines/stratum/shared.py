@@ -8,7 +8,7 @@ from enum import Enum
 from solominer.engines.stratum.difficulty import Limits
 from solominer.engines.stratum.extranonces import ExtranonceTable
 from solominer.engines.stratum.jobs import JobBoard
-from solominer.engines.stratum.shares import ShareJudge
+from solominer.engines.stratum.shares import ShareChecker
 
 
 class PayTo(Enum):
@@ -37,6 +37,6 @@ class Shared:
 
     board: JobBoard
     table: ExtranonceTable
-    judge: ShareJudge
+    checker: ShareChecker
     settings: ListenerSettings
     scripts: dict[str, bytes] = field(default_factory=dict)
