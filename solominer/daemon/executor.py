@@ -261,8 +261,8 @@ class Executor:
         job = action.job
         extranonce = job.signed_extranonce or job.extranonce()
         header = job.header(extranonce, job.space.version, job.space.ntime_min, 0).pack()
-        verdict = await self._nodes[action.node].propose(job.block_hex(header, extranonce))
-        self.post(ProposalAnswered(self._clock(), action.node, job.job_id, verdict.answer, verdict.raw))
+        reply = await self._nodes[action.node].propose(job.block_hex(header, extranonce))
+        self.post(ProposalAnswered(self._clock(), action.node, job.job_id, reply.answer, reply.raw))
 
     async def _look(self, node: str) -> None:
         health = await self._nodes[node].look()
@@ -308,8 +308,8 @@ class Executor:
 
     async def _send(self, action: SendBlock) -> None:
         block = action.block
-        verdict = await self._verdict(block.hash_le, self._submit(action))
-        await self._answered(action.node, block.hash_le, block.height, verdict, action.attempt)
+        reply = await self._reply_of(block.hash_le, self._submit(action))
+        await self._answered(action.node, block.hash_le, block.height, reply, action.attempt)
 
     async def _submit(self, action: SendBlock) -> SubmitReply:
         block = action.block
@@ -320,7 +320,7 @@ class Executor:
             return SubmitReply(Answer.UNKNOWN, "not sent: no whole copy is left", 0.0)
         return await self._nodes[action.node].submit(block_hex)
 
-    async def _verdict(self, hash_le: bytes, sending: Awaitable[SubmitReply]) -> SubmitReply:
+    async def _reply_of(self, hash_le: bytes, sending: Awaitable[SubmitReply]) -> SubmitReply:
         """What came of `sending`. Whatever it raises: nobody knows whether the block arrived, so it is sent again."""
         try:
             return await sending
@@ -330,11 +330,11 @@ class Executor:
 
     async def _propose_block(self, action: ProposeBlock) -> None:
         proposing = self._nodes[action.node].propose(action.block.block_hex)
-        verdict = await self._verdict(action.block.hash_le, proposing)
-        await self._answered(action.node, action.block.hash_le, action.block.height, verdict, 1)
+        reply = await self._reply_of(action.block.hash_le, proposing)
+        await self._answered(action.node, action.block.hash_le, action.block.height, reply, 1)
 
-    async def _answered(self, node: str, hash_le: bytes, height: int, verdict: SubmitReply, attempt: int) -> None:
-        event = SubmitAnswered(self._clock(), node, hash_le, verdict.answer, verdict.raw, attempt, verdict.rpc_secs)
+    async def _answered(self, node: str, hash_le: bytes, height: int, reply: SubmitReply, attempt: int) -> None:
+        event = SubmitAnswered(self._clock(), node, hash_le, reply.answer, reply.raw, attempt, reply.rpc_secs)
         self.post(event)
         await self._saver.note_answer(height, event)
 

@@ -214,12 +214,12 @@ class NodeClient:
     async def submit(self, block_hex: str) -> SubmitReply:
         """Send a block, on a connection of its own. Never raises NodeError."""
         with self._gate.sending():
-            verdict = await self._alone("submit", lambda client: submit.submit_block(client, block_hex))
-            if verdict.answer in (Answer.ACCEPTED, Answer.INVALID):
-                first = verdict
-                verdict = await self._alone("submit", lambda client: submit.check_verdict(client, block_hex, first))
-        _log.debug("node %s answered a block with %r in %.3f s", self.name, verdict.raw, verdict.rpc_secs)
-        return verdict
+            reply = await self._alone("submit", lambda client: submit.submit_block(client, block_hex))
+            if reply.answer in (Answer.ACCEPTED, Answer.INVALID):
+                first = reply
+                reply = await self._alone("submit", lambda client: submit.check_reply(client, block_hex, first))
+        _log.debug("node %s answered a block with %r in %.3f s", self.name, reply.raw, reply.rpc_secs)
+        return reply
 
     async def _try_submitting(self) -> None:
         """On the way that a block takes, as something that can wait. Raises NodeError."""
@@ -233,10 +233,10 @@ class NodeClient:
     async def propose(self, block_hex: str) -> SubmitReply:
         """Ask whether an unsolved block would be valid, on a connection of its own. Never raises NodeError."""
         async with self._gate.turn():
-            verdict = await self._alone("propose", lambda client: submit.propose_block(client, block_hex))
-            if verdict.answer not in (Answer.ACCEPTED, Answer.INVALID):
-                return verdict
-            return await self._alone("propose", lambda client: submit.check_proposal(client, block_hex, verdict))
+            reply = await self._alone("propose", lambda client: submit.propose_block(client, block_hex))
+            if reply.answer not in (Answer.ACCEPTED, Answer.INVALID):
+                return reply
+            return await self._alone("propose", lambda client: submit.check_proposal(client, block_hex, reply))
 
     async def where_is(self, hash_le: bytes, height: int) -> BlockPosition:
         """Where the node has a block; asked twice, on two connections, where that can end the care for it.

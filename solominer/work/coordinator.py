@@ -105,7 +105,7 @@ class Coordinator:
             TemplateFailed: self._template_failed,
             TransactionsChecked: self._transactions_checked,
             HealthSeen: self._health_seen,
-            NodesCompared: lambda event: self._judge_chains(self.forks.compared(event), event.at),
+            NodesCompared: lambda event: self._weigh_chains(self.forks.compared(event), event.at),
             ShareFound: self._share_found,
             WrongHit: notices.wrong_hit,
             WorkerStarted: notices.worker_started,
@@ -296,7 +296,7 @@ class Coordinator:
 
     def _proposal_answered(self, event: ProposalAnswered) -> list[Action]:
         if event.answer not in (Answer.ACCEPTED, Answer.HELD):
-            self.jobs.doubt_shapes()  # refused, or nobody has judged it yet
+            self.jobs.doubt_shapes()  # refused, or nobody has checked it yet
         if event.answer is not Answer.INVALID:
             return [Record("proposal", {"node": event.node, "job": event.job_id, "answer": event.raw})]
         alarm = Alarm(
@@ -322,7 +322,7 @@ class Coordinator:
         old = self.nodes.healths.get(health.node)
         self.nodes.credit(health, self.tip_le)
         now = self.nodes.see(health, at)
-        actions = self._judge_chains(self.forks.seen(self.nodes.healths, at), at)
+        actions = self._weigh_chains(self.forks.seen(self.nodes.healths, at), at)
         if old is not None and may_have_forgotten(old, health):
             self.blocks.look_now(at, health.node)
         if old is None or (old.usable, old.problem) != (health.usable, health.problem):
@@ -342,9 +342,9 @@ class Coordinator:
         todo = f"work stops in {self.policy.stale_secs:g} s unless one comes back; it resumes by itself"
         return Alarm(Severity.HIGH, "no-node", text, todo)
 
-    def _judge_chains(self, said: list[Action], at: Instant) -> list[Action]:
+    def _weigh_chains(self, said: list[Action], at: Instant) -> list[Action]:
         """Blocks count on the chain with the most work."""
-        return said + self.blocks.judge_by(self.forks.beaten, at)
+        return said + self.blocks.nodes_beaten(self.forks.beaten, at)
 
     def _tip_by_look(self, health: NodeHealth, at: Instant) -> list[Action]:
         """What a look at the node in use says of the tip. It may have begun before the tip moved."""

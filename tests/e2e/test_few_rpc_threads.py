@@ -89,9 +89,9 @@ async def test_two_threads_and_two_long_polls(
                 with settings_of(node).connect() as client:
                     block = mine(current_template(client))
                 (node_client,) = miner.executor._nodes.values()
-                verdict = await node_client.submit(block.block_hex)
-                assert verdict.raw == "null"
-                assert verdict.rpc_secs < 1.0
+                reply = await node_client.submit(block.block_hex)
+                assert reply.raw == "null"
+                assert reply.rpc_secs < 1.0
 
 
 def test_a_node_keeps_the_thread_of_a_call_whose_connection_is_closed(

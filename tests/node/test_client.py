@@ -410,8 +410,8 @@ async def test_submissions_do_not_wait_for_each_other_or_anything_else(well: Fak
     well.answers["submitblock"] = lambda block_hex: Silence() if block_hex == "aa" else "inconclusive"
     hanging = asyncio.create_task(node_client.submit("aa"))
     await asyncio.to_thread(well.wait_for_request)
-    verdict = await node_client.submit("bb")
-    assert (verdict.answer, verdict.raw) == (Answer.HELD, "inconclusive")
+    reply = await node_client.submit("bb")
+    assert (reply.answer, reply.raw) == (Answer.HELD, "inconclusive")
     assert not hanging.done()
     await node_client.close()
     assert (await hanging).answer is Answer.UNKNOWN
@@ -522,7 +522,7 @@ async def test_one_answer_never_ends_the_care_for_a_block(
     assert not answers or all(isinstance(each, Drop) for each in answers)
 
 
-async def test_a_verdict_on_a_proposal_is_repeated(well: FakeNode, node_client: NodeClient) -> None:
+async def test_an_answer_to_a_proposal_is_repeated(well: FakeNode, node_client: NodeClient) -> None:
     answers: list[Any] = ["bad-cb-amount", "bad-cb-amount", "bad-cb-amount", None, None, None]
     well.answers["getblocktemplate"] = lambda _: answers.pop(0)
     found = [(await node_client.propose("00")).answer for _ in range(3)]

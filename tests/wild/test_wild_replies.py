@@ -26,7 +26,7 @@ from solominer.node.history import read_history
 from solominer.node.payout import payout_to, regtest_payout
 from solominer.node.rpc import CookieRpc, RpcClient
 from solominer.node.signing import BlockSigner, signer_for
-from solominer.node.submit import check_verdict, submit_block
+from solominer.node.submit import check_reply, submit_block
 from solominer.node.zmq_hints import published_by
 from solominer.work.actions import FetchTipHeader, LocateBlock, LookAtNode, ProposeJob, RefreshTemplate, SendBlock
 from solominer.work.found import BlockState
@@ -151,7 +151,7 @@ _ALSO: dict[str, Callable[[Rig, RpcClient], Any]] = {
     "getblockheader": lambda rig, client: read_history(client, REGTEST),
     "getblockhash": lambda rig, client: read_history(client, REGTEST),
     "getblockchaininfo": lambda rig, client: read_history(client, REGTEST),
-    "submitblock": lambda rig, client: check_verdict(client, "00" * 81, submit_block(client, "00" * 81)),
+    "submitblock": lambda rig, client: check_reply(client, "00" * 81, submit_block(client, "00" * 81)),
 }
 """What asks for the same in other ways, now and then."""
 
