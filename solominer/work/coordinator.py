@@ -3,7 +3,7 @@
 What it holds to:
 - a tip that is not the job's parent stops the work at once; only then is new work asked for;
 - every header that an engine hands in is judged against the network target before anything else, however late it is;
-- a job is built, checked by code of its own kind (guard), and only then published;
+- a job is built, checked by code of its own (`job_check`), and only then published;
 - ZMQ, polls and templates are all just hints about the tip: whichever comes first wins, the others change nothing.
 """
 
@@ -177,9 +177,8 @@ class Coordinator:
     def _tip_header(self, event: TipHeader) -> list[Action]:
         """An empty block on the new tip, until the node's template is in."""
         tip = event.tip
-        if event.node != self.nodes.current:
-            return []
-        if tip.hash_le != self.tip_le or self._job_parent() == tip.hash_le or self.templates.latest is None:
+        is_news = (event.node, tip.hash_le) == (self.nodes.current, self.tip_le) and self._job_parent() != tip.hash_le
+        if not is_news or self.templates.latest is None:
             return []
         self.tip.height = tip.height
         try:
@@ -209,11 +208,8 @@ class Coordinator:
             self.blocks.look_now(at)
         self.tip.height = template.height - 1
         self.templates.take(template, at, self.policy.refresh_secs)
-        if self._solved_at is not None:
-            return actions
-        if self.working and same_work(self.job, template, self.policy.refresh_secs):
-            return actions
-        return actions + self._next_job(at)
+        as_good = self.working and same_work(self.job, template, self.policy.refresh_secs)
+        return actions if as_good or self._solved_at is not None else actions + self._next_job(at)
 
     def _template_failed(self, event: TemplateFailed) -> list[Action]:
         actions = failure_told(event)
