@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from solominer.errors import JournalFailed
-from solominer.records.journal import saver as keeper_module
+from solominer.records.journal import saver as saver_module
 from solominer.records.journal.journal import Journal, Written
 from solominer.records.journal.saver import PUT_SECS, BlockSaver
 from solominer.records.ledger.open_hour import OpenHour
@@ -78,7 +78,7 @@ async def test_a_disk_that_hangs_costs_a_submission_no_more_than_the_limit(
 async def test_the_durable_copy_comes_last_however_long_the_first_one_takes(
     journal: WeakJournal, block: FoundBlock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keeper_module, "PUT_SECS", 0.001)
+    monkeypatch.setattr(saver_module, "PUT_SECS", 0.001)
     journal.free.clear()
     saver = BlockSaver(journal, lambda *_: None)
     saver.begin(block)
@@ -92,7 +92,7 @@ async def test_the_durable_copy_comes_last_however_long_the_first_one_takes(
 async def test_a_block_that_no_disk_took_is_tried_again_and_told_of(
     journal: WeakJournal, block: FoundBlock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keeper_module, "AGAIN_SECS", 0.001)
+    monkeypatch.setattr(saver_module, "AGAIN_SECS", 0.001)
     alarms: list[tuple[Severity, str]] = []
     saver = BlockSaver(journal, lambda severity, code, message, todo: alarms.append((severity, code)))
     journal.broken = 3

@@ -1,4 +1,4 @@
-"""Every way in which a submission can fail, on the real link, dispatcher and coordinator before a node that fails.
+"""Every way in which a submission can fail, on the real node client, executor and coordinator before a node that fails.
 
 Each must end with the block on the node's chain, or with an alarm within five seconds, the block kept on disk, and the
 block on the chain once the node recovers. Several run at the same time, each with a node of its own.
@@ -22,9 +22,9 @@ import pytest
 from solominer.chain.hashes import sha256d
 from solominer.chain.header import Header
 from solominer.chain.networks import REGTEST
-from solominer.daemon.executor import Dispatcher
+from solominer.daemon.executor import Executor
 from solominer.node import proxy
-from solominer.node.client import NodeLink, NodeSettings
+from solominer.node.client import NodeClient, NodeSettings
 from solominer.node.credentials import CookieFile
 from solominer.records.recorder import Recorder
 from solominer.work.events import Tick
@@ -61,7 +61,7 @@ class World:
         settings = NodeSettings(
             "alpha", self.host, self.port, CookieFile((self.cookie,)), REGTEST, timeout_secs=TIMEOUT_SECS
         )
-        self.link = NodeLink(settings, lambda event: None, self.clock)
+        self.node_client = NodeClient(settings, lambda event: None, self.clock)
         retry = RetryPolicy(first_secs=0.25, most_secs=1.0, look_secs=1.0)
         self.machine, self.job = mining(policy=Policy(retry=retry), nodes=("alpha",))
         self.be_well()
@@ -161,10 +161,10 @@ def raised(name: str, problem: BaseException) -> Way:
         async def submit(block_hex: str) -> Any:
             raise problem
 
-        world.link.submit = submit  # type: ignore[method-assign]
+        world.node_client.submit = submit  # type: ignore[method-assign]
 
     def heal(world: World) -> None:
-        del world.link.submit
+        del world.node_client.submit
 
     return Way(name, break_, heal)
 
@@ -227,23 +227,23 @@ def _no_disk(world: World) -> None:
     def begin(block: Any) -> None:
         raise RuntimeError("can't start new thread")
 
-    DISPATCHERS[world.name]._keeper.begin = begin  # type: ignore[method-assign]
+    EXECUTORS[world.name]._saver.begin = begin  # type: ignore[method-assign]
 
 
 def _no_thread(world: World) -> None:
-    def lane(name: str) -> Any:
+    def thread(name: str) -> Any:
         raise RuntimeError("can't start new thread")
 
-    world.link._lane = lane  # type: ignore[method-assign]
+    world.node_client._thread = thread  # type: ignore[method-assign]
 
 
 def _threads_again(world: World) -> None:
-    del world.link._lane
+    del world.node_client._thread
 
 
 RESULTS = ("7", "true", "{}", "[]", "1.5")
 UNRESOLVED: set[str] = set()
-DISPATCHERS: dict[str, Dispatcher] = {}
+EXECUTORS: dict[str, Executor] = {}
 
 WAYS = (
     # the network
@@ -324,37 +324,37 @@ async def _outcome_of(world: World, way: Way, folder: Path) -> Outcome:
     async with AsyncExitStack() as stack:
         stack.callback(lambda: world.fake.__exit__(None, None, None))
         world.fake.__enter__()
-        stack.push_async_callback(world.link.close)
+        stack.push_async_callback(world.node_client.close)
         recorder.open(world.clock().wall)
         stack.callback(lambda: recorder.close(world.clock().wall))
-        dispatcher = Dispatcher(
-            world.machine, nothing, {"alpha": world.link}, recorder, spawn, nothing, clock=world.clock
+        executor = Executor(
+            world.machine, nothing, {"alpha": world.node_client}, recorder, spawn, nothing, clock=world.clock
         )
-        DISPATCHERS[world.name] = dispatcher
-        told = dispatcher.alarm
+        EXECUTORS[world.name] = executor
+        told = executor.alarm
 
         def alarm(severity: Any, code: str, message: str, todo: str) -> None:
             world.alarms.append((world.clock() - world.found_at, code, message))
             told(severity, code, message, todo)
 
-        dispatcher.alarm = alarm  # type: ignore[method-assign]
+        executor.alarm = alarm  # type: ignore[method-assign]
         if way.known:
-            await world.link.look()
+            await world.node_client.look()
         way.break_(world)
         world.found_at = world.clock()
-        dispatcher.post(replace(solution(world.job), at=world.found_at))
-        running = [spawn(dispatcher.run()), spawn(_tick(dispatcher, world.clock))]
+        executor.post(replace(solution(world.job), at=world.found_at))
+        running = [spawn(executor.run()), spawn(_tick(executor, world.clock))]
 
         def on_chain() -> bool:
             return world.machine.blocks.accepted_count == 1
 
-        await _until(lambda: bool(world.alarms) or on_chain(), ALARM_SECS + 3, dispatcher)
+        await _until(lambda: bool(world.alarms) or on_chain(), ALARM_SECS + 3, executor)
         first = world.alarms[0] if world.alarms else (None, "", "")
-        await _until(lambda: bool(_kept(folder)), 5, dispatcher)
+        await _until(lambda: bool(_kept(folder)), 5, executor)
         kept = bool(_kept(folder))
         if way.recovers and not way.silent:
             way.heal(world)
-        await _until(on_chain, 0.5 if not way.recovers else TIMEOUT_SECS + 10, dispatcher)
+        await _until(on_chain, 0.5 if not way.recovers else TIMEOUT_SECS + 10, executor)
         assert not any(task.done() for task in running), "the daemon would have ended"
         outcome = Outcome(first[0], first[2], kept, on_chain() and _hash_hex(world.taken[0]) == _only(world).hash_hex)
         for task in tasks:
@@ -372,19 +372,19 @@ def _kept(folder: Path) -> list[Path]:
     return list(folder.glob("records/**/block.hex"))
 
 
-async def _tick(dispatcher: Dispatcher, clock: Clock) -> None:
+async def _tick(executor: Executor, clock: Clock) -> None:
     while True:
-        dispatcher.post(Tick(clock()))
+        executor.post(Tick(clock()))
         await asyncio.sleep(0.25)
 
 
-async def _until(condition: Callable[[], bool], most_secs: float, dispatcher: Dispatcher) -> None:
+async def _until(condition: Callable[[], bool], most_secs: float, executor: Executor) -> None:
     ends = time.monotonic() + most_secs
     while not condition() and time.monotonic() < ends:
-        dispatcher.changed.clear()
+        executor.changed.clear()
         try:
             async with asyncio.timeout(0.3):
-                await dispatcher.changed.wait()
+                await executor.changed.wait()
         except TimeoutError:
             continue
 

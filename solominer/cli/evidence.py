@@ -52,13 +52,13 @@ def verify(
     """
     from solominer.records.evidence.verify import verify as check
 
-    verdict = check(path, thorough=thorough, public_key_hex=public_key)
+    result = check(path, thorough=thorough, public_key_hex=public_key)
     if as_json:
-        typer.echo(json.dumps(verdict.document(), indent=2))
+        typer.echo(json.dumps(result.document(), indent=2))
     else:
-        for line in verdict.lines():
+        for line in result.lines():
             typer.echo(line)
-    raise typer.Exit(0 if verdict.holds else 1)
+    raise typer.Exit(0 if result.holds else 1)
 
 
 def report(

@@ -20,16 +20,16 @@ from typing import Any, NoReturn
 
 from solominer.config.models import Config
 from solominer.daemon.control_socket import ControlServer
-from solominer.daemon.executor import Dispatcher
+from solominer.daemon.executor import Executor
 from solominer.daemon.host_metrics import now
 from solominer.daemon.nodes import await_payout, nodes_of, payout_of
 from solominer.daemon.parts import (
     Parts,
+    plan_monitor_of,
     policies_of,
     pool_limits,
     pool_settings_of,
     recorder_of,
-    search_watch_of,
     start_of,
     stratum_of,
 )
@@ -101,7 +101,7 @@ class Run:
         self._started_at = time.time()
         self._stop = asyncio.Event()
         self._notifier = Notifier.from_environment()
-        self.dispatcher: Dispatcher | None = None
+        self.executor: Executor | None = None
         self._early: list[Event] = []
 
     def stop(self) -> None:
@@ -151,7 +151,7 @@ class Run:
         start = start_of(self.config, parts, self.options.blocks)
         coordinator = start.coordinator()
         parts.recorder.begin_events(time.time(), start)
-        watch = search_watch_of(parts.pool, parts.recorder, self._alert)
+        observer = plan_monitor_of(parts.pool, parts.recorder, self._alert)
         try:
             async with asyncio.TaskGroup() as group:
                 tasks: set[asyncio.Task[None]] = set()
@@ -161,19 +161,19 @@ class Run:
                     tasks.add(task)
                     task.add_done_callback(tasks.discard)
 
-                dispatcher = Dispatcher(coordinator, parts.engines, parts.nodes, parts.recorder, spawn, watch)
-                self.dispatcher = dispatcher
-                dispatcher.restore(parts.replay)
+                executor = Executor(coordinator, parts.engines, parts.nodes, parts.recorder, spawn, observer)
+                self.executor = executor
+                executor.restore(parts.replay)
                 for event in self._early:
-                    dispatcher.post(event)
-                sampler = Sampler(dispatcher, parts.pool, parts.recorder, watch, self._limit_hashes)
-                snapshot = partial(self._snapshot, parts, dispatcher, sampler)
-                governor = self._governor(parts, dispatcher, snapshot)
-                spawn(self._mine(parts, dispatcher, sampler))
+                    executor.post(event)
+                sampler = Sampler(executor, parts.pool, parts.recorder, observer, self._limit_hashes)
+                snapshot = partial(self._snapshot, parts, executor, sampler)
+                governor = self._governor(parts, executor, snapshot)
+                spawn(self._mine(parts, executor, sampler))
                 beside = group.create_task(self._serve_users(governor, sampler, snapshot))
                 self._notifier.ready("started")
                 await self._stop.wait()
-                await self.shutdown(parts, dispatcher, governor, sampler, watch, beside)
+                await self.shutdown(parts, executor, governor, sampler, observer, beside)
                 for task in tuple(tasks):  # they remove themselves
                     task.cancel()
         except BaseExceptionGroup as group:
@@ -187,15 +187,15 @@ class Run:
             coordinator.judge.shares,
             coordinator.blocks.accepted_count,
         )
-        return self._exit_code(dispatcher)
+        return self._exit_code(executor)
 
     async def shutdown(
         self,
         parts: Parts,
-        dispatcher: Dispatcher,
+        executor: Executor,
         governor: Governor,
         sampler: Sampler,
-        watch: ShareObserver,
+        observer: ShareObserver,
         beside: asyncio.Task[None],
     ) -> None:
         """Let the workers finish their slice, send what was found, and close the nodes."""
@@ -203,32 +203,32 @@ class Run:
         log.info("shutting down: the workers finish their slice")
         sampler.count()
         if not sampler.hashes:
-            why = why_no_hash(parts.pool.pool_snapshot(), dispatcher.coordinator.status)
+            why = why_no_hash(parts.pool.pool_snapshot(), executor.coordinator.status)
             log.warning("no hash was computed: %s", why)
         parts.engines.stop_work()
         governor.stopping()  # or the next tip would start the work again
-        await dispatcher.settle(LAST_ANSWERS_SECS)
+        await executor.settle(LAST_ANSWERS_SECS)
         sampler.count()
-        watch.look(time.time(), time.monotonic())
-        watch.close(time.time(), time.monotonic())
+        observer.look(time.time(), time.monotonic())
+        observer.close(time.time(), time.monotonic())
         beside.cancel()  # they read the engines
         await asyncio.wait([beside])
         await parts.engines.stop(ENGINES_STOP_SECS)
-        await dispatcher.settle(LAST_ANSWERS_SECS)  # of what the workers' last slices found
+        await executor.settle(LAST_ANSWERS_SECS)  # of what the workers' last slices found
         for node in parts.nodes.values():
             await node.close()
 
-    async def _mine(self, parts: Parts, dispatcher: Dispatcher, sampler: Sampler) -> None:
+    async def _mine(self, parts: Parts, executor: Executor, sampler: Sampler) -> None:
         """What mining needs: it goes on until the last answer about the last block."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(dispatcher.run(), name="coordinator")
+            group.create_task(executor.run(), name="coordinator")
             for node in parts.nodes.values():
                 group.create_task(node.run(), name=f"node {node.name}")
             group.create_task(parts.engines.run(), name="engines")
-            group.create_task(_ticks(dispatcher), name="ticks")
-            group.create_task(self._limit_blocks(dispatcher), name="limits")
-            status = partial(_service_status, dispatcher, sampler)
-            group.create_task(self._notifier.keep_alive(dispatcher.changed, status), name="watchdog")
+            group.create_task(_ticks(executor), name="ticks")
+            group.create_task(self._limit_blocks(executor), name="limits")
+            status = partial(_service_status, executor, sampler)
+            group.create_task(self._notifier.keep_alive(executor.changed, status), name="watchdog")
 
     async def _serve_users(self, governor: Governor, sampler: Sampler, snapshot: Callable[[], Snapshot]) -> None:
         """What people and the service manager see and steer; it reads the engines, so it ends before them."""
@@ -253,29 +253,29 @@ class Run:
             loop.add_signal_handler(signal.SIGHUP, caught, signal.SIGHUP)
 
     def _post(self, event: Event) -> None:
-        """For the parts that start before the dispatcher does."""
-        if self.dispatcher is None:
+        """For the parts that start before the executor does."""
+        if self.executor is None:
             self._early.append(event)
         else:
-            self.dispatcher.post(event)
+            self.executor.post(event)
 
     def _alert(self, severity: Severity, code: str, message: str, todo: str) -> None:
-        if self.dispatcher is not None:
-            self.dispatcher.alarm(severity, code, message, todo)
+        if self.executor is not None:
+            self.executor.alarm(severity, code, message, todo)
 
-    def _snapshot(self, parts: Parts, dispatcher: Dispatcher, sampler: Sampler) -> Snapshot:
+    def _snapshot(self, parts: Parts, executor: Executor, sampler: Sampler) -> Snapshot:
         return snapshot_of(
             at=time.time(),
             started_at=self._started_at,
             config=self.config,
-            coordinator=dispatcher.coordinator,
+            coordinator=executor.coordinator,
             engines=parts.engines.snapshot(),
             rate=sampler.rate.estimate(),
             payout=parts.payout.address,
             events=list(self._recent.lines),
         )
 
-    def _governor(self, parts: Parts, dispatcher: Dispatcher, snapshot: Callable[[], Snapshot]) -> Governor:
+    def _governor(self, parts: Parts, executor: Executor, snapshot: Callable[[], Snapshot]) -> Governor:
         def reload() -> None:
             self._notifier.reloading()
             governor.reload_by_signal()
@@ -284,8 +284,8 @@ class Run:
         pool = parts.pool
         governor = Governor(
             self.config,
-            dispatcher.coordinator,
-            dispatcher.post,
+            executor.coordinator,
+            executor.post,
             parts.engines,
             snapshot,
             self._stop.set,
@@ -305,15 +305,15 @@ class Run:
         if self.options.hashes is not None and hashes >= self.options.hashes:
             self._stop.set()
 
-    async def _limit_blocks(self, dispatcher: Dispatcher) -> None:
+    async def _limit_blocks(self, executor: Executor) -> None:
         """Stop after `--blocks`."""
-        coordinator, wanted = dispatcher.coordinator, self.options.blocks
+        coordinator, wanted = executor.coordinator, self.options.blocks
         while wanted is not None:
             simulated = self.config.mode_rules.simulated
             if (coordinator.demo_blocks if simulated else coordinator.blocks.accepted_count) >= wanted:
                 self._stop.set()
-            dispatcher.changed.clear()
-            await dispatcher.changed.wait()
+            executor.changed.clear()
+            await executor.changed.wait()
 
     async def _show(self, snapshot: Callable[[], Snapshot]) -> None:
         if not self.options.live_view:
@@ -323,11 +323,11 @@ class Run:
                 view.show(snapshot())
                 await asyncio.sleep(DRAW_SECS)
 
-    def _exit_code(self, dispatcher: Dispatcher) -> int:
+    def _exit_code(self, executor: Executor) -> int:
         """In a bounded mode 1 if a block was rejected, or if `blocks` were wanted and not reached; 0 otherwise."""
         if not self.config.mode_rules.bounded:
             return 0
-        blocks = dispatcher.coordinator.blocks
+        blocks = executor.coordinator.blocks
         rejected = any(tracked.state is BlockState.REJECTED for tracked in blocks.settled)
         missing = self.options.blocks is not None and blocks.accepted_count < self.options.blocks
         return 1 if rejected or missing else 0
@@ -341,17 +341,17 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]
             yield error
 
 
-def _service_status(dispatcher: Dispatcher, sampler: Sampler) -> str:
+def _service_status(executor: Executor, sampler: Sampler) -> str:
     """One line for the service manager."""
-    coordinator, speed = dispatcher.coordinator, rate(sampler.rate.estimate().value)
+    coordinator, speed = executor.coordinator, rate(sampler.rate.estimate().value)
     accepted = coordinator.blocks.accepted_count
     return f"{coordinator.status} at height {coordinator.tip.height + 1}: {speed}, {accepted} blocks accepted"
 
 
-async def _ticks(dispatcher: Dispatcher) -> NoReturn:
+async def _ticks(executor: Executor) -> NoReturn:
     while True:
         await asyncio.sleep(TICK_SECS)
-        dispatcher.post(Tick(now()))
+        executor.post(Tick(now()))
 
 
 async def _status_lines(snapshot: Callable[[], Snapshot]) -> NoReturn:

@@ -79,7 +79,7 @@ def alarm_text(code: str, message: str, todo: str) -> str:
     return f"{message} -> {todo} [{code}]" if todo else f"{message} [{code}]"
 
 
-class Dispatcher:
+class Executor:
     """Runs the coordinator over a queue and carries out its actions.
 
     `spawn` starts a task whose unexpected end ends the daemon; `changed` is set after every event.
@@ -89,21 +89,21 @@ class Dispatcher:
         self,
         coordinator: Coordinator,
         engines: EngineSet,
-        links: Mapping[str, Node],
+        nodes: Mapping[str, Node],
         recorder: Recorder,
         spawn: Callable[[Coroutine[Any, Any, None]], object],
-        watch: ShareObserver | None,
+        observer: ShareObserver | None,
         clock: Clock = now,
     ) -> None:
         self.coordinator = coordinator
-        self._watch = watch
-        self._engines, self._links, self._recorder, self._spawn, self._clock = engines, links, recorder, spawn, clock
+        self._observer = observer
+        self._engines, self._nodes, self._recorder, self._spawn, self._clock = engines, nodes, recorder, spawn, clock
         self.queue = EventQueue()
         self._dropped_told = 0
         self._fetching: dict[str, str | None] = {}
         self._headers: dict[str, asyncio.Event] = {}
         self._urgent = 0
-        self._keeper = BlockSaver(recorder.journal, self.alarm)
+        self._saver = BlockSaver(recorder.journal, self.alarm)
         self._tip_mono = 0.0
         self._share_target = 0
         self._parent_le = b""
@@ -114,7 +114,7 @@ class Dispatcher:
             SignJob: lambda a: self._go(self._sign(a)),
             RefreshTemplate: self._refresh,
             FetchTipHeader: self._fetch_header,
-            CheckTransactions: lambda a: self._go(self._links[a.node].check_transactions(a.template)),
+            CheckTransactions: lambda a: self._go(self._nodes[a.node].check_transactions(a.template)),
             ProposeJob: lambda a: self._go(self._propose_job(a)),
             LookAtNode: lambda a: self._go(self._look(a.node)),
             CompareNodes: lambda a: self._go(self._compare(a)),
@@ -168,7 +168,7 @@ class Dispatcher:
             log.warning("journal: %s", problem)
         for entry in replay.blocks:
             if entry.block is not None:
-                self._keeper.kept_in(entry.hash_le, entry.folders)
+                self._saver.kept_in(entry.hash_le, entry.folders)
                 if self._handle(BlockRestored(self._clock(), entry.block, entry.state)):
                     log.info("still following block %d %s", entry.height, entry.block.hash_hex)
 
@@ -192,8 +192,8 @@ class Dispatcher:
         if job.share_target != self._share_target:
             self._share_target = job.share_target
             self.count_hashes()
-        if self._watch is not None:
-            self._watch.published(job)
+        if self._observer is not None:
+            self._observer.published(job)
         if self._tip_mono:
             provisional = job.template.provisional
             kind = "tip_to_empty" if provisional else "tip_to_full"
@@ -207,9 +207,9 @@ class Dispatcher:
         """By the node that gave the work, else by any other whose wallet can."""
         job, problems = action.job, []
         data = data_to_sign(job)
-        for name in sorted(self._links, key=lambda name: name != action.node):
+        for name in sorted(self._nodes, key=lambda name: name != action.node):
             try:
-                solution = await self._links[name].sign(data)
+                solution = await self._nodes[name].sign(data)
             except SolominerError as error:
                 problems.append(f"{name}: {error.what}")
                 continue
@@ -229,7 +229,7 @@ class Dispatcher:
         try:
             while reason is not None:
                 await self._header_first(node)
-                await self._links[node].fetch_template(reason)
+                await self._nodes[node].fetch_template(reason)
                 reason = self._fetching[node]
                 self._fetching[node] = None
         finally:
@@ -241,7 +241,7 @@ class Dispatcher:
 
     async def _tip_header(self, action: FetchTipHeader, answered: asyncio.Event) -> None:
         try:
-            tip = await self._links[action.node].tip_facts(action.hash_le)
+            tip = await self._nodes[action.node].tip_facts(action.hash_le)
         except NodeError as error:
             log.debug("no header of the new tip from %s: %s", action.node, error.what)
             return
@@ -261,16 +261,16 @@ class Dispatcher:
         job = action.job
         extranonce = job.signed_extranonce or job.extranonce()
         header = job.header(extranonce, job.space.version, job.space.ntime_min, 0).pack()
-        verdict = await self._links[action.node].propose(job.block_hex(header, extranonce))
-        self.post(ProposalAnswered(self._clock(), action.node, job.job_id, verdict.answer, verdict.raw))
+        reply = await self._nodes[action.node].propose(job.block_hex(header, extranonce))
+        self.post(ProposalAnswered(self._clock(), action.node, job.job_id, reply.answer, reply.raw))
 
     async def _look(self, node: str) -> None:
-        health = await self._links[node].look()
+        health = await self._nodes[node].look()
         self.post(HealthSeen(self._clock(), health))
 
     async def _compare(self, action: CompareNodes) -> None:
         try:
-            compared = await compare(self._links[action.one], self._links[action.other])
+            compared = await compare(self._nodes[action.one], self._nodes[action.other])
         except NodeError as error:
             log.debug("nodes %s and %s not compared: %s", action.one, action.other, error.what)
             return
@@ -281,46 +281,46 @@ class Dispatcher:
 
     def _save_block(self, action: SaveBlock) -> None:
         try:
-            self._keeper.begin(action.block)
+            self._saver.begin(action.block)
         except Exception:  # no thread to be had: sending does not need it, and `_save` tries again
             log.exception("block %s cannot be handed to the disk", action.block.hash_hex)
         self._go_urgently(self._save, action.block)
 
     async def _save(self, block: FoundBlock) -> None:
         """On disk in parallel with the first submission; a disk that fails holds nothing up."""
-        await self._keeper.until_put(block.hash_le)
+        await self._saver.until_put(block.hash_le)
         log.info("FOUND a block at height %d: %s, worker %s", block.height, block.hash_hex, block.worker)
         job = self.coordinator.judge.kept(block.job_id)
         try:
-            self._recorder.block(block, job, None if self._watch is None else self._watch.block(block, job))
+            self._recorder.block(block, job, None if self._observer is None else self._observer.block(block, job))
         except Exception:  # its proof is worth less than the block itself, which is still to be kept
             log.exception("no proof of block %s", block.hash_hex)
-        if await self._keeper.save(block):
+        if await self._saver.save(block):
             self.post(BlockSaved(self._clock(), block.hash_le))
         else:
-            self._go(self._keeper.save_later(block))
+            self._go(self._saver.save_later(block))
 
     async def _save_state(self, action: SaveState) -> None:
         block = action.block
         level = logging.DEBUG if action.state is BlockState.SENT else logging.INFO
         log.log(level, "block %d %s is %s: %s", block.height, block.hash_hex, action.state.value, action.detail)
-        await self._keeper.note_state(action, self._clock().wall)
+        await self._saver.note_state(action, self._clock().wall)
 
     async def _send(self, action: SendBlock) -> None:
         block = action.block
-        verdict = await self._verdict(block.hash_le, self._submit(action))
-        await self._answered(action.node, block.hash_le, block.height, verdict, action.attempt)
+        reply = await self._reply_of(block.hash_le, self._submit(action))
+        await self._answered(action.node, block.hash_le, block.height, reply, action.attempt)
 
     async def _submit(self, action: SendBlock) -> SubmitReply:
         block = action.block
-        await self._keeper.until_put(block.hash_le)
-        block_hex = block.block_hex or await self._keeper.kept_hex(block.hash_le)
+        await self._saver.until_put(block.hash_le)
+        block_hex = block.block_hex or await self._saver.kept_hex(block.hash_le)
         if not block_hex:
             self.alarm(Severity.CRITICAL, "block-not-kept", f"no whole copy of block {block.hash_hex} is left", "")
             return SubmitReply(Answer.UNKNOWN, "not sent: no whole copy is left", 0.0)
-        return await self._links[action.node].submit(block_hex)
+        return await self._nodes[action.node].submit(block_hex)
 
-    async def _verdict(self, hash_le: bytes, sending: Awaitable[SubmitReply]) -> SubmitReply:
+    async def _reply_of(self, hash_le: bytes, sending: Awaitable[SubmitReply]) -> SubmitReply:
         """What came of `sending`. Whatever it raises: nobody knows whether the block arrived, so it is sent again."""
         try:
             return await sending
@@ -329,18 +329,18 @@ class Dispatcher:
             return SubmitReply(Answer.UNKNOWN, f"not answered: {type(error).__name__}: {error}", 0.0)
 
     async def _propose_block(self, action: ProposeBlock) -> None:
-        proposing = self._links[action.node].propose(action.block.block_hex)
-        verdict = await self._verdict(action.block.hash_le, proposing)
-        await self._answered(action.node, action.block.hash_le, action.block.height, verdict, 1)
+        proposing = self._nodes[action.node].propose(action.block.block_hex)
+        reply = await self._reply_of(action.block.hash_le, proposing)
+        await self._answered(action.node, action.block.hash_le, action.block.height, reply, 1)
 
-    async def _answered(self, node: str, hash_le: bytes, height: int, verdict: SubmitReply, attempt: int) -> None:
-        event = SubmitAnswered(self._clock(), node, hash_le, verdict.answer, verdict.raw, attempt, verdict.rpc_secs)
+    async def _answered(self, node: str, hash_le: bytes, height: int, reply: SubmitReply, attempt: int) -> None:
+        event = SubmitAnswered(self._clock(), node, hash_le, reply.answer, reply.raw, attempt, reply.rpc_secs)
         self.post(event)
-        await self._keeper.note_answer(height, event)
+        await self._saver.note_answer(height, event)
 
     async def _locate(self, action: LocateBlock) -> None:
         try:
-            found = await self._links[action.node].where_is(action.hash_le, action.height)
+            found = await self._nodes[action.node].where_is(action.hash_le, action.height)
         except NodeError as error:
             log.debug("block %s: %s did not say where it is: %s", to_rpc_hex(action.hash_le), action.node, error.what)
             return  # it is looked up again later
@@ -363,12 +363,12 @@ class Dispatcher:
         return seen
 
     def _share(self, action: ShareSeen) -> None:
-        plan = None if self._watch is None else self._watch.share(action)
+        plan = None if self._observer is None else self._observer.share(action)
         self._recorder.share(action, plan)
 
     def _record(self, action: Record) -> None:
-        if action.kind == "share_duplicate" and self._watch is not None:
-            self._watch.repeated(WorkerId.parse(action.fields["worker"]))
+        if action.kind == "share_duplicate" and self._observer is not None:
+            self._observer.repeated(WorkerId.parse(action.fields["worker"]))
         self._recorder.record(self._clock().wall, action.kind, action.fields)
 
     def alarm(self, severity: Severity, code: str, message: str, todo: str) -> None:

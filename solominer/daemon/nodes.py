@@ -12,9 +12,9 @@ from solominer.config.models import Config, NodeConfig, RpcConfig, ZmqConfig
 from solominer.config.paths import default_cache_dir
 from solominer.daemon.host_metrics import now
 from solominer.errors import ConfigError, NodeError, NodeUnreachable
-from solominer.node.client import NodeLink, NodeSettings
+from solominer.node.client import NodeClient, NodeSettings
 from solominer.node.credentials import CookieFile, Credentials, PasswordFile, UserPassword
-from solominer.node.demo import DemoLink
+from solominer.node.demo import DemoNode
 from solominer.node.private.bitcoind import find_bitcoind
 from solominer.node.private.node import PrivateNode, full_block_args
 from solominer.node.proxy import bracketed
@@ -32,12 +32,12 @@ async def nodes_of(config: Config, post: Callable[[Event], None], stack: AsyncEx
     """
     if config.mode_rules.simulated:
         log.warning("DEMO: a simulated node, a made-up full-size template, real hashing; nothing is ever submitted")
-        demo = DemoLink(config.chain, post, clock=now)
+        demo = DemoNode(config.chain, post, clock=now)
         return {demo.name: demo}
     settings = [await _private_node(config, stack)] if config.wants_private_node else configured_nodes(config)
     if len({each.name for each in settings}) != len(settings):
         raise ConfigError("two nodes have the same name", "give each node in config.json a name of its own")
-    return {each.name: NodeLink(each, post, now) for each in settings}
+    return {each.name: NodeClient(each, post, now) for each in settings}
 
 
 async def _private_node(config: Config, stack: AsyncExitStack) -> NodeSettings:
@@ -116,7 +116,7 @@ async def payout_of(address: str, nodes: Iterable[Node]) -> Payout:
 
 
 def node_settings(config: Config, rpc: RpcConfig | NodeConfig, zmq: ZmqConfig) -> NodeSettings:
-    """What the link of one configured node needs to know."""
+    """What the client of one configured node needs to know."""
     return NodeSettings(
         name=config.name_of(rpc),
         host=rpc.host,

@@ -16,7 +16,7 @@ from solominer.daemon.executor import LEVELS, alarm_text
 from solominer.daemon.host_metrics import now
 from solominer.engines.cpu.machine import usable_cores
 from solominer.engines.cpu.plan_loader import check_for_workers, kernel_for, load_plan
-from solominer.engines.cpu.plan_monitor import Alert, SearchWatch
+from solominer.engines.cpu.plan_monitor import Alert, PlanMonitor
 from solominer.engines.cpu.pool import PoolSettings, WorkerPool
 from solominer.engines.engine_set import EngineSet
 from solominer.errors import ConfigError
@@ -112,10 +112,10 @@ def stratum_of(
     return StratumEngine(settings, now, ask=ask, note=note)
 
 
-def search_watch_of(pool: WorkerPool, recorder: Recorder, alert: Alert) -> ShareObserver:
+def plan_monitor_of(pool: WorkerPool, recorder: Recorder, alert: Alert) -> ShareObserver:
     """The monitor of the search plan over the CPU pool."""
     plan, workers, mono = pool.settings.plan, pool.settings.admitted_workers, time.monotonic()
-    return SearchWatch(plan, workers, pool.hashes_of, pool.pool_snapshot, alert, recorder.record, mono)
+    return PlanMonitor(plan, workers, pool.hashes_of, pool.pool_snapshot, alert, recorder.record, mono)
 
 
 def start_of(config: Config, parts: Parts, max_blocks: int | None) -> Start:

@@ -12,7 +12,7 @@ from typing import NoReturn
 from solominer.chain.hashes import to_rpc_hex
 from solominer.chain.target import difficulty
 from solominer.config.models import Config
-from solominer.daemon.executor import Dispatcher
+from solominer.daemon.executor import Executor
 from solominer.daemon.host_metrics import age_secs, machine, now
 from solominer.engines.cpu.pool import WorkerPool
 from solominer.engines.cpu.snapshot import PoolSnapshot
@@ -50,28 +50,28 @@ class RateWindow:
 
 
 class Sampler:
-    """Once a second: counters to the records and the search watch, and now and then how hard shares should be.
+    """Once a second: counters to the records and the plan monitor, and now and then how hard shares should be.
 
     `limit` is called with the hashes so far.
     """
 
     def __init__(
         self,
-        dispatcher: Dispatcher,
+        executor: Executor,
         pool: WorkerPool,
         recorder: Recorder,
-        watch: ShareObserver,
+        observer: ShareObserver,
         limit: Callable[[int], None],
     ) -> None:
-        self._dispatcher, self._pool, self._recorder = dispatcher, pool, recorder
-        self._watch, self._limit = watch, limit
+        self._executor, self._pool, self._recorder = executor, pool, recorder
+        self._observer, self._limit = observer, limit
         self.rate = RateWindow()
         self.hashes = 0
         self._rate_hps = 0.0
 
     def count(self) -> None:
         """Put all counters into the records."""
-        engines = self._dispatcher.count_hashes()
+        engines = self._executor.count_hashes()
         self.hashes = round(sum(engine.hashes for engine in engines))
         self._rate_hps = sum(engine.rate_hps for engine in engines)
 
@@ -82,7 +82,7 @@ class Sampler:
         while True:
             self.count()
             self._limit(self.hashes)
-            self._watch.look(time.time(), time.monotonic())
+            self._observer.look(time.time(), time.monotonic())
             if started:
                 self.rate.add(time.monotonic(), self.hashes)
             else:
@@ -91,7 +91,7 @@ class Sampler:
                 self._recorder.system(time.time(), **machine())
             self._recorder.tick(time.time())
             if beat in (2, 5) or beat % 30 == 10:
-                self._dispatcher.post(HashRate(now(), self._rate_hps))
+                self._executor.post(HashRate(now(), self._rate_hps))
             beat += 1
             await asyncio.sleep(SAMPLE_SECS)
 

@@ -219,12 +219,12 @@ def _report(evidence: Evidence) -> Outcome:
 
 
 def _proof(evidence: Evidence) -> Outcome:
-    verdict = verify(evidence.folder)
-    if not verdict.holds:
-        path, reason = verdict.wrong[0]
-        return failed(f"{len(verdict.wrong)} wrong, first {path}: {reason}", _REPORT_IT)
+    result = verify(evidence.folder)
+    if not result.holds:
+        path, reason = result.wrong[0]
+        return failed(f"{len(result.wrong)} wrong, first {path}: {reason}", _REPORT_IT)
     blocks = {f"{entry['height']}-{entry['hash']}.json" for entry in evidence.all("block_found")}
     proofs = {path.name for path in evidence.folder.glob("proofs/*/*/*/*/*.json")}
     if not blocks <= proofs:
         return failed(f"no proof of block {min(blocks - proofs)}", _REPORT_IT)
-    return ok(f"{len(blocks)} blocks proven; {sum(verdict.checked.values())} facts verified, none wrong")
+    return ok(f"{len(blocks)} blocks proven; {sum(result.checked.values())} facts verified, none wrong")

@@ -366,15 +366,15 @@ class NodeUnderTest:
         return ok(f"pays {value:,} satoshis to {self._payee.address}; coinbase, sum and commitment checked twice")
 
     def _proposal(self) -> Outcome:
-        verdict = propose_block(self.client, self._unsolved())
-        if verdict.answer in (Answer.ACCEPTED, Answer.HELD):
+        reply = propose_block(self.client, self._unsolved())
+        if reply.answer in (Answer.ACCEPTED, Answer.HELD):
             return ok(
-                f"the node would accept our block (proof of work aside), checked in {1000 * verdict.rpc_secs:.0f} ms"
+                f"the node would accept our block (proof of work aside), checked in {1000 * reply.rpc_secs:.0f} ms"
             )
-        if verdict.raw.startswith("inconclusive-not-best-prevblk"):
+        if reply.raw.startswith("inconclusive-not-best-prevblk"):
             return warning("the tip changed during the check", "run it again")
         return failed(
-            f"the node would reject our block: {verdict.raw}",
+            f"the node would reject our block: {reply.raw}",
             "do not mine with this setup; report it with this output and the node's debug.log",
         )
 

@@ -1,4 +1,4 @@
-"""A link: one configured node, as the rest of the daemon sees it. Everything that is learned goes out as an event."""
+"""One configured node, as the rest of the daemon sees it. Everything that is learned goes out as an event."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from solominer.node.longpoll import BESIDE_SECS, LongPollTrial, wait_for_tip
 from solominer.node.payout import payout_to, regtest_payout
 from solominer.node.rpc import METHOD_NOT_FOUND, RpcClient
 from solominer.node.rpc_gate import CROWDED_SECS, RpcGate
-from solominer.node.rpc_thread import Lane
+from solominer.node.rpc_thread import RpcThread
 from solominer.node.submit_trial import SubmissionTrial
 from solominer.node.template import Fetched, fetch_template
 from solominer.node.tips import TipWatch
@@ -83,7 +83,7 @@ class NodeSettings:
     submits: bool = True
 
     def connect(self, login: Login | None = None) -> RpcClient:
-        """A client with a connection of its own, not opened yet; all of a link share one `login`."""
+        """A client with a connection of its own, not opened yet; all of a node client share one `login`."""
         return RpcClient(
             self.host,
             self.port,
@@ -94,7 +94,7 @@ class NodeSettings:
         )
 
 
-class NodeLink:
+class NodeClient:
     """The node of `settings`. `post` takes events, in the event loop's thread; `clock` reads both clocks.
 
     `run` watches the node until it is cancelled; the other methods may be used with or without it.
@@ -108,8 +108,8 @@ class NodeLink:
         self._gate = RpcGate(settings.name)
         self._trial = LongPollTrial()
         self._login = Login(settings.credentials)
-        self._lanes = {name: self._lane(name) for name in ("templates", "poll", "health", "longpoll", "misc")}
-        self._one_offs: set[Lane] = set()
+        self._threads = {name: self._thread(name) for name in ("templates", "poll", "health", "longpoll", "misc")}
+        self._one_offs: set[RpcThread] = set()
         self._outage = Outage(settings.name)
         self._submitting = SubmissionTrial(settings.name, self._try_submitting, self._submitting_tried)
         self._logins = 0
@@ -144,8 +144,8 @@ class NodeLink:
 
     async def close(self) -> None:
         """Close all connections; whatever still waits for the node raises NodeUnreachable."""
-        for lane in (*self._lanes.values(), *self._one_offs):
-            lane.close()
+        for thread in (*self._threads.values(), *self._one_offs):
+            thread.close()
 
     def may_recover(self, error: NodeError) -> bool:
         """Whether waiting can help. A cookie may still come: the node writes it when it starts."""
@@ -214,12 +214,12 @@ class NodeLink:
     async def submit(self, block_hex: str) -> SubmitReply:
         """Send a block, on a connection of its own. Never raises NodeError."""
         with self._gate.sending():
-            verdict = await self._alone("submit", lambda client: submit.submit_block(client, block_hex))
-            if verdict.answer in (Answer.ACCEPTED, Answer.INVALID):
-                first = verdict
-                verdict = await self._alone("submit", lambda client: submit.check_verdict(client, block_hex, first))
-        _log.debug("node %s answered a block with %r in %.3f s", self.name, verdict.raw, verdict.rpc_secs)
-        return verdict
+            reply = await self._alone("submit", lambda client: submit.submit_block(client, block_hex))
+            if reply.answer in (Answer.ACCEPTED, Answer.INVALID):
+                first = reply
+                reply = await self._alone("submit", lambda client: submit.check_reply(client, block_hex, first))
+        _log.debug("node %s answered a block with %r in %.3f s", self.name, reply.raw, reply.rpc_secs)
+        return reply
 
     async def _try_submitting(self) -> None:
         """On the way that a block takes, as something that can wait. Raises NodeError."""
@@ -233,10 +233,10 @@ class NodeLink:
     async def propose(self, block_hex: str) -> SubmitReply:
         """Ask whether an unsolved block would be valid, on a connection of its own. Never raises NodeError."""
         async with self._gate.turn():
-            verdict = await self._alone("propose", lambda client: submit.propose_block(client, block_hex))
-            if verdict.answer not in (Answer.ACCEPTED, Answer.INVALID):
-                return verdict
-            return await self._alone("propose", lambda client: submit.check_proposal(client, block_hex, verdict))
+            reply = await self._alone("propose", lambda client: submit.propose_block(client, block_hex))
+            if reply.answer not in (Answer.ACCEPTED, Answer.INVALID):
+                return reply
+            return await self._alone("propose", lambda client: submit.check_proposal(client, block_hex, reply))
 
     async def where_is(self, hash_le: bytes, height: int) -> BlockPosition:
         """Where the node has a block; asked twice, on two connections, where that can end the care for it.
@@ -333,7 +333,7 @@ class NodeLink:
         trial.began(began)
         kick = asyncio.get_running_loop().call_later(1.5 * BESIDE_SECS, self._watch.kick)
         try:
-            best_le = await self._lanes["longpoll"].run(
+            best_le = await self._threads["longpoll"].run(
                 lambda client: wait_for_tip(client, trial.wait_secs, patience_secs)
             )
         finally:
@@ -345,7 +345,7 @@ class NodeLink:
         if best_le != watch.best_le:
             known = watch.changes
             if known != changes:  # a poll was first: which of the two answers is newer?
-                best_le = await self._lanes["longpoll"].run(self._best_hash)
+                best_le = await self._threads["longpoll"].run(self._best_hash)
             watch.polled(best_le, known, "longpoll")
         await asyncio.sleep(trial.pause_secs(idle=early and not news))
         return blocked
@@ -383,22 +383,22 @@ class NodeLink:
             self._submitting.now()
         self._logins = logins
 
-    async def _ask(self, lane: str, function: Callable[[RpcClient], _T]) -> _T:
-        """Run `function` on one of the standing connections, when it is its turn."""
+    async def _ask(self, name: str, function: Callable[[RpcClient], _T]) -> _T:
+        """Run `function` on the standing connection `name`, when it is its turn."""
         async with self._gate.turn():
-            return await self._lanes[lane].run(function)
+            return await self._threads[name].run(function)
 
     async def _alone(self, purpose: str, function: Callable[[RpcClient], _T]) -> _T:
         """Run `function` on a connection that nothing else waits for."""
-        lane = self._lane(purpose)
-        self._one_offs.add(lane)
+        thread = self._thread(purpose)
+        self._one_offs.add(thread)
         try:
-            return await lane.run(function)
+            return await thread.run(function)
         finally:
-            self._one_offs.discard(lane)
-            lane.close()
+            self._one_offs.discard(thread)
+            thread.close()
 
-    def _lane(self, name: str) -> Lane:
+    def _thread(self, name: str) -> RpcThread:
         client = self.settings.connect(self._login)
         client.on_queue_full = self._gate.queue_full
-        return Lane(f"{self.settings.name}-{name}", client)
+        return RpcThread(f"{self.settings.name}-{name}", client)

@@ -1,6 +1,6 @@
 """A node that does not exist: full-size templates made from a seed, for trying out and measuring without any node.
 
-Everything it gives is a simulation and is named so. It has the same methods as `NodeLink`, as far as a demo needs them.
+Everything it gives is a simulation and is named so. It has the methods of `NodeClient`, as far as a demo needs them.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def _transaction(rng: random.Random, parent_txid: bytes, weight: int) -> Transac
     return Transaction(2, inputs, outputs, 0, witness)
 
 
-class DemoLink:
+class DemoNode:
     """Gives a template now and then, and nothing else; `transactions` per template, the same ones for the same seed."""
 
     name = DEMO_NODE

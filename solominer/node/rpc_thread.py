@@ -1,4 +1,4 @@
-"""A lane: one thread and one connection to a node, for use from asyncio.
+"""One thread with one connection to a node, for use from asyncio.
 
 A daemon thread, since a call may hang in the network: the default executor would be joined at the interpreter's exit.
 """
@@ -19,7 +19,7 @@ _T = TypeVar("_T")
 _Task = tuple[Callable[[RpcClient], Any], Future[Any]]
 
 
-class Lane:
+class RpcThread:
     """Runs functions of the `client` one after another, in a thread of its own that starts with the first one.
 
     Cancelling an await leaves what already runs to its own timeout; `close` ends it at once.
@@ -33,7 +33,7 @@ class Lane:
         self._closed = False
 
     async def run(self, function: Callable[[RpcClient], _T]) -> _T:
-        """Return what `function` gives in the lane's thread, or raise what it raises; NodeUnreachable when closed."""
+        """Return what `function` gives in that thread, or raise what it raises; NodeUnreachable when closed."""
         if self._closed:
             raise NodeUnreachable(f"the connection {self.name!r} to the node is closed")
         if self._thread is None:
@@ -48,7 +48,7 @@ class Lane:
         return await self.run(lambda client: client.call(method, *params, timeout_secs=timeout_secs))
 
     def close(self) -> None:
-        """End the lane for good: what runs or waits in it raises NodeUnreachable."""
+        """End it for good: what runs or waits in it raises NodeUnreachable."""
         self._closed = True
         self._client.interrupt()
         if self._thread is None:

@@ -39,7 +39,7 @@ _NO_BLOCK_HEX = (
 ).hex()
 
 _PROPOSAL_WORDS = (
-    ("inconclusive-not-best-prevblk", Answer.RETRY),  # the tip has moved: no verdict on the block itself
+    ("inconclusive-not-best-prevblk", Answer.RETRY),  # the tip has moved: it says nothing of the block itself
     *_SUBMIT_WORDS,
 )
 
@@ -93,7 +93,7 @@ def propose_block(client: RpcClient, block_hex: str) -> SubmitReply:
     return SubmitReply(*classify_proposal(reply), time.perf_counter() - start)
 
 
-def check_verdict(client: RpcClient, block_hex: str, first: SubmitReply) -> SubmitReply:
+def check_reply(client: RpcClient, block_hex: str, first: SubmitReply) -> SubmitReply:
     """`first`, if it may count, since it ends the care for a block or nearly: a single reply can be another one's.
 
     An acceptance must show in the chain, or it says no more than that the node may hold the block; a rejection must be

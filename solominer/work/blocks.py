@@ -176,7 +176,7 @@ class BlockTracker:
         there.in_flight = False
         there.answer, there.raw = event.answer, event.raw
         if tracked.staged:
-            return [*actions, *self._staged_verdict(tracked, event)]
+            return [*actions, *self._staged_answer(tracked, event)]
         if event.answer in (Answer.ACCEPTED, Answer.HELD):
             there.send_at = None
             there.look_at = event.at if event.answer is Answer.HELD else event.at + self._policy.first_secs
@@ -246,7 +246,7 @@ class BlockTracker:
                 if there.look_at is not None and node in (None, name):
                     there.look_at = at
 
-    def judge_by(self, beaten_nodes: frozenset[str], at: Instant) -> list[Action]:
+    def nodes_beaten(self, beaten_nodes: frozenset[str], at: Instant) -> list[Action]:
         """These nodes follow a chain with less work than another's: what only they have as active is beaten."""
         if beaten_nodes == self._beaten_nodes:
             return []
@@ -373,9 +373,9 @@ class BlockTracker:
             return [alarm, *actions, *self._send_spares(tracked, event.at)]
         return [alarm]
 
-    def _staged_verdict(self, tracked: TrackedBlock, event: SubmitAnswered) -> list[Action]:
+    def _staged_answer(self, tracked: TrackedBlock, event: SubmitAnswered) -> list[Action]:
         if event.raw.startswith(_TIP_MOVED):
-            tracked.nodes[event.node].send_at = None  # no verdict will ever come from there
+            tracked.nodes[event.node].send_at = None  # it will say no more of this block
             if any(there.send_at is not None for there in tracked.nodes.values()):
                 return []
             return self._move(tracked, BlockState.STALE, event.at, f"proposal: {event.raw}", then=self._settle)

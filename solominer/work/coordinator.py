@@ -3,7 +3,7 @@
 What it holds to:
 - a tip that is not the job's parent stops the work at once; only then is new work asked for;
 - every header that an engine hands in is judged against the network target before anything else, however late it is;
-- a job is built, checked by code of its own kind (guard), and only then published;
+- a job is built, checked by code of its own (`job_check`), and only then published;
 - ZMQ, polls and templates are all just hints about the tip: whichever comes first wins, the others change nothing.
 """
 
@@ -105,7 +105,7 @@ class Coordinator:
             TemplateFailed: self._template_failed,
             TransactionsChecked: self._transactions_checked,
             HealthSeen: self._health_seen,
-            NodesCompared: lambda event: self._judge_chains(self.forks.compared(event), event.at),
+            NodesCompared: lambda event: self._weigh_chains(self.forks.compared(event), event.at),
             ShareFound: self._share_found,
             WrongHit: notices.wrong_hit,
             WorkerStarted: notices.worker_started,
@@ -177,9 +177,8 @@ class Coordinator:
     def _tip_header(self, event: TipHeader) -> list[Action]:
         """An empty block on the new tip, until the node's template is in."""
         tip = event.tip
-        if event.node != self.nodes.current:
-            return []
-        if tip.hash_le != self.tip_le or self._job_parent() == tip.hash_le or self.templates.latest is None:
+        is_news = (event.node, tip.hash_le) == (self.nodes.current, self.tip_le) and self._job_parent() != tip.hash_le
+        if not is_news or self.templates.latest is None:
             return []
         self.tip.height = tip.height
         try:
@@ -209,11 +208,8 @@ class Coordinator:
             self.blocks.look_now(at)
         self.tip.height = template.height - 1
         self.templates.take(template, at, self.policy.refresh_secs)
-        if self._solved_at is not None:
-            return actions
-        if self.working and same_work(self.job, template, self.policy.refresh_secs):
-            return actions
-        return actions + self._next_job(at)
+        as_good = self.working and same_work(self.job, template, self.policy.refresh_secs)
+        return actions if as_good or self._solved_at is not None else actions + self._next_job(at)
 
     def _template_failed(self, event: TemplateFailed) -> list[Action]:
         actions = failure_told(event)
@@ -296,7 +292,7 @@ class Coordinator:
 
     def _proposal_answered(self, event: ProposalAnswered) -> list[Action]:
         if event.answer not in (Answer.ACCEPTED, Answer.HELD):
-            self.jobs.doubt_shapes()  # refused, or nobody has judged it yet
+            self.jobs.doubt_shapes()  # refused, or nobody has checked it yet
         if event.answer is not Answer.INVALID:
             return [Record("proposal", {"node": event.node, "job": event.job_id, "answer": event.raw})]
         alarm = Alarm(
@@ -322,7 +318,7 @@ class Coordinator:
         old = self.nodes.healths.get(health.node)
         self.nodes.credit(health, self.tip_le)
         now = self.nodes.see(health, at)
-        actions = self._judge_chains(self.forks.seen(self.nodes.healths, at), at)
+        actions = self._weigh_chains(self.forks.seen(self.nodes.healths, at), at)
         if old is not None and may_have_forgotten(old, health):
             self.blocks.look_now(at, health.node)
         if old is None or (old.usable, old.problem) != (health.usable, health.problem):
@@ -342,9 +338,9 @@ class Coordinator:
         todo = f"work stops in {self.policy.stale_secs:g} s unless one comes back; it resumes by itself"
         return Alarm(Severity.HIGH, "no-node", text, todo)
 
-    def _judge_chains(self, said: list[Action], at: Instant) -> list[Action]:
+    def _weigh_chains(self, said: list[Action], at: Instant) -> list[Action]:
         """Blocks count on the chain with the most work."""
-        return said + self.blocks.judge_by(self.forks.beaten, at)
+        return said + self.blocks.nodes_beaten(self.forks.beaten, at)
 
     def _tip_by_look(self, health: NodeHealth, at: Instant) -> list[Action]:
         """What a look at the node in use says of the tip. It may have begun before the tip moved."""

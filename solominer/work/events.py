@@ -228,7 +228,7 @@ class BlockSeen:
 
 @dataclass(frozen=True, slots=True)
 class ProposalAnswered:
-    """A node's verdict on an unsolved block of ours (rule 40)."""
+    """A node's answer about an unsolved block of ours (rule 40)."""
 
     at: Instant
     node: str

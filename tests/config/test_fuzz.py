@@ -39,7 +39,7 @@ NAMED = re.compile(
 )
 
 
-def judged(path: Path, made: Case) -> tuple[str, Config | None]:
+def loaded(path: Path, made: Case) -> tuple[str, Config | None]:
     """What is shown of the case, and its Config if it has one. Only ConfigError may be raised."""
     path.write_bytes(made.data)
     started = time.monotonic()
@@ -75,7 +75,7 @@ def test_generated_configurations(tmp_path: Path) -> None:
     for number in range(CASES):
         made = case(number)
         try:
-            shown, config = judged(path, made)
+            shown, config = loaded(path, made)
             assert_no_secret(made, shown, config)
         except Exception as error:
             raise AssertionError(f"case {number}: {error!r}\n{made}") from error
@@ -133,7 +133,7 @@ KEYED = st.dictionaries(st.sampled_from(sorted(NAMES)), ANY, max_size=4)
 )
 def test_any_value_of_any_key(tmp_path_factory: pytest.TempPathFactory, values: dict[str, Any]) -> None:
     path = tmp_path_factory.getbasetemp() / "any.json"
-    judged(path, Case(json.dumps(values).encode()))
+    loaded(path, Case(json.dumps(values).encode()))
 
 
 @settings(max_examples=max(100, CASES // 10), deadline=None)
@@ -146,10 +146,10 @@ def test_any_value_of_any_key(tmp_path_factory: pytest.TempPathFactory, values: 
 )
 def test_any_text_of_any_variable(tmp_path_factory: pytest.TempPathFactory, environ: dict[str, str]) -> None:
     path = tmp_path_factory.getbasetemp() / "any.json"
-    judged(path, Case(b"{}", environ))
+    loaded(path, Case(b"{}", environ))
 
 
 @settings(max_examples=max(100, CASES // 10), deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
-    judged(tmp_path_factory.getbasetemp() / "any.json", Case(data))
+    loaded(tmp_path_factory.getbasetemp() / "any.json", Case(data))

@@ -1,4 +1,4 @@
-"""The dispatcher at its end: nothing that it has begun for a block is cut off, however soon after the hit it ends."""
+"""The executor at its end: nothing that it has begun for a block is cut off, however soon after the hit it ends."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from solominer.daemon.event_queue import EventQueue
-from solominer.daemon.executor import Dispatcher
+from solominer.daemon.executor import Executor
 from solominer.engines.engine_set import EngineSet
 from solominer.records.recorder import Recorder
 from solominer.work.actions import SendBlock
@@ -21,7 +21,7 @@ from tests.work.builders import T0, WALL, feed, mining, of_type, solution
 
 
 class SlowNode:
-    """A link whose node takes a moment for a block."""
+    """A node that takes a moment for a block."""
 
     def __init__(self) -> None:
         self.took: list[str] = []
@@ -41,12 +41,12 @@ async def test_what_was_begun_this_moment_is_waited_for(tmp_path: Path) -> None:
     node: Any = SlowNode()
     unused: Any = SimpleNamespace()
     tasks: list[asyncio.Task[None]] = []
-    dispatcher = Dispatcher(
+    executor = Executor(
         machine, unused, {"a": node}, recorder, lambda work: tasks.append(asyncio.create_task(work)), unused
     )
-    tasks.append(asyncio.create_task(dispatcher.run()))
-    dispatcher.do([send])
-    await dispatcher.settle(5)
+    tasks.append(asyncio.create_task(executor.run()))
+    executor.do([send])
+    await executor.settle(5)
     assert node.took == [send.block.block_hex]
     for task in tasks:
         task.cancel()
@@ -59,15 +59,15 @@ async def test_dropped_shares_are_counted_in_the_records_and_blocks_never_droppe
     recorder.open(WALL)
     engine = FakeEngine()
     engines = EngineSet([engine], ExtranonceDealer(0))
-    dispatcher = Dispatcher(machine, engines, {}, recorder, lambda work: work.close(), None, lambda: T0)
-    dispatcher.queue = EventQueue(2)
-    await engines.start(dispatcher.post)
+    executor = Executor(machine, engines, {}, recorder, lambda work: work.close(), None, lambda: T0)
+    executor.queue = EventQueue(2)
+    await engines.start(executor.post)
     for _ in range(5):
         engine.find(job=job, block=False)
     engine.find(job=job, block=True)
-    assert (len(dispatcher.queue), dispatcher.queue.dropped) == (4, 3)  # a worker that started, two shares, a block
-    dispatcher.count_hashes()
-    dispatcher.count_hashes()
+    assert (len(executor.queue), executor.queue.dropped) == (4, 3)  # a worker that started, two shares, a block
+    executor.count_hashes()
+    executor.count_hashes()
     recorder.close(WALL + 1)
     (ledger,) = tmp_path.glob("regtest/ledger/*/*/*/*/ledger.jsonl")
     lines = [json.loads(line) for line in ledger.read_text().splitlines()]

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from solominer.daemon.executor import Dispatcher
+from solominer.daemon.executor import Executor
 from solominer.engines.engine_set import EngineSet
 from solominer.errors import NodeUnreachable, SigningRefused
 from solominer.records.journal.recovery import Replay
@@ -41,7 +41,7 @@ E = TypeVar("E")
 
 
 class Bench:
-    """A dispatcher that is never run: what the actions post stays in its queue."""
+    """A executor that is never run: what the actions post stays in its queue."""
 
     def __init__(self, folder: Path) -> None:
         self.recorder = Recorder(folder, "regtest", on_alarm=lambda *alarm: None)
@@ -53,16 +53,16 @@ class Bench:
         self.engine = FakeEngine()
         self.tasks: list[asyncio.Task[None]] = []
         self.repeated: list[Any] = []
-        watch: Any = SimpleNamespace(
+        observer: Any = SimpleNamespace(
             published=lambda job: None, block=lambda block, job: None, repeated=self.repeated.append
         )
         engines = EngineSet([self.engine], ExtranonceDealer(1))
-        self.dispatcher = Dispatcher(
-            self.machine, engines, nodes, self.recorder, self.spawn, watch, lambda: Instant(T0.wall, 1.0)
+        self.executor = Executor(
+            self.machine, engines, nodes, self.recorder, self.spawn, observer, lambda: Instant(T0.wall, 1.0)
         )
 
     def post(self, event: Any) -> None:
-        self.dispatcher.post(event)
+        self.executor.post(event)
 
     def spawn(self, work: Any) -> None:
         self.tasks.append(asyncio.create_task(work))
@@ -73,14 +73,14 @@ class Bench:
 
     async def done(self, *actions: Any) -> None:
         """Carry out actions until nothing is under way."""
-        self.dispatcher.do(list(actions))
+        self.executor.do(list(actions))
         while self.tasks:
             await asyncio.wait_for(self.tasks.pop(0), 10)
 
     async def posted(self, kind: type[E]) -> E:
         async with asyncio.timeout(10):
             while True:
-                event = await self.dispatcher.queue.get()
+                event = await self.executor.queue.get()
                 if isinstance(event, kind):
                     return event
 
@@ -112,7 +112,7 @@ async def test_nodes_that_do_not_answer_post_nothing(bench: Bench, monkeypatch: 
     await bench.done(CompareNodes("a", "b"), LocateBlock("a", tip(1), 1))
     monkeypatch.setattr(bench.a, "where_is", breaks)
     await bench.done(LocateBlock("a", tip(1), 1))
-    assert len(bench.dispatcher.queue) == 0
+    assert len(bench.executor.queue) == 0
     await bench.done(LocateBlock("b", tip(1), 1))
     assert (await bench.posted(BlockSeen)).node == "b"
 
@@ -180,23 +180,23 @@ async def test_a_disk_or_a_proof_that_fails_holds_no_block_up(
     async def save_later(block: FoundBlock) -> None:
         later.append(block)
 
-    keeper, block = bench.dispatcher._keeper, bench.block()
-    monkeypatch.setattr(keeper, "begin", breaks)
+    saver, block = bench.executor._saver, bench.block()
+    monkeypatch.setattr(saver, "begin", breaks)
     monkeypatch.setattr(bench.recorder, "block", breaks)
-    monkeypatch.setattr(keeper, "save", fails)
-    monkeypatch.setattr(keeper, "save_later", save_later)
+    monkeypatch.setattr(saver, "save", fails)
+    monkeypatch.setattr(saver, "save_later", save_later)
     await bench.done(SaveBlock(block), SendBlock("a", block, 1))
     assert later == [block]
     assert (await bench.posted(SubmitAnswered)).node == "a"
     assert "cannot be handed to the disk" in caplog.text
     assert f"no proof of block {block.hash_hex}" in caplog.text
-    monkeypatch.setattr(keeper, "until_put", breaks)
+    monkeypatch.setattr(saver, "until_put", breaks)
     await bench.done(SaveBlock(block))
     assert "_save failed unexpectedly" in caplog.text
 
 
 async def test_work_stops_at_a_new_tip_and_repeats_are_counted(bench: Bench) -> None:
-    bench.dispatcher.post(NewTip(T0, "a", tip(2), "zmq"))
+    bench.executor.post(NewTip(T0, "a", tip(2), "zmq"))
     await bench.done(StopWork("new tip"), Record("share_duplicate", {"worker": "cpu/0"}))
     assert "stop_work" in bench.engine.calls
     assert [str(worker) for worker in bench.repeated] == ["cpu/0"]
@@ -206,8 +206,8 @@ async def test_the_end_waits_only_so_long_and_the_journal_is_quoted(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING, "solominer")
-    bench.dispatcher.post(NewTip(T0, "a", tip(2), "zmq"))
-    await bench.dispatcher.settle(0.01)
-    bench.dispatcher.restore(Replay([], ["a folder without a block"]))
+    bench.executor.post(NewTip(T0, "a", tip(2), "zmq"))
+    await bench.executor.settle(0.01)
+    bench.executor.restore(Replay([], ["a folder without a block"]))
     assert "a node has not answered in 0.01 s" in caplog.text
     assert "journal: a folder without a block" in caplog.text

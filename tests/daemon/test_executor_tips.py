@@ -1,4 +1,4 @@
-"""The dispatcher at a new tip: the header that the empty job is made of is asked for before the template."""
+"""The executor at a new tip: the header that the empty job is made of is asked for before the template."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from solominer.daemon.executor import HEADER_FIRST_SECS, Dispatcher
+from solominer.daemon.executor import HEADER_FIRST_SECS, Executor
 from solominer.errors import NodeUnreachable
 from solominer.records.recorder import Recorder
 from solominer.work.actions import Action, FetchTipHeader, RefreshTemplate
@@ -21,7 +21,7 @@ NEWS: list[Action] = [FetchTipHeader("a", tip(2)), RefreshTemplate("a", "new tip
 
 
 class Node:
-    """A link that notes what is asked of it, and tells the header when the test says so."""
+    """A node that notes what is asked of it, and tells the header when the test says so."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -44,22 +44,22 @@ class Node:
 
 
 @pytest.fixture
-async def kit(tmp_path: Path) -> AsyncIterator[tuple[Dispatcher, Node]]:
+async def kit(tmp_path: Path) -> AsyncIterator[tuple[Executor, Node]]:
     recorder = Recorder(tmp_path, "regtest", on_alarm=lambda *told: None)
     node = Node()
-    links: Any = {"a": node}
+    nodes: Any = {"a": node}
     unused: Any = SimpleNamespace()
     tasks: list[asyncio.Task[None]] = []
     spawn = lambda work: tasks.append(asyncio.create_task(work))  # noqa: E731
-    yield Dispatcher(coordinator(), unused, links, recorder, spawn, unused), node
+    yield Executor(coordinator(), unused, nodes, recorder, spawn, unused), node
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def test_the_template_waits_for_the_header(kit: tuple[Dispatcher, Node]) -> None:
-    dispatcher, node = kit
-    dispatcher.do(NEWS)
+async def test_the_template_waits_for_the_header(kit: tuple[Executor, Node]) -> None:
+    executor, node = kit
+    executor.do(NEWS)
     for _ in range(5):
         await asyncio.sleep(0)
     assert node.asked == ["header"]
@@ -69,25 +69,25 @@ async def test_the_template_waits_for_the_header(kit: tuple[Dispatcher, Node]) -
     assert node.asked == ["header", "new tip"]
 
 
-async def test_a_header_that_does_not_come_is_not_waited_for_long(kit: tuple[Dispatcher, Node]) -> None:
-    dispatcher, node = kit
-    dispatcher.do(NEWS)
+async def test_a_header_that_does_not_come_is_not_waited_for_long(kit: tuple[Executor, Node]) -> None:
+    executor, node = kit
+    executor.do(NEWS)
     async with asyncio.timeout(100 * HEADER_FIRST_SECS):
         await node.template_asked.wait()
 
 
-async def test_a_header_that_cannot_be_had_lets_the_template_go(kit: tuple[Dispatcher, Node]) -> None:
-    dispatcher, node = kit
+async def test_a_header_that_cannot_be_had_lets_the_template_go(kit: tuple[Executor, Node]) -> None:
+    executor, node = kit
     node.error = NodeUnreachable("gone")
     node.header_told.set()
-    dispatcher.do(NEWS)
+    executor.do(NEWS)
     async with asyncio.timeout(5):
         await node.template_asked.wait()
 
 
-async def test_without_a_new_tip_nothing_waits(kit: tuple[Dispatcher, Node]) -> None:
-    dispatcher, node = kit
-    dispatcher.do([RefreshTemplate("a", "age")])
+async def test_without_a_new_tip_nothing_waits(kit: tuple[Executor, Node]) -> None:
+    executor, node = kit
+    executor.do([RefreshTemplate("a", "age")])
     for _ in range(5):
         await asyncio.sleep(0)
     assert node.asked == ["age"]

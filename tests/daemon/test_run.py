@@ -65,7 +65,7 @@ class Running:
                 await asyncio.sleep(0.005)
 
     async def mines(self) -> None:
-        await self.until(lambda: self.run.dispatcher is not None and self.run.dispatcher.coordinator.working)
+        await self.until(lambda: self.run.executor is not None and self.run.executor.coordinator.working)
 
     async def ask(self, what: str) -> dict[str, Any]:
         return await asyncio.to_thread(ask, folder_of(self.config), {"do": what})
@@ -81,8 +81,8 @@ async def test_it_mines_the_blocks_that_were_asked_for_and_ends(
     caplog.set_level(logging.INFO, "solominer")
     running = Running(config_of(tmp_path), RunOptions(blocks=2), engine=FakeEngine(auto=2))
     assert await asyncio.wait_for(running.task, 60) == 0
-    assert running.run.dispatcher is not None
-    assert running.run.dispatcher.coordinator.blocks.accepted_count == 2
+    assert running.run.executor is not None
+    assert running.run.executor.coordinator.blocks.accepted_count == 2
     (report,) = tmp_path.glob("test-regtest/reports/*/*/*/*/report.json")
     assert json.loads(report.read_text())["hashes"], "hashes of the fake engine are reported"
     assert "no hash was computed" not in caplog.text
@@ -94,7 +94,7 @@ async def test_resume_names_the_policy_that_still_holds_mining(tmp_path: Path) -
     config = config_of(tmp_path, **{"policies.max_price_per_kwh": 0.3, "electricity.price_per_kwh": 0.5})
     running = Running(config)
     price = "a kWh costs 0.5, more than 0.3"
-    await running.until(lambda: running.run.dispatcher and running.run.dispatcher.coordinator.halted_by == {price})
+    await running.until(lambda: running.run.executor and running.run.executor.coordinator.halted_by == {price})
     assert (await running.ask("pause"))["pauses"] == [price, "by hand"]
     assert (await running.ask("resume"))["pauses"] == [price]
     reply = await running.ask("status")
@@ -197,8 +197,8 @@ async def test_sighup_reloads_a_service(
     await running.mines()
     os.kill(os.getpid(), signal.SIGHUP)
     await running.until(lambda: "reloaded: refresh_secs: 30.0 -> 7.0" in caplog.text)
-    assert running.run.dispatcher is not None
-    await running.until(lambda: running.run.dispatcher.coordinator.policy.refresh_secs == 7)  # type: ignore[union-attr]
+    assert running.run.executor is not None
+    await running.until(lambda: running.run.executor.coordinator.policy.refresh_secs == 7)  # type: ignore[union-attr]
     assert await running.end() == 0
 
 
@@ -224,8 +224,8 @@ async def test_demo_mines_on_a_simulated_node(tmp_path: Path) -> None:
     )
     running = Running(config, RunOptions(blocks=1), nodes=nodes_of)
     assert await asyncio.wait_for(running.task, 60) == 0
-    assert running.run.dispatcher is not None
-    assert running.run.dispatcher.coordinator.demo_blocks == 1
+    assert running.run.executor is not None
+    assert running.run.executor.coordinator.demo_blocks == 1
 
 
 async def test_blocks_of_an_earlier_run_are_followed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

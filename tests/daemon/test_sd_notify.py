@@ -189,10 +189,10 @@ def test_under_the_journal_each_line_has_its_priority(tmp_path: Path, monkeypatc
 HANGS_ONCE = """
 import asyncio, pathlib, sys
 from solominer.cli import main
-from solominer.daemon.executor import Dispatcher
+from solominer.daemon.executor import Executor
 
 marker = pathlib.Path(sys.argv.pop(1))
-run = Dispatcher.run
+run = Executor.run
 
 async def hangs(self):
     while not marker.exists():
@@ -204,7 +204,7 @@ async def hangs(self):
             await asyncio.Event().wait()
     await run(self)
 
-Dispatcher.run = hangs
+Executor.run = hangs
 main()
 """
 

@@ -19,8 +19,8 @@ ENGINES = {"cpu", "rented"}
 
 def tracked(running: Running) -> list[TrackedBlock]:
     """All blocks of the run."""
-    assert running.run.dispatcher is not None
-    blocks = running.run.dispatcher.coordinator.blocks
+    assert running.run.executor is not None
+    blocks = running.run.executor.coordinator.blocks
     return [*blocks.settled, *blocks.open.values()]
 
 
@@ -30,7 +30,7 @@ async def test_both_engines_get_jobs_and_both_engines_blocks_are_accepted_shown_
 ) -> None:
     engine, nodes = FakeEngine("rented", workers=2, credited=credited, auto=4), FakeNodes(("a", "b"))
     running = Running(config_of(tmp_path, mode="regtest"), nodes=nodes, engine=engine)
-    await running.until(lambda: running.run.dispatcher and block_engines(tracked(running)) == ENGINES)
+    await running.until(lambda: running.run.executor and block_engines(tracked(running)) == ENGINES)
     assert {job.job_id for job, _ in engine.jobs} >= {block.block.job_id for block in tracked(running)}
     assert engine.jobs[0][1], "the first job is on a new tip"
     shown = (await running.ask("status"))["status"]

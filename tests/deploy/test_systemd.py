@@ -1,4 +1,4 @@
-"""The systemd unit: systemd's own verdict on it, and its agreement with the program. Needs no root, no running systemd.
+"""The systemd unit: systemd's own check of it, and its agreement with the program. Needs no root, no running systemd.
 
 `systemd-analyze` comes with Debian's package systemd; without it two tests are skipped and say so.
 """

@@ -20,7 +20,7 @@ import pytest
 from solominer.config.load import load_config
 from solominer.config.models import Config
 from solominer.daemon.daemon import Run, RunOptions
-from solominer.daemon.executor import Dispatcher
+from solominer.daemon.executor import Executor
 from solominer.daemon.host_metrics import now
 from solominer.engines.cpu.pool import WorkerPool
 from solominer.node.private.node import PrivateNode
@@ -92,7 +92,7 @@ class RunningMiner:
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self.daemon.run())
-        await self.until(lambda: self.daemon.dispatcher is not None)
+        await self.until(lambda: self.daemon.executor is not None)
         return self
 
     async def __aexit__(
@@ -107,15 +107,15 @@ class RunningMiner:
             replay_same(config.records_dir / config.tree_name)
 
     @property
-    def dispatcher(self) -> Dispatcher:
-        """The running dispatcher."""
-        assert self.daemon.dispatcher is not None
-        return self.daemon.dispatcher
+    def executor(self) -> Executor:
+        """The running executor."""
+        assert self.daemon.executor is not None
+        return self.daemon.executor
 
     @property
     def coordinator(self) -> Coordinator:
         """The running coordinator."""
-        return self.dispatcher.coordinator
+        return self.executor.coordinator
 
     @property
     def accepted(self) -> int:
@@ -124,9 +124,9 @@ class RunningMiner:
 
     def allow(self, blocks: int) -> None:
         """Let it mine until that many blocks of this run are found, then wait."""
-        self.dispatcher.post(PolicyChanged(now(), replace(self.coordinator.policy, max_blocks=blocks)))
-        self.dispatcher.post(PauseWanted(now(), PAUSE))
-        self.dispatcher.post(ResumeWanted(now(), PAUSE))
+        self.executor.post(PolicyChanged(now(), replace(self.coordinator.policy, max_blocks=blocks)))
+        self.executor.post(PauseWanted(now(), PAUSE))
+        self.executor.post(ResumeWanted(now(), PAUSE))
 
     async def mine(self, blocks: int, timeout_secs: float = 60.0) -> None:
         """Let it mine that many blocks more, and wait until the node took them and is their tip."""

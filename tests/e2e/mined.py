@@ -37,7 +37,7 @@ class Mined:
 
 
 def settings_of(node: PrivateNode, **more: Any) -> NodeSettings:
-    """Settings of a link to a private node, by cookie; ZMQ only where `more` says so."""
+    """Settings of a private node's client, by cookie; ZMQ only where `more` says so."""
     return NodeSettings("alpha", node.rpc_host, node.rpc_port, CookieFile((node.cookie_file,)), REGTEST, **more)
 
 

@@ -88,10 +88,10 @@ async def test_two_threads_and_two_long_polls(
                 assert "is lost" not in caplog.text
                 with settings_of(node).connect() as client:
                     block = mine(current_template(client))
-                (link,) = miner.dispatcher._links.values()
-                verdict = await link.submit(block.block_hex)
-                assert verdict.raw == "null"
-                assert verdict.rpc_secs < 1.0
+                (node_client,) = miner.executor._nodes.values()
+                reply = await node_client.submit(block.block_hex)
+                assert reply.raw == "null"
+                assert reply.rpc_secs < 1.0
 
 
 def test_a_node_keeps_the_thread_of_a_call_whose_connection_is_closed(

@@ -29,7 +29,7 @@ async def test_a_hit_of_the_last_slice_is_submitted(
         await end_workers(pool, timeout_secs)
         if not hits:
             hits.append(solution(miner.jobs[-1]))
-            miner.dispatcher.post(hits[0])
+            miner.executor.post(hits[0])
 
     monkeypatch.setattr(WorkerPool, "stop", stop)
     async with RunningMiner(monkeypatch, config, unsolvable=True) as miner:

@@ -31,13 +31,13 @@ def client(module_node: PrivateNode) -> Iterator[RpcClient]:
 
 
 def _submitted(client: RpcClient, block: Mined) -> tuple[Answer, str]:
-    verdict = submit_block(client, block.block_hex)
-    return verdict.answer, verdict.raw
+    reply = submit_block(client, block.block_hex)
+    return reply.answer, reply.raw
 
 
 def _proposed(client: RpcClient, block: Mined) -> tuple[Answer, str]:
-    verdict = propose_block(client, block.block_hex)
-    return verdict.answer, verdict.raw
+    reply = propose_block(client, block.block_hex)
+    return reply.answer, reply.raw
 
 
 def test_the_trial_is_refused_for_its_missing_work_and_leaves_no_trace(client: RpcClient) -> None:
@@ -119,9 +119,9 @@ def test_a_block_whose_parent_is_unknown_is_kept_for_later(client: RpcClient) ->
 
 @pytest.mark.parametrize("damage", [lambda text: text[:-2], lambda text: text[:-1], lambda text: "zz", lambda text: ""])
 def test_what_cannot_be_decoded_is_invalid(client: RpcClient, damage: Callable[[str], str]) -> None:
-    verdict = submit_block(client, damage(mine(current_template(client)).block_hex))
-    assert verdict.answer is Answer.INVALID
-    assert "-22" in verdict.raw
+    reply = submit_block(client, damage(mine(current_template(client)).block_hex))
+    assert reply.answer is Answer.INVALID
+    assert "-22" in reply.raw
 
 
 def test_time_rules_at_their_edges(client: RpcClient, module_node: PrivateNode) -> None:

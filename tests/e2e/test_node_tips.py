@@ -1,5 +1,5 @@
-"""Tips of a real node, as the link tells of them: by ZMQ, by the poll behind it, by long poll; over reorganizations of
-the same and of greater height, and over a restart.
+"""Tips of a real node, as the node client tells of them: by ZMQ, by the poll behind it, by long poll; over
+reorganizations of the same and of greater height, and over a restart.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pytest
 from regtest.scenarios import mine_blocks, reorganize, same_height_reorg
 from solominer.chain.hashes import to_rpc_hex
 from solominer.daemon.host_metrics import now
-from solominer.node.client import NodeLink
+from solominer.node.client import NodeClient
 from solominer.node.private.node import PrivateNode
 from solominer.work.events import HealthSeen, NewTip
 from tests.e2e.mined import settings_of
@@ -26,20 +26,20 @@ NEVER_SECS = 3600.0
 
 
 @asynccontextmanager
-async def watching(node: PrivateNode, **more: Any) -> AsyncIterator[tuple[NodeLink, Inbox]]:
-    """A running link to the node that has told of its tip and health, and where it posts."""
+async def watching(node: PrivateNode, **more: Any) -> AsyncIterator[tuple[NodeClient, Inbox]]:
+    """A running client of the node that has told of its tip and health, and where it posts."""
     inbox = Inbox()
-    link = NodeLink(settings_of(node, **more), inbox.post, now)
-    task = asyncio.create_task(link.run())
+    node_client = NodeClient(settings_of(node, **more), inbox.post, now)
+    task = asyncio.create_task(node_client.run())
     try:
         await inbox.next(NewTip)
         await inbox.next(HealthSeen)
-        yield link, inbox
+        yield node_client, inbox
         assert not task.done()
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        await link.close()
+        await node_client.close()
 
 
 def zmq_of(node: PrivateNode) -> dict[str, str]:
@@ -47,10 +47,10 @@ def zmq_of(node: PrivateNode) -> dict[str, str]:
     return {"zmq_hashblock": node.zmq_hashblock, "zmq_sequence": node.zmq_sequence}
 
 
-async def _live(link: NodeLink) -> None:
+async def _live(node_client: NodeClient) -> None:
     """Wait for the ZMQ handshakes, and a moment for the subscriptions behind them."""
     async with asyncio.timeout(20):
-        while (await link.look()).zmq != "live":
+        while (await node_client.look()).zmq != "live":
             await asyncio.sleep(0.01)
     await asyncio.sleep(0.1)
 
@@ -65,8 +65,8 @@ async def _does(action: Callable[[], str], inbox: Inbox) -> NewTip:
 async def test_zmq_alone_tells_of_every_tip(node: PrivateNode) -> None:
     """With a poll that never comes by itself: blocks, a reorganization of depth 3, one of the same height."""
     mine_blocks(node, 5)
-    async with watching(node, poll_secs=NEVER_SECS, **zmq_of(node)) as (link, inbox):
-        await _live(link)
+    async with watching(node, poll_secs=NEVER_SECS, **zmq_of(node)) as (node_client, inbox):
+        await _live(node_client)
         assert (await _does(lambda: mine_blocks(node, 1)[0], inbox)).source == "zmq"
         await _does(lambda: reorganize(node, 3), inbox)
         height = node.call("getblockcount")
@@ -77,8 +77,8 @@ async def test_zmq_alone_tells_of_every_tip(node: PrivateNode) -> None:
 async def test_a_block_that_is_taken_away_is_noticed_at_once(node: PrivateNode) -> None:
     """`hashblock` says nothing of it; `sequence` does, and the poll that it asks for finds the old tip."""
     parent_hex, tip_hex = mine_blocks(node, 2)
-    async with watching(node, poll_secs=NEVER_SECS, **zmq_of(node)) as (link, inbox):
-        await _live(link)
+    async with watching(node, poll_secs=NEVER_SECS, **zmq_of(node)) as (node_client, inbox):
+        await _live(node_client)
 
         def take_away() -> str:
             node.call("invalidateblock", tip_hex)
@@ -89,8 +89,8 @@ async def test_a_block_that_is_taken_away_is_noticed_at_once(node: PrivateNode) 
 
 async def test_every_block_is_told_by_zmq_and_by_nothing_else(node: PrivateNode) -> None:
     """No poll comes in time here. How fast ZMQ is, is measured by scripts/bench_latency."""
-    async with watching(node, poll_secs=NEVER_SECS, **zmq_of(node)) as (link, inbox):
-        await _live(link)
+    async with watching(node, poll_secs=NEVER_SECS, **zmq_of(node)) as (node_client, inbox):
+        await _live(node_client)
         for _ in range(20):
             await _does(lambda: mine_blocks(node, 1)[0], inbox)
         assert {each.source for each in inbox.of(NewTip)[1:]} == {"zmq"}
@@ -98,8 +98,8 @@ async def test_every_block_is_told_by_zmq_and_by_nothing_else(node: PrivateNode)
 
 async def test_long_poll_where_there_is_no_zmq(node: PrivateNode) -> None:
     """No poll comes by itself; the one beside each long poll may now and then be the first to see a tip."""
-    async with watching(node, poll_secs=NEVER_SECS) as (link, inbox):
-        assert (await link.look()).zmq == "off"
+    async with watching(node, poll_secs=NEVER_SECS) as (node_client, inbox):
+        assert (await node_client.look()).zmq == "off"
         sources = set()
         for act in (lambda: mine_blocks(node, 1)[0], lambda: same_height_reorg(node)) * 3:
             await asyncio.sleep(0.1)
@@ -110,34 +110,34 @@ async def test_long_poll_where_there_is_no_zmq(node: PrivateNode) -> None:
 async def test_silent_zmq_costs_a_poll_interval_and_shows(node: PrivateNode, caplog: pytest.LogCaptureFixture) -> None:
     """Subscribed to a publisher of the node's that never says `hashblock`."""
     silent = {"zmq_hashblock": node.zmq_sequence}
-    async with watching(node, poll_secs=0.2, **silent) as (link, inbox):
-        await _live(link)
+    async with watching(node, poll_secs=0.2, **silent) as (node_client, inbox):
+        await _live(node_client)
         assert (await _does(lambda: mine_blocks(node, 1)[0], inbox)).source == "poll"
         async with asyncio.timeout(20):
-            while (await link.look()).zmq != "silent":
+            while (await node_client.look()).zmq != "silent":
                 await asyncio.sleep(0.05)
         assert "is silent: polling alone found a new tip" in caplog.text
 
 
 async def test_a_restart_is_noticed_and_survived(node: PrivateNode) -> None:
     mine_blocks(node, 2)
-    async with watching(node, poll_secs=0.2, **zmq_of(node)) as (link, inbox):
-        await _live(link)
+    async with watching(node, poll_secs=0.2, **zmq_of(node)) as (node_client, inbox):
+        await _live(node_client)
         await asyncio.to_thread(node.stop)
         await inbox.next(HealthSeen, lambda each: not each.health.reachable)
         await asyncio.to_thread(node.start)
         await inbox.until(lambda: inbox.of(HealthSeen)[-1].health.usable)
-        await _live(link)
+        await _live(node_client)
         assert (await _does(lambda: mine_blocks(node, 1)[0], inbox)).source == "zmq"
-        await link.fetch_template("after the restart")
+        await node_client.fetch_template("after the restart")
 
 
 async def test_a_node_that_starts_later_is_waited_for(node: PrivateNode) -> None:
     """The daemon may be up before its node: no cookie, nobody at the port."""
     node.stop()
     inbox = Inbox()
-    link = NodeLink(settings_of(node, poll_secs=0.2), inbox.post, now)
-    task = asyncio.create_task(link.run())
+    node_client = NodeClient(settings_of(node, poll_secs=0.2), inbox.post, now)
+    task = asyncio.create_task(node_client.run())
     lost = await inbox.next(HealthSeen)
     assert "no cookie file" in lost.health.problem
     await asyncio.to_thread(node.start)
@@ -145,4 +145,4 @@ async def test_a_node_that_starts_later_is_waited_for(node: PrivateNode) -> None
     await inbox.until(lambda: inbox.of(HealthSeen)[-1].health.usable)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    await link.close()
+    await node_client.close()

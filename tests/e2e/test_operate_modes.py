@@ -50,7 +50,7 @@ def test_staging_validates_and_submits_nothing(node: PrivateNode, tmp_path: Path
     assert all(entry["staged"] for entry in entries if entry["kind"] == "block_found")
 
 
-def test_test_mode_ends_and_judges(node: PrivateNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_test_mode_ends_with_a_result(node: PrivateNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = config_for(node, tmp_path / "good", mode="test")
     assert mine(config, blocks=3, secs=60) == 0
     assert node.call("getblockcount") == 3

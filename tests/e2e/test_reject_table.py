@@ -152,10 +152,10 @@ def test_a_defect(client: RpcClient, busy_node: PrivateNode, row: Row) -> None:
     assert _begins(proposal, row.proposal or row.word)
     _check_reaction_to_proposal(proposal)
 
-    verdict = submit_block(client, block_hex)
-    assert verdict.answer is row.answer
-    assert _begins(verdict, row.word)
-    _check_reaction(verdict)
+    reply = submit_block(client, block_hex)
+    assert reply.answer is row.answer
+    assert _begins(reply, row.word)
+    _check_reaction(reply)
 
     again = submit_block(client, block_hex)
     expected = {ACCEPTED: "duplicate", RETRY: row.word}.get(row.answer, "duplicate-invalid" if row.cached else row.word)
@@ -164,16 +164,16 @@ def test_a_defect(client: RpcClient, busy_node: PrivateNode, row: Row) -> None:
         mixed_transactions(busy_node, 20, seed=next(_salts))  # the block took the ones there were
 
 
-def _begins(verdict: SubmitReply, words: str) -> bool:
-    return verdict.raw.startswith(tuple(words.split("|")))
+def _begins(reply: SubmitReply, words: str) -> bool:
+    return reply.raw.startswith(tuple(words.split("|")))
 
 
 def test_the_good_block_is_good(client: RpcClient, busy_node: PrivateNode) -> None:
     """What the rows change is right before: without this they would show nothing."""
     block_hex = good_parts(client).block_hex()
     for ask, word in ((propose_block, "null"), (submit_block, "null"), (submit_block, "duplicate")):
-        verdict = ask(client, block_hex)
-        assert verdict.raw == word
+        reply = ask(client, block_hex)
+        assert reply.raw == word
     mixed_transactions(busy_node, 20, seed=next(_salts))
 
 
@@ -182,9 +182,9 @@ def test_the_good_block_is_good(client: RpcClient, busy_node: PrivateNode) -> No
 )
 def test_what_is_no_block(client: RpcClient, damage: Callable[[str], str]) -> None:
     damaged = damage(good_parts(client).block_hex())
-    for verdict in (submit_block(client, damaged), propose_block(client, damaged)):
-        assert verdict.answer is INVALID
-        assert "-22" in verdict.raw
+    for reply in (submit_block(client, damaged), propose_block(client, damaged)):
+        assert reply.answer is INVALID
+        assert "-22" in reply.raw
     _check_reaction(submit_block(client, damaged))
 
 
@@ -193,9 +193,9 @@ def test_a_child_of_an_invalid_block(client: RpcClient) -> None:
     bad = parts.then(value=parts.value + 1)
     assert submit_block(client, bad.block_hex()).raw.startswith("bad-cb-amount")
     child = parts.then(prevhash_le=bad.hash_le(), height=parts.height + 1, txs=(), value=0)
-    verdict = submit_block(client, child.block_hex())
-    assert (verdict.answer, verdict.raw) == (INVALID, "bad-prevblk")
-    _check_reaction(verdict)
+    reply = submit_block(client, child.block_hex())
+    assert (reply.answer, reply.raw) == (INVALID, "bad-prevblk")
+    _check_reaction(reply)
     assert propose_block(client, child.block_hex()).raw == NOT_BEST
 
 
@@ -204,9 +204,9 @@ def test_a_block_below_the_tip_is_held_and_looked_up(client: RpcClient, busy_nod
     parts = good_parts(client).then(txs=(), value=0)
     mine_blocks(busy_node, below)
     for word in ("inconclusive", "duplicate"):
-        verdict = submit_block(client, parts.block_hex())
-        assert (verdict.answer, verdict.raw) == (HELD, word)
-        _check_reaction(verdict)
+        reply = submit_block(client, parts.block_hex())
+        assert (reply.answer, reply.raw) == (HELD, word)
+        _check_reaction(reply)
     proposal = propose_block(client, parts.then(salt=b"\x01\x01").block_hex())
     assert (proposal.answer, proposal.raw) == (RETRY, NOT_BEST)
     mixed_transactions(busy_node, 20, seed=next(_salts))
@@ -224,8 +224,8 @@ def test_a_retarget_block_that_goes_back_too_far(bitcoind_binary: BitcoindBinary
             parts = good_parts(connected)
             assert parts.height == 144
             early = parts.then(time=now + 3000 - 601)
-            for verdict in (propose_block(connected, early.block_hex()), submit_block(connected, early.block_hex())):
-                assert (verdict.answer, verdict.raw) == (INVALID, "time-timewarp-attack")
+            for reply in (propose_block(connected, early.block_hex()), submit_block(connected, early.block_hex())):
+                assert (reply.answer, reply.raw) == (INVALID, "time-timewarp-attack")
             assert submit_block(connected, parts.then(time=now + 3000 - 600).block_hex()).answer is ACCEPTED
 
 
@@ -264,38 +264,38 @@ def test_a_reward_is_spendable_when_the_tracker_calls_it_mature(client: RpcClien
 # --- what is done about it --------------------------------------------------------------------------------------------
 
 
-def _check_reaction(verdict: SubmitReply) -> None:
+def _check_reaction(reply: SubmitReply) -> None:
     """Feed the node's words to a coordinator that has just found a block."""
     machine, job = mining()
     (send,) = of_type(SendBlock, feed(machine, solution(job)))
-    answered = SubmitAnswered(T0 + 1, "a", send.block.hash_le, verdict.answer, verdict.raw, 1, verdict.rpc_secs)
+    answered = SubmitAnswered(T0 + 1, "a", send.block.hash_le, reply.answer, reply.raw, 1, reply.rpc_secs)
     actions = feed(machine, answered)
     later: list[Action] = feed(machine, Tick(T0 + 2))
     states = [save.state for save in of_type(SaveState, actions)]
     alarms = [alarm for alarm in of_type(Alarm, actions) if alarm.code == "block-rejected"]
-    if verdict.answer is INVALID:
-        assert [verdict.raw in alarm.message for alarm in alarms] == [True], "loud, with the node's own words"
+    if reply.answer is INVALID:
+        assert [reply.raw in alarm.message for alarm in alarms] == [True], "loud, with the node's own words"
         assert states == [BlockState.REJECTED]
         assert [publish.job.is_empty for publish in of_type(PublishJob, actions)] == [True], "work goes on"
         assert of_type(SendBlock, later) == []
         return
     assert alarms == []
     resent = [again.attempt for again in of_type(SendBlock, later)]
-    assert resent == ([2] if verdict.answer is RETRY else [])
+    assert resent == ([2] if reply.answer is RETRY else [])
     assert of_type(LocateBlock, later), "the chain is asked, whatever the answer was"
-    assert states == ([BlockState.ACCEPTED] if verdict.answer is ACCEPTED else [])
+    assert states == ([BlockState.ACCEPTED] if reply.answer is ACCEPTED else [])
 
 
-def _check_reaction_to_proposal(verdict: SubmitReply) -> None:
+def _check_reaction_to_proposal(reply: SubmitReply) -> None:
     """Feed the node's words to a coordinator that mines a full template."""
     machine, template = coordinator(), real_template()
     seen = HealthSeen(T0, health("a", best=template.prevhash_le))
     [publish] = of_type(PublishJob, feed(machine, seen, TemplateReady(T0, "a", template)))
     assert not publish.job.is_empty
-    actions = feed(machine, ProposalAnswered(T0, "a", publish.job.job_id, verdict.answer, verdict.raw))
+    actions = feed(machine, ProposalAnswered(T0, "a", publish.job.job_id, reply.answer, reply.raw))
     alarms = [alarm.code for alarm in of_type(Alarm, actions)]
     jobs = [published.job for published in of_type(PublishJob, actions)]
-    if verdict.answer is INVALID:
+    if reply.answer is INVALID:
         assert alarms == ["proposal-failed"]
         assert [job.is_empty for job in jobs] == [True], "an empty block with the right value instead"
         assert jobs[0].template.coinbase_value < publish.job.template.coinbase_value

@@ -181,6 +181,6 @@ def too_new(world: World) -> None:
 
 
 def _quietly(act: Callable[[], object]) -> None:
-    """In a proxy's thread: a node that cannot do it now leaves the chain as it is, which the run's end judges."""
+    """In a proxy's thread: a node that cannot do it now leaves the chain as it is, as the run's end shows."""
     with suppress(SolominerError):
         act()

@@ -14,8 +14,8 @@ from pathlib import Path
 from solominer.errors import SolominerError
 from solominer.node.private.bitcoind import BitcoindBinary
 from tests.faults import chain_faults, disk_faults, network_faults, node_faults, process_faults, zmq_faults
+from tests.faults.block_fates import Fate
 from tests.faults.case import CASES, Case
-from tests.faults.judge import Fate
 from tests.faults.rig import Bench, World, open_bench, settings_for
 
 GROUPS = (process_faults, node_faults, network_faults, chain_faults, zmq_faults, disk_faults)
@@ -91,8 +91,8 @@ def run_case(benches: Benches, case: Case, seed: str) -> Outcome:
         for site in bench.sites:
             site.save_point()
         case.inject(world)
-        verdict = world.finish()
-        fates, problems = verdict.fates, verdict.problems
+        result = world.finish()
+        fates, problems = result.fates, result.problems
     except (AssertionError, TimeoutError, OSError, SolominerError) as error:
         problems = [f"{type(error).__name__}: {error}"]
     finally:

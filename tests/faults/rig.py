@@ -16,7 +16,7 @@ from pathlib import Path
 from regtest.scenarios import coins_address, mine_blocks, mixed_transactions, node_args
 from solominer.node.private.bitcoind import BitcoindBinary
 from solominer.node.private.node import PrivateNode
-from tests.faults.judge import Verdict, judge
+from tests.faults.block_fates import RunResult, check_blocks
 from tests.faults.rpc_proxy import Fault, Kind, RpcProxy
 from tests.faults.supervisor import ACCEPTED, FOUND, PATIENCE_SECS, Daemon, DaemonEnded
 from tests.faults.zmq_proxy import ZmqMode, ZmqProxy
@@ -24,7 +24,7 @@ from tests.faults.zmq_proxy import ZmqMode, ZmqProxy
 PACE_SECS = 0.04
 RPC_TIMEOUT_SECS = 1.5
 LAST_BLOCKS = 2
-VERDICT_SECS = 10.0
+SETTLE_SECS = 10.0
 NEVER_EXPECTED = re.compile(
     r"\[(job-refused|block-rejected|proposal-failed|template-invalid|block-not-kept)\]|Traceback"
 )
@@ -98,7 +98,7 @@ class Bench:
         for site in self.sites:
             site.node.call("setnetworkactive", True)
         self.left.node.call("addnode", f"127.0.0.1:{self.right.node.p2p_port}", "onetry")
-        deadline = time.monotonic() + VERDICT_SECS
+        deadline = time.monotonic() + SETTLE_SECS
         while len({site.node.call("getbestblockhash") for site in self.sites}) > 1:
             if time.monotonic() > deadline:  # equal work on both sides: one more block decides
                 raise TimeoutError("the nodes did not meet")
@@ -247,7 +247,7 @@ class World:
 
     # The end
 
-    def finish(self) -> Verdict:
+    def finish(self) -> RunResult:
         """Faults off, the daemon up again; it must mine on, end cleanly on SIGTERM, and have lost nothing."""
         for site in self.bench.sites:
             site.heal()
@@ -261,25 +261,25 @@ class World:
         self.recovery_secs = time.monotonic() - since
         self._wait_for_deliveries()
         code = self.daemon.stop()
-        verdict = self.judge()
+        result = self.check_blocks()
         if code != 0:
-            verdict.problems.append(f"the daemon ended with {code} on SIGTERM")
-        verdict.problems += [line for line in self.daemon.lines if NEVER_EXPECTED.search(line)]
-        return verdict
+            result.problems.append(f"the daemon ended with {code} on SIGTERM")
+        result.problems += [line for line in self.daemon.lines if NEVER_EXPECTED.search(line)]
+        return result
 
-    def judge(self) -> Verdict:
-        """The verdict of now."""
+    def check_blocks(self) -> RunResult:
+        """What became of every block, as of now."""
         solved = set(self.daemon.found_hashes())
         for site in self.bench.sites:
             solved.update(site.rpc.submitted[self.first_submitted[site.name] :])
-        return judge([site.node for site in self.bench.sites], solved, [self.data_dir, self.fallback_dir])
+        return check_blocks([site.node for site in self.bench.sites], solved, [self.data_dir, self.fallback_dir])
 
     def _wait_for_deliveries(self) -> None:
         """Until nothing found before now is missing: what a retry or a replay still has under way gets its time."""
-        deadline = time.monotonic() + VERDICT_SECS
+        deadline = time.monotonic() + SETTLE_SECS
         before = set(self.daemon.found_hashes())
         while time.monotonic() < deadline:
-            missing = [text for text in self.judge().problems if any(each in text for each in before)]
+            missing = [text for text in self.check_blocks().problems if any(each in text for each in before)]
             if not missing:
                 return
             if not self.daemon.is_running():

@@ -34,12 +34,12 @@ class Timeline:
 
 
 def install(timeline: Timeline) -> None:
-    """Put the pool and the links that tell in the place of the daemon's own."""
+    """Put the pool and the node clients that tell in the place of the daemon's own."""
     from solominer.daemon import daemon
     from solominer.daemon import nodes as connect
     from solominer.engines.cpu.pool import WorkerPool
     from solominer.engines.cpu.snapshot import PoolSnapshot
-    from solominer.node.client import NodeLink, NodeSettings
+    from solominer.node.client import NodeClient, NodeSettings
     from solominer.work.events import Event, NewTip
     from solominer.work.instant import Clock
     from solominer.work.job import Job
@@ -73,8 +73,8 @@ def install(timeline: Timeline) -> None:
             for worker in snapshot.workers
         ]
 
-    class TellingLink(NodeLink):
-        """The link, which tells of every new tip before it hands it on."""
+    class TellingClient(NodeClient):
+        """The node client, which tells of every new tip before it hands it on."""
 
         def __init__(self, settings: NodeSettings, post: Callable[[Event], None], clock: Clock) -> None:
             def tell(event: Event) -> None:
@@ -86,7 +86,7 @@ def install(timeline: Timeline) -> None:
             super().__init__(settings, tell, clock)
 
     daemon.WorkerPool = TellingPool  # type: ignore[attr-defined]
-    connect.NodeLink = TellingLink  # type: ignore[attr-defined]
+    connect.NodeClient = TellingClient  # type: ignore[attr-defined]
 
 
 def read(path: Path) -> list[dict[str, Any]]:

@@ -18,9 +18,9 @@ from solominer.daemon.host_metrics import now
 from solominer.errors import ConfigError, NodeError
 from solominer.governor.policies import Electricity, Policies, electricity_of, forecast_from
 from solominer.governor.prices import PriceSource
-from solominer.node.client import NodeLink, NodeSettings
+from solominer.node.client import NodeClient, NodeSettings
 from solominer.node.credentials import UserPassword
-from solominer.node.demo import DemoLink
+from solominer.node.demo import DemoNode
 from solominer.work.instant import Instant
 from solominer.work.ports import DifficultyForecast
 from solominer.work.workers import EngineSnapshot, WorkerId, WorkerSnapshot
@@ -204,22 +204,24 @@ async def test_a_pause_for_the_cost_of_a_block_lasts() -> None:
 
 
 async def test_forecasts_come_from_the_first_node_that_answers() -> None:
-    def link(port: int, network: Network = MAINNET) -> NodeLink:
-        return NodeLink(NodeSettings("n", "127.0.0.1", port, UserPassword("u", "p"), network), lambda event: None, now)
+    def node_client(port: int, network: Network = MAINNET) -> NodeClient:
+        return NodeClient(
+            NodeSettings("n", "127.0.0.1", port, UserPassword("u", "p"), network), lambda event: None, now
+        )
 
     with FakeNode() as node:
         FakeChain(20 * 2016 + 1000, (0x170240C3,), spacing_secs=500).told_by(node)
-        found = await forecast_from([link(1), link(node.port)])
+        found = await forecast_from([node_client(1), node_client(node.port)])
         assert found is not None
         assert found.next_ratio == pytest.approx(1.2, rel=0.02)
-        assert await forecast_from([link(node.port, REGTEST)]) is None
+        assert await forecast_from([node_client(node.port, REGTEST)]) is None
         FakeChain(0, (0x170240C3,)).told_by(node)
-        assert await forecast_from([link(node.port)]) is None, "a chain of one block foretells nothing"
+        assert await forecast_from([node_client(node.port)]) is None, "a chain of one block foretells nothing"
     with pytest.raises(NodeError):
-        await forecast_from([link(1)])
+        await forecast_from([node_client(1)])
     with pytest.raises(NodeError, match="no node is configured"):
         await forecast_from([])
-    assert await forecast_from([DemoLink(MAINNET, lambda event: None, clock=now)]) is None
+    assert await forecast_from([DemoNode(MAINNET, lambda event: None, clock=now)]) is None
 
 
 def test_the_configuration_says_what_the_policies_need() -> None:

@@ -42,10 +42,10 @@ def test_a_step_of_the_clock_neither_ends_the_run_nor_holds_the_pace(years: int)
 
 @pytest.mark.parametrize(("days_week", "mines"), [(7, True), (6, True), (5, False), (1, False)])
 def test_days_of_the_week_begin_on_monday(days_week: int, mines: bool) -> None:
-    verdict = schedule_at(Schedule(days_week=days_week), SATURDAY, STARTED)
-    assert (verdict.pause == "") is mines
+    state = schedule_at(Schedule(days_week=days_week), SATURDAY, STARTED)
+    assert (state.pause == "") is mines
     if not mines:
-        assert verdict.until == at(0, day=22)
+        assert state.until == at(0, day=22)
 
 
 @pytest.mark.parametrize(
@@ -87,9 +87,9 @@ def test_a_range_and_the_rest_of_the_day_are_opposites(start: int, end: int, min
 def test_blocks_per_day() -> None:
     schedule = Schedule(blocks_per_day=3)
     assert schedule_at(schedule, at(9), Progress(blocks_today=2)).pause == ""
-    verdict = schedule_at(schedule, at(9), Progress(blocks_today=3))
-    assert verdict.pause == "3 blocks found today"
-    assert verdict.until == at(0, day=22)
+    state = schedule_at(schedule, at(9), Progress(blocks_today=3))
+    assert state.pause == "3 blocks found today"
+    assert state.until == at(0, day=22)
 
 
 def test_random_blocks_are_the_same_all_day_and_differ_between_days() -> None:
@@ -103,9 +103,9 @@ def test_random_blocks_are_the_same_all_day_and_differ_between_days() -> None:
 def test_block_interval() -> None:
     schedule = Schedule(block_interval_secs=600)
     assert schedule_at(schedule, SATURDAY, STARTED).pause == ""
-    verdict = schedule_at(schedule, SATURDAY, Progress(700, 1, 599))
-    assert verdict.pause == "the next block is not due"
-    assert verdict.until == SATURDAY + timedelta(seconds=1)
+    state = schedule_at(schedule, SATURDAY, Progress(700, 1, 599))
+    assert state.pause == "the next block is not due"
+    assert state.until == SATURDAY + timedelta(seconds=1)
     assert schedule_at(schedule, SATURDAY, Progress(700, 1, 600)).pause == ""
 
 
@@ -113,7 +113,7 @@ def test_a_day_that_has_25_hours() -> None:
     """Clocks go back on 25 October 2026 in Berlin: midnight is still the next local midnight."""
     berlin = ZoneInfo("Europe/Berlin")
     now = datetime(2026, 10, 25, 1, 30, tzinfo=berlin)
-    verdict = schedule_at(Schedule(hours=parse_hours("02:00-03:00")), now, Progress())
-    assert verdict.until == datetime(2026, 10, 25, 2, 0, tzinfo=berlin)
+    state = schedule_at(Schedule(hours=parse_hours("02:00-03:00")), now, Progress())
+    assert state.until == datetime(2026, 10, 25, 2, 0, tzinfo=berlin)
     full = schedule_at(Schedule(blocks_per_day=1), now, Progress(blocks_today=1))
     assert full.until == datetime(2026, 10, 26, 0, 0, tzinfo=berlin)

@@ -13,8 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from llvmlite import binding, ir
 
-from solominer.engines.cpu import looped as passes
-from solominer.engines.cpu import sha_instructions as shaunit
+from solominer.engines.cpu import looped, sha_instructions
 from solominer.engines.cpu.llvm_words import I32, I64, Words
 from solominer.engines.cpu.reference import hash_word
 from solominer.engines.cpu.sha256d import (
@@ -63,11 +62,11 @@ def test_a_header_taken_apart_as_kernels_do_gives_its_top_word(header: bytes) ->
 @pytest.mark.parametrize(
     ("name", "unit", "instructions"),
     [
-        ("sha-arm-4", shaunit.ARM, ["sha256h\t", "sha256h2\t", "sha256su0\t", "sha256su1\t"]),
+        ("sha-arm-4", sha_instructions.ARM, ["sha256h\t", "sha256h2\t", "sha256su0\t", "sha256su1\t"]),
         ("vector-2x2", None, ["v0.4s", "ushr\t"]),
     ],
 )
-def test_compiles_for_arm(name: str, unit: shaunit.Unit | None, instructions: list[str]) -> None:
+def test_compiles_for_arm(name: str, unit: sha_instructions.Unit | None, instructions: list[str]) -> None:
     binding.initialize_all_targets()
     binding.initialize_all_asmprinters()
     info = next(info for info in VARIANTS if info.name == name)
@@ -75,15 +74,15 @@ def test_compiles_for_arm(name: str, unit: shaunit.Unit | None, instructions: li
     function = ir.Function(module, ir.FunctionType(I32, [I32.as_pointer(), I64]), "search")
     builder = ir.IRBuilder(function.append_basic_block())
     w = Words(builder, info.lanes)
-    scratch = passes.Scratch(
-        builder, function.args[0], passes.Layout(info.lanes, info.midstates, info.first, info.second)
+    scratch = looped.Scratch(
+        builder, function.args[0], looped.Layout(info.lanes, info.midstates, info.first, info.second)
     )
     if unit is not None:
-        shaunit.first_pass(w, scratch, function.args[1], info.first, unit)
-        tops = shaunit.second_pass(w, scratch, function.args[1], info.second, unit)
+        sha_instructions.first_pass(w, scratch, function.args[1], info.first, unit)
+        tops = sha_instructions.second_pass(w, scratch, function.args[1], info.second, unit)
     else:
-        passes.first_pass(w, scratch, function.args[1], info.first)
-        tops = passes.second_pass(w, scratch, function.args[1], info.second)
+        looped.first_pass(w, scratch, function.args[1], info.first)
+        tops = looped.second_pass(w, scratch, function.args[1], info.second)
     builder.ret(tops[0] if info.lanes == 1 else builder.extract_element(tops[0], I32(0)))
     target = binding.Target.from_triple("aarch64-unknown-linux-gnu")
     compiled = binding.parse_assembly(str(module))

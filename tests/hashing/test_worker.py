@@ -12,18 +12,18 @@ import pytest
 
 from solominer.engines.cpu.job_slot import SharedBlock
 from solominer.engines.cpu.messages import Ready, Wrong, take
-from solominer.engines.cpu.startup import _SIZE, EXIT_WRONG_HITS, Briefing
+from solominer.engines.cpu.startup import _SIZE, EXIT_WRONG_HITS, WorkerSetup
 from solominer.engines.cpu.worker_job import WorkerJob
 from tests.hashing.jobs import SMALL_PLAN, make_job
 
 REPOSITORY = Path(__file__).parents[2]
 
 
-def start(briefing: bytes, *fds: int) -> subprocess.CompletedProcess[bytes]:
+def start(setup: bytes, *fds: int) -> subprocess.CompletedProcess[bytes]:
     """Run a worker on these bytes of standard input until it ends."""
     return subprocess.run(
         [sys.executable, "-m", "solominer.engines.cpu"],
-        input=briefing,
+        input=setup,
         capture_output=True,
         pass_fds=fds,
         cwd=REPOSITORY,
@@ -33,9 +33,9 @@ def start(briefing: bytes, *fds: int) -> subprocess.CompletedProcess[bytes]:
 
 
 def briefed(tmp_path: Path, shared: SharedBlock, messages_fd: int, parent_pid: int, kernel: str) -> bytes:
-    """A briefing as it stands on standard input."""
+    """A setup as it stands on standard input."""
     data = pickle.dumps(
-        Briefing(
+        WorkerSetup(
             index=0,
             workers=1,
             parent_pid=parent_pid,
@@ -52,14 +52,14 @@ def briefed(tmp_path: Path, shared: SharedBlock, messages_fd: int, parent_pid: i
     return _SIZE.pack(len(data)) + data
 
 
-@pytest.mark.parametrize("briefing", [b"", b"\x05", _SIZE.pack(100) + b"short"])
-def test_started_by_hand_it_says_who_starts_it(briefing: bytes) -> None:
-    done = start(briefing)
+@pytest.mark.parametrize("setup", [b"", b"\x05", _SIZE.pack(100) + b"short"])
+def test_started_by_hand_it_says_who_starts_it(setup: bytes) -> None:
+    done = start(setup)
     assert done.returncode == 1
     assert done.stderr.decode().strip().endswith("workers are started by the daemon")
 
 
-def test_something_else_in_place_of_a_briefing_is_refused() -> None:
+def test_something_else_in_place_of_its_setup_is_refused() -> None:
     data = pickle.dumps("hello")
     done = start(_SIZE.pack(len(data)) + data)
     assert done.returncode == 1

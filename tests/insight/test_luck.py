@@ -15,11 +15,11 @@ from solominer.insight import odds
 
 def test_luck_is_a_tail_of_the_simulation() -> None:
     drawn = np.random.default_rng(1).poisson(50, 200_000)
-    judged = odds.luck(60, 50.0)
-    assert judged.as_lucky == pytest.approx((drawn >= 60).mean(), abs=0.003)
-    assert judged.as_unlucky == pytest.approx((drawn <= 60).mean(), abs=0.003)
-    assert judged.ratio == 1.2
-    assert judged.p_value == pytest.approx(2 * judged.as_lucky)
+    result = odds.luck(60, 50.0)
+    assert result.as_lucky == pytest.approx((drawn >= 60).mean(), abs=0.003)
+    assert result.as_unlucky == pytest.approx((drawn <= 60).mean(), abs=0.003)
+    assert result.ratio == 1.2
+    assert result.p_value == pytest.approx(2 * result.as_lucky)
 
 
 def test_luck_where_nothing_was_expected() -> None:

@@ -1,4 +1,4 @@
-"""Where a link under test posts its events: they are kept, and can be waited for."""
+"""Where a node client under test posts its events: they are kept, and can be waited for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _E = TypeVar("_E", bound=Event)
 
 
 class Inbox:
-    """What the link posted, and a way to wait for more."""
+    """What the node client posted, and a way to wait for more."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []

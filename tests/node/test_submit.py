@@ -121,7 +121,7 @@ def test_the_words_are_the_nodes_own() -> None:
 @pytest.mark.parametrize(
     "text", ["", "null", "valid?", "ab" * 32, "Höhe", "x" * 10_000_000, "a-" * 999 + "b", "a-b\n"], ids=range(8)
 )
-def test_a_text_that_is_no_reason_is_no_verdict(text: str) -> None:
+def test_a_text_that_is_no_reason_is_no_answer(text: str) -> None:
     """Such as the answer to another question."""
     for classify in (classify_submit, classify_proposal):
         answer, raw = classify(text)
@@ -129,7 +129,7 @@ def test_a_text_that_is_no_reason_is_no_verdict(text: str) -> None:
         assert len(raw) <= 500
 
 
-def test_deep_nesting_is_no_verdict() -> None:
+def test_deep_nesting_is_no_answer() -> None:
     deep: Any = 1
     for _ in range(1000):
         deep = {"a": deep}
@@ -138,9 +138,9 @@ def test_deep_nesting_is_no_verdict() -> None:
 
 def test_submission_sends_the_block_and_times_the_answer(fake: FakeNode, client: RpcClient) -> None:
     fake.answers["submitblock"] = None
-    verdict = submit_block(client, "00ff")
-    assert (verdict.answer, verdict.raw) == (Answer.ACCEPTED, "null")
-    assert 0 < verdict.rpc_secs < 10
+    reply = submit_block(client, "00ff")
+    assert (reply.answer, reply.raw) == (Answer.ACCEPTED, "null")
+    assert 0 < reply.rpc_secs < 10
     assert fake.requests[0].params == ["00ff"]
 
 
@@ -161,9 +161,9 @@ def test_every_failure_of_a_submission_is_an_answer(
     fake: FakeNode, client: RpcClient, step: Reply | Drop, answer: Answer
 ) -> None:
     fake.then(step)
-    verdict = submit_block(client, "00")
-    assert verdict.answer is answer
-    assert verdict.raw
+    reply = submit_block(client, "00")
+    assert reply.answer is answer
+    assert reply.raw
 
 
 def test_proposal_request_and_failure(fake: FakeNode, client: RpcClient) -> None:

@@ -391,7 +391,7 @@ def test_kernel_that_crashes_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path:
 # --- the command, and the checks themselves --------------------------------------------------------------------------
 
 
-def test_command_prints_and_exits_with_the_verdict(healthy: HealthyNode, tmp_path: Path) -> None:
+def test_command_prints_and_exits_with_the_result(healthy: HealthyNode, tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     path.write_text(json.dumps(config_for(healthy, tmp_path)))
     path.chmod(0o600)

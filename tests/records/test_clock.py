@@ -112,8 +112,8 @@ def test_one_start_years_ahead_deletes_nothing_and_is_told(tmp_path: Path, healt
     assert Part.at(HOUR).path in ledgers(bench)
     assert len(ledgers(bench)) == 4
     assert any(code == "clock" and "1825 days" in message for _, code, message, _ in bench.alarms)
-    verdict = verify(bench.root)
-    assert verdict.holds, list(verdict.lines())
+    result = verify(bench.root)
+    assert result.holds, list(result.lines())
 
 
 def test_a_machine_that_was_off_for_years_deletes_once_node_and_tip_confirm(tmp_path: Path) -> None:

@@ -83,8 +83,8 @@ def outcomes(proof: dict[str, Any], folder: Path) -> tuple[bool, bool, str]:
     """Whether the two verifiers take it, and what they say."""
     path = folder / "proof.json"
     path.write_text(json.dumps(proof))
-    verdict, alone = verify(path), standalone(path)
-    return verdict.holds, alone.holds, "\n".join([*verdict.lines(), alone.output])
+    result, alone = verify(path), standalone(path)
+    return result.holds, alone.holds, "\n".join([*result.lines(), alone.output])
 
 
 @pytest.mark.parametrize("order", sorted(USES))

@@ -82,8 +82,8 @@ def whole_run(bench: Bench) -> None:
 
 def the_record_is_there(bench: Bench) -> None:
     """Ledger, reports in a chain, found blocks."""
-    verdict, alone = verify(bench.root, thorough=True), standalone(bench.root, "--shares")
-    assert verdict.holds, list(verdict.lines())
+    result, alone = verify(bench.root, thorough=True), standalone(bench.root, "--shares")
+    assert result.holds, list(result.lines())
     assert alone.holds, alone.output
     for number, hour in enumerate(("07", "08", "09"), start=1):
         report = json.loads((bench.root / f"reports/2026/11/21/{hour}/report.json").read_text())

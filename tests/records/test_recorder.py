@@ -190,8 +190,8 @@ def test_a_crash_within_the_hour_goes_on_in_the_same_part(bench: Bench, tmp_path
     assert (told["shares"]["found"], told["hashes"]["counted"], told["runs_started"]) == (40, 80, 2)
     assert told["ledger"]["torn_bytes"] == 17
     assert b'{"seq":99,"at":17\n' in file.read_bytes()
-    verdict = verify(after.root)
-    assert verdict.holds, list(verdict.lines())
+    result = verify(after.root)
+    assert result.holds, list(result.lines())
     assert standalone(after.root, "--shares").holds
 
 

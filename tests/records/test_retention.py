@@ -54,10 +54,10 @@ def test_the_oldest_go_first_and_the_chain_still_verifies(tmp_path: Path, settin
     assert sections(bench, 4) == {"reports", "errors", "ledger", "submissions", "proofs", "logs"}
     newest = json.loads((bench.root / "reports" / "latest" / "report.json").read_text())
     assert {item["why"] for item in newest["retired"]} == {why}
-    verdict, alone = verify(bench.root), standalone(bench.root)
-    assert verdict.holds, list(verdict.lines())
+    result, alone = verify(bench.root), standalone(bench.root)
+    assert result.holds, list(result.lines())
     assert alone.holds, alone.output
-    assert any("retention" in what for what in verdict.unchecked)
+    assert any("retention" in what for what in result.unchecked)
     assert verify(bench.root / "reports" / Part.at(HOUR).path).holds
 
 

@@ -81,7 +81,7 @@ def test_latest_points_where_it_should_and_moves(tmp_path: Path) -> None:
 def test_a_folder_that_another_thread_makes_meanwhile_is_not_moved_aside(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The keeper puts a block on disk while an answer to it is noted: its folder may appear between two questions."""
+    """The saver puts a block on disk while an answer to it is noted: its folder may appear between two questions."""
     folder = tmp_path / "7-block"
     is_folder = files.is_folder
 

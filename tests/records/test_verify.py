@@ -57,15 +57,15 @@ def files_of(root: Path, part: str = PART) -> list[str]:
 
 def both_name(target: Path, path: str) -> None:
     """Both verifiers fail and name `path`."""
-    verdict, alone = verify(target), standalone(target)
-    assert path in {wrong for wrong, _ in verdict.wrong}, list(verdict.lines())
+    result, alone = verify(target), standalone(target)
+    assert path in {wrong for wrong, _ in result.wrong}, list(result.lines())
     assert alone.code == 1
     assert f"WRONG      {path}:" in alone.output, alone.output
 
 
 def both_hold(target: Path) -> None:
-    verdict, alone = verify(target), standalone(target, "--shares")
-    assert verdict.holds, list(verdict.lines())
+    result, alone = verify(target), standalone(target, "--shares")
+    assert result.holds, list(result.lines())
     assert alone.holds, alone.output
 
 
@@ -101,8 +101,8 @@ def test_any_changed_byte_fails_and_names_the_file(tree: Path) -> None:
             spoiled = bytearray(data)
             spoiled[position] ^= chance.randrange(1, 256)
             file.write_bytes(spoiled)
-            verdict = verify(hour, thorough=False)
-            named = {wrong for wrong, _ in verdict.wrong}
+            result = verify(hour, thorough=False)
+            named = {wrong for wrong, _ in result.wrong}
             assert path in named, f"seed {seed}: {path} at {position}, named {named}"
             alone = standalone(hour)
             assert f"WRONG      {path}:" in alone.output, f"seed {seed}: {path} at {position}: {alone.output}"
@@ -156,8 +156,8 @@ def test_a_rewritten_hour_breaks_the_link_of_the_next(tree: Path) -> None:
     seal = (folder / "report.json.sha256").read_text().splitlines()
     (folder / "report.json.sha256").write_text(f"{sha256(data).hexdigest()}  report.json\n{seal[1]}\n")
     both_name(tree, f"reports/{PART}/report.json")
-    verdict = verify(folder)
-    assert (f"reports/{PART}/report.sig", "does not hold") in verdict.wrong
+    result = verify(folder)
+    assert (f"reports/{PART}/report.sig", "does not hold") in result.wrong
 
 
 def test_a_cut_off_newest_hour_shows_by_the_link_to_it(tree: Path) -> None:
@@ -196,8 +196,8 @@ def test_a_hash_that_was_never_found_is_named(tree: Path) -> None:
 def test_the_wrong_key_is_not_accepted(sealed: Path) -> None:
     signer = json.loads((sealed / "reports" / PART / "report.json").read_text())["signer"]
     assert verify(sealed, public_key_hex=signer).holds
-    verdict = verify(sealed, public_key_hex="00" * 32)
-    assert [reason for _, reason in verdict.wrong] == ["not signed by the key that was asked for"] * 3
+    result = verify(sealed, public_key_hex="00" * 32)
+    assert [reason for _, reason in result.wrong] == ["not signed by the key that was asked for"] * 3
 
 
 def test_openssl_agrees_on_the_signature(sealed: Path, tmp_path: Path) -> None:
@@ -248,8 +248,8 @@ def test_an_open_hour_is_said_to_be_open(tmp_path: Path) -> None:
     recorder.open(HOUR)
     mine(bench, recorder, HOUR + 1)
     recorder.flush(30)
-    verdict = verify(bench.root)
-    assert verdict.holds
-    assert any("still open" in what for what in verdict.unchecked)
+    result = verify(bench.root)
+    assert result.holds
+    assert any("still open" in what for what in result.unchecked)
     assert "still open" in standalone(bench.root).output
     recorder.close(HOUR + 2)

@@ -61,8 +61,8 @@ def test_it_still_verifies_and_the_next_start_goes_on_with_it(bench: Bench) -> N
     assert verify(bench.root).holds
     an_hour(bench, HOUR + 2 * DAY_SECS)
     assert not [code for severity, code, *_ in bench.alarms if severity in ("critical", "high")]
-    verdict = verify(bench.root)
-    assert verdict.holds, list(verdict.lines())
+    result = verify(bench.root)
+    assert result.holds, list(result.lines())
     assert standalone(bench.root).holds
     newest = json.loads((bench.root / "reports/2026/11/23/07/report.json").read_text())
     assert newest["schema"] == "solominer-report/2"

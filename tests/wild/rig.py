@@ -1,5 +1,5 @@
-"""The daemon's parts around a fake node: the real link, dispatcher, coordinator and records; no worker and no clock of
-more than milliseconds.
+"""The daemon's parts around a fake node: the real node client, executor, coordinator and records; no worker and no
+clock of more than milliseconds.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from solominer.chain.networks import REGTEST
-from solominer.daemon.executor import Dispatcher
+from solominer.daemon.executor import Executor
 from solominer.daemon.host_metrics import now
 from solominer.node import backoff as outage
-from solominer.node import client as link_module
-from solominer.node.client import NodeLink, NodeSettings
+from solominer.node import client as client_module
+from solominer.node.client import NodeClient, NodeSettings
 from solominer.node.credentials import UserPassword
 from solominer.records.recorder import Recorder
 from solominer.work.blocks import TrackedBlock
@@ -42,13 +42,13 @@ class Rig:
             "a", "127.0.0.1", node.port, UserPassword("me", "x"), REGTEST,
             poll_secs=0.02, health_secs=0.05, timeout_secs=10,
         )  # fmt: skip
-        self.link = NodeLink(self.settings, self._post, now)
+        self.node_client = NodeClient(self.settings, self._post, now)
         self.coordinator = Coordinator(REGTEST, ["a"], PAYOUT, b"/test/", policy, b"\1\2")
         recorder = Recorder(folder, "regtest", on_alarm=lambda *told: None)
         recorder.open(time.time())
         self.recorder = recorder
         pool: Any = SimpleNamespace(publish=lambda job, clean: None, stop_work=lambda: None, snapshot=lambda: ())
-        watch: Any = SimpleNamespace(
+        observer: Any = SimpleNamespace(
             published=lambda job: None,
             share=lambda share: None,
             block=lambda *about: None,
@@ -57,8 +57,8 @@ class Rig:
         self.failures: list[BaseException] = []
         self.sent: dict[bytes, FoundBlock] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        links: Any = {"a": self.link}
-        self.dispatcher = Dispatcher(self.coordinator, pool, links, recorder, self.spawn, watch)
+        nodes: Any = {"a": self.node_client}
+        self.executor = Executor(self.coordinator, pool, nodes, recorder, self.spawn, observer)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """As the daemon's: a task that ends with an exception would end it."""
@@ -89,7 +89,7 @@ class Rig:
         assert self.coordinator.job is not None
         share = solution(self.coordinator.job, at=now())
         before = set(self.coordinator.blocks.open)
-        self.dispatcher.post(share)
+        self.executor.post(share)
         await self.until(lambda: len(self.coordinator.blocks.open) > len(before), "the block is not followed")
         (hash_le,) = set(self.coordinator.blocks.open) - before
         tracked = self.coordinator.blocks.open[hash_le]
@@ -99,11 +99,11 @@ class Rig:
     def work_again(self) -> None:
         """Have a job made at once, also on a tip for which a block was found."""
         for event in (PauseWanted(now(), "test"), ResumeWanted(now(), "test")):
-            self.dispatcher.post(event)
+            self.executor.post(event)
 
     async def stop(self) -> None:
         """End everything."""
-        await self.link.close()
+        await self.node_client.close()
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -116,7 +116,7 @@ class Rig:
             await asyncio.sleep(0.01)
 
     def _post(self, event: Any) -> None:
-        self.dispatcher.post(event)
+        self.executor.post(event)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -130,13 +130,13 @@ async def running(node: ChainNode, folder: Path, monkeypatch: pytest.MonkeyPatch
     for module, name, secs in (
         (outage, "FIRST_WAIT_SECS", 0.002),
         (outage, "LONGEST_WAIT_SECS", 0.02),
-        (link_module, "_LOST_HEALTH_SECS", 0.01),
+        (client_module, "_LOST_HEALTH_SECS", 0.01),
     ):
         monkeypatch.setattr(module, name, secs)
     retry = RetryPolicy(first_secs=0.01, most_secs=0.1, look_secs=0.05)
     rig = Rig(node, folder, Policy(refresh_secs=0.5, stale_secs=5.0, retry=retry))
-    rig.spawn(rig.dispatcher.run())
-    rig.spawn(rig.link.run())
+    rig.spawn(rig.executor.run())
+    rig.spawn(rig.node_client.run())
     rig.spawn(rig.tick())
     try:
         yield rig

@@ -26,7 +26,7 @@ from solominer.node.history import read_history
 from solominer.node.payout import payout_to, regtest_payout
 from solominer.node.rpc import CookieRpc, RpcClient
 from solominer.node.signing import BlockSigner, signer_for
-from solominer.node.submit import check_verdict, submit_block
+from solominer.node.submit import check_reply, submit_block
 from solominer.node.zmq_hints import published_by
 from solominer.work.actions import FetchTipHeader, LocateBlock, LookAtNode, ProposeJob, RefreshTemplate, SendBlock
 from solominer.work.found import BlockState
@@ -63,33 +63,33 @@ def test_every_method_that_is_called_is_answered_wildly(node: ChainNode) -> None
 
 def _by_locating(rig: Rig, hash_le: bytes) -> None:
     tracked = rig.coordinator.blocks.open[hash_le]
-    rig.dispatcher.do([LocateBlock("a", hash_le, tracked.block.height)])
+    rig.executor.do([LocateBlock("a", hash_le, tracked.block.height)])
 
 
 def _by_proposing(rig: Rig, hash_le: bytes) -> None:
     if rig.coordinator.job is not None and random.random() < 0.5:
-        rig.dispatcher.do([ProposeJob("a", rig.coordinator.job)])
+        rig.executor.do([ProposeJob("a", rig.coordinator.job)])
     else:
-        rig.dispatcher.do([RefreshTemplate("a", "fuzz")])
+        rig.executor.do([RefreshTemplate("a", "fuzz")])
 
 
 def _by_header(rig: Rig, hash_le: bytes) -> None:
     if random.random() < 0.5:
-        rig.dispatcher.do([FetchTipHeader("a", rig.node.chain[-1].hash_le())])
+        rig.executor.do([FetchTipHeader("a", rig.node.chain[-1].hash_le())])
     else:
         _by_locating(rig, hash_le)
 
 
 def _by_looking(rig: Rig, hash_le: bytes) -> None:
-    rig.dispatcher.do([LookAtNode("a")])
+    rig.executor.do([LookAtNode("a")])
 
 
 def _by_sending(rig: Rig, hash_le: bytes) -> None:
-    rig.dispatcher.do([SendBlock("a", rig.sent[hash_le], 1)])
+    rig.executor.do([SendBlock("a", rig.sent[hash_le], 1)])
 
 
 def _by_itself(rig: Rig, hash_le: bytes) -> None:
-    """The link asks all the time."""
+    """The node client asks all the time."""
 
 
 _ACTIONS: dict[str, Callable[[Rig, bytes], None]] = {
@@ -151,7 +151,7 @@ _ALSO: dict[str, Callable[[Rig, RpcClient], Any]] = {
     "getblockheader": lambda rig, client: read_history(client, REGTEST),
     "getblockhash": lambda rig, client: read_history(client, REGTEST),
     "getblockchaininfo": lambda rig, client: read_history(client, REGTEST),
-    "submitblock": lambda rig, client: check_verdict(client, "00" * 81, submit_block(client, "00" * 81)),
+    "submitblock": lambda rig, client: check_reply(client, "00" * 81, submit_block(client, "00" * 81)),
 }
 """What asks for the same in other ways, now and then."""
 

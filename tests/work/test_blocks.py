@@ -484,7 +484,7 @@ def test_staging_sends_no_block_that_an_earlier_run_left_open(block: FoundBlock)
     assert blocks.tick(T0 + 1, 199) == []
 
 
-def test_staging_lets_a_block_go_when_no_node_can_judge_it_any_more(block: FoundBlock) -> None:
+def test_staging_lets_a_block_go_when_no_node_can_check_it_any_more(block: FoundBlock) -> None:
     blocks = tracker("a", "b", staging=True)
     blocks.found(block, T0)
     late = "inconclusive-not-best-prevblk"

@@ -165,7 +165,7 @@ def test_a_node_that_takes_over_with_an_old_look_does_not_take_the_work_back() -
 
 
 @pytest.mark.parametrize("proposal", [True, False])
-def test_a_verdict_on_a_job_that_the_tip_overtook_puts_no_old_work_back(proposal: bool) -> None:
+def test_an_answer_about_a_job_that_the_tip_overtook_puts_no_old_work_back(proposal: bool) -> None:
     machine = coordinator()
     full = real_template()
     feed(machine, HealthSeen(T0, health(best=full.prevhash_le)))
@@ -310,7 +310,7 @@ def test_a_template_for_another_height_than_the_node_s_own_is_refused() -> None:
     ("answer", "asked_again"),
     [(Answer.ACCEPTED, False), (Answer.HELD, False), (Answer.RETRY, True), (Answer.UNKNOWN, True)],
 )
-def test_a_shape_that_nobody_has_judged_is_asked_about_again_with_the_next_job(
+def test_a_shape_that_nobody_has_checked_is_asked_about_again_with_the_next_job(
     answer: Answer, asked_again: bool
 ) -> None:
     machine, job = mining()
@@ -581,7 +581,7 @@ def test_a_header_that_comes_from_a_node_no_longer_in_use_gives_no_job() -> None
 
 
 @pytest.mark.parametrize("proposal", [True, False])
-def test_a_verdict_after_every_node_is_long_lost_puts_nothing_to_work(proposal: bool) -> None:
+def test_an_answer_after_every_node_is_long_lost_puts_nothing_to_work(proposal: bool) -> None:
     machine = coordinator()
     feed(machine, HealthSeen(T0, replace(health(best=real_template().prevhash_le), height=260)))
     (published,) = of_type(PublishJob, feed(machine, TemplateReady(T0, "a", real_template())))

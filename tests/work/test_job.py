@@ -1,4 +1,4 @@
-"""Jobs, header space, and the guard that looks a second time at every job."""
+"""Jobs, header space, and the check that looks a second time at every job."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ class WorkerFindings:
     findings: tuple[Finding, ...]
 
 
-class Diagnosis:
+class PoolDiagnostics:
     """The tests of `workers` workers, which together raise a false alarm in `alarm_rate` of all windows.
 
     `nonce_bits` is log2 of a chunk of nonces, rounded down; `count_of` gives a worker's hashes so far.

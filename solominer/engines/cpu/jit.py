@@ -14,9 +14,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from solominer.engines.cpu import looped as passes
-from solominer.engines.cpu import sha_instructions as shaunit
-from solominer.engines.cpu import unrolled as straight
+from solominer.engines.cpu import looped, sha_instructions, unrolled
 from solominer.engines.cpu.llvm_words import I32, I64, Words
 from solominer.engines.cpu.sha256d import IV, compress
 from solominer.engines.cpu.variants import VARIANTS, Method, VariantInfo
@@ -45,16 +43,16 @@ MIDSTATES = types.void(WORDS_2D, WORDS_2D)
 def _methods(info: VariantInfo) -> tuple[Any, tuple[Any, ...]]:
     """The module that has a variant's passes, and what they take beside the usual."""
     return {
-        Method.PASSES: (passes, ()),
-        Method.STRAIGHT: (straight, ()),
-        Method.X86_SHA: (shaunit, (shaunit.X86,)),
-        Method.ARM_SHA: (shaunit, (shaunit.ARM,)),
+        Method.LOOPED: (looped, ()),
+        Method.UNROLLED: (unrolled, ()),
+        Method.X86_SHA: (sha_instructions, (sha_instructions.X86,)),
+        Method.ARM_SHA: (sha_instructions, (sha_instructions.ARM,)),
     }[info.method]
 
 
-def layout(info: VariantInfo) -> passes.Layout:
+def layout(info: VariantInfo) -> looped.Layout:
     """What a variant's scratch array holds."""
-    return passes.Layout(info.lanes, info.midstates, info.first, info.second)
+    return looped.Layout(info.lanes, info.midstates, info.first, info.second)
 
 
 class _Emitter:
@@ -63,7 +61,7 @@ class _Emitter:
     def __init__(self, context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> None:
         self.info = VARIANTS[signature.args[0].literal_value]
         self.words = Words(builder, self.info.lanes, ternary=self.info.ternary)
-        self.passes, self.more = _methods(self.info)
+        self.module, self.more = _methods(self.info)
         self._context, self._builder, self._types, self._args = context, builder, signature.args, args
 
     def data(self, position: int) -> ir.Value:
@@ -71,8 +69,8 @@ class _Emitter:
         array = self._context.make_array(self._types[position])
         return array(self._context, self._builder, self._args[position]).data
 
-    def scratch(self, position: int) -> passes.Scratch:
-        return passes.Scratch(self._builder, self._args[position], layout(self.info))
+    def scratch(self, position: int) -> looped.Scratch:
+        return looped.Scratch(self._builder, self._args[position], layout(self.info))
 
     def load(self, position: int, count: int, row: ir.Value | None = None) -> list[ir.Value]:
         """The first `count` words of an array argument, or of one of its rows."""
@@ -117,11 +115,11 @@ def _in_frame(builder: ir.IRBuilder, item: ir.Type, count: int) -> ir.Value:
 
 @_in_kernel
 def prepare(typingctx: Any, number: Any, scratch: Any, slot: Any, midstates: Any, index: Any, tail: Any) -> Any:
-    """`passes.prepare`: midstate `index` into `slot`."""
+    """`prepare` of the variant: midstate `index` into `slot`."""
 
     def emit(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
         this = _Emitter(context, builder, signature, args)
-        this.passes.prepare(this.words, this.scratch(1), args[2], this.load(3, 8, args[4]), this.load(5, 3), *this.more)
+        this.module.prepare(this.words, this.scratch(1), args[2], this.load(3, 8, args[4]), this.load(5, 3), *this.more)
         return context.get_dummy_value()
 
     return types.void(number, scratch, types.int64, midstates, types.int64, tail), emit
@@ -129,11 +127,11 @@ def prepare(typingctx: Any, number: Any, scratch: Any, slot: Any, midstates: Any
 
 @_in_kernel
 def expand(typingctx: Any, number: Any, scratch: Any, tail: Any, nonce: Any) -> Any:
-    """`passes.expand`: the schedule that all midstates share, for the nonces from `nonce` on."""
+    """`expand` of the variant: the schedule that all midstates share, for the nonces from `nonce` on."""
 
     def emit(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
         this = _Emitter(context, builder, signature, args)
-        this.passes.expand(this.words, this.scratch(1), this.load(2, 3), args[3])
+        this.module.expand(this.words, this.scratch(1), this.load(2, 3), args[3])
         return context.get_dummy_value()
 
     return types.void(number, scratch, tail, types.uint32), emit
@@ -141,11 +139,11 @@ def expand(typingctx: Any, number: Any, scratch: Any, tail: Any, nonce: Any) -> 
 
 @_in_kernel
 def first_pass(typingctx: Any, number: Any, scratch: Any, slot: Any) -> Any:
-    """`passes.first_pass` for the midstates from `slot` on."""
+    """`first_pass` of the variant, for the midstates from `slot` on."""
 
     def emit(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
         this = _Emitter(context, builder, signature, args)
-        this.passes.first_pass(this.words, this.scratch(1), args[2], this.info.first, *this.more)
+        this.module.first_pass(this.words, this.scratch(1), args[2], this.info.first, *this.more)
         return context.get_dummy_value()
 
     return types.void(number, scratch, types.int64), emit
@@ -153,12 +151,12 @@ def first_pass(typingctx: Any, number: Any, scratch: Any, slot: Any) -> Any:
 
 @_in_kernel
 def second_pass(typingctx: Any, number: Any, scratch: Any, slot: Any, target_word: Any, masks: Any) -> Any:
-    """`passes.second_pass`: a bit for each nonce that hits, per midstate into `masks`; returns whether any does."""
+    """`second_pass` of the variant: a bit for each nonce that hits, per midstate into `masks`; whether any does."""
 
     def emit(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
         this = _Emitter(context, builder, signature, args)
         w = this.words
-        tops = this.passes.second_pass(w, this.scratch(1), args[2], this.info.second, *this.more)
+        tops = this.module.second_pass(w, this.scratch(1), args[2], this.info.second, *this.more)
         hits = [builder.icmp_unsigned("<=", top, w.spread(args[3])) for top in tops]
         masks = [builder.zext(builder.bitcast(hit, ir.IntType(w.lanes)) if w.lanes > 1 else hit, I64) for hit in hits]
         for stream, mask in enumerate(masks):

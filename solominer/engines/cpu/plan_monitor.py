@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from solominer.chain.header import Header
-from solominer.engines.cpu.diagnostics import Diagnosis, WorkerFindings
+from solominer.engines.cpu.diagnostics import PoolDiagnostics, WorkerFindings
 from solominer.engines.cpu.job_slot import plan_word
 from solominer.engines.cpu.snapshot import PoolSnapshot
 from solominer.errors import PlanError
@@ -27,7 +27,7 @@ _OFF_PLAN_TODO = "stop the miner and report this with the log; blocks found mean
 _ODD_TODO = "look at docs/odds-and-order.md for what this test sees; if it comes again, test memory and processor"
 
 
-class SearchWatch:
+class PlanMonitor:
     """For the CPU's workers under one plan. `alert` tells people, `note` writes a line of the ledger.
 
     `count_of` returns a worker's hashes so far, `snapshot` what all workers are doing.
@@ -47,7 +47,7 @@ class SearchWatch:
         self._workers = workers
         self._snapshot, self._alert, self._note = snapshot, alert, note
         self._word = plan_word(plan.hash_hex)
-        self._diagnosis = Diagnosis(workers, plan.lanes.chunk_nonces.bit_length() - 1, ALARM_RATE, count_of)
+        self._diagnostics = PoolDiagnostics(workers, plan.lanes.chunk_nonces.bit_length() - 1, ALARM_RATE, count_of)
         self._closing: Iterator[WorkerFindings] | None = None
         self._results: list[WorkerFindings] = []
         self._began = mono
@@ -58,14 +58,16 @@ class SearchWatch:
 
     def published(self, job: Job) -> None:
         """The workers got this job."""
-        self._diagnosis.retarget(job.share_target)
+        self._diagnostics.retarget(job.share_target)
 
     def share(self, seen: ShareSeen) -> dict[str, Any] | None:
         """The search claim of a share, without the plan itself; None if no worker of the plan's found it."""
         share, job = seen.share, seen.job
         if share.worker.engine != ENGINE:
             return None
-        self._diagnosis.share(int(share.worker.name), share.nonce, seen.hash_le, share.share_target or job.share_target)
+        self._diagnostics.share(
+            int(share.worker.name), share.nonce, seen.hash_le, share.share_target or job.share_target
+        )
         claim = self._claim(job, share.worker, share.extranonce, share.version, share.nonce)
         if claim is None:
             return None
@@ -84,7 +86,7 @@ class SearchWatch:
     def repeated(self, worker: WorkerId) -> None:
         """A worker handed in a share that was handed in before."""
         if worker.engine == ENGINE:
-            self._diagnosis.repeated(int(worker.name))
+            self._diagnostics.repeated(int(worker.name))
 
     def look(self, at: float, mono: float) -> None:
         """Once a second: do all workers follow the plan, do their counts agree with it; once an hour, the tests."""
@@ -98,7 +100,7 @@ class SearchWatch:
             self._miscounts = miscounts
             self._off(PlanError("lanes", f"workers left {miscounts} jobs with another count than the plan owes"), -1)
         if self._closing is None and mono - self._began >= WINDOW_SECS:
-            self._closing = self._diagnosis.close()
+            self._closing = self._diagnostics.close()
         if self._closing is not None:
             result = next(self._closing, None)  # one worker a second: reading its tests takes a millisecond
             if result is None:
@@ -108,7 +110,7 @@ class SearchWatch:
 
     def close(self, at: float, mono: float) -> None:
         """End the hour, or what there was of it: one line of the ledger, and an alarm for each odd result."""
-        results = [*self._results, *(self._diagnosis.close() if self._closing is None else self._closing)]
+        results = [*self._results, *(self._diagnostics.close() if self._closing is None else self._closing)]
         self._results, self._closing = [], None
         fields = {
             "plan": self.plan.hash_hex,

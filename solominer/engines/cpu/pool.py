@@ -22,7 +22,7 @@ import psutil
 from solominer.engines.cpu.job_slot import SharedBlock, WorkerCounters, WorkerState
 from solominer.engines.cpu.messages import Hit, Message, Ready, Report, Share, Wrong
 from solominer.engines.cpu.snapshot import RATE_SECS, CpuWorkerSnapshot, PoolSnapshot, worker_id, worker_snapshot
-from solominer.engines.cpu.startup import EXIT_WRONG_HITS, Briefing
+from solominer.engines.cpu.startup import EXIT_WRONG_HITS, WorkerSetup
 from solominer.engines.cpu.worker_job import WorkerJob
 from solominer.engines.cpu.worker_process import Child
 from solominer.errors import EngineError
@@ -299,7 +299,7 @@ class WorkerPool:
         settings, memory = self.settings, self._memory
         seat.starting = None
         seat.heartbeat_ns = seat.silent_looks = 0
-        briefing = Briefing(
+        setup = WorkerSetup(
             index=seat.index,
             workers=len(self._seats),
             parent_pid=os.getpid(),
@@ -313,7 +313,7 @@ class WorkerPool:
             plan=settings.plan,
         )
         try:
-            seat.child = Child(briefing, self._heard, self._ended)
+            seat.child = Child(setup, self._heard, self._ended)
         except OSError as error:
             self._bring_back(seat, f"it could not be started: {error}", pid=0)
 

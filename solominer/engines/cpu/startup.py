@@ -18,8 +18,8 @@ _SIZE = struct.Struct("<I")
 
 
 @dataclass(frozen=True, slots=True)
-class Briefing:
-    """A worker's orders for life.
+class WorkerSetup:
+    """What a worker process is started with; it never changes.
 
     `engine` is the module with `load_kernel`, `midstate` and `bench_out`. The worker that `leads` loads `kernel`
     (None: the best one), compiling it into `cache_dir` if need be; the others wait for its choice and load the same.
@@ -44,13 +44,13 @@ class Briefing:
         os.write(fd, _SIZE.pack(len(data)) + data)
 
     @classmethod
-    def read(cls, fd: int) -> Briefing:
-        """The briefing that the parent wrote. Raises EngineError if it is gone, or wrote something else."""
+    def read(cls, fd: int) -> WorkerSetup:
+        """The setup that the parent wrote. Raises EngineError if it is gone, or wrote something else."""
         (size,) = _SIZE.unpack(_read_exactly(fd, _SIZE.size))
-        briefing = pickle.loads(_read_exactly(fd, size))
-        if not isinstance(briefing, cls):
+        setup = pickle.loads(_read_exactly(fd, size))
+        if not isinstance(setup, cls):
             raise EngineError("a worker is started by the daemon, not by hand")
-        return briefing
+        return setup
 
 
 def _read_exactly(fd: int, size: int) -> bytes:

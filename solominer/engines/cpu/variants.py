@@ -11,8 +11,8 @@ MIDSTATES = 32  # searched together by one call, a power of two like the pattern
 class Method(Enum):
     """How a variant computes."""
 
-    PASSES = "passes"  # solominer.engines.cpu.looped
-    STRAIGHT = "straight"  # solominer.engines.cpu.unrolled
+    LOOPED = "looped"  # solominer.engines.cpu.looped
+    UNROLLED = "unrolled"  # solominer.engines.cpu.unrolled
     X86_SHA = "x86 sha"  # solominer.engines.cpu.sha_instructions
     ARM_SHA = "arm sha"
 
@@ -41,31 +41,31 @@ class VariantInfo:
         return "avx512f" in self.needs and self.lanes == 16
 
 
-def _passes(name: str, lanes: int, first: int, second: int, *needs: str, about: str) -> VariantInfo:
-    return VariantInfo(name, Method.PASSES, lanes, first, second, MIDSTATES, frozenset(needs), about=about)
+def _looped(name: str, lanes: int, first: int, second: int, *needs: str, about: str) -> VariantInfo:
+    return VariantInfo(name, Method.LOOPED, lanes, first, second, MIDSTATES, frozenset(needs), about=about)
 
 
-def _unit(name: str, method: Method, streams: int, *needs: str, about: str, usual: bool = True) -> VariantInfo:
+def _sha(name: str, method: Method, streams: int, *needs: str, about: str, usual: bool = True) -> VariantInfo:
     return VariantInfo(name, method, 1, streams, streams, MIDSTATES, frozenset(needs), usual, about)
 
 
-def _straight(name: str, lanes: int, midstates: int, *needs: str, about: str) -> VariantInfo:
+def _unrolled(name: str, lanes: int, midstates: int, *needs: str, about: str) -> VariantInfo:
     return VariantInfo(
-        name, Method.STRAIGHT, lanes, midstates, midstates, midstates, frozenset(needs), usual=False, about=about
+        name, Method.UNROLLED, lanes, midstates, midstates, midstates, frozenset(needs), usual=False, about=about
     )
 
 
 VARIANTS: tuple[VariantInfo, ...] = (
-    _passes("avx512-3x2", 16, 3, 2, "avx512f", about="16 lanes, 3 then 2 midstates side by side"),
-    _passes("avx512-2x2", 16, 2, 2, "avx512f", about="16 lanes, 2 midstates side by side"),
-    _unit("sha-x86-4", Method.X86_SHA, 4, "sha", "sse4.1", about="SHA extensions, 4 hashes side by side"),
-    _unit("sha-x86-3", Method.X86_SHA, 3, "sha", "sse4.1", about="SHA extensions, 3 side by side", usual=False),
-    _unit("sha-arm-4", Method.ARM_SHA, 4, "sha2", "neon", about="ARMv8 SHA-2 instructions, 4 hashes side by side"),
-    _passes("avx2-2x2", 8, 2, 2, "avx2", about="8 lanes, 2 midstates side by side"),
-    _passes("avx2-1x1", 8, 1, 1, "avx2", about="8 lanes, one midstate at a time"),
-    _passes("vector-2x2", 4, 2, 2, about="4 lanes (SSE2, NEON), 2 midstates side by side"),
-    _passes("scalar", 1, 1, 1, about="no vectors, runs anywhere"),
-    _straight("plain-32x1", 32, 1, "avx512f", about="32 lanes unrolled, one midstate: the plain kernel"),
-    _straight("plain-32x4", 32, 4, "avx512f", about="32 lanes unrolled, 4 midstates share one schedule"),
-    _straight("plain-8x4", 8, 4, "avx2", about="8 lanes unrolled, 4 midstates share one schedule"),
+    _looped("avx512-3x2", 16, 3, 2, "avx512f", about="16 lanes, 3 then 2 midstates side by side"),
+    _looped("avx512-2x2", 16, 2, 2, "avx512f", about="16 lanes, 2 midstates side by side"),
+    _sha("sha-x86-4", Method.X86_SHA, 4, "sha", "sse4.1", about="SHA extensions, 4 hashes side by side"),
+    _sha("sha-x86-3", Method.X86_SHA, 3, "sha", "sse4.1", about="SHA extensions, 3 side by side", usual=False),
+    _sha("sha-arm-4", Method.ARM_SHA, 4, "sha2", "neon", about="ARMv8 SHA-2 instructions, 4 hashes side by side"),
+    _looped("avx2-2x2", 8, 2, 2, "avx2", about="8 lanes, 2 midstates side by side"),
+    _looped("avx2-1x1", 8, 1, 1, "avx2", about="8 lanes, one midstate at a time"),
+    _looped("vector-2x2", 4, 2, 2, about="4 lanes (SSE2, NEON), 2 midstates side by side"),
+    _looped("scalar", 1, 1, 1, about="no vectors, runs anywhere"),
+    _unrolled("plain-32x1", 32, 1, "avx512f", about="32 lanes unrolled, one midstate: the plain kernel"),
+    _unrolled("plain-32x4", 32, 4, "avx512f", about="32 lanes unrolled, 4 midstates share one schedule"),
+    _unrolled("plain-8x4", 8, 4, "avx2", about="8 lanes unrolled, 4 midstates share one schedule"),
 )

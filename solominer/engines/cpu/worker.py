@@ -19,7 +19,7 @@ from solominer.engines.cpu.job_slot import CHANGES, WORD_OF, SharedBlock, Worker
 from solominer.engines.cpu.messages import Outbox, Ready, Report
 from solominer.engines.cpu.processes import die_with
 from solominer.engines.cpu.search import Midstate, Pace, ScanKernel, Search
-from solominer.engines.cpu.startup import EXIT_WRONG_HITS, Briefing
+from solominer.engines.cpu.startup import EXIT_WRONG_HITS, WorkerSetup
 from solominer.engines.cpu.walk import Place, Walk
 from solominer.engines.cpu.worker_job import WorkerJob
 from solominer.errors import SolominerError
@@ -42,39 +42,39 @@ class Ended(Exception):
 class Worker:
     """One worker process: its loop, from the first job to the last."""
 
-    def __init__(self, briefing: Briefing) -> None:
-        self._briefing = briefing
-        self._shared = SharedBlock.attach(briefing.shared_fd, briefing.workers)
-        self._counters = self._shared.counters(briefing.index)
-        self._outbox = Outbox(briefing.messages_fd)
+    def __init__(self, setup: WorkerSetup) -> None:
+        self._setup = setup
+        self._shared = SharedBlock.attach(setup.shared_fd, setup.workers)
+        self._counters = self._shared.counters(setup.index)
+        self._outbox = Outbox(setup.messages_fd)
         self._bell = select.poll()
         self._bell.register(0, select.POLLIN)
         self._search: Search | None = None
         self._epoch = 0
         self._counters[_PID] = os.getpid()
-        self._counters[_PLAN] = plan_word(briefing.plan.hash_hex)
+        self._counters[_PLAN] = plan_word(setup.plan.hash_hex)
         self._enter(WorkerState.STARTING)
 
     def run(self) -> int:
         """Load the kernel and hash until told to end; gives the exit code."""
         try:
-            engine = importlib.import_module(self._briefing.engine)
+            engine = importlib.import_module(self._setup.engine)
             kernel = self._load(engine)
-            if self._briefing.nice:  # not before: the first hash should not wait behind whatever else runs
-                os.nice(self._briefing.nice)
+            if self._setup.nice:  # not before: the first hash should not wait behind whatever else runs
+                os.nice(self._setup.nice)
             self._hash(kernel, engine.midstate)
-            engine.bench_out(kernel.name, cache_dir=self._briefing.cache_dir)
+            engine.bench_out(kernel.name, cache_dir=self._setup.cache_dir)
         except (Ended, BrokenPipeError):
             return 0
         return EXIT_WRONG_HITS
 
     def _load(self, engine: Any) -> ScanKernel:
-        briefing = self._briefing
-        name = briefing.kernel if briefing.leads else self._chosen_by_leader()
+        setup = self._setup
+        name = setup.kernel if setup.leads else self._chosen_by_leader()
         kernel: ScanKernel = engine.load_kernel(
-            name, cache_dir=briefing.cache_dir, report=lambda line: self._outbox.send(Report(line))
+            name, cache_dir=setup.cache_dir, report=lambda line: self._outbox.send(Report(line))
         )
-        if briefing.leads:
+        if setup.leads:
             self._shared.kernel = kernel.name
         self._outbox.send(Ready(kernel.name))
         return kernel
@@ -88,8 +88,8 @@ class Worker:
 
     def _hash(self, kernel: ScanKernel, midstate: Midstate) -> None:
         """Search job after job. Returns when the kernel was wrong too often."""
-        shared, counters, index = self._shared, self._counters, self._briefing.index
-        midstates = self._briefing.plan.midstates_for(kernel.lanes, kernel.midstates)
+        shared, counters, index = self._shared, self._counters, self._setup.index
+        midstates = self._setup.plan.midstates_for(kernel.lanes, kernel.midstates)
         pace = Pace(kernel.lanes)
         wrong_limit = counters[_WRONG] + WRONG_HITS_ALLOWED
         while counters[_WRONG] < wrong_limit:
@@ -133,15 +133,13 @@ class Worker:
 
     def _walk(self, job: WorkerJob, midstates: int) -> Walk:
         """The job's walk, taken up where a worker that died left it."""
-        counters, briefing = self._counters, self._briefing
+        counters, setup = self._counters, self._setup
         place = Place()
         if counters[_PLACE_EPOCH] == self._epoch:
             place = Place(*counters[_PLACE : _PLACE + len(Place._fields)])
             if counters[_PLACE_MIDSTATES] != midstates:  # groups are cut differently now
                 place = Place(place.ntime, place.k + 1)
-        return Walk(
-            briefing.plan, job.space, worker=briefing.index, workers=briefing.workers, midstates=midstates, place=place
-        )
+        return Walk(setup.plan, job.space, worker=setup.index, workers=setup.workers, midstates=midstates, place=place)
 
     def _enter(self, state: WorkerState) -> None:
         self._state = state
@@ -155,18 +153,18 @@ class Worker:
             raise Ended
 
     def _check_end(self) -> None:
-        if self._shared.quitting or os.getppid() != self._briefing.parent_pid:
+        if self._shared.quitting or os.getppid() != self._setup.parent_pid:
             raise Ended
 
 
 def main() -> int:
-    """Read the briefing from standard input and work; gives the exit code."""
+    """Read the setup from standard input and work; gives the exit code."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the parent decides; it is told the same
     try:
-        briefing = Briefing.read(0)
-        die_with(briefing.parent_pid)
-        return Worker(briefing).run()
+        setup = WorkerSetup.read(0)
+        die_with(setup.parent_pid)
+        return Worker(setup).run()
     except SolominerError as error:  # the last line that a worker says becomes the reason of its end
         sys.stderr.write(" -> ".join(filter(None, (error.what, error.todo))) + "\n")
         return 1

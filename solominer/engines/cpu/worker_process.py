@@ -18,7 +18,7 @@ from pathlib import Path
 from solominer.engines.cpu.job_slot import anonymous_file
 from solominer.engines.cpu.messages import Message, take
 from solominer.engines.cpu.processes import python_command
-from solominer.engines.cpu.startup import EXIT_WRONG_HITS, Briefing
+from solominer.engines.cpu.startup import EXIT_WRONG_HITS, WorkerSetup
 
 _READ_SIZE = 1 << 16
 _SAID_SIZE = 4096
@@ -41,10 +41,10 @@ class Child:
     """
 
     def __init__(
-        self, briefing: Briefing, on_message: Callable[[Child, Message], None], on_end: Callable[[Child], None]
+        self, setup: WorkerSetup, on_message: Callable[[Child, Message], None], on_end: Callable[[Child], None]
     ) -> None:
-        self.index = briefing.index
-        self.leads = briefing.leads
+        self.index = setup.index
+        self.leads = setup.leads
         self.kernel = ""  # known when it is ready
         self.end_reason = ""  # in words, once it has ended
         self.ready_secs: float | None = None  # time.monotonic() of that
@@ -58,7 +58,7 @@ class Child:
         bell_read, self._bell = os.pipe()
         self._messages, messages_write = os.pipe()
         try:
-            self._process = _start(bell_read, messages_write, briefing.shared_fd, self._said.fileno())
+            self._process = _start(bell_read, messages_write, setup.shared_fd, self._said.fileno())
         except OSError:
             self._close()
             os.close(self._messages)
@@ -69,7 +69,7 @@ class Child:
         os.set_blocking(self._messages, False)
         os.set_blocking(self._bell, False)
         with contextlib.suppress(BrokenPipeError):  # it is gone already: that is heard on the other pipe
-            replace(briefing, messages_fd=messages_write).write(self._bell)
+            replace(setup, messages_fd=messages_write).write(self._bell)
         self._loop.add_reader(self._messages, self._read)
 
     @property

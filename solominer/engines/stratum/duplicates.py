@@ -1,7 +1,7 @@
 """Which headers have been handed in on a tip: memory is bounded, and so are the odds of a mistake.
 
 A header is remembered by 64 bits of its hash. An honest share is taken for a duplicate with odds of n / 2**64 where n
-are remembered (at most 2**20: below 1e-13); even then a block is submitted, since it is judged before. At least the
+are remembered (at most 2**20: below 1e-13); even then a block is submitted, since that is checked before. At least the
 last 2**19 shares of each of the last four tips are remembered, which is 870 a second between two blocks. Memory is 16
 bytes a share, and at most 64 MB in all.
 """

@@ -88,7 +88,7 @@ class JobBoard:
         self._forget(now)
 
     def withdraw(self) -> None:
-        """Nothing is to be mined until work is published again; shares of what was are still judged."""
+        """Nothing is to be mined until work is published again; shares of what was are still checked."""
         self._withdrawn = True
 
     def skip(self, jobs: int) -> None:

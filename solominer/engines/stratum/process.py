@@ -117,7 +117,7 @@ def _load_validator(loop: asyncio.AbstractEventLoop, server: Server) -> None:
         log.warning("shares are hashed with hashlib: the jitted check does not load", exc_info=True)
         return
     with suppress(RuntimeError):  # the loop has ended meanwhile
-        loop.call_soon_threadsafe(setattr, server.judge, "validator", validator)
+        loop.call_soon_threadsafe(setattr, server.checker, "validator", validator)
 
 
 def main() -> int:

@@ -44,7 +44,7 @@ from solominer.engines.stratum.events import (
 from solominer.engines.stratum.extranonces import ExtranonceTable, Held
 from solominer.engines.stratum.jobs import JobBoard
 from solominer.engines.stratum.shared import ListenerSettings, PayTo, Shared, Tallies
-from solominer.engines.stratum.shares import ShareJudge
+from solominer.engines.stratum.shares import ShareChecker
 from solominer.engines.stratum.twin import HashlibValidator
 from solominer.engines.stratum.work import Audience, Work
 from solominer.errors import EngineError
@@ -79,7 +79,7 @@ class Server:
         space = ExtranonceRange(setup.extranonce_first, setup.extranonce_count)
         self._table = ExtranonceTable(space, lambda: secrets.token_hex(8))
         self._table.restore(setup.sessions, now())
-        self.judge = ShareJudge(HashlibValidator(), Duplicates())
+        self.checker = ShareChecker(HashlibValidator(), Duplicates())
         self._tallies = Tallies()
         self._scripts: dict[str, bytes] = {}
         self._doorman = Doorman(setup.limits.connections, setup.limits.connections_per_address)
@@ -115,7 +115,7 @@ class Server:
             listener.fractional,
         )
         settings = ListenerSettings(pay_to=PayTo(listener.pay_to), limits=limits)
-        shared = Shared(self._board, self._table, self.judge, settings, self._scripts, self._tallies)
+        shared = Shared(self._board, self._table, self.checker, settings, self._scripts, self._tallies)
         proxies = frozenset(listener.proxies)
         tls = None
         if listener.certificate:
@@ -232,7 +232,7 @@ class Server:
             case NotableShare():
                 self._send(Notable(event))
             case KernelFault():
-                self.judge.validator = HashlibValidator()
+                self.checker.validator = HashlibValidator()
                 self._send(Fault(event.header))
             case AddressWanted():
                 asking = self._asking.setdefault(event.address, [])

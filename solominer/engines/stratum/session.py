@@ -89,7 +89,7 @@ class Session:
         for line in lines:
             if line and line != b"\r":
                 self._line(line, now)
-        self._judge_claims(now)
+        self._check_claims(now)
         if self._lines.problem is not None and not self._close:
             self._close, answer = messages.last_words(self._lines.problem)
             self._out.append(answer)
@@ -187,13 +187,13 @@ class Session:
         known = self._known[job_id] = job, self.difficulty.of_job(held, job.seq)
         return known
 
-    def _judge_claims(self, now: float) -> None:
+    def _check_claims(self, now: float) -> None:
         if not self._claims:
             return
-        judged, events = self._shared.judge.judge([claim for _, claim in self._claims], self.user_agent)
+        checked, events = self._shared.checker.check([claim for _, claim in self._claims], self.user_agent)
         self._events += events
         moved = False
-        for (place, claim), (_, error, hash_int) in zip(self._claims, judged, strict=True):
+        for (place, claim), (_, error, hash_int) in zip(self._claims, checked, strict=True):
             self._out[place] = (
                 reply_true(claim.id_json) if error is None else reply_error(claim.id_json, error, result=b"false")
             )

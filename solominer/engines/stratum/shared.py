@@ -9,7 +9,7 @@ from solominer.engines.stratum.difficulty import Limits
 from solominer.engines.stratum.events import Tally
 from solominer.engines.stratum.extranonces import ExtranonceTable
 from solominer.engines.stratum.jobs import JobBoard
-from solominer.engines.stratum.shares import ShareJudge
+from solominer.engines.stratum.shares import ShareChecker
 
 
 class PayTo(Enum):
@@ -54,7 +54,7 @@ class Shared:
 
     board: JobBoard
     table: ExtranonceTable
-    judge: ShareJudge
+    checker: ShareChecker
     settings: ListenerSettings
     scripts: dict[str, bytes] = field(default_factory=dict)
     tallies: Tallies = field(default_factory=Tallies)

@@ -1,4 +1,4 @@
-"""Shares of one read, judged together: each header against the network's target first, whatever else is wrong with it.
+"""Shares of one read, checked together: each header against the network's target first, whatever else is wrong with it.
 
 A share that is stale, a duplicate, outside the version mask or too easy is refused with ckpool's words; but if its hash
 makes a block, the block is found all the same.
@@ -51,7 +51,7 @@ class Claim(NamedTuple):
     refusal: StratumError | None
 
 
-class Judged(NamedTuple):
+class CheckedClaim(NamedTuple):
     """The outcome: the error to answer, None if the share is accepted; `hash_int` is its hash then."""
 
     claim: Claim
@@ -103,27 +103,27 @@ def make_claim(
     return Claim(id_json, worker, job, candidates, job_difficulty or 0.0, refusal)
 
 
-class ShareJudge:
+class ShareChecker:
     """Hashes claims in batches and says what becomes of them. Shared by all connections of a process."""
 
     def __init__(self, validator: ShareValidator, duplicates: Duplicates) -> None:
         self.validator = validator
         self._duplicates = duplicates
 
-    def judge(self, claims: Sequence[Claim], user_agent: str) -> tuple[list[Judged], list[Event]]:
+    def check(self, claims: Sequence[Claim], user_agent: str) -> tuple[list[CheckedClaim], list[Event]]:
         """The outcomes in order, and blocks and notable shares among them. Tallies are updated."""
         results = self._hash(claims)
         events: list[Event] = []
-        judged = []
+        done = []
         for claim, checked in zip(claims, results, strict=True):
             error, hash_int = claim.refusal, 0
-            for candidate, (_, verdict) in zip(claim.candidates, checked, strict=True):
-                if verdict & BLOCK:
+            for candidate, (_, meets) in zip(claim.candidates, checked, strict=True):
+                if meets & BLOCK:
                     events.append(self._block(claim, candidate, user_agent))
             if claim.job is not None and error is None:
-                hash_le, verdict = checked[0]
+                hash_le, meets = checked[0]
                 hash_int = hash_to_int(hash_le)
-                if not verdict & SHARE:
+                if not meets & SHARE:
                     error = Errors.ABOVE_TARGET
                 elif not self._duplicates.is_new(claim.job.work.prevhash_le, hash_le):
                     error = Errors.DUPLICATE
@@ -132,8 +132,8 @@ class ShareJudge:
                     claim.worker.tally.reject(error.text)
                 else:
                     events.extend(self._credit(claim, claim.worker, hash_int))
-            judged.append(Judged(claim, error, hash_int))
-        return judged, events
+            done.append(CheckedClaim(claim, error, hash_int))
+        return done, events
 
     def _hash(self, claims: Sequence[Claim]) -> list[list[Checked]]:
         """The checked candidates of each claim; those of one job go through the validator together."""

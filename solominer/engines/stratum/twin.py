@@ -1,4 +1,4 @@
-"""Shares judged with hashlib: what `validate` must agree with, and what stands in where Numba cannot be had."""
+"""Shares checked with hashlib: what `validate` must agree with, and what stands in where Numba cannot be had."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ class Candidate(NamedTuple):
 
 
 NOTHING, SHARE, BLOCK = 0, 1, 2
-"""What a hash meets: bits of a verdict. Plain numbers, since there is one for every share."""
+"""What a hash meets: bits of `meets`. Plain numbers, since there is one for every share."""
 
 
 class Checked(NamedTuple):
     """A share's hash, 32 bytes in internal order, and what it meets (bits SHARE and BLOCK)."""
 
     hash_le: bytes
-    verdict: int
+    meets: int
 
 
 def header_of(parts: JobParts, share: Candidate) -> Header:
@@ -62,11 +62,11 @@ class HashlibValidator:
         return parts
 
     def check(self, prepared: JobParts, shares: Sequence[Candidate]) -> list[Checked]:
-        """Hash and verdict of each share of the job, in order."""
+        """The hash of each share of the job and what it meets, in order."""
         checked = []
         for share in shares:
             hash_le = header_of(prepared, share).hash_le()
             value = hash_to_int(hash_le)
-            verdict = (SHARE if value <= share.target else NOTHING) | (BLOCK if value <= prepared.target else NOTHING)
-            checked.append(Checked(hash_le, verdict))
+            meets = (SHARE if value <= share.target else NOTHING) | (BLOCK if value <= prepared.target else NOTHING)
+            checked.append(Checked(hash_le, meets))
         return checked

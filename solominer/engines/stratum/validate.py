@@ -1,7 +1,7 @@
-"""Shares of one job judged in a batch by jitted code: coinbase, Merkle branch, header, targets.
+"""Shares of one job checked in a batch by jitted code: coinbase, Merkle branch, header, targets.
 
 The hash of the coinbase begins at a midstate behind the blocks that all miners share. `twin` does the same in hashlib,
-and judges again whatever counts as a block. Importing this module imports Numba; NumPy arrays are in native words.
+and checks again whatever counts as a block. Importing this module imports Numba; NumPy arrays are in native words.
 """
 
 from __future__ import annotations
@@ -87,14 +87,14 @@ def make_check(*, plain: bool = False, **options: Any) -> tuple[Callable[..., No
             scratch[23] = np.uint32(640)
             compress_at(scratch, 0, scratch, 8)
             _second(scratch)
-            verdict = np.uint32(0)
+            meets = np.uint32(0)
             if _at_most(scratch, rows, at + 6):
-                verdict = np.uint32(1)
+                meets = np.uint32(1)
             if _at_most(scratch, job, 20):
-                verdict |= np.uint32(2)
+                meets |= np.uint32(2)
             for i in range(8):
                 results[row * _RESULT_WORDS + i] = _swap(scratch[i])
-            results[row * _RESULT_WORDS + 8] = verdict
+            results[row * _RESULT_WORDS + 8] = meets
 
     helper = numba.njit(inline="always", boundscheck=False)
 
@@ -132,7 +132,7 @@ def _padding(size: int) -> Any:
 
 
 class Validator:
-    """Judges shares with the jitted function. One per thread: it works in memory of its own."""
+    """Checks shares with the jitted function. One per thread: it works in memory of its own."""
 
     def __init__(self, *, plain: bool = False, **options: Any) -> None:
         self._check, self._compress = make_check(plain=plain, **options)
@@ -167,7 +167,7 @@ class Validator:
         return state
 
     def check(self, prepared: Any, shares: Sequence[Candidate]) -> list[Checked]:
-        """Hash and verdict of each share of the prepared job, in order."""
+        """The hash of each share of the prepared job and what it meets, in order."""
         needed = 40 + 16 * int(prepared[8])
         if needed > len(self._scratch):
             self._scratch = np.zeros(needed, np.uint32)

@@ -118,10 +118,10 @@ def _engines(workers: Mapping[str, WorkerTally]) -> dict[str, dict[str, float]]:
 
 def _worker(fold: HourFold, label: str, tally: WorkerTally) -> dict[str, Any]:
     secs = sum(secs for _, secs in fold.counts.samples)
-    verdict = None
+    mismatch = None
     if tally.expected_shares > 0 and not tally.credited and _is_complete(fold):
-        judged = check_claim(tally.counted, tally.shares, tally.counted / tally.expected_shares)
-        verdict = {"flagged": judged.flagged, "p_value": judged.p_value, "reasons": list(judged.reasons)}
+        result = check_claim(tally.counted, tally.shares, tally.counted / tally.expected_shares)
+        mismatch = {"flagged": result.flagged, "p_value": result.p_value, "reasons": list(result.reasons)}
     return {
         "worker": label,
         "counted": tally.counted,
@@ -129,7 +129,7 @@ def _worker(fold: HourFold, label: str, tally: WorkerTally) -> dict[str, Any]:
         "rate_hps": round((tally.counted + tally.credited) / secs, 3) if secs else None,
         "shares": tally.shares,
         "expected_shares": round(tally.expected_shares, 3),
-        "mismatch": verdict,
+        "mismatch": mismatch,
     }
 
 
@@ -140,7 +140,7 @@ def _of_counting(fold: HourFold) -> int:
 
 def _shares(fold: HourFold) -> dict[str, Any]:
     expected, counting = fold.counts.expected_shares, _of_counting(fold)
-    judged = luck(counting, expected)
+    result = luck(counting, expected)
     return {
         "found": fold.shares,
         "credited": fold.shares - counting,
@@ -150,8 +150,8 @@ def _shares(fold: HourFold) -> dict[str, Any]:
         "dropped": fold.dropped_shares,
         "duplicate": fold.kinds["share_duplicate"],
         "missed_target": fold.kinds["share_misses_target"],
-        "chance_of_so_many_or_more": judged.as_lucky,
-        "chance_of_so_few_or_fewer": judged.as_unlucky,
+        "chance_of_so_many_or_more": result.as_lucky,
+        "chance_of_so_few_or_fewer": result.as_unlucky,
         "share_difficulty": None if not fold.share_target else difficulty(fold.share_target),
     }
 
@@ -175,8 +175,8 @@ def _evidence(fold: HourFold) -> dict[str, Any]:
     if kth is not None:
         told |= {"kth_hash": f"{kth:064x}", "from_kth_hash": interval(from_order_statistic(kth, fold.best.k))}
     if counted:  # the smallest hashes are those of all engines: beside credited ones they do not speak for the count
-        judged = check_claim(counted, _of_counting(fold), mean, None if counts.credited else kth, fold.best.k)
-        told["mismatch"] = {"flagged": judged.flagged, "p_value": judged.p_value, "reasons": list(judged.reasons)}
+        result = check_claim(counted, _of_counting(fold), mean, None if counts.credited else kth, fold.best.k)
+        told["mismatch"] = {"flagged": result.flagged, "p_value": result.p_value, "reasons": list(result.reasons)}
     return told
 
 

@@ -86,9 +86,9 @@ def search_lines(search: Mapping[str, Any]) -> list[str]:
             for worker in search["workers"]
             if worker["alarms"]
         ]
-        verdict = f"FAILED: {'; '.join(odd)}" if odd else "all pass"
+        outcome = f"FAILED: {'; '.join(odd)}" if odd else "all pass"
         lines.append(
-            f"tests      of the shares' hashes: {verdict} (smallest p-value {search['min_p_value']:.2g}, corrected)"
+            f"tests      of the shares' hashes: {outcome} (smallest p-value {search['min_p_value']:.2g}, corrected)"
         )
     return lines
 

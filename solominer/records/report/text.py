@@ -100,9 +100,10 @@ def _hash_lines(report: Report) -> Iterator[str]:
     for name, what in (("from_shares", "the shares say"), ("from_kth_hash", f"hash no. {evidence['k']} says")):
         if evidence[name] is not None:
             yield f"evidence   {what} {_interval(evidence[name], 'H')} were tried"
-    verdict = evidence["mismatch"]
-    if verdict is not None:
-        yield f"           MISMATCH: {'; '.join(verdict['reasons'])}" if verdict["flagged"] else "           it agrees"
+    mismatch = evidence["mismatch"]
+    if mismatch is not None:
+        reasons = "; ".join(mismatch["reasons"])
+        yield f"           MISMATCH: {reasons}" if mismatch["flagged"] else "           it agrees"
 
 
 def _best_lines(report: Report) -> Iterator[str]:

@@ -18,7 +18,7 @@ from solominer.engines.stratum.extranonces import ExtranonceTable
 from solominer.engines.stratum.jobs import JobBoard, Payouts
 from solominer.engines.stratum.session import Session
 from solominer.engines.stratum.shared import ListenerSettings, PayTo, Shared
-from solominer.engines.stratum.shares import ShareJudge, share_target
+from solominer.engines.stratum.shares import ShareChecker, share_target
 from solominer.engines.stratum.twin import HashlibValidator
 from solominer.engines.stratum.work import Audience, Work, swap_words
 from solominer.work.workers import ExtranonceRange
@@ -69,8 +69,8 @@ def make_shared(
     board = JobBoard(payouts, 0x1000)
     tokens = itertools.count(1)
     table = ExtranonceTable(ExtranonceRange(0xA1000007, 1 << 24), lambda: f"{next(tokens):032x}")
-    judge = ShareJudge(HashlibValidator(), Duplicates())
-    shared = Shared(board, table, judge, ListenerSettings(pay_to=pay_to, limits=limits, **settings))
+    checker = ShareChecker(HashlibValidator(), Duplicates())
+    shared = Shared(board, table, checker, ListenerSettings(pay_to=pay_to, limits=limits, **settings))
     if work is not None:
         board.publish(work, 0.0)
     return shared

@@ -150,7 +150,7 @@ def test_above_target() -> None:
     assert client.submit(params) == refused(23, "Above target")
 
 
-def test_a_share_is_judged_by_its_own_jobs_difficulty() -> None:
+def test_a_share_is_checked_by_its_own_jobs_difficulty() -> None:
     """After the difficulty was raised, a share of the older job needs only what that job asked for, and vice versa."""
     client = Client(make_shared(make_work()))
     client.login()
@@ -354,7 +354,7 @@ def test_a_block_of_a_closed_session_that_came_back() -> None:
     assert again.submit(params) == TRUE
 
 
-def test_the_network_is_judged_even_by_a_check_that_errs() -> None:
+def test_a_validator_that_errs_makes_no_block() -> None:
     """A jitted check that calls everything a block is found out by hashlib, once a share."""
 
     class Wrong:
@@ -366,7 +366,7 @@ def test_the_network_is_judged_even_by_a_check_that_errs() -> None:
 
     client = Client(make_shared(make_work()))
     assert client.shared is not None
-    client.shared.judge.validator = Wrong()
+    client.shared.checker.validator = Wrong()
     client.login()
     client.submit([client.job[0], "00" * 8, client.job[7], "00000000"])
     assert len(client.of(KernelFault)) == 1

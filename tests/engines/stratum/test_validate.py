@@ -58,7 +58,7 @@ def test_random_shares(native: Validator) -> None:
         expected = twin.check(parts, shares)
         assert native.check(native.prepare(parts), shares) == expected
         for each in expected:
-            seen[each.verdict] = seen.get(each.verdict, 0) + 1
+            seen[each.meets] = seen.get(each.meets, 0) + 1
     assert len(seen) == 4
 
 
@@ -94,11 +94,11 @@ def test_targets_at_the_edge(native: Validator) -> None:
     parts = random_parts(rng, 60, 100, 4)
     (share,) = random_shares(rng, 1)
     value = hash_to_int(HashlibValidator().check(parts, [share])[0].hash_le)
-    for target, verdict in ((value - 1, NOTHING), (value, SHARE), (value + 1, SHARE)):
+    for target, meets in ((value - 1, NOTHING), (value, SHARE), (value + 1, SHARE)):
         hard = replace(parts, target=value - 1)
-        assert native.check(native.prepare(hard), [share._replace(target=target)])[0].verdict == verdict
+        assert native.check(native.prepare(hard), [share._replace(target=target)])[0].meets == meets
         easy = replace(parts, target=value)
-        assert native.check(native.prepare(easy), [share._replace(target=target)])[0].verdict == verdict | BLOCK
+        assert native.check(native.prepare(easy), [share._replace(target=target)])[0].meets == meets | BLOCK
 
 
 def test_more_than_one_batch(native: Validator) -> None:

@@ -1,4 +1,4 @@
-"""The watch over the search: claims lead back to the header, what leaves the plan is told once, and the tests of the
+"""The plan monitor: claims lead back to the header, what leaves the plan is told once, and the tests of the
 hashes get what they need: shares and counts of their own worker, targets that change, duplicates."""
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from solominer.chain.header import Header
-from solominer.engines.cpu.diagnostics import LEAST_HASHES_PER_SHARE, Diagnosis
+from solominer.engines.cpu.diagnostics import LEAST_HASHES_PER_SHARE, PoolDiagnostics
 from solominer.engines.cpu.job_slot import WorkerState, plan_word
-from solominer.engines.cpu.plan_monitor import WINDOW_SECS, SearchWatch
+from solominer.engines.cpu.plan_monitor import WINDOW_SECS, PlanMonitor
 from solominer.engines.cpu.snapshot import CpuWorkerSnapshot, PoolSnapshot
 from solominer.engines.cpu.walk import Walk
 from solominer.insight.uniformity import TESTS
@@ -34,7 +34,7 @@ PER_SHARE = 2.0**30
 
 
 class Bench:
-    """A watch, what it told, and the counts of its workers."""
+    """A monitor, what it told, and the counts of its workers."""
 
     def __init__(self, plan: SearchPlan | None = None) -> None:
         self.plan = plan or parse_plan({"strides": {"main": {"order": "shuffled"}}})
@@ -42,7 +42,7 @@ class Bench:
         self.alerts: list[tuple[str, str]] = []
         self.notes: list[Mapping[str, Any]] = []
         self.seen = self.snapshot()
-        self.watch = SearchWatch(
+        self.monitor = PlanMonitor(
             self.plan, WORKERS, lambda worker: self.counts[worker], lambda: self.seen, self.alert, self.note, 0.0
         )
 
@@ -64,7 +64,7 @@ class Bench:
     def look(self, at: float, mono: float, **changes: Any) -> None:
         """A look at both workers, worker 1 with `changes`."""
         self.seen = self.snapshot(**changes)
-        self.watch.look(at, mono)
+        self.monitor.look(at, mono)
 
 
 def share_of(job: Job, plan: SearchPlan, worker: int, slices: int = 5) -> ShareFound:
@@ -101,10 +101,10 @@ def block_of(job: Job, share: ShareFound) -> FoundBlock:
 def test_claims_lead_back_to_the_header(worker: int) -> None:
     bench, job = Bench(), make_job(roll_secs=0)
     share = share_of(job, bench.plan, worker)
-    said = bench.watch.share(seen(job, share))
+    said = bench.monitor.share(seen(job, share))
     assert said is not None
     block = block_of(job, share)
-    proof = bench.watch.block(block, job)
+    proof = bench.monitor.block(block, job)
     assert proof is not None
     header = Header.unpack(block.header)
     claim = check_section(proof, header, bytes.fromhex(block.coinbase_hex))
@@ -118,9 +118,9 @@ def test_claims_lead_back_to_the_header(worker: int) -> None:
 def test_other_engines_and_forgotten_jobs_make_no_claim() -> None:
     bench, job = Bench(), make_job()
     share = replace(share_of(job, bench.plan, 0), worker=WorkerId("stratum", "0"))
-    assert bench.watch.share(seen(job, share)) is None
-    assert bench.watch.block(block_of(job, share), job) is None
-    assert bench.watch.block(block_of(job, share_of(job, bench.plan, 0)), None) is None
+    assert bench.monitor.share(seen(job, share)) is None
+    assert bench.monitor.block(block_of(job, share), job) is None
+    assert bench.monitor.block(block_of(job, share_of(job, bench.plan, 0)), None) is None
     assert bench.alerts == []
 
 
@@ -135,12 +135,12 @@ def test_other_engines_and_forgotten_jobs_make_no_claim() -> None:
 def test_what_leaves_the_plan_is_told_once(change: dict[str, Any], said: str) -> None:
     bench, job = Bench(), make_job(roll_secs=0)
     share = replace(share_of(job, bench.plan, 0), **change)
-    bench.watch.share(seen(job, share))
-    bench.watch.share(seen(job, share))
+    bench.monitor.share(seen(job, share))
+    bench.monitor.share(seen(job, share))
     ((code, message),) = bench.alerts
     assert code == "plan-not-followed"
     assert said in message
-    bench.watch.close(1.0, 1.0)
+    bench.monitor.close(1.0, 1.0)
     assert bench.notes[0]["off_plan"] == 2
 
 
@@ -156,7 +156,7 @@ def test_workers_on_another_plan_or_with_another_count_are_told() -> None:
         "search plan, families: worker 1: it follows another plan, 0000000000000007",
         "search plan, lanes: workers left 1 jobs with another count than the plan owes",
     ]
-    bench.watch.close(1.0, 1.0)
+    bench.monitor.close(1.0, 1.0)
     assert bench.notes[0]["miscounts"] == 1
 
 
@@ -171,20 +171,20 @@ def test_every_hour_is_closed_by_itself() -> None:
 
 def test_workers_are_read_one_a_second() -> None:
     bench = Bench()
-    bench.watch.published(replace(make_job(), share_target=TARGET))
+    bench.monitor.published(replace(make_job(), share_target=TARGET))
     for second in range(3):
         assert bench.notes == []
         bench.look(0.0, WINDOW_SECS + second)
     assert [told["worker"] for told in bench.notes[0]["workers"]] == ["cpu/0", "cpu/1"]
     bench.look(0.0, 2 * WINDOW_SECS + 3)
-    bench.watch.close(0.0, 2 * WINDOW_SECS + 3.5)
+    bench.monitor.close(0.0, 2 * WINDOW_SECS + 3.5)
     assert [told["worker"] for told in bench.notes[1]["workers"]] == ["cpu/0", "cpu/1"], "ended in between: both, once"
 
 
 def hour(bench: Bench, rng: np.random.Generator, *, worker_missing: float = 1.0) -> dict[str, list[Any]]:
     """An hour of 1,000 shares to be expected of each worker; worker 1 finds only that share of its own. Its tests."""
     job = replace(make_job(), share_target=TARGET)
-    bench.watch.published(job)
+    bench.monitor.published(job)
     for worker in range(WORKERS):
         done = worker_missing if worker else 1.0
         count, start = rng.poisson(1000 * done), bench.counts[worker]
@@ -192,9 +192,9 @@ def hour(bench: Bench, rng: np.random.Generator, *, worker_missing: float = 1.0)
             bench.counts[worker] = start + int(claimed)
             value = int(float(rng.random()) * (TARGET >> 128)) << 128
             hash_le = rng.bytes(16) + value.to_bytes(32, "little")[16:]
-            bench.watch._diagnosis.share(worker, int(rng.integers(1 << 32)), hash_le, TARGET)
+            bench.monitor._diagnostics.share(worker, int(rng.integers(1 << 32)), hash_le, TARGET)
         bench.counts[worker] = start + int(1000 * PER_SHARE)
-    bench.watch.close(0.0, 0.0)
+    bench.monitor.close(0.0, 0.0)
     assert [told["worker"] for told in bench.notes[-1]["workers"]] == ["cpu/0", "cpu/1"]
     return {
         told["worker"]: [test for test, facts in told["tests"].items() if facts[3]]
@@ -218,31 +218,31 @@ def test_honest_hours_are_silent_and_a_worker_that_counts_too_much_is_named() ->
 def test_a_repeated_share_is_an_alarm_whoever_notices_it() -> None:
     for elsewhere in (False, True):
         bench, job = Bench(), replace(make_job(), share_target=TARGET)
-        bench.watch.published(job)
+        bench.monitor.published(job)
         share = share_of(job, bench.plan, 0)
-        bench.watch.share(seen(job, share))
+        bench.monitor.share(seen(job, share))
         if elsewhere:
-            bench.watch.repeated(WorkerId("cpu", "0"))
+            bench.monitor.repeated(WorkerId("cpu", "0"))
         else:
-            bench.watch.share(seen(job, share))
-        bench.watch.close(0.0, 0.0)
+            bench.monitor.share(seen(job, share))
+        bench.monitor.close(0.0, 0.0)
         assert [code for code, message in bench.alerts if "duplicates" in message] == ["odd-hashes"]
 
 
 def test_shares_that_come_too_fast_are_not_tested_and_their_hashes_not_counted() -> None:
     counts = [0]
-    diagnosis = Diagnosis(1, 18, 1e-4, lambda worker: counts[0])
+    diagnostics = PoolDiagnostics(1, 18, 1e-4, lambda worker: counts[0])
     easy = (1 << 256) // (LEAST_HASHES_PER_SHARE // 2)
-    diagnosis.retarget(easy)
-    diagnosis.share(0, 1, bytes(32), easy)
-    diagnosis.repeated(0)
-    assert list(diagnosis.close()) == []
-    diagnosis.retarget(TARGET)
+    diagnostics.retarget(easy)
+    diagnostics.share(0, 1, bytes(32), easy)
+    diagnostics.repeated(0)
+    assert list(diagnostics.close()) == []
+    diagnostics.retarget(TARGET)
     counts[0] = int(2 * PER_SHARE)
-    diagnosis.share(0, 1, bytes(32), TARGET)
-    diagnosis.retarget(easy)
+    diagnostics.share(0, 1, bytes(32), TARGET)
+    diagnostics.retarget(easy)
     counts[0] = int(5000 * PER_SHARE)
-    diagnosis.retarget(TARGET)
-    (findings,) = diagnosis.close()
+    diagnostics.retarget(TARGET)
+    (findings,) = diagnostics.close()
     assert not [finding for finding in findings.findings if finding.alarm]
     assert findings.hashes == counts[0]

@@ -1,4 +1,4 @@
-"""Lanes: calls run in order in one thread, errors come back to whoever awaits, and closing ends what hangs."""
+"""RPC threads: calls run in order in one thread, errors come back to whoever awaits, and closing ends what hangs."""
 
 from __future__ import annotations
 
@@ -11,89 +11,89 @@ import pytest
 
 from solominer.errors import NodeUnreachable, RpcFailed
 from solominer.node.rpc import RpcClient
-from solominer.node.rpc_thread import Lane
+from solominer.node.rpc_thread import RpcThread
 from tests.node.fake_node import FakeNode, Silence, error, result
 
 
 async def test_calls_run_in_order_in_one_thread(fake: FakeNode, client: RpcClient) -> None:
-    lane = Lane("test", client)
+    thread = RpcThread("test", client)
     fake.then(result(1), result(2))
-    assert list(await asyncio.gather(lane.call("first"), lane.call("second", "x"))) == [1, 2]
+    assert list(await asyncio.gather(thread.call("first"), thread.call("second", "x"))) == [1, 2]
     assert [(each.method, each.params) for each in fake.requests] == [("first", []), ("second", ["x"])]
-    threads = {await lane.run(lambda _: threading.current_thread()) for _ in range(3)}
+    threads = {await thread.run(lambda _: threading.current_thread()) for _ in range(3)}
     assert len(threads) == 1
     assert threads.pop().daemon
-    await _end(lane)
+    await _end(thread)
 
 
-async def test_errors_come_back_and_the_lane_goes_on(fake: FakeNode, client: RpcClient) -> None:
-    lane = Lane("test", client)
+async def test_errors_come_back_and_the_thread_goes_on(fake: FakeNode, client: RpcClient) -> None:
+    thread = RpcThread("test", client)
     fake.then(error(-5), result("fine"))
     with pytest.raises(RpcFailed):
-        await lane.call("echo")
+        await thread.call("echo")
     with pytest.raises(ZeroDivisionError):
-        await lane.run(lambda _: 1 // 0)
-    assert await lane.call("echo") == "fine"
-    await _end(lane)
+        await thread.run(lambda _: 1 // 0)
+    assert await thread.call("echo") == "fine"
+    await _end(thread)
 
 
 async def test_closing_ends_what_hangs_and_what_waits(fake: FakeNode, client: RpcClient) -> None:
-    lane = Lane("test", client)
+    thread = RpcThread("test", client)
     fake.then(Silence())
-    calls = [asyncio.create_task(lane.call("echo", timeout_secs=60)) for _ in range(2)]
+    calls = [asyncio.create_task(thread.call("echo", timeout_secs=60)) for _ in range(2)]
     await asyncio.to_thread(fake.wait_for_request)
-    lane.close()
+    thread.close()
     results = await asyncio.gather(*calls, return_exceptions=True)
     assert [type(each) for each in results] == [NodeUnreachable, NodeUnreachable]
     assert len(fake.requests) == 1
     with pytest.raises(NodeUnreachable, match="closed"):
-        await lane.call("echo")
-    await _end(lane)
+        await thread.call("echo")
+    await _end(thread)
 
 
 async def test_what_was_cancelled_while_it_waited_is_not_asked(fake: FakeNode, client: RpcClient) -> None:
-    lane = Lane("test", client)
+    thread = RpcThread("test", client)
     gate = threading.Event()
-    blocking = asyncio.create_task(lane.run(lambda _: gate.wait(10)))
-    waiting = asyncio.create_task(lane.call("echo"))
+    blocking = asyncio.create_task(thread.run(lambda _: gate.wait(10)))
+    waiting = asyncio.create_task(thread.call("echo"))
     await asyncio.sleep(0)
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
     gate.set()
     assert await blocking
     fake.answers["last"] = "fine"
-    assert await lane.call("last") == "fine"
+    assert await thread.call("last") == "fine"
     assert [each.method for each in fake.requests] == ["last"]
-    await _end(lane)
+    await _end(thread)
 
 
-async def test_a_lane_that_was_never_used_closes_without_a_thread(client: RpcClient) -> None:
+async def test_what_was_never_used_closes_without_a_thread(client: RpcClient) -> None:
     before = threading.active_count()
-    Lane("test", client).close()
+    RpcThread("test", client).close()
     assert threading.active_count() == before
 
 
 def test_a_call_that_hangs_does_not_hold_the_interpreter(fake: FakeNode) -> None:
-    """The process ends while a lane waits for an answer that never comes."""
+    """The process ends while a thread waits for an answer that never comes."""
     fake.then(Silence())
     program = f"""
 import asyncio
 from solominer.node.credentials import UserPassword
-from solominer.node.rpc_thread import Lane
+from solominer.node.rpc_thread import RpcThread
 from solominer.node.rpc import RpcClient
 
 async def main():
-    lane = Lane("test", RpcClient("127.0.0.1", {fake.port}, UserPassword("me", "x"), timeout_secs=600))
-    await asyncio.wait([asyncio.create_task(lane.call("echo"))], timeout=0.2)
+    thread = RpcThread("test", RpcClient("127.0.0.1", {fake.port}, UserPassword("me", "x"), timeout_secs=600))
+    await asyncio.wait([asyncio.create_task(thread.call("echo"))], timeout=0.2)
 
 asyncio.run(main())
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
 
 
-async def _end(lane: Lane) -> None:
+async def _end(thread: RpcThread) -> None:
     """Close it and wait for its thread."""
-    lane.close()
-    if lane._thread is not None:
-        await asyncio.to_thread(lane._thread.join, 10)
-        assert not lane._thread.is_alive()
+    thread.close()
+    if thread._thread is not None:
+        await asyncio.to_thread(thread._thread.join, 10)
+        assert not thread._thread.is_alive()

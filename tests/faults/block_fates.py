@@ -1,4 +1,4 @@
-"""The verdict on a run: what became of every block of ours, by the node's chain and the files on disk alone.
+"""What became of every block of ours in a run, by the node's chain and the files on disk alone.
 
 A block of ours is one that the daemon said it found, that came by in a submitblock, or that its journal names. Nothing
 of the daemon's own code is used here.
@@ -42,7 +42,7 @@ class Kept:
 
 
 @dataclass(slots=True)
-class Verdict:
+class RunResult:
     """What a run came to. `problems` is empty if it holds what is promised."""
 
     fates: Counter[Fate] = field(default_factory=Counter)
@@ -56,12 +56,12 @@ class Chain(Protocol):
         """An RPC call; raises RpcFailed."""
 
 
-def judge(nodes: Sequence[Chain], solved: Collection[str], places: Sequence[Path]) -> Verdict:
+def check_blocks(nodes: Sequence[Chain], solved: Collection[str], places: Sequence[Path]) -> RunResult:
     """Look up every hash of `solved`, and of the journals under `places`, on the nodes, which agree on the chain.
 
     Hashes are as RPC shows them. One node may have a block that the others could not take: on a branch that lost.
     """
-    verdict = Verdict()
+    result = RunResult()
     journal = read_journal(places)
     confirmations = {hash_hex: _confirmations(nodes, hash_hex) for hash_hex in {*solved, *journal}}
     parents_held = {
@@ -72,16 +72,16 @@ def judge(nodes: Sequence[Chain], solved: Collection[str], places: Sequence[Path
     for hash_hex, depth in confirmations.items():
         kept = journal.get(hash_hex)
         if kept is None:
-            verdict.problems.append(f"{hash_hex} is not in the journal (confirmations {depth})")
+            result.problems.append(f"{hash_hex} is not in the journal (confirmations {depth})")
         elif not kept.whole:
-            verdict.problems.append(f"{hash_hex} has no whole copy in the journal (confirmations {depth})")
+            result.problems.append(f"{hash_hex} has no whole copy in the journal (confirmations {depth})")
         fate = _fate(depth, kept, parents_held)
-        verdict.fates[fate] += 1
+        result.fates[fate] += 1
         if fate is Fate.LOST:
-            verdict.problems.append(f"{hash_hex} is lost: the node does not know it; the journal: {kept}")
+            result.problems.append(f"{hash_hex} is lost: the node does not know it; the journal: {kept}")
         elif kept is not None:
-            verdict.problems += _contradiction(hash_hex, fate, kept.state)
-    return verdict
+            result.problems += _contradiction(hash_hex, fate, kept.state)
+    return result
 
 
 def _fate(depth: int | None, kept: Kept | None, parents_held: set[str]) -> Fate:

@@ -1,4 +1,4 @@
-"""The link to a fake node: what is posted when, and that neither a failing nor a hanging node stops anything else."""
+"""The client of a fake node: what is posted when, and that neither a failing nor a hanging node stops anything else."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from solominer.chain.networks import REGTEST
 from solominer.daemon.host_metrics import now
 from solominer.errors import NodeError, NodeNotReady, NodeUnreachable, PayoutError, SolominerError
 from solominer.node import rpc_gate
-from solominer.node.client import NodeLink, NodeSettings
+from solominer.node.client import NodeClient, NodeSettings
 from solominer.node.credentials import CookieFile, UserPassword
 from solominer.node.demo import synthetic_reply
 from solominer.node.longpoll import BLOCKED_ALLOWED
@@ -68,18 +68,18 @@ def well(fake: FakeNode) -> FakeNode:
 
 
 @pytest.fixture
-async def link(well: FakeNode, inbox: Inbox) -> AsyncIterator[NodeLink]:
-    """A link to it that polls often, not running yet."""
+async def node_client(well: FakeNode, inbox: Inbox) -> AsyncIterator[NodeClient]:
+    """Its node client, which polls often, not running yet."""
     settings = NodeSettings(
         "alpha", "127.0.0.1", well.port, UserPassword("me", "secret"), REGTEST, poll_secs=0.02, health_secs=60
     )
-    made = NodeLink(settings, inbox.post, clock=lambda: Instant(5.0, 1.0))
+    made = NodeClient(settings, inbox.post, clock=lambda: Instant(5.0, 1.0))
     yield made
     await made.close()
 
 
-async def _running(link: NodeLink) -> asyncio.Task[Any]:
-    task = asyncio.create_task(link.run())
+async def _running(node_client: NodeClient) -> asyncio.Task[Any]:
+    task = asyncio.create_task(node_client.run())
     await asyncio.sleep(0)
     return task
 
@@ -93,17 +93,17 @@ async def _stop(task: asyncio.Task[Any]) -> None:
 # --- templates ---
 
 
-async def test_a_template_is_posted_with_its_times(link: NodeLink, inbox: Inbox) -> None:
-    await link.fetch_template("start")
+async def test_a_template_is_posted_with_its_times(node_client: NodeClient, inbox: Inbox) -> None:
+    await node_client.fetch_template("start")
     ready = inbox.of(TemplateReady)[0]
     assert (ready.at, ready.node, len(ready.template.transactions)) == (Instant(5.0, 1.0), "alpha", 30)
     assert ready.rpc_secs > 0
     assert ready.parse_secs > 0
 
 
-async def test_a_template_that_breaks_a_rule_is_refused(well: FakeNode, link: NodeLink, inbox: Inbox) -> None:
+async def test_a_template_that_breaks_a_rule_is_refused(well: FakeNode, node_client: NodeClient, inbox: Inbox) -> None:
     well.answers["getblocktemplate"]["rules"].append("!unheard-of")
-    await link.fetch_template("start")
+    await node_client.fetch_template("start")
     failed = inbox.of(TemplateFailed)[0]
     assert failed.refused
     assert "!unheard-of" in failed.reason
@@ -111,40 +111,40 @@ async def test_a_template_that_breaks_a_rule_is_refused(well: FakeNode, link: No
 
 
 async def test_no_template_from_a_node_that_is_not_ready_or_on_another_chain(
-    well: FakeNode, link: NodeLink, inbox: Inbox
+    well: FakeNode, node_client: NodeClient, inbox: Inbox
 ) -> None:
     well.answers["getblocktemplate"] = error(-10, "in initial sync")
-    await link.fetch_template("start")
+    await node_client.fetch_template("start")
     well.answers["getblockchaininfo"] = {"chain": "main"}  # asked again, since the last attempt failed
-    await link.fetch_template("again")
+    await node_client.fetch_template("again")
     first, second = inbox.of(TemplateFailed)
     assert not first.refused
     assert "in initial sync" in first.reason
     assert "is on chain 'main'" in second.reason
 
 
-async def test_the_network_is_asked_once_while_all_goes_well(well: FakeNode, link: NodeLink) -> None:
+async def test_the_network_is_asked_once_while_all_goes_well(well: FakeNode, node_client: NodeClient) -> None:
     for _ in range(3):
-        await link.fetch_template("again")
+        await node_client.fetch_template("again")
     methods = [each.method for each in well.requests]
     assert (methods.count("getblockchaininfo"), methods.count("getblocktemplate")) == (1, 3)
 
 
-async def test_transactions_are_checked_behind_the_publication(link: NodeLink, inbox: Inbox) -> None:
+async def test_transactions_are_checked_behind_the_publication(node_client: NodeClient, inbox: Inbox) -> None:
     template = parse_template(synthetic_reply(REGTEST, seed=2, transactions=500), REGTEST)
-    await link.check_transactions(template)
-    await link.check_transactions(template)
+    await node_client.check_transactions(template)
+    await node_client.check_transactions(template)
     checked = TransactionsChecked(Instant(5.0, 1.0), "alpha", template.template_id)
     assert inbox.events == [checked, checked]
     lying = replace(template, transactions=(template.transactions[0]._replace(weight=1), *template.transactions[1:]))
-    await link.check_transactions(lying)
+    await node_client.check_transactions(lying)
     assert "weighs" in inbox.of(TransactionsChecked)[2].problem
 
 
-async def test_the_check_lets_others_run(link: NodeLink) -> None:
+async def test_the_check_lets_others_run(node_client: NodeClient) -> None:
     """The loop gets its turn every few milliseconds: another task runs many times meanwhile."""
     template = parse_template(synthetic_reply(REGTEST, seed=2, transactions=1500), REGTEST)
-    checking = asyncio.create_task(link.check_transactions(template))
+    checking = asyncio.create_task(node_client.check_transactions(template))
     turns = 0
     while not checking.done():
         turns += 1
@@ -155,8 +155,8 @@ async def test_the_check_lets_others_run(link: NodeLink) -> None:
 # --- watching ---
 
 
-async def test_tips_and_health_are_posted(well: FakeNode, link: NodeLink, inbox: Inbox) -> None:
-    task = await _running(link)
+async def test_tips_and_health_are_posted(well: FakeNode, node_client: NodeClient, inbox: Inbox) -> None:
+    task = await _running(node_client)
     await inbox.next(NewTip)
     health = (await inbox.next(HealthSeen)).health
     assert (health.usable, health.node, health.zmq) == (True, "alpha", "off")
@@ -168,10 +168,10 @@ async def test_tips_and_health_are_posted(well: FakeNode, link: NodeLink, inbox:
 
 
 async def test_a_lost_node_is_posted_once_and_looked_at_when_it_is_back(
-    well: FakeNode, link: NodeLink, inbox: Inbox, caplog: pytest.LogCaptureFixture
+    well: FakeNode, node_client: NodeClient, inbox: Inbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    task = await _running(link)
+    task = await _running(node_client)
     await inbox.next(HealthSeen)
     well.answers["getbestblockhash"] = error(-28, "Loading block index")
     lost = await inbox.next(HealthSeen, lambda each: not each.health.reachable)
@@ -188,10 +188,10 @@ async def test_a_lost_node_is_posted_once_and_looked_at_when_it_is_back(
 
 
 async def test_an_answer_that_is_no_hash_is_a_failure_like_any_other(
-    well: FakeNode, link: NodeLink, inbox: Inbox
+    well: FakeNode, node_client: NodeClient, inbox: Inbox
 ) -> None:
     well.answers["getbestblockhash"] = "not a hash"
-    task = await _running(link)
+    task = await _running(node_client)
     lost = await inbox.next(HealthSeen, lambda each: not each.health.reachable)
     assert "getbestblockhash is 'not a hash', not a hash" in lost.health.problem
     well.answers["getbestblockhash"] = A_HEX
@@ -199,13 +199,13 @@ async def test_an_answer_that_is_no_hash_is_a_failure_like_any_other(
     await _stop(task)
 
 
-async def test_an_unexpected_end_of_a_part_raises(link: NodeLink, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def broken(self: NodeLink) -> None:
+async def test_an_unexpected_end_of_a_part_raises(node_client: NodeClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(self: NodeClient) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(NodeLink, "_watch_health", broken)
+    monkeypatch.setattr(NodeClient, "_watch_health", broken)
     with pytest.raises(ExceptionGroup) as caught:
-        await link.run()
+        await node_client.run()
     assert caught.group_contains(ZeroDivisionError)
 
 
@@ -253,10 +253,10 @@ class Threads:
 
 async def test_a_long_poll_tells_of_a_tip_between_two_polls(well: FakeNode, inbox: Inbox) -> None:
     settings = NodeSettings("alpha", "127.0.0.1", well.port, UserPassword("me", "x"), REGTEST, poll_secs=3600)
-    link = NodeLink(settings, inbox.post, now)
+    node_client = NodeClient(settings, inbox.post, now)
     threads = Threads(well, 4)
     well.answers["getbestblockhash"] = lambda: threads.tip_hex
-    task = await _running(link)
+    task = await _running(node_client)
     for tip_hex in (B_HEX, C_HEX, A_HEX):
         await inbox.until(lambda: bool(inbox.of(NewTip)))
         await asyncio.to_thread(_wait_for, well, "waitfornewblock", 1)
@@ -264,17 +264,17 @@ async def test_a_long_poll_tells_of_a_tip_between_two_polls(well: FakeNode, inbo
         await inbox.until(lambda: to_rpc_hex(inbox.of(NewTip)[-1].hash_le) == threads.tip_hex)
     assert "longpoll" in [each.source for each in inbox.of(NewTip)]
     await _stop(task)
-    await link.close()
+    await node_client.close()
 
 
 async def test_a_long_poll_from_before_the_last_change_is_believed_once_checked(well: FakeNode, inbox: Inbox) -> None:
     """Else each tip would be told by the poll that its doubtful answer asks for, for ever."""
     settings = NodeSettings("alpha", "127.0.0.1", well.port, UserPassword("me", "x"), REGTEST, poll_secs=3600)
-    link = NodeLink(settings, inbox.post, now)
+    node_client = NodeClient(settings, inbox.post, now)
     threads = Threads(well, 4)
     polled_hex = A_HEX
     well.answers["getbestblockhash"] = lambda: polled_hex
-    task = await _running(link)
+    task = await _running(node_client)
     await inbox.next(NewTip)
     await asyncio.to_thread(_wait_for, well, "waitfornewblock", 1)
     polled_hex = B_HEX  # the poll beside the long poll is told, the long poll is not
@@ -283,7 +283,7 @@ async def test_a_long_poll_from_before_the_last_change_is_believed_once_checked(
     threads.new_tip(C_HEX)
     assert (await inbox.next(NewTip, lambda each: each.hash_le == from_rpc_hex(C_HEX))).source == "longpoll"
     await _stop(task)
-    await link.close()
+    await node_client.close()
 
 
 def _wait_for(well: FakeNode, method: str, more: int) -> None:
@@ -298,43 +298,43 @@ def _count(well: FakeNode, method: str) -> int:
 
 
 async def test_long_polls_are_given_up_where_they_take_the_only_thread(
-    well: FakeNode, link: NodeLink, inbox: Inbox, caplog: pytest.LogCaptureFixture
+    well: FakeNode, node_client: NodeClient, inbox: Inbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     """And the node is not lost, templates come, and a block waits for no long poll."""
     Threads(well, 1)
     well.answers["submitblock"] = None
-    task = await _running(link)
+    task = await _running(node_client)
     while "rpcthreads" not in caplog.text:
         await asyncio.sleep(0.01)
     polls = _count(well, "waitfornewblock")
     assert BLOCKED_ALLOWED <= polls <= BLOCKED_ALLOWED + 12, "on a busy machine some begin behind calls of the start"
     await asyncio.to_thread(_wait_for, well, "getbestblockhash", 20)
     assert _count(well, "waitfornewblock") == polls, "plain polling goes on, long polls do not"
-    await link.fetch_template("now")
+    await node_client.fetch_template("now")
     assert inbox.of(TemplateReady)
-    assert (await link.submit("aa")).raw == "null"
+    assert (await node_client.submit("aa")).raw == "null"
     assert all(each.health.reachable for each in inbox.of(HealthSeen))
     assert caplog.text.count("rpcthreads") == 1, "one warning"
     assert "plain polling" in caplog.text
     await _stop(task)
 
 
-async def test_long_polls_go_on_where_threads_are_left(well: FakeNode, link: NodeLink) -> None:
+async def test_long_polls_go_on_where_threads_are_left(well: FakeNode, node_client: NodeClient) -> None:
     Threads(well, 2)
-    task = await _running(link)
+    task = await _running(node_client)
     await asyncio.to_thread(_wait_for, well, "waitfornewblock", BLOCKED_ALLOWED + 2)
     assert {each.params[0] for each in well.requests if each.method == "waitfornewblock"} >= {250, 500, 1000}
     await _stop(task)
 
 
 async def test_a_full_work_queue_is_neither_a_lost_node_nor_a_lost_block(
-    well: FakeNode, link: NodeLink, inbox: Inbox, caplog: pytest.LogCaptureFixture
+    well: FakeNode, node_client: NodeClient, inbox: Inbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     threads = Threads(well, 1, queue=1)
-    task = await _running(link)
-    calls = [link.where_is(bytes([n]) * 32, 1) for n in range(3)]
-    proposals = [link.propose("00") for _ in range(3)]
-    results = await asyncio.gather(link.fetch_template("now"), link.submit("aa"), *proposals, *calls,
+    task = await _running(node_client)
+    calls = [node_client.where_is(bytes([n]) * 32, 1) for n in range(3)]
+    proposals = [node_client.propose("00") for _ in range(3)]
+    results = await asyncio.gather(node_client.fetch_template("now"), node_client.submit("aa"), *proposals, *calls,
                                    return_exceptions=True)  # fmt: skip
     assert not [each for each in results if isinstance(each, NodeNotReady) or "HTTP 503" in str(each)]
     assert inbox.of(TemplateReady)
@@ -344,18 +344,18 @@ async def test_a_full_work_queue_is_neither_a_lost_node_nor_a_lost_block(
     await _stop(task)
 
 
-async def test_a_block_goes_before_calls_that_can_wait(well: FakeNode, link: NodeLink) -> None:
+async def test_a_block_goes_before_calls_that_can_wait(well: FakeNode, node_client: NodeClient) -> None:
     """At a crowded node nothing that can wait begins while a block is being sent."""
-    link._gate.crowd("the test says so")
+    node_client._gate.crowd("the test says so")
     released = threading.Event()
 
     def slow_submission(_: str) -> None:
         released.wait(10)
 
     well.answers["submitblock"] = slow_submission
-    sending = asyncio.create_task(link.submit("aa"))
+    sending = asyncio.create_task(node_client.submit("aa"))
     await asyncio.to_thread(well.wait_for_request)
-    others = [asyncio.create_task(link.fetch_template("now")), asyncio.create_task(link.propose("00"))]
+    others = [asyncio.create_task(node_client.fetch_template("now")), asyncio.create_task(node_client.propose("00"))]
     await asyncio.wait(others, timeout=0.2)
     assert [each.method for each in well.requests] == ["submitblock"]
     released.set()
@@ -365,25 +365,25 @@ async def test_a_block_goes_before_calls_that_can_wait(well: FakeNode, link: Nod
 
 
 async def test_a_crowded_node_that_hangs_is_still_noticed(
-    well: FakeNode, link: NodeLink, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+    well: FakeNode, node_client: NodeClient, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rpc_gate, "TURN_SECS", 0.1)
-    link._gate.crowd("the test says so")
+    node_client._gate.crowd("the test says so")
     well.answers["getblocktemplate"] = Silence()
-    fetching = asyncio.create_task(link.fetch_template("now"))
+    fetching = asyncio.create_task(node_client.fetch_template("now"))
     await asyncio.to_thread(_wait_for, well, "getblocktemplate", 1)
-    task = await _running(link)
+    task = await _running(node_client)
     well.answers["getbestblockhash"] = Drop()
     await inbox.next(HealthSeen, lambda each: not each.health.reachable)
     await _stop(task)
-    await link.close()
+    await node_client.close()
     await fetching
 
 
-async def test_long_polls_back_off_from_a_node_that_answers_at_once(well: FakeNode, link: NodeLink) -> None:
+async def test_long_polls_back_off_from_a_node_that_answers_at_once(well: FakeNode, node_client: NodeClient) -> None:
     """A stopping node does."""
     well.answers["waitfornewblock"] = {"hash": A_HEX, "height": 1}
-    task = await _running(link)
+    task = await _running(node_client)
     await asyncio.sleep(0.5)
     await _stop(task)
     assert 1 <= _count(well, "waitfornewblock") < 8
@@ -391,10 +391,10 @@ async def test_long_polls_back_off_from_a_node_that_answers_at_once(well: FakeNo
 
 @pytest.mark.parametrize("answer", [error(-32601, "Method not found", 404), Reply(403)])
 async def test_a_node_without_long_polls_is_polled(
-    well: FakeNode, link: NodeLink, inbox: Inbox, caplog: pytest.LogCaptureFixture, answer: Reply
+    well: FakeNode, node_client: NodeClient, inbox: Inbox, caplog: pytest.LogCaptureFixture, answer: Reply
 ) -> None:
     well.answers["waitfornewblock"] = answer
-    task = await _running(link)
+    task = await _running(node_client)
     await inbox.next(NewTip)
     well.answers["getbestblockhash"] = B_HEX
     await inbox.next(NewTip, lambda each: each.hash_le == from_rpc_hex(B_HEX))
@@ -406,14 +406,14 @@ async def test_a_node_without_long_polls_is_polled(
 # --- blocks ---
 
 
-async def test_submissions_do_not_wait_for_each_other_or_anything_else(well: FakeNode, link: NodeLink) -> None:
+async def test_submissions_do_not_wait_for_each_other_or_anything_else(well: FakeNode, node_client: NodeClient) -> None:
     well.answers["submitblock"] = lambda block_hex: Silence() if block_hex == "aa" else "inconclusive"
-    hanging = asyncio.create_task(link.submit("aa"))
+    hanging = asyncio.create_task(node_client.submit("aa"))
     await asyncio.to_thread(well.wait_for_request)
-    verdict = await link.submit("bb")
-    assert (verdict.answer, verdict.raw) == (Answer.HELD, "inconclusive")
+    reply = await node_client.submit("bb")
+    assert (reply.answer, reply.raw) == (Answer.HELD, "inconclusive")
     assert not hanging.done()
-    await link.close()
+    await node_client.close()
     assert (await hanging).answer is Answer.UNKNOWN
 
 
@@ -421,10 +421,10 @@ async def test_submissions_do_not_wait_for_each_other_or_anything_else(well: Fak
 
 
 async def test_submitting_is_tried_at_the_start_and_when_the_node_is_back(
-    well: FakeNode, link: NodeLink, inbox: Inbox
+    well: FakeNode, node_client: NodeClient, inbox: Inbox
 ) -> None:
     well.answers["submitblock"] = "high-hash"
-    task = await _running(link)
+    task = await _running(node_client)
     assert not (await inbox.next(SubmittingTried)).problem
     away = threading.Event()
     well.answers["getbestblockhash"] = lambda: A_HEX if away.is_set() else Drop()
@@ -447,19 +447,21 @@ async def test_submitting_is_tried_again_where_the_node_takes_another_login(
     well.answers["submitblock"] = "high-hash"
     well.answers["getbestblockhash"] = lambda: tips if well.requests[-1].login == login else Reply(401)
     settings = NodeSettings("alpha", "127.0.0.1", well.port, CookieFile((cookie,)), REGTEST, poll_secs=0.02)
-    link = NodeLink(settings, inbox.post, now)
-    task = await _running(link)
+    node_client = NodeClient(settings, inbox.post, now)
+    task = await _running(node_client)
     await inbox.until(lambda: len(inbox.of(SubmittingTried)) == 1)
     cookie.write_text("__cookie__:two")
     login = "__cookie__:two"
     await inbox.until(lambda: len(inbox.of(SubmittingTried)) == 2)
     await _stop(task)
-    await link.close()
+    await node_client.close()
 
 
-async def test_where_nothing_is_submitted_nothing_is_tried(well: FakeNode, link: NodeLink, inbox: Inbox) -> None:
-    link.settings = replace(link.settings, submits=False)
-    task = await _running(link)
+async def test_where_nothing_is_submitted_nothing_is_tried(
+    well: FakeNode, node_client: NodeClient, inbox: Inbox
+) -> None:
+    node_client.settings = replace(node_client.settings, submits=False)
+    task = await _running(node_client)
     await inbox.next(HealthSeen)
     await inbox.next(NewTip)
     assert not [each for each in well.requests if each.method == "submitblock"]
@@ -470,23 +472,25 @@ OURS = Header(0x20000000, b"\2" * 32, b"\3" * 32, 100, 0x207FFFFF, 7)
 OURS_LE, OURS_HEX = OURS.hash_le(), to_rpc_hex(OURS.hash_le())
 
 
-async def test_questions_about_blocks(well: FakeNode, link: NodeLink) -> None:
+async def test_questions_about_blocks(well: FakeNode, node_client: NodeClient) -> None:
     well.answers |= {"getblockheader": told_header(OURS, 1), "getblockhash": OURS_HEX}
-    assert (await link.where_is(OURS_LE, 1)).confirmations == 1
-    assert (await link.tip_facts(OURS_LE)).height == 1
+    assert (await node_client.where_is(OURS_LE, 1)).confirmations == 1
+    assert (await node_client.tip_facts(OURS_LE)).height == 1
     well.answers["getblockheader"] = Drop()
     with pytest.raises(NodeUnreachable):
-        await link.where_is(OURS_LE, 1)
+        await node_client.where_is(OURS_LE, 1)
 
 
-async def test_a_block_is_only_confirmed_by_two_looks_on_two_connections(well: FakeNode, link: NodeLink) -> None:
+async def test_a_block_is_only_confirmed_by_two_looks_on_two_connections(
+    well: FakeNode, node_client: NodeClient
+) -> None:
     well.answers |= {"getblockheader": told_header(OURS, 1), "getblockhash": OURS_HEX}
-    await link.where_is(OURS_LE, 1)
+    await node_client.where_is(OURS_LE, 1)
     assert well.connections == 2
     looks = [told_header(OURS, 1), told_header(OURS, 1, confirmations=-1)]
     well.answers["getblockheader"] = lambda _: looks.pop(0)
     with pytest.raises(NodeError, match="do not agree"):
-        await link.where_is(OURS_LE, 1)
+        await node_client.where_is(OURS_LE, 1)
 
 
 BLOCK_HEX = OURS.pack().hex() + "00"
@@ -510,39 +514,39 @@ BLOCK_HEX = OURS.pack().hex() + "00"
     ],
 )
 async def test_one_answer_never_ends_the_care_for_a_block(
-    well: FakeNode, link: NodeLink, answers: list[Any], confirmations: int | None, meant: Answer
+    well: FakeNode, node_client: NodeClient, answers: list[Any], confirmations: int | None, meant: Answer
 ) -> None:
     told = error(-5) if confirmations is None else told_header(OURS, 1, confirmations)
     well.answers |= {"submitblock": lambda _: answers.pop(0), "getblockheader": told}
-    assert (await link.submit(BLOCK_HEX)).answer is meant
+    assert (await node_client.submit(BLOCK_HEX)).answer is meant
     assert not answers or all(isinstance(each, Drop) for each in answers)
 
 
-async def test_a_verdict_on_a_proposal_is_repeated(well: FakeNode, link: NodeLink) -> None:
+async def test_an_answer_to_a_proposal_is_repeated(well: FakeNode, node_client: NodeClient) -> None:
     answers: list[Any] = ["bad-cb-amount", "bad-cb-amount", "bad-cb-amount", None, None, None]
     well.answers["getblocktemplate"] = lambda _: answers.pop(0)
-    found = [(await link.propose("00")).answer for _ in range(3)]
+    found = [(await node_client.propose("00")).answer for _ in range(3)]
     assert found == [Answer.INVALID, Answer.UNKNOWN, Answer.ACCEPTED]
 
 
-async def test_the_payout_is_asked_of_the_node(well: FakeNode, link: NodeLink) -> None:
+async def test_the_payout_is_asked_of_the_node(well: FakeNode, node_client: NodeClient) -> None:
     well.answers["validateaddress"] = {"isvalid": True, "scriptPubKey": "0014" + "11" * 20}
-    assert (await link.payout("bcrt1qaddress")).script_pubkey == b"\x00\x14" + b"\x11" * 20
+    assert (await node_client.payout("bcrt1qaddress")).script_pubkey == b"\x00\x14" + b"\x11" * 20
     with pytest.raises(PayoutError, match="no wallet"):
-        await link.payout("")
+        await node_client.payout("")
 
 
 # --- the end ---
 
 
-async def test_close_ends_whatever_hangs(well: FakeNode, link: NodeLink) -> None:
+async def test_close_ends_whatever_hangs(well: FakeNode, node_client: NodeClient) -> None:
     well.answers["getblocktemplate"] = Silence()
-    task = await _running(link)
-    waiting = asyncio.create_task(link.where_is(bytes(32), 1))
+    task = await _running(node_client)
+    waiting = asyncio.create_task(node_client.where_is(bytes(32), 1))
     await asyncio.to_thread(well.wait_for_request, 3)
     await _stop(task)
-    await link.close()
+    await node_client.close()
     results = await asyncio.gather(waiting, return_exceptions=True)
     assert isinstance(results[0], SolominerError)
     with pytest.raises(NodeUnreachable):
-        await link.where_is(bytes(32), 1)
+        await node_client.where_is(bytes(32), 1)
