@@ -77,6 +77,15 @@ class Difficulty:
             return False
         return vardiff.share(now) and vardiff.difficulty != self.announced
 
+    def counts_all_at(self, difficulty: float) -> bool:
+        """Whether each share that meets `difficulty` counts: it is the one in force."""
+        return self._vardiff is not None and self._vardiff.difficulty == difficulty
+
+    def many(self, count: int, now: float) -> bool:
+        """So many shares arrived, each of which counts. Whether the difficulty is to change."""
+        vardiff = self._vardiff
+        return vardiff is not None and vardiff.share(now, count) and vardiff.difficulty != self.announced
+
     def tick(self, now: float) -> bool:
         """Time passed. Whether the difficulty is to change."""
         return self._vardiff is not None and self._vardiff.tick(now)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from solominer.engines.stratum.messages import Errors
+
 
 @dataclass(frozen=True, slots=True)
 class Subscribed:
@@ -131,6 +133,15 @@ class Tally:
     difficulty_sum: float = 0.0
     best_hash: int = 1 << 256
     rejected: dict[str, int] = field(default_factory=dict)
+
+    def add(self, accepted: int, difficulty: float, best_hash: int, *, above: int, duplicates: int) -> None:
+        """Shares of one difficulty at once: accepted, above their target, duplicates."""
+        self.accepted += accepted
+        self.difficulty_sum += accepted * difficulty
+        self.best_hash = min(self.best_hash, best_hash)
+        for count, text in ((above, Errors.ABOVE_TARGET.text), (duplicates, Errors.DUPLICATE.text)):
+            if count:
+                self.rejected[text] = self.rejected.get(text, 0) + count
 
     def reject(self, text: str) -> None:
         """One more share that was refused."""

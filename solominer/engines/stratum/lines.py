@@ -49,6 +49,13 @@ class LineReader:
             lines = self._up_to_too_long(lines)
         return lines
 
+    def unread(self) -> bytes:
+        """What was read of a line that is not complete; it is to be fed again. Empty before the first line."""
+        rest = b"" if self._at_start or self.problem is not None else self._rest
+        if rest:
+            self._rest = b""
+        return rest
+
     def _up_to_too_long(self, lines: list[bytes]) -> list[bytes]:
         for index, line in enumerate(lines):
             if len(line) > MAX_LINE_BYTES:

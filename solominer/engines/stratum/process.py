@@ -110,14 +110,16 @@ async def _serve() -> int:
 def _load_validator(loop: asyncio.AbstractEventLoop, server: Server) -> None:
     """Have shares hashed by jitted code as soon as it is compiled."""
     try:
+        from solominer.engines.stratum.batch import Batch
         from solominer.engines.stratum.validate import Validator
 
-        validator = Validator()
+        batch = Batch(Validator())
+        batch.warm_up()
     except Exception:  # whatever keeps Numba from compiling, hashlib goes on
         log.warning("shares are hashed with hashlib: the jitted check does not load", exc_info=True)
         return
     with suppress(RuntimeError):  # the loop has ended meanwhile
-        loop.call_soon_threadsafe(setattr, server.checker, "validator", validator)
+        loop.call_soon_threadsafe(server.checker.use, batch)
 
 
 def main() -> int:

@@ -232,7 +232,7 @@ class Server:
             case NotableShare():
                 self._send(Notable(event))
             case KernelFault():
-                self.checker.validator = HashlibValidator()
+                self.checker.use(None)
                 self._send(Fault(event.header))
             case AddressWanted():
                 asking = self._asking.setdefault(event.address, [])

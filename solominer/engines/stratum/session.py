@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from solominer.chain.target import DIFFICULTY_1_TARGET
 from solominer.engines.stratum import messages
@@ -37,10 +38,14 @@ from solominer.engines.stratum.names import (
     positive_number,
 )
 from solominer.engines.stratum.shared import PayTo, Shared
-from solominer.engines.stratum.shares import Claim, Worker, make_claim
+from solominer.engines.stratum.shares import Claim, Worker, make_claim, share_target
 from solominer.engines.stratum.submit import parse_submit
+from solominer.engines.stratum.twin import MAX_BATCH
 from solominer.engines.stratum.work import EXTRANONCE2_SIZE, Audience, Job
 from solominer.errors import SolominerError
+
+if TYPE_CHECKING:
+    from solominer.engines.stratum.batch import Batch
 
 MAX_PENDING_LOGINS = 16
 MAX_BAD_LINES = 32
@@ -85,6 +90,11 @@ class Session:
 
     def receive(self, data: bytes, now: float) -> Output:
         """Bytes arrived."""
+        batch, count = self._shared.checker.batch, 0
+        if batch is not None and self.is_mining:
+            data = self._lines.unread() + data
+            done, count = self._plain_shares(batch, data, now)
+            data = data[done:]
         lines = self._lines.feed(data)
         for line in lines:
             if line and line != b"\r":
@@ -93,7 +103,7 @@ class Session:
         if self._lines.problem is not None and not self._close:
             self._close, answer = messages.last_words(self._lines.problem)
             self._out.append(answer)
-        return self._take(self._pause_secs(len(lines), now))
+        return self._take(self._pause_secs(count + len(lines), now))
 
     def tick(self, now: float) -> Output:
         """Time passed: to be called every few seconds."""
@@ -177,6 +187,65 @@ class Session:
         )
         self._claims.append((len(self._out), claim))
         self._out.append(b"")
+
+    def _plain_shares(self, batch: Batch, data: bytes, now: float) -> tuple[int, int]:
+        """Take the plain shares at the beginning of a packet; how many bytes and how many lines they were."""
+        at = lines = 0
+        while True:
+            at = batch.scan(data, at)
+            lines += batch.count
+            for start, end, username, job_id in batch.groups() if batch.count else ():
+                self._plain_group(batch, start, end, username.decode(), job_id.decode(), now)
+            self._check_claims(now)
+            if batch.count < MAX_BATCH:
+                return at, lines
+
+    def _plain_group(self, batch: Batch, start: int, end: int, username: str, job_id: str, now: float) -> None:
+        """Shares of one worker and job. What is not plain about them goes the way of any other line."""
+        worker, held, board = self.workers.get(username), self.held, self._shared.board
+        job, difficulty = None, None
+        if worker is not None and held is not None:
+            job, difficulty = self._known.get(job_id) or self._find(job_id, held)
+        if (
+            worker is None
+            or held is None
+            or job is None
+            or difficulty is None
+            or job.work.prevhash_le != board.tip_le
+            or not self.difficulty.counts_all_at(difficulty)
+        ):
+            for row in range(start, end):
+                self._line(batch.line(row), now)
+            return
+        work, checker = job.work, self._shared.checker
+        mask = work.version_mask if self._mask is None else work.version_mask & self._mask
+        found_special = batch.check(
+            start,
+            end,
+            checker.prepared(job),
+            held.extranonce1,
+            version=work.base_version,
+            version_mask=mask,
+            ntime_min=work.ntime_min,
+            ntime_max=work.ntime_max,
+            target=share_target(difficulty),
+            notable_target=work.notable_target,
+        )
+        counted = 0
+        for row in [*(batch.special(start, end) if found_special else ()), end]:
+            if start < row:
+                batch.mark(checker.duplicates, work.prevhash_le, start, row)
+                replies, accepted, above, duplicates, best = batch.answer(start, row)
+                self._check_claims(now)
+                self._out.append(replies)
+                worker.tally.add(accepted, difficulty, best, above=above, duplicates=duplicates)
+                counted += accepted
+            if row < end:
+                self._line(batch.line(row), now)
+                self._check_claims(now)
+            start = row + 1
+        if counted and self.difficulty.many(counted, now):
+            self._retarget(now)
 
     def _find(self, job_id: str, held: Held) -> tuple[Job | None, float | None]:
         """The job of that id, and the difficulty it was announced with; None if it was not announced here."""

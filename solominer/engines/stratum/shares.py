@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from solominer.chain.hashes import hash_to_int
 from solominer.chain.header import meets_target
@@ -18,8 +18,11 @@ from solominer.engines.stratum.duplicates import Duplicates
 from solominer.engines.stratum.events import BlockFound, Event, KernelFault, NotableShare, Tally
 from solominer.engines.stratum.messages import Errors, StratumError
 from solominer.engines.stratum.submit import Submission, extranonce2_candidates
-from solominer.engines.stratum.twin import BLOCK, SHARE, Candidate, Checked, JobParts
+from solominer.engines.stratum.twin import BLOCK, SHARE, Candidate, Checked, HashlibValidator, JobParts
 from solominer.engines.stratum.work import EXTRANONCE2_SIZE, Job
+
+if TYPE_CHECKING:
+    from solominer.engines.stratum.batch import Batch
 
 share_target = lru_cache(maxsize=4096)(target_from_difficulty)
 """The target of a share difficulty, exact."""
@@ -108,7 +111,13 @@ class ShareChecker:
 
     def __init__(self, validator: ShareValidator, duplicates: Duplicates) -> None:
         self.validator = validator
-        self._duplicates = duplicates
+        self.duplicates = duplicates
+        self.batch: Batch | None = None
+        """Checks plain shares of a packet together, where jitted code is to be had."""
+
+    def use(self, batch: Batch | None) -> None:
+        """Check with jitted code from now on; None: with hashlib alone."""
+        self.batch, self.validator = batch, batch.validator if batch else HashlibValidator()
 
     def check(self, claims: Sequence[Claim], user_agent: str) -> tuple[list[CheckedClaim], list[Event]]:
         """The outcomes in order, and blocks and notable shares among them. Tallies are updated."""
@@ -125,7 +134,7 @@ class ShareChecker:
                 hash_int = hash_to_int(hash_le)
                 if not meets & SHARE:
                     error = Errors.ABOVE_TARGET
-                elif not self._duplicates.is_new(claim.job.work.prevhash_le, hash_le):
+                elif not self.duplicates.is_new(claim.job.work.prevhash_le, hash_le):
                     error = Errors.DUPLICATE
             if claim.worker is not None:
                 if error is not None:
@@ -143,16 +152,21 @@ class ShareChecker:
                 by_job.setdefault(claim.job, []).append(index)
         results: list[list[Checked]] = [[] for _ in claims]
         for job, indexes in by_job.items():
-            owner, prepared = job.prepared or (None, None)
-            if owner is not self.validator:
-                prepared = self.validator.prepare(job.parts())
-                job.prepared = (self.validator, prepared)
+            prepared = self.prepared(job)
             checked = iter(
                 self.validator.check(prepared, [each for index in indexes for each in claims[index].candidates])
             )
             for index in indexes:
                 results[index] = [next(checked) for _ in claims[index].candidates]
         return results
+
+    def prepared(self, job: Job) -> Any:
+        """What the validator needs of a job."""
+        owner, prepared = job.prepared or (None, None)
+        if owner is not self.validator:
+            prepared = self.validator.prepare(job.parts())
+            job.prepared = (self.validator, prepared)
+        return prepared
 
     def _block(self, claim: Claim, candidate: Candidate, user_agent: str) -> Event:
         job = claim.job

@@ -36,6 +36,9 @@ class Candidate(NamedTuple):
     target: int
 
 
+MAX_BATCH = 256
+"""Shares that are checked at once."""
+
 NOTHING, SHARE, BLOCK = 0, 1, 2
 """What a hash meets: bits of `meets`. Plain numbers, since there is one for every share."""
 

@@ -15,9 +15,8 @@ import numpy as np
 
 from solominer.engines.cpu.sha256d import IV
 from solominer.engines.stratum.sha256ir import compress_plain, compress_x86, host_has_sha
-from solominer.engines.stratum.twin import Candidate, Checked, JobParts
+from solominer.engines.stratum.twin import MAX_BATCH, Candidate, Checked, JobParts
 
-MAX_BATCH = 256
 _HEAD = 28  # words of a prepared job before its branch
 _ROW = Struct("<12s3I32s")
 _ROW_WORDS, _RESULT_WORDS = _ROW.size // 4, 9
@@ -135,7 +134,7 @@ class Validator:
     """Checks shares with the jitted function. One per thread: it works in memory of its own."""
 
     def __init__(self, *, plain: bool = False, **options: Any) -> None:
-        self._check, self._compress = make_check(plain=plain, **options)
+        self.jitted_check, self._compress = make_check(plain=plain, **options)
         self._rows = bytearray(MAX_BATCH * _ROW.size)
         self._rows_words = np.frombuffer(self._rows, np.uint32)
         self._results = bytearray(MAX_BATCH * _RESULT.size)
@@ -166,11 +165,16 @@ class Validator:
             self._compress(state, 0, words, at)
         return state
 
-    def check(self, prepared: Any, shares: Sequence[Candidate]) -> list[Checked]:
-        """The hash of each share of the prepared job and what it meets, in order."""
+    def scratch_for(self, prepared: Any) -> Any:
+        """Memory in which the jitted check works on this job."""
         needed = 40 + 16 * int(prepared[8])
         if needed > len(self._scratch):
             self._scratch = np.zeros(needed, np.uint32)
+        return self._scratch
+
+    def check(self, prepared: Any, shares: Sequence[Candidate]) -> list[Checked]:
+        """The hash of each share of the prepared job and what it meets, in order."""
+        scratch = self.scratch_for(prepared)
         checked: list[Checked] = []
         for start in range(0, len(shares), MAX_BATCH):
             batch = shares[start : start + MAX_BATCH]
@@ -178,7 +182,7 @@ class Validator:
                 _ROW.pack_into(
                     self._rows, index * _ROW.size, extranonce, version, ntime, nonce, target.to_bytes(32, "little")
                 )
-            self._check(prepared, self._rows_words, self._results_words, self._scratch, len(batch))
+            self.jitted_check(prepared, self._rows_words, self._results_words, scratch, len(batch))
             results = memoryview(self._results)[: len(batch) * _RESULT.size]
             checked += map(Checked._make, _RESULT.iter_unpack(results))
         return checked

@@ -59,11 +59,11 @@ class Vardiff:
         self.exposure = 0.0
         self._marks: deque[float] = deque([0.0], maxlen=LONG_MEMORY + 1)  # the exposure at each counted share
 
-    def share(self, now: float) -> bool:
-        """A share that meets `difficulty` arrived. Whether the difficulty changed."""
+    def share(self, now: float, count: int = 1) -> bool:
+        """`count` shares that meet `difficulty` arrived at once. Whether the difficulty changed."""
         self._advance(now)
-        self._marks.append(self.exposure)
-        self.shares += 1
+        self._marks.extend([self.exposure] * min(count, LONG_MEMORY + 1))
+        self.shares += count
         return self._decide()
 
     def tick(self, now: float) -> bool:

@@ -28,7 +28,7 @@ def test_the_last_ones_are_remembered() -> None:
     assert not any(duplicates.is_new(b"tip", each) for each in hashes[-1536:])  # 3 full tables of 512
     tables = duplicates._tips[b"tip"]
     assert len(tables) == 4
-    assert sum(sys.getsizeof(table._slots) for table in tables) < 4 * 1024 * 8 + 1000
+    assert sum(sys.getsizeof(table.slots) for table in tables) < 4 * 1024 * 8 + 1000
 
 
 def test_tips_are_apart_and_the_oldest_goes() -> None:

@@ -13,8 +13,8 @@ import pytest
 
 from solominer.chain.hashes import hash_to_int
 from solominer.engines.stratum.sha256ir import host_has_sha
-from solominer.engines.stratum.twin import BLOCK, NOTHING, SHARE, Candidate, HashlibValidator, JobParts
-from solominer.engines.stratum.validate import MAX_BATCH, Validator
+from solominer.engines.stratum.twin import BLOCK, MAX_BATCH, NOTHING, SHARE, Candidate, HashlibValidator, JobParts
+from solominer.engines.stratum.validate import Validator
 
 CASES = int(os.environ.get("SOLOMINER_VALIDATE_CASES", "100000"))
 
