@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from solominer.chain.target import DIFFICULTY_1_TARGET
-from solominer.engines.stratum import messages
+from solominer.engines.stratum import messages, plain_shares
 from solominer.engines.stratum.agents import UNKNOWN, Agent, agent_of
 from solominer.engines.stratum.configure import configure
 from solominer.engines.stratum.difficulty import Difficulty
@@ -38,14 +37,10 @@ from solominer.engines.stratum.names import (
     positive_number,
 )
 from solominer.engines.stratum.shared import PayTo, Shared
-from solominer.engines.stratum.shares import Claim, Worker, make_claim, share_target
+from solominer.engines.stratum.shares import Claim, Worker, make_claim
 from solominer.engines.stratum.submit import parse_submit
-from solominer.engines.stratum.twin import MAX_BATCH
 from solominer.engines.stratum.work import EXTRANONCE2_SIZE, Audience, Job
 from solominer.errors import SolominerError
-
-if TYPE_CHECKING:
-    from solominer.engines.stratum.batch import Batch
 
 MAX_PENDING_LOGINS = 16
 MAX_BAD_LINES = 32
@@ -63,7 +58,7 @@ class Session:
     """The state of one connection. Every method returns an `Output` to be carried out."""
 
     def __init__(self, shared: Shared, now: float) -> None:
-        self._shared = shared
+        self.shared = shared
         self._lines = LineReader()
         self._opened = self._last_notify = self._line_time = now
         self._line_room = 2 * shared.settings.lines_per_sec
@@ -72,7 +67,7 @@ class Session:
         self._claims: list[tuple[int, Claim]] = []  # (place of its reply in _out, claim)
         self._events: list[Event] = []
         self._close = ""
-        self._mask: int | None = None
+        self.version_mask: int | None = None
         self._logins: list[_Login] = []
         self._known: dict[str, tuple[Job, float | None]] = {}  # since the last job, by id
         self._script: bytes | None = None
@@ -90,16 +85,16 @@ class Session:
 
     def receive(self, data: bytes, now: float) -> Output:
         """Bytes arrived."""
-        batch, count = self._shared.checker.batch, 0
+        batch, count = self.shared.checker.batch, 0
         if batch is not None and self.is_mining:
             data = self._lines.unread() + data
-            done, count = self._plain_shares(batch, data, now)
+            done, count = plain_shares.take(self, batch, data, now)
             data = data[done:]
         lines = self._lines.feed(data)
         for line in lines:
             if line and line != b"\r":
-                self._line(line, now)
-        self._check_claims(now)
+                self.take_line(line, now)
+        self.check_claims(now)
         if self._lines.problem is not None and not self._close:
             self._close, answer = messages.last_words(self._lines.problem)
             self._out.append(answer)
@@ -107,12 +102,12 @@ class Session:
 
     def tick(self, now: float) -> Output:
         """Time passed: to be called every few seconds."""
-        settings = self._shared.settings
-        if self._shared.board.current is None:
+        settings = self.shared.settings
+        if self.shared.board.current is None:
             self.difficulty.pause(now)
         elif self.is_mining:
             if self.difficulty.tick(now):
-                self._retarget(now)
+                self.retarget(now)
             elif now - self._last_notify >= settings.notify_secs:
                 self._announce(now)
         elif not (self.held and self.workers) and now - self._opened >= settings.handshake_secs:
@@ -140,11 +135,12 @@ class Session:
         """The connection is gone; its session may be resumed. Not to be called when another one has taken it over."""
         if self.held is not None:
             self.held.difficulty = self.difficulty.announced
-            self._shared.table.close(self.held, now)
+            self.shared.table.close(self.held, now)
 
     # Lines
 
-    def _line(self, line: bytes, now: float) -> None:
+    def take_line(self, line: bytes, now: float) -> None:
+        """One line of the client, without its end."""
         request = messages.parse_request(line)
         if request is None:
             self._bad_lines += 1
@@ -173,93 +169,42 @@ class Session:
         if self.held is None:
             self._out.append(reply_error(id_json, Errors.NOT_SUBSCRIBED, result=b"false"))
             return
-        job, job_difficulty = self._known.get(share.job_id) or self._find(share.job_id, self.held)
+        job, job_difficulty = self.announced(share.job_id, self.held)
         claim = make_claim(
             id_json,
             share,
             worker=worker,
             job=job,
             extranonce1=self.held.extranonce1,
-            mask=self._mask,
+            mask=self.version_mask,
             job_difficulty=job_difficulty,
-            tip_le=self._shared.board.tip_le,
+            tip_le=self.shared.board.tip_le,
             refusal=refusal,
         )
         self._claims.append((len(self._out), claim))
         self._out.append(b"")
 
-    def _plain_shares(self, batch: Batch, data: bytes, now: float) -> tuple[int, int]:
-        """Take the plain shares at the beginning of a packet; how many bytes and how many lines they were."""
-        at = lines = 0
-        while True:
-            at = batch.scan(data, at)
-            lines += batch.count
-            for start, end, username, job_id in batch.groups() if batch.count else ():
-                self._plain_group(batch, start, end, username.decode(), job_id.decode(), now)
-            self._check_claims(now)
-            if batch.count < MAX_BATCH:
-                return at, lines
-
-    def _plain_group(self, batch: Batch, start: int, end: int, username: str, job_id: str, now: float) -> None:
-        """Shares of one worker and job. What is not plain about them goes the way of any other line."""
-        worker, held, board = self.workers.get(username), self.held, self._shared.board
-        job, difficulty = None, None
-        if worker is not None and held is not None:
-            job, difficulty = self._known.get(job_id) or self._find(job_id, held)
-        if (
-            worker is None
-            or held is None
-            or job is None
-            or difficulty is None
-            or job.work.prevhash_le != board.tip_le
-            or not self.difficulty.counts_all_at(difficulty)
-        ):
-            for row in range(start, end):
-                self._line(batch.line(row), now)
-            return
-        work, checker = job.work, self._shared.checker
-        mask = work.version_mask if self._mask is None else work.version_mask & self._mask
-        found_special = batch.check(
-            start,
-            end,
-            checker.prepared(job),
-            held.extranonce1,
-            version=work.base_version,
-            version_mask=mask,
-            ntime_min=work.ntime_min,
-            ntime_max=work.ntime_max,
-            target=share_target(difficulty),
-            notable_target=work.notable_target,
-        )
-        counted = 0
-        for row in [*(batch.special(start, end) if found_special else ()), end]:
-            if start < row:
-                batch.mark(checker.duplicates, work.prevhash_le, start, row)
-                replies, accepted, above, duplicates, best = batch.answer(start, row)
-                self._check_claims(now)
-                self._out.append(replies)
-                worker.tally.add(accepted, difficulty, best, above=above, duplicates=duplicates)
-                counted += accepted
-            if row < end:
-                self._line(batch.line(row), now)
-                self._check_claims(now)
-            start = row + 1
-        if counted and self.difficulty.many(counted, now):
-            self._retarget(now)
-
-    def _find(self, job_id: str, held: Held) -> tuple[Job | None, float | None]:
+    def announced(self, job_id: str, held: Held) -> tuple[Job | None, float | None]:
         """The job of that id, and the difficulty it was announced with; None if it was not announced here."""
+        known = self._known.get(job_id)
+        if known is not None:
+            return known
         audience = self._audience()
-        job = self._shared.board.find(job_id, audience if self.workers else None)
+        job = self.shared.board.find(job_id, audience if self.workers else None)
         if job is None or job.audience != audience:
             return job, None
         known = self._known[job_id] = job, self.difficulty.of_job(held, job.seq)
         return known
 
-    def _check_claims(self, now: float) -> None:
+    def answer(self, lines: bytes) -> None:
+        """Send these lines, behind what is waiting."""
+        self._out.append(lines)
+
+    def check_claims(self, now: float) -> None:
+        """Answer the shares that were read since the last time."""
         if not self._claims:
             return
-        checked, events = self._shared.checker.check([claim for _, claim in self._claims], self.user_agent)
+        checked, events = self.shared.checker.check([claim for _, claim in self._claims], self.user_agent)
         self._events += events
         moved = False
         for (place, claim), (_, error, hash_int) in zip(self._claims, checked, strict=True):
@@ -270,15 +215,15 @@ class Session:
                 moved = True
         self._claims = []
         if moved:
-            self._retarget(now)
+            self.retarget(now)
 
     def _configure(self, request: Request, now: float) -> None:
-        work = self._shared.board.current
+        work = self.shared.board.current
         agreed = configure(request.params, work.version_mask if work else 0x1FFFE000)
         if agreed.version_mask is not None:
-            self._mask = agreed.version_mask
+            self.version_mask = agreed.version_mask
         if agreed.least_difficulty is not None and self.difficulty.at_least(agreed.least_difficulty, now):
-            self._retarget(now)
+            self.retarget(now)
         self.wants_extranonce |= agreed.wants_extranonce
         if agreed.info:
             self._events.append(ClientInfo(agreed.info))
@@ -292,7 +237,7 @@ class Session:
                 self.agent = agent_of(self.user_agent)
             wanted = params[1] if len(params) > 1 and isinstance(params[1], str) else ""
             try:
-                self.held, resumed = self._shared.table.open(wanted, now)
+                self.held, resumed = self.shared.table.open(wanted, now)
             except SolominerError as error:
                 self._close = error.what
                 self._out.append(reply_error(request.id_json(), StratumError(20, error.what)))
@@ -313,14 +258,14 @@ class Session:
         login = _Login(id_json, raw, parse_username(raw), params[1] if len(params) > 1 else None)
         if raw in self.workers:
             self._out.append(reply_true(id_json))
-        elif len(self.workers) >= self._shared.settings.max_workers or len(self._logins) >= MAX_PENDING_LOGINS:
+        elif len(self.workers) >= self.shared.settings.max_workers or len(self._logins) >= MAX_PENDING_LOGINS:
             self._out.append(reply_error(id_json, Errors.TOO_MANY_WORKERS, result=b"false"))
-        elif self._shared.settings.pay_to is not PayTo.MINER:
+        elif self.shared.settings.pay_to is not PayTo.MINER:
             self._login(login, None, now)
         elif not login.name.address:
             self._refuse(login, "the username must be a Bitcoin address, such as bc1q....worker")
-        elif login.name.address in self._shared.scripts:
-            self._login(login, self._shared.scripts[login.name.address], now)
+        elif login.name.address in self.shared.scripts:
+            self._login(login, self.shared.scripts[login.name.address], now)
         else:
             self._logins.append(login)
             self._events.append(AddressWanted(login.name.address))
@@ -332,14 +277,14 @@ class Session:
         first = not self.workers
         self._script, self._address = script, login.name.address
         try:
-            if self.held and first and self._shared.board.current:
-                self._check_size(self._shared.board.job_after(self.held.last_seq, self._audience()))
+            if self.held and first and self.shared.board.current:
+                self._check_size(self.shared.board.job_after(self.held.last_seq, self._audience()))
         except SolominerError as error:
             self._script = None
             self._refuse(login, error.what)
             return
         self._known.clear()
-        self.workers[login.raw] = Worker(*self._shared.tallies.of(login.name.name))
+        self.workers[login.raw] = Worker(*self.shared.tallies.of(login.name.name))
         if first:
             self.difficulty.ask(parse_password(login.password))
         self._events.append(Authorized(login.name.name, login.name.address))
@@ -369,7 +314,7 @@ class Session:
             id_json = request.id_json()
             self._out.append(reply_true(id_json) if difficulty else reply_error(id_json, Errors.BAD_DIFFICULTY))
         if difficulty and self.difficulty.suggest(difficulty, now):
-            self._retarget(now)
+            self.retarget(now)
 
     def _extranonce_subscribe(self, request: Request, now: float) -> None:
         self.wants_extranonce = True
@@ -390,7 +335,7 @@ class Session:
     # Jobs
 
     def _audience(self) -> Audience:
-        if self._shared.settings.pay_to is PayTo.GROUP:
+        if self.shared.settings.pay_to is PayTo.GROUP:
             return Audience(None, self.agent.coinbase_bytes)
         return Audience(self._script)
 
@@ -401,13 +346,14 @@ class Session:
                 f"{self.user_agent or 'this client'} takes {self.agent.coinbase_bytes}"
             )
 
-    def _retarget(self, now: float) -> None:
+    def retarget(self, now: float) -> None:
+        """Announce a job with the difficulty that is in force now."""
         if self.is_mining:
             self._announce(now)
 
     def _announce(self, now: float) -> None:
         """Send the newest job that this client does not have, behind its difficulty where that changed."""
-        board, held = self._shared.board, self.held
+        board, held = self.shared.board, self.held
         work = board.current
         if work is None or held is None:
             return
@@ -424,9 +370,9 @@ class Session:
         if difficulty != before or not self.is_mining:
             self._out.append(messages.set_difficulty(difficulty))
             self._events.append(DifficultyChanged(difficulty))
-        if self._mask is not None and self._mask & ~work.version_mask:
-            self._mask &= work.version_mask
-            self._out.append(messages.set_version_mask(self._mask))
+        if self.version_mask is not None and self.version_mask & ~work.version_mask:
+            self.version_mask &= work.version_mask
+            self._out.append(messages.set_version_mask(self.version_mask))
         self._out.append(job.notify(clean))
         held.last_seq, self._tip_le, self._last_notify = job.seq, work.prevhash_le, now
         self.is_mining = True
@@ -435,7 +381,7 @@ class Session:
     # Output
 
     def _pause_secs(self, lines: int, now: float) -> float:
-        rate = self._shared.settings.lines_per_sec
+        rate = self.shared.settings.lines_per_sec
         self._line_room = min(2 * rate, self._line_room + (now - self._line_time) * rate) - lines
         self._line_time = now
         return -self._line_room / rate if self._line_room < 0 else 0.0

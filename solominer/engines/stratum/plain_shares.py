@@ -1,0 +1,74 @@
+"""The plain shares at the beginning of a packet, by the batch; whatever else stands there goes line by line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from solominer.engines.stratum.shares import share_target
+from solominer.engines.stratum.twin import MAX_BATCH
+
+if TYPE_CHECKING:
+    from solominer.engines.stratum.batch import Batch
+    from solominer.engines.stratum.session import Session
+
+
+def take(session: Session, batch: Batch, data: bytes, now: float) -> tuple[int, int]:
+    """Take the plain shares at the beginning of a packet; how many bytes and how many lines they were."""
+    at = lines = 0
+    while True:
+        at = batch.scan(data, at)
+        lines += batch.count
+        for start, end, username, job_id in batch.groups() if batch.count else ():
+            _group(session, batch, start, end, username.decode(), job_id.decode(), now)
+        session.check_claims(now)
+        if batch.count < MAX_BATCH:
+            return at, lines
+
+
+def _group(session: Session, batch: Batch, start: int, end: int, username: str, job_id: str, now: float) -> None:
+    """Shares of one worker and job. What is not plain about them goes the way of any other line."""
+    worker, held, board = session.workers.get(username), session.held, session.shared.board
+    job, difficulty = None, None
+    if worker is not None and held is not None:
+        job, difficulty = session.announced(job_id, held)
+    if (
+        worker is None
+        or held is None
+        or job is None
+        or difficulty is None
+        or job.work.prevhash_le != board.tip_le
+        or not session.difficulty.counts_all_at(difficulty)
+    ):
+        for row in range(start, end):
+            session.take_line(batch.line(row), now)
+        return
+    work, checker = job.work, session.shared.checker
+    mask = work.version_mask if session.version_mask is None else work.version_mask & session.version_mask
+    found_special = batch.check(
+        start,
+        end,
+        checker.prepared(job),
+        held.extranonce1,
+        version=work.base_version,
+        version_mask=mask,
+        ntime_min=work.ntime_min,
+        ntime_max=work.ntime_max,
+        target=share_target(difficulty),
+        notable_target=work.notable_target,
+    )
+    moved = False
+    for row in [*(batch.special(start, end) if found_special else ()), end]:
+        if start < row:
+            batch.mark(checker.duplicates, work.prevhash_le, start, row)
+            replies, accepted, above, duplicates, best = batch.answer(start, row)
+            session.check_claims(now)
+            session.answer(replies)
+            worker.tally.add(accepted, difficulty, best, above=above, duplicates=duplicates)
+            if accepted and session.difficulty.counts_all_at(difficulty):
+                moved |= session.difficulty.many(accepted, now)
+        if row < end:
+            session.take_line(batch.line(row), now)
+            session.check_claims(now)
+        start = row + 1
+    if moved:
+        session.retarget(now)
