@@ -39,16 +39,16 @@ class Batch:
     def __init__(self, validator: Validator) -> None:
         self.validator = validator
         self._scan = _make_scan()
-        self._judge, self._write, self._seen, self._add = _make_judge(validator.jitted_check)
+        self._judge, self._write, self._seen, self._add, self._whole = _make_judge(validator.jitted_check)
         self._rows = np.zeros((MAX_BATCH, _COLUMNS), np.int64)
         self._codes = np.zeros(MAX_BATCH, np.uint8)
         self._shares = np.zeros(MAX_BATCH * _ROW_WORDS, np.uint32)
         self._results = np.zeros(MAX_BATCH * _RESULT_WORDS, np.uint32)
-        self._bounds = np.zeros(5, np.int64)
-        self._targets = np.zeros(16, np.uint32)
         self._replies = np.zeros(MAX_BATCH * _REPLY_BYTES, np.uint8)
         self._data = b""
         self._bytes = np.zeros(0, np.uint8)
+        self._first = (0, 0, 0, 0)
+        self._same = True
         self.count = 0
 
     def warm_up(self) -> None:
@@ -58,23 +58,29 @@ class Batch:
         duplicates = Duplicates(slots=(2, 4))
         for number in (1, 2, 1):
             self.scan(line % number, 0)
-            self.check(
-                0, 1, self.validator.prepare(parts), bytes(4), version=0, version_mask=0, ntime_min=0, ntime_max=0,
-                target=(1 << 256) - 1, notable_target=0,
+            aim = Aim(
+                self.validator, self.validator.prepare(parts), bytes(4), version=0, version_mask=0, ntime_min=0,
+                ntime_max=0, target=(1 << 256) - 1, notable_target=0,
             )  # fmt: skip
+            self.check(aim, 0, 1)
             self.mark(duplicates, b"", 0, 1)
             self.answer(0, 1)
+            self.whole(aim, Duplicates(), b"", 0, 1)
 
     def scan(self, data: bytes, at: int) -> int:
         """Read shares from place `at` of a packet on, up to the first line that is none; where that line begins."""
         if data is not self._data:
             self._data, self._bytes = data, np.frombuffer(data, np.uint8)
-        self.count, end = self._scan(self._bytes, at, self._rows)
+        self.count, end, self._same, *first = self._scan(self._bytes, at, self._rows)
+        self._first = tuple(first)
         return int(end)
 
     def groups(self) -> list[tuple[int, int, bytes, bytes]]:
         """(first row, row behind the last, username, job id) of shares that follow each other and agree in both."""
         rows, data = self._rows, self._data
+        if self._same:
+            user_at, user_end, job_at, job_end = self._first
+            return [(0, self.count, data[user_at:user_end], data[job_at:job_end])]
         starts = [0, *(np.flatnonzero(rows[1 : self.count, _SAME] == 0) + 1).tolist()] if self.count > 1 else [0]
         ends = [*starts[1:], self.count]
         groups = []
@@ -87,29 +93,32 @@ class Batch:
         """The line of a row."""
         return self._data[self._rows[row, _LINE_AT] : self._rows[row, _LINE_END]]
 
-    def check(
-        self,
-        start: int,
-        end: int,
-        prepared: Any,
-        extranonce1: bytes,
-        *,
-        version: int,
-        version_mask: int,
-        ntime_min: int,
-        ntime_max: int,
-        target: int,
-        notable_target: int,
-    ) -> bool:
+    def aim(self, prepared: Any, extranonce1: bytes, **bounds: int) -> Aim:
+        """What shares of a prepared job must meet."""
+        return Aim(self.validator, prepared, extranonce1, **bounds)
+
+    def whole(
+        self, aim: Aim, duplicates: Duplicates, tip_le: bytes, start: int, end: int
+    ) -> tuple[bytes, int, int, int, int] | None:
+        """The same as `check`, `mark` and `answer`, in one go; None if there are special rows, or tables run full."""
+        (table, *more) = duplicates.tables(tip_le)
+        if more or table.room < end - start:
+            return None
+        special, size, accepted, above, best = self._whole(
+            self._bytes, self._rows, start, end, aim.prepared, self._shares, self._results, aim.scratch, aim.bounds,
+            aim.targets, self._codes, _slots(table), self._replies,
+        )  # fmt: skip
+        if special:
+            return None
+        table.room -= accepted
+        return self._told(size, accepted, above, end - start, best)
+
+    def check(self, aim: Aim, start: int, end: int) -> bool:
         """Hash these rows of one job; whether any of them is special."""
-        self._bounds[:] = (int.from_bytes(extranonce1, "little"), version, version_mask, ntime_min, ntime_max)
-        both = target.to_bytes(32, "little") + notable_target.to_bytes(32, "little")
-        self._targets[:] = np.frombuffer(both, np.uint32)
-        scratch = self.validator.scratch_for(prepared)
         return bool(
             self._judge(
-                self._bytes, self._rows, start, end, prepared, self._shares, self._results, scratch, self._bounds,
-                self._targets, self._codes,
+                self._bytes, self._rows, start, end, aim.prepared, self._shares, self._results, aim.scratch,
+                aim.bounds, aim.targets, self._codes,
             )
         )  # fmt: skip
 
@@ -136,11 +145,40 @@ class Batch:
         size, accepted, above, best = self._write(
             self._bytes, self._rows, self._codes, self._results, start, end, self._replies
         )
+        return self._told(size, accepted, above, end - start, best)
+
+    def _told(self, size: int, accepted: int, above: int, count: int, best: int) -> tuple[bytes, int, int, int, int]:
         hash_int = 1 << 256
         if best >= 0:
             at = best * _RESULT_WORDS
             hash_int = int.from_bytes(self._results[at : at + 8].tobytes(), "little")
-        return self._replies[:size].tobytes(), accepted, above, end - start - accepted - above, hash_int
+        return self._replies[:size].tobytes(), accepted, above, count - accepted - above, hash_int
+
+
+class Aim:
+    """What the shares of one job must meet on one connection. Times in Unix seconds, targets as numbers."""
+
+    __slots__ = ("bounds", "prepared", "scratch", "targets")
+
+    def __init__(
+        self,
+        validator: Validator,
+        prepared: Any,
+        extranonce1: bytes,
+        *,
+        version: int,
+        version_mask: int,
+        ntime_min: int,
+        ntime_max: int,
+        target: int,
+        notable_target: int,
+    ) -> None:
+        self.prepared, self.scratch = prepared, validator.scratch_for(prepared)
+        self.bounds = np.array(
+            (int.from_bytes(extranonce1, "little"), version, version_mask, ntime_min, ntime_max), np.int64
+        )
+        both = target.to_bytes(32, "little") + notable_target.to_bytes(32, "little")
+        self.targets = np.frombuffer(both, np.uint32).copy()
 
 
 def _slots(table: Any) -> Any:
@@ -149,7 +187,7 @@ def _slots(table: Any) -> Any:
     return table.view
 
 
-def _make_scan() -> Callable[..., tuple[int, int]]:
+def _make_scan() -> Callable[..., tuple[int, ...]]:
     helper = numba.njit(boundscheck=False)
     method = np.frombuffer(b"mining.submit", np.uint8)
     method_key, params_key = np.frombuffer(b"method", np.uint8), np.frombuffer(b"params", np.uint8)
@@ -297,7 +335,7 @@ def _make_scan() -> Callable[..., tuple[int, int]]:
 
     @helper
     def scan(data, at, rows):  # type: ignore[no-untyped-def]
-        count, size = 0, len(data)
+        count, size, alike = 0, len(data), True
         while count < MAX_BATCH:
             end = at
             while end < size and data[end] != 10:
@@ -318,9 +356,13 @@ def _make_scan() -> Callable[..., tuple[int, int]]:
                     and same(data, row[_USER_AT], last[_USER_AT], row[_USER_LEN])
                 ):
                     row[_SAME] = 1
+                else:
+                    alike = False
             count += 1
             at = end + 1
-        return count, at
+        first = rows[0]
+        user, job = first[_USER_AT], first[_JOB_AT]
+        return count, at, alike, user, user + first[_USER_LEN], job, job + first[_JOB_LEN]
 
     return scan
 
@@ -436,4 +478,13 @@ def _make_judge(check: Callable[..., None]) -> tuple[Callable[..., Any], ...]:
                     best = row
         return size, accepted, above, best
 
-    return judge, write, seen, add
+    @helper
+    def whole(data, rows, start, end, job, shares, results, scratch, bounds, targets, codes, slots, out):  # type: ignore[no-untyped-def]
+        special = judge(data, rows, start, end, job, shares, results, scratch, bounds, targets, codes)
+        if special:
+            return special, 0, 0, 0, -1
+        add(slots, results, codes, start, end, end - start)
+        size, accepted, above, best = write(data, rows, codes, results, start, end, out)
+        return 0, size, accepted, above, best
+
+    return judge, write, seen, add, whole

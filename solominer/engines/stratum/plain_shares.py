@@ -10,6 +10,7 @@ from solominer.engines.stratum.twin import MAX_BATCH
 if TYPE_CHECKING:
     from solominer.engines.stratum.batch import Batch
     from solominer.engines.stratum.session import Session
+    from solominer.engines.stratum.shares import Worker
 
 
 def take(session: Session, batch: Batch, data: bytes, now: float) -> tuple[int, int]:
@@ -44,31 +45,45 @@ def _group(session: Session, batch: Batch, start: int, end: int, username: str, 
         return
     work, checker = job.work, session.shared.checker
     mask = work.version_mask if session.version_mask is None else work.version_mask & session.version_mask
-    found_special = batch.check(
-        start,
-        end,
-        checker.prepared(job),
-        held.extranonce1,
-        version=work.base_version,
-        version_mask=mask,
-        ntime_min=work.ntime_min,
-        ntime_max=work.ntime_max,
-        target=share_target(difficulty),
-        notable_target=work.notable_target,
-    )
+    key = (job, difficulty, mask)
+    if session.aim is None or session.aim[0] != key:
+        aim = batch.aim(
+            checker.prepared(job),
+            held.extranonce1,
+            version=work.base_version,
+            version_mask=mask,
+            ntime_min=work.ntime_min,
+            ntime_max=work.ntime_max,
+            target=share_target(difficulty),
+            notable_target=work.notable_target,
+        )
+        session.aim = (key, aim)
+    aim = session.aim[1]
+    if (answered := batch.whole(aim, checker.duplicates, work.prevhash_le, start, end)) is not None:
+        session.check_claims(now)
+        if _answer(session, worker, difficulty, answered, now):
+            session.retarget(now)
+        return
+    found_special = batch.check(aim, start, end)
     moved = False
     for row in [*(batch.special(start, end) if found_special else ()), end]:
         if start < row:
             batch.mark(checker.duplicates, work.prevhash_le, start, row)
-            replies, accepted, above, duplicates, best = batch.answer(start, row)
             session.check_claims(now)
-            session.answer(replies)
-            worker.tally.add(accepted, difficulty, best, above=above, duplicates=duplicates)
-            if accepted and session.difficulty.counts_all_at(difficulty):
-                moved |= session.difficulty.many(accepted, now)
+            moved |= _answer(session, worker, difficulty, batch.answer(start, row), now)
         if row < end:
             session.take_line(batch.line(row), now)
             session.check_claims(now)
         start = row + 1
     if moved:
         session.retarget(now)
+
+
+def _answer(
+    session: Session, worker: Worker, difficulty: float, answered: tuple[bytes, int, int, int, int], now: float
+) -> bool:
+    """Send the replies and count; whether the difficulty is to change."""
+    replies, accepted, above, duplicates, best = answered
+    session.answer(replies)
+    worker.tally.add(accepted, difficulty, best, above=above, duplicates=duplicates)
+    return bool(accepted) and session.difficulty.counts_all_at(difficulty) and session.difficulty.many(accepted, now)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from solominer.chain.target import DIFFICULTY_1_TARGET
 from solominer.engines.stratum import messages, plain_shares
@@ -80,6 +81,8 @@ class Session:
         self.workers: dict[str, Worker] = {}
         self.difficulty = Difficulty(shared.settings.limits)
         self.wants_extranonce = False
+        self.aim: tuple[object, Any] | None = None
+        """Of the batch: what plain shares of the newest job must meet."""
 
     # Inputs
 
@@ -90,7 +93,7 @@ class Session:
             data = self._lines.unread() + data
             done, count = plain_shares.take(self, batch, data, now)
             data = data[done:]
-        lines = self._lines.feed(data)
+        lines = self._lines.feed(data) if data else []
         for line in lines:
             if line and line != b"\r":
                 self.take_line(line, now)
