@@ -47,7 +47,7 @@ class Batch:
         self._replies = np.zeros(MAX_BATCH * _REPLY_BYTES, np.uint8)
         self._data = b""
         self._bytes = np.zeros(0, np.uint8)
-        self._first = (0, 0, 0, 0)
+        self._first: tuple[int, ...] = (0, 0, 0, 0)
         self._same = True
         self.count = 0
 

@@ -99,12 +99,13 @@ class Difficulty:
         self, held: Held, seq: int, agent: Agent, network_difficulty: float, oldest_seq: int, now: float
     ) -> float:
         """The difficulty that job number `seq` is announced with. What jobs before `oldest_seq` had is forgotten."""
-        self._agent, self._network = agent, network_difficulty
-        rule = self._rule()
-        if self._vardiff is None:
-            self._vardiff = Vardiff(rule, self._start(), now)
-        elif self._vardiff.rule != rule:
-            self._vardiff.change_rule(rule, now)
+        if self._vardiff is None or self._agent is not agent or self._network != network_difficulty:
+            self._agent, self._network = agent, network_difficulty
+            rule = self._rule()
+            if self._vardiff is None:
+                self._vardiff = Vardiff(rule, self._start(), now)
+            elif self._vardiff.rule != rule:
+                self._vardiff.change_rule(rule, now)
         self.announced = self._vardiff.difficulty
         history = held.difficulties
         if not history or history[-1][1] != self.announced:
