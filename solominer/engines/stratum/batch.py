@@ -71,8 +71,8 @@ class Batch:
         """Read shares from place `at` of a packet on, up to the first line that is none; where that line begins."""
         if data is not self._data:
             self._data, self._bytes = data, np.frombuffer(data, np.uint8)
-        self.count, end, self._same, *first = self._scan(self._bytes, at, self._rows)
-        self._first = tuple(first)
+        self.count, end, same, *first = self._scan(self._bytes, at, self._rows)
+        self._same, self._first = bool(same), tuple(first)
         return int(end)
 
     def groups(self) -> list[tuple[int, int, bytes, bytes]]:

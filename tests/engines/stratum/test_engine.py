@@ -333,3 +333,56 @@ async def test_shares_that_are_worth_a_record_come_one_by_one_and_others_as_sums
         assert again["error"][1] == "Duplicate"
         await bench.until(lambda: bench.snapshot().workers and bench.snapshot().workers[0].details["rejected"])
         assert len(bench.blocks()) == 1  # the duplicate is the same block
+
+
+WILD = {
+    "an HTTP request": (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"stratum+tcp://"),
+    "a TLS hello": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(500), b"without TLS"),
+    "random bytes": (bytes(range(256)) * 300, b"Not a JSON request"),
+    "an endless line": (b'{"id":1,"method":"' + b"x" * 20_000, b"Line too long"),
+    "many lines that are no requests": (b"hello\n" * 100, b"Not a JSON request"),
+    "deep JSON": (b"[" * 16_000 + b"\n" + b'{"a":' * 3_000 + b"\n" * 40, b"Not a JSON request"),
+    "a PROXY header from nobody we know": (b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\n" * 40, b"Not a JSON request"),
+}
+
+
+async def test_whatever_strangers_send_is_answered_and_nobody_else_notices() -> None:
+    async with running(limits=Limits(connections_per_address=100)) as bench:
+        bench.publish()
+        miner = await in_thread(lambda: connected(bench))
+
+        def attack(data: bytes) -> bytes:
+            with WireMiner(url=bench.engine.urls[0]).sock as sock:
+                answer = b""
+                with contextlib.suppress(ConnectionError):
+                    sock.sendall(data)
+                    while more := sock.recv(1 << 16):
+                        answer += more
+                return answer
+
+        for what, (data, words) in WILD.items():
+            answer = await in_thread(lambda data=data: attack(data))  # type: ignore[misc]
+            assert words in answer, what
+        bench.publish(tip=2)
+        await in_thread(lambda: miner.until("mining.notify", count=2))
+        (started,) = bench.of(WorkerStarted)
+        assert not bench.of(WorkerDied), started
+
+
+async def test_a_client_that_does_not_read_is_dropped_and_its_memory_is_bounded() -> None:
+    async with running() as bench:
+        bench.publish()
+        lazy = await in_thread(lambda: WireMiner(url=bench.engine.urls[0]))
+        lazy.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+
+        def flood() -> bool:
+            lazy.write(line(1, "mining.subscribe", "x/1") + "\n" + line(2, "mining.authorize", "a", "x") + "\n")
+            with contextlib.suppress(ConnectionError):
+                for _ in range(200_000):
+                    lazy.write((line("i" * 200, "mining.ping") + "\n") * 50)
+                return False
+            return True
+
+        lazy.sock.settimeout(20.0)
+        assert await in_thread(flood)
+        assert (await in_thread(lambda: connected(bench, user="other"))).job
