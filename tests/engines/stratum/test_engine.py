@@ -356,6 +356,7 @@ async def test_whatever_strangers_send_is_answered_and_nobody_else_notices() -> 
                 answer = b""
                 with contextlib.suppress(ConnectionError):
                     sock.sendall(data)
+                    sock.shutdown(socket.SHUT_WR)
                     while more := sock.recv(1 << 16):
                         answer += more
                 return answer
