@@ -108,7 +108,11 @@ def stratum_of(
             proxies=listener.proxies,
         )
 
-    settings = StratumSettings(tuple(map(setup, config.stratum)), config.coinbase_tag.encode())
+    settings = StratumSettings(
+        tuple(map(setup, config.stratum)),
+        config.coinbase_tag.encode(),
+        config.records_dir / config.tree_name / "stratum-sessions.json",
+    )
     return StratumEngine(settings, now, ask=ask, note=note)
 
 

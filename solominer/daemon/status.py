@@ -205,6 +205,8 @@ def _block(tracked: TrackedBlock, tip_height: int) -> BlockView:
 
 def why_no_hash(pool: PoolSnapshot, status: str) -> str:
     """Why a run has not computed a single hash; `status` is the coordinator's."""
+    if not pool.workers:
+        return f"no miner has handed in a share; the daemon was {status}"
     if any(worker.kernel for worker in pool.workers):
         return f"the daemon was {status}"
     return (

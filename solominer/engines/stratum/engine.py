@@ -16,6 +16,7 @@ from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from solominer.chain.header import Header
@@ -47,6 +48,7 @@ from solominer.engines.stratum.channel import (
 from solominer.engines.stratum.events import BlockFound, NotableShare
 from solominer.engines.stratum.extranonces import RESUME_SECS, Held
 from solominer.engines.stratum.miners import Miners
+from solominer.engines.stratum.sessions_file import SessionsFile
 from solominer.engines.stratum.work import Work
 from solominer.errors import EngineError, NodeError, SolominerError
 from solominer.work.events import ShareFound, WorkerDied, WorkerStarted
@@ -73,10 +75,11 @@ Note = Callable[[str, Mapping[str, Any]], None]
 
 @dataclass(frozen=True, slots=True)
 class StratumSettings:
-    """Listeners, bounds, and the tag for coinbases that are made here."""
+    """Listeners, bounds, the tag for coinbases that are made here, and the file that keeps sessions over a restart."""
 
     listeners: tuple[ListenerSetup, ...]
     tag: bytes = b""
+    sessions_file: Path | None = None
     limits: Limits = field(default_factory=Limits)
 
 
@@ -112,6 +115,7 @@ class StratumEngine:
         self._share_targets: dict[int, int] = {}
         self._has_work = False
         self._sessions: OrderedDict[str, tuple[float, Held]] = OrderedDict()
+        self._file = SessionsFile(settings.sessions_file) if settings.sessions_file else None
         self._miners = Miners()
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
@@ -119,11 +123,20 @@ class StratumEngine:
         self.urls: list[str] = []
         """Where miners can connect, once it has started."""
 
+    @property
+    def is_serving(self) -> bool:
+        """Whether miners can connect at the moment."""
+        listening = self._listening
+        return listening is not None and listening.done() and listening.exception() is None
+
     # Life
 
     async def start(self, post: Post, space: ExtranonceRange) -> None:
         """Open all listeners. Raises EngineError if one cannot be opened or the process does not start."""
         self._post, self._space = post, space
+        if self._file is not None:
+            now = time.monotonic()
+            self._sessions.update((held.session_id, (now, held)) for held in self._file.load())
         await self._start_process()
         log.info("miners connect to %s", " or ".join(self.urls))
 
@@ -227,6 +240,7 @@ class StratumEngine:
             self._close()
         for task in self._tasks:
             task.cancel()
+        self._save_sessions(now=True)
         self._ended.set()
 
     async def _kill(self) -> None:
@@ -237,6 +251,7 @@ class StratumEngine:
         self._close()
 
     def _close(self) -> None:
+        self._listening = None
         if self._writer is not None:
             self._writer.close()
             self._writer = None
@@ -372,6 +387,11 @@ class StratumEngine:
             if now - at < RESUME_SECS:
                 break
             self._sessions.popitem(last=False)
+        self._save_sessions()
+
+    def _save_sessions(self, *, now: bool = False) -> None:
+        if self._file is not None and self._sessions:
+            self._file.save([held for _, held in self._sessions.values()], now=now)
 
 
 def work_of(job: Job, tag: bytes) -> Work:

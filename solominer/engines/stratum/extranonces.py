@@ -75,12 +75,20 @@ class ExtranonceTable:
         return list(self._held.values())
 
     def restore(self, sessions: list[Held], now: float) -> None:
-        """Sessions of an earlier run; they may be resumed as if they had been closed now."""
-        for held in sessions:
-            if held.extranonce1 in self._space and held.extranonce1 not in self._used:
-                self._held[held.session_id] = held
-                self._used.add(held.extranonce1)
-                self.close(held, now)
+        """Sessions of an earlier run; they may be resumed as if they had been closed now.
+
+        One whose extranonce1 is not of this range, or is used, gets another one.
+        """
+        for held in sessions[:MAX_RESUMABLE]:
+            if held.session_id in self._held:
+                continue
+            if held.extranonce1 not in self._space or held.extranonce1 in self._used:
+                if len(self._used) >= self._space.count:
+                    return
+                held.extranonce1 = self._free()
+            self._held[held.session_id] = held
+            self._used.add(held.extranonce1)
+            self.close(held, now)
 
     def _free(self) -> bytes:
         if len(self._used) >= self._space.count:

@@ -35,6 +35,7 @@ from solominer.engines.stratum.events import (
     Authorized,
     AuthorizeRefused,
     BlockFound,
+    DifficultyChanged,
     Event,
     KernelFault,
     NotableShare,
@@ -43,6 +44,7 @@ from solominer.engines.stratum.events import (
 )
 from solominer.engines.stratum.extranonces import ExtranonceTable, Held
 from solominer.engines.stratum.jobs import JobBoard
+from solominer.engines.stratum.session import Session
 from solominer.engines.stratum.shared import ListenerSettings, PayTo, Shared, Tallies
 from solominer.engines.stratum.shares import ShareChecker
 from solominer.engines.stratum.twin import HashlibValidator
@@ -53,6 +55,7 @@ from solominer.work.workers import ExtranonceRange
 SESSION_TICK_SECS = 4
 FAN_OUT_AT_ONCE = 256
 NEWS_A_MINUTE = 120
+FRESH_SECS = 0.02
 _BACKLOG = 8192
 _SOCKET_MODE = 0o660
 
@@ -89,6 +92,7 @@ class Server:
         self._miners: dict[str, _Miner] = {}
         self._sessions_told: dict[str, tuple[object, ...]] = {}
         self._sessions_gone: list[Held] = []
+        self._fresh: dict[Connection, None] = {}
         self._fanning: deque[Connection] = deque()
         self._no_work_since: float | None = now()
         self._listeners: list[asyncio.Server] = []
@@ -247,10 +251,20 @@ class Server:
                 self._by_session[event.session_id] = connection
             case Authorized():
                 self._authorized(connection, event.name)
+            case DifficultyChanged():
+                if not self._fresh:
+                    asyncio.get_running_loop().call_later(FRESH_SECS, self._tell_fresh)
+                self._fresh[connection] = None
             case AuthorizeRefused():
                 self._news("miner_refused", worker=event.name, peer=connection.address, reason=event.reason)
             case _:
                 pass
+
+    def _tell_fresh(self) -> None:
+        """Sessions whose difficulty has changed just now: should this process end, their shares are held against it."""
+        fresh, self._fresh = self._fresh, {}
+        sessions = [told for each in fresh if each.session is not None and (told := _session_of(each.session))]
+        self._send(Report(len(self._connections), [], sessions))
 
     def _authorized(self, connection: Connection, name: str) -> None:
         session = connection.session
@@ -294,9 +308,8 @@ class Server:
         sessions, self._sessions_gone = self._sessions_gone, []
         for session_id, connection in self._by_session.items():
             assert connection.session is not None
-            held = connection.session.held
+            held = _session_of(connection.session)
             assert held is not None
-            held.difficulty = connection.session.difficulty.announced
             seen = (held.last_seq, held.difficulty)
             if self._sessions_told.get(session_id) != seen:
                 self._sessions_told[session_id] = seen
@@ -308,6 +321,14 @@ class Server:
         self._news_left -= 1
         if self._news_left >= 0:
             self._send(News(kind, fields))
+
+
+def _session_of(session: Session) -> Held | None:
+    """What the daemon keeps of a session."""
+    held = session.held
+    if held is not None:
+        held.difficulty = session.difficulty.announced
+    return held
 
 
 def _payouts(work: Work, audience: Audience) -> tuple[TxOut, ...]:

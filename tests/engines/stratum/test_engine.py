@@ -54,7 +54,7 @@ class Bench:
         self.scripts: dict[str, bytes | Exception] = {}
         self.judge = Judge(3600.0, 64 << 20)
         self.jobs: list[Job] = []
-        settings = StratumSettings(listeners or (LOCAL,), b"/test/", limits or Limits())
+        settings = StratumSettings(listeners or (LOCAL,), b"/test/", limits=limits or Limits())
         self.engine = StratumEngine(
             settings, real_clock, ask=self._ask, note=lambda kind, fields: self.notes.append((kind, dict(fields)))
         )

@@ -73,4 +73,6 @@ def test_sessions_over_a_restart() -> None:
     assert later.open(held.session_id, 60.0) == (held, True)
     elsewhere = make_table(0x02000000)
     elsewhere.restore(table.resumable(), 50.0)
-    assert len(elsewhere) == 0
+    moved, resumed = elsewhere.open(held.session_id, 60.0)
+    assert resumed
+    assert moved.extranonce1 in ExtranonceRange(0x02000000, 1 << 24)

@@ -1,0 +1,88 @@
+"""Sessions of miners over a restart of the daemon: a small file in the data folder.
+
+With it a miner that reconnects within ten minutes keeps its session id and its difficulty. It holds no evidence: if it
+is lost, torn or not ours, miners begin anew.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Collection
+from pathlib import Path
+
+import msgspec
+
+from solominer.engines.stratum.extranonces import MAX_RESUMABLE, RESUME_SECS, Held
+
+SAVE_SECS = 5.0
+_A_SECOND = 200
+_MOST_BYTES = 64 << 20
+
+log = logging.getLogger(__name__)
+
+
+class _Saved(msgspec.Struct, frozen=True):
+    """One session: its id, extranonce1 in hex, and the difficulty that it worked at."""
+
+    session_id: str
+    extranonce1: str
+    difficulty: float
+
+
+class _File(msgspec.Struct, frozen=True):
+    """`at` is Unix seconds of the last save."""
+
+    at: float
+    sessions: list[_Saved]
+    format: str = "solominer-stratum-sessions/1"
+
+
+class SessionsFile:
+    """Reads and writes `path`; all problems with it are logged, and end nothing."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._saved_mono = 0.0
+        self._failing = False
+
+    def load(self) -> list[Held]:
+        """The sessions that may still be resumed."""
+        try:
+            if self._path.stat().st_size > _MOST_BYTES:
+                raise ValueError("it is too large")
+            file = msgspec.json.decode(self._path.read_bytes(), type=_File)
+            sessions = [_held(each) for each in file.sessions[:MAX_RESUMABLE]]
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError, msgspec.MsgspecError) as error:
+            log.warning("sessions of miners are not resumed: %s: %s", self._path, error)
+            return []
+        return sessions if abs(time.time() - file.at) < RESUME_SECS else []
+
+    def save(self, sessions: Collection[Held], *, now: bool = False) -> None:
+        """Replace the file, unless that was done a moment ago (longer for many sessions); `now`: also then."""
+        if not now and time.monotonic() - self._saved_mono < max(SAVE_SECS, len(sessions) / _A_SECOND):
+            return
+        self._saved_mono = time.monotonic()
+        saved = [_Saved(held.session_id, held.extranonce1.hex(), held.difficulty) for held in sessions]
+        draft = self._path.with_name(f"{self._path.name}.new")
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            draft.write_bytes(msgspec.json.encode(_File(time.time(), saved)))
+            draft.replace(self._path)
+        except OSError as error:
+            if not self._failing:
+                log.warning("sessions of miners are not kept: %s", error)
+            self._failing = True
+        else:
+            self._failing = False
+
+
+def _held(saved: _Saved) -> Held:
+    """Raises ValueError for what is no session of ours."""
+    extranonce1 = bytes.fromhex(saved.extranonce1)
+    plain = saved.session_id.isascii() and saved.session_id.isalnum() and len(saved.session_id) <= 64
+    if len(extranonce1) != 4 or not plain or not 0 <= saved.difficulty < 1e30:
+        raise ValueError("a session in it is not ours")
+    return Held(saved.session_id, extranonce1, saved.difficulty)
