@@ -193,6 +193,31 @@ async def test_six_kinds_of_clients_find_blocks_in_a_row(
     assert engine["credited"] > 0
 
 
+async def test_a_miner_that_finds_far_more_blocks_than_are_wanted(
+    node: PrivateNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As cpuminer on regtest, which finds thousands before it hears of the next tip: the chain grows all the same."""
+    async with serving(node, tmp_path, monkeypatch) as bench:
+        start = node.call("getblockcount")
+
+        def flood() -> None:
+            miner = bench.miner()
+            for _ in range(10):
+                job, before = miner.job, len(miner.lines)
+                lines = [
+                    line(share, "mining.submit", "rig.1", job[0], f"{share:016x}", job[7], "00000000")
+                    for share in range(1000)
+                ]
+                miner.write("".join(each + "\n" for each in lines))
+                miner.reply(999, start=before)
+                while miner.job[1] == job[1]:
+                    miner.read()
+
+        await in_thread(flood)
+        await bench.running.until(lambda: node.call("getblockcount") >= start + 10, 20)
+        assert len(bench.tracked()) <= 8 * 11
+
+
 async def test_a_solution_on_a_tip_that_is_stale_reaches_the_node(
     node: PrivateNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,6 +56,10 @@ SESSION_TICK_SECS = 4
 FAN_OUT_AT_ONCE = 256
 NEWS_A_MINUTE = 120
 FRESH_SECS = 0.02
+BLOCKS_PER_WORK = 8
+"""Blocks of one work that are sent to the daemon. All have the same parent, so one is wanted and the others are spare;
+where difficulty is next to nothing (regtest), a miner finds thousands before it hears of the next tip."""
+WORKS_COUNTED = 4096
 _BACKLOG = 8192
 _SOCKET_MODE = 0o660
 
@@ -93,6 +97,7 @@ class Server:
         self._sessions_told: dict[str, tuple[object, ...]] = {}
         self._sessions_gone: list[Held] = []
         self._fresh: dict[Connection, None] = {}
+        self._found: dict[int, int] = {}
         self._fanning: deque[Connection] = deque()
         self._no_work_since: float | None = now()
         self._listeners: list[asyncio.Server] = []
@@ -158,6 +163,8 @@ class Server:
         now = self.now()
         self._board.publish(message.work, now - message.age_secs)
         self._board.skip(message.skip)
+        while len(self._found) > WORKS_COUNTED:
+            del self._found[next(iter(self._found))]
         self._no_work_since = None
         idle = not self._fanning
         self._fanning = deque(self._connections)
@@ -232,7 +239,10 @@ class Server:
         """Something that a session says."""
         match event:
             case BlockFound():
-                self._send(Found(event))
+                found = self._found.get(event.work_id, 0)
+                self._found[event.work_id] = found + 1
+                if found < BLOCKS_PER_WORK:
+                    self._send(Found(event))
             case NotableShare():
                 self._send(Notable(event))
             case KernelFault():
