@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from solominer.setup import find_nodes as findnodes
-from solominer.setup.find_nodes import Candidate, find_nodes
+from solominer.setup.find_nodes import NodeCandidate, find_nodes
 
 RUNNING = findnodes._running_nodes
 
@@ -20,7 +20,7 @@ def no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(findnodes, "_running_nodes", lambda problems: iter(()))
 
 
-def by_network(candidates: list[Candidate]) -> dict[str, Candidate]:
+def by_network(candidates: list[NodeCandidate]) -> dict[str, NodeCandidate]:
     return {each.network: each for each in candidates}
 
 
