@@ -24,14 +24,14 @@ from solominer.insight.forecast import (
     MODELS,
     TARGET_SPAN_SECS,
     Epoch,
-    Progress,
+    EpochProgress,
     forecast_retarget,
 )
 
 POINTS = (0.10, 0.25, 0.50, 0.75, 0.90)
 _GRID = 64
 
-Observer = Callable[[int], Sequence[Progress]]
+Observer = Callable[[int], Sequence[EpochProgress]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def drawn(epochs: Sequence[Epoch], rng: np.random.Generator, *, flat: bool = Fal
     """An observer that draws when within an epoch its blocks came (see the top of this file)."""
     logs = np.array([epoch.log_rate for epoch in epochs])
 
-    def observe(index: int) -> list[Progress]:
+    def observe(index: int) -> list[EpochProgress]:
         path = np.zeros(_GRID) if flat else _conditioned_walk(logs, index, rng)
         return _blocks_along(path, epochs[index], rng)
 
@@ -88,7 +88,7 @@ def _conditioned_walk(logs: NDArray[np.float64], index: int, rng: np.random.Gene
     return walk[here : here + _GRID]
 
 
-def _blocks_along(path: NDArray[np.float64], epoch: Epoch, rng: np.random.Generator) -> list[Progress]:
+def _blocks_along(path: NDArray[np.float64], epoch: Epoch, rng: np.random.Generator) -> list[EpochProgress]:
     """The epoch at each point, its blocks uniform in the work that a log rate along `path` does."""
     work = np.concatenate([[0.0], np.cumsum(np.exp(path))])
     seen, done, progress = 0, 0.0, []
@@ -97,17 +97,17 @@ def _blocks_along(path: NDArray[np.float64], epoch: Epoch, rng: np.random.Genera
         done += (1 - done) * rng.beta(blocks - seen, INTERVALS - blocks)
         seen = blocks
         share_of_time = float(np.interp(done * work[-1], work, np.linspace(0, 1, len(work))))
-        progress.append(Progress(epoch.difficulty, blocks, share_of_time * epoch.span_secs))
+        progress.append(EpochProgress(epoch.difficulty, blocks, share_of_time * epoch.span_secs))
     return progress
 
 
 def observed(epochs: Sequence[Epoch], time_of: Callable[[int], float]) -> Observer:
     """An observer of real header times: `time_of(height)` in seconds."""
 
-    def observe(index: int) -> list[Progress]:
+    def observe(index: int) -> list[EpochProgress]:
         first = index * (INTERVALS + 1)
         blocks = [round(point * INTERVALS) for point in POINTS]
-        return [Progress(epochs[index].difficulty, b, time_of(first + b) - time_of(first)) for b in blocks]
+        return [EpochProgress(epochs[index].difficulty, b, time_of(first + b) - time_of(first)) for b in blocks]
 
     return observe
 

@@ -30,7 +30,7 @@ class Option:
 class Command:
     """One command: how it is called, its help without and with examples, its options."""
 
-    words: str
+    name: str
     about: str
     examples: str
     options: tuple[Option, ...]
@@ -46,21 +46,21 @@ def all_commands() -> Iterator[Command]:
     yield from _below(app, "solominer")
 
 
-def _below(group: typer.Typer, words: str) -> Iterator[Command]:
+def _below(group: typer.Typer, parent: str) -> Iterator[Command]:
     for each in group.registered_commands:
         if each.callback is not None and not each.hidden:
             name = each.name or each.callback.__name__.replace("_", "-")
-            yield _command(f"{words} {name}", each.callback)
+            yield _command(f"{parent} {name}", each.callback)
     for inner in group.registered_groups:
         if inner.typer_instance is not None and not inner.hidden:
-            yield from _below(inner.typer_instance, f"{words} {inner.name or inner.typer_instance.info.name}")
+            yield from _below(inner.typer_instance, f"{parent} {inner.name or inner.typer_instance.info.name}")
 
 
-def _command(words: str, function: Callable[..., Any]) -> Command:
+def _command(name: str, function: Callable[..., Any]) -> Command:
     about, _, examples = inspect.cleandoc(function.__doc__ or "").partition("\b\n")
     hints = get_type_hints(function, include_extras=True)
     options = (_option(each, hints[each.name]) for each in inspect.signature(function).parameters.values())
-    return Command(words, about.strip(), examples.strip(), tuple(options))
+    return Command(name, about.strip(), examples.strip(), tuple(options))
 
 
 def _option(parameter: inspect.Parameter, hint: Any) -> Option:
@@ -88,7 +88,7 @@ def _placeholder(kind: Any) -> str:
 
 
 def _section(command: Command) -> Iterator[str]:
-    yield f"## {command.words}"
+    yield f"## {command.name}"
     yield ""
     yield command.about
     if command.examples:

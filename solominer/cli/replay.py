@@ -13,7 +13,7 @@ from solominer.cli.evidence import ConfigOption, DataDirOption, NetworkOption, _
 
 if TYPE_CHECKING:
     from solominer.records.events.event_log import EventFile
-    from solominer.records.events.replay import Outcome
+    from solominer.records.events.replay import ReplayOutcome
 
 BAD_INPUT = 2
 
@@ -86,7 +86,7 @@ def _chosen(
     ]
 
 
-def _lines(outcome: Outcome) -> list[str]:
+def _lines(outcome: ReplayOutcome) -> list[str]:
     from solominer.errors import printable
 
     total, kinds = outcome.events.total(), ", ".join(f"{n} {kind}" for kind, n in sorted(outcome.events.items()))

@@ -35,7 +35,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class CheckOutcome:
     """What a check's function gives back."""
 
     status: Status
@@ -43,24 +43,24 @@ class Outcome:
     todo: str = ""
 
 
-def ok(evidence: str) -> Outcome:
+def ok(evidence: str) -> CheckOutcome:
     """All is well."""
-    return Outcome(Status.OK, evidence)
+    return CheckOutcome(Status.OK, evidence)
 
 
-def warning(evidence: str, todo: str) -> Outcome:
+def warning(evidence: str, todo: str) -> CheckOutcome:
     """Mining works, yet a person should know."""
-    return Outcome(Status.WARNING, evidence, todo)
+    return CheckOutcome(Status.WARNING, evidence, todo)
 
 
-def failed(evidence: str, todo: str) -> Outcome:
+def failed(evidence: str, todo: str) -> CheckOutcome:
     """Mining does not work like this, or a block could be lost."""
-    return Outcome(Status.FAILED, evidence, todo)
+    return CheckOutcome(Status.FAILED, evidence, todo)
 
 
-def skipped(evidence: str) -> Outcome:
+def skipped(evidence: str) -> CheckOutcome:
     """Not applicable here; the evidence says why."""
-    return Outcome(Status.SKIPPED, evidence)
+    return CheckOutcome(Status.SKIPPED, evidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Check:
     """
 
     name: str
-    run: Callable[[], Outcome]
+    run: Callable[[], CheckOutcome]
     needs: tuple[str, ...] = ()
 
 
@@ -88,7 +88,7 @@ def run_checks(checks: Iterable[Check], subject: str = "") -> Iterator[Finding]:
         yield Finding(check.name, outcome.status, evidence, todo, subject, time.perf_counter() - started)
 
 
-def _outcome_of(check: Check) -> Outcome:
+def _outcome_of(check: Check) -> CheckOutcome:
     try:
         return check.run()
     except SolominerError as error:

@@ -14,7 +14,7 @@ from typing import Any
 from solominer.chain.proof import check_block
 from solominer.config.models import Config
 from solominer.daemon.daemon import Run, RunOptions
-from solominer.doctor.check import Check, Finding, Outcome, failed, ok, run_checks
+from solominer.doctor.check import Check, CheckOutcome, Finding, failed, ok, run_checks
 from solominer.doctor.machine_checks import fsync_secs
 from solominer.errors import BitcoindNotFound, ConfigError, DecodeError, NodeError, RecordsError, SolominerError
 from solominer.records.evidence.verify import verify
@@ -105,7 +105,7 @@ def steps(evidence: Evidence) -> list[Check]:
     ]
 
 
-def _disk(folder: Path) -> Outcome:
+def _disk(folder: Path) -> CheckOutcome:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         secs = fsync_secs(folder)
@@ -114,13 +114,13 @@ def _disk(folder: Path) -> Outcome:
     return ok(f"{folder}, safe on disk in {1000 * secs:.1f} ms")
 
 
-def _settings(evidence: Evidence) -> Outcome:
+def _settings(evidence: Evidence) -> CheckOutcome:
     if isinstance(evidence.ended_by, ConfigError):
         return failed(evidence.ended_by.what, evidence.ended_by.todo)
     return ok("settings accepted")
 
 
-def _node(evidence: Evidence) -> Outcome:
+def _node(evidence: Evidence) -> CheckOutcome:
     error = evidence.ended_by
     if isinstance(error, NodeError | BitcoindNotFound):
         return failed(error.what, error.todo)
@@ -132,7 +132,7 @@ def _node(evidence: Evidence) -> Outcome:
     return failed(f"the private node was never healthy: {evidence.why()}", "see the log above")
 
 
-def _template(evidence: Evidence) -> Outcome:
+def _template(evidence: Evidence) -> CheckOutcome:
     templates = evidence.all("template")
     if templates:
         return ok(f"{len(templates)} fetched and checked, {1000 * templates[0]['rpc_secs']:.1f} ms for the first")
@@ -143,14 +143,14 @@ def _template(evidence: Evidence) -> Outcome:
     )
 
 
-def _job(evidence: Evidence) -> Outcome:
+def _job(evidence: Evidence) -> CheckOutcome:
     jobs = evidence.all("job")
     if jobs:
         return ok(f"{len(jobs)} built, checked and published")
     return failed(f"no job: {evidence.why('job-refused')}", _REPORT_IT)
 
 
-def _worker(evidence: Evidence) -> Outcome:
+def _worker(evidence: Evidence) -> CheckOutcome:
     started, shares = evidence.all("worker_started"), evidence.all("share")
     if started and shares:
         return ok(f"{len({entry['worker'] for entry in started})} workers, kernel {started[0]['kernel']}")
@@ -160,14 +160,14 @@ def _worker(evidence: Evidence) -> Outcome:
     return failed(f"the workers found nothing: {evidence.why('wrong-hit', 'worker-died')}", todo)
 
 
-def _block(evidence: Evidence) -> Outcome:
+def _block(evidence: Evidence) -> CheckOutcome:
     found = evidence.all("block_found")
     if found:
         return ok(f"{len(found)} found")
     return failed(f"shares but no block: {evidence.why()}", _REPORT_IT)
 
 
-def _journal(evidence: Evidence) -> Outcome:
+def _journal(evidence: Evidence) -> CheckOutcome:
     """Every block found lies in the journal, whole: its own transactions give its own Merkle root."""
     for entry in evidence.all("block_found"):
         name = f"{entry['height']}-{entry['hash']}"
@@ -185,7 +185,7 @@ def _journal(evidence: Evidence) -> Outcome:
     return ok("every block is on disk, whole")
 
 
-def _submission(evidence: Evidence) -> Outcome:
+def _submission(evidence: Evidence) -> CheckOutcome:
     answers = evidence.all("block_answer")
     accepted = {entry["hash"] for entry in answers if entry["answer"] == "accepted"}
     states: dict[str, str] = {entry["hash"]: entry["state"] for entry in evidence.all("block_state")}
@@ -199,7 +199,7 @@ def _submission(evidence: Evidence) -> Outcome:
     )
 
 
-def _zmq(evidence: Evidence) -> Outcome:
+def _zmq(evidence: Evidence) -> CheckOutcome:
     by_zmq = [entry for entry in evidence.all("tip") if entry.get("source") == "zmq"]
     if by_zmq:
         return ok(f"{len(by_zmq)} of {len(evidence.all('tip'))} tips came by ZMQ first")
@@ -209,7 +209,7 @@ def _zmq(evidence: Evidence) -> Outcome:
     )
 
 
-def _report(evidence: Evidence) -> Outcome:
+def _report(evidence: Evidence) -> CheckOutcome:
     report = evidence.folder / "reports" / "latest" / "report.json"
     if evidence.ended_by is not None:
         return failed(f"the daemon ended with an error: {evidence.ended_by.what}", evidence.ended_by.todo)
@@ -218,7 +218,7 @@ def _report(evidence: Evidence) -> Outcome:
     return ok(f"the hour is closed: {report.resolve()}")
 
 
-def _proof(evidence: Evidence) -> Outcome:
+def _proof(evidence: Evidence) -> CheckOutcome:
     result = verify(evidence.folder)
     if not result.holds:
         path, reason = result.wrong[0]

@@ -10,7 +10,7 @@ from pathlib import Path
 from solominer.config.models import Config
 from solominer.config.paths import default_cache_dir
 from solominer.daemon.nodes import configured_nodes, private_settings
-from solominer.doctor.check import Check, Finding, Outcome, ok, run_checks, skipped
+from solominer.doctor.check import Check, CheckOutcome, Finding, ok, run_checks, skipped
 from solominer.doctor.machine_checks import machine_checks
 from solominer.doctor.network_checks import chain_check
 from solominer.doctor.node_checks import NodeUnderTest
@@ -72,7 +72,7 @@ def throwaway_node(config: Config) -> Iterator[NodeSettings]:
 
 
 def _private_node(config: Config, listen_secs: float) -> Iterator[Finding]:
-    def found() -> Outcome:
+    def found() -> CheckOutcome:
         binary = find_bitcoind(config.bitcoind, default_cache_dir() / "bitcoind", report=lambda line: None)
         return ok(f"bitcoind {binary.version} ({binary.origin})")
 

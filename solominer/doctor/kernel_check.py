@@ -1,4 +1,4 @@
-"""`python -m solominer.doctor.kernel_check CACHE_DIR [KERNEL]`: load a kernel and compare it with its plain twin.
+"""`python -m solominer.doctor.kernel_check CACHE_DIR [KERNEL]`: load a kernel and compare it with the plain reference.
 
 One JSON object on standard output. A process of its own: code that the CPU cannot run ends the process it is in.
 """

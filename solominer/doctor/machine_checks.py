@@ -17,7 +17,7 @@ import psutil
 
 from solominer.config.models import Config
 from solominer.config.paths import default_cache_dir, home, presence
-from solominer.doctor.check import Check, Outcome, failed, ok, skipped, warning
+from solominer.doctor.check import Check, CheckOutcome, failed, ok, skipped, warning
 from solominer.engines.cpu.machine import usable_cores
 from solominer.engines.cpu.pool import WORKER_MEMORY_BYTES
 from solominer.records.clock import records_problem
@@ -58,7 +58,7 @@ def machine_checks(config: Config, config_path: Path | None) -> list[Check]:
     ]
 
 
-def _permissions(config: Config, config_path: Path | None) -> Outcome:
+def _permissions(config: Config, config_path: Path | None) -> CheckOutcome:
     """Whether others on this machine can read a password, or write where blocks are kept."""
     nodes = [node for node in (config.bitcoin_rpc, *config.more_nodes) if node is not None]
     secret_files = [node.password_file for node in nodes if node.password_file is not None]
@@ -81,7 +81,7 @@ def _mode_of(path: Path) -> int:
         return 0  # what is not there is told by another check
 
 
-def _data_folder(folder: Path) -> Outcome:
+def _data_folder(folder: Path) -> CheckOutcome:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".doctor-"):
@@ -94,7 +94,7 @@ def _data_folder(folder: Path) -> Outcome:
     return ok(str(folder))
 
 
-def _disk_space(folder: Path) -> Outcome:
+def _disk_space(folder: Path) -> CheckOutcome:
     free = shutil.disk_usage(folder).free
     text = f"{free / 2**30:.1f} GiB free at {folder}"
     if free < LEAST_FREE_BYTES:
@@ -104,7 +104,7 @@ def _disk_space(folder: Path) -> Outcome:
     return ok(text)
 
 
-def _clock_and_records(folder: Path) -> Outcome:
+def _clock_and_records(folder: Path) -> CheckOutcome:
     """Whether the clock fits the newest report: a wrong one misdates records and is not believed to delete any."""
     tree = Tree(folder)
     head = load_state(tree).head
@@ -117,7 +117,7 @@ def _clock_and_records(folder: Path) -> Outcome:
     return ok(f"the newest report ends {shown(report.get('to'), 40)}")
 
 
-def _disk_speed(folder: Path) -> Outcome:
+def _disk_speed(folder: Path) -> CheckOutcome:
     try:
         secs = sorted(fsync_secs(folder) for _ in range(_FSYNCS))[_FSYNCS // 2]
     except OSError as error:
@@ -145,14 +145,14 @@ def fsync_secs(folder: Path) -> float:
         return time.perf_counter() - started
 
 
-def _fallback(config: Config) -> Outcome:
+def _fallback(config: Config) -> CheckOutcome:
     folder = config.journal_fallback_dir
     if folder is None:
         return ok("none; journal_fallback_dir would keep found blocks if the first disk fails")
     return _data_folder(folder)
 
 
-def _cores(config: Config) -> Outcome:
+def _cores(config: Config) -> CheckOutcome:
     cores = usable_cores()
     workers = max(1, cores - config.cpu_cores_reserved)
     text = f"{cores} usable of {psutil.cpu_count() or cores}, {config.cpu_cores_reserved} reserved: {workers} workers"
@@ -161,7 +161,7 @@ def _cores(config: Config) -> Outcome:
     return ok(text)
 
 
-def _memory(config: Config) -> Outcome:
+def _memory(config: Config) -> CheckOutcome:
     workers = max(1, usable_cores() - config.cpu_cores_reserved)
     needed = DAEMON_MEMORY_BYTES + workers * WORKER_MEMORY_BYTES
     available = psutil.virtual_memory().available
@@ -175,7 +175,7 @@ def _memory(config: Config) -> Outcome:
     return ok(text)
 
 
-def _kernel(config: Config) -> Outcome:
+def _kernel(config: Config) -> CheckOutcome:
     """Load the kernel in a process of its own, for code that this CPU cannot run ends its process."""
     command = [sys.executable, "-m", "solominer.doctor.kernel_check", str(default_cache_dir())]
     command += [config.kernel] if config.kernel else []
@@ -205,7 +205,7 @@ def cpu_name() -> str:
     return names[0] if names else platform.machine()
 
 
-def _sensors(config: Config) -> Outcome:
+def _sensors(config: Config) -> CheckOutcome:
     from solominer.governor.throttle import Sensors
 
     wanted, sensors = config.throttle, Sensors()
@@ -219,7 +219,7 @@ def _sensors(config: Config) -> Outcome:
     return ok(", ".join(told) or "this machine reports neither temperature nor battery; neither is needed")
 
 
-def _service() -> Outcome:
+def _service() -> CheckOutcome:
     folder = home()
     own = [] if folder is None else [folder / path for path in USER_SERVICE_FILES]
     files = [path for path in (*SERVICE_FILES, *own) if presence(path).there]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from solominer.chain.hashes import to_rpc_hex
-from solominer.doctor.check import Check, Outcome, failed, ok
+from solominer.doctor.check import Check, CheckOutcome, failed, ok
 from solominer.doctor.node_checks import NodeUnderTest
 from solominer.errors import NodeError
 from solominer.node.headers import hash_at
@@ -28,7 +28,7 @@ def chain_check(one: NodeUnderTest, other: NodeUnderTest) -> Check:
     A node that is behind is asked once more after ON_ITS_WAY_SECS: a new block may just be arriving.
     """
 
-    def compare() -> Outcome:
+    def compare() -> CheckOutcome:
         mine, theirs, common = _compared(one, other)
         if mine.height == common < theirs.height:
             time.sleep(ON_ITS_WAY_SECS)
@@ -68,7 +68,7 @@ def _compared(one: NodeUnderTest, other: NodeUnderTest) -> tuple[NodeHealth, Nod
             return mine, theirs, int(end.value)
 
 
-def _round_trip(node: NodeUnderTest) -> Outcome:
+def _round_trip(node: NodeUnderTest) -> CheckOutcome:
     times = []
     for _ in range(10):
         started = time.perf_counter()

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from solominer.chain.fields import MAX_HEIGHT, MAX_TIME, Field
 from solominer.chain.header import meets_target
-from solominer.doctor.check import Check, Outcome, failed, ok, skipped, warning
+from solominer.doctor.check import Check, CheckOutcome, failed, ok, skipped, warning
 from solominer.errors import MethodNotAllowed, NodeAuthFailed, NodeError, NodeNotReady, RpcFailed, SolominerError
 from solominer.node.client import NodeSettings
 from solominer.node.health import (
@@ -100,7 +100,7 @@ class NodeUnderTest:
 
     # --- being there ---------------------------------------------------------------------------------------------
 
-    def _reachable(self) -> Outcome:
+    def _reachable(self) -> CheckOutcome:
         where = (self.settings.host, self.settings.port)
         started = time.perf_counter()
         try:
@@ -112,7 +112,7 @@ class NodeUnderTest:
             )
         return ok(f"{self.client.where} accepts connections, in {1000 * (time.perf_counter() - started):.1f} ms")
 
-    def _credentials(self) -> Outcome:
+    def _credentials(self) -> CheckOutcome:
         try:
             _ = self._chain
         except (NodeAuthFailed, NodeNotReady, RpcFailed) as error:  # the latter two come behind the login
@@ -122,7 +122,7 @@ class NodeUnderTest:
             return skipped("unknown: the server there does not answer like a node")
         return ok(self.settings.credentials.describe().partition(";")[0])
 
-    def _answers(self) -> Outcome:
+    def _answers(self) -> CheckOutcome:
         started = time.perf_counter()
         _ = self._chain
         secs = time.perf_counter() - started
@@ -138,7 +138,7 @@ class NodeUnderTest:
         best_hash(self.client)
         return time.perf_counter() - started
 
-    def _threads(self) -> Outcome:
+    def _threads(self) -> CheckOutcome:
         """Whether a call gets through while another one is held open, as a run does where there is no ZMQ."""
         full: list[None] = []
         self.client.on_queue_full = lambda: full.append(None)
@@ -172,11 +172,11 @@ class NodeUnderTest:
 
     # --- being the right one -------------------------------------------------------------------------------------
 
-    def _network(self) -> Outcome:
+    def _network(self) -> CheckOutcome:
         refuse_other_coin(self.client, pin_network(self.client, self.settings.network))
         return ok(f"{self.settings.network.name}, first block {self.settings.network.genesis_hex[:16]}…")
 
-    def _version(self) -> Outcome:
+    def _version(self) -> CheckOutcome:
         if not self._net.value:
             return skipped("the node does not answer getnetworkinfo")
         version, name = self._net["version"].integer(0, MAX_HEIGHT), version_of(self._net)
@@ -184,7 +184,7 @@ class NodeUnderTest:
             return warning(f"{name or version} is old", "update the node to Bitcoin Core 23 or newer")
         return ok(name)
 
-    def _synced(self) -> Outcome:
+    def _synced(self) -> CheckOutcome:
         blocks, headers = (self._chain[key].integer(0, MAX_HEIGHT) for key in ("blocks", "headers"))
         if headers > blocks + MAX_HEADERS_AHEAD:
             return failed(f"{blocks} blocks of {headers} headers", "wait until the node has caught up")
@@ -193,7 +193,7 @@ class NodeUnderTest:
         pruned = ", pruned (fine for mining)" if is_set(self._chain, "pruned") else ""
         return ok(f"height {blocks}{pruned}")
 
-    def _peers(self) -> Outcome:
+    def _peers(self) -> CheckOutcome:
         if not self._net.value:
             return skipped("the node does not answer getnetworkinfo")
         count = peers_of(self._net)
@@ -207,14 +207,14 @@ class NodeUnderTest:
             return warning(f"only {count} peers", "allow more connections: a block should propagate at once")
         return ok(f"{count} peers")
 
-    def _tip_age(self) -> Outcome:
+    def _tip_age(self) -> CheckOutcome:
         age_secs = max(time.time() - tip_time(self._chain), 0.0)
         text = f"the newest block is {duration(age_secs)} old"
         if age_secs > OLD_TIP_SECS and not self.settings.network.for_testing:
             return warning(text, "check the node's peers and clock")
         return ok(text)
 
-    def _clock(self) -> Outcome:
+    def _clock(self) -> CheckOutcome:
         offset = self.client.clock_offset_secs
         of_peers = self._offset_of_peers()
         if offset is None:
@@ -239,7 +239,7 @@ class NodeUnderTest:
         except NodeError:
             return 0
 
-    def _deployments(self) -> Outcome:
+    def _deployments(self) -> CheckOutcome:
         info = deployments_of(self.client, self.settings.network)
         if info is None:
             return warning(
@@ -254,7 +254,7 @@ class NodeUnderTest:
             )
         return ok("all rules in force are known here")
 
-    def _warnings(self) -> Outcome:
+    def _warnings(self) -> CheckOutcome:
         texts = said_by_node(self._chain, self._net)
         if texts:
             return warning("; ".join(texts), "see the node's debug.log")
@@ -262,7 +262,7 @@ class NodeUnderTest:
 
     # --- tips ----------------------------------------------------------------------------------------------------
 
-    def _zmq(self, topic: str, address: str | None) -> Outcome:
+    def _zmq(self, topic: str, address: str | None) -> CheckOutcome:
         line = f"zmqpub{topic}={address or 'tcp://127.0.0.1:28332'}"
         if address is None:
             return warning(
@@ -302,7 +302,7 @@ class NodeUnderTest:
 
     # --- blocks --------------------------------------------------------------------------------------------------
 
-    def _payout(self) -> Outcome:
+    def _payout(self) -> CheckOutcome:
         payout = self._payee
         return ok(f"{payout.address}, script {payout.script_pubkey.hex()[:24]}…")
 
@@ -314,7 +314,7 @@ class NodeUnderTest:
             return payout_to(self.client, self._address, self.settings.network)
         return regtest_payout(self.client, self.settings.network)
 
-    def _wallet(self) -> Outcome:
+    def _wallet(self) -> CheckOutcome:
         try:
             wallets = self.client.ask("listwallets")
         except (RpcFailed, MethodNotAllowed):
@@ -330,7 +330,7 @@ class NodeUnderTest:
                 return ok(f"the node's wallet {name.text(1000)!r} holds the payout address")
         return ok("no loaded wallet of this node holds the payout address: make sure that yours does")
 
-    def _template(self) -> Outcome:
+    def _template(self) -> CheckOutcome:
         fetched = self._fetched
         template = fetched.template
         weight = sum(tx.weight for tx in template.transactions)
@@ -339,7 +339,7 @@ class NodeUnderTest:
             f"{1000 * fetched.rpc_secs:.0f} ms, parsed and checked in {1000 * fetched.parse_secs:.0f} ms"
         )
 
-    def _signature(self) -> Outcome:
+    def _signature(self) -> CheckOutcome:
         signer = signer_for(self.client, self.settings.network)
         if signer is None:
             return ok("blocks of this network need none")
@@ -361,11 +361,11 @@ class NodeUnderTest:
         check_job(job, [(self._payee.script_pubkey, job.template.coinbase_value)])
         return job
 
-    def _job(self) -> Outcome:
+    def _job(self) -> CheckOutcome:
         value = self._built.template.coinbase_value
         return ok(f"pays {value:,} satoshis to {self._payee.address}; coinbase, sum and commitment checked twice")
 
-    def _proposal(self) -> Outcome:
+    def _proposal(self) -> CheckOutcome:
         reply = propose_block(self.client, self._unsolved())
         if reply.answer in (Answer.ACCEPTED, Answer.HELD):
             return ok(
@@ -378,7 +378,7 @@ class NodeUnderTest:
             "do not mine with this setup; report it with this output and the node's debug.log",
         )
 
-    def _submission(self) -> Outcome:
+    def _submission(self) -> CheckOutcome:
         """As `run` does at its start: what is no block must come back as `high-hash`."""
         try_submitting(self.client)
         return ok("a block without proof of work was rejected with 'high-hash', as expected")

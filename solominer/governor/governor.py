@@ -24,7 +24,7 @@ from solominer.chain.fields import Field
 from solominer.config.models import Config, reloads_live
 from solominer.errors import ConfigError, SolominerError
 from solominer.governor.policies import Policies
-from solominer.governor.schedule import Progress, ScheduleState, blocks_on, schedule_at, schedule_of
+from solominer.governor.schedule import RunProgress, ScheduleState, blocks_on, schedule_at, schedule_of
 from solominer.governor.throttle import SensorReadings, Sensors, ThrottleRules
 from solominer.views.snapshot import Snapshot
 from solominer.work.coordinator import Coordinator
@@ -184,7 +184,7 @@ class Governor:
         now = _local(at.wall)
         self._count_blocks(now, at.mono)
         last = self._last_block_mono
-        progress = Progress(at - self._started, self._today, None if last is None else at.mono - last)
+        progress = RunProgress(at - self._started, self._today, None if last is None else at.mono - last)
         state = schedule_at(self._schedule, now, progress, self._seed)
         if state.over:
             log.info("the last day of the schedule is over")

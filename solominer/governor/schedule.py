@@ -37,7 +37,7 @@ class Schedule:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class RunProgress:
     """What has happened: how long the run lasts, today's blocks, seconds since the last one (None: none in this run).
 
     Seconds are of a monotonic clock.
@@ -68,7 +68,7 @@ def schedule_of(config: ScheduleConfig) -> Schedule:
     )
 
 
-def schedule_at(schedule: Schedule, now: datetime, progress: Progress, seed: int = 0) -> ScheduleState:
+def schedule_at(schedule: Schedule, now: datetime, progress: RunProgress, seed: int = 0) -> ScheduleState:
     """What the schedule says at `now`. `seed` draws the random numbers of blocks, the same ones on the same day."""
     if schedule.days is not None and progress.running_secs >= schedule.days * _SECS_A_DAY:
         return ScheduleState(over=True)

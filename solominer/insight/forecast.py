@@ -63,7 +63,7 @@ class Epoch:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class EpochProgress:
     """The running epoch: its difficulty, blocks found after its first one (0..2014), and the time those took."""
 
     difficulty: float
@@ -99,11 +99,11 @@ class PathStep:
     difficulty: Estimate
 
 
-Model = Callable[[Sequence[Epoch], Progress], tuple[float, float]]
+Model = Callable[[Sequence[Epoch], EpochProgress], tuple[float, float]]
 
 
 def forecast_retarget(
-    history: Sequence[Epoch], progress: Progress, model: str = DEFAULT_MODEL, level: float = 0.9
+    history: Sequence[Epoch], progress: EpochProgress, model: str = DEFAULT_MODEL, level: float = 0.9
 ) -> RetargetForecast:
     """The next retarget, from closed epochs (oldest first) and the running one.
 
@@ -125,7 +125,7 @@ def forecast_retarget(
     return RetargetForecast(model, blocks_left, left, Estimate(value, low, high, level))
 
 
-def retarget(progress: Progress, span_secs: float) -> float:
+def retarget(progress: EpochProgress, span_secs: float) -> float:
     """The difficulty that a timespan leads to (CalculateNextWorkRequired, src/pow.cpp)."""
     return (
         progress.difficulty * TARGET_SPAN_SECS / min(max(span_secs, TARGET_SPAN_SECS / CLAMP), TARGET_SPAN_SECS * CLAMP)
@@ -138,12 +138,12 @@ def _around(median: float, variance: float, level: float) -> Estimate:
     return Estimate(median, median * math.exp(-width), median * math.exp(width), level)
 
 
-def elapsed_time(history: Sequence[Epoch], progress: Progress) -> tuple[float, float]:
+def elapsed_time(history: Sequence[Epoch], progress: EpochProgress) -> tuple[float, float]:
     """The rate so far goes on: what everybody uses. Its error grows with the drift that it leaves out."""
     return _weighted([(progress.share / 2, progress.share, progress.blocks, 1.0)], history, progress)
 
 
-def exponential(history: Sequence[Epoch], progress: Progress) -> tuple[float, float]:
+def exponential(history: Sequence[Epoch], progress: EpochProgress) -> tuple[float, float]:
     """The mean of the rate so far and of past epochs, each weighing its blocks and halved every quarter of an epoch."""
     spans = [(progress.share / 2, progress.share, progress.blocks)]
     spans += [(-age - 0.5, 1.0, INTERVALS) for age in range(min(MIN_HISTORY, len(history)))]
@@ -152,7 +152,7 @@ def exponential(history: Sequence[Epoch], progress: Progress) -> tuple[float, fl
     return _weighted(parts, history, progress)
 
 
-def state_space(history: Sequence[Epoch], progress: Progress) -> tuple[float, float]:
+def state_space(history: Sequence[Epoch], progress: EpochProgress) -> tuple[float, float]:
     """A local level with a fading growth, both drifting: a Kalman filter, its variances fitted to the history."""
     filtered = _fit(history)
     if progress.blocks:
@@ -164,7 +164,7 @@ MODELS: dict[str, Model] = {"elapsed-time": elapsed_time, "exponential": exponen
 
 
 def _weighted(
-    parts: Sequence[tuple[float, float, int, float]], history: Sequence[Epoch], progress: Progress
+    parts: Sequence[tuple[float, float, int, float]], history: Sequence[Epoch], progress: EpochProgress
 ) -> tuple[float, float]:
     """(log rate, variance of its error) of a weighted mean of observations (centre, length, blocks, weight).
 
@@ -255,7 +255,7 @@ def _run(history: Sequence[Epoch], parameters: tuple[float, float, float]) -> _F
 
 
 def difficulty_path(
-    history: Sequence[Epoch], progress: Progress, horizon_secs: float, level: float = 0.9
+    history: Sequence[Epoch], progress: EpochProgress, horizon_secs: float, level: float = 0.9
 ) -> list[PathStep]:
     """The difficulties to come until the horizon: this epoch's rest, the next retarget's, then the state-space model's.
 
@@ -352,7 +352,7 @@ class Outlook:
 def outlook(
     difficulty: float,
     epochs: Sequence[Epoch],
-    progress: Progress | None,
+    progress: EpochProgress | None,
     blocks: Sequence[tuple[float, float]],
     now_secs: float,
     miner: Miner | None,

@@ -13,7 +13,7 @@ from solominer.insight.forecast import (
     INTERVALS,
     TARGET_SPAN_SECS,
     Epoch,
-    Progress,
+    EpochProgress,
     forecast_retarget,
     retarget,
 )
@@ -39,7 +39,7 @@ class ChainHistory:
     tip_time: int
     difficulty: float
     epochs: tuple[Epoch, ...]
-    progress: Progress | None
+    progress: EpochProgress | None
     blocks: tuple[tuple[int, float], ...]
 
     @property
@@ -79,10 +79,10 @@ def read_history(client: RpcClient, network: Network, recent_secs: float = 14 * 
     starts = range(max(0, first_height - HISTORY * epoch_blocks), first_height, epoch_blocks)
     epochs = [_epoch(client, start, epoch_blocks) for start in starts]
     first = _header_at(client, first_height)
-    progress = Progress(first.difficulty, tip_height - first_height, tip.time - first.time)
+    progress = EpochProgress(first.difficulty, tip_height - first_height, tip.time - first.time)
     if progress.blocks == INTERVALS:  # the last block of its epoch: what the next one needs is known already
         epochs.append(Epoch(first.difficulty, max(progress.elapsed_secs, 1.0)))
-        progress = Progress(retarget(progress, progress.elapsed_secs), 0, 0)
+        progress = EpochProgress(retarget(progress, progress.elapsed_secs), 0, 0)
     return ChainHistory(tip_height, tip.time, progress.difficulty, tuple(epochs[-HISTORY:]), progress, blocks)
 
 

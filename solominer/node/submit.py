@@ -165,12 +165,12 @@ def _hash_of(block_hex: str) -> bytes:
     return sha256d(bytes.fromhex(block_hex[: 2 * HEADER_SIZE]))
 
 
-def _classify(reply: object, words: tuple[tuple[str, Answer], ...]) -> tuple[Answer, str]:
+def _classify(reply: object, meanings: tuple[tuple[str, Answer], ...]) -> tuple[Answer, str]:
     if reply is None:
         return Answer.ACCEPTED, ACCEPTED_WORD
     if isinstance(reply, str):
         unknown = Answer.INVALID if _REASON.fullmatch(reply) else Answer.UNKNOWN
-        answer = next((answer for word, answer in words if reply.startswith(word)), unknown)
+        answer = next((answer for word, answer in meanings if reply.startswith(word)), unknown)
         return answer, printable(reply, 200)
     if isinstance(reply, RpcFailed):
         # -25 is trouble inside the node, and the same goes for every other code but "cannot be decoded".

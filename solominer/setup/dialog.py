@@ -14,7 +14,7 @@ from solominer.config.models import RpcConfig
 from solominer.config.paths import absolute
 from solominer.errors import ConfigError, NodeAuthFailed, PayoutError
 from solominer.node.proxy import bracketed
-from solominer.setup.find_nodes import Candidate, Login, find_nodes
+from solominer.setup.find_nodes import NodeCandidate, NodeLogin, find_nodes
 from solominer.setup.init import (
     Probed,
     check_payout,
@@ -101,20 +101,20 @@ def _tried(answers: Answers, ask_secret: AskSecret | None, say: Callable[[str], 
     return working
 
 
-def _probed(candidate: Candidate, answers: Answers, ask_secret: AskSecret | None) -> Probed:
+def _probed(candidate: NodeCandidate, answers: Answers, ask_secret: AskSecret | None) -> Probed:
     """Try a node with its own ways in and the given ones; where it refuses them all, ask for a user's password."""
     given = []
     if answers.password_file is not None:
-        given.append(Login(answers.username, password_file=absolute(answers.password_file)))
+        given.append(NodeLogin(answers.username, password_file=absolute(answers.password_file)))
     if answers.cookie_file is not None:
-        given.append(Login(cookie_file=absolute(answers.cookie_file)))
+        given.append(NodeLogin(cookie_file=absolute(answers.cookie_file)))
     found = probe(candidate, given)
     for user in [answers.username] if answers.username else candidate.users:
         if found.error is not NodeAuthFailed or ask_secret is None:
             break
         where = f"{bracketed(found.rpc.host)}:{found.rpc.port}"
         if password := ask_secret(f"password of RPC user {user!r} of the node at {where} (empty: skip)"):
-            found = probe(candidate, [Login(user, SecretStr(password))])
+            found = probe(candidate, [NodeLogin(user, SecretStr(password))])
     return found
 
 

@@ -30,7 +30,7 @@ _EVERY_ADDRESS = {"0.0.0.0": _LOOPBACK[:1], "::": _LOOPBACK[::-1], "": _LOOPBACK
 
 
 @dataclass(frozen=True, slots=True)
-class Login:
+class NodeLogin:
     """A way to log in: a user and password, or a cookie file."""
 
     username: str = ""
@@ -40,7 +40,7 @@ class Login:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class NodeCandidate:
     """A node that may be there: its data folder, its network and its own settings."""
 
     datadir: Path
@@ -78,15 +78,15 @@ class Candidate:
         return self.chain_dir / name if name else None
 
     @property
-    def logins(self) -> list[Login]:
+    def logins(self) -> list[NodeLogin]:
         """The ways in that its settings and its folder show; a cookie that cannot be examined is one too."""
         found = []
         if password := self.conf.get("rpcpassword", self.network):
-            found.append(Login(self.conf.get("rpcuser", self.network) or "", SecretStr(password)))
+            found.append(NodeLogin(self.conf.get("rpcuser", self.network) or "", SecretStr(password)))
         if self.cookie_file is not None:
             seen = presence(self.cookie_file)
             if seen.there or (seen.problem and not found):
-                found.append(Login(cookie_file=self.cookie_file))
+                found.append(NodeLogin(cookie_file=self.cookie_file))
         return found
 
     @property
@@ -95,7 +95,7 @@ class Candidate:
         lines = self.conf.values("rpcauth", self.network)
         return list(dict.fromkeys(line.partition(":")[0] for line in lines if ":" in line))
 
-    def rpc(self, host: str, port: int, login: Login) -> RpcConfig | None:
+    def rpc(self, host: str, port: int, login: NodeLogin) -> RpcConfig | None:
         """How to reach it at one of its addresses; None for what cannot be written in a config.json."""
         values = {"name": f"{self.network}:{port}", "host": host, "port": port, "username": login.username}
         values |= {key: value for key in _WAYS if (value := getattr(login, key)) is not None}
@@ -116,14 +116,14 @@ def split_host_port(text: str, port: int) -> tuple[str, int]:
     return (text[1:-1] if text[:1] == "[" and text[-1:] == "]" else text), port
 
 
-def find_nodes(folders: Sequence[Path] = ()) -> tuple[list[Candidate], list[str]]:
+def find_nodes(folders: Sequence[Path] = ()) -> tuple[list[NodeCandidate], list[str]]:
     """What is on this machine, and what could not be examined; with `folders` only nodes that have their data there.
 
     Running ones come first.
     """
     problems: list[str] = []
     wanted = [_real(absolute(expanded(folder, "--datadir"))) for folder in folders]
-    found: dict[tuple[Path, str], Candidate] = {}
+    found: dict[tuple[Path, str], NodeCandidate] = {}
     in_folders = list(_nodes_in(wanted or likely_folders(), problems))
     accepted = {*wanted, *(each.datadir for each in in_folders)}  # a bitcoin.conf may lead elsewhere
     for candidate in (*_running_nodes(problems), *in_folders):
@@ -153,7 +153,7 @@ def _real(path: Path) -> Path:
         return path
 
 
-def _running_nodes(problems: list[str]) -> Iterator[Candidate]:
+def _running_nodes(problems: list[str]) -> Iterator[NodeCandidate]:
     for process in psutil.process_iter():
         try:
             arguments = process.cmdline()
@@ -164,7 +164,7 @@ def _running_nodes(problems: list[str]) -> Iterator[Candidate]:
             continue
 
 
-def _running_node(process: psutil.Process, arguments: Sequence[str], problems: list[str]) -> Candidate:
+def _running_node(process: psutil.Process, arguments: Sequence[str], problems: list[str]) -> NodeCandidate:
     cwd = Path("/")
     try:
         cwd = Path(process.cwd())
@@ -190,7 +190,7 @@ def _default_datadir(process: psutil.Process) -> Path:
     return Path(folder or "/", "Library/Application Support/Bitcoin" if sys.platform == "darwin" else ".bitcoin")
 
 
-def _nodes_in(folders: Sequence[Path], problems: list[str]) -> Iterator[Candidate]:
+def _nodes_in(folders: Sequence[Path], problems: list[str]) -> Iterator[NodeCandidate]:
     """Networks of which a data folder shows a trace: a cookie, or the network that its bitcoin.conf selects."""
     for folder in folders:
         conf, datadir = read_node_conf({}, folder, folder)
@@ -208,5 +208,5 @@ def _nodes_in(folders: Sequence[Path], problems: list[str]) -> Iterator[Candidat
                 )
 
 
-def _candidate(datadir: Path, network: str, conf: NodeConf, *, running: bool = False) -> Candidate:
-    return Candidate(datadir, network, with_saved(conf, datadir / NETWORKS[network].folder), running)
+def _candidate(datadir: Path, network: str, conf: NodeConf, *, running: bool = False) -> NodeCandidate:
+    return NodeCandidate(datadir, network, with_saved(conf, datadir / NETWORKS[network].folder), running)

@@ -34,7 +34,7 @@ from solominer.node.rpc import RpcClient
 from solominer.node.zmq_hints import ip_versions, published_by
 from solominer.node.zmq_probe import listen
 from solominer.records.tree import temporary_beside
-from solominer.setup.find_nodes import Candidate, Login
+from solominer.setup.find_nodes import NodeCandidate, NodeLogin
 
 MODE_OF_NETWORK = {"mainnet": "production", "testnet3": "testnet4", "testnet4": "testnet4", "signet": "signet"} | {
     "regtest": "regtest"
@@ -75,7 +75,7 @@ class MissingLine:
     reason: str
 
 
-def probe(candidate: Candidate, more: Sequence[Login] = ()) -> Probed:
+def probe(candidate: NodeCandidate, more: Sequence[NodeLogin] = ()) -> Probed:
     """Try a node that was found: each of its addresses with each way in, its own and `more`, until one works."""
     origin = f"{candidate.datadir} ({'running' if candidate.running else 'data folder'})"
     reserved = candidate.conf.get("blockreservedweight", candidate.network) is not None

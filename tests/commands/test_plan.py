@@ -14,7 +14,7 @@ from solominer.cli import app
 from solominer.errors import ConfigError, PlanError, RecordsError, VerifyError
 from solominer.plan.plan import SearchPlan
 from solominer.views.plan import COLUMNS, ROWS, picture
-from tests.records.test_planproof import block_proof, plan_of
+from tests.records.test_plan_proof import block_proof, plan_of
 
 EXAMPLE = Path(__file__).parents[2] / "plan.yaml.example"
 

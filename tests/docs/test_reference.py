@@ -100,16 +100,16 @@ def test_the_variable_of_a_setting_is_as_the_page_says() -> None:
     assert config.bitcoin_rpc.port == 8332
 
 
-@pytest.mark.parametrize("command", list(all_commands()), ids=lambda command: str(command.words))
+@pytest.mark.parametrize("command", list(all_commands()), ids=lambda command: str(command.name))
 def test_help_has_what_the_page_has(command: Command) -> None:
     """The page reads signatures; --help must have the same options, and the examples in it only such ones."""
-    told = CliRunner().invoke(app, [*command.words.split()[1:], "--help"], env={"COLUMNS": "200", "TERM": "dumb"})
+    told = CliRunner().invoke(app, [*command.name.split()[1:], "--help"], env={"COLUMNS": "200", "TERM": "dumb"})
     assert told.exit_code == 0
     known = {name for option in command.options for names in option.names for name in names.split("/")}
     assert [name for name in known if name.startswith("-") and name not in told.output] == []
     for line in command.examples.splitlines():
         words = shlex.split(line.split("|")[0], comments=True)
-        assert " ".join(words).startswith(command.words), line
+        assert " ".join(words).startswith(command.name), line
         assert {word for word in words if word.startswith("--")} <= known | {"--help"}, line
 
 

@@ -25,7 +25,7 @@ from solominer.daemon.host_metrics import now
 from solominer.engines.cpu.pool import WorkerPool
 from solominer.node.private.node import PrivateNode
 from solominer.records.events.event_log import event_files
-from solominer.records.events.replay import Outcome, replay
+from solominer.records.events.replay import ReplayOutcome, replay
 from solominer.views.logs import RecentEvents
 from solominer.work.coordinator import Coordinator
 from solominer.work.events import PauseWanted, PolicyChanged, ResumeWanted
@@ -48,7 +48,7 @@ def config_for(node: PrivateNode, data_dir: Path, **more: Any) -> Config:
     return load_config(overrides=values, environ={})
 
 
-def replay_same(root: Path) -> list[Outcome]:
+def replay_same(root: Path) -> list[ReplayOutcome]:
     """Run every recorded run below the network's folder again: each decides as it did. Gives what came of each."""
     outcomes = [replay(list(files)) for _, files in groupby(event_files(root), key=lambda file: file.run)]
     assert outcomes

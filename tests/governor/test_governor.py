@@ -170,7 +170,7 @@ def test_nice_changes_for_running_workers(monkeypatch: pytest.MonkeyPatch) -> No
     pool._shared, pool._seats = SharedBlock.create(3), [_Seat(index) for index in range(3)]
     children: list[Any] = [Child(1), Child(2)]
     for seat, child in zip(pool._seats, children, strict=False):
-        seat.child = child
+        seat.process = child
     try:
         assert pool.apply(PoolSettings(3, nice=7)) == []
         assert given == {2: 7}

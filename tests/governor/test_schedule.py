@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from solominer.config.hours import is_within, parse_hours
-from solominer.governor.schedule import MOST_RANDOM_BLOCKS, Progress, Schedule, blocks_on, schedule_at
+from solominer.governor.schedule import MOST_RANDOM_BLOCKS, RunProgress, Schedule, blocks_on, schedule_at
 
 SATURDAY = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
-STARTED = Progress()
+STARTED = RunProgress()
 
 
 def at(hour: int, minute: int = 0, day: int = 21) -> datetime:
@@ -27,17 +27,17 @@ def test_nothing_set_never_pauses() -> None:
 
 def test_days_end_the_run_to_the_second() -> None:
     schedule = Schedule(days=2)
-    assert not schedule_at(schedule, SATURDAY, Progress(2 * 86_400 - 1)).over
-    assert schedule_at(schedule, SATURDAY, Progress(2 * 86_400)).over
+    assert not schedule_at(schedule, SATURDAY, RunProgress(2 * 86_400 - 1)).over
+    assert schedule_at(schedule, SATURDAY, RunProgress(2 * 86_400)).over
 
 
 @pytest.mark.parametrize("years", [-5, 5])
 def test_a_step_of_the_clock_neither_ends_the_run_nor_holds_the_pace(years: int) -> None:
     now = SATURDAY + timedelta(days=365 * years)
-    assert not schedule_at(Schedule(days=2), now, Progress(running_secs=60)).over
+    assert not schedule_at(Schedule(days=2), now, RunProgress(running_secs=60)).over
     schedule = Schedule(block_interval_secs=600)
-    assert schedule_at(schedule, now, Progress(60, 1, since_block_secs=600)).pause == ""
-    assert schedule_at(schedule, now, Progress(60, 1, since_block_secs=590)).until == now + timedelta(seconds=10)
+    assert schedule_at(schedule, now, RunProgress(60, 1, since_block_secs=600)).pause == ""
+    assert schedule_at(schedule, now, RunProgress(60, 1, since_block_secs=590)).until == now + timedelta(seconds=10)
 
 
 @pytest.mark.parametrize(("days_week", "mines"), [(7, True), (6, True), (5, False), (1, False)])
@@ -86,8 +86,8 @@ def test_a_range_and_the_rest_of_the_day_are_opposites(start: int, end: int, min
 
 def test_blocks_per_day() -> None:
     schedule = Schedule(blocks_per_day=3)
-    assert schedule_at(schedule, at(9), Progress(blocks_today=2)).pause == ""
-    state = schedule_at(schedule, at(9), Progress(blocks_today=3))
+    assert schedule_at(schedule, at(9), RunProgress(blocks_today=2)).pause == ""
+    state = schedule_at(schedule, at(9), RunProgress(blocks_today=3))
     assert state.pause == "3 blocks found today"
     assert state.until == at(0, day=22)
 
@@ -103,17 +103,17 @@ def test_random_blocks_are_the_same_all_day_and_differ_between_days() -> None:
 def test_block_interval() -> None:
     schedule = Schedule(block_interval_secs=600)
     assert schedule_at(schedule, SATURDAY, STARTED).pause == ""
-    state = schedule_at(schedule, SATURDAY, Progress(700, 1, 599))
+    state = schedule_at(schedule, SATURDAY, RunProgress(700, 1, 599))
     assert state.pause == "the next block is not due"
     assert state.until == SATURDAY + timedelta(seconds=1)
-    assert schedule_at(schedule, SATURDAY, Progress(700, 1, 600)).pause == ""
+    assert schedule_at(schedule, SATURDAY, RunProgress(700, 1, 600)).pause == ""
 
 
 def test_a_day_that_has_25_hours() -> None:
     """Clocks go back on 25 October 2026 in Berlin: midnight is still the next local midnight."""
     berlin = ZoneInfo("Europe/Berlin")
     now = datetime(2026, 10, 25, 1, 30, tzinfo=berlin)
-    state = schedule_at(Schedule(hours=parse_hours("02:00-03:00")), now, Progress())
+    state = schedule_at(Schedule(hours=parse_hours("02:00-03:00")), now, RunProgress())
     assert state.until == datetime(2026, 10, 25, 2, 0, tzinfo=berlin)
-    full = schedule_at(Schedule(blocks_per_day=1), now, Progress(blocks_today=1))
+    full = schedule_at(Schedule(blocks_per_day=1), now, RunProgress(blocks_today=1))
     assert full.until == datetime(2026, 10, 26, 0, 0, tzinfo=berlin)

@@ -1,4 +1,4 @@
-"""Kernels for tests, compiled once into the clone's .cache, and their answers beside those of the hashlib twin."""
+"""Kernels for tests, compiled once into the clone's .cache, and their answers beside those of hashlib."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def kernel(name: str) -> Kernel:
 def scan_all(
     name: str, heads: list[bytes], tail: bytes, start: int, count: int, target_word: int, room: int = 4096
 ) -> list[tuple[int, int]]:
-    """All hits as the twin gives them, by a caller that goes on wherever a kernel stopped for want of room."""
+    """All hits as the reference gives them, by a caller that goes on wherever a kernel stopped for want of room."""
     midstates = np.array([midstate(head) for head in heads])
     words = tail_words(heads[0] + tail)
     hits: NDArray[np.uint32] = np.zeros((max(room, len(heads)), 2), np.uint32)

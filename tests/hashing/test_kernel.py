@@ -1,7 +1,7 @@
-"""Every variant that this CPU can run equals the hashlib twin: on real headers, on random ones, at every edge.
+"""Every variant that this CPU can run equals the hashlib reference: on real headers, on random ones, at every edge.
 
-The twin hashes whole headers with hashlib; kernels get midstates. Compiled kernels are kept in .cache, so that only
-the first run compiles them.
+The reference hashes whole headers with hashlib; kernels get midstates. Compiled kernels are kept in .cache, so that
+only the first run compiles them.
 """
 
 from __future__ import annotations

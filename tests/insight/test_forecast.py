@@ -13,7 +13,7 @@ import pytest
 
 from scripts import backtest
 from solominer.insight import forecast
-from solominer.insight.forecast import INTERVALS, TARGET_SPAN_SECS, Epoch, Progress, forecast_retarget
+from solominer.insight.forecast import INTERVALS, TARGET_SPAN_SECS, Epoch, EpochProgress, forecast_retarget
 from solominer.insight.odds import block_chance, hashes_at_difficulty
 
 CSV = Path(__file__).parent.parent / "vectors" / "mainnet_difficulty_epochs.csv"
@@ -33,7 +33,7 @@ def steady(count: int, growth: float = 0.0) -> list[Epoch]:
 
 @pytest.mark.parametrize("model", sorted(forecast.MODELS))
 def test_a_steady_chain_stays(model: str) -> None:
-    progress = Progress(1e12, 1000, 1000 * TARGET_SPAN_SECS / INTERVALS)
+    progress = EpochProgress(1e12, 1000, 1000 * TARGET_SPAN_SECS / INTERVALS)
     said = forecast_retarget(steady(40), progress, model)
     assert said.model == model
     assert said.blocks_left == 1015
@@ -44,7 +44,7 @@ def test_a_steady_chain_stays(model: str) -> None:
 
 def test_the_state_space_model_sees_growth() -> None:
     chain = steady(41, 0.05)
-    progress = Progress(chain[-1].difficulty, 200, 200 * chain[-1].span_secs / INTERVALS)
+    progress = EpochProgress(chain[-1].difficulty, 200, 200 * chain[-1].span_secs / INTERVALS)
     said = forecast_retarget(chain[:-1], progress).difficulty.value
     naive = forecast_retarget(chain[:-1], progress, "elapsed-time").difficulty.value
     assert said > naive, "the rest of the epoch will be faster than its start"
@@ -54,7 +54,7 @@ def test_the_interval_narrows_towards_the_retarget(mainnet: list[Epoch]) -> None
     widths = []
     for point in (0.1, 0.5, 0.9, 0.999):
         blocks = int(point * INTERVALS)
-        d = forecast_retarget(mainnet[:300], Progress(mainnet[300].difficulty, blocks, blocks * 600.0)).difficulty
+        d = forecast_retarget(mainnet[:300], EpochProgress(mainnet[300].difficulty, blocks, blocks * 600.0)).difficulty
         widths.append((d.high - d.low) / d.value)
     assert widths == sorted(widths, reverse=True)
     assert widths[-1] < 0.01
@@ -79,21 +79,21 @@ def test_intervals_hold_on_simulated_chains(model: str) -> None:
 
 
 def test_the_clamp() -> None:
-    slow = forecast_retarget(steady(10), Progress(1e12, 100, 1e9), "elapsed-time")
-    fast = forecast_retarget(steady(10), Progress(1e12, 100, 10.0), "elapsed-time")
+    slow = forecast_retarget(steady(10), EpochProgress(1e12, 100, 1e9), "elapsed-time")
+    fast = forecast_retarget(steady(10), EpochProgress(1e12, 100, 10.0), "elapsed-time")
     assert slow.difficulty.value == 1e12 / 4
     assert fast.difficulty.value == 1e12 * 4
 
 
 def test_what_answers_when_little_is_known() -> None:
-    assert forecast_retarget(steady(3), Progress(1e12, 100, 6e4)).model == "elapsed-time"
-    assert forecast_retarget([], Progress(1e12, 100, 6e4)).model == "elapsed-time"
-    assert forecast_retarget(steady(8), Progress(1e12, 0, 0.0), "elapsed-time").model == "state-space"
+    assert forecast_retarget(steady(3), EpochProgress(1e12, 100, 6e4)).model == "elapsed-time"
+    assert forecast_retarget([], EpochProgress(1e12, 100, 6e4)).model == "elapsed-time"
+    assert forecast_retarget(steady(8), EpochProgress(1e12, 0, 0.0), "elapsed-time").model == "state-space"
     for history, progress in [
-        (steady(3), Progress(1e12, 0, 0.0)),
-        (steady(9), Progress(1e12, 5, 0.0)),
-        (steady(9), Progress(1e12, 2015, 1e6)),
-        (steady(9), Progress(1e12, -1, 1e6)),
+        (steady(3), EpochProgress(1e12, 0, 0.0)),
+        (steady(9), EpochProgress(1e12, 5, 0.0)),
+        (steady(9), EpochProgress(1e12, 2015, 1e6)),
+        (steady(9), EpochProgress(1e12, -1, 1e6)),
     ]:
         with pytest.raises(ValueError, match="block"):
             forecast_retarget(history, progress)
@@ -140,7 +140,7 @@ def test_the_backtest_wants_history(mainnet: list[Epoch]) -> None:
 
 def test_a_path_covers_its_horizon(mainnet: list[Epoch]) -> None:
     year = 31_557_600.0
-    progress = Progress(mainnet[-1].difficulty, 1000, 6e5)
+    progress = EpochProgress(mainnet[-1].difficulty, 1000, 6e5)
     path = forecast.difficulty_path(mainnet[:-1], progress, year)
     assert sum(step.secs for step in path) == pytest.approx(year)
     assert path[0].difficulty.low == path[0].difficulty.high == progress.difficulty
@@ -154,9 +154,9 @@ def test_a_path_covers_its_horizon(mainnet: list[Epoch]) -> None:
 
 
 def test_short_paths(mainnet: list[Epoch]) -> None:
-    progress = Progress(mainnet[-1].difficulty, 0, 0.0)
+    progress = EpochProgress(mainnet[-1].difficulty, 0, 0.0)
     assert [step.secs for step in forecast.difficulty_path(mainnet[:-1], progress, 3600.0)] == [3600.0]
-    few = forecast.difficulty_path(mainnet[-3:-1], Progress(1e12, 100, 6e4), 5e6)
+    few = forecast.difficulty_path(mainnet[-3:-1], EpochProgress(1e12, 100, 6e4), 5e6)
     assert sum(step.secs for step in few) == pytest.approx(5e6)
     assert few[1].difficulty == few[-1].difficulty
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from solominer.insight.forecast import INTERVALS, TARGET_SPAN_SECS, Epoch, Miner, Progress, outlook
+from solominer.insight.forecast import INTERVALS, TARGET_SPAN_SECS, Epoch, EpochProgress, Miner, outlook
 from solominer.insight.odds import YEAR_SECS, block_chance, hashes_at_difficulty
 
 DIFFICULTY = 1e12
 NOW = 1_780_000_000.0
 EPOCHS = [Epoch(DIFFICULTY, TARGET_SPAN_SECS)] * 20
-PROGRESS = Progress(DIFFICULTY, 1000, 1000 * TARGET_SPAN_SECS / INTERVALS)
+PROGRESS = EpochProgress(DIFFICULTY, 1000, 1000 * TARGET_SPAN_SECS / INTERVALS)
 BLOCKS = [(NOW - 600 * i, DIFFICULTY) for i in range(2016)]
 
 
@@ -35,7 +35,7 @@ def test_a_steady_network() -> None:
 
 def test_a_growing_network_lowers_the_chances_to_come() -> None:
     growing = [Epoch(DIFFICULTY * 1.05**i, TARGET_SPAN_SECS / 1.05) for i in range(-20, 0)]
-    progress = Progress(DIFFICULTY, 1000, 1000 * TARGET_SPAN_SECS / 1.05 / INTERVALS)
+    progress = EpochProgress(DIFFICULTY, 1000, 1000 * TARGET_SPAN_SECS / 1.05 / INTERVALS)
     year = outlook(DIFFICULTY, growing, progress, BLOCKS, NOW, Miner(1e13)).chances[2]
     assert year.ahead is not None
     assert year.ahead.value < 0.8 * year.today
@@ -51,6 +51,6 @@ def test_what_is_not_known_is_not_said() -> None:
     assert flat.change is None
     assert "never changes" in flat.why_not
     assert flat.chances[0].ahead is None
-    young = outlook(DIFFICULTY, (), Progress(DIFFICULTY, 0, 0), [], NOW, Miner(1e15))
+    young = outlook(DIFFICULTY, (), EpochProgress(DIFFICULTY, 0, 0), [], NOW, Miner(1e15))
     assert "no forecast" in young.why_not
     assert young.network_hps[1].value == 0

@@ -12,7 +12,7 @@ from solominer.errors import ConfigError, PayoutError
 from solominer.setup import dialog as setup
 from solominer.setup.bitcoin_conf import NodeConf
 from solominer.setup.dialog import Answers, set_up
-from solominer.setup.find_nodes import Candidate
+from solominer.setup.find_nodes import NodeCandidate
 from solominer.setup.init import Probed, missing_lines, write_config, zmq_choices
 
 ZMQ = ZmqConfig(hashblock="tcp://127.0.0.1:1", sequence="tcp://127.0.0.1:2")
@@ -39,7 +39,7 @@ def node(network: str, port: int, problem: str = "", *, zmq: ZmqConfig = ZMQ, ve
 def nodes(monkeypatch: pytest.MonkeyPatch) -> list[Probed]:
     """The nodes of this machine, to be filled by the test."""
     found: list[Probed] = []
-    candidates = [Candidate(Path("/folder"), "mainnet", NodeConf())] * 9
+    candidates = [NodeCandidate(Path("/folder"), "mainnet", NodeConf())] * 9
     problems = ["bitcoin.conf includes more.conf, which is not there"]
     monkeypatch.setattr(setup, "find_nodes", lambda folders: (candidates[: len(found)], problems))
     order = iter(found)

@@ -17,7 +17,7 @@ from solominer.chain.networks import NETWORKS, REGTEST, Network
 from solominer.errors import RecordsError
 from solominer.records.events.codec import KINDS, Decoder, Encoder
 from solominer.records.events.event_log import EventLog, Start, digest, event_files
-from solominer.records.events.replay import Outcome, replay
+from solominer.records.events.replay import ReplayOutcome, replay
 from solominer.work.actions import PublishJob, SaveBlock
 from solominer.work.events import (
     Answer,
@@ -100,7 +100,7 @@ class Recorded:
             if self.log.take():
                 self.log.add(event, actions)
 
-    def replay(self, until: float | None = None) -> Outcome:
+    def replay(self, until: float | None = None) -> ReplayOutcome:
         return replay(event_files(self.root), until)
 
 

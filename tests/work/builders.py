@@ -95,7 +95,7 @@ def solution(job: Job, *, at: Instant = T0 + 1, solves: bool = True, start: int 
         header = job.header(job.extranonce(), job.space.version, job.space.ntime_min, nonce)
         if (hash_to_int(header.hash_le()) <= job.template.target) is solves:
             where = (job.extranonce(), job.space.version, job.space.ntime_min, nonce)
-            return ShareFound(at, WorkerId("cpu", "0"), job.job_id, *where, kernel="twin")
+            return ShareFound(at, WorkerId("cpu", "0"), job.job_id, *where, kernel="reference")
     raise AssertionError("no such nonce")
 
 

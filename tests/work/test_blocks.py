@@ -116,7 +116,7 @@ def make_block(number: int, parent: bytes = PARENT, height: int = 200) -> FoundB
         job_id=1,
         template_id="t",
         worker=WorkerId("cpu", "0"),
-        kernel="twin",
+        kernel="reference",
     )
 
 

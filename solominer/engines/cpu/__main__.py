@@ -1,4 +1,4 @@
-"""`python -m solominer.engines.cpu` is a worker process; `child` starts it."""
+"""`python -m solominer.engines.cpu` is a worker process; `worker_process` starts it."""
 
 import os
 import sys

@@ -24,7 +24,7 @@ from solominer.engines.cpu.messages import Hit, Message, Ready, Report, Share, W
 from solominer.engines.cpu.snapshot import RATE_SECS, CpuWorkerSnapshot, PoolSnapshot, worker_id, worker_snapshot
 from solominer.engines.cpu.startup import EXIT_WRONG_HITS, WorkerSetup
 from solominer.engines.cpu.worker_job import WorkerJob
-from solominer.engines.cpu.worker_process import Child
+from solominer.engines.cpu.worker_process import WorkerProcess
 from solominer.errors import EngineError
 from solominer.plan.plan import ENGINE, SearchPlan
 from solominer.work.events import ShareFound, WorkerDied, WorkerStarted, WrongHit
@@ -78,7 +78,7 @@ class _Seat:
 
     def __init__(self, index: int) -> None:
         self.index = index
-        self.child: Child | None = None
+        self.process: WorkerProcess | None = None
         self.starting: asyncio.TimerHandle | None = None
         self.failures = 0
         self.restarts = 0
@@ -138,7 +138,7 @@ class WorkerPool:
         self._stopping = False
         self._looking = asyncio.create_task(self._look_after(), name="worker pool")
         for seat in self._seats:
-            self._start_child(seat)
+            self._start_process(seat)
 
     async def stop(self, timeout_secs: float = 5.0) -> None:
         """Let every worker finish its slice and end; by force after `timeout_secs`. Nothing is left of them.
@@ -152,14 +152,14 @@ class WorkerPool:
         for seat in self._seats:
             if seat.starting is not None:
                 seat.starting.cancel()
-            if seat.child is not None and seat.child.ready_secs is None:
-                seat.child.kill("it was not needed any more")
+            if seat.process is not None and seat.process.ready_secs is None:
+                seat.process.kill("it was not needed any more")
         self._ring()
         deadline = time.monotonic() + timeout_secs
-        while children := [seat.child for seat in self._seats if seat.child is not None]:
+        while processes := [seat.process for seat in self._seats if seat.process is not None]:
             if time.monotonic() > deadline:
-                for child in children:
-                    child.kill("it did not end in time")
+                for process in processes:
+                    process.kill("it did not end in time")
             await asyncio.sleep(_STOP_LOOK_SECS)
         if self._looking is not None:
             self._looking.cancel()
@@ -215,9 +215,9 @@ class WorkerPool:
         return problems
 
     def _renice(self, nice: int) -> list[str]:
-        for child in filter(None, (seat.child for seat in self._seats)):
+        for process in filter(None, (seat.process for seat in self._seats)):
             try:
-                psutil.Process(child.pid).nice(nice)
+                psutil.Process(process.pid).nice(nice)
             except psutil.AccessDenied:
                 return [f"this user may not lower nice to {nice} for running workers; restart to have it"]
             except psutil.NoSuchProcess:
@@ -252,20 +252,20 @@ class WorkerPool:
 
     def _ring(self) -> None:
         for seat in self._seats:
-            if seat.child is not None:
-                seat.child.ring()
+            if seat.process is not None:
+                seat.process.ring()
 
     @staticmethod
     def _snapshot(seat: _Seat, counters: WorkerCounters, now_secs: float) -> CpuWorkerSnapshot:
-        child = seat.child
+        process = seat.process
         return CpuWorkerSnapshot(
             index=seat.index,
-            pid=child.pid if child else None,
-            state=WorkerState(counters.state) if child else WorkerState.STARTING,
-            kernel=child.kernel if child else "",
+            pid=process.pid if process else None,
+            state=WorkerState(counters.state) if process else WorkerState.STARTING,
+            kernel=process.kernel if process else "",
             hashes=counters.hashes,
             rate_hps=seat.rate_hps(now_secs, counters.hashes),
-            rss_bytes=seat.rss_bytes if child else 0,
+            rss_bytes=seat.rss_bytes if process else 0,
             epoch=counters.epoch,
             left_ns=counters.left_ns,
             started_ns=counters.started_ns,
@@ -279,23 +279,23 @@ class WorkerPool:
         )
 
     @staticmethod
-    def _share_found(now: Instant, child: Child, hit: Hit, is_block: bool) -> ShareFound:
+    def _share_found(now: Instant, process: WorkerProcess, hit: Hit, is_block: bool) -> ShareFound:
         return ShareFound(
             at=now,
-            worker=worker_id(child.index),
+            worker=worker_id(process.index),
             job_id=hit.job_id,
             extranonce=hit.extranonce,
             version=hit.version,
             ntime=hit.ntime,
             nonce=hit.nonce,
-            kernel=child.kernel,
+            kernel=process.kernel,
             position=hit.position,
             is_block=is_block,
         )
 
-    # Children
+    # Worker processes
 
-    def _start_child(self, seat: _Seat) -> None:
+    def _start_process(self, seat: _Seat) -> None:
         settings, memory = self.settings, self._memory
         seat.starting = None
         seat.heartbeat_ns = seat.silent_looks = 0
@@ -313,44 +313,44 @@ class WorkerPool:
             plan=settings.plan,
         )
         try:
-            seat.child = Child(setup, self._heard, self._ended)
+            seat.process = WorkerProcess(setup, self._heard, self._ended)
         except OSError as error:
             self._bring_back(seat, f"it could not be started: {error}", pid=0)
 
-    def _heard(self, child: Child, message: Message) -> None:
+    def _heard(self, process: WorkerProcess, message: Message) -> None:
         now = self._clock()
         match message:
             case Ready(kernel):
-                child.kernel = kernel
-                child.ready_secs = time.monotonic()
-                self._post(WorkerStarted(now, worker_id(child.index), child.pid, kernel))
+                process.kernel = kernel
+                process.ready_secs = time.monotonic()
+                self._post(WorkerStarted(now, worker_id(process.index), process.pid, kernel))
             case Report(text):
                 self._report(text)
             case Share(hit, is_block):
-                self._post(self._share_found(now, child, hit, is_block))
+                self._post(self._share_found(now, process, hit, is_block))
             case Wrong():
-                count = self._memory.read_counters(child.index).wrong_hits
-                self._post(WrongHit(now, worker_id(child.index), child.kernel, count))
+                count = self._memory.read_counters(process.index).wrong_hits
+                self._post(WrongHit(now, worker_id(process.index), process.kernel, count))
 
-    def _ended(self, child: Child) -> None:
-        seat = self._seats[child.index]
-        seat.child = None
+    def _ended(self, process: WorkerProcess) -> None:
+        seat = self._seats[process.index]
+        seat.process = None
         if self._stopping:
             return
-        if child.ready_secs is not None and time.monotonic() - child.ready_secs >= HEALTHY_SECS:
+        if process.ready_secs is not None and time.monotonic() - process.ready_secs >= HEALTHY_SECS:
             seat.failures = 0
         memory = self._memory
-        if child.exit_code == EXIT_WRONG_HITS and memory.kernel in ("", child.kernel):
+        if process.exit_code == EXIT_WRONG_HITS and memory.kernel in ("", process.kernel):
             memory.kernel = ""  # this worker chooses another for all that start from now on
             self._kernel = None
             self._leader = seat.index
-        self._bring_back(seat, child.end_reason, child.pid)
+        self._bring_back(seat, process.end_reason, process.pid)
 
     def _bring_back(self, seat: _Seat, reason: str, pid: int) -> None:
         delay = min(_FIRST_BACKOFF_SECS * 2 ** min(seat.failures, 30), MAX_BACKOFF_SECS)
         seat.failures += 1
         seat.restarts += 1
-        seat.starting = asyncio.get_running_loop().call_later(delay, self._start_child, seat)
+        seat.starting = asyncio.get_running_loop().call_later(delay, self._start_process, seat)
         self._post(WorkerDied(self._clock(), worker_id(seat.index), pid, reason, delay))
 
     # Supervision
@@ -362,27 +362,27 @@ class WorkerPool:
             for seat in self._seats:
                 counters = self._memory.read_counters(seat.index)
                 seat.hashes_seen.append((now, counters.hashes))
-                if seat.child is not None:
-                    self._check_alive(seat, seat.child, counters.heartbeat_ns)
+                if seat.process is not None:
+                    self._check_alive(seat, seat.process, counters.heartbeat_ns)
                     if looks % _MEMORY_LOOKS == 1:
-                        self._check_memory(seat, seat.child)
+                        self._check_memory(seat, seat.process)
             looks += 1
             await asyncio.sleep(LOOK_SECS)
 
     @staticmethod
-    def _check_alive(seat: _Seat, child: Child, heartbeat_ns: int) -> None:
+    def _check_alive(seat: _Seat, process: WorkerProcess, heartbeat_ns: int) -> None:
         """Kill a worker without a sign of life. Looks are counted, not seconds: we may have been frozen with it."""
         seat.silent_looks = 0 if heartbeat_ns != seat.heartbeat_ns else seat.silent_looks + 1
         seat.heartbeat_ns = heartbeat_ns
-        allowed_secs = START_SECS if child.ready_secs is None else HANG_SECS
+        allowed_secs = START_SECS if process.ready_secs is None else HANG_SECS
         if seat.silent_looks * LOOK_SECS >= allowed_secs:
-            child.kill(f"it gave no sign of life for {allowed_secs:.0f} s")
+            process.kill(f"it gave no sign of life for {allowed_secs:.0f} s")
 
-    def _check_memory(self, seat: _Seat, child: Child) -> None:
+    def _check_memory(self, seat: _Seat, process: WorkerProcess) -> None:
         try:
-            seat.rss_bytes = psutil.Process(child.pid).memory_info().rss
+            seat.rss_bytes = psutil.Process(process.pid).memory_info().rss
         except psutil.Error:  # it has just ended
             return
         limit = self.settings.max_memory_bytes
         if limit is not None and seat.rss_bytes > max(limit // len(self._seats), WORKER_MEMORY_BYTES):
-            child.kill(f"it grew to {seat.rss_bytes >> 20} MiB, beyond its part of max_memory_gb")
+            process.kill(f"it grew to {seat.rss_bytes >> 20} MiB, beyond its part of max_memory_gb")

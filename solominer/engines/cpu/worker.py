@@ -1,4 +1,4 @@
-"""The worker process: `python -m solominer.engines.cpu`, started by `child`, which says the rest on standard input.
+"""The worker process, `python -m solominer.engines.cpu`: started by `worker_process`, which says the rest on its stdin.
 
 It takes its job from shared memory and searches on its own. The kernel itself looks at the word that counts changes of
 epoch, behind each block of nonces, so a stale job ends within microseconds and without any message to it. Standard

@@ -33,15 +33,18 @@ _SIGNALS = {
 }
 
 
-class Child:
+class WorkerProcess:
     """A running worker process, watched by the running event loop.
 
-    `on_message` gets each of its messages; `on_end` gets the child once, when it has ended and been reaped. Make it in
-    the main thread: Linux ends the process together with the thread that started it. Raises OSError if that fails.
+    `on_message` gets each of its messages; `on_end` gets it once, when it has ended and been reaped. Make it in the
+    main thread: Linux ends the process together with the thread that started it. Raises OSError if that fails.
     """
 
     def __init__(
-        self, setup: WorkerSetup, on_message: Callable[[Child, Message], None], on_end: Callable[[Child], None]
+        self,
+        setup: WorkerSetup,
+        on_message: Callable[[WorkerProcess, Message], None],
+        on_end: Callable[[WorkerProcess], None],
     ) -> None:
         self.index = setup.index
         self.leads = setup.leads

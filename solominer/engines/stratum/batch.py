@@ -16,7 +16,7 @@ import numpy as np
 
 from solominer.engines.stratum.duplicates import Duplicates
 from solominer.engines.stratum.messages import Errors, reply_error, reply_true
-from solominer.engines.stratum.twin import MAX_BATCH, JobParts
+from solominer.engines.stratum.reference import MAX_BATCH, JobParts
 from solominer.engines.stratum.validate import Validator
 
 ACCEPTED, ABOVE_TARGET, DUPLICATE, SPECIAL = 0, 1, 2, 3

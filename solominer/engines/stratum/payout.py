@@ -16,7 +16,7 @@ _COMMITMENT_BYTES = 8 + 1 + 38
 _COINBASE_FIXED_BYTES = 4 + 1 + 36 + 1 + 4 + 4
 
 
-class Part(NamedTuple):
+class PayoutPart(NamedTuple):
     """Somebody's part of each block; `label` is an address or a name for people."""
 
     label: str
@@ -27,7 +27,7 @@ class Part(NamedTuple):
 class Split:
     """Parts that make a whole. What is left over by rounding down goes to the first."""
 
-    def __init__(self, parts: Sequence[Part]) -> None:
+    def __init__(self, parts: Sequence[PayoutPart]) -> None:
         """Raises PayoutError unless the parts are 1 to 10,000 basis points, sum to 10,000, and go to distinct scripts.
 
         Scripts that rule 29 of the mining rules refuses are refused here.

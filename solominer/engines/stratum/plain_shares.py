@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from solominer.engines.stratum.reference import MAX_BATCH
 from solominer.engines.stratum.shares import share_target
-from solominer.engines.stratum.twin import MAX_BATCH
 
 if TYPE_CHECKING:
     from solominer.engines.stratum.batch import Batch

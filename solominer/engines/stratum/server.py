@@ -44,10 +44,10 @@ from solominer.engines.stratum.events import (
 )
 from solominer.engines.stratum.extranonces import ExtranonceTable, Held
 from solominer.engines.stratum.jobs import JobBoard
+from solominer.engines.stratum.reference import HashlibValidator
 from solominer.engines.stratum.session import Session
 from solominer.engines.stratum.shared import ListenerSettings, PayTo, Shared, Tallies
 from solominer.engines.stratum.shares import ShareChecker
-from solominer.engines.stratum.twin import HashlibValidator
 from solominer.engines.stratum.work import Audience, Work
 from solominer.errors import EngineError
 from solominer.work.workers import ExtranonceRange

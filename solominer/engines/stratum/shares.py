@@ -17,8 +17,8 @@ from solominer.chain.target import target_from_difficulty
 from solominer.engines.stratum.duplicates import Duplicates
 from solominer.engines.stratum.events import BlockFound, Event, KernelFault, NotableShare, Tally
 from solominer.engines.stratum.messages import Errors, StratumError
+from solominer.engines.stratum.reference import BLOCK, SHARE, Checked, HashlibValidator, JobParts, ShareCandidate
 from solominer.engines.stratum.submit import Submission, extranonce2_candidates
-from solominer.engines.stratum.twin import BLOCK, SHARE, Candidate, Checked, HashlibValidator, JobParts
 from solominer.engines.stratum.work import EXTRANONCE2_SIZE, Job
 
 if TYPE_CHECKING:
@@ -29,10 +29,10 @@ share_target = lru_cache(maxsize=4096)(target_from_difficulty)
 
 
 class ShareValidator(Protocol):
-    """`validate.Validator`, or its hashlib twin."""
+    """`validate.Validator`, or the reference by hashlib."""
 
     def prepare(self, parts: JobParts) -> Any: ...
-    def check(self, prepared: Any, shares: Sequence[Candidate]) -> list[Checked]: ...
+    def check(self, prepared: Any, shares: Sequence[ShareCandidate]) -> list[Checked]: ...
 
 
 @dataclass(slots=True)
@@ -49,7 +49,7 @@ class Claim(NamedTuple):
     id_json: bytes
     worker: Worker | None
     job: Job | None
-    candidates: Sequence[Candidate]
+    candidates: Sequence[ShareCandidate]
     job_difficulty: float
     refusal: StratumError | None
 
@@ -99,7 +99,7 @@ def make_claim(
         refusal = refusal or Errors.NTIME_RANGE
     target = share_target(job_difficulty) if job_difficulty is not None else 0
     candidates = [
-        Candidate(extranonce1 + extranonce2, version, share.ntime, share.nonce, target)
+        ShareCandidate(extranonce1 + extranonce2, version, share.ntime, share.nonce, target)
         for extranonce2 in extranonces
         for version in dict.fromkeys(versions)
     ]
@@ -168,7 +168,7 @@ class ShareChecker:
             job.prepared = (self.validator, prepared)
         return prepared
 
-    def _block(self, claim: Claim, candidate: Candidate, user_agent: str) -> Event:
+    def _block(self, claim: Claim, candidate: ShareCandidate, user_agent: str) -> Event:
         job = claim.job
         assert job is not None
         header = job.header(candidate)

@@ -1,7 +1,8 @@
 """Shares of one job checked in a batch by jitted code: coinbase, Merkle branch, header, targets.
 
-The hash of the coinbase begins at a midstate behind the blocks that all miners share. `twin` does the same in hashlib,
-and checks again whatever counts as a block. Importing this module imports Numba; NumPy arrays are in native words.
+The hash of the coinbase begins at a midstate behind the blocks that all miners share. `reference` does the same in
+hashlib, and checks again whatever counts as a block. Importing this module imports Numba; NumPy arrays are in native
+words.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ import numba
 import numpy as np
 
 from solominer.engines.cpu.sha256d import IV
+from solominer.engines.stratum.reference import MAX_BATCH, Checked, JobParts, ShareCandidate
 from solominer.engines.stratum.sha256ir import compress_plain, compress_x86, host_has_sha
-from solominer.engines.stratum.twin import MAX_BATCH, Candidate, Checked, JobParts
 
 _HEAD = 28  # words of a prepared job before its branch
 _ROW = Struct("<12s3I32s")
@@ -172,7 +173,7 @@ class Validator:
             self._scratch = np.zeros(needed, np.uint32)
         return self._scratch
 
-    def check(self, prepared: Any, shares: Sequence[Candidate]) -> list[Checked]:
+    def check(self, prepared: Any, shares: Sequence[ShareCandidate]) -> list[Checked]:
         """The hash of each share of the prepared job and what it meets, in order."""
         scratch = self.scratch_for(prepared)
         checked: list[Checked] = []

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from solominer.chain.header import Header
 from solominer.chain.target import DIFFICULTY_1_TARGET, decode_compact
-from solominer.engines.stratum.twin import Candidate, JobParts, header_of
+from solominer.engines.stratum.reference import JobParts, ShareCandidate, header_of
 
 EXTRANONCE1_SIZE, EXTRANONCE2_SIZE = 4, 8
 EXTRANONCE_SIZE = EXTRANONCE1_SIZE + EXTRANONCE2_SIZE
@@ -117,7 +117,7 @@ class Job:
             target=work.target,
         )
 
-    def header(self, share: Candidate) -> Header:
+    def header(self, share: ShareCandidate) -> Header:
         """The header of a share, by hashlib."""
         return header_of(self.parts(), share)
 

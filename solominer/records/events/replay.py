@@ -35,7 +35,7 @@ class Difference:
 
 
 @dataclass(slots=True)
-class Outcome:
+class ReplayOutcome:
     """What came of running one run again. `ends` says why the record ends early, '' where it does not."""
 
     run: str
@@ -46,12 +46,12 @@ class Outcome:
     difference: Difference | None = None
 
 
-def replay(files: Sequence[EventFile], until: float | None = None) -> Outcome:
+def replay(files: Sequence[EventFile], until: float | None = None) -> ReplayOutcome:
     """Run a run again from its start through the last of its `files`, or to the first event at or after `until`.
 
     Stops at the first difference. Raises RecordsError where files are missing, damaged or of another version.
     """
-    outcome = Outcome(files[0].run)
+    outcome = ReplayOutcome(files[0].run)
     machine = None
     for number, file in enumerate(files):
         if file.number != number:
@@ -86,7 +86,7 @@ def replay(files: Sequence[EventFile], until: float | None = None) -> Outcome:
     return outcome
 
 
-def _start(file: EventFile, head: Any, decoder: Decoder, outcome: Outcome) -> Start:
+def _start(file: EventFile, head: Any, decoder: Decoder, outcome: ReplayOutcome) -> Start:
     if not isinstance(head, dict) or head.get("format") != FORMAT:
         raise RecordsError(f"{shown(file.path)} is not a file of events", "name an hour, or a file below events/")
     outcome.written_by = shown(head.get("solominer"), 40)
@@ -105,7 +105,7 @@ def _start(file: EventFile, head: Any, decoder: Decoder, outcome: Outcome) -> St
     return start
 
 
-def _event(file: EventFile, raw: Any, decoder: Decoder, outcome: Outcome) -> tuple[Event, str]:
+def _event(file: EventFile, raw: Any, decoder: Decoder, outcome: ReplayOutcome) -> tuple[Event, str]:
     try:
         kind, values, done = (*raw, "") if len(raw) == 2 else raw
         event: Event = decoder.decode(KINDS[kind], values)
@@ -114,7 +114,7 @@ def _event(file: EventFile, raw: Any, decoder: Decoder, outcome: Outcome) -> tup
     return event, done
 
 
-def _damaged(file: EventFile, number: int, why: str, outcome: Outcome) -> RecordsError:
+def _damaged(file: EventFile, number: int, why: str, outcome: ReplayOutcome) -> RecordsError:
     todo = "restore it, or choose another hour"
     if outcome.written_by not in ("", __version__):
         todo = f"it was written by solominer {outcome.written_by}, this is {__version__}: use that one"

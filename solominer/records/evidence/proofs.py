@@ -19,7 +19,7 @@ from solominer.records.evidence.state import as_written
 from solominer.records.files import is_regular, read_bounded
 from solominer.records.journal.recovery import read_block_folder
 from solominer.records.ledger.jsonlines import parse_object
-from solominer.records.report.best import Kept
+from solominer.records.report.best import KeptHash
 from solominer.records.tree import Part, Tree, is_ours, utc_text, walk_files
 from solominer.work.found import FoundBlock
 
@@ -138,7 +138,7 @@ def block_proof(
     return {**proof, "answers": [], "states": []}
 
 
-def share_certificate(network: str, kept: Kept) -> dict[str, Any] | None:
+def share_certificate(network: str, kept: KeptHash) -> dict[str, Any] | None:
     """The certificate of a best share, from its share and work lines; None if they do not belong together."""
     share, job = kept.share, kept.job
     try:

@@ -21,7 +21,7 @@ _SHARE_KEYS = (
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Kept:
+class KeptHash:
     """One hash (as the number that is compared with targets), its share line and its job line."""
 
     value: int
@@ -34,7 +34,7 @@ class BestHashes:
 
     def __init__(self, k: int = KEPT) -> None:
         self.k = k
-        self.kept: list[Kept] = []
+        self.kept: list[KeptHash] = []
 
     def add(self, value: int, share: Mapping[str, Any], job: Mapping[str, Any]) -> None:
         """Offer a share; one that was offered before is not counted twice."""
@@ -42,7 +42,7 @@ class BestHashes:
             return
         if any(other.value == value for other in self.kept):
             return
-        insort(self.kept, Kept(value, share, job))
+        insort(self.kept, KeptHash(value, share, job))
         del self.kept[self.k :]
 
     def kth(self) -> int | None:

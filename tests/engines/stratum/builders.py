@@ -16,10 +16,10 @@ from solominer.engines.stratum.duplicates import Duplicates
 from solominer.engines.stratum.events import Event, Output
 from solominer.engines.stratum.extranonces import ExtranonceTable
 from solominer.engines.stratum.jobs import JobBoard, Payouts
+from solominer.engines.stratum.reference import HashlibValidator
 from solominer.engines.stratum.session import Session
 from solominer.engines.stratum.shared import ListenerSettings, PayTo, Shared
 from solominer.engines.stratum.shares import ShareChecker, share_target
-from solominer.engines.stratum.twin import HashlibValidator
 from solominer.engines.stratum.work import Audience, Work, swap_words
 from solominer.work.workers import ExtranonceRange
 

@@ -14,8 +14,8 @@ from solominer.chain.hashes import sha256d
 from solominer.engines.stratum.batch import Batch
 from solominer.engines.stratum.duplicates import Duplicates
 from solominer.engines.stratum.events import BlockFound
+from solominer.engines.stratum.reference import MAX_BATCH
 from solominer.engines.stratum.shares import share_target
-from solominer.engines.stratum.twin import MAX_BATCH
 from solominer.engines.stratum.validate import Validator
 from solominer.engines.stratum.work import Work
 from tests.engines.stratum.builders import EASY, HARD_BITS, MASK, REGTEST_BITS, Client, line, make_shared, make_work

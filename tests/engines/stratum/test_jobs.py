@@ -10,7 +10,7 @@ from solominer.chain.coinbase import build_coinbase
 from solominer.chain.header import Header
 from solominer.chain.transaction import TxOut
 from solominer.engines.stratum.jobs import JobBoard
-from solominer.engines.stratum.twin import Candidate
+from solominer.engines.stratum.reference import ShareCandidate
 from solominer.engines.stratum.work import Audience, Job, Work, job_id_of, seq_of, swap_words
 from solominer.errors import BadValue, TemplateError
 from tests.data import load
@@ -36,7 +36,7 @@ def test_a_real_block_as_stratum_shows_it() -> None:
     expected = f'{{"id":null,"method":"mining.notify","params":["bf",{",".join(parts)},[{branch}],{rest},true]}}\n'
     assert job.notify(clean=True) == expected.encode()
     extranonce = bytes.fromhex(vector["extranonce1"] + vector["extranonce2"])
-    share = Candidate(extranonce, 0x30000000, int(submit["ntime"], 16), int(submit["nonce"], 16), 0)
+    share = ShareCandidate(extranonce, 0x30000000, int(submit["ntime"], 16), int(submit["nonce"], 16), 0)
     assert job.header(share).pack().hex() == vector["expected_header_hex"]
 
 

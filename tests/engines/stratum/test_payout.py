@@ -13,7 +13,7 @@ import pytest
 from solominer.chain.coinbase import Coinbase, build_coinbase
 from solominer.chain.transaction import TxOut
 from solominer.engines.stratum.group import Balances, GroupPlan, Window, plan_group
-from solominer.engines.stratum.payout import Part, Split, coinbase_bytes, dust_sats
+from solominer.engines.stratum.payout import PayoutPart, Split, coinbase_bytes, dust_sats
 from solominer.errors import PayoutError, TemplateError
 from solominer.work.job_check import check_coinbase, read_coinbase
 
@@ -35,10 +35,10 @@ def random_script(rng: random.Random) -> bytes:
     )
 
 
-def random_parts(rng: random.Random, count: int) -> list[Part]:
+def random_parts(rng: random.Random, count: int) -> list[PayoutPart]:
     cuts = sorted(rng.sample(range(1, 10_000), count - 1))
     sizes = [high - low for low, high in zip([0, *cuts], [*cuts, 10_000], strict=True)]
-    return [Part(f"p{i}", random_script(rng), size) for i, size in enumerate(sizes)]
+    return [PayoutPart(f"p{i}", random_script(rng), size) for i, size in enumerate(sizes)]
 
 
 def build(value: int, outputs: tuple[TxOut, ...], height: int = 900_000) -> Coinbase:
@@ -110,16 +110,16 @@ def test_dust_as_bitcoin_core_has_it(script: bytes, sats: int) -> None:
 )
 def test_splits_that_are_refused(parts: list[tuple[str, int, int]], problem: str) -> None:
     with pytest.raises(PayoutError, match=problem):
-        Split([Part(label, b"\x00\x14" + bytes([fill]) * 20, points) for label, fill, points in parts])
+        Split([PayoutPart(label, b"\x00\x14" + bytes([fill]) * 20, points) for label, fill, points in parts])
 
 
 def test_unsafe_scripts_are_refused() -> None:
     with pytest.raises(PayoutError, match="no type that is safe"):
-        Split([Part("anchor", bytes.fromhex("51024e73"), 10_000)])
+        Split([PayoutPart("anchor", bytes.fromhex("51024e73"), 10_000)])
 
 
 def test_dust_is_refused_by_name() -> None:
-    split = Split([Part("me", b"\x00\x14" + bytes(20), 9999), Part("friend", b"\x00\x14" + b"\1" * 20, 1)])
+    split = Split([PayoutPart("me", b"\x00\x14" + bytes(20), 9999), PayoutPart("friend", b"\x00\x14" + b"\1" * 20, 1)])
     with pytest.raises(PayoutError, match="friend would be paid 29 satoshis"):
         split.outputs(299_999)
     assert split.outputs(2_940_000)[1].value_sats == 294

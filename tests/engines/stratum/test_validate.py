@@ -12,8 +12,16 @@ from dataclasses import replace
 import pytest
 
 from solominer.chain.hashes import hash_to_int
+from solominer.engines.stratum.reference import (
+    BLOCK,
+    MAX_BATCH,
+    NOTHING,
+    SHARE,
+    HashlibValidator,
+    JobParts,
+    ShareCandidate,
+)
 from solominer.engines.stratum.sha256ir import host_has_sha
-from solominer.engines.stratum.twin import BLOCK, MAX_BATCH, NOTHING, SHARE, Candidate, HashlibValidator, JobParts
 from solominer.engines.stratum.validate import Validator
 
 CASES = int(os.environ.get("SOLOMINER_VALIDATE_CASES", "100000"))
@@ -36,9 +44,9 @@ def random_parts(rng: random.Random, prefix: int, suffix: int, branch: int) -> J
     )
 
 
-def random_shares(rng: random.Random, count: int) -> list[Candidate]:
+def random_shares(rng: random.Random, count: int) -> list[ShareCandidate]:
     return [
-        Candidate(
+        ShareCandidate(
             extranonce=rng.randbytes(12),
             version=rng.getrandbits(32),
             ntime=rng.getrandbits(32),
@@ -50,12 +58,12 @@ def random_shares(rng: random.Random, count: int) -> list[Candidate]:
 
 
 def test_random_shares(native: Validator) -> None:
-    rng, twin = random.Random(20), HashlibValidator()
+    rng, reference = random.Random(20), HashlibValidator()
     seen: dict[int, int] = {}
     for _ in range(CASES // 500):
         parts = random_parts(rng, rng.randrange(300), rng.randrange(400), rng.randrange(15))
         shares = random_shares(rng, 500)
-        expected = twin.check(parts, shares)
+        expected = reference.check(parts, shares)
         assert native.check(native.prepare(parts), shares) == expected
         for each in expected:
             seen[each.meets] = seen.get(each.meets, 0) + 1
@@ -64,29 +72,29 @@ def test_random_shares(native: Validator) -> None:
 
 def test_without_sha_instructions() -> None:
     """The code for a CPU that has none; on other machines both tests run the same."""
-    rng, twin, plain = random.Random(21), HashlibValidator(), Validator(plain=True)
+    rng, reference, plain = random.Random(21), HashlibValidator(), Validator(plain=True)
     for _ in range(10):
         parts = random_parts(rng, rng.randrange(300), rng.randrange(400), rng.randrange(15))
         shares = random_shares(rng, 50)
-        assert plain.check(plain.prepare(parts), shares) == twin.check(parts, shares)
+        assert plain.check(plain.prepare(parts), shares) == reference.check(parts, shares)
     assert isinstance(host_has_sha(), bool)
 
 
 @pytest.mark.parametrize("prefix", [0, 1, 41, 51, 52, 53, 63, 64, 65, 127, 128])
 def test_every_place_of_the_extranonce(native: Validator, prefix: int) -> None:
     """Across words and blocks, and paddings that just fit a block or just do not."""
-    rng, twin = random.Random(prefix), HashlibValidator()
+    rng, reference = random.Random(prefix), HashlibValidator()
     for suffix in range(130):
         parts = random_parts(rng, prefix, suffix, suffix % 3)
         shares = random_shares(rng, 1)
-        assert native.check(native.prepare(parts), shares) == twin.check(parts, shares)
+        assert native.check(native.prepare(parts), shares) == reference.check(parts, shares)
 
 
 def test_a_large_coinbase(native: Validator) -> None:
-    rng, twin = random.Random(3), HashlibValidator()
+    rng, reference = random.Random(3), HashlibValidator()
     parts = random_parts(rng, 60, 16_000, 12)
     shares = random_shares(rng, 3)
-    assert native.check(native.prepare(parts), shares) == twin.check(parts, shares)
+    assert native.check(native.prepare(parts), shares) == reference.check(parts, shares)
 
 
 def test_targets_at_the_edge(native: Validator) -> None:
@@ -102,8 +110,8 @@ def test_targets_at_the_edge(native: Validator) -> None:
 
 
 def test_more_than_one_batch(native: Validator) -> None:
-    rng, twin = random.Random(5), HashlibValidator()
+    rng, reference = random.Random(5), HashlibValidator()
     parts = random_parts(rng, 60, 100, 2)
     for count in (0, MAX_BATCH - 1, MAX_BATCH, MAX_BATCH + 1, 3 * MAX_BATCH):
         shares = random_shares(rng, count)
-        assert native.check(native.prepare(parts), shares) == twin.check(parts, shares)
+        assert native.check(native.prepare(parts), shares) == reference.check(parts, shares)

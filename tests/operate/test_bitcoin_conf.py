@@ -23,7 +23,7 @@ from solominer.setup.bitcoin_conf import (
     read_node_conf,
     with_saved,
 )
-from solominer.setup.find_nodes import Candidate, find_nodes, split_host_port
+from solominer.setup.find_nodes import NodeCandidate, find_nodes, split_host_port
 
 EXAMPLES = int(os.environ.get("SOLOMINER_TEST_EXAMPLES", "200"))
 
@@ -215,7 +215,7 @@ def test_saved_settings_come_behind_the_command_line_and_before_the_file(tmp_pat
     ],
 )
 def test_where_the_rpc_listens(text: str, addresses: list[tuple[str, int]]) -> None:
-    assert Candidate(Path("/x"), "regtest", conf_of(f"[regtest]\n{text}")).addresses == addresses
+    assert NodeCandidate(Path("/x"), "regtest", conf_of(f"[regtest]\n{text}")).addresses == addresses
 
 
 @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ def test_any_bytes_are_read(tmp_path_factory: pytest.TempPathFactory, content: b
     (folder / "bitcoin.conf").write_bytes(content)
     conf, datadir = read_node_conf({}, folder, folder)
     for network in NETWORKS:
-        candidate = Candidate(datadir, network, conf)
+        candidate = NodeCandidate(datadir, network, conf)
         assert all(0 < port < 1 << 16 for _, port in candidate.addresses)
         for login in candidate.logins:
             candidate.rpc("127.0.0.1", candidate.port, login)

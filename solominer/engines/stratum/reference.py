@@ -26,7 +26,7 @@ class JobParts:
     target: int
 
 
-class Candidate(NamedTuple):
+class ShareCandidate(NamedTuple):
     """One share as it is to be hashed; `extranonce` is both halves, `target` the share's own."""
 
     extranonce: bytes
@@ -50,7 +50,7 @@ class Checked(NamedTuple):
     meets: int
 
 
-def header_of(parts: JobParts, share: Candidate) -> Header:
+def header_of(parts: JobParts, share: ShareCandidate) -> Header:
     """The header that the share claims to have hashed."""
     txid_le = sha256d(parts.prefix + share.extranonce + parts.suffix)
     root = root_from_branch(txid_le, parts.branch)
@@ -64,7 +64,7 @@ class HashlibValidator:
         """Nothing is prepared."""
         return parts
 
-    def check(self, prepared: JobParts, shares: Sequence[Candidate]) -> list[Checked]:
+    def check(self, prepared: JobParts, shares: Sequence[ShareCandidate]) -> list[Checked]:
         """The hash of each share of the job and what it meets, in order."""
         checked = []
         for share in shares:

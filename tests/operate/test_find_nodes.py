@@ -8,19 +8,19 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from solominer.setup import find_nodes as findnodes
-from solominer.setup.find_nodes import Candidate, find_nodes
+from solominer.setup import find_nodes as find_nodes_module
+from solominer.setup.find_nodes import NodeCandidate, find_nodes
 
-RUNNING = findnodes._running_nodes
+RUNNING = find_nodes_module._running_nodes
 
 
 @pytest.fixture(autouse=True)
 def no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Other nodes may well run on the machine that runs the tests."""
-    monkeypatch.setattr(findnodes, "_running_nodes", lambda problems: iter(()))
+    monkeypatch.setattr(find_nodes_module, "_running_nodes", lambda problems: iter(()))
 
 
-def by_network(candidates: list[Candidate]) -> dict[str, Candidate]:
+def by_network(candidates: list[NodeCandidate]) -> dict[str, NodeCandidate]:
     return {each.network: each for each in candidates}
 
 
@@ -107,12 +107,12 @@ class Process:
 
 def test_running_node_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its data folder is the one of its own user, and it is found although its working directory is not shown."""
-    monkeypatch.setattr(findnodes, "_running_nodes", RUNNING)
-    monkeypatch.setattr(findnodes, "home_of", lambda user_id: f"{tmp_path}/{user_id}")
+    monkeypatch.setattr(find_nodes_module, "_running_nodes", RUNNING)
+    monkeypatch.setattr(find_nodes_module, "home_of", lambda user_id: f"{tmp_path}/{user_id}")
     data = tmp_path / "data"
     processes = [Process("-regtest"), Process(f"-datadir={data}", "-signet"), Process("-datadir=relative", "-testnet4")]
     monkeypatch.setattr(psutil, "process_iter", lambda: processes)
-    monkeypatch.setattr(findnodes, "likely_folders", list)
+    monkeypatch.setattr(find_nodes_module, "likely_folders", list)
     found, problems = find_nodes()
     running = {each.network: each.datadir for each in found}
     assert running["regtest"] == tmp_path / "4242/.bitcoin"
@@ -129,5 +129,5 @@ def test_default_folders_are_looked_into(tmp_path: Path, monkeypatch: pytest.Mon
     home = tmp_path / ".bitcoin"
     (home / "regtest").mkdir(parents=True)
     (home / "regtest" / ".cookie").write_text("__cookie__:x")
-    assert home in findnodes.likely_folders()
+    assert home in find_nodes_module.likely_folders()
     assert "regtest" in by_network(find_nodes()[0])

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solominer.engines.cpu import job_slot as jobslot
+from solominer.engines.cpu import job_slot
 from solominer.engines.cpu.job_slot import SLOT_SIZE, WORD_OF, SharedBlock, anonymous_file
 from solominer.errors import EngineError
 
@@ -51,9 +51,9 @@ def test_a_worker_reads_the_latest_job_only(jobs: list[bytes]) -> None:
 
 def test_a_job_that_is_being_written_or_damaged_is_not_read(block: SharedBlock) -> None:
     epoch = block.publish(b"a job", 1)
-    block.control[jobslot._SEQUENCE] += 1
+    block.control[job_slot._SEQUENCE] += 1
     assert block.read_job(epoch) is None
-    block.control[jobslot._SEQUENCE] += 1
+    block.control[job_slot._SEQUENCE] += 1
     assert block.read_job(epoch) == b"a job"
     block._bytes[block._slot_at] ^= 1
     assert block.read_job(epoch) is None
@@ -86,7 +86,7 @@ def test_the_kernels_name_is_whole_or_empty(block: SharedBlock) -> None:
     assert block.kernel == ""
     block.kernel = "vector-32x8"
     assert block.kernel == "vector-32x8"
-    block._bytes[jobslot._NAME_AT] ^= 1  # a name half written
+    block._bytes[job_slot._NAME_AT] ^= 1  # a name half written
     assert block.kernel == ""
     block.kernel = ""
     assert block.kernel == ""
