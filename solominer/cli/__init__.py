@@ -11,7 +11,7 @@ import typer
 
 from solominer import __version__
 from solominer.chain.secrets import secret_kind
-from solominer.cli import control, evidence, forecast, operate, plan, replay
+from solominer.cli import control, evidence, forecast, operate, plan, replay, try_stratum
 from solominer.cli.control import some_secs
 from solominer.config.modes import MODES
 
@@ -196,3 +196,4 @@ control.register(app)
 plan.register(app)
 forecast.register(app)
 replay.register(app)
+try_stratum.register(app)

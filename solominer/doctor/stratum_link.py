@@ -1,0 +1,220 @@
+"""A connection to a Stratum server for the trial of it: blocking, and every wait has an end."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NoReturn, TypeVar
+
+from solominer.engines.stratum.client import Asked, Event, Fault, Foreign, NotStratum, StratumClient, Told
+from solominer.errors import SolominerError, printable
+
+CONNECT_SECS = 10.0
+SEND_SECS = 10.0
+_READ_BYTES = 65536
+_LEAST_WAIT_SECS = 0.001
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where a server listens, and whether it speaks TLS there."""
+
+    host: str
+    port: int
+    tls: bool
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+class Link:
+    """One connection: sends lines, waits for events, and counts what comes unasked."""
+
+    def __init__(self, server: Server, client: StratumClient) -> None:
+        self.server, self.client = server, client
+        self._socket: socket.socket | None = None
+        self._anything_came = False
+        self._events: list[Event] = []
+        self.asked = 0
+        self.faults: list[Fault] = []
+        self.fault_count = 0
+        self.told: list[Told] = []
+
+    def open(self) -> str:
+        """Connect. Returns what there is to say of TLS. Raises SolominerError."""
+        raw = _connect(self.server)
+        said = ""
+        try:
+            if self.server.tls:
+                raw, said = _with_tls(raw, self.server)
+        except SolominerError:
+            raw.close()
+            raise
+        self._socket = raw
+        return said
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the connection stands, as far as is known."""
+        return self._socket is not None
+
+    def close(self) -> None:
+        """Hang up."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def send(self, data: bytes) -> None:
+        """Send all of it. Raises SolominerError."""
+        connection = self._connection()
+        try:
+            connection.settimeout(SEND_SECS)
+            connection.sendall(data)
+        except TimeoutError:
+            self.close()
+            raise SolominerError(f"{self.server} took no bytes for {SEND_SECS:.0f} s", "look at the server") from None
+        except OSError as error:
+            self._lost(error)
+
+    def wait(self, wanted: Callable[[Event], T | None], secs: float) -> T | None:
+        """What `wanted` makes of the first event that it wants, within `secs`; None if none came. The rest is dropped.
+
+        Raises SolominerError if the connection ends, or what comes is no Stratum.
+        """
+        deadline = time.monotonic() + secs
+        while True:
+            while self._events:
+                found = wanted(self._events.pop(0))
+                if found is not None:
+                    return found
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return None
+            self._read(left)
+
+    def _read(self, secs: float) -> None:
+        connection = self._connection()
+        try:
+            connection.settimeout(max(secs, _LEAST_WAIT_SECS))
+            data = connection.recv(_READ_BYTES)
+        except (TimeoutError, ssl.SSLWantReadError):
+            return
+        except OSError as error:
+            self._lost(error)
+        if not data:
+            self._lost(None)
+        received = self.client.receive(data)
+        self._anything_came = True
+        for event in received.events:
+            self._count(event)
+        self._events += received.events
+        if received.data:
+            self.send(received.data)
+
+    def _count(self, event: Event) -> None:
+        if isinstance(event, NotStratum):
+            self.close()
+            raise _not_stratum(self.server, event)
+        if isinstance(event, Asked):
+            self.asked += 1
+        elif isinstance(event, Fault):
+            self.fault_count += 1
+            if len(self.faults) < 3:
+                self.faults.append(event)
+        elif isinstance(event, Told) and len(self.told) < 3:
+            self.told.append(event)
+
+    def _connection(self) -> socket.socket:
+        if self._socket is None:
+            raise SolominerError(f"the connection to {self.server} has ended", "look at the server's log")
+        return self._socket
+
+    def _lost(self, error: OSError | None) -> NoReturn:
+        """Say why there is nothing more to read. Raises SolominerError."""
+        self.close()
+        how = "closed the connection" if error is None else f"broke the connection: {_reason(error)}"
+        if not self._anything_came and not self.server.tls and speaks_tls(self.server):
+            raise SolominerError(f"{self.server} speaks TLS", "try it with --tls")
+        first = " without a word" if not self._anything_came else ""
+        said = "".join(f"; it had said {printable(each.text, 200)!r}" for each in self.told[-1:] if each.text)
+        raise SolominerError(f"{self.server} {how}{first}{said}", "is it a Stratum V1 port? Its log may say why")
+
+
+def speaks_tls(server: Server) -> bool:
+    """Whether a TLS handshake succeeds there; tried on a connection of its own."""
+    try:
+        raw = _connect(server)
+        try:
+            raw, _ = _handshake(raw, server, verify=False)
+        finally:
+            raw.close()
+    except (SolominerError, OSError):
+        return False
+    return True
+
+
+def _connect(server: Server) -> socket.socket:
+    try:
+        raw = socket.create_connection((server.host, server.port), CONNECT_SECS)
+    except TimeoutError:
+        raise SolominerError(
+            f"{server} does not answer within {CONNECT_SECS:.0f} s", "is the host right, and the port open?"
+        ) from None
+    except ConnectionRefusedError:
+        raise SolominerError(f"nothing listens on {server}", "start the server, or look for its port") from None
+    except (OSError, UnicodeError) as error:
+        raise SolominerError(f"{server} cannot be reached: {_reason(error)}", "is the host right?") from None
+    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return raw
+
+
+def _with_tls(raw: socket.socket, server: Server) -> tuple[socket.socket, str]:
+    """The connection with TLS, and what its certificate is worth. Miners seldom check it, so nothing fails over it."""
+    try:
+        return _handshake(raw, server, verify=True)
+    except ssl.SSLCertVerificationError as error:
+        raw.close()
+        reason = printable(error.verify_message, 120)
+    except TimeoutError:
+        raise SolominerError(
+            f"{server} does not answer a TLS hello within {CONNECT_SECS:.0f} s", "try it without --tls"
+        ) from None
+    except OSError as error:
+        raise SolominerError(f"{server} does not speak TLS: {_reason(error)}", "try it without --tls") from None
+    try:
+        wrapped, said = _handshake(_connect(server), server, verify=False)
+    except OSError as error:
+        raise SolominerError(f"{server} does not speak TLS: {_reason(error)}", "try it without --tls") from None
+    return wrapped, f"{said}, a certificate that a careful miner refuses ({reason})"
+
+
+def _handshake(raw: socket.socket, server: Server, *, verify: bool) -> tuple[socket.socket, str]:
+    context = ssl.create_default_context()
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    raw.settimeout(CONNECT_SECS)
+    wrapped = context.wrap_socket(raw, server_hostname=server.host)
+    return wrapped, str(wrapped.version())
+
+
+def _not_stratum(server: Server, event: NotStratum) -> SolominerError:
+    if event.kind is Foreign.TLS:
+        return SolominerError(f"{server} speaks TLS", "try it with --tls")
+    if event.kind is Foreign.HTTP:
+        began = printable(event.began.split(b"\r\n")[0], 80)
+        return SolominerError(f"{server} speaks HTTP, not Stratum: {began}", "look for the port that miners are to use")
+    return SolominerError(
+        f"{server} sends a line that does not end, beginning with {printable(event.began, 60)}",
+        "no miner could read it: is it a Stratum V1 port?",
+    )
+
+
+def _reason(error: Exception) -> str:
+    return printable(getattr(error, "strerror", None) or str(error), 120) or type(error).__name__

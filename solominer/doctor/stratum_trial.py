@@ -1,0 +1,188 @@
+"""A miner's view of a Stratum server: logs in, reads a job, hands in good and bad shares, and says what came back.
+
+It demands of the server what miners demand, not what ours does: other servers' error codes are told, not judged.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+from solominer.doctor.check import Check, Finding, Outcome, failed, ok, run_checks, skipped, warning
+from solominer.doctor.stratum_link import Server
+from solominer.doctor.stratum_said import difficulty_text, refusal_text
+from solominer.doctor.stratum_shares import ShareTrial
+from solominer.doctor.stratum_talk import Login, Patience, Talk
+from solominer.doctor.stratum_work import coinbase_outcome, job_outcome, payouts_outcome, target_outcome, time_outcome
+from solominer.engines.stratum.assignment import CoinbaseView, read_coinbase
+from solominer.engines.stratum.client import JobArrived
+from solominer.errors import BadValue, printable
+
+
+def try_server(server: Server, login: Login, patience: Patience | None = None) -> Iterator[Finding]:
+    """Every step's finding as soon as there is one; at the end the connection is closed."""
+    talk = Talk(server, login, patience or Patience())
+    try:
+        yield from run_checks(_Trial(talk).checks())
+    finally:
+        talk.link.close()
+
+
+class _Trial:
+    """One connection to a server, step by step."""
+
+    def __init__(self, talk: Talk) -> None:
+        self._talk = talk
+        self._view: CoinbaseView | None = None
+        self._login_at = 0.0
+
+    def checks(self) -> list[Check]:
+        """The steps in order."""
+        shares = ShareTrial(self._talk)
+        login = ("connect", "subscribe", "authorize")
+        job = (*login, "first job")
+        whole = (*job, "coinbase")
+        return [
+            Check("connect", self._connect),
+            self._step("configure", self._configure, ("connect",)),
+            self._step("subscribe", self._subscribe, ("connect",)),
+            self._step("authorize", self._authorize, ("connect", "subscribe")),
+            self._step("first job", self._first_job, login),
+            self._step("difficulty", self._difficulty, job),
+            self._step("coinbase", self._coinbase, job),
+            self._step("outputs", self._outputs, whole),
+            self._step("network target", lambda: target_outcome(self._talk.work()), job),
+            self._step("ntime", lambda: time_outcome(self._talk.work(), time.time()), job),
+            self._step("lower difficulty", shares.suggest, whole),
+            self._step("share", shares.mine, whole),
+            self._step("duplicate share", shares.duplicate, whole),
+            self._step("wrong job id", shares.wrong_job, whole),
+            self._step("share above target", shares.above_target, whole),
+            self._step("unknown method", self._unknown_method, ("connect",)),
+            self._step("another job", self._another_job, job),
+            Check("lines", self._lines, ("connect",)),
+        ]
+
+    def _step(self, name: str, run: Callable[[], Outcome], needs: tuple[str, ...]) -> Check:
+        """A step that has no meaning once the connection is gone."""
+        return Check(name, lambda: run() if self._talk.link.is_open else skipped("the connection has ended"), needs)
+
+    # Logging in
+
+    def _connect(self) -> Outcome:
+        started = time.monotonic()
+        tls = self._talk.link.open()
+        return ok(f"{self._talk.link.server} in {_ms(time.monotonic() - started)}{f', {tls}' if tls else ''}")
+
+    def _configure(self) -> Outcome:
+        reply = self._talk.ask(self._talk.client.configure(), self._talk.patience.quiet_secs)
+        if reply is None:
+            return warning(
+                f"no answer within {self._talk.patience.quiet_secs:.0f} s",
+                "miners that roll the version may wait for one: look at its log",
+            )
+        if reply.fault:
+            return failed(reply.fault, "miners that roll the version do not understand this")
+        if reply.refusal is not None:
+            return ok(f"refused: {refusal_text(reply.refusal)}; the version is not rolled")
+        mask = self._talk.client.version_mask
+        return ok(f"version rolling with mask {mask:08x}, {mask.bit_count()} bits" if mask else "no version rolling")
+
+    def _subscribe(self) -> Outcome:
+        reply = self._talk.ask(self._talk.client.subscribe())
+        problem = self._talk.problem(reply, "mining.subscribe")
+        if problem is not None:
+            return problem
+        subscription = self._talk.client.subscription
+        assert subscription is not None
+        name, extranonce1, size = subscription
+        session = f"session {printable(name, 40)}" if name else "no session id"
+        first = f"extranonce1 {extranonce1.hex() or '(empty)'} of {len(extranonce1)} bytes"
+        said = f"{first}, extranonce2 of {size}, {session}"
+        if size > 8:
+            return warning(said, "some miners take 8 bytes of extranonce2 at most")
+        if size < 2:
+            return warning(said, "a fast miner is through with one byte at once: 4 to 8 are usual")
+        return ok(said)
+
+    def _authorize(self) -> Outcome:
+        self._login_at = time.monotonic()
+        reply = self._talk.ask(self._talk.client.authorize(self._talk.login.user, self._talk.login.password))
+        name = printable(self._talk.login.user, 120)
+        if reply is not None and reply.refusal is not None:
+            told = "; ".join(printable(each.text, 200) for each in self._talk.link.told if each.text)
+            return failed(
+                f"{name} is refused: {refusal_text(reply.refusal)}{f' ({told})' if told else ''}",
+                "name one that this server takes with --user: often a Bitcoin address, then .worker",
+            )
+        return self._talk.problem(reply, "mining.authorize") or ok(f"{name} is accepted")
+
+    # The job
+
+    def _first_job(self) -> Outcome:
+        if self._talk.assignment is None:
+            self._talk.wait(lambda event: isinstance(event, JobArrived) or None, self._talk.patience.first_job_secs)
+        if self._talk.assignment is None:
+            fault = next((each.why for each in self._talk.link.faults), "")
+            return failed(
+                f"no job within {self._talk.patience.first_job_secs:.0f} s{f': {fault}' if fault else ''}",
+                "is the server's node in sync? A miner would sit idle",
+            )
+        return job_outcome(self._talk.assignment, self._talk.job_at - self._login_at)
+
+    def _difficulty(self) -> Outcome:
+        difficulty = self._talk.client.difficulty
+        if difficulty is None:
+            return warning("none was set before the first job", "miners take 1 then: mining.set_difficulty goes first")
+        return ok(difficulty_text(difficulty))
+
+    def _coinbase(self) -> Outcome:
+        try:
+            self._view = read_coinbase(self._talk.work())
+        except BadValue as error:
+            return failed(error.what, "no block of this job could be valid: do not mine here")
+        return coinbase_outcome(self._view)
+
+    def _outputs(self) -> Outcome:
+        assert self._view is not None
+        return payouts_outcome(self._talk.work(), self._view, self._talk.login.user)
+
+    # The connection
+
+    def _unknown_method(self) -> Outcome:
+        reply = self._talk.ask(self._talk.client.request("mining.no_such_method", []), self._talk.patience.quiet_secs)
+        self._talk.listen(0.2)  # it may answer first and close then
+        if reply is None:
+            return warning(
+                f"no answer within {self._talk.patience.quiet_secs:.0f} s; the connection is open",
+                "some miners wait for one",
+            )
+        if reply.refusal is None:
+            return ok("answered with yes; the connection is open")
+        return ok(f"refused: {refusal_text(reply.refusal)}; the connection is open")
+
+    def _another_job(self) -> Outcome:
+        secs = self._talk.login.wait_secs
+        if secs <= 0:
+            return skipped("not waited for (--seconds)")
+        started = time.monotonic()
+        arrived = self._talk.wait(lambda event: event if isinstance(event, JobArrived) else None, secs)
+        asked = f"pings and questions answered: {self._talk.link.asked}"
+        if arrived is None:
+            return warning(f"none within {secs:.0f} s; {asked}", "some miners give up after 120 s without a line")
+        clean = "clean_jobs" if arrived.assignment.job.clean else "the older ones stay valid"
+        return ok(f"after {time.monotonic() - started:.1f} s, {clean}; {self._talk.jobs} jobs in all; {asked}")
+
+    def _lines(self) -> Outcome:
+        if not self._talk.link.fault_count:
+            return ok("every line can be used")
+        first = self._talk.link.faults[0]
+        return failed(
+            f"{self._talk.link.fault_count} that no miner can use; the first: {printable(first.why, 200)}: "
+            f"{printable(first.line, 80)}",
+            "look at what the server sends",
+        )
+
+
+def _ms(secs: float) -> str:
+    return f"{secs * 1000:.1f} ms"

@@ -1,0 +1,112 @@
+"""Judgements on the job of a Stratum server: what a block made of it would be, and whom it would pay."""
+
+from __future__ import annotations
+
+from solominer.chain.coinbase import COMMITMENT_HEADER
+from solominer.chain.encode_address import address_of, described
+from solominer.chain.hashes import to_rpc_hex
+from solominer.chain.networks import MAINNET, NETWORKS, REGTEST, TESTNET4, Network
+from solominer.chain.target import difficulty
+from solominer.doctor.check import Outcome, failed, ok, warning
+from solominer.doctor.stratum_said import difficulty_text
+from solominer.engines.stratum.assignment import Assignment, CoinbaseView
+from solominer.errors import printable
+from solominer.views.text import coins
+
+SMALL_COINBASE_BYTES = 255
+FAR_OFF_SECS = 600
+_LEAST_MAINNET_DIFFICULTY = 1e11
+_MOST_OUTPUTS = 8
+
+
+def job_outcome(assignment: Assignment, secs: float) -> Outcome:
+    """The job itself; `secs` is how long it took from the login on."""
+    job = assignment.job
+    said = (
+        f"job {printable(job.job_id, 40)} after {secs * 1000:.0f} ms, {'' if job.clean else 'not '}clean_jobs, "
+        f"{len(job.branch)} Merkle branches, version {job.version:08x}, parent {to_rpc_hex(job.prevhash_le)[-16:]}"
+    )
+    return ok(said)
+
+
+def coinbase_outcome(view: CoinbaseView) -> Outcome:
+    """Height, size and commitment of the coinbase."""
+    if view.height is None:
+        return failed("the script does not begin with the height (BIP 34)", "no block of this job could be valid")
+    commits = "commits to the witnesses" if view.commits else "no witness commitment"
+    where = "" if view.extranonce_in_script else ", extranonce outside its script"
+    said = f"height {view.height:,}, {view.size} bytes, {commits}{where}"
+    if view.size > SMALL_COINBASE_BYTES:
+        return warning(said, f"some miners take {SMALL_COINBASE_BYTES} bytes at most (NerdMiner, old Antminers)")
+    if not view.commits:
+        return warning(said, "a block with witness transactions would be invalid: is it meant to be without any?")
+    return ok(said)
+
+
+def payouts_outcome(assignment: Assignment, view: CoinbaseView, user: str) -> Outcome:
+    """Whom the coinbase pays, and whether the address of the username is among them."""
+    network = network_of(assignment, user)
+    outputs = [
+        out for out in view.transaction.outputs if out.value_sats or not out.script_pubkey.startswith(COMMITMENT_HEADER)
+    ]
+    total = sum(out.value_sats for out in outputs)
+    parts = [f"{coins(out.value_sats)} to {described(out.script_pubkey, network)}" for out in outputs[:_MOST_OUTPUTS]]
+    if len(outputs) > _MOST_OUTPUTS:
+        parts.append(f"and {len(outputs) - _MOST_OUTPUTS} more")
+    said = f"{coins(total)} in all ({network.name}): {'; '.join(parts)}"
+    if any(out.value_sats < 0 for out in outputs):
+        return failed(said, "an amount is negative: no block of this job could be valid")
+    address = user.partition(".")[0]
+    if not _looks_like_address(address):
+        return ok(said)
+    own = sum(out.value_sats for out in outputs if _same(address_of(out.script_pubkey, network), address))
+    if not own:
+        return warning(
+            f"{said}; nothing to the address of the username", "right for a pool; a solo server for it pays it"
+        )
+    return ok(f"{said}; {100 * own / total:.2f} % to the address of the username")
+
+
+def target_outcome(assignment: Assignment) -> Outcome:
+    """The network's difficulty beside the share's."""
+    network = difficulty(assignment.network_target)
+    said = f"nbits {assignment.job.nbits:08x}, difficulty {difficulty_text(network)}"
+    if assignment.difficulty > network * (1 + 1e-4):
+        return failed(
+            f"{said}, below the share difficulty {difficulty_text(assignment.difficulty)}",
+            "blocks could be kept back as shares that are too easy: lower the share difficulty",
+        )
+    return ok(said)
+
+
+def time_outcome(assignment: Assignment, now: float) -> Outcome:
+    """The job's time beside this machine's clock, `now` in Unix seconds."""
+    offset = assignment.job.ntime - now
+    said = f"{abs(offset):.0f} s {'ahead of' if offset > 0 else 'behind'} this machine's clock"
+    if abs(offset) > FAR_OFF_SECS:
+        return warning(said, "compare the clocks; a job may also be old, or its chain stand still")
+    return ok(said)
+
+
+def network_of(assignment: Assignment, user: str) -> Network:
+    """A guess at the network, for showing addresses: by the username's address, else by the difficulty."""
+    head = user.lower()
+    for network in (REGTEST, MAINNET):
+        if head.startswith(f"{network.bech32_hrp}1"):
+            return network
+    if assignment.job.nbits == 0x207FFFFF:
+        return REGTEST
+    if head.startswith("tb1") or difficulty(assignment.network_target) < _LEAST_MAINNET_DIFFICULTY:
+        return TESTNET4
+    return MAINNET
+
+
+def _looks_like_address(text: str) -> bool:
+    prefixes = {f"{network.bech32_hrp}1" for network in NETWORKS.values()}
+    bech32 = text.lower().startswith(tuple(prefixes)) and len(text) >= 14
+    return bech32 or (26 <= len(text) <= 36 and text[0] in "13mn2" and text.isalnum())
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether address `one` is what was typed as `other`: bech32 may be in capitals."""
+    return one != "" and one in (other, other.lower())
