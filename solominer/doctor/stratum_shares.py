@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from solominer.doctor.check import Outcome, failed, ok, skipped
+from solominer.doctor.check import CheckOutcome, failed, ok, skipped
 from solominer.doctor.stratum_said import difficulty_text, refusal_text
 from solominer.doctor.stratum_talk import Share, Talk
 from solominer.engines.stratum.assignment import search
@@ -27,7 +27,7 @@ class ShareTrial:
         self._talk = talk
         self._share: Share | None = None
 
-    def suggest(self) -> Outcome:
+    def suggest(self) -> CheckOutcome:
         """Ask for a difficulty at which a share can be found here."""
         before = self._talk.work().difficulty
         if before <= LARGEST_DIFFICULTY:
@@ -43,7 +43,7 @@ class ShareTrial:
         how = "refused" if reply is not None and reply.refusal is not None else "not followed"
         return ok(f"{asked}: {how}, it stays at {difficulty_text(before)}")
 
-    def mine(self) -> Outcome:
+    def mine(self) -> CheckOutcome:
         """Find a share and hand it in."""
         difficulty = self._talk.work().difficulty
         if difficulty > LARGEST_DIFFICULTY:
@@ -64,7 +64,7 @@ class ShareTrial:
             if reply is None or reply.refusal is None or not self._is_old(share):
                 return self._outcome(share, found, reply)  # else the tip moved while it was on its way
 
-    def _outcome(self, share: Share, found: str, reply: Reply | None) -> Outcome:
+    def _outcome(self, share: Share, found: str, reply: Reply | None) -> CheckOutcome:
         rolled = f", version bits {share.bits:08x}" if share.assignment.version_mask else ""
         if reply is not None and reply.refusal is not None:
             return failed(
@@ -98,19 +98,19 @@ class ShareTrial:
         nonce = search(assignment.header(extranonce2, bits), range(_SLICE), assignment.share_target)
         return None if nonce is None else Share(assignment, extranonce2, nonce, bits)
 
-    def duplicate(self) -> Outcome:
+    def duplicate(self) -> CheckOutcome:
         """Hand in the accepted share again."""
         if self._share is None:
             return skipped("no share was accepted that could be sent again")
         return self._must_refuse(self._talk.submit(self._share), 22, "the same work counts twice here")
 
-    def wrong_job(self) -> Outcome:
+    def wrong_job(self) -> CheckOutcome:
         """Hand in a share of a job that there is not."""
         assignment = self._talk.work()
         share = Share(assignment, bytes(assignment.extranonce2_size), 0, assignment.rolled_bits())
         return self._must_refuse(self._talk.submit(share, _NO_SUCH_JOB), 21, "it cannot know what was hashed")
 
-    def above_target(self) -> Outcome:
+    def above_target(self) -> CheckOutcome:
         """Hand in a share that is none, and no block either."""
         assignment = self._talk.work()
         extranonce2, bits = os.urandom(assignment.extranonce2_size), assignment.rolled_bits()
@@ -121,7 +121,7 @@ class ShareTrial:
         share = Share(assignment, extranonce2, nonce, bits)
         return self._must_refuse(self._talk.submit(share), 23, "it does not check the work, or has another difficulty")
 
-    def _must_refuse(self, reply: Reply | None, usual: int, why: str) -> Outcome:
+    def _must_refuse(self, reply: Reply | None, usual: int, why: str) -> CheckOutcome:
         if reply is not None and reply.refusal is not None:
             code = reply.refusal.code
             note = "" if code == usual else f" (ckpool's code is {usual})"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from solominer.doctor.check import Outcome, failed
+from solominer.doctor.check import CheckOutcome, failed
 from solominer.doctor.stratum_link import Link, Server
 from solominer.doctor.stratum_said import refusal_text
 from solominer.engines.stratum.assignment import Assignment
@@ -95,7 +95,7 @@ class Talk:
         """Take what comes within `secs`."""
         self.wait(lambda event: None, secs)
 
-    def problem(self, reply: Reply | None, method: str) -> Outcome | None:
+    def problem(self, reply: Reply | None, method: str) -> CheckOutcome | None:
         """What is wrong with an answer that should be a yes; None if nothing is."""
         if reply is None:
             return failed(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
-from solominer.doctor.check import Check, Finding, Outcome, failed, ok, run_checks, skipped, warning
+from solominer.doctor.check import Check, CheckOutcome, Finding, failed, ok, run_checks, skipped, warning
 from solominer.doctor.stratum_link import Server
 from solominer.doctor.stratum_said import difficulty_text, refusal_text
 from solominer.doctor.stratum_shares import ShareTrial
@@ -63,18 +63,18 @@ class _Trial:
             Check("lines", self._lines, ("connect",)),
         ]
 
-    def _step(self, name: str, run: Callable[[], Outcome], needs: tuple[str, ...]) -> Check:
+    def _step(self, name: str, run: Callable[[], CheckOutcome], needs: tuple[str, ...]) -> Check:
         """A step that has no meaning once the connection is gone."""
         return Check(name, lambda: run() if self._talk.link.is_open else skipped("the connection has ended"), needs)
 
     # Logging in
 
-    def _connect(self) -> Outcome:
+    def _connect(self) -> CheckOutcome:
         started = time.monotonic()
         tls = self._talk.link.open()
         return ok(f"{self._talk.link.server} in {_ms(time.monotonic() - started)}{f', {tls}' if tls else ''}")
 
-    def _configure(self) -> Outcome:
+    def _configure(self) -> CheckOutcome:
         reply = self._talk.ask(self._talk.client.configure(), self._talk.patience.quiet_secs)
         if reply is None:
             return warning(
@@ -88,7 +88,7 @@ class _Trial:
         mask = self._talk.client.version_mask
         return ok(f"version rolling with mask {mask:08x}, {mask.bit_count()} bits" if mask else "no version rolling")
 
-    def _subscribe(self) -> Outcome:
+    def _subscribe(self) -> CheckOutcome:
         reply = self._talk.ask(self._talk.client.subscribe())
         problem = self._talk.problem(reply, "mining.subscribe")
         if problem is not None:
@@ -105,7 +105,7 @@ class _Trial:
             return warning(said, "a fast miner is through with one byte at once: 4 to 8 are usual")
         return ok(said)
 
-    def _authorize(self) -> Outcome:
+    def _authorize(self) -> CheckOutcome:
         self._login_at = time.monotonic()
         reply = self._talk.ask(self._talk.client.authorize(self._talk.login.user, self._talk.login.password))
         name = printable(self._talk.login.user, 120)
@@ -119,7 +119,7 @@ class _Trial:
 
     # The job
 
-    def _first_job(self) -> Outcome:
+    def _first_job(self) -> CheckOutcome:
         if self._talk.assignment is None:
             self._talk.wait(lambda event: isinstance(event, JobArrived) or None, self._talk.patience.first_job_secs)
         if self._talk.assignment is None:
@@ -130,26 +130,26 @@ class _Trial:
             )
         return job_outcome(self._talk.assignment, self._talk.job_at - self._login_at)
 
-    def _difficulty(self) -> Outcome:
+    def _difficulty(self) -> CheckOutcome:
         difficulty = self._talk.client.difficulty
         if difficulty is None:
             return warning("none was set before the first job", "miners take 1 then: mining.set_difficulty goes first")
         return ok(difficulty_text(difficulty))
 
-    def _coinbase(self) -> Outcome:
+    def _coinbase(self) -> CheckOutcome:
         try:
             self._view = read_coinbase(self._talk.work())
         except BadValue as error:
             return failed(error.what, "no block of this job could be valid: do not mine here")
         return coinbase_outcome(self._view)
 
-    def _outputs(self) -> Outcome:
+    def _outputs(self) -> CheckOutcome:
         assert self._view is not None
         return payouts_outcome(self._talk.work(), self._view, self._talk.login.user)
 
     # The connection
 
-    def _unknown_method(self) -> Outcome:
+    def _unknown_method(self) -> CheckOutcome:
         reply = self._talk.ask(self._talk.client.request("mining.no_such_method", []), self._talk.patience.quiet_secs)
         self._talk.listen(0.2)  # it may answer first and close then
         if reply is None:
@@ -161,7 +161,7 @@ class _Trial:
             return ok("answered with yes; the connection is open")
         return ok(f"refused: {refusal_text(reply.refusal)}; the connection is open")
 
-    def _another_job(self) -> Outcome:
+    def _another_job(self) -> CheckOutcome:
         secs = self._talk.login.wait_secs
         if secs <= 0:
             return skipped("not waited for (--seconds)")
@@ -173,7 +173,7 @@ class _Trial:
         clean = "clean_jobs" if arrived.assignment.job.clean else "the older ones stay valid"
         return ok(f"after {time.monotonic() - started:.1f} s, {clean}; {self._talk.jobs} jobs in all; {asked}")
 
-    def _lines(self) -> Outcome:
+    def _lines(self) -> CheckOutcome:
         if not self._talk.link.fault_count:
             return ok("every line can be used")
         first = self._talk.link.faults[0]

@@ -7,7 +7,7 @@ from solominer.chain.encode_address import address_of, described
 from solominer.chain.hashes import to_rpc_hex
 from solominer.chain.networks import MAINNET, NETWORKS, REGTEST, TESTNET4, Network
 from solominer.chain.target import difficulty
-from solominer.doctor.check import Outcome, failed, ok, warning
+from solominer.doctor.check import CheckOutcome, failed, ok, warning
 from solominer.doctor.stratum_said import difficulty_text
 from solominer.engines.stratum.assignment import Assignment, CoinbaseView
 from solominer.errors import printable
@@ -19,7 +19,7 @@ _LEAST_MAINNET_DIFFICULTY = 1e11
 _MOST_OUTPUTS = 8
 
 
-def job_outcome(assignment: Assignment, secs: float) -> Outcome:
+def job_outcome(assignment: Assignment, secs: float) -> CheckOutcome:
     """The job itself; `secs` is how long it took from the login on."""
     job = assignment.job
     said = (
@@ -29,7 +29,7 @@ def job_outcome(assignment: Assignment, secs: float) -> Outcome:
     return ok(said)
 
 
-def coinbase_outcome(view: CoinbaseView) -> Outcome:
+def coinbase_outcome(view: CoinbaseView) -> CheckOutcome:
     """Height, size and commitment of the coinbase."""
     if view.height is None:
         return failed("the script does not begin with the height (BIP 34)", "no block of this job could be valid")
@@ -43,7 +43,7 @@ def coinbase_outcome(view: CoinbaseView) -> Outcome:
     return ok(said)
 
 
-def payouts_outcome(assignment: Assignment, view: CoinbaseView, user: str) -> Outcome:
+def payouts_outcome(assignment: Assignment, view: CoinbaseView, user: str) -> CheckOutcome:
     """Whom the coinbase pays, and whether the address of the username is among them."""
     network = network_of(assignment, user)
     outputs = [
@@ -67,7 +67,7 @@ def payouts_outcome(assignment: Assignment, view: CoinbaseView, user: str) -> Ou
     return ok(f"{said}; {100 * own / total:.2f} % to the address of the username")
 
 
-def target_outcome(assignment: Assignment) -> Outcome:
+def target_outcome(assignment: Assignment) -> CheckOutcome:
     """The network's difficulty beside the share's."""
     network = difficulty(assignment.network_target)
     said = f"nbits {assignment.job.nbits:08x}, difficulty {difficulty_text(network)}"
@@ -79,7 +79,7 @@ def target_outcome(assignment: Assignment) -> Outcome:
     return ok(said)
 
 
-def time_outcome(assignment: Assignment, now: float) -> Outcome:
+def time_outcome(assignment: Assignment, now: float) -> CheckOutcome:
     """The job's time beside this machine's clock, `now` in Unix seconds."""
     offset = assignment.job.ntime - now
     said = f"{abs(offset):.0f} s {'ahead of' if offset > 0 else 'behind'} this machine's clock"

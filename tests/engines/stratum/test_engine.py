@@ -141,9 +141,8 @@ def hand_in(miner: WireMiner, params: list[str], user: str = "rig.1", bits: str 
 
 async def test_each_client_finds_a_block_in_its_own_words() -> None:
     async with running() as bench:
-        job = bench.publish()
 
-        def play(name: str) -> bytes:
+        def play(name: str, job: Job) -> bytes:
             lines = PLAYS[name]
             miner = WireMiner(url=bench.engine.urls[0])
             for packet, expected in zip(lines.packets, lines.expected, strict=True):
@@ -160,7 +159,10 @@ async def test_each_client_finds_a_block_in_its_own_words() -> None:
             miner.close()
             return header.hash_le()
 
-        hashes = [await in_thread(lambda name=name: play(name)) for name in PLAYS]  # type: ignore[misc]
+        hashes = []
+        for number, name in enumerate(PLAYS):
+            job = bench.publish(tip=number + 1)
+            hashes.append(await asyncio.to_thread(play, name, job))
         await bench.until(lambda: len(bench.blocks()) == len(PLAYS))
         assert [block.hash_le for block in bench.blocks()] == hashes
         for block in bench.blocks():
