@@ -76,8 +76,8 @@ class Templates:
 
 
 def same_work(job: Job | None, template: Template, refresh_secs: float) -> bool:
-    """Whether the job at hand is as good: same content, and its time not far behind."""
-    if job is None:
+    """Whether the job at hand is as good: same parent, same content, and its time not far behind."""
+    if job is None or job.template.prevhash_le != template.prevhash_le:
         return False
     if job.signed_extranonce is not None:
         return template.curtime == job.template.curtime  # it has one nonce range only: a new time gives the next

@@ -47,6 +47,7 @@ from solominer.work.events import (
 )
 from solominer.work.found import BlockState
 from solominer.work.policy import Policy
+from solominer.work.templates import same_work
 from solominer.work.workers import WorkerId
 from tests.work.builders import (
     PAYOUT,
@@ -731,3 +732,13 @@ def test_a_node_that_would_not_take_a_block_is_an_alarm() -> None:
     assert "a would not take a block of ours now: submitblock: HTTP 403" in alarm.message
     assert machine.working
     assert not of_type(Alarm, feed(machine, SubmittingTried(T0, "a", "")))
+
+
+def test_a_template_of_another_tip_in_the_same_second_is_other_work() -> None:
+    """Also where its content looks the same, and where a signed job would go on until its time is another."""
+    machine, first = mining()
+    other = replace(template_on(tip(2), 262), template_id=first.template.template_id)
+    (published,) = of_type(PublishJob, machine.handle(TemplateReady(T0, "a", other)))
+    assert published.job.template.prevhash_le == machine.tip_le == tip(2)
+    signed = replace(first, signed_extranonce=bytes(12))
+    assert not same_work(signed, replace(other, curtime=first.template.curtime), 30.0)
