@@ -12,7 +12,7 @@ import pytest
 
 from solominer.chain.header import Header
 from solominer.engines.cpu.diagnostics import LEAST_HASHES_PER_SHARE, Diagnosis
-from solominer.engines.cpu.job_slot import WorkerState, plan_word
+from solominer.engines.cpu.job_slot import WORD_OF, WorkerState, plan_word
 from solominer.engines.cpu.plan_monitor import WINDOW_SECS, SearchWatch
 from solominer.engines.cpu.snapshot import CpuWorkerSnapshot, PoolSnapshot
 from solominer.engines.cpu.walk import Walk
@@ -57,8 +57,9 @@ class Bench:
 
     def snapshot(self, **changes: Any) -> PoolSnapshot:
         """Both workers as they should be, worker 1 with `changes`."""
-        base = CpuWorkerSnapshot(0, 1, WorkerState.HASHING, "k", 0, 0.0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0)
-        base = replace(base, plan=plan_word(self.plan.hash_hex))
+        counters = dict.fromkeys(WORD_OF, 0) | {"pid": 1, "state": WorkerState.HASHING, "epoch": 1}
+        counters["plan"] = plan_word(self.plan.hash_hex)
+        base = CpuWorkerSnapshot(**counters, index=0, kernel="k", rate_hps=0.0, rss_bytes=0, restarts=0)
         return PoolSnapshot((base, replace(base, index=1, **changes)), 1, 0, 2)
 
     def look(self, at: float, mono: float, **changes: Any) -> None:
@@ -148,7 +149,7 @@ def test_workers_on_another_plan_or_with_another_count_are_told() -> None:
     bench = Bench()
     bench.look(1.0, 1.0)
     bench.look(1.0, 1.0, plan=0)  # it has not begun
-    bench.look(1.0, 1.0, plan=7, pid=None)  # it is gone
+    bench.look(1.0, 1.0, plan=7, pid=0)  # it is gone
     assert bench.alerts == []
     for _ in range(2):
         bench.look(1.0, 1.0, plan=7, miscounts=1)

@@ -24,7 +24,7 @@ def load_plan(path: Path | None, mode: str = "main") -> SearchPlan:
     try:
         text = plain_bytes(expanded(path, "plan").read_bytes()).decode()
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not text in UTF-8"
+        reason = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
         raise PlanError("plan", f"cannot read {path}: {reason}", "correct `plan` in config.json") from error
     return parse_plan(text, sandbox)
 

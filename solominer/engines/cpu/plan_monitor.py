@@ -122,7 +122,7 @@ class SearchWatch:
         for result in results:
             for finding in result.findings:
                 if finding.alarm:
-                    text = f"worker {result.worker}: its shares fail the {finding.test} test"
+                    text = f"worker {result.worker}: shares fail the {finding.test} test"
                     chance = f"p = {finding.p_value:.2g} per hour on a working machine"
                     self._alert(Severity.HIGH, "odd-hashes", f"{text} ({chance})", _ODD_TODO)
 
