@@ -66,6 +66,6 @@ def test_the_kernel_must_be_able_to_run_it(monkeypatch: pytest.MonkeyPatch) -> N
     assert kernel_for(SearchPlan(lanes=Lanes(lanes=8)), None) == "avx2-2x2"
     assert kernel_for(SearchPlan(lanes=Lanes(midstates=2)), None) == "avx2-2x2"
     for lanes in (Lanes(lanes=16), Lanes(midstates=64)):
-        with pytest.raises(PlanError, match="no kernel of this machine") as caught:
+        with pytest.raises(PlanError, match="no kernel on this machine") as caught:
             kernel_for(SearchPlan(lanes=lanes), None)
         assert caught.value.group == "lanes"

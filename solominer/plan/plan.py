@@ -1,10 +1,9 @@
-"""The search plan: how header space is divided between workers, and in which order each walks its part.
+"""The search plan: how header space is divided between workers, and in which order each searches its part.
 
-A worker walks, for each extranonce it owns, each group of version patterns, and for each group the nonce chunks in the
-order of the plan; ntime is rolled last, and each ntime is the same walk again. So every header candidate belongs to one
-worker and has one `Position`, which can be computed from the candidate and back: where a block was found is as
-checkable as the block itself. `parse` reads plan.yaml, `proof` compares a proof with its plan. No plan finds more
-blocks than another: docs/odds-and-order.md.
+From the slowest to the fastest, a worker steps through ntime, its extranonces, the groups of version patterns, and the
+nonce chunks in the plan's order. Each header candidate therefore belongs to one worker and one `Position`, computable
+both ways, so that where a block was found can be checked. `parse` reads plan.yaml, `proof` checks proofs. No plan finds
+more blocks than another: docs/odds-and-order.md.
 """
 
 from __future__ import annotations
@@ -16,21 +15,21 @@ from typing import Any
 
 from solominer.chain.target import NONCE_SPACE
 from solominer.errors import PlanError
-from solominer.plan.orders import Knuth, Order, Sequential, Shuffled, Strided, VanDerCorput
+from solominer.plan.orders import ORDERS, Order
 
 BITLOAD = int(
     "208500855993373022767225770164375163068756085544106017996338881654571185256056754443039992227128051932599645909"
 )
 ENGINE = "cpu"
-"""What proofs, shares and plans call the engine that searches by a plan."""
+"""The name, in proofs, shares and plans, of the only engine that follows a search plan."""
 BIP320_BITS = range(13, 29)
 MODES = ("main", "demo", "test", "staging")
 
 
 @dataclass(frozen=True, slots=True)
 class Families:
-    """How extranonces are dealt to workers: `interleaved` (worker w of n takes w, w + n, w + 2n, …) or `blocks` (each
-    takes a run of its own). `extranonce_bits` is the width of the extranonce that workers may set."""
+    """How extranonces are dealt to workers: `interleaved` (worker w of n gets w, w + n, w + 2n, …) or `blocks` (each
+    gets one contiguous range). `extranonce_bits` is the width of the part of the extranonce that workers set."""
 
     deal: str = "interleaved"
     extranonce_bits: int = 32
@@ -38,9 +37,9 @@ class Families:
 
 @dataclass(frozen=True, slots=True)
 class Lanes:
-    """What one kernel call takes: nonces of one chunk for `midstates` version patterns, `lanes` nonces at a time.
+    """What one kernel call searches: nonces of one chunk for `midstates` version patterns, `lanes` nonces at a time.
 
-    0 stands for auto: what the kernel chosen at start does best. Neither changes a candidate's position.
+    0 means auto: what suits the kernel chosen at startup. Neither affects a candidate's position.
     """
 
     lanes: int = 0
@@ -50,7 +49,7 @@ class Lanes:
 
 @dataclass(frozen=True, slots=True)
 class Strides:
-    """The order of nonce chunks, with the parameters that it uses (the others are None)."""
+    """The order of nonce chunks and its parameters; those that the order does not take are None."""
 
     order: str = "sequential"
     stride: int | None = None
@@ -62,7 +61,7 @@ class Strides:
 
 @dataclass(frozen=True, slots=True)
 class Palette:
-    """Which bits of the BIP 320 mask are rolled (the first one listed changes fastest), and in which order."""
+    """Which version bits of the BIP 320 mask are rolled, the fastest first, and in which order."""
 
     bits: tuple[int, ...] = (13, 14, 15, 16, 17)
     order: str = "counting"
@@ -70,8 +69,8 @@ class Palette:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where in a worker's walk a candidate lies: its k-th extranonce, the version pattern's index in the palette,
-    the step in the order of chunks, and the nonces into the chunk. All count from 0."""
+    """A candidate's place in its worker's search: the worker's k-th extranonce, the index of the version pattern, the
+    step in the order of chunks, and the nonce's offset in the chunk. All count from 0."""
 
     k: int
     version: int
@@ -90,7 +89,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class SearchPlan:
-    """A checked plan. `mode` is `main` or one of the sandbox's; `derived` names the parameters taken from bitload."""
+    """A validated plan. `mode` is one of MODES; `derived` names the parameters derived from bitload."""
 
     families: Families = Families()
     lanes: Lanes = Lanes()
@@ -102,8 +101,7 @@ class SearchPlan:
     derived: tuple[str, ...] = ()
 
     def facts(self) -> dict[str, Any]:
-        """What decides a position, and nothing else, as JSON values: not the file's layout, nor whether a parameter was
-        given or derived, nor what the kernel takes at a time. `parse.plan_of_facts` is the way back."""
+        """Everything that decides a position, and nothing else, as JSON values. Inverse: `parse.plan_of_facts`."""
         return {
             "families": {"engines": [ENGINE], **_plain(self.families)},
             "chunk_nonces": self.lanes.chunk_nonces,
@@ -114,79 +112,74 @@ class SearchPlan:
 
     @property
     def hash_hex(self) -> str:
-        """SHA-256 over the facts as JSON with sorted keys and without spaces."""
+        """SHA-256 of the facts as JSON with sorted keys and no spaces."""
         return sha256(json.dumps(self.facts(), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
     @property
     def chunks(self) -> int:
-        """How many chunks the nonces make; the last one is shorter where the chunk does not divide the space."""
+        """The number of chunks; the last one is shorter if `chunk_nonces` does not divide the nonce space."""
         return -(-self.nonce_space // self.lanes.chunk_nonces)
 
     def order(self, *seed_extra: int) -> Order:
-        """The order of chunks. A shuffled one is another for each `seed_extra`: the walk passes the extranonce.
+        """The order of chunks. `seed_extra` (in the search: the extranonce) is mixed into the seed of `shuffled`.
 
-        Raises PlanError("strides") where the parameters give no permutation.
+        Raises PlanError("strides") if the parameters do not make a permutation.
         """
-        s = self.strides
+        if self.strides.order not in ORDERS:
+            raise PlanError("strides", f"unknown order {self.strides.order!r}")
+        order, names = ORDERS[self.strides.order]
+        parameters = {name: getattr(self.strides, name) for name in names}
+        if missing := [name for name, value in parameters.items() if value is None]:
+            raise PlanError("strides", f"{missing[0]} is missing")
+        if "seed" in parameters:
+            parameters["seed"] = _mixed(parameters["seed"], seed_extra)
         try:
-            match s.order:
-                case "sequential":
-                    return Sequential(self.chunks)
-                case "strided":
-                    return Strided(self.chunks, _given(s.stride, "stride"))
-                case "knuth":
-                    a, c = _given(s.multiplier, "multiplier"), _given(s.increment, "increment")
-                    return Knuth(self.chunks, a, c, _given(s.start, "start"))
-                case "van-der-corput":
-                    return VanDerCorput(self.chunks)
-                case "shuffled":
-                    return Shuffled(self.chunks, _mixed(_given(s.seed, "seed"), seed_extra))
+            return order(self.chunks, **parameters)
         except ValueError as error:
-            raise PlanError("strides", str(error), "correct the parameter, or leave it out to derive it") from error
-        raise PlanError("strides", f"no order is called {s.order!r}")
+            raise PlanError("strides", str(error), "correct the parameter, or omit it to derive it") from error
 
     def palette_versions(self, mask: int) -> tuple[int, ...]:
-        """The version patterns in the order they are rolled; bits that the job's `mask` does not free stay zero."""
+        """The version patterns in the order in which they are rolled; bits outside the job's `mask` stay zero."""
         bits = [bit for bit in self.palette.bits if mask >> bit & 1]
         return tuple(self._pattern(bits, index) for index in range(1 << len(bits)))
 
     def version_groups(self, mask: int, midstates: int) -> tuple[tuple[int, ...], ...]:
-        """The patterns, `midstates` for each kernel call; the last group may be smaller."""
+        """The version patterns in groups of `midstates`, one group per kernel call; the last may be smaller."""
         patterns = self.palette_versions(mask)
         return tuple(patterns[i : i + midstates] for i in range(0, len(patterns), midstates))
 
     def midstates_for(self, kernel_lanes: int, kernel_midstates: int) -> int:
-        """How many patterns a call of this kernel gets. Raises PlanError("lanes") where it cannot run the plan."""
+        """Version patterns per call of this kernel. Raises PlanError("lanes") if the kernel cannot run the plan."""
         wanted = self.lanes
         if wanted.lanes not in (0, kernel_lanes):
-            raise PlanError("lanes", f"the kernel has {kernel_lanes} lanes, not {wanted.lanes}", "say lanes: auto")
+            raise PlanError("lanes", f"the kernel has {kernel_lanes} lanes, not {wanted.lanes}", "use lanes: auto")
         if wanted.midstates > kernel_midstates:
-            reason = f"the kernel takes {kernel_midstates} midstates a call, not {wanted.midstates}"
-            raise PlanError("lanes", reason, "say midstates: auto")
+            reason = f"the kernel takes {kernel_midstates} midstates per call, not {wanted.midstates}"
+            raise PlanError("lanes", reason, "use midstates: auto")
         return wanted.midstates or kernel_midstates
 
     def extranonce(self, worker: int, worker_count: int, k: int) -> int:
         """The k-th extranonce of a worker. Raises PlanError("families") past its last."""
         end = 1 << self.families.extranonce_bits
         if not 0 <= worker < worker_count <= end:
-            raise PlanError("families", f"worker {worker} of {worker_count} does not fit {end} extranonces")
+            raise PlanError("families", f"there is no worker {worker} of {worker_count} for {end} extranonces")
         if self.families.deal == "interleaved":
             value = worker + k * worker_count
         else:
             value, end = end * worker // worker_count + k, end * (worker + 1) // worker_count
         if k < 0 or value >= end:
-            raise PlanError("families", f"worker {worker} of {worker_count} owns no extranonce number {k}")
+            raise PlanError("families", f"worker {worker} of {worker_count} has no extranonce {k}")
         return value
 
     def owned(self, worker: int, worker_count: int) -> int:
-        """How many extranonces a worker owns: the k of `extranonce` goes from 0 to one less."""
+        """How many extranonces a worker owns."""
         end = 1 << self.families.extranonce_bits
         if self.families.deal == "interleaved":
             return max(0, -(-(end - worker) // worker_count))
         return end * (worker + 1) // worker_count - end * worker // worker_count
 
     def owner(self, extranonce: int, worker_count: int) -> tuple[int, int]:
-        """(worker, k) that an extranonce belongs to. Raises PlanError("families") where it is too wide."""
+        """(worker, k) of an extranonce. Raises PlanError("families") if it is too wide."""
         end = 1 << self.families.extranonce_bits
         if not 0 <= extranonce < end:
             raise PlanError("families", f"extranonce {extranonce} is outside {self.families.extranonce_bits} bits")
@@ -197,7 +190,7 @@ class SearchPlan:
         return worker, extranonce - end * worker // worker_count
 
     def position(self, candidate: Candidate, mask: int, worker_count: int) -> Position:
-        """Where its worker meets the candidate. Raises PlanError with the group that never leads there."""
+        """A candidate's position. Raises PlanError, with the group, if the plan never tries it."""
         versions = self.palette_versions(mask)
         if candidate.version_bits not in versions:
             raise PlanError("palette", f"version bits {candidate.version_bits:08x} are never rolled")
@@ -209,20 +202,20 @@ class SearchPlan:
         return Position(k, versions.index(candidate.version_bits), step, offset)
 
     def candidate(self, position: Position, mask: int, worker: int, worker_count: int) -> Candidate:
-        """What a worker tries at a position: the inverse of `position`. Raises PlanError where there is none."""
+        """What a worker tries at a position, the inverse of `position`. Raises PlanError if there is no such one."""
         versions = self.palette_versions(mask)
         if not 0 <= position.version < len(versions):
-            raise PlanError("palette", f"there is no version pattern number {position.version}")
+            raise PlanError("palette", f"there is no version pattern {position.version}")
         if not (0 <= position.step < self.chunks and 0 <= position.offset < self.lanes.chunk_nonces):
             raise PlanError("strides", f"there is no step {position.step} with offset {position.offset}")
         extranonce = self.extranonce(worker, worker_count, position.k)
         nonce = self.order(extranonce).at(position.step) * self.lanes.chunk_nonces + position.offset
         if nonce >= self.nonce_space:
-            raise PlanError("strides", f"offset {position.offset} lies behind the last nonce")
+            raise PlanError("strides", f"offset {position.offset} is past the last nonce")
         return Candidate(extranonce, versions[position.version], nonce)
 
     def describe(self) -> list[tuple[str, str, str, str]]:
-        """Rows (group, parameter, value, `given`, `derived` or `auto`) of a table that shows the plan."""
+        """Table rows: group, parameter, value, and its origin: `given`, `derived` or `auto`."""
         rows = []
         for group in ("families", "lanes", "strides", "palette"):
             for name, value in asdict(getattr(self, group)).items():
@@ -235,7 +228,7 @@ class SearchPlan:
         return [*rows, ("sandbox", "mode", self.mode, "given"), ("", "chunks", str(self.chunks), "derived")]
 
     def order_points(self, limit: int = 4096, extranonce: int = 0) -> list[tuple[int, int]]:
-        """(position, chunk) pairs for a picture of the order: all of them, or `limit` spread evenly over the walk."""
+        """(position, chunk) pairs to plot the order: all of them, or `limit` evenly spaced ones."""
         order = self.order(extranonce)
         count = min(limit, order.size)
         return [(i, order.at(i)) for i in (n * order.size // count for n in range(count))]
@@ -252,14 +245,8 @@ def _plain(group: Families | Strides | Palette) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(group).items()}
 
 
-def _given(value: int | None, name: str) -> int:
-    if value is None:
-        raise ValueError(f"{name} is missing")
-    return value
-
-
 def _mixed(seed: int, extra: tuple[int, ...]) -> int:
-    """One seed from several: plain for none, else the first 8 bytes of SHA-256 over all, big-endian."""
+    """The seed itself without `extra`, else the first 8 bytes of the SHA-256 of all of them, big-endian."""
     if not extra:
         return seed
     return int.from_bytes(sha256("/".join(map(str, (seed, *extra))).encode()).digest()[:8], "big")

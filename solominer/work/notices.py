@@ -35,6 +35,6 @@ def worker_started(event: WorkerStarted) -> list[Action]:
 
 def worker_died(event: WorkerDied) -> list[Action]:
     """A worker is gone."""
-    text = f"worker {event.worker} (process {event.pid}) {event.reason}"
-    again = f"it is started again in {event.restart_secs:g} s"
+    text = f"worker {event.worker} (process {event.pid}): {event.reason}"
+    again = f"restarting in {event.restart_secs:g} s"
     return [Alarm(Severity.MEDIUM, "worker-died", text, again)]

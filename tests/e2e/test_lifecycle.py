@@ -112,7 +112,7 @@ def test_a_worker_that_is_killed_comes_back(tmp_path: Path, programs: list[Progr
     program.until_said("the first hash came")
     worker = program.family()[1]
     worker.kill()
-    program.until_said("started again in 1 s")
+    program.until_said("restarting in 1 s")
     program.until(lambda: any(process.pid != worker.pid for process in program.family()[1:]))
     program.process.terminate()
     assert program.process.wait(30) == 0

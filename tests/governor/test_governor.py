@@ -139,7 +139,7 @@ def test_policies_cannot_start_a_second_worker_on_a_signed_chain() -> None:
         engines.publish(job, clean=True)
         assert pool.pool_snapshot().active == 3, "the policies want all, and a core more is reserved"
         engines.set_intensity(0.25)
-        assert pool.apply(PoolSettings(8)) == ["more than the 4 workers of the start need a restart"]
+        assert pool.apply(PoolSettings(8)) == ["more than 4 workers need a restart"]
         assert pool.pool_snapshot().active == 1, "more cores do not undo what the policies want"
     finally:
         pool._shared.close()
@@ -175,7 +175,7 @@ def test_nice_changes_for_running_workers(monkeypatch: pytest.MonkeyPatch) -> No
         assert pool.apply(PoolSettings(3, nice=7)) == []
         assert given == {2: 7}
         assert pool.apply(PoolSettings(3, nice=0)) == [
-            "this user may not lower nice to 0 for running workers; restart to have it"
+            "no permission to lower nice to 0 for running workers; restart to apply it"
         ]
     finally:
         pool._shared.close()

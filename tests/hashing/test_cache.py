@@ -108,21 +108,21 @@ def test_a_damaged_cache_is_noticed(filled: Path, damage: Callable[[Path], None]
 def test_a_damaged_cache_is_rebuilt(filled: Path) -> None:
     damage_bit(filled)
     lines = load(filled)
-    assert "thrown away" in lines[0]
+    assert "discarded" in lines[0]
     assert lines[1:] == [COMPILING]
     assert load(filled) == []
 
 
 def test_files_that_others_can_write_are_not_loaded(filled: Path) -> None:
     code_file(filled).chmod(0o666)
-    assert "written by others" in str(cache._problem(cache.machine_folder(filled) / "scalar"))
+    assert "writable by others" in str(cache._problem(cache.machine_folder(filled) / "scalar"))
 
 
 @pytest.mark.usefixtures("quick_compiler")
 def test_a_folder_that_others_can_write_is_not_used(filled: Path) -> None:
     cache.machine_folder(filled).chmod(0o777)
     lines = load(filled)
-    assert "written by others" in lines[0]
+    assert "writable by others" in lines[0]
     assert lines[1:] == [COMPILING]
 
 
@@ -154,7 +154,7 @@ def test_without_any_folder_kernels_are_compiled_in_memory(monkeypatch: pytest.M
 def test_a_compiler_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.executable", "/bin/false")
     lines = load(tmp_path)
-    assert any("compiler ended with 1" in line for line in lines)
+    assert any("compiler exited with code 1" in line for line in lines)
     assert lines[-1].endswith("compiling in memory")
 
 

@@ -124,7 +124,7 @@ def test_a_memory_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: py
     blocked.write_text("")
     bench = Bench(monkeypatch, {})
     bench.choose(blocked)
-    assert "not remembered" in bench.lines[-1]
+    assert "cannot save the choice" in bench.lines[-1]
 
 
 def test_variants_that_the_cpu_lacks_are_refused() -> None:

@@ -41,7 +41,7 @@ def test_each_turn_is_a_new_epoch_and_odd_means_work(block: SharedBlock) -> None
 @given(st.lists(st.binary(max_size=2000), min_size=1, max_size=5))
 def test_a_worker_reads_the_latest_job_only(jobs: list[bytes]) -> None:
     block = SharedBlock.create(1)
-    worker = SharedBlock.attach(os.dup(block.fd), 1)
+    worker = SharedBlock(os.dup(block.fd), 1)
     epochs = [block.publish(job, 1) for job in jobs]
     assert worker.read_job(epochs[-1]) == jobs[-1]
     assert all(worker.read_job(epoch) is None for epoch in epochs[:-1])

@@ -136,7 +136,7 @@ async def test_a_killed_worker_comes_back_and_its_counters_go_on(quick: None) ->
         os.kill(started.pid, signal.SIGKILL)
         died = await run.next(WorkerDied)
         assert died.pid == started.pid
-        assert died.reason == "it was killed from outside (SIGKILL)"
+        assert died.reason == "killed by another process (SIGKILL)"
         assert died.restart_secs == 0.05
         gone = run.pool.pool_snapshot()
         assert gone.alive == 0
@@ -165,16 +165,16 @@ async def test_a_hanging_worker_is_ended_and_restarted(quick: None, monkeypatch:
     async with running(1, "fake-hang") as run:
         await run.next(WorkerStarted)
         run.pool.publish(make_job())
-        assert (await run.next(WorkerDied)).reason.startswith("it gave no sign of life")
+        assert (await run.next(WorkerDied)).reason.startswith("no heartbeat for")
         await run.next(WorkerStarted)
 
 
 @pytest.mark.parametrize(
     ("kernel", "reason"),
     [
-        ("fake-kill", "it was killed from outside (SIGKILL)"),
-        ("fake-unknown", "it ended with exit code 1: there is no such kernel -> choose another"),
-        ("fake-raise", "it ended with exit code 1: RuntimeError: the fake kernel was asked to raise"),
+        ("fake-kill", "killed by another process (SIGKILL)"),
+        ("fake-unknown", "exited with code 1: there is no such kernel -> choose another"),
+        ("fake-raise", "exited with code 1: RuntimeError: the fake kernel was asked to raise"),
     ],
 )
 async def test_deaths_are_told_in_words_and_come_later_each_time(
@@ -194,7 +194,7 @@ async def test_a_kernel_that_is_wrong_three_times_is_benched_and_replaced(quick:
         run.pool.publish(make_job(share_target=NO_SHARES))
         assert [(await run.next(WrongHit)).kernel for _ in range(3)] == ["fake-wrong"] * 3
         died = await run.next(WorkerDied)
-        assert died.reason == "kernel fake-wrong named hits that were none"
+        assert died.reason == "kernel fake-wrong reported wrong hits"
         now = await run.until(lambda now: all(w.kernel == "fake" for w in now.workers))
         assert now.workers[int(died.worker.name)].wrong_hits == 3
         assert all(w.wrong_hits in (0, 3) for w in now.workers)  # the other may not have begun in time to be wrong
@@ -214,7 +214,7 @@ async def test_memory_decides_how_many_workers_there_are(quick: None, monkeypatc
     async with running(4, max_memory_bytes=2 << 20) as run:
         assert len(run.pool.pool_snapshot().workers) == 2
         assert "memory for 2 of 4 workers" in run.lines[0]
-        assert "beyond its part of max_memory_gb" in (await run.next(WorkerDied)).reason
+        assert "more than its share of max_memory_gb" in (await run.next(WorkerDied)).reason
 
 
 def test_a_memory_limit_admits_at_least_one_worker() -> None:
@@ -225,7 +225,7 @@ def test_a_memory_limit_admits_at_least_one_worker() -> None:
 
 async def test_a_pool_that_does_not_run_says_so() -> None:
     pool = WorkerPool(PoolSettings(1, engine=ENGINE), now)
-    with pytest.raises(EngineError, match="does not run"):
+    with pytest.raises(EngineError, match="is not running"):
         pool.pool_snapshot()
     await pool.stop()  # twice or never started: nothing to do
 

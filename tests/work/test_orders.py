@@ -95,7 +95,7 @@ def test_seeds_differ() -> None:
     ("size", "multiplier", "increment", "start", "reason"),
     [
         (16, 5, 2, 0, "condition i"),
-        (15, 4, 1, 0, "no multiple of 5 .*condition ii"),
+        (15, 4, 1, 0, "not a multiple of 5 .*condition ii"),
         (16, 3, 1, 0, "condition iii"),
         (16, 5, 3, 16, "start 16"),
         (16, 5, 3, -1, "start -1"),

@@ -57,7 +57,7 @@ def test_each_candidate_is_visited_exactly_once(order: str, data: st.DataObject)
     versions, size = len(plan.palette_versions(mask)), plan.lanes.chunk_nonces
     for worker in range(workers):
         for place in product(range(plan.owned(worker, workers)), range(versions), range(plan.chunks), range(size)):
-            with suppress(PlanError):  # behind the last nonce
+            with suppress(PlanError):  # past the last nonce
                 seen[plan.candidate(Position(*place), mask, worker, workers)] += 1
     assert set(seen.values()) == {1}
     free = [bit for bit in plan.palette.bits if mask >> bit & 1]
@@ -164,7 +164,7 @@ def test_positions_that_do_not_exist(group: str, position: Position) -> None:
 
 def test_an_offset_behind_the_last_nonce() -> None:
     plan = SearchPlan(lanes=Lanes(chunk_nonces=4), nonce_space=10)
-    with pytest.raises(PlanError, match="behind the last nonce"):
+    with pytest.raises(PlanError, match="past the last nonce"):
         plan.candidate(Position(0, 0, 2, 2), MASK, 0, 1)
 
 

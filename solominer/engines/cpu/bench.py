@@ -1,6 +1,6 @@
-"""What `solominer bench` does: all variants on this machine in turn, beside hashlib and NumPy; a table or a picture.
+"""`solominer bench`: times all variants in turn, with hashlib and NumPy for comparison; prints a table or plots.
 
-The clock a core really runs at is measured from chains of instructions whose latency in cycles is known.
+The core's actual clock is measured with chains of instructions whose latency in cycles is known.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ ROUND_SECS = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One contender: hashes per second of its thread's CPU time in each round."""
+    """One kernel's hashes per second of CPU time in each round."""
 
     name: str
     about: str
@@ -66,7 +66,7 @@ class Result:
         return max(self.rows, key=lambda row: row.hps)
 
     def too_slow(self, row: Row) -> bool:
-        """Whether a kernel is out of line: not faster than the scalar one, or hardly faster than a loop in Python."""
+        """Whether a kernel is not faster than the scalar one, or hardly faster than a loop in Python."""
         hps = {each.name: each.hps for each in self.rows}
         if row.name in ("scalar", "hashlib", "numpy"):
             return False
@@ -74,7 +74,7 @@ class Result:
 
 
 class _ArrayWords(Words):
-    """SHA-256 on NumPy arrays: the same description, one array operation after another."""
+    """SHA-256 on NumPy arrays."""
 
     def add(self, *words: Word) -> Word:
         return reduce(lambda x, y: x + y, (_array(word) for word in words))
@@ -97,7 +97,7 @@ def _array(word: Word) -> Any:
 
 
 def numpy_top_words(midstate: list[int], tail: list[int], nonces: np.ndarray[Any, np.dtype[np.uint32]]) -> Any:
-    """The top words of the hash values of many nonces, by NumPy."""
+    """The top words of the hash values of many nonces, computed with NumPy."""
     w = _ArrayWords()
     state: list[Word] = list(midstate)
     for word_sum in header_sums(w, tail, nonces):
@@ -110,7 +110,7 @@ def numpy_top_words(midstate: list[int], tail: list[int], nonces: np.ndarray[Any
 
 
 def numpy_hps(seconds: float) -> float:
-    """Hashes of NumPy per second of this thread's CPU time, over about that time."""
+    """NumPy's hashes per second of this thread's CPU time, measured for about `seconds`."""
     midstate = compress(Words(), IV, list(range(16)))
     hashes, begun = 0, time.thread_time()
     while (elapsed := time.thread_time() - begun) < seconds:
@@ -128,8 +128,6 @@ def run(
     report: Callable[[str], None] = lambda line: None,
 ) -> Result:
     """Time all variants that this CPU can run (or those named), in turn, `rounds` times, on one thread."""
-    from solominer.engines.cpu.bench import core_clock_hz
-
     fit = [info for info in available_variants() if names is None or info.name in names]
     if not fit:
         raise EngineError(f"no such kernel on this CPU: {names}", "see: solominer bench")
@@ -142,7 +140,7 @@ def run(
     contenders |= {"hashlib": hashlib_hps, "numpy": numpy_hps}
     abouts = {info.name: info.about for info in fit} | {
         "hashlib": "Python's own SHA-256, whole headers",
-        "numpy": "the same description on arrays",
+        "numpy": "the same code on NumPy arrays",
     }
     clocks: list[float] = []
     rates: dict[str, list[float]] = {name: [] for name in contenders}
@@ -162,7 +160,7 @@ def run(
 
 
 def to_json(result: Result) -> str:
-    """The whole result, with medians, as JSON."""
+    """The result, with medians, as JSON."""
     data = asdict(result)
     for row, item in zip(result.rows, data["rows"], strict=True):
         item["median_hps"] = row.hps
@@ -198,7 +196,7 @@ def render(result: Result, console: Console) -> None:
 
 
 def plot(result: Result, path: Path) -> None:
-    """Draw the result; `path` ends in .svg or .png. Raises EngineError without matplotlib or for another ending."""
+    """Plot the result to an .svg or .png. Raises EngineError for another suffix, or without matplotlib."""
     if path.suffix not in (".svg", ".png"):
         raise EngineError(f"cannot draw {path}", "name a file that ends in .svg or .png")
     try:
@@ -232,10 +230,10 @@ _in_loop: Callable[[Callable[..., Any]], Any] = intrinsic(prefer_literal=True)
 
 @_in_loop
 def _sums(typingctx: Any, value: Any, other: Any) -> Any:
-    """`_LINKS` additions and exclusive ors in turn, each of which waits for the one before.
+    """`_LINKS` pairs of an addition and an exclusive or, each dependent on the one before.
 
-    With a value that only the caller knows: Intel's cores since Golden Cove execute additions of constants in no time
-    (they are folded when registers are renamed), and a compiler could join operations on constants.
+    The operand is an argument: Intel's cores since Golden Cove execute additions of constants in no time (they are
+    folded when registers are renamed), and a compiler could combine operations on constants.
     """
 
     def emit(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
@@ -249,7 +247,7 @@ def _sums(typingctx: Any, value: Any, other: Any) -> Any:
 
 @_in_loop
 def _products(typingctx: Any, value: Any, other: Any) -> Any:
-    """`_LINKS` squares and exclusive ors in turn."""
+    """`_LINKS` pairs of a squaring and an exclusive or, each dependent on the one before."""
 
     def emit(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
         value, other = args
@@ -282,13 +280,13 @@ def product_chain(value, other, turns):  # type: ignore[no-untyped-def]
 def chain_clocks_hz() -> tuple[float, float]:
     """The core's cycles per second by additions and by multiplications, measured in about two milliseconds.
 
-    They agree on a core that shortens neither. One that does so appears too fast by that chain, so the lower is right.
+    They agree on a core that optimizes neither chain away; otherwise the lower one is right.
     """
     return _rate(sum_chain, _CYCLES_OF_SUM_LINK, 4000), _rate(product_chain, _CYCLES_OF_PRODUCT_LINK, 2000)
 
 
 def core_clock_hz() -> float:
-    """The core's cycles per second: of its own clock at this moment, not of the time stamp counter."""
+    """The core's current clock in cycles per second; not that of the time stamp counter."""
     return min(chain_clocks_hz())
 
 

@@ -1,10 +1,10 @@
-"""Compiled kernels on disk: found, checked and rebuilt, and never in the way of mining.
+"""The cache of compiled kernels on disk. A cache that cannot be used never prevents mining.
 
     <cache_dir>/kernels/<machine key>/<variant>/     Numba's cache files and MANIFEST.json, their SHA-256 digests
 
-Numba's cache files are pickles, so they are loaded only from folders that nobody else can write, and only if every
-file is what the manifest says. Anything else is compiled anew. If the folder cannot be used at all, a private
-temporary one serves, and without that the kernel is compiled in memory.
+Numba's cache files are pickles, so they are loaded only from folders that nobody else can write, and only if every file
+matches the manifest. Anything else is recompiled. If the folder cannot be used, a private temporary folder is used, or
+the kernel is compiled in memory.
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ Report = Callable[[str], None]
 
 
 class Functions(NamedTuple):
-    """A variant's compiled functions, as `jit.make_scan` and `jit.make_midstates` give them."""
+    """A variant's compiled functions, from `jit.make_scan` and `jit.make_midstates`."""
 
     scan: Any
     midstates: Any
 
 
 class _Unusable(OSError):
-    """A folder that cannot hold compiled code; the text says why."""
+    """The folder cannot be used for compiled code."""
 
 
 def machine_folder(cache_dir: Path) -> Path:
-    """Where everything about this kind of machine is kept."""
+    """The cache folder for this kind of machine."""
     return cache_dir / "kernels" / this_machine().key
 
 
 def load_functions(number: int, cache_dir: Path | None, report: Report) -> Functions:
-    """Variant `number`, from `cache_dir` if it is there and whole, else compiled and kept there if that is possible."""
+    """Variant `number`, from `cache_dir` if it is intact there, else compiled and stored there if possible."""
     if cache_dir is not None:
         try:
             return _load_or_build(number, machine_folder(cache_dir), report)
@@ -73,19 +73,19 @@ def _load_or_build(number: int, parent: Path, report: Report) -> Functions:
             functions = _load(number, folder)
             if functions is not None:
                 return functions
-            problem = "Numba does not take it"
+            problem = "Numba cannot load it"
         if problem:
-            report(f"compiled kernel {name} thrown away: {problem}")
+            report(f"compiled kernel {name} discarded: {problem}")
         report(f"compiling kernel {name} ...")
         _build(number, folder)
         functions = _load(number, folder)
     if functions is None:
-        raise _Unusable("what was compiled cannot be loaded")
+        raise _Unusable("the compiled kernel cannot be loaded")
     return functions
 
 
 def private_folder(folder: Path) -> None:
-    """Make a folder that only we can write, and its parent; complain if one is there that others can write."""
+    """Create a folder that only we can write, and its parent. Raises OSError if others can write an existing one."""
     folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder.mkdir(exist_ok=True, mode=0o700)
     _check_owner(folder.parent if folder.parent.name == "kernels" else folder)
@@ -97,12 +97,12 @@ def _check_owner(path: Path) -> None:
     if stat.S_ISLNK(status.st_mode):
         raise _Unusable(f"{path} is a symbolic link")
     if status.st_uid not in (os.geteuid(), 0) or status.st_mode & 0o022:
-        raise _Unusable(f"{path} can be written by others")
+        raise _Unusable(f"{path} is writable by others")
 
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Alone in the folder: of several workers that start at once, one compiles and the others load."""
+    """Hold the folder's lock: of several workers that start at once, one compiles and the others load."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -112,18 +112,18 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _problem(folder: Path) -> str | None:
-    """Why the folder's contents cannot be trusted; empty if there are none; None if they can."""
+    """Why the folder's contents cannot be used: None if they can, empty if there is nothing."""
     if not folder.is_dir():
         return ""
     if not (folder / MANIFEST).exists():
-        return "its compilation did not end"
+        return "its compilation was interrupted"
     try:
         expected = json.loads((folder / MANIFEST).read_bytes())
         _check_owner(folder)
         found = _digests(folder)
     except (OSError, ValueError) as error:
         return str(error)
-    return None if found and found == expected else "its files are not what its manifest says"
+    return None if found and found == expected else "its files do not match the manifest"
 
 
 def _digests(folder: Path) -> dict[str, str]:
@@ -136,7 +136,7 @@ def _digests(folder: Path) -> dict[str, str]:
 
 
 def _build(number: int, folder: Path) -> None:
-    """Compile in a process of its own, then write the manifest."""
+    """Compile in a child process, then write the manifest."""
     if folder.is_symlink() or folder.is_file():
         folder.unlink()
     shutil.rmtree(folder, ignore_errors=True)
@@ -154,10 +154,10 @@ def _build(number: int, folder: Path) -> None:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise _Unusable(f"the compiler did not end within {COMPILE_TIMEOUT_SECS} s") from None
+        raise _Unusable(f"the compiler did not finish within {COMPILE_TIMEOUT_SECS} s") from None
     if done.returncode:
         last_line = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-        raise _Unusable(f"the compiler ended with {done.returncode}: {last_line}")
+        raise _Unusable(f"the compiler exited with code {done.returncode}: {last_line}")
     draft = folder / f"{MANIFEST}.new"
     digests = _digests(folder)
     draft.write_text(json.dumps(digests, indent=1))
@@ -165,7 +165,7 @@ def _build(number: int, folder: Path) -> None:
 
 
 def _load(number: int, folder: Path) -> Functions | None:
-    """The functions from Numba's cache; None if Numba had to compile them, or could not read its own files."""
+    """The functions from Numba's cache; None if Numba had to compile them or could not read its files."""
     import numba
 
     config: Any = numba.config
@@ -173,7 +173,7 @@ def _load(number: int, folder: Path) -> Functions | None:
     config.CACHE_DIR = str(folder)
     try:
         functions = _make(number, cache=True)
-    except Exception:  # noqa: BLE001  whatever unpickling foreign objects raises means the same: build it anew
+    except Exception:  # noqa: BLE001  unpickling can raise anything, and the remedy is always to recompile
         return None
     finally:
         config.CACHE_DIR = before

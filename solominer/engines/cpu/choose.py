@@ -1,4 +1,4 @@
-"""Which variant a machine runs: timed once, remembered per kind of machine, overruled by name or by wrong hits."""
+"""The choice of a kernel: timed once, remembered per kind of machine, overridden by name or by wrong hits."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ LEAST_OF_HASHLIB = 2.0  # even the scalar kernel has four times the rate of a lo
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What a kind of machine is known to do: hashes per second by variant, and why a variant is not to be used."""
+    """What is known about a kind of machine: H/s by variant, and the reason for each variant not to be used."""
 
     rates_hps: dict[str, float] = field(default_factory=dict)
     benched: dict[str, str] = field(default_factory=dict)
 
     @property
     def best(self) -> VariantInfo | None:
-        """The fastest variant that this CPU can run and that is not benched out."""
+        """The fastest timed variant that this CPU can run and that is not benched."""
         fit = [info for info in available_variants() if info.name in self.rates_hps and info.name not in self.benched]
         return max(fit, key=lambda info: self.rates_hps[info.name], default=None)
 
@@ -48,7 +48,7 @@ def available_variants() -> list[VariantInfo]:
 
 
 def named_variant(name: str) -> VariantInfo:
-    """The variant of that name; raises EngineError if there is none or this CPU cannot run it."""
+    """The variant of that name. Raises EngineError if there is none or this CPU cannot run it."""
     fit = {info.name: info for info in available_variants()}
     if name not in fit:
         known = name in {info.name for info in VARIANTS}
@@ -60,17 +60,17 @@ def named_variant(name: str) -> VariantInfo:
 def choose_variant(
     load: Callable[[VariantInfo], Kernel], *, cache_dir: Path | None, report: Callable[[str], None]
 ) -> VariantInfo:
-    """The remembered variant, else the fastest of a few candidates, each timed for a fraction of a second in turn.
+    """The remembered variant, else the fastest of a few candidates, each timed for a fraction of a second.
 
-    A candidate that `load` refuses with EngineError is benched out. One that is hardly faster than Python does not
-    count: others are tried until there is a good one. Raises EngineError if no variant is left.
+    A candidate for which `load` raises EngineError is benched. One that is hardly faster than Python does not count:
+    others are tried until there is a good one. Raises EngineError if no variant is left.
     """
     choice = remembered(cache_dir)
     if choice.best is not None:
         return choice.best
     fit = [info for info in available_variants() if info.usual and info.name not in choice.benched]
     if not fit:
-        raise EngineError("every kernel gave wrong hits on this machine", "suspect its CPU, memory or cooling")
+        raise EngineError("every kernel gave wrong hits on this machine", "check its CPU, memory and cooling")
     kernels: list[Kernel] = []
     rates: dict[str, float] = {}
     least_hps = LEAST_OF_HASHLIB * hashlib_hps(TIMED_SECS)
@@ -104,9 +104,9 @@ def choose_variant(
 
 
 def measure_hps(kernel: Kernel, seconds: float) -> float:
-    """Hashes of a kernel per second of this thread's CPU time, in slices of about a millisecond as a worker's are.
+    """A kernel's hashes per second of this thread's CPU time, in slices of about a millisecond.
 
-    CPU time, so that a machine that is busy with other things at this moment still chooses rightly.
+    CPU time, so that the choice is right even on a busy machine.
     """
     midstates = np.arange(8 * kernel.midstates, dtype=np.uint32).reshape(-1, 8)
     tail = np.zeros(3, np.uint32)
@@ -125,7 +125,7 @@ def measure_hps(kernel: Kernel, seconds: float) -> float:
 
 
 def hashlib_hps(seconds: float) -> float:
-    """Hashes of hashlib, whole headers one after another, per second of this thread's CPU time."""
+    """hashlib's header hashes per second of this thread's CPU time."""
     head = bytes(76)
     hashes, begun = 0, time.thread_time()
     while (elapsed := time.thread_time() - begun) < seconds:
@@ -136,13 +136,13 @@ def hashlib_hps(seconds: float) -> float:
 
 
 def bench_out(name: str, *, cache_dir: Path | None, reason: str = "wrong hits") -> None:
-    """Remember never to choose this variant on this kind of machine again (until its code or compiler changes)."""
+    """Never choose this variant on this kind of machine again, until its code or the compiler changes."""
     choice = remembered(cache_dir)
     _remember(replace(choice, benched={**choice.benched, name: reason}), cache_dir, lambda line: None)
 
 
 def remembered(cache_dir: Path | None) -> Choice:
-    """What is known about this kind of machine; nothing if it was never asked or the file is damaged."""
+    """What is known about this kind of machine; nothing if the file is missing or damaged."""
     if cache_dir is None:
         return Choice()
     try:
@@ -167,4 +167,4 @@ def _remember(choice: Choice, cache_dir: Path | None, report: Callable[[str], No
         draft.write_text(text)
         draft.rename(path)
     except OSError as error:
-        report(f"the choice of a kernel is not remembered: {error}")
+        report(f"cannot save the choice of a kernel: {error}")

@@ -1,6 +1,6 @@
-"""Compile one variant into a folder and end: `python -m solominer.engines.cpu.compile NUMBER FOLDER`.
+"""Compile one variant into a folder: `python -m solominer.engines.cpu.compile NUMBER FOLDER`.
 
-A process of its own, because the compiler's memory is never given back and a worker should stay small.
+A separate process, because the compiler never releases its memory and workers should stay small.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from solominer.engines.cpu.processes import die_with
 
 
 def main(number: int, folder: str) -> None:
-    """Leave variant `number` in Numba's cache under `folder`."""
+    """Compile variant `number` into Numba's cache in `folder`."""
     config: Any = numba.config
     config.CACHE_DIR = folder
     make_scan(number, cache=True)

@@ -1,4 +1,4 @@
-"""The hash diagnostics of a running pool: each worker's shares are fed to its tests, which are read once an hour."""
+"""The hash diagnostics of a running pool: runs the tests of `insight.uniformity` over each worker's shares."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from solominer.insight.uniformity import Diagnostics, DuplicateFinder, Finding
 
 LEAST_HASHES_PER_SHARE = 1 << 22
-"""Shares that come faster are not tested: a worker's count moves by a slice (some milliseconds of hashing), which must
-be short beside a share. On regtest every hash or two is a share, and nothing is tested at all."""
+"""Easier share targets are not tested: a worker's hash count advances in slices of some milliseconds, which must be
+short compared with the time between shares. On regtest nothing is tested."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerFindings:
-    """What a worker's tests say of one window; `hashes` is the worker's own count for it."""
+    """A worker's test results for one window; `hashes` is the worker's own count in it."""
 
     worker: int
     hashes: float
@@ -22,9 +22,9 @@ class WorkerFindings:
 
 
 class PoolDiagnostics:
-    """The tests of `workers` workers, which together raise a false alarm in `alarm_rate` of all windows.
+    """The tests of all workers, which together raise a false alarm in at most `alarm_rate` of all windows.
 
-    `nonce_bits` is log2 of a chunk of nonces, rounded down; `count_of` gives a worker's hashes so far.
+    `nonce_bits` is log2 of the chunk size in nonces, rounded down; `count_of` returns a worker's hashes so far.
     """
 
     def __init__(self, workers: int, nonce_bits: int, alarm_rate: float, count_of: Callable[[int], int]) -> None:
@@ -38,7 +38,7 @@ class PoolDiagnostics:
         self._counts = [0] * workers
 
     def retarget(self, share_target: int) -> None:
-        """Shares meet another target from now on."""
+        """Shares meet this target from now on."""
         target = share_target if (1 << 256) // (share_target + 1) >= LEAST_HASHES_PER_SHARE else None
         if target == self._target:
             return
@@ -49,19 +49,19 @@ class PoolDiagnostics:
         self._target = target
 
     def share(self, worker: int, nonce: int, hash_le: bytes, share_target: int) -> None:
-        """A worker found a share that holds."""
+        """A worker found a valid share."""
         if self._target is None or not 0 <= worker < self._workers:
             return
         repeated = self._duplicates.seen(hash_le, worker) is not None
         self._tests[worker].add(nonce, hash_le, share_target, self._count_of(worker), duplicate=repeated)
 
     def repeated(self, worker: int) -> None:
-        """A worker handed in a share that it, or another one, had handed in before."""
+        """A worker submitted a share that had been submitted before."""
         if self._target is not None and 0 <= worker < self._workers:
             self._tests[worker].repeated()
 
     def close(self) -> Iterator[WorkerFindings]:
-        """End the window of one worker after the other: what the tests say of each. Nothing if none has begun."""
+        """Close the window of one worker after another and yield its results; nothing if no share could be tested."""
         for worker, tests in enumerate(self._tests):
             count = self._count_of(worker)
             if self._target is None:

@@ -1,11 +1,11 @@
 """The memory that the main process and its workers share: one job slot, a few control words, counters per worker.
 
-It is an anonymous file (memfd, or an unlinked temporary file) that workers inherit: it has no name, so nothing is left
-behind however the processes end. All words are 64-bit, aligned and native, so each is read and written in one piece.
+It is an anonymous file (memfd, or an unlinked temporary file) that workers inherit, so nothing is left behind however
+the processes end. All words are 64-bit, aligned and in native byte order, so each is read and written atomically.
 
-Who writes what: the main process the control words and the job slot; each worker its own counters, which lie on cache
-lines of their own; the worker that chooses the kernel, the kernel's name. A job is guarded twice: by a sequence that is
-odd while the slot is written, and by a checksum, because on some CPUs stores may be seen out of order.
+The main process writes the control words and the job slot; each worker its own counters, on separate cache lines; the
+worker that chooses the kernel writes the kernel's name. A job is protected by a sequence number that is odd while the
+slot is being written, and by a checksum, because some CPUs make stores visible out of order.
 """
 
 from __future__ import annotations
@@ -35,20 +35,19 @@ class WorkerState(IntEnum):
     STARTING = 0  # imports, compiles or waits for another to compile
     IDLE = 1  # has no job
     HASHING = 2
-    PAUSED = 3  # has a job, is not among the active workers
-    PARKED = 4  # has found a block of this job
-    EXHAUSTED = 5  # has searched all of its part of the job's space
+    PAUSED = 3  # has a job but is not active
+    PARKED = 4  # found a block with this job
+    EXHAUSTED = 5  # has searched its whole part of the job's space
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerCounters:
-    """One worker's counters; the order of the fields is their layout. Totals outlive the process and only grow.
+    """One worker's counters, laid out in the order of the fields. Totals survive restarts of the process.
 
-    Times are time.monotonic_ns(): `heartbeat_ns` of the last sign of life, `left_ns` when the job before `epoch` was
-    dropped, `started_ns` when the first slice of `epoch`'s own job began (0: not yet). `place_*` say where the walk of
-    the job of `place_epoch` stands, in groups of `place_midstates`, so that a restarted worker can take it up. `plan`
-    is the search plan that it follows (`plan_word`), `miscounts` how many jobs it left with another count of hashes
-    than the plan owes for the way walked.
+    Times are time.monotonic_ns(): `heartbeat_ns` is the last sign of life, `left_ns` when the job before `epoch` was
+    dropped, `started_ns` when the first slice of the job of `epoch` began (0: not yet). `place_*` is the position in
+    the job of `place_epoch`, in groups of `place_midstates`, from which a restarted worker continues. `plan` is the
+    `plan_word` of the search plan; `miscounts` the number of jobs whose hash count differed from the plan's.
     """
 
     pid: int
@@ -75,16 +74,16 @@ class WorkerCounters:
 
 
 WORD_OF = {field.name: index for index, field in enumerate(fields(WorkerCounters))}
-"""Which word of a worker's counters a field is."""
+"""The index of each field among the words of a worker's counters."""
 
 
 def plan_word(hash_hex: str) -> int:
-    """What of a plan's hash fits a word: its first 8 bytes."""
+    """The first 8 bytes of a plan's hash, which fit a word."""
     return int(hash_hex[:16], 16)
 
 
 class SharedBlock:
-    """The shared memory of `workers` workers. Make it with `create`, or `attach` to an inherited descriptor."""
+    """The shared memory of `workers` workers, from `create` or, in a worker, from the inherited descriptor `fd`."""
 
     def __init__(self, fd: int, workers: int) -> None:
         self.fd = fd
@@ -104,33 +103,28 @@ class SharedBlock:
         block.active = workers
         return block
 
-    @classmethod
-    def attach(cls, fd: int, workers: int) -> SharedBlock:
-        """The same memory seen from a worker."""
-        return cls(fd, workers)
-
     def close(self) -> None:
-        """Let go of the memory; counters got from here must have been released."""
+        """Unmap the memory; all views from `counters` must have been released."""
         self.control.release()
         self._bytes.release()
         self._map.close()
         os.close(self.fd)
 
     def counters(self, worker: int) -> memoryview:
-        """The words of one worker's counters; release the view before closing."""
+        """A view of one worker's counter words; release it before `close`."""
         start = _COUNTERS_AT + worker * _COUNTERS_SIZE
         return self._bytes[start : start + _COUNTERS_SIZE].cast("Q")
 
     def read_counters(self, worker: int) -> WorkerCounters:
-        """One worker's counters as they stand."""
+        """A copy of one worker's counters."""
         with self.counters(worker) as words:
             return WorkerCounters(*words[: len(WORD_OF)])
 
-    # Control words; CHANGES counts their changes, so that a busy worker need look at that one only
+    # Control words. CHANGES counts their changes, so a busy worker reads that one only.
 
     @property
     def epoch(self) -> int:
-        """Changes with every job and every stop; odd: there is a job, even: there is none."""
+        """Grows with every job and every stop; odd while there is a job, even while there is none."""
         return self.control[_EPOCH]
 
     @property
@@ -140,7 +134,7 @@ class SharedBlock:
 
     @property
     def active(self) -> int:
-        """How many workers may hash: those with an index below."""
+        """How many workers may hash: those with a lower index."""
         return self.control[_ACTIVE]
 
     @active.setter
@@ -150,18 +144,18 @@ class SharedBlock:
 
     @property
     def quitting(self) -> bool:
-        """Whether the workers are to end."""
+        """Whether the workers shall exit."""
         return self.control[_QUIT] != 0
 
     def quit(self) -> None:
-        """Tell all workers to end after their slice."""
+        """Tell all workers to exit after their slice."""
         self.control[_QUIT] = 1
         self.control[CHANGES] += 1
 
     # The job
 
     def publish(self, job: bytes, now_ns: int) -> int:
-        """Put a job into the slot and start a new epoch with it; gives the epoch. Main process only.
+        """Write a job into the slot, start a new epoch with it and return the epoch. Main process only.
 
         Raises EngineError if the job is larger than the slot.
         """
@@ -178,7 +172,7 @@ class SharedBlock:
         return epoch
 
     def withdraw(self, now_ns: int) -> int:
-        """Start a new epoch without a job; gives the epoch. Main process only."""
+        """Start a new epoch without a job and return it. Main process only."""
         epoch = (self.epoch | 1) + 1
         self._turn(epoch, now_ns)
         return epoch
@@ -189,18 +183,16 @@ class SharedBlock:
         self.control[CHANGES] += 1
 
     def read_job(self, epoch: int) -> bytes | None:
-        """The job of `epoch`, or None while it cannot be read whole (look at the epoch again)."""
+        """The job of `epoch`, or None while it is being written (read the epoch again)."""
         control = self.control
         sequence = control[_SEQUENCE]
         job = bytes(self._bytes[self._slot_at : self._slot_at + min(control[_LENGTH], SLOT_SIZE)])
         whole = control[_CHECKSUM] == crc32(job, epoch & 0xFFFFFFFF)
         return job if whole and sequence % 2 == 0 and control[_SEQUENCE] == sequence else None
 
-    # The kernel that one worker chose for all
-
     @property
     def kernel(self) -> str:
-        """The chosen kernel's name; empty until it is chosen."""
+        """The name of the kernel that one worker chose for all; empty until then."""
         name = bytes(self._bytes[_NAME_AT : _NAME_AT + _NAME_SIZE])
         return name.rstrip(b"\0").decode() if self.control[_KERNEL] == 1 + crc32(name) else ""
 
@@ -215,10 +207,7 @@ class SharedBlock:
 
 
 def anonymous_file(label: str) -> int:
-    """A file without a name that vanishes with its last holder; in memory where the system can, so no folder is needed.
-
-    Raises OSError.
-    """
+    """The descriptor of a file without a name, in memory if the system supports it. Raises OSError."""
     if hasattr(os, "memfd_create"):
         return os.memfd_create(label)
     with tempfile.TemporaryFile() as file:

@@ -1,4 +1,4 @@
-"""What a kernel is to its callers: `Kernel.scan` and its contract, `load_kernel`, and `midstate`."""
+"""The interface of a kernel: `Kernel.scan` and its contract, `load_kernel`, and `midstate`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _compiled_midstates: list[Any] = []  # the compiled function, once a kernel has 
 def midstate(header64: bytes) -> NDArray[np.uint32]:
     """SHA-256's state after the first 64 bytes of a header, shape (8,).
 
-    A microsecond in a process that has loaded a kernel, a hundred in plain Python in one that has not.
+    Takes a microsecond once a kernel has been loaded, a hundred before that (plain Python).
     """
     if not _compiled_midstates:
         return plain.midstate(header64)
@@ -101,7 +101,7 @@ def load_kernel(
     best = choose_variant(load, cache_dir=cache_dir, report=report)
     try:
         return load(best)
-    except EngineError as error:  # it was right when it was chosen
+    except EngineError as error:  # it worked when it was chosen
         report(f"{error.what}; choosing another")
         bench_out(best.name, cache_dir=cache_dir, reason=error.what)
         return load(choose_variant(load, cache_dir=cache_dir, report=report))
@@ -116,7 +116,7 @@ def _load(info: VariantInfo, cache_dir: Path | None, report: Callable[[str], Non
 
 
 def _check(kernel: Kernel) -> None:
-    """Find the nonce of the genesis block, so that code which does not work on this CPU is not used."""
+    """Find the nonce of the genesis block, so that code that does not work on this CPU is not used."""
     head, tail, nonce = bytes.fromhex(_GENESIS[:128]), bytes.fromhex(_GENESIS[128:152]), 2083236893
     hits = np.zeros((kernel.midstates, 2), np.uint32)
     found = kernel.scan(

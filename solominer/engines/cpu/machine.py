@@ -1,6 +1,4 @@
-"""What this machine's compiled code depends on (CPU, features, compiler versions, our own source), and how many workers
-have a core each: the cores this process may run on, less what a control group takes away.
-"""
+"""What compiled kernels depend on (CPU, features, compiler versions, our source), and the number of usable cores."""
 
 from __future__ import annotations
 
@@ -19,10 +17,8 @@ _SOURCES = ("llvm_words", "sha256d", "looped", "sha_instructions", "unrolled", "
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A kind of machine. `features` are LLVM's names; `tools` the versions of what compiles; `source` our digest.
-
-    Python belongs to the tools: Numba's cache files of one Python version mean nothing to another.
-    """
+    """A kind of machine. `features`: LLVM's names; `tools`: versions of Numba, llvmlite and Python (Numba's cache files
+    belong to one Python version); `source`: SHA-256 of the kernels' source."""
 
     cpu: str
     features: frozenset[str]
@@ -31,14 +27,14 @@ class Machine:
 
     @property
     def key(self) -> str:
-        """A folder name, the same on machines that can share compiled code and on no others."""
+        """A folder name, the same exactly on machines that can share compiled code."""
         text = "\n".join([self.cpu, ",".join(sorted(self.features)), self.tools, self.source])
         return f"{self.cpu}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
 @cache
 def this_machine() -> Machine:
-    """The machine as Numba will see it: NUMBA_CPU_NAME and NUMBA_CPU_FEATURES override what the CPU says."""
+    """The machine as Numba sees it: NUMBA_CPU_NAME and NUMBA_CPU_FEATURES override the CPU's own."""
     from llvmlite import binding
 
     cpu = os.environ.get("NUMBA_CPU_NAME") or binding.get_host_cpu_name()
@@ -57,14 +53,17 @@ _OWN_CGROUP = Path("/proc/self/cgroup")
 
 
 def usable_cores(own_cgroup: Path = _OWN_CGROUP, cgroups: Path = _CGROUPS) -> int:
-    """At least 1. A quota (systemd's CPUQuota=, a container's CPU limit) of 2.5 cores is 2: workers that share a core
-    stop each other for whole scheduling periods, and a stopped worker cannot leave old work."""
+    """The cores that this process may use (affinity, CPU quotas of control groups), at least 1.
+
+    A quota of 2.5 cores (systemd's CPUQuota=, a container's CPU limit) counts as 2: workers that share a core suspend
+    each other for whole scheduling periods, and a suspended worker cannot leave stale work.
+    """
     cores = len(psutil.Process().cpu_affinity() or ()) if hasattr(psutil.Process, "cpu_affinity") else os.cpu_count()
     return max(1, min([cores or 1, *_quotas(own_cgroup, cgroups)]))
 
 
 def _quotas(own_cgroup: Path, cgroups: Path) -> list[int]:
-    """Whole cores of each quota from our control group up to the root (version 2, `cpu.max`)."""
+    """The quotas, in whole cores, from our control group up to the root (cgroup v2, `cpu.max`)."""
     try:
         lines = own_cgroup.read_text().splitlines()
     except OSError:

@@ -1,8 +1,7 @@
-"""What a worker tells the main process over its pipe: messages of one fixed size, each written in one piece.
+"""Messages from a worker to the main process, over a pipe: fixed size, each written atomically.
 
-A pipe write of at most PIPE_BUF (512 bytes or more, POSIX) is never torn, so a message arrives whole or not at all,
-also from a worker that is killed. `Outbox` is the worker's end, with a limit on
-what may be lost and none on what may not.
+Pipe writes of at most PIPE_BUF bytes (512 or more, POSIX) are atomic, so a message arrives whole or not at all, even
+from a worker that is killed. `Outbox` is the worker's end; it limits the rate of messages that may be lost.
 """
 
 from __future__ import annotations
@@ -22,22 +21,19 @@ _TEXT_SIZE = MESSAGE_SIZE - _KIND.size
 
 
 class Ready(NamedTuple):
-    """The worker hashes from now on, with this kernel."""
+    """The worker has loaded this kernel and begins to hash."""
 
     kernel: str
 
 
 class Report(NamedTuple):
-    """A line for people: what the worker is busy with."""
+    """A progress message for the log."""
 
     text: str
 
 
 class Hit(NamedTuple):
-    """A point of header space that the kernel named; `extranonce` is both halves.
-
-    `position` says where in the plan's walk (`Walk.position`).
-    """
+    """A header that the kernel reported; `extranonce` is both halves (12 bytes), `position` as in `Walk.position`."""
 
     job_id: int
     extranonce: bytes
@@ -48,14 +44,14 @@ class Hit(NamedTuple):
 
 
 class Share(NamedTuple):
-    """A hit that meets the share target, hashed again and believed; `is_block`: the network target as well."""
+    """A hit that meets the share target, confirmed by hashlib; `is_block`: it meets the network target as well."""
 
     hit: Hit
     is_block: bool = False
 
 
 class Wrong(NamedTuple):
-    """A hit that the kernel named and hashlib denies."""
+    """A hit that hashlib does not confirm."""
 
     hit: Hit
 
@@ -64,7 +60,7 @@ Message = Ready | Report | Share | Wrong
 
 
 def pack(message: Message) -> bytes:
-    """The MESSAGE_SIZE bytes of a message; text too long is cut."""
+    """A message as MESSAGE_SIZE bytes; long text is truncated."""
     match message:
         case Ready(text):
             body = _KIND.pack(_READY) + text.encode()[:_TEXT_SIZE]
@@ -88,7 +84,7 @@ def _unpack(data: bytes) -> Message:
 
 
 def take(buffer: bytearray) -> Iterator[Message]:
-    """The whole messages at the front of `buffer`, taken out of it one by one."""
+    """Remove and yield the complete messages at the front of `buffer`."""
     while len(buffer) >= MESSAGE_SIZE:
         data = bytes(buffer[:MESSAGE_SIZE])
         del buffer[:MESSAGE_SIZE]
@@ -96,11 +92,11 @@ def take(buffer: bytearray) -> Iterator[Message]:
 
 
 OFFERS_PER_SEC = 100
-"""How many shares a worker may report in a second; an easy target would otherwise drown the main process in them."""
+"""The most shares that a worker reports per second, so that an easy target does not overload the main process."""
 
 
 class Outbox:
-    """Sends messages over the non-blocking pipe `fd`. BrokenPipeError says that the main process is gone."""
+    """Sends messages over the non-blocking pipe `fd`. Raises BrokenPipeError if the main process is gone."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -111,13 +107,13 @@ class Outbox:
         self._seen_secs = time.monotonic()
 
     def send(self, message: Message) -> None:
-        """Send what must arrive; waits for room in the pipe."""
+        """Send a message that must arrive; blocks while the pipe is full."""
         data = pack(message)
         while not self._write(data):
             self._room.poll()
 
     def offer(self, message: Message) -> bool:
-        """Send if the limit allows and there is room; says whether it was sent."""
+        """Send unless the limit is reached or the pipe is full; returns whether it was sent."""
         now = time.monotonic()
         self._allowance = min(OFFERS_PER_SEC, self._allowance + (now - self._seen_secs) * OFFERS_PER_SEC)
         self._seen_secs = now

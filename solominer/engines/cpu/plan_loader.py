@@ -1,11 +1,12 @@
-"""plan.yaml for this run: read, checked for what this program and this machine can run, before anything starts."""
+"""Loads plan.yaml and checks at startup that the workers and kernels of this machine can follow it."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from solominer.config.paths import expanded, plain_bytes
-from solominer.engines.cpu.variants import VARIANTS, VariantInfo
+from solominer.engines.cpu.variants import VARIANTS
 from solominer.errors import PlanError
 from solominer.plan.parse import parse_plan
 from solominer.plan.plan import MODES, SearchPlan
@@ -13,9 +14,9 @@ from solominer.work.job import SEARCHED_SIZE
 
 
 def load_plan(path: Path | None, mode: str = "main") -> SearchPlan:
-    """The plan of a file (None: the default plan) for a mode of the daemon; modes that no sandbox knows get `main`.
+    """The plan in a file (None: the default plan) for a mode of the daemon; modes without a sandbox get `main`.
 
-    Raises PlanError with the group and the reason, also where the file cannot be read.
+    Raises PlanError with the group and the reason, also if the file cannot be read.
     """
     sandbox = mode if mode in MODES else "main"
     if path is None:
@@ -29,51 +30,38 @@ def load_plan(path: Path | None, mode: str = "main") -> SearchPlan:
 
 
 def check_for_workers(plan: SearchPlan, workers: int) -> None:
-    """Whether the CPU's workers can follow it. Raises PlanError("families")."""
+    """Raise PlanError("families") if this number of CPU workers cannot follow the plan."""
     most_bits = 8 * SEARCHED_SIZE
     if plan.families.extranonce_bits > most_bits:
         raise PlanError(
             "families",
-            f"extranonce_bits is {plan.families.extranonce_bits}, the coinbase leaves {most_bits} to workers",
-            f"say extranonce_bits: {most_bits}",
+            f"extranonce_bits is {plan.families.extranonce_bits}, workers have {most_bits}",
+            f"use extranonce_bits: {most_bits}",
         )
     if workers:
         plan.extranonce(workers - 1, workers, 0)
 
 
 def kernel_for(plan: SearchPlan, wanted: str | None) -> str | None:
-    """The kernel to start with: the wanted one if it can run the plan; None leaves the choice to timing.
+    """The kernel to start with: `wanted` if it can run the plan; None leaves the choice to timing.
 
-    A plan that names lanes or midstates itself gets the best kernel of this machine that has them. Raises
-    PlanError("lanes") where there is none.
+    A plan that sets lanes or midstates gets the best kernel of this machine that has them. Raises PlanError("lanes") if
+    there is none.
     """
     if wanted is not None:
-        info = next((info for info in VARIANTS if info.name == wanted), None)
-        if info is not None:  # an unknown name is refused by the kernels themselves
-            plan.midstates_for(info.lanes, info.midstates)
+        for info in VARIANTS:  # an unknown name is refused when the kernel is loaded
+            if info.name == wanted:
+                plan.midstates_for(info.lanes, info.midstates)
         return wanted
-    if not plan.lanes.lanes and not plan.lanes.midstates:
+    lanes, midstates = plan.lanes.lanes, plan.lanes.midstates
+    if not lanes and not midstates:
         return None
-    fit = [info.name for info in _usual_here() if _can_run(info, plan)]
-    if not fit:
-        raise PlanError(
-            "lanes",
-            f"no kernel of this machine has {plan.lanes.lanes or 'any'} lanes and takes "
-            f"{plan.lanes.midstates or 'any'} midstates",
-            "say auto",
-        )
-    return fit[0]
-
-
-def _can_run(info: VariantInfo, plan: SearchPlan) -> bool:
-    try:
-        plan.midstates_for(info.lanes, info.midstates)
-    except PlanError:
-        return False
-    return True
-
-
-def _usual_here() -> list[VariantInfo]:
     from solominer.engines.cpu.machine import this_machine  # loads the compiler, which few plans need
 
-    return [info for info in VARIANTS if info.usual and info.needs <= this_machine().features]
+    for info in VARIANTS:
+        if info.usual and info.needs <= this_machine().features:
+            with suppress(PlanError):
+                plan.midstates_for(info.lanes, info.midstates)
+                return info.name
+    reason = f"no kernel on this machine has {lanes or 'any'} lanes and takes {midstates or 'any'} midstates"
+    raise PlanError("lanes", reason, "use auto")

@@ -1,4 +1,4 @@
-"""Watches whether the search is what the plan says and whether its hashes look like hashes; makes the search claims."""
+"""Makes search claims for shares and blocks; checks that workers follow the plan and that their hashes look uniform."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ ALARM_RATE = 1e-4
 Alert = Callable[[Severity, str, str, str], None]
 Note = Callable[[float, str, Mapping[str, Any]], None]
 
-_OFF_PLAN_TODO = "stop the miner and report this with the log; blocks found meanwhile are as valid as ever"
-_ODD_TODO = "look at docs/odds-and-order.md for what this test sees; if it comes again, test memory and processor"
+_OFF_PLAN_TODO = "stop the miner and report this with the log; blocks found meanwhile are valid"
+_ODD_TODO = "see docs/odds-and-order.md for this test; if it happens again, test the memory and the CPU"
 
 
 class PlanMonitor:
-    """For the CPU's workers under one plan. `alert` tells people, `note` writes a line of the ledger.
+    """Monitors the CPU's workers under one plan. `alert` raises an alarm, `note` writes a line to the ledger.
 
-    `count_of` returns a worker's hashes so far, `snapshot` what all workers are doing.
+    `count_of` returns a worker's hashes so far; `snapshot` the state of all workers; `mono` is monotonic time in s.
     """
 
     def __init__(
@@ -51,17 +51,15 @@ class PlanMonitor:
         self._closing: Iterator[WorkerFindings] | None = None
         self._results: list[WorkerFindings] = []
         self._began = mono
-        self._told: set[tuple[str, int]] = set()
+        self._alerted: set[tuple[str, int]] = set()
         self._claims = self._off_plan = self._miscounts = 0
 
-    # --- what happens --------------------------------------------------------------------------------------------
-
     def published(self, job: Job) -> None:
-        """The workers got this job."""
+        """The workers received this job."""
         self._diagnostics.retarget(job.share_target)
 
     def share(self, seen: ShareSeen) -> dict[str, Any] | None:
-        """The search claim of a share, without the plan itself; None if no worker of the plan's found it."""
+        """The search claim of a share, without the plan's facts; None if it is off the plan or of another engine."""
         share, job = seen.share, seen.job
         if share.worker.engine != ENGINE:
             return None
@@ -76,7 +74,7 @@ class PlanMonitor:
         return plan_section(claim, job.space.version_mask, share.extranonce)
 
     def block(self, block: FoundBlock, job: Job | None) -> dict[str, Any] | None:
-        """The search claim of a block with the plan's facts, for its proof; None without its job."""
+        """The search claim of a block with the plan's facts, for its proof; None as for `share`, or without its job."""
         if block.worker.engine != ENGINE or job is None:
             return None
         header = Header.unpack(block.header)
@@ -84,32 +82,33 @@ class PlanMonitor:
         return None if claim is None else plan_section(claim, job.space.version_mask, block.extranonce, self.plan)
 
     def repeated(self, worker: WorkerId) -> None:
-        """A worker handed in a share that was handed in before."""
+        """A worker submitted a duplicate share."""
         if worker.engine == ENGINE:
             self._diagnostics.repeated(int(worker.name))
 
     def look(self, at: float, mono: float) -> None:
-        """Once a second: do all workers follow the plan, do their counts agree with it; once an hour, the tests."""
+        """Call once a second: checks the workers' plan and hash counts, and closes the window of tests every hour."""
         snapshot = self._snapshot()
         for worker in snapshot.workers:
             if worker.alive and worker.plan and worker.plan != self._word:
-                reason = f"it follows another plan, {worker.plan:016x}"
-                self._off(PlanError("families", f"worker {worker.index}: {reason}"), worker.index)
+                reason = f"worker {worker.index} follows another plan, {worker.plan:016x}"
+                self._off(PlanError("families", reason), worker.index)
         miscounts = sum(worker.miscounts for worker in snapshot.workers)
         if miscounts > self._miscounts:
             self._miscounts = miscounts
-            self._off(PlanError("lanes", f"workers left {miscounts} jobs with another count than the plan owes"), -1)
+            reason = f"the hash count of {miscounts} job(s) differs from what the plan requires"
+            self._off(PlanError("lanes", reason), -1)
         if self._closing is None and mono - self._began >= WINDOW_SECS:
             self._closing = self._diagnostics.close()
         if self._closing is not None:
-            result = next(self._closing, None)  # one worker a second: reading its tests takes a millisecond
+            result = next(self._closing, None)  # one worker a second: its tests take a millisecond
             if result is None:
                 self.close(at, mono)
             else:
                 self._results.append(result)
 
     def close(self, at: float, mono: float) -> None:
-        """End the hour, or what there was of it: one line of the ledger, and an alarm for each odd result."""
+        """Close the window of tests, at the end of the hour or early: one ledger line, an alarm per failed test."""
         results = [*self._results, *(self._diagnostics.close() if self._closing is None else self._closing)]
         self._results, self._closing = [], None
         fields = {
@@ -118,18 +117,16 @@ class PlanMonitor:
             "off_plan": self._off_plan,
             "miscounts": self._miscounts,
             "window_secs": round(mono - self._began, 3),
-            "workers": [_told(result) for result in results],
+            "workers": [_as_json(result) for result in results],
         }
         self._note(at, "diagnostics", fields)
         self._began, self._claims, self._off_plan = mono, 0, 0
         for result in results:
             for finding in result.findings:
                 if finding.alarm:
-                    text = f"worker {result.worker}: its shares fail the test of {finding.test}"
-                    chance = f"a machine that works does so in {finding.p_value:.2g} of all hours"
+                    text = f"worker {result.worker}: shares fail the {finding.test} test"
+                    chance = f"p = {finding.p_value:.2g} per hour on a working machine"
                     self._alert(Severity.HIGH, "odd-hashes", f"{text} ({chance})", _ODD_TODO)
-
-    # --- the plan ------------------------------------------------------------------------------------------------
 
     def _claim(self, job: Job, worker: WorkerId, extranonce: bytes, version: int, nonce: int) -> SearchClaim | None:
         mask = job.space.version_mask
@@ -137,29 +134,29 @@ class PlanMonitor:
         try:
             claim = SearchClaim.of(self.plan, candidate, mask, self._workers)
             if str(claim.worker) != worker.name:
-                owner = f"worker {claim.worker}"
-                raise PlanError("families", f"worker {worker.name} took extranonce {candidate.extranonce} of {owner}")
+                owner = f"extranonce {candidate.extranonce} of worker {claim.worker}"
+                raise PlanError("families", f"worker {worker.name} used {owner}")
         except PlanError as error:
             self._off(error, int(worker.name))
             return None
         return claim
 
-    def _check_position(self, claim: SearchClaim, said: int | None) -> None:
-        """What the worker itself says of where it is, against what the plan says."""
-        owed = claim.position.version * self.plan.chunks + claim.position.step
-        if said is not None and said != owed:
-            reason = f"worker {claim.worker} met a hit at its chunk {said}, the plan has it at {owed}"
+    def _check_position(self, claim: SearchClaim, reported: int | None) -> None:
+        """Compare the chunk that the worker reported with the plan's."""
+        planned = claim.position.version * self.plan.chunks + claim.position.step
+        if reported is not None and reported != planned:
+            reason = f"worker {claim.worker} reported a hit in chunk {reported}; by the plan it is in {planned}"
             self._off(PlanError("strides", reason), claim.worker)
 
     def _off(self, error: PlanError, worker: int) -> None:
         self._off_plan += 1
-        if (error.group, worker) not in self._told:
-            self._told.add((error.group, worker))
+        if (error.group, worker) not in self._alerted:
+            self._alerted.add((error.group, worker))
             self._alert(Severity.HIGH, "plan-not-followed", error.what, _OFF_PLAN_TODO)
 
 
-def _told(result: WorkerFindings) -> dict[str, Any]:
-    """A worker's findings as the ledger has them: for each test samples, statistic, p-value, and whether it alarms."""
+def _as_json(result: WorkerFindings) -> dict[str, Any]:
+    """A worker's findings in the ledger's format; for each test: samples, statistic, p-value, alarm."""
     tests = {
         finding.test: [finding.samples, round(finding.statistic, 4), float(f"{finding.p_value:.4g}"), finding.alarm]
         for finding in result.findings

@@ -1,8 +1,8 @@
-"""The pool of worker processes: starts and watches them, hands them jobs, turns what they say into events.
+"""The pool of worker processes: starts and supervises them, publishes jobs to them, turns their messages into events.
 
-The asyncio side, in the main process: no threads, no NumPy, no Numba. A job goes out through shared memory, so
-publishing takes microseconds however many workers there are. A worker that dies or hangs comes back by itself, later
-each time; its counters go on where they were.
+It runs in the main process's event loop, without threads, NumPy or Numba. Jobs are published through shared memory,
+which takes microseconds however many workers there are. A worker that dies or hangs is restarted with growing delays;
+its counters continue.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import psutil
@@ -34,7 +34,7 @@ from solominer.work.ports import Post
 from solominer.work.workers import EXTRANONCE1_SIZE, EngineSnapshot, ExtranonceRange
 
 WORKER_MEMORY_BYTES = 200 << 20
-"""What a worker is allowed to need; a memory limit admits one worker for each such part of it."""
+"""The memory budget of a worker: a memory limit admits one worker per this many bytes."""
 
 LOOK_SECS = 1.0
 HANG_SECS = 5.0
@@ -50,11 +50,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class PoolSettings:
-    """How a pool is set up.
+    """A pool's settings.
 
-    `kernel` names one variant, None is the best. `cache_dir` holds compiled kernels. `max_memory_bytes` limits all
-    workers together: fewer are started, and one that grows beyond its part is restarted. `engine` is the module that
-    gives the kernel.
+    `kernel` is the name of a variant (None: the fastest). `cache_dir` holds compiled kernels. `max_memory_bytes` limits
+    all workers together: fewer are started, and one that exceeds its part is restarted. `engine` is the module that
+    provides the kernel.
     """
 
     workers: int
@@ -88,7 +88,7 @@ class _Seat:
         self.silent_looks = 0
 
     def rate_hps(self, now_secs: float, hashes: int) -> float:
-        """Hashes a second since the oldest look that is remembered."""
+        """Hash rate in H/s since the oldest sample kept."""
         if not self.hashes_seen:
             return 0.0
         then, before = self.hashes_seen[0]
@@ -98,7 +98,7 @@ class _Seat:
 class WorkerPool:
     """The CPU engine (`work.ports.Engine`). It posts ShareFound, WrongHit, WorkerStarted and WorkerDied.
 
-    `report` takes lines for people.
+    `report` receives progress messages.
     """
 
     name = ENGINE
@@ -123,9 +123,9 @@ class WorkerPool:
     # Life
 
     async def start(self, post: Post, space: ExtranonceRange) -> None:
-        """Start the workers; returns at once, WorkerStarted tells when each hashes.
+        """Start the workers and return at once; WorkerStarted is posted when each begins to hash.
 
-        Raises EngineError if no process can be started, PlanError if the plan leaves a worker without extranonces.
+        Raises PlanError if the plan leaves a worker without extranonces.
         """
         self._post, self._extranonce1 = post, space.nth(0)
         count = self.settings.admitted_workers
@@ -141,10 +141,7 @@ class WorkerPool:
             self._start_process(seat)
 
     async def stop(self, timeout_secs: float = 5.0) -> None:
-        """Let every worker finish its slice and end; by force after `timeout_secs`. Nothing is left of them.
-
-        One that does not hash yet, but compiles perhaps, is ended at once.
-        """
+        """Let every worker finish its slice and exit; kill it after `timeout_secs`, or at once if still starting."""
         if self._shared is None:
             return
         self._stopping = True
@@ -153,13 +150,13 @@ class WorkerPool:
             if seat.starting is not None:
                 seat.starting.cancel()
             if seat.process is not None and seat.process.ready_secs is None:
-                seat.process.kill("it was not needed any more")
+                seat.process.kill("no longer needed")
         self._ring()
         deadline = time.monotonic() + timeout_secs
         while processes := [seat.process for seat in self._seats if seat.process is not None]:
             if time.monotonic() > deadline:
                 for process in processes:
-                    process.kill("it did not end in time")
+                    process.kill("did not exit in time")
             await asyncio.sleep(_STOP_LOOK_SECS)
         if self._looking is not None:
             self._looking.cancel()
@@ -169,7 +166,7 @@ class WorkerPool:
         self._shared = None
 
     async def run(self) -> None:
-        """Returns when the pool was stopped; raises what ended its supervision otherwise."""
+        """Wait until the pool is stopped; raises the exception if its supervision failed."""
         if self._looking is not None:
             await asyncio.wait([self._looking])
             if not self._looking.cancelled():
@@ -178,9 +175,9 @@ class WorkerPool:
     # Work
 
     def publish(self, job: Job, *, clean: bool = True, park_on_block: bool = True) -> None:
-        """Give all workers this job instead of theirs. Raises EngineError if it is too large.
+        """Replace all workers' job with this one. Raises EngineError if it is too large.
 
-        A signed job has one extranonce, which is the first worker's: the others wait while it is searched.
+        A signed job has a single extranonce, which belongs to the first worker: the others wait.
         """
         self._signed = job.signed_extranonce is not None
         self._memory.active = self._active
@@ -193,7 +190,7 @@ class WorkerPool:
         self._memory.withdraw(time.monotonic_ns())
 
     def set_intensity(self, share: float) -> None:
-        """Let this share of the workers hash, at least one unless it is 0; the others keep their place and wait."""
+        """Let this fraction of the workers hash, at least one unless it is 0; the others pause."""
         self.set_active(math.ceil(round(max(0.0, min(share, 1.0)) * len(self._seats), 9)))
 
     def set_active(self, count: int) -> None:
@@ -203,10 +200,10 @@ class WorkerPool:
         self._ring()
 
     def apply(self, settings: PoolSettings) -> list[str]:
-        """Take new limits while running: workers, memory, `nice`. Returns what needs a restart, a line each."""
+        """Apply new limits while running: workers, memory, `nice`. Returns a message for each that needs a restart."""
         problems = []
         if settings.workers > len(self._seats):
-            problems.append(f"more than the {len(self._seats)} workers of the start need a restart")
+            problems.append(f"more than {len(self._seats)} workers need a restart")
         if settings.nice != self.settings.nice:
             problems += self._renice(settings.nice)
         self._limit = settings.workers
@@ -219,7 +216,7 @@ class WorkerPool:
             try:
                 psutil.Process(process.pid).nice(nice)
             except psutil.AccessDenied:
-                return [f"this user may not lower nice to {nice} for running workers; restart to have it"]
+                return [f"no permission to lower nice to {nice} for running workers; restart to apply it"]
             except psutil.NoSuchProcess:
                 continue
         return []
@@ -229,16 +226,16 @@ class WorkerPool:
         return min(self._wanted, self._limit, 1 if self._signed else self._limit)
 
     def hashes_of(self, worker: int) -> int:
-        """Hashes of one worker since the start, also when the pool was stopped."""
+        """Hashes of one worker since the start; also available after `stop`."""
         return self._hashes_at_end[worker] if self._shared is None else self._memory.read_counters(worker).hashes
 
     def snapshot(self) -> EngineSnapshot:
-        """What the workers are doing, as every engine says it."""
+        """The workers' state, in the engine-independent form."""
         pool = self.pool_snapshot()
         return EngineSnapshot(ENGINE, tuple(map(worker_snapshot, pool.workers)), pool.active)
 
     def pool_snapshot(self) -> PoolSnapshot:
-        """What the workers are doing, in full."""
+        """The workers' state in full."""
         memory = self._memory
         now = time.monotonic()
         workers = tuple(self._snapshot(seat, memory.read_counters(seat.index), now) for seat in self._seats)
@@ -247,7 +244,7 @@ class WorkerPool:
     @property
     def _memory(self) -> SharedBlock:
         if self._shared is None:
-            raise EngineError("the worker pool does not run", "start it first")
+            raise EngineError("the worker pool is not running", "start it first")
         return self._shared
 
     def _ring(self) -> None:
@@ -258,24 +255,16 @@ class WorkerPool:
     @staticmethod
     def _snapshot(seat: _Seat, counters: WorkerCounters, now_secs: float) -> CpuWorkerSnapshot:
         process = seat.process
+        known = asdict(counters)
+        known["pid"] = process.pid if process else 0
+        known["state"] = WorkerState(counters.state) if process else WorkerState.STARTING
         return CpuWorkerSnapshot(
+            **known,
             index=seat.index,
-            pid=process.pid if process else None,
-            state=WorkerState(counters.state) if process else WorkerState.STARTING,
             kernel=process.kernel if process else "",
-            hashes=counters.hashes,
             rate_hps=seat.rate_hps(now_secs, counters.hashes),
             rss_bytes=seat.rss_bytes if process else 0,
-            epoch=counters.epoch,
-            left_ns=counters.left_ns,
-            started_ns=counters.started_ns,
-            longest_slice_ns=counters.longest_slice_ns,
-            shares=counters.shares,
-            shares_suppressed=counters.shares_suppressed,
-            wrong_hits=counters.wrong_hits,
             restarts=seat.restarts,
-            plan=counters.plan,
-            miscounts=counters.miscounts,
         )
 
     @staticmethod
@@ -315,7 +304,7 @@ class WorkerPool:
         try:
             seat.process = WorkerProcess(setup, self._heard, self._ended)
         except OSError as error:
-            self._bring_back(seat, f"it could not be started: {error}", pid=0)
+            self._bring_back(seat, f"could not be started: {error}", pid=0)
 
     def _heard(self, process: WorkerProcess, message: Message) -> None:
         now = self._clock()
@@ -341,7 +330,7 @@ class WorkerPool:
             seat.failures = 0
         memory = self._memory
         if process.exit_code == EXIT_WRONG_HITS and memory.kernel in ("", process.kernel):
-            memory.kernel = ""  # this worker chooses another for all that start from now on
+            memory.kernel = ""  # this worker chooses another one for all that start from now on
             self._kernel = None
             self._leader = seat.index
         self._bring_back(seat, process.end_reason, process.pid)
@@ -371,12 +360,12 @@ class WorkerPool:
 
     @staticmethod
     def _check_alive(seat: _Seat, process: WorkerProcess, heartbeat_ns: int) -> None:
-        """Kill a worker without a sign of life. Looks are counted, not seconds: we may have been frozen with it."""
+        """Kill a worker that hangs. Checks are counted instead of seconds, since we may have been suspended with it."""
         seat.silent_looks = 0 if heartbeat_ns != seat.heartbeat_ns else seat.silent_looks + 1
         seat.heartbeat_ns = heartbeat_ns
         allowed_secs = START_SECS if process.ready_secs is None else HANG_SECS
         if seat.silent_looks * LOOK_SECS >= allowed_secs:
-            process.kill(f"it gave no sign of life for {allowed_secs:.0f} s")
+            process.kill(f"no heartbeat for {allowed_secs:.0f} s")
 
     def _check_memory(self, seat: _Seat, process: WorkerProcess) -> None:
         try:
@@ -385,4 +374,4 @@ class WorkerPool:
             return
         limit = self.settings.max_memory_bytes
         if limit is not None and seat.rss_bytes > max(limit // len(self._seats), WORKER_MEMORY_BYTES):
-            process.kill(f"it grew to {seat.rss_bytes >> 20} MiB, beyond its part of max_memory_gb")
+            process.kill(f"used {seat.rss_bytes >> 20} MiB, more than its share of max_memory_gb")

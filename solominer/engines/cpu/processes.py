@@ -1,4 +1,4 @@
-"""How a process of ours is started that runs another of our modules, and that none outlives the one that started it."""
+"""Starting child processes that run our own modules and do not outlive their parent."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def python_command(module: str, *args: str) -> tuple[list[str], dict[str, str]]:
-    """Command and environment of a Python that imports what we do, from where we do, and nothing from its folder."""
+    """Command and environment of a Python process with our import path; it imports nothing from its own folder."""
     paths = [found for path in sys.path if (found := path or _current_directory())]
     return [sys.executable, "-P", "-m", module, *args], {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
@@ -26,11 +26,11 @@ _PR_SET_PDEATHSIG = 1
 
 
 def die_with(parent_pid: int) -> None:
-    """Have Linux kill this process when its parent ends, also in the middle of a long compilation.
+    """Have Linux kill this process when its parent ends, even during a long compilation.
 
-    Elsewhere nothing is asked of the system; whoever calls looks at os.getppid() from time to time.
+    On other systems this does nothing; the caller checks os.getppid() from time to time.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent_pid:  # it ended before it was asked for
+    if os.getppid() != parent_pid:  # it had already ended
         sys.exit(0)

@@ -1,8 +1,7 @@
-"""Plain references for the kernels: midstates in integers, and scans by `hashlib`, slow and beyond doubt.
+"""Reference implementations for the kernels: midstates in plain integers, scans with `hashlib`.
 
-The midstate is SHA-256's state after the first 64 bytes of a header. `sha256d` could say the same in any kind of word,
-but takes 1.5 ms for it; a new job needs one midstate for each rolled version before its first hash, so this one is
-written out, a dozen times as fast.
+`sha256d` also computes midstates on integers but takes 1.5 ms; a new job needs one per rolled version before its first
+hash, so this one is written out, a dozen times as fast.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ def midstate(header64: bytes) -> NDArray[np.uint32]:
     """The eight words after one compression of 64 bytes, shape (8,) (FIPS 180-4, section 6.2.2)."""
     a, b, c, d, e, f, g, h = IV
     for kw in _schedule(header64):
-        # A rotation is taken from two copies side by side; the bits above 32 are cut off once, at the end.
+        # A rotation is a shift of two copies side by side; the bits above 32 are masked off once, at the end.
         ee, aa = e << 32 | e, a << 32 | a
         t1 = h + kw + (g ^ e & (f ^ g)) + ((ee >> 6 ^ ee >> 11 ^ ee >> 25) & _MASK)
         t2 = (a & b | c & (a | b)) + ((aa >> 2 ^ aa >> 13 ^ aa >> 22) & _MASK)
@@ -56,10 +55,10 @@ def tail_words(header: bytes) -> NDArray[np.uint32]:
 def scan_headers(
     heads: list[bytes], tail: bytes, nonce_start: int, nonce_count: int, target_word: int
 ) -> list[tuple[int, int]]:
-    """All hits, as (index of the head, nonce), in a kernel's order: by nonce, then by head.
+    """All hits as (index of the head, nonce), in a kernel's order: by nonce, then by head.
 
-    `heads` are the first 64 header bytes, one per rolled version; `tail` is bytes 64..75.
-    The nonce is the header's nNonce: bytes 76..79, little-endian.
+    `heads`: the first 64 header bytes, one per rolled version; `tail`: bytes 64..75. The nonce is the header's nNonce
+    (bytes 76..79, little-endian).
     """
     hits = []
     for nonce in range(nonce_start, nonce_start + nonce_count):

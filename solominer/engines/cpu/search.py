@@ -1,4 +1,4 @@
-"""The search of one job by one worker: slices for the kernel, hits hashed again, shares sent, everything counted."""
+"""The search of one job by one worker: calls the kernel, verifies its hits, sends shares, counts hashes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from solominer.engines.cpu.worker_job import WorkerJob
 from solominer.errors import EngineError
 
 SLICE_NS = 4_000_000
-"""How long a slice is meant to take if nothing ends it early: long beside its own cost of some microseconds."""
+"""Target duration of a slice; its overhead is some microseconds."""
 
 _SLICES_A_RUN = 25
 _HITS_MEANT = 64
@@ -46,7 +46,7 @@ Midstate = Callable[[bytes], NDArray[np.uint32]]
 
 
 class ScanKernel(Protocol):
-    """What a search needs of a kernel; `kernel.Kernel` says what the parts mean."""
+    """What a search needs of a kernel; documented in `kernel.Kernel`."""
 
     @property
     def name(self) -> str: ...
@@ -71,7 +71,7 @@ class ScanKernel(Protocol):
 
 
 class Pace:
-    """How many nonces make a slice, from the speed measured so far."""
+    """The number of nonces per slice, from the measured speed."""
 
     def __init__(self, lanes: int) -> None:
         self._lanes = lanes
@@ -79,12 +79,12 @@ class Pace:
         self._measured = False
 
     def nonces(self, midstates: int, most_hashes: int) -> int:
-        """Nonces for the next slice of `midstates` versions: whole vectors, `most_hashes` at most but for the first."""
+        """Nonces for the next slice: whole vectors, at least one; otherwise at most `most_hashes` hashes."""
         hashes = min(SLICE_NS / self._ns_per_hash, most_hashes)
         return max(int(hashes) // midstates // self._lanes, 1) * self._lanes
 
     def saw(self, hashes: int, elapsed_ns: int) -> None:
-        """That many hashes took that long; what was interrupted for long must not count for much."""
+        """Record a measurement; a slice that was interrupted for long counts at most twice the average."""
         measured = elapsed_ns / hashes
         if self._measured:
             self._ns_per_hash += (min(measured, 2 * self._ns_per_hash) - self._ns_per_hash) / 4
@@ -94,9 +94,9 @@ class Pace:
 
 
 class Search:
-    """One job's search. `parked` says that it found a block and has nothing more to do until the next job.
+    """One job's search. `parked`: it found a block and waits for the next job.
 
-    `wrong_limit` is the count of wrong hits at which it stops, as it does when parked and when the walk is exhausted.
+    It also stops when the walk is exhausted, and when the worker's count of wrong hits reaches `wrong_limit`.
     """
 
     def __init__(
@@ -129,20 +129,20 @@ class Search:
 
     @property
     def over(self) -> bool:
-        """Whether it has stopped by itself."""
+        """Whether it has stopped."""
         return self.parked or self.walk.exhausted or self._counters[_WRONG] >= self._wrong_limit
 
     @property
     def miscount(self) -> int:
-        """Hashes counted beyond what the plan owes for the way walked (less than 0: below it); 0 if all is well."""
-        counted, owed = self._began
-        return self._counters[_HASHES] - counted - (self.walk.hashes_until(self.walk.place) - owed)
+        """Hashes counted minus those that the plan requires up to the current place: 0 unless something is wrong."""
+        counted, required = self._began
+        return self._counters[_HASHES] - counted - (self.walk.hashes_until(self.walk.place) - required)
 
     def run(self, control: memoryview, changes: int) -> None:
-        """Slice after slice for about a tenth of a second, or until a control word changes or the search is over.
+        """Search for about a tenth of a second, or until a control word changes or the search is over.
 
-        The kernel itself looks at the word that counts the changes, so even a slice ends at once. What stands in the
-        loop is done once a slice, with the caches full of the kernel: it is kept short.
+        The kernel itself watches the word that counts the changes, so even a slice ends at once. The loop body runs
+        once per slice, when the caches are full of the kernel's data, so it is kept short.
         """
         walk, counters, scan = self.walk, self._counters, self._kernel.scan
         if walk.group is not self._group:
@@ -161,7 +161,7 @@ class Search:
             )
             begun, now = now, monotonic_ns()
             if not done:
-                raise EngineError(f"kernel {self._kernel.name} did nothing with {count} nonces")
+                raise EngineError(f"kernel {self._kernel.name} made no progress on {count} nonces")
             if found:
                 self._take_hits(found)
             counters[_HASHES] += done * versions
@@ -179,7 +179,7 @@ class Search:
         self._pace.saw(counters[_HASHES] - before, now - first)
 
     def _note_place(self) -> None:
-        """Write down where the walk stands, for whoever takes it up after us."""
+        """Store the position, for a worker that continues after this one died."""
         for word, value in enumerate(self.walk.place, _PLACE):
             self._counters[word] = value
 
@@ -195,7 +195,7 @@ class Search:
         self._group = group
 
     def _take_hits(self, found: int) -> None:
-        """Hash the kernel's hits again and report what they are."""
+        """Verify the kernel's hits with hashlib and report them."""
         job, counters = self.job, self._counters
         for number, (index, nonce) in enumerate(self._hits[:found].tolist(), 1):
             value = hash_to_int(sha256d(self._heads[index] + nonce.to_bytes(4, "little")))

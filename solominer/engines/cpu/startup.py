@@ -1,4 +1,4 @@
-"""What a worker is told at its start, through its standard input; and what its exit code tells back."""
+"""The parameters that a worker reads from its standard input at startup, and its exit code."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from solominer.errors import EngineError
 from solominer.plan.plan import SearchPlan
 
 EXIT_WRONG_HITS = 3
-"""Exit code of a worker whose kernel named too many hits that were none."""
+"""Exit code of a worker whose kernel reported too many wrong hits."""
 
 _SIZE = struct.Struct("<I")
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerSetup:
-    """What a worker process is started with; it never changes.
+    """A worker's startup parameters.
 
-    `engine` is the module with `load_kernel`, `midstate` and `bench_out`. The worker that `leads` loads `kernel`
-    (None: the best one), compiling it into `cache_dir` if need be; the others wait for its choice and load the same.
-    The descriptors are inherited: the shared memory, and the write end of the worker's pipe to the main process.
+    `engine` is the module with `load_kernel`, `midstate` and `bench_out`. The worker that `leads` loads `kernel` (None:
+    the fastest), compiling it into `cache_dir` if necessary; the others wait for its choice and load the same one.
+    `shared_fd` and `messages_fd` (write end of the pipe to the main process) are inherited descriptors.
     """
 
     index: int
@@ -39,13 +39,13 @@ class WorkerSetup:
     plan: SearchPlan
 
     def write(self, fd: int) -> None:
-        """Put it into the worker's standard input; small enough for an empty pipe, so it never waits."""
+        """Write it to the worker's standard input; it fits an empty pipe, so this never blocks."""
         data = pickle.dumps(self)
         os.write(fd, _SIZE.pack(len(data)) + data)
 
     @classmethod
     def read(cls, fd: int) -> WorkerSetup:
-        """The setup that the parent wrote. Raises EngineError if it is gone, or wrote something else."""
+        """Read what the parent wrote. Raises EngineError if the input ends early or is something else."""
         (size,) = _SIZE.unpack(_read_exactly(fd, _SIZE.size))
         setup = pickle.loads(_read_exactly(fd, size))
         if not isinstance(setup, cls):

@@ -1,10 +1,9 @@
-"""How one worker walks its part of a job's header space: numbers only, no hashing.
+"""Iteration over one worker's part of a job's header space; no hashing.
 
 From the slowest to the fastest: ntime, extranonce2, version group, nonce chunk, nonce. The search plan deals the
-extranonces, rolls the versions and orders the chunks; here they are walked one after another. A *group* is what one
-kernel call can share a message schedule for: one ntime and one extranonce2 with up to `midstates` versions. Within a
-chunk nonces are walked upwards, in slices as long as the worker likes. Every place has a number, so that a walk can be
-taken up again where it was left.
+extranonces and orders versions and chunks. A *group* is what shares a message schedule in one kernel call: one ntime
+and one extranonce2 with up to `midstates` versions. Within a chunk nonces ascend, in slices of any length. A `Place`
+records the position, so that a restarted worker continues there.
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ from solominer.work.space import HeaderSpace
 
 
 class Place(NamedTuple):
-    """Where a walk stands: seconds behind ntime_min, the worker's k-th extranonce2, the version group, the step in the
-    order of chunks, and the nonces done of that chunk."""
+    """A position: seconds after ntime_min, the worker's k-th extranonce2, the version group, the step in the order of
+    chunks, and the nonces of that chunk already done."""
 
     ntime: int = 0
     k: int = 0
@@ -28,7 +27,7 @@ class Place(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Headers that differ in version and nonce alone; `versions` are whole nVersion fields."""
+    """Headers that differ only in version and nonce; `versions` are complete nVersion fields."""
 
     ntime: int
     extranonce2: int
@@ -36,10 +35,10 @@ class Group(NamedTuple):
 
 
 class Walk:
-    """The walk of worker `worker` of `workers` from `place` on; `midstates` is how many versions make a group.
+    """Iterates from `place` over what belongs to worker `worker` of `workers`, with `midstates` versions per group.
 
-    `group` is the one being walked; a new object whenever it changes. `exhausted` says that nothing is left. Raises
-    PlanError where the plan has nothing for this worker or this order.
+    `group` is the current one, a new object whenever it changes; `exhausted` is true when nothing is left. Raises
+    PlanError if the plan has nothing for this worker, or its order is invalid.
     """
 
     def __init__(
@@ -65,16 +64,16 @@ class Walk:
 
     @property
     def place(self) -> Place:
-        """Where it stands."""
+        """The current position."""
         return self._chunk_place._replace(offset=self._nonce - self._nonces_start)
 
     def next_slice(self, most: int) -> tuple[int, int]:
-        """(nonce_start, nonce_count): up to `most` nonces from here on, all of one chunk. Not when exhausted."""
+        """(nonce_start, nonce_count): up to `most` nonces from here on, within one chunk. Invalid once exhausted."""
         nonce, left = self._nonce, self._nonces_end - self._nonce
         return nonce, most if most < left else left
 
     def advance(self, done: int) -> bool:
-        """`done` nonces of the slice have been hashed; the walk stands behind them. Says if that is the same chunk."""
+        """Move on by `done` hashed nonces of the slice. Returns whether the chunk is still the same."""
         self._nonce += done
         if self._nonce < self._nonces_end:
             return True
@@ -88,14 +87,12 @@ class Walk:
         return False
 
     def position(self, index: int) -> int:
-        """The plan's count of chunks of this extranonce2 before the current one of the group's version `index`.
-
-        Versions are counted one by one, so the number is the same for every kernel.
-        """
+        """The number of the current chunk under the group's version `index`, counted per version within this
+        extranonce2, so it does not depend on the kernel's `midstates`."""
         return (self._chunk_place.group * self._midstates + index) * self._order.size + self._chunk_place.step
 
     def hashes_until(self, place: Place) -> int:
-        """What the plan owes up to a place: hashes of this worker from the very beginning of the job's walk."""
+        """The hashes that the plan requires of this worker from the start of the job up to `place`."""
         plan, groups = self._plan, self._version_groups
         versions = sum(map(len, groups))
         owned = plan.owned(self._worker, self._workers)
@@ -104,7 +101,7 @@ class Walk:
             return whole
         order, size = plan.order(self._extranonce(place.k)), plan.lanes.chunk_nonces
         nonces = place.step * size + place.offset
-        if order.position_of(order.size - 1) < place.step:  # the last chunk is behind us, and may be a short one
+        if order.position_of(order.size - 1) < place.step:  # the last chunk is done, and it may be a short one
             nonces -= order.size * size - plan.nonce_space
         before = place.group * self._midstates
         return whole + before * plan.nonce_space + len(groups[place.group]) * nonces

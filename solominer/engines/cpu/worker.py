@@ -1,8 +1,8 @@
-"""The worker process, `python -m solominer.engines.cpu`: started by `worker_process`, which says the rest on its stdin.
+"""The worker process: `python -m solominer.engines.cpu`, started by `worker_process` with a `WorkerSetup` on stdin.
 
-It takes its job from shared memory and searches on its own. The kernel itself looks at the word that counts changes of
-epoch, behind each block of nonces, so a stale job ends within microseconds and without any message to it. Standard
-input is otherwise only a bell: a byte wakes an idle worker early, and its end means that the parent is gone.
+It reads its job from shared memory and searches on its own. The kernel checks the word that counts changes after each
+block of nonces, so a stale job ends within microseconds without a message. Otherwise standard input only wakes an idle
+worker early, with a byte; its end means that the parent is gone.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ _PLACE_EPOCH, _PLACE_MIDSTATES, _PLACE = (WORD_OF[name] for name in ("place_epoc
 
 
 class Ended(Exception):
-    """The worker is to end, or its parent is gone."""
+    """The worker shall exit, or its parent is gone."""
 
 
 class Worker:
-    """One worker process: its loop, from the first job to the last."""
+    """The main loop of a worker process."""
 
     def __init__(self, setup: WorkerSetup) -> None:
         self._setup = setup
-        self._shared = SharedBlock.attach(setup.shared_fd, setup.workers)
+        self._shared = SharedBlock(setup.shared_fd, setup.workers)
         self._counters = self._shared.counters(setup.index)
         self._outbox = Outbox(setup.messages_fd)
         self._bell = select.poll()
@@ -56,11 +56,11 @@ class Worker:
         self._enter(WorkerState.STARTING)
 
     def run(self) -> int:
-        """Load the kernel and hash until told to end; gives the exit code."""
+        """Load the kernel and hash until told to exit; returns the exit code."""
         try:
             engine = importlib.import_module(self._setup.engine)
             kernel = self._load(engine)
-            if self._setup.nice:  # not before: the first hash should not wait behind whatever else runs
+            if self._setup.nice:  # only now: startup should not wait for other processes
                 os.nice(self._setup.nice)
             self._hash(kernel, engine.midstate)
             engine.bench_out(kernel.name, cache_dir=self._setup.cache_dir)
@@ -87,7 +87,7 @@ class Worker:
         return self._shared.kernel
 
     def _hash(self, kernel: ScanKernel, midstate: Midstate) -> None:
-        """Search job after job. Returns when the kernel was wrong too often."""
+        """Search job after job. Returns when the kernel has reported too many wrong hits."""
         shared, counters, index = self._shared, self._counters, self._setup.index
         midstates = self._setup.plan.midstates_for(kernel.lanes, kernel.midstates)
         pace = Pace(kernel.lanes)
@@ -113,7 +113,7 @@ class Worker:
                 search.run(shared.control, changes)
 
     def _turn(self) -> WorkerJob | None:
-        """Leave the old epoch; gives the job of the new one, None where it has none or it is being written."""
+        """Leave the old epoch; returns the job of the new one, None if there is none or it is being written."""
         counters = self._counters
         left, self._search = self._search, None
         epoch = self._shared.epoch
@@ -132,12 +132,12 @@ class Worker:
         return WorkerJob.unpack(data)
 
     def _walk(self, job: WorkerJob, midstates: int) -> Walk:
-        """The job's walk, taken up where a worker that died left it."""
+        """The job's walk, continued from where a worker that died left it."""
         counters, setup = self._counters, self._setup
         place = Place()
         if counters[_PLACE_EPOCH] == self._epoch:
             place = Place(*counters[_PLACE : _PLACE + len(Place._fields)])
-            if counters[_PLACE_MIDSTATES] != midstates:  # groups are cut differently now
+            if counters[_PLACE_MIDSTATES] != midstates:  # the groups are different now
                 place = Place(place.ntime, place.k + 1)
         return Walk(setup.plan, job.space, worker=setup.index, workers=setup.workers, midstates=midstates, place=place)
 
@@ -147,7 +147,7 @@ class Worker:
         self._counters[_HEARTBEAT] = time.monotonic_ns()
 
     def _wait(self, state: WorkerState) -> None:
-        """Nothing to do: listen for the bell for a moment."""
+        """Nothing to do: wait a moment to be woken."""
         self._enter(state)
         if self._bell.poll(_IDLE_LOOK_MS) and not os.read(0, 4096):
             raise Ended
@@ -158,13 +158,13 @@ class Worker:
 
 
 def main() -> int:
-    """Read the setup from standard input and work; gives the exit code."""
+    """Read the setup from standard input and run the worker; returns the exit code."""
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # the parent decides; it is told the same
+        signal.signal(number, signal.SIG_IGN)  # the parent gets them too, and decides
     try:
         setup = WorkerSetup.read(0)
         die_with(setup.parent_pid)
         return Worker(setup).run()
-    except SolominerError as error:  # the last line that a worker says becomes the reason of its end
+    except SolominerError as error:  # the last line on stderr becomes the `end_reason`
         sys.stderr.write(" -> ".join(filter(None, (error.what, error.todo))) + "\n")
         return 1

@@ -1,7 +1,7 @@
-"""What a worker needs of a job, and its bytes in shared memory.
+"""The part of a job that workers need, and its serialization in shared memory.
 
-Layout, little-endian: the fixed fields of `_FIXED`, then coinbase prefix, coinbase suffix and the Merkle branch, whose
-lengths are among the fixed fields.
+Little-endian: the fixed fields of `_FIXED`, then coinbase prefix, coinbase suffix and Merkle branch, whose lengths are
+among the fixed fields.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ block; bytes of prefix, suffix, branch."""
 
 @dataclass(frozen=True, slots=True)
 class WorkerJob:
-    """A job as workers see it. Targets are integers, hashes in internal order.
+    """A job for the workers. Targets are integers, hashes in internal byte order.
 
-    With `park_on_block` a worker that finds a block waits for the next job, since a second block at the same height
-    earns nothing.
+    With `park_on_block` a worker that finds a block waits for the next job: a second block at the same height earns
+    nothing.
     """
 
     job_id: int
@@ -41,7 +41,7 @@ class WorkerJob:
 
     @classmethod
     def of(cls, job: Job, extranonce1: bytes, *, park_on_block: bool = True) -> WorkerJob:
-        """The worker's view of `job`, for the owner of this extranonce1."""
+        """The workers' part of `job`, for the owner of this extranonce1."""
         return cls(
             job_id=job.job_id,
             extranonce_prefix=extranonce1 + job.salt,
@@ -57,16 +57,16 @@ class WorkerJob:
         )
 
     def extranonce(self, searched: int) -> bytes:
-        """The 12 bytes whose last 4 (big-endian) are what is searched."""
+        """The 12-byte extranonce; `searched` is its last 4 bytes, big-endian."""
         return self.extranonce_prefix + searched.to_bytes(SEARCHED_SIZE, "big")
 
     def merkle_root_le(self, searched: int) -> bytes:
-        """The header's Merkle root for one extranonce."""
+        """The header's Merkle root for one extranonce, 32 bytes in internal byte order."""
         coinbase = self.coinbase_prefix + self.extranonce(searched) + self.coinbase_suffix
         return root_from_branch(sha256d(coinbase), self.merkle_branch)
 
     def pack(self) -> bytes:
-        """The bytes for shared memory. Raises EngineError if a part is too long for them."""
+        """Serialize for shared memory. Raises EngineError if a part is too long."""
         branch = b"".join(self.merkle_branch)
         try:
             fixed = _FIXED.pack(
@@ -86,14 +86,14 @@ class WorkerJob:
                 len(branch),
             )
         except (struct.error, OverflowError) as error:
-            raise EngineError(f"job {self.job_id} does not fit the workers' shared memory: {error}") from error
+            raise EngineError(f"job {self.job_id} does not fit the shared memory: {error}") from error
         return fixed + self.coinbase_prefix + self.coinbase_suffix + branch
 
     @classmethod
     def unpack(cls, data: bytes) -> WorkerJob:
-        """The job in what `pack` gave. Raises EngineError if the lengths do not add up."""
+        """The inverse of `pack`. Raises EngineError if the length is wrong."""
         if len(data) < _FIXED.size:
-            raise EngineError("the job in shared memory is cut off")
+            raise EngineError("the job in shared memory is truncated")
         (
             job_id,
             extranonce_prefix,
@@ -110,7 +110,7 @@ class WorkerJob:
         prefix_end = _FIXED.size + prefix_size
         suffix_end = prefix_end + suffix_size
         if len(data) != suffix_end + branch_size or branch_size % 32:
-            raise EngineError("the job in shared memory does not have the length it says")
+            raise EngineError("the job in shared memory has the wrong length")
         return cls(
             job_id=job_id,
             extranonce_prefix=extranonce_prefix,

@@ -1,4 +1,4 @@
-"""One worker process seen from the main process: started, listened to, rung, ended, and its end told in words.
+"""A worker process as the main process sees it: start, read messages, wake, kill, and say why it ended.
 
 Nothing here imports NumPy or Numba: the main process stays small.
 """
@@ -21,23 +21,23 @@ from solominer.engines.cpu.processes import python_command
 from solominer.engines.cpu.startup import EXIT_WRONG_HITS, WorkerSetup
 
 _READ_SIZE = 1 << 16
-_SAID_SIZE = 4096
+_STDERR_TAIL_SIZE = 4096
 _REAP_LOOK_SECS = 0.005
 _REAP_PATIENCE_SECS = 1.0
 _ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 _SIGNALS = {
-    signal.SIGILL: "it met an instruction that this CPU does not have",
-    signal.SIGSEGV: "it crashed",
-    signal.SIGBUS: "it crashed",
-    signal.SIGABRT: "it gave up",
+    signal.SIGILL: "executed an instruction that this CPU does not have",
+    signal.SIGSEGV: "crashed",
+    signal.SIGBUS: "crashed",
+    signal.SIGABRT: "aborted",
 }
 
 
 class WorkerProcess:
     """A running worker process, watched by the running event loop.
 
-    `on_message` gets each of its messages; `on_end` gets it once, when it has ended and been reaped. Make it in the
-    main thread: Linux ends the process together with the thread that started it. Raises OSError if that fails.
+    `on_message` is called with each of its messages, `on_end` once, when it has ended and been reaped. Create it in the
+    main thread: Linux kills the process together with the thread that started it. Raises OSError if that fails.
     """
 
     def __init__(
@@ -48,20 +48,20 @@ class WorkerProcess:
     ) -> None:
         self.index = setup.index
         self.leads = setup.leads
-        self.kernel = ""  # known when it is ready
-        self.end_reason = ""  # in words, once it has ended
+        self.kernel = ""  # set when it is ready
         self.ready_secs: float | None = None  # time.monotonic() of that
+        self.end_reason = ""  # set when it has ended
         self._on_message = on_message
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()
         self._buffer = bytearray()
         self._killed_for = ""
         self._oom_kills = _oom_kills()
-        self._said = os.fdopen(anonymous_file("solominer-said"), "w+b")
+        self._stderr = os.fdopen(anonymous_file("solominer-stderr"), "w+b")
         bell_read, self._bell = os.pipe()
         self._messages, messages_write = os.pipe()
         try:
-            self._process = _start(bell_read, messages_write, setup.shared_fd, self._said.fileno())
+            self._process = _start(bell_read, messages_write, setup.shared_fd, self._stderr.fileno())
         except OSError:
             self._close()
             os.close(self._messages)
@@ -71,7 +71,7 @@ class WorkerProcess:
             os.close(messages_write)
         os.set_blocking(self._messages, False)
         os.set_blocking(self._bell, False)
-        with contextlib.suppress(BrokenPipeError):  # it is gone already: that is heard on the other pipe
+        with contextlib.suppress(BrokenPipeError):  # it has ended already: the other pipe's end of file will say so
             replace(setup, messages_fd=messages_write).write(self._bell)
         self._loop.add_reader(self._messages, self._read)
 
@@ -82,18 +82,18 @@ class WorkerProcess:
 
     def ring(self) -> None:
         """Wake it if it is idle."""
-        with contextlib.suppress(BrokenPipeError, BlockingIOError):  # gone, or rung often enough
+        with contextlib.suppress(BrokenPipeError, BlockingIOError):  # ended, or already notified
             os.write(self._bell, b"\0")
 
     def kill(self, reason: str) -> None:
-        """End it at once; `reason` is what its end will be put down to."""
+        """Kill it; `reason` becomes its `end_reason`."""
         if self._process.returncode is None:
             self._killed_for = reason
             self._process.kill()
 
     @property
     def exit_code(self) -> int | None:
-        """Its exit code (minus the signal's number), None while it runs."""
+        """Its exit code (negative: the signal that killed it), None while it runs."""
         return self._process.returncode
 
     def _read(self) -> None:
@@ -113,33 +113,33 @@ class WorkerProcess:
     def _reap(self, deadline_secs: float) -> None:
         if self._process.poll() is None:
             if time.monotonic() > deadline_secs:
-                self.kill("it closed its pipe and did not end")
+                self.kill("closed its pipe but did not exit")
             self._loop.call_later(_REAP_LOOK_SECS, self._reap, deadline_secs)
             return
-        self.end_reason = self._tell_end()
+        self.end_reason = self._why_ended()
         self._close()
         self._on_end(self)
 
-    def _tell_end(self) -> str:
+    def _why_ended(self) -> str:
         code = self._process.returncode
         if self._killed_for:
             return self._killed_for
         if code == EXIT_WRONG_HITS:
-            return f"kernel {self.kernel} named hits that were none"
-        self._said.seek(max(0, os.fstat(self._said.fileno()).st_size - _SAID_SIZE))
-        said = self._said.read().decode(errors="replace").strip()
-        said = said and f": {said.splitlines()[-1]}"
+            return f"kernel {self.kernel} reported wrong hits"
+        self._stderr.seek(max(0, os.fstat(self._stderr.fileno()).st_size - _STDERR_TAIL_SIZE))
+        lines = self._stderr.read().decode(errors="replace").strip().splitlines()
+        last_line = f": {lines[-1]}" if lines else ""
         if code >= 0:
-            return f"it ended with exit code {code}{said}"
+            return f"exited with code {code}{last_line}"
         name = signal.Signals(-code).name
         if -code == signal.SIGKILL and _oom_kills() > self._oom_kills:
-            return f"the system killed it because memory ran out ({name})"
-        why = _SIGNALS.get(signal.Signals(-code), "it was killed from outside")
-        return f"{why} ({name}){said}"
+            return f"killed by the system: out of memory ({name})"
+        why = _SIGNALS.get(signal.Signals(-code), "killed by another process")
+        return f"{why} ({name}){last_line}"
 
     def _close(self) -> None:
         os.close(self._bell)
-        self._said.close()
+        self._stderr.close()
 
 
 def _start(stdin: int, messages_fd: int, shared_fd: int, stderr: int) -> subprocess.Popen[bytes]:
@@ -155,7 +155,7 @@ def _start(stdin: int, messages_fd: int, shared_fd: int, stderr: int) -> subproc
 
 
 def _oom_kills() -> int:
-    """How many processes Linux has ended for want of memory since it started; 0 where it does not say."""
+    """How many processes Linux has killed for lack of memory since it booted; 0 on other systems."""
     with contextlib.suppress(OSError), Path("/proc/vmstat").open() as file:
         for line in file:
             if line.startswith("oom_kill "):
