@@ -133,7 +133,7 @@ def commitment(coinbase: Tx) -> bytes:
 
 def check_block(data: bytes, name: str) -> None:
     """A whole block: it has the hash of its folder, and its transactions give its roots."""
-    need(name.endswith("-" + shown(sha256d(data[:80]))), "its header has another hash than its folder")
+    need(name.endswith("-" + shown(sha256d(data[:80]))), "the header's hash is not that of its folder")
     reader = Bytes(data)
     header = reader.take(80)
     txs = [reader.tx() for _ in range(reader.length())]
@@ -142,7 +142,7 @@ def check_block(data: bytes, name: str) -> None:
     if commitment(txs[0]) and txs[0].witness:
         witness_root = root_of([bytes(32)] + [tx.wtxid for tx in txs[1:]])
         need(sha256d(witness_root + txs[0].witness[0]) == commitment(txs[0]), "its witnesses do not fit its coinbase")
-    count(checked, "whole blocks: their transactions give their Merkle root and witness commitment")
+    count(checked, "full blocks: transactions match the Merkle root and the witness commitment")
 
 
 def check_proof(proof: dict[str, Any]) -> None:
@@ -158,19 +158,19 @@ def check_proof(proof: dict[str, Any]) -> None:
     bound = target if proof["kind"] == "block" else int(proof["share_target_hex"], 16)
     need(int.from_bytes(hash_le, "little") <= bound, "the hash does not meet its target")
     count(checked, f"proofs of a {proof['kind']}: the header's hash meets the target")
-    count(unchecked, "proofs: that the chain has the block (ask a node), who found it and when (the miner's word)")
+    count(unchecked, "proofs: that the block is in the chain (ask a node), and who found it when (stated by the miner)")
     if "coinbase_hex" in proof:
         coinbase = Bytes(bytes.fromhex(proof["coinbase_hex"])).tx()
         need(coinbase.is_coinbase, "what stands as coinbase is none")
         txid = coinbase.txid
     elif "coinbase_txid" in proof:
         coinbase, txid = None, bytes.fromhex(proof["coinbase_txid"])[::-1]
-        count(unchecked, "proofs: what the coinbase says, for only its txid is there")
+        count(unchecked, "proofs: the content of the coinbase; only its txid is given")
     else:
-        count(unchecked, "proofs: that the header commits to a coinbase, for none is there")
+        count(unchecked, "proofs: that the header commits to a coinbase; none is given")
         return
     if "merkle_branch_hex" not in proof:
-        count(unchecked, "proofs: that the header commits to the coinbase, for the branch is not there")
+        count(unchecked, "proofs: that the header commits to the coinbase; the Merkle branch is missing")
         return
     need(climb(txid, proof["merkle_branch_hex"]) == header[36:68], "the coinbase does not lead to the Merkle root")
     count(checked, "proofs: the coinbase leads to the header's Merkle root")
@@ -232,7 +232,7 @@ def check_plan(claim: dict[str, Any], header: bytes, script_sig: bytes) -> None:
     need(len(extranonce) == 12 and b"\x0c" + extranonce in script_sig, "the coinbase has another extranonce")
     need(int.from_bytes(extranonce[-4:], "big") == claim["extranonce"], "two extranonces are claimed")
     if "facts" not in claim:
-        count(unchecked, "positions in a search plan that is not in the proof")
+        count(unchecked, "positions in a search plan that the proof does not contain")
         return
     plan, place = claim["facts"], claim["position"]
     digest = hashlib.sha256(json.dumps(plan, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
@@ -288,7 +288,7 @@ def check_best(document: dict[str, Any], report: dict[str, Any] | None = None) -
     """The smallest hashes of an hour, and what the k-th of them says of how many were tried."""
     values = [check_share(share, document["jobs"][share["job"]]) for share in document["hashes"]]
     need(values == sorted(set(values)), "the hashes are not in order, or one is there twice")
-    count(checked, "best hashes, hashed again from coinbase, branch and header", len(values))
+    count(checked, "best hashes, recomputed from coinbase, branch and header", len(values))
     if report and len(values) == document["k"] and report["evidence"]["kth_hash"]:
         claimed = f"{report['hashes']['counted']:.4g} counted and {report['hashes']['credited']:.4g} credited"
         tried = (document["k"] - 1 / 3) / ((values[-1] + 1) / (1 << 256))
@@ -334,7 +334,7 @@ def check_ledger(path: Path, report: dict[str, Any]) -> None:
     need(shares == report["shares"]["found"], f"{shares} shares, the report says {report['shares']['found']}")
     said = {"counters": report["hashes"]["counted"], "credited": report["hashes"]["credited"]}
     need(hashes.done == said, f"the report says {said} hashes, its ledger {hashes.done}")
-    count(checked, "shares, hashed again from their jobs", shares)
+    count(checked, "shares, rehashed from their jobs", shares)
 
 
 # --- 2. hours: every file has its hash in a file that has its hash in a file ----------------------------------------
@@ -378,11 +378,11 @@ def open_hour(root: Path, path: str) -> Hour | None:
         seal = content(folder / name).decode()
         sealed = listed(seal)
         names = ["report.json", "report.sig"] if "report.sig" in sealed else ["report.json"]
-        need("".join(f"{sealed[n]}  {n}\n" for n in names) == seal, "not of the form of a seal")
+        need("".join(f"{sealed[n]}  {n}\n" for n in names) == seal, "malformed")
         for name in names:
             if digest_of(folder / name) != sealed[name]:
-                wrong.append(f"reports/{path}/report.json.sha256: does not have the hash of {name}")
-                raise ValueError("does not have the hash in report.json.sha256: one of the two was changed")
+                wrong.append(f"reports/{path}/report.json.sha256: does not match {name}")
+                raise ValueError("does not match the hash in report.json.sha256 (one of the two was changed)")
         name = "report.json"
         report = parsed(content(folder / name))
         need(report["part"] == path, "the report of another hour")
@@ -404,13 +404,13 @@ def check_files(root: Path, hour: Hour, retired: set[str]) -> None:
             data = content(root / path)
         except OSError:
             if f"{path.split('/')[0]}/{hour.path}" in retired:
-                count(unchecked, "files deleted for their age, as a later report says")
+                count(unchecked, "files deleted by retention, according to a later report")
             else:
                 wrong.append(f"{path}: missing; SHA256SUMS of {hour.path} lists it")
             continue
         try:
             need(hashlib.sha256(data).hexdigest() == digest, "changed since the hour was sealed")
-            count(checked, "files unchanged since their hour was sealed")
+            count(checked, "files unchanged since sealing")
             if path.endswith("/best-hashes.json"):
                 check_best(parsed(data), hour.report)
             elif re.fullmatch(r"proofs/.*/(best-share|[0-9]+-[0-9a-f]{64})\.json", path):
@@ -450,15 +450,15 @@ def check_previous(root: Path, hour: Hour) -> None:
     previous = hour.report["previous"]
     if previous is None:
         if hour.report["sequence"] != 1:
-            wrong.append(f"reports/{hour.path}/report.json: no report before it, yet it is not the first")
+            wrong.append(f"reports/{hour.path}/report.json: links to no previous report, but is not the first")
         return
     path = root / "reports" / previous["part"] / "report.json"
     if not path.is_file():
         wrong.append(f"reports/{previous['part']}/report.json: missing; {hour.path} follows it")
     elif digest_of(path) != previous["sha256"]:
-        wrong.append(f"reports/{previous['part']}/report.json: not the one that {hour.path} follows")
+        wrong.append(f"reports/{previous['part']}/report.json: not the report that {hour.path} links to")
     else:
-        count(checked, "links from a report to the one before")
+        count(checked, "links to the previous report")
 
 
 def check_whole(root: Path, hours: list[Hour]) -> None:
@@ -470,7 +470,7 @@ def check_whole(root: Path, hours: list[Hour]) -> None:
     latest = root / "reports" / "latest"
     newest = hours[-1].path if hours else ""
     if not os.path.lexists(latest):
-        count(unchecked, "reports/latest, for there is no such link; some disks have none")
+        count(unchecked, "reports/latest: no such link; some file systems have none")
     elif not latest.is_symlink() or str(latest.readlink()) != newest:
         wrong.append(f"reports/latest: does not point to the newest report, {newest}")
     known = {f"{section}/{path}" for section in SECTIONS for path in all_hours(root)}
@@ -479,7 +479,7 @@ def check_whole(root: Path, hours: list[Hour]) -> None:
         others = sorted(set(files_below(root, section)) - answered)
         lost = [path for path in others if "/".join(path.split("/")[:5]) not in known and not path.endswith(".tmp")]
         wrong.extend(f"{path}: belongs to no hour" for path in lost)
-    count(unchecked, "whether the newest hours were cut off: compare the newest report's hash with one that you kept")
+    count(unchecked, "whether the newest hours were removed: compare the newest report's hash with a saved one")
 
 
 def all_hours(root: Path) -> list[str]:
@@ -507,7 +507,7 @@ def check_tree(root: Path, stretch: str) -> None:
     if not stretch:
         check_whole(root, hours)
     if "--shares" not in sys.argv:
-        count(unchecked, "hours: each single share of the ledger; ask for it with --shares", len(hours))
+        count(unchecked, "hours: every single share of the ledger; use --shares", len(hours))
     need(bool(paths), "no hours there")
 
 
@@ -535,7 +535,7 @@ def main(path: Path) -> int:
         print(f"evidence   {line}")
     for line in wrong[:50]:
         print("WRONG      " + "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line))
-    print(f"FAILED: {len(wrong)} wrong" if wrong else "VERIFIED: all that was checked holds")
+    print(f"FAILED: {len(wrong)} wrong" if wrong else "VERIFIED: every check passed")
     return 1 if wrong else 0
 
 

@@ -88,7 +88,7 @@ class Sampler:
             else:
                 started = self._say_first_hash()
             if beat % SYSTEM_BEATS == 0:
-                self._recorder.system(time.time(), **machine())
+                self._recorder.system(time.time(), machine())
             self._recorder.tick(time.time())
             if beat in (2, 5) or beat % 30 == 10:
                 self._executor.post(HashRate(now(), self._rate_hps))

@@ -1,8 +1,8 @@
-"""Whether the machine's clock is right enough to delete records for their age.
+"""Whether the system clock can be trusted to delete records by age.
 
-A machine without a battery for its clock can start years off. The clock is compared with three things: the Date of the
-nodes' answers, the time of their newest block, and the records themselves. On regtest the newest block is of the node's
-own making and would agree with any clock, so only the tip that was there when the run began counts.
+A machine without a clock battery can boot years off. The clock is compared with the Date header of the nodes' replies,
+the time of their newest block, and the records themselves. On regtest the node mines its own blocks, which would agree
+with any clock, so only the tip at the start of the run counts.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from solominer.records.settings import DAY_SECS
 from solominer.work.events import NodeHealth
 
 CLOCK_TOLERANCE_SECS = 7200.0
-"""No node takes a block that is further in the future (time-too-new), so no tip may be further ahead of the clock."""
+"""Nodes reject blocks further in the future (time-too-new), so no tip can be further ahead of a correct clock."""
 
 OLD_TIP_SECS = float(DAY_SECS)
-"""No public network goes without a block for a day."""
+"""Public networks find a block at least once a day."""
 
 LONGEST_GAP_SECS = 31.0 * DAY_SECS
-"""Records that pause for no longer than this are taken for one time line: a machine may be off for a month."""
+"""Records with gaps up to this long count as one continuous time line: a machine may be off for a month."""
 
 _FRESH_SECS = 3600.0
 
 
 class Belief(Enum):
-    """What nodes say of the clock."""
+    """Whether the nodes confirm the system clock."""
 
     CONTRADICTED = "contradicted"
     UNCONFIRMED = "unconfirmed"
@@ -36,7 +36,7 @@ class Belief(Enum):
 
 @dataclass(slots=True)
 class _Witness:
-    """A node's last answer. `up` is monotonic; `date` is its clock (None: not sent), `tip_time` 0 where unknown."""
+    """A node's last health check at `up` (monotonic): its Date header (None: not sent) and tip time (0: unknown)."""
 
     up: float
     date: float | None
@@ -46,15 +46,14 @@ class _Witness:
 
 
 class ClockCheck:
-    """Compares the wall clock (`at`, Unix seconds) with what nodes said. `up` is seconds of a monotonic clock."""
+    """Compares the wall clock (`at`, Unix seconds) with the nodes'. `up` is in seconds of a monotonic clock."""
 
     def __init__(self, network: str) -> None:
-        """`network` is the name of the chain that is mined on."""
         self._makes_its_own_tips = network == "regtest"
         self._nodes: dict[str, _Witness] = {}
 
     def look(self, at: float, up: float, health: NodeHealth) -> None:
-        """One look at a node."""
+        """Take in a node's health check."""
         date = None if health.clock_offset_secs is None else at + health.clock_offset_secs
         if not health.reachable or (date is None and not health.tip_time):
             return
@@ -65,7 +64,7 @@ class ClockCheck:
         self._nodes[health.node] = _Witness(up, date, health.tip_time, syncing, began)
 
     def problem(self, at: float, up: float) -> str:
-        """How a node contradicts the clock, or ''."""
+        """How a node contradicts the system clock, or ''."""
         for name, node in self._fresh(up):
             offset = 0.0 if node.date is None else node.date + up - node.up - at
             if abs(offset) > CLOCK_TOLERANCE_SECS:
@@ -78,7 +77,7 @@ class ClockCheck:
         return ""
 
     def belief(self, at: float, up: float) -> Belief:
-        """Whether a node contradicts the clock, or one with a recent tip confirms it."""
+        """CONTRADICTED by any node, else CONFIRMED by a node with a recent tip, else UNCONFIRMED."""
         if self.problem(at, up):
             return Belief.CONTRADICTED
         confirmed = any(self._confirms(node, at) for _, node in self._fresh(up))
@@ -94,14 +93,17 @@ class ClockCheck:
 
 
 def records_problem(newest_at: Any, at: float) -> str:
-    """How the time of the newest report contradicts the clock, or ''. A machine that was off for long looks alike."""
+    """How the end time of the newest report (Unix seconds) contradicts the clock, or ''.
+
+    A long downtime cannot be told from a wrong clock.
+    """
     if not isinstance(newest_at, int | float):
         return ""
     if newest_at - at > CLOCK_TOLERANCE_SECS:
         return f"the newest report is {_span(newest_at - at)} from this machine's clock"
     if at - newest_at > LONGEST_GAP_SECS:
         return (
-            f"the newest report is {_span(newest_at - at)} from this machine's clock; it was off, or the clock jumped"
+            f"the newest report is {_span(newest_at - at)} from this machine's clock: a long downtime, or a clock jump"
         )
     return ""
 

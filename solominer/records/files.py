@@ -1,7 +1,7 @@
-"""Files on file systems that lack something, and in folders where others may have put things.
+"""File operations that tolerate limited file systems and foreign files.
 
-Links, syncing of folders, text views and the like are conveniences: where they fail, one warning says so and the
-records go on. Nothing is read but regular files, and no more of them than they may have.
+Optional features (links, directory fsync, text copies) fail with a single warning. Only regular files are read, up to a
+size limit.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from solominer.errors import printable
 log = logging.getLogger("solominer.records")
 
 MOST_BYTES = 64 << 20
-"""More than any file of ours that is read as a whole."""
+"""Size limit of files that are read whole."""
 
 _UNSUPPORTED = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTTY, errno.EBADF})
 _FAILING = frozenset({errno.EIO, errno.ENOSPC, errno.EDQUOT})
@@ -30,7 +30,7 @@ _warned: set[str] = set()
 
 
 def warn_once(key: str, message: str) -> None:
-    """Log a warning unless one with this key was logged before, or there were too many of them."""
+    """Log a warning the first time this key is used; at most 200 warnings in all."""
     if key not in _warned and len(_warned) < _MOST_WARNINGS:
         _warned.add(key)
         log.warning("%s", message)
@@ -38,26 +38,26 @@ def warn_once(key: str, message: str) -> None:
 
 @contextmanager
 def optional(what: str) -> Iterator[None]:
-    """For what the records can do without: an OSError becomes one warning."""
+    """Turn an OSError in an optional step into one warning."""
     try:
         yield
     except OSError as error:
-        warn_once(f"optional {what}", f"{what} does not work here, the records go on without it: {reason(error)}")
+        warn_once(f"optional {what}", f"{what} failed, recording continues without it: {reason(error)}")
 
 
 def reason(error: OSError) -> str:
-    """The error in words, with its file escaped."""
+    """The error message and file name, escaped for printing."""
     text = error.strerror or str(error)
     return f"{text}: {shown(os.fsdecode(error.filename))}" if isinstance(error.filename, str | bytes) else shown(text)
 
 
 def shown(text: object, most: int = 200) -> str:
-    """A foreign name or text for logs and terminals, escaped and shortened."""
+    """Foreign text, escaped and truncated to `most` characters for logs and terminals."""
     return printable(str(text), most)
 
 
 def read_bounded(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
-    """The content of a regular file. Raises OSError, also where it is larger than `most_bytes`."""
+    """The content of a regular file. Raises OSError, EFBIG if it is larger than `most_bytes`."""
     data = read_file(path, most_bytes + 1)
     if len(data) > most_bytes:
         raise OSError(errno.EFBIG, f"larger than {most_bytes} bytes", os.fspath(path))
@@ -65,12 +65,12 @@ def read_bounded(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
 
 
 def is_folder(path: Path) -> bool:
-    """Whether there is a folder, or a link to one; False where that cannot be found out."""
+    """Whether `path` is a folder or a link to one; False if that cannot be determined."""
     return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises where a folder above may not be entered
 
 
 def is_regular(path: Path) -> bool:
-    """Whether there is a regular file that is no link."""
+    """Whether `path` is a regular file and not a link."""
     try:
         return stat.S_ISREG(path.lstat().st_mode)
     except OSError:
@@ -78,17 +78,17 @@ def is_regular(path: Path) -> bool:
 
 
 def sync_file(handle: int) -> None:
-    """os.fsync, where the file system has it. Raises OSError where it has and fails."""
+    """os.fsync, if the file system supports it. Raises OSError if it does and fails."""
     try:
         os.fsync(handle)
     except OSError as error:
         if error.errno not in _UNSUPPORTED:
             raise
-        warn_once("fsync", f"files cannot be synced to this disk: {reason(error)}; a power cut may lose the newest")
+        warn_once("fsync", f"fsync is not supported here: {reason(error)}; a power failure may lose recent files")
 
 
 def fsync_folder(folder: Path) -> None:
-    """Make the names in `folder` durable, where the file system can. Raises OSError if the disk fails or is full."""
+    """Fsync a folder's entries, if the file system supports it. Raises OSError if the disk fails or is full."""
     try:
         handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -98,31 +98,28 @@ def fsync_folder(folder: Path) -> None:
     except OSError as error:
         if error.errno in _FAILING:
             raise
-        warn_once("fsync folder", f"folders cannot be synced here: {reason(error)}; a power cut may lose the newest")
+        warn_once("fsync folder", f"cannot fsync folders here: {reason(error)}; a power failure may lose recent files")
 
 
 def replace(temporary: Path, path: Path) -> None:
-    """Rename over a file or link; where the file system does not rename over one, the old one is removed before."""
+    """Rename over a file or link; the old one is removed first if the file system cannot replace it atomically."""
     try:
         temporary.replace(path)
     except OSError as error:
         if error.errno not in _NO_REPLACE or not (is_regular(path) or path.is_symlink()):
             raise
-        warn_once("replace", f"files cannot be replaced at once here: {reason(error)}")
+        warn_once("replace", f"cannot replace files atomically here: {reason(error)}")
         path.unlink()
         temporary.rename(path)
 
 
 def clear_the_way(root: Path, path: Path) -> None:
-    """Make `path` below `root` usable as a file of ours: what stands there, or where its folders belong, is renamed.
-
-    Nothing is removed. Raises OSError.
-    """
+    """Rename whatever blocks the file `path` or one of its folders below `root`. Deletes nothing. Raises OSError."""
     place = root
     *folders, name = path.relative_to(root).parts
     for part in folders:
         place = place / part
-        if not os.path.lexists(place):  # asked first: another thread may be making it
+        if not os.path.lexists(place):  # checked first: another thread may be creating it
             return
         if not is_folder(place):
             _move_aside(place)
@@ -137,4 +134,4 @@ def _move_aside(path: Path) -> None:
     while os.path.lexists(aside := path.with_name(f"{path.name}.foreign-{number}")):
         number += 1
     path.rename(aside)
-    warn_once(f"aside {path}", f"{shown(path)} stood where a file or folder of the records belongs: now {aside.name}")
+    warn_once(f"aside {path}", f"{shown(path)} was in the way of the records: renamed to {aside.name}")

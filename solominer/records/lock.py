@@ -1,7 +1,7 @@
-"""One daemon per data folder: an flock on a file that says whose it is.
+"""One daemon per data folder: an flock on a file that holds the owner's pid.
 
-The kernel drops the lock when its holder dies, however it dies, so a stale pid in the file locks nobody out. Where the
-file system has no locks, the process that the file names is looked for instead.
+The kernel releases the lock when the process ends, so a stale pid locks nobody out. On file systems without locks, the
+pid and start time in the file are checked instead.
 """
 
 from __future__ import annotations
@@ -19,10 +19,7 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.ENFILE, errno.EMFILE})
 
 
 class FolderLock:
-    """Holds `<folder>/lock` from `acquire` to `release`.
-
-    Where no such file can be had there, as on a read-only parent, `<inner>/lock` does: the folder of one network.
-    """
+    """Holds `<folder>/lock`, or `<inner>/lock` (a network's folder) if that cannot be created."""
 
     def __init__(self, folder: Path, inner: Path | None = None) -> None:
         self.path = folder / "lock"
@@ -30,7 +27,7 @@ class FolderLock:
         self._handle: int | None = None
 
     def acquire(self) -> None:
-        """Take the lock. Raises AlreadyRunning with the holder's pid, RecordsError if the folder cannot be written."""
+        """Take the lock. Raises AlreadyRunning, with the holder's pid, or RecordsError if neither file is writable."""
         problems = []
         for path in self._places:
             try:
@@ -45,7 +42,7 @@ class FolderLock:
             self._take(handle)
             return
         if problems[-1].errno in _FULL:
-            warn_once(f"lock {self.path}", f"another solominer here would not be noticed: {reason(problems[-1])}")
+            warn_once(f"lock {self.path}", f"cannot check for another solominer here: {reason(problems[-1])}")
             return
         raise RecordsError(
             f"the data folder {self.path.parent} cannot be written: {problems[0].strerror}",
@@ -60,13 +57,13 @@ class FolderLock:
             except OSError as error:
                 if error.errno in _TAKEN or _is_alive(holder):
                     raise self._refusal(holder.partition("\n")[0]) from error
-                others = "one on another machine would not be noticed"
-                warn_once(f"flock {self.path}", f"no locks on the disk of {self.path}: {reason(error)}; {others}")
+                why = f"file locks do not work on the disk of {self.path}: {reason(error)}"
+                warn_once(f"flock {self.path}", f"{why}; a solominer on another machine would go unnoticed")
             try:
                 os.ftruncate(handle, 0)
                 os.pwrite(handle, f"{os.getpid()}\n{_started(os.getpid())}\n".encode(), 0)
             except OSError as error:
-                warn_once(f"lock {self.path}", f"the pid cannot be written into {self.path}: {reason(error)}")
+                warn_once(f"lock {self.path}", f"cannot write the pid to {self.path}: {reason(error)}")
         except BaseException:
             os.close(handle)
             raise
@@ -74,19 +71,19 @@ class FolderLock:
 
     def _refusal(self, pid: str) -> AlreadyRunning:
         return AlreadyRunning(
-            f"another solominer (pid {pid or 'unknown'}) works in {self.path.parent}",
-            f"stop it with `kill {pid}`, or give this one a data_dir of its own" if pid else "stop it first",
+            f"another solominer (pid {pid or 'unknown'}) is using {self.path.parent}",
+            f"stop it with `kill {pid}`, or set a different data_dir" if pid else "stop it first",
         )
 
     def release(self) -> None:
-        """Give it back; harmless if it is not held. The file stays: removing it would let two hold 'the' lock."""
+        """Release the lock, if held. The file stays: removing it would let two processes lock different files."""
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None
 
 
 def _holder(handle: int) -> str:
-    """`pid`, and on a second line when that process began; empty where the file says nothing of that form."""
+    """The lock file's two lines, pid and start time of that process; empty if malformed."""
     try:
         lines = os.pread(handle, 64, 0).decode("ascii").split("\n")
     except (OSError, UnicodeDecodeError):
@@ -95,13 +92,13 @@ def _holder(handle: int) -> str:
 
 
 def _is_alive(holder: str) -> bool:
-    """Whether the process still runs: the same pid, begun at the same moment."""
+    """Whether another process with this pid and start time runs."""
     pid, _, began = holder.partition("\n")
     return bool(began) and int(pid) != os.getpid() and _started(int(pid)) == began
 
 
 def _started(pid: int) -> str:
-    """When the process began, in ticks since the machine did; empty where it is gone or the system does not say."""
+    """Start time of a process in clock ticks since boot (proc(5)); empty if unknown."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except (OSError, LookupError):

@@ -1,4 +1,4 @@
-"""What the daemon sees of the records: calls that take no time, done in order by one thread behind them."""
+"""The daemon's interface to the records: calls return at once and are carried out in order by a writer thread."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ from solominer.work.workers import EngineSnapshot
 
 
 class Recorder:
-    """The evidence of one network under `data_dir/<tree_name>/`.
+    """The records of one network under `data_dir/<tree_name>/`.
 
-    All methods but `open`, `flush`, `close` and those of `journal` return at once and may be called on the event loop.
-    `at` is Unix seconds. `on_alarm` is called from the writer's thread.
+    Only `open`, `flush`, `close` and the journal block; everything else may be called on the event loop. `at` is in
+    Unix seconds. `on_alarm` is called from the writer's thread.
     """
 
     def __init__(
@@ -46,11 +46,9 @@ class Recorder:
         settings: RecorderSettings | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`network` is the chain that is mined on, by default what the tree is called.
+        """`network` is the chain, by default `tree_name`; `clock` is monotonic, in seconds.
 
-        `clock` is monotonic, in seconds; it tells how long things took whatever the wall clock does.
-
-        Raises RecordsError if a signing key is set that cannot be used.
+        Raises RecordsError if the configured signing key cannot be used.
         """
         settings = settings or RecorderSettings()
         self.tree = Tree(data_dir / tree_name)
@@ -67,30 +65,29 @@ class Recorder:
         self._run = ""
 
     def open(self, at: float, facts: Mapping[str, Any] | None = None) -> Replay:
-        """Lock the folder, close what a crash left open, begin. Gives the blocks that are still to be followed.
+        """Lock the folder, recover from a crash, and begin. Returns the blocks of earlier runs that are not final.
 
-        `facts` go into the ledger's `open` line (mode, payout address, kernel, ...). Blocks for as long as that takes.
-        Raises AlreadyRunning, or RecordsError if the folder cannot be written at all.
+        `facts` go into the ledger's `open` line (mode, search plan). Blocks.
+        Raises AlreadyRunning, or RecordsError if the folder cannot be written.
         """
         self._lock.acquire()
         self._began = self._clock()
-        self._run = f"{int(at):08x}{secrets.token_hex(2)}"  # not the pid: in a container every run has the same
-        told = {"solominer": __version__, "pid": os.getpid(), **(facts or {})}
+        self._run = f"{int(at):08x}{secrets.token_hex(2)}"  # not the pid: it is the same for every run in a container
         replay = open_blocks(self.tree, self._fallback)
-        self._books.open(at, 0.0, self._run, told)
+        self._books.open(at, 0.0, self._run, {"solominer": __version__, "pid": os.getpid(), **(facts or {})})
         self._writer.start()
         return replay
 
     def record(self, at: float, kind: str, fields: Mapping[str, Any]) -> None:
-        """A line of the ledger."""
+        """Write a line of the ledger."""
         self._writer.post(self._books.entry, at, self._up(), kind, fields)
 
     def begin_events(self, at: float, start: Start) -> None:
-        """From here on the coordinator that begins so is written down, event by event."""
+        """Start the event log of a coordinator that begins with `start`."""
         self._writer.post(self._events.begin, at, self._run, start)
 
     def event(self, event: Event, actions: list[Action]) -> None:
-        """The coordinator was told this and wanted that."""
+        """Log an event of the coordinator and the actions it led to."""
         if self._events.take():
             self._writer.post(self._events.add, event, actions)
 
@@ -99,12 +96,12 @@ class Recorder:
         self._writer.post(self._books.job, at, self._up(), self._key(job), job)
 
     def share(self, seen: ShareSeen, plan: Mapping[str, Any] | None = None) -> None:
-        """A share that was hashed again and holds. `plan` says where in a search plan it lies."""
+        """A share that was verified. `plan` is its position in the search plan, if any."""
         line = ShareLine(self._key(seen.job), seen, plan)
         self._writer.post(self._books.share, seen.share.at.wall, self._up(), line, droppable=True)
 
     def block(self, block: FoundBlock, job: Job | None = None, plan: Mapping[str, Any] | None = None) -> None:
-        """A block was found: its proof begins. With its job the proof covers the witness commitment too."""
+        """A block was found: start its proof. With its job, the proof covers the witness commitment too."""
         root = None if job is None else job.template.commitment_root_le
         self._writer.post(self._books.block, block, root, plan)
 
@@ -119,7 +116,7 @@ class Recorder:
         done: str = "",
         traceback: str = "",
     ) -> None:
-        """Something went wrong. `done` says what was done about it or what a person should do."""
+        """Record an error or alarm. `done` says what was done about it, or what a person should do."""
         fields: dict[str, Any] = {"severity": str(severity), "code": code, "message": message}
         if context:
             fields["context"] = dict(context)
@@ -130,33 +127,21 @@ class Recorder:
         self._writer.post(self._books.error, at, self._up(), fields)
 
     def counters(self, at: float, seen: EngineSnapshot) -> None:
-        """How many hashes each worker of an engine has done since the run began; call every second or so."""
+        """Each worker's hash counter since the start of the run; call about once a second."""
         self._writer.post(self._books.counters, at, self._up(), seen.workers, droppable=True)
 
     def latency(self, at: float, what: str, secs: float) -> None:
-        """How long something took: `tip_to_stop`, `tip_to_empty`, `tip_to_full`, ..."""
+        """A duration: `tip_to_stop`, `tip_to_empty`, `tip_to_full`, ..."""
         fields = {"what": what, "secs": round(secs, 6)}
         self._writer.post(self._books.entry, at, self._up(), "latency", fields, droppable=True)
 
-    def system(
-        self,
-        at: float,
-        *,
-        cpu_percent: float | None = None,
-        memory_bytes: int | None = None,
-        temperature_c: float | None = None,
-        load: float | None = None,
-    ) -> None:
-        """A look at the machine; what it does not tell is None. A line every minute."""
-        readings = {"cpu_percent": cpu_percent, "memory_bytes": memory_bytes} | {
-            "temperature_c": temperature_c,
-            "load": load,
-        }
-        told = {name: value for name, value in readings.items() if value is not None}
-        self._writer.post(self._books.reading, at, self._up(), "system", "", told, None, droppable=True)
+    def system(self, at: float, readings: Mapping[str, float | None]) -> None:
+        """Machine metrics: cpu_percent, memory_bytes, temperature_c, load; None if unknown. One line a minute."""
+        known = {name: value for name, value in readings.items() if value is not None}
+        self._writer.post(self._books.reading, at, self._up(), "system", "", known, None, droppable=True)
 
     def health(self, at: float, health: NodeHealth) -> None:
-        """A look at a node. A line every minute, and at every change."""
+        """A node's health check. One line a minute, and one at each change."""
         fields = {
             "node": health.node,
             "usable": health.usable,
@@ -178,19 +163,19 @@ class Recorder:
         self._writer.post(self._books.log, line, droppable=True)
 
     def log_handler(self) -> logging.Handler:
-        """A handler that writes what it is given into the hour's log."""
+        """A logging handler that writes to the hour's log."""
         return _LogHandler(self)
 
     def tick(self, at: float) -> None:
-        """Time passes; call every second or so. Hours end here, also when nothing else happens."""
+        """Call about once a second: ends the hour when it is over."""
         self._writer.post(self._books.tick, at, self._up())
 
     def flush(self, timeout_secs: float | None = None) -> bool:
-        """Wait until everything told so far is on disk, if the disk takes it; whether that came about in time."""
+        """Wait until everything posted so far is written; False on timeout."""
         return self._writer.drain(timeout_secs)
 
     def close(self, at: float) -> None:
-        """End the run, seal its hour, give the folder free. Blocks for as long as that takes."""
+        """End the run, seal its hour, release the lock. Blocks."""
         self._writer.post(self._events.close)
         self._writer.post(self._books.close, at, self._up())
         self._writer.stop()

@@ -1,4 +1,4 @@
-"""What can be set about the records."""
+"""Settings of the records."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from pathlib import Path
 DAY_SECS = 86_400
 
 Alarm = Callable[[str, str, str, str], None]
-"""Told of trouble with the disk, from the writer's thread: severity, code, message, what to do."""
+"""Called from the writer's thread with severity, code, message and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecorderSettings:
-    """Everything has a default that is right for one machine that mines.
+    """The defaults suit a single mining machine.
 
-    Lines are written at the latest after `flush_secs`; counters and machine readings become a line every
-    `reading_secs`. While the disk takes nothing, up to `max_waiting_bytes` of lines wait in memory; beyond that shares
-    are dropped and counted. `signing_key` is a file with an Ed25519 private key (PEM). Ledger, errors and logs of hours
-    older than `keep_days` are deleted, the oldest earlier if all of them together exceed `quota_bytes`, or if less than
-    `free_bytes` are free on the disk; reports, proofs and submissions never are.
+    Lines are written within `flush_secs`; counters and machine readings are recorded every `reading_secs`. While the
+    disk fails, up to `max_waiting_bytes` of lines wait in memory; beyond that, shares are dropped and counted.
+    `signing_key` is a file with an Ed25519 private key (PEM). Ledger, errors and logs are deleted after `keep_days`, or
+    oldest first while they exceed `quota_bytes` or less than `free_bytes` are free on the disk. Reports, proofs and
+    submissions are never deleted. hours.txt is rotated at `tail_bytes`.
     """
 
     journal_fallback_dir: Path | None = None

@@ -1,15 +1,15 @@
-"""The dated tree: where files lie, and how they are written so that there is never half of one.
+"""The dated tree of record files, and atomic writes into it.
 
     <data_dir>/<network>/
         reports/  errors/  ledger/  submissions/  proofs/  logs/     each YYYY/MM/DD/HH/, UTC
-        reports/latest       a link to the newest report's folder
-        hours.txt            every hour's text report, one after the other, for `tail -F`
-        index.sqlite         the ledger's index, made from the ledger at any time
-        events/              what `solominer replay` runs again, see the package of that name
-        state.json, lock     what is open now, and who has it open
+        reports/latest       link to the newest report's folder
+        hours.txt            all hourly text reports, for `tail -F`
+        index.sqlite         index of the ledger; can be rebuilt at any time
+        events/              input of `solominer replay`, see records/events
+        state.json, lock     the open hour, and the process that writes it
 
-Once an hour is sealed nothing in its folders changes. An hour that is entered again (a restart within the hour, a clock
-that went back) gets folders of its own: `07.2`, `07.3` and so on.
+Nothing changes in the folders of a sealed hour. If the same hour is opened again (after a restart, or a clock set
+back), it gets new folders: `07.2`, `07.3` and so on.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ _TEMPORARY = re.compile(r"(.*/)\.([^/]+)\.\d+-\d+\.tmp", re.ASCII | re.DOTALL)
 
 
 def is_ours(path: str) -> bool:
-    """Whether this program writes a file of this path below the network's folder."""
+    """Whether solominer writes a file with this path below the network's folder."""
     return _OURS.fullmatch(path) is not None
 
 
 def is_our_temporary(path: str) -> bool:
-    """Whether it is what an interrupted write of one of our files left."""
+    """Whether this is the temporary file of an interrupted `atomic_write`."""
     match = _TEMPORARY.fullmatch(path)
     return match is not None and is_ours(match[1] + match[2])
 
@@ -73,19 +73,19 @@ _numbers = itertools.count()
 
 @dataclass(frozen=True, slots=True, order=True)
 class Part:
-    """One hour's folders: `start` is the hour's first second in Unix time; `repeat` is above 1 where entered again."""
+    """One hour's folders: `start` in Unix seconds (UTC hour); `repeat` is above 1 if the hour was opened again."""
 
     start: int
     repeat: int = 1
 
     @classmethod
     def at(cls, at: float) -> Part:
-        """The hour that `at` (Unix seconds) falls in. Leap seconds do not exist in Unix time; zones are no matter."""
+        """The UTC hour of `at` (Unix seconds)."""
         return cls(int(min(max(at, 0), _LAST_SECOND) // HOUR_SECS) * HOUR_SECS)
 
     @classmethod
     def parse(cls, path: str) -> Part:
-        """The part whose `path` this is. Raises RecordsError for anything else."""
+        """The part with this `path`. Raises RecordsError if it is not one."""
         match = _PART.fullmatch(path)
         try:
             if match is None:
@@ -100,19 +100,19 @@ class Part:
 
     @property
     def path(self) -> str:
-        """`YYYY/MM/DD/HH`, with `.2` and so on where the hour was entered again."""
+        """`YYYY/MM/DD/HH`, with `.2` and so on if the hour was opened again."""
         hour = _utc(self.start).strftime("%Y/%m/%d/%H")
         return hour if self.repeat == 1 else f"{hour}.{self.repeat}"
 
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """The paths below one network's folder."""
+    """The files below one network's folder."""
 
     root: Path
 
     def folder(self, section: str, part: Part) -> Path:
-        """The folder of one section and hour; it may not exist yet."""
+        """The folder of one section and hour, which may not exist."""
         return self.root / section / part.path
 
     def exists(self, part: Part) -> bool:
@@ -127,35 +127,35 @@ class Tree:
         return part
 
     def parts(self, section: str = "reports") -> list[Part]:
-        """All parts that have a folder in `section`, oldest hour first. Folders of other names are left out."""
+        """All parts that have a folder in `section`, oldest first. Other folders are skipped."""
         found = []
         for path in dated_folders(self.root / section):
             try:
                 found.append(Part.parse(path))
             except RecordsError:
-                continue  # foreign: the verifier names it
+                continue  # foreign: the verifier reports it
         return sorted(found)
 
     def files(self, part: Part) -> list[str]:
-        """Every file of the part in all sections, as paths below the root with `/`, sorted."""
+        """All files of the part, as sorted paths relative to the root."""
         found: list[str] = []
         for section in SECTIONS:
             found += walk_files(self.root, f"{section}/{part.path}")
         return sorted(found)
 
     def clear_the_way(self, path: Path) -> None:
-        """Rename what stands where the file `path` of ours belongs. Raises OSError."""
+        """Rename whatever blocks the file `path`. Raises OSError."""
         clear_the_way(self.root, path)
 
     def write(self, path: str, data: bytes) -> None:
-        """Write a whole file of ours, `path` below the root. Raises OSError."""
+        """Write a file atomically, `path` relative to the root. Raises OSError."""
         file = self.root / path
         self.clear_the_way(file)
         make_folder(file.parent)
         atomic_write(file, data)
 
     def point_latest(self, part: Part) -> None:
-        """Make `reports/latest` point at this part, replacing the link at once, where there are links."""
+        """Atomically point the link `reports/latest` at this part, if the file system has links."""
         link = self.root / "reports" / "latest"
         temporary = temporary_beside(link)
         with optional("the link reports/latest"):
@@ -168,7 +168,7 @@ class Tree:
 
 
 def dated_folders(section: Path) -> Iterator[str]:
-    """Paths of the form a/b/c/d below `section`, whatever they are called."""
+    """Folders exactly four levels below `section`, as relative paths a/b/c/d."""
     level = [""]
     for depth in range(4):
         deeper = []
@@ -185,7 +185,7 @@ def dated_folders(section: Path) -> Iterator[str]:
 
 
 def walk_files(root: Path, below: str) -> Iterator[str]:
-    """Files at any depth under `root/below`, as paths below `root`; links to folders count as files."""
+    """Files at any depth under `root/below`, as paths relative to `root`; links to folders count as files."""
     waiting = [below]
     while waiting:
         folder = waiting.pop()
@@ -204,16 +204,16 @@ def walk_files(root: Path, below: str) -> Iterator[str]:
 
 
 def _cannot_read(folder: Path, error: OSError) -> None:
-    warn_once(f"read {folder}", f"a folder of the records cannot be read, it is left alone: {reason(error)}")
+    warn_once(f"read {folder}", f"skipping a folder of the records that cannot be read: {reason(error)}")
 
 
 def temporary_beside(path: Path) -> Path:
-    """A name in the same folder that nobody else uses."""
+    """A unique temporary file name in the same folder."""
     return path.with_name(f".{path.name}.{os.getpid()}-{next(_numbers)}{TEMPORARY_SUFFIX}")
 
 
 def make_folder(folder: Path, *, durable: bool = False) -> None:
-    """Create `folder` and its parents; with `durable` each new name is on disk when this returns."""
+    """Create `folder` and its parents; with `durable`, fsync each parent. Raises OSError."""
     if is_folder(folder):
         return
     if not durable:
@@ -225,16 +225,16 @@ def make_folder(folder: Path, *, durable: bool = False) -> None:
 
 
 def write_all(handle: int, data: bytes) -> None:
-    """os.write until everything is written."""
+    """os.write until all of `data` is written. Raises OSError."""
     view = memoryview(data)
     while view:
         view = view[os.write(handle, view) :]
 
 
-def atomic_write(path: Path, data: bytes, *, durable: bool = False) -> None:
-    """Write the file under another name and rename it; with `durable` file and folder are fsynced. Raises OSError."""
+def atomic_write(path: Path, data: bytes, *, durable: bool = False, mode: int = 0o644) -> None:
+    """Write a temporary file and rename it; with `durable`, fsync file and folder. Raises OSError."""
     temporary = temporary_beside(path)
-    handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+    handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode)
     try:
         try:
             write_all(handle, data)
@@ -252,7 +252,7 @@ def atomic_write(path: Path, data: bytes, *, durable: bool = False) -> None:
 
 
 def remove_temporaries(root: Path, below: str) -> int:
-    """Remove what interrupted writes left in the folder `below` of the network's folder; how many files that were."""
+    """Delete left-over temporary files under `root/below`; returns their number."""
     leftovers = [path for path in walk_files(root, below) if is_our_temporary(path)]
     with optional("removing temporary files"):
         for path in leftovers:
@@ -266,5 +266,5 @@ def utc_text(at: float) -> str:
 
 
 def _utc(at: float) -> datetime:
-    """By arithmetic: the C library's gmtime counts leap seconds in some zones (TZ=right/...)."""
+    """By arithmetic, since the C library's gmtime counts leap seconds in some zones (TZ=right/...)."""
     return _EPOCH + timedelta(seconds=min(max(at, 0), _LAST_SECOND))

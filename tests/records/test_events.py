@@ -210,7 +210,7 @@ Change = Callable[[list[Any]], Any]
     ("change", "told"),
     [
         (lambda lines: lines[0].update(version=2), "has version 2"),
-        (lambda lines: lines[0].update(format="x"), "not a file of events"),
+        (lambda lines: lines[0].update(format="x"), "not an event file"),
         (lambda lines: lines[0].update(run="ab2"), "another run's"),
         (lambda lines: lines[0].update(start=[]), "damaged at event 1"),
         (lambda lines: lines[5].__setitem__(0, "Nonsense"), "damaged at event 5"),
@@ -241,7 +241,7 @@ def test_a_full_day_ends_the_record_and_says_so_once(tmp_path: Path, caplog: pyt
     a_run(recorded)
     recorded.tell(*(Tick(T0 + n) for n in range(200, 500)))
     recorded.log.close()
-    assert caplog.text.count("not written down any more") == 1
+    assert caplog.text.count("no more events of this run are recorded") == 1
     outcome = recorded.replay()
     assert outcome.difference is None
     assert "a day's limit" in outcome.ends
@@ -252,16 +252,16 @@ def test_a_disk_error_ends_the_record_and_nothing_else(tmp_path: Path, caplog: p
     recorded = Recorded(tmp_path / "root")
     a_run(recorded)
     recorded.log.close()
-    assert caplog.text.count("not written down any more") == 1
+    assert caplog.text.count("no more events of this run are recorded") == 1
     assert len(recorded.blocks) == 2
 
 
 def test_a_disk_that_hangs_does_not_fill_memory(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     recorded = Recorded(tmp_path)
     assert sum(recorded.log.take() for _ in range(6000)) == 5000
-    assert caplog.text.count("events wait for the disk") == 1
+    assert caplog.text.count("events are waiting for the disk") == 1
     recorded.log.close()
-    assert "events wait for the disk" in recorded.replay().ends
+    assert "events are waiting for the disk" in recorded.replay().ends
 
 
 def test_old_runs_go_first(tmp_path: Path) -> None:

@@ -413,7 +413,7 @@ def test_readings_are_thinned_but_changes_are_told(bench: Bench) -> None:
     recorder = open_at(bench, HOUR + 1)
     for second in range(120):
         bench.up += 1
-        recorder.system(HOUR + second, cpu_percent=float(second))
+        recorder.system(HOUR + second, {"cpu_percent": float(second)})
         recorder.counters(HOUR + second, counted({0: second * 1000}))
         recorder.health(HOUR + second, NodeHealth("node0", True, problem="no peers" if second == 30 else ""))
     recorder.close(HOUR + 200)

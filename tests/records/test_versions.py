@@ -11,11 +11,11 @@ import pytest
 
 from solominer.errors import RecordsError
 from solominer.records.evidence import report_chain, seal
+from solominer.records.evidence.state import current_report
 from solominer.records.evidence.verify import verify
 from solominer.records.report.period import hour_report, period_report, render
 from solominer.records.report.report import build_report
 from solominer.records.report.text import report_text
-from solominer.records.report.versions import current_report
 from solominer.records.settings import DAY_SECS
 from solominer.records.tree import Tree
 from tests.records.builders import HOUR, Bench, mine

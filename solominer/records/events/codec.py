@@ -1,9 +1,9 @@
-"""Events as values of JSON and back, by the annotations of their classes: no event has code of its own here.
+"""Converts events to JSON values and back, generically by the type annotations of their classes.
 
-A record (dataclass or NamedTuple) is the list of its fields in order, bytes are hex, enumerations their values. Left
-out is what no decision depends on and what would fill the disk: the raw data of transactions (their sizes stay, since
-the coordinator counts memory by them), which transactions they depend on, and a restored block's raw bytes. Each
-transaction is written once; later templates name it by its place in the table that writer and reader both keep.
+A record (dataclass or NamedTuple) becomes the list of its fields in order, bytes become hex, enumerations their values.
+Omitted is large data that no decision depends on: raw transactions (their sizes are kept, since the coordinator counts
+memory by them), their dependencies, and a restored block's raw bytes. Each transaction is written once; later templates
+refer to its index in a table that writer and reader both keep.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _MOST_TX_BYTES, _MOST_KNOWN = 4_000_000, 5_000_000
 
 
 class _Unkept(str):
-    """Stands for the raw data of a transaction, in hex, of which only the length is known."""
+    """Placeholder for a raw transaction in hex of which only the length is known."""
 
     length = 0
 
@@ -59,9 +59,9 @@ def _names(kind: type) -> tuple[str, ...]:
 
 
 def canonical(value: Any) -> Any:
-    """A value, or an action, as JSON values that are equal where it is: without the raw data of transactions.
+    """A value or action as comparable JSON values, without raw transactions.
 
-    A template is told by its own fields and how many transactions it has, since `template_id` names these.
+    A template's transactions are replaced by their number, since `template_id` identifies them.
     """
     if isinstance(value, Network):
         return value.name
@@ -86,7 +86,7 @@ def _plain(value: Any, encode: Callable[[Any], Any]) -> Any:
         return [[str(key), encode(each)] for key, each in sorted(value.items())]
     if isinstance(value, tuple | list):
         return [encode(each) for each in value]
-    raise TypeError(f"{type(value).__name__} has no form in the file of events")
+    raise TypeError(f"cannot encode {type(value).__name__}")
 
 
 class Encoder:
@@ -96,7 +96,7 @@ class Encoder:
         self._known: dict[tuple[Any, ...], int] = {}
 
     def encode(self, value: Any) -> Any:
-        """JSON values. Raises TypeError or ValueError for what has no form here."""
+        """JSON values. Raises TypeError or ValueError for unsupported values."""
         if isinstance(value, Network):
             return _name_of(value)
         if isinstance(value, Template):
@@ -105,7 +105,7 @@ class Encoder:
         return _plain(value, self.encode)
 
     def _transactions(self, transactions: tuple[TemplateTx, ...]) -> list[Any]:
-        """New ones, and the place of each in the table: less the place before it, less one (0 where they follow)."""
+        """New transactions, and all indexes into the table, delta-coded (0: the index after the previous one)."""
         new, places, last = [], [], -1
         for tx in transactions:
             key = (tx.txid_le, tx.wtxid_le, len(tx.data_hex), tx.fee_sats, tx.sigops, tx.weight)
@@ -120,14 +120,14 @@ class Encoder:
 
 
 class Decoder:
-    """Reads what an Encoder wrote, in the same order. Whatever does not fit raises ValueError."""
+    """Reads the values of an Encoder, in the same order."""
 
     def __init__(self) -> None:
         self._known: list[TemplateTx] = []
         self._readers: dict[Any, Callable[[Any], Any]] = {}
 
     def decode(self, kind: Any, raw: Any) -> Any:
-        """The value of this type."""
+        """The value of type `kind`. Raises ValueError or TypeError if `raw` does not match."""
         reader = self._readers.get(kind)
         if reader is None:
             reader = self._readers[kind] = self._reader(kind)
@@ -192,7 +192,7 @@ class Decoder:
 
 def _name_of(network: Network) -> str:
     if NETWORKS.get(network.name) != network:
-        raise ValueError(f"{network.name} is not the network of that name")
+        raise ValueError(f"{network.name} is not a known network")
     return network.name
 
 
@@ -203,4 +203,4 @@ def _of(kind: type, raw: Any) -> Any:
 
 def _demand(holds: bool, raw: Any) -> None:
     if not holds:
-        raise ValueError(f"{raw!r:.60} does not fit")
+        raise ValueError(f"unexpected value {raw!r:.60}")

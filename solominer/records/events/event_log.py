@@ -1,9 +1,8 @@
-"""Writes the coordinator's events into `events/YYYY/MM/DD/<run>-<number>.jsonl.gz`, a file for each run and day.
+"""Writes the coordinator's events to `events/YYYY/MM/DD/<run>-<number>.jsonl.gz`, one file per run and day.
 
-The first line says what the run began with, each other one is `[kind, fields, digest of the actions]`, without the
-digest where nothing was to be done. A run's files are numbered from 0 and only make sense in order: its coordinator's
-state is nowhere but in its events. The files are a help for people who look for a fault, and no evidence: no report
-covers them, trouble with the disk ends them with one warning, and nothing waits for them.
+The first line has the run's initial state, every other one is `[kind, fields, digest of the actions]`, without the
+digest if there were no actions. A run's files are numbered from 0 and can only be replayed in order. They are for
+debugging and not evidence: no report covers them, and a disk error ends them with one warning.
 """
 
 from __future__ import annotations
@@ -38,14 +37,14 @@ FOLDER = "events"
 FILE = re.compile(r"events/(\d{4}/\d\d/\d\d)/([0-9a-f]{1,32})-(\d{1,6})\.jsonl\.gz", re.ASCII)
 
 DAY_BYTES, ALL_BYTES = 128 << 20, 1 << 30
-"""A run's file of one day, and all files together: older runs are deleted first."""
+"""Size limits of a run's file of one day, and of all files together; the oldest runs are deleted first."""
 
 _FLUSH_SECS, _FLUSH_BYTES, _MOST_WAITING = 10.0, 1 << 20, 5_000
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What a coordinator begins with; nothing else but its events makes it decide as it does."""
+    """The initial state of a coordinator; with it, its decisions depend on its events alone."""
 
     network: Network
     nodes: tuple[str, ...]
@@ -61,7 +60,7 @@ class Start:
 
 @dataclass(frozen=True, slots=True, order=True)
 class EventFile:
-    """One file, by its name. `day` is YYYY/MM/DD."""
+    """One file of events, parsed from its name. `day` is YYYY/MM/DD."""
 
     run: str
     number: int
@@ -70,24 +69,24 @@ class EventFile:
 
 
 def event_files(root: Path) -> list[EventFile]:
-    """All files of events below the network's folder, run by run, each run in order. Others are left out."""
+    """All event files below the network's folder, sorted by run and number."""
     found = ((path, FILE.fullmatch(path)) for path in walk_files(root, FOLDER))
     return sorted(EventFile(match[2], int(match[3]), match[1], root / path) for path, match in found if match)
 
 
 def digest(actions: Sequence[Action]) -> str:
-    """16 hex digits that say what was to be done, '' for nothing; raw transactions do not count."""
+    """A BLAKE2b-64 digest of the actions in hex, '' for none; raw transactions are not covered."""
     if not actions:
         return ""
-    told = [[type(action).__name__, canonical(action)] for action in actions]
-    return blake2b(json.dumps(told).encode(), digest_size=8).hexdigest()
+    values = [[type(action).__name__, canonical(action)] for action in actions]
+    return blake2b(json.dumps(values).encode(), digest_size=8).hexdigest()
 
 
 class EventLog:
-    """One run's files. All but `take` are for the writer's thread."""
+    """One run's files. All methods but `take` are called from the writer's thread."""
 
     def __init__(self, root: Path, free_bytes: int, *, day_bytes: int = DAY_BYTES, all_bytes: int = ALL_BYTES) -> None:
-        """Nothing is written while less than `free_bytes` are free on the disk."""
+        """Recording ends if less than `free_bytes` are free on the disk."""
         self._root = root
         self._free_bytes, self._day_bytes, self._all_bytes = free_bytes, day_bytes, all_bytes
         self._on = True
@@ -101,26 +100,26 @@ class EventLog:
         self._encoder, self._packer = Encoder(), zlib.compressobj()
 
     def take(self) -> bool:
-        """Whether `add` is to be called with the next event; on the event loop."""
-        if self._on and self._taken - self._done >= _MOST_WAITING:  # memory must not fill behind a disk that hangs
-            self._end(f"{_MOST_WAITING} events wait for the disk")
+        """Whether to call `add` with the next event. Called on the event loop."""
+        if self._on and self._taken - self._done >= _MOST_WAITING:  # the disk hangs: bound the memory
+            self._end(f"{_MOST_WAITING} events are waiting for the disk")
         self._taken += self._on
         return self._on
 
     def begin(self, at: float, run: str, start: Start) -> None:
-        """The run `run` (hex) begins at `at`, Unix seconds."""
+        """Start the files of run `run` (hex) at `at` (Unix seconds)."""
         self._start, self._run = start, run
         self._guarded(lambda: self._open(at))
 
     def add(self, event: Event, actions: Sequence[Action]) -> None:
-        """One event and what it led to."""
+        """Write one event and a digest of its actions."""
         self._done += 1
         self._guarded(lambda: self._add(event, actions))
 
     def close(self) -> None:
-        """The run ends."""
+        """End the run's last file."""
         self._on = False
-        with suppress(OSError):  # the last seconds are lost, and whoever replays the file is told that it has no end
+        with suppress(OSError):  # the last seconds are lost; replay reports that the file has no end
             if self._why:
                 self._write(["end", self._why])
             self._close()
@@ -138,9 +137,9 @@ class EventLog:
             raise
 
     def _end(self, why: str) -> None:
-        """For good: a later event without this one could not be run again."""
+        """Stop for good: events after a gap cannot be replayed."""
         self._on, self._why = False, why
-        log.warning("the events of this run are not written down any more, mining goes on: %s", why)
+        log.warning("no more events of this run are recorded, mining continues: %s", why)
 
     def _open(self, at: float) -> None:
         self._close()
@@ -160,7 +159,7 @@ class EventLog:
 
     def _add(self, event: Event, actions: Sequence[Action]) -> None:
         at = event.at.wall
-        if Part.at(at).path[:10] > self._day:  # never back: a clock that does would make a file for each step
+        if Part.at(at).path[:10] > self._day:  # never back, or each step of the clock would start a file
             self._open(at)
         line = [type(event).__name__, self._encoder.encode(event)]
         done = digest(actions)
@@ -174,9 +173,9 @@ class EventLog:
 
     def _full(self) -> str:
         if self._written > self._day_bytes:
-            return f"a day's limit of {self._day_bytes >> 20} MB is reached"
+            return f"the limit of {self._day_bytes >> 20} MB per day is reached"
         if self._run_bytes > self._all_bytes:
-            return f"the limit of {self._all_bytes >> 20} MB for a run is reached; it begins anew with the next start"
+            return f"the limit of {self._all_bytes >> 20} MB per run is reached; recording restarts with the next run"
         return "the disk is nearly full" if shutil.disk_usage(self._root).free < self._free_bytes else ""
 
     def _write(self, line: object) -> None:
@@ -187,7 +186,7 @@ class EventLog:
         self._put(self._packer.compress(data))
 
     def _flush(self, at: float) -> None:
-        """What is written so far can be read whatever happens to the rest."""
+        """Make everything so far readable, even if the file is never finished."""
         self._put(self._packer.flush(zlib.Z_SYNC_FLUSH))
         self._flushed_at, self._unflushed = at, 0
         if self._file is not None:
@@ -207,7 +206,7 @@ class EventLog:
             file.close()
 
     def _make_room(self) -> None:
-        """Delete whole runs, the one that began first first, until all files fit and enough of the disk is free."""
+        """Delete whole runs, oldest first, until all files fit and enough of the disk is free."""
         runs: dict[str, list[EventFile]] = {}
         for each in event_files(self._root):
             runs.setdefault(each.run, []).append(each)

@@ -1,4 +1,4 @@
-"""Runs recorded events again, in a new coordinator, and compares what it wants done with what was done then."""
+"""Replays recorded events in a new coordinator and compares its actions with the recorded digests."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from solominer import __version__
@@ -23,9 +24,9 @@ _CHUNK, _MOST_LINE, _MOST_PLAIN = 1 << 16, 16 << 20, 8 << 30
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The first event, counted from 1, that leads to other actions than it did when it was recorded.
+    """The first event, counted from 1, whose actions differ from the recorded ones.
 
-    `actions` are those of now; `fault` is what was raised instead, if anything was.
+    `actions` are the new ones; `fault` is the exception raised instead, if any.
     """
 
     number: int
@@ -36,7 +37,7 @@ class Difference:
 
 @dataclass(slots=True)
 class ReplayOutcome:
-    """What came of running one run again. `ends` says why the record ends early, '' where it does not."""
+    """The result of replaying one run. `ends` says why the recording ends early, or ''."""
 
     run: str
     written_by: str = ""
@@ -47,23 +48,24 @@ class ReplayOutcome:
 
 
 def replay(files: Sequence[EventFile], until: float | None = None) -> ReplayOutcome:
-    """Run a run again from its start through the last of its `files`, or to the first event at or after `until`.
+    """Replay a run from its start through the last of its `files`, or up to the first event at or after `until`.
 
-    Stops at the first difference. Raises RecordsError where files are missing, damaged or of another version.
+    Stops at the first difference. Raises RecordsError if files are missing, damaged or of another version.
     """
     outcome = ReplayOutcome(files[0].run)
     machine = None
     for number, file in enumerate(files):
         if file.number != number:
             raise RecordsError(
-                f"file {number} of run {file.run} is gone, and a run can only be run again from its start",
+                f"file {number} of run {file.run} is missing; a run can only be replayed from its start",
                 "choose another hour, or restore the file",
             )
-        lines, decoder = _Lines(file), Decoder()
-        start = _start(file, next(lines.read(), None), decoder, outcome)
+        lines, decoder = _Lines(file.path), Decoder()
+        raws = lines.read()
+        start = _start(file, next(raws, None), decoder, outcome)
         machine = machine or start.coordinator()
         outcome.ends = ""
-        for raw in lines.read():
+        for raw in raws:
             if isinstance(raw, list) and len(raw) == 2 and raw[0] == "end":
                 outcome.ends = f"recording ended: {shown(raw[1])}"
                 return outcome
@@ -73,7 +75,7 @@ def replay(files: Sequence[EventFile], until: float | None = None) -> ReplayOutc
             outcome.events[type(event).__name__] += 1
             try:
                 actions = machine.handle(event)
-            except Exception as error:  # noqa: BLE001 - it ended the daemon, and ends this here
+            except Exception as error:  # noqa: BLE001 - any fault of the coordinator is a finding
                 fault = f"{type(error).__name__}: {error}"
                 outcome.difference = Difference(outcome.events.total(), event, (), shown(fault))
                 return outcome
@@ -82,22 +84,22 @@ def replay(files: Sequence[EventFile], until: float | None = None) -> ReplayOutc
                 outcome.difference = Difference(outcome.events.total(), event, tuple(actions))
                 return outcome
         if lines.torn:
-            outcome.ends = "its last file has no end: its program was killed, or is still running"
+            outcome.ends = "its last file has no end: the daemon was killed, or is still running"
     return outcome
 
 
 def _start(file: EventFile, head: Any, decoder: Decoder, outcome: ReplayOutcome) -> Start:
     if not isinstance(head, dict) or head.get("format") != FORMAT:
-        raise RecordsError(f"{shown(file.path)} is not a file of events", "name an hour, or a file below events/")
+        raise RecordsError(f"{shown(file.path)} is not an event file", "name an hour, or a file below events/")
     outcome.written_by = shown(head.get("solominer"), 40)
     if head.get("version") != VERSION:
         version = shown(head.get("version"), 20)
         raise RecordsError(
-            f"{shown(file.path)} has version {version} of its format, this program reads {VERSION}",
+            f"{shown(file.path)} has format version {version}, this version reads {VERSION}",
             f"use solominer {outcome.written_by}",
         )
     if (head.get("run"), head.get("number")) != (file.run, file.number):
-        raise RecordsError(f"{shown(file.path)} has another run's or day's content", "restore the file")
+        raise RecordsError(f"{shown(file.path)} has the content of another run or day", "restore the file")
     try:
         start: Start = decoder.decode(Start, head.get("start"))
     except (ValueError, TypeError, SolominerError) as error:
@@ -117,23 +119,19 @@ def _event(file: EventFile, raw: Any, decoder: Decoder, outcome: ReplayOutcome) 
 def _damaged(file: EventFile, number: int, why: str, outcome: ReplayOutcome) -> RecordsError:
     todo = "restore it, or choose another hour"
     if outcome.written_by not in ("", __version__):
-        todo = f"it was written by solominer {outcome.written_by}, this is {__version__}: use that one"
+        todo = f"it was written by solominer {outcome.written_by}, this is {__version__}: use that version"
     return RecordsError(f"{shown(file.path)} is damaged at event {number}: {why:.200}", todo)
 
 
 class _Lines:
-    """The lines of one file. `torn`: the file ends before its end was written."""
+    """The lines of one file as JSON values, without a torn last line. `torn`: the gzip stream was not finished."""
 
-    def __init__(self, file: EventFile) -> None:
+    def __init__(self, path: Path) -> None:
         self.torn = False
-        self._path, self._file = file.path, file
-        self._lines = self._parsed()
+        self._path = path
 
     def read(self) -> Iterator[Any]:
-        """Those that were not read yet, as JSON values; a last line without its end is left out."""
-        return self._lines
-
-    def _parsed(self) -> Iterator[Any]:
+        """Parse line by line. Raises RecordsError."""
         waiting = b""
         try:
             for data in self._unpacked():
@@ -159,5 +157,5 @@ class _Lines:
                 data = unpacker.decompress(packed, _CHUNK)
                 read, plain = read + len(packed) - len(unpacker.unconsumed_tail), plain + len(data)
                 if read > 2 * DAY_BYTES or plain > _MOST_PLAIN:
-                    raise ValueError("it is larger than any file of events")
+                    raise ValueError("it is larger than any event file")
                 yield data

@@ -1,4 +1,4 @@
-"""The chain of sealed hours, checked: seals, reports, signatures, lists of files, links, files nobody answers for."""
+"""Verifies the chain of sealed hours: seals, reports, signatures, manifests, links, and foreign files."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ from solominer.records.evidence.content import check_file, check_ledger
 from solominer.records.evidence.findings import VerifyResult
 from solominer.records.evidence.seal import SIGNATURE, hash_file
 from solominer.records.evidence.signing import signature_holds
-from solominer.records.evidence.state import MANIFEST, REPORT, SEAL, read_report
+from solominer.records.evidence.state import MANIFEST, READABLE, REPORT, SEAL, read_report
 from solominer.records.files import is_folder, is_regular, read_bounded
 from solominer.records.ledger.jsonlines import parse_object
 from solominer.records.ledger.retention import RETIRABLE
-from solominer.records.report.versions import READABLE
 from solominer.records.tree import SECTIONS, TEMPORARY_SUFFIX, Part, Tree, walk_files
 
 THOROUGH_PARTS = 24
-"""Up to so many parts, every share is hashed again without being asked to."""
+"""Up to this many parts, every share is rehashed by default."""
 
 _SEAL = re.compile(rb"([0-9a-f]{64})  report\.json\n(?:([0-9a-f]{64})  report\.sig\n)?")
 _MANIFEST_LINE = re.compile(r"([0-9a-f]{64})  ([^\n]+)\n")
@@ -30,7 +29,7 @@ _MANIFEST_LINE = re.compile(r"([0-9a-f]{64})  ([^\n]+)\n")
 
 @dataclass(slots=True)
 class _Sealed:
-    """A part whose seal and report could be read, and its report's hash."""
+    """A part with a readable seal and report, and the SHA-256 of the report in hex."""
 
     part: Part
     report: dict[str, Any]
@@ -39,7 +38,7 @@ class _Sealed:
 
 
 class Audit:
-    """One network's tree; what it finds goes into the result."""
+    """Checks one network's tree and adds the findings to `result`."""
 
     def __init__(self, tree: Tree, result: VerifyResult, thorough: bool | None, public_key_hex: str | None) -> None:
         self._tree, self._result = tree, result
@@ -49,7 +48,7 @@ class Audit:
     # --- what is to be verified ----------------------------------------------------------------------------------
 
     def stretch(self, prefix: str) -> None:
-        """The parts whose path begins with `prefix`, each linked to the report before it."""
+        """Verify the parts below `prefix`, and each one's link to the previous report."""
         parts = [part for part in self._known_parts() if part.path == prefix or part.path.startswith(f"{prefix}/")]
         if not parts:
             raise RecordsError(f"there are no hours under {prefix} in {self._tree.root}")
@@ -58,7 +57,7 @@ class Audit:
             self._check_link(one)
 
     def whole(self) -> None:
-        """Every hour, the chain without gaps, the link to the newest, and no file that nobody answers for."""
+        """Verify every hour, that the chain has no gaps, the link to the newest report, and that no file is foreign."""
         sealed = self._parts(self._known_parts())
         sealed.sort(key=lambda one: one.report["sequence"])
         expected, before = 1, None
@@ -73,9 +72,9 @@ class Audit:
         if before is not None:
             self._check_latest(before.part)
         self._check_foreign(sealed)
-        self._result.unchecked["hours.txt, index.sqlite, state.json: conveniences, no evidence"] = 1
+        self._result.unchecked["hours.txt, index.sqlite, state.json: not evidence"] = 1
         self._result.unchecked[
-            "whether the newest hours were cut off: compare the newest report's hash with one kept"
+            "whether the newest hours were removed: compare the newest report's hash with a saved one"
         ] = 1
 
     def _known_parts(self) -> list[Part]:
@@ -97,13 +96,13 @@ class Audit:
             self._check_files(one)
             self._check_content(one, thorough)
         if not thorough and sealed:
-            self._result.unchecked["every single share: ask for it with --thorough"] = 1
+            self._result.unchecked["every single share: use --thorough"] = 1
         return sealed
 
     # --- one part ------------------------------------------------------------------------------------------------
 
     def _open(self, part: Part) -> _Sealed | None:
-        """Seal, report, signature, manifest: each vouches for the next."""
+        """Check seal, report, signature and manifest; each contains the hash of the next. None if one is unusable."""
         folder = self._tree.folder("reports", part)
         seal, data = _bytes(folder / SEAL), _bytes(folder / REPORT)
         if seal is None and data is not None:
@@ -115,10 +114,10 @@ class Audit:
         match = _SEAL.fullmatch(seal)
         digest = sha256(data).hexdigest()
         if match is None:
-            self._fail(part, "not of the form of a seal", SEAL)
+            self._fail(part, "malformed", SEAL)
         elif match[1].decode() != digest:
-            self._fail(part, f"does not have the hash that {SEAL} says (one of the two was changed)", REPORT)
-            self._fail(part, f"does not have the hash of {REPORT}", SEAL)
+            self._fail(part, f"does not match the hash in {SEAL} (one of the two was changed)", REPORT)
+            self._fail(part, f"does not match {REPORT}", SEAL)
         one = self._parse(part, data, digest)
         if one is None or match is None:
             return None
@@ -145,23 +144,23 @@ class Audit:
     def _check_signature(self, one: _Sealed, data: bytes, sealed_hash: bytes | None) -> None:
         signer, signature = one.report.get("signer"), _bytes(self._tree.folder("reports", one.part) / SIGNATURE)
         if self._key is not None and signer != self._key:
-            self._fail(one.part, "not signed by the key that was asked for", REPORT)
+            self._fail(one.part, "not signed by the requested key", REPORT)
         if signer is None and signature is None and sealed_hash is None:
             return
         if signature is None or sealed_hash is None or sha256(signature).hexdigest() != sealed_hash.decode():
-            self._fail(one.part, "missing or not the one that was sealed", SIGNATURE)
-            self._fail(one.part, f"does not have the hash of {SIGNATURE}", SEAL)
+            self._fail(one.part, "missing, or not the sealed one", SIGNATURE)
+            self._fail(one.part, f"does not match {SIGNATURE}", SEAL)
             return
         holds = signature_holds(str(signer), signature, data)
         if holds is None:
             self._result.unchecked["{n} signature(s): needs the package cryptography"] += 1
-        elif self._result.expect(holds, "{n} signature(s)", self._path(one.part, SIGNATURE), "does not hold"):
+        elif self._result.expect(holds, "{n} signature(s)", self._path(one.part, SIGNATURE), "invalid"):
             self._result.checked[f"all signed by {signer}"] = 1
 
     def _read_manifest(self, one: _Sealed) -> None:
         data = _bytes(self._tree.folder("reports", one.part) / MANIFEST)
         if data is None or sha256(data).hexdigest() != one.report["files"]["sha256"]:
-            self._fail(one.part, "missing" if data is None else "does not have the hash that the report says", MANIFEST)
+            self._fail(one.part, "missing" if data is None else "does not match the hash in the report", MANIFEST)
             return
         lines = _MANIFEST_LINE.findall(data.decode("utf-8", "replace"))
         one.manifest = {path: digest for digest, path in lines}
@@ -174,7 +173,7 @@ class Audit:
                 actual, _ = hash_file(self._tree.root / path)
             except OSError:
                 if path.partition("/")[0] in retired:
-                    self._result.unchecked["{n} file(s) deleted by retention, as a later report says"] += 1
+                    self._result.unchecked["{n} file(s) deleted by retention, according to a later report"] += 1
                 else:
                     self._result.fail(path, f"missing; listed in reports/{one.part.path}/{MANIFEST}")
                 continue
@@ -183,7 +182,7 @@ class Audit:
             own = {self._path(one.part, name) for name in (REPORT, SEAL, MANIFEST, SIGNATURE)}
             for path in self._tree.files(one.part):
                 if path not in one.manifest and path not in own:
-                    self._result.fail(path, "not listed when the hour was sealed: added later, or not of the records")
+                    self._result.fail(path, "not listed when the hour was sealed: added later, or not a record file")
 
     def _check_content(self, one: _Sealed, thorough: bool) -> None:
         for path in one.manifest:
@@ -198,7 +197,7 @@ class Audit:
     # --- the chain -----------------------------------------------------------------------------------------------
 
     def _check_link(self, one: _Sealed) -> None:
-        """The report before, by its bytes alone."""
+        """Compare the link with the bytes of the previous report."""
         previous = one.report.get("previous")
         if previous is None:
             self._expect_previous(one, None, None)
@@ -206,7 +205,7 @@ class Audit:
         try:
             data = _bytes(self._tree.folder("reports", Part.parse(previous["part"])) / REPORT)
         except (KeyError, TypeError, RecordsError):
-            self._fail(one.part, "the report before is named wrongly", REPORT)
+            self._fail(one.part, "its link to the previous report is malformed", REPORT)
             return
         if data is None:
             self._result.fail(f"reports/{previous['part']}/{REPORT}", f"missing; {one.part.path} follows it")
@@ -222,9 +221,9 @@ class Audit:
         said = str(previous.get("part")) if isinstance(previous, dict) else "none"
         self._result.expect(
             holds,
-            "{n} link(s) to the report before",
+            "{n} link(s) to the previous report",
             f"reports/{path or one.part.path}/{REPORT}",
-            f"not the one that {one.part.path} follows (it names {said}): changed, or another one in its place",
+            f"not the report that {one.part.path} links to ({said}): changed or replaced",
         )
 
     def _check_latest(self, newest: Part) -> None:
@@ -232,7 +231,7 @@ class Audit:
         try:
             target = str(link.readlink())
         except FileNotFoundError:
-            self._result.unchecked["reports/latest: there is no such link; some disks have none"] = 1
+            self._result.unchecked["reports/latest: no such link; some file systems have none"] = 1
             return
         except OSError:
             target = "nothing"
@@ -242,7 +241,7 @@ class Audit:
         )  # fmt: skip
 
     def _check_foreign(self, sealed: Iterable[_Sealed]) -> None:
-        """Files in the dated folders that belong to no hour, sealed or open."""
+        """Report files in the dated folders that belong to no hour."""
         answered = {path for one in sealed for path in one.manifest}
         known = {part.path for part in self._known_parts()}
         for section in SECTIONS:
@@ -259,7 +258,7 @@ class Audit:
             self._result.fail(path, "belongs to no hour")
 
     def _gather_retired(self, sealed: list[_Sealed]) -> dict[str, set[str]]:
-        """What later reports say was deleted, by part. One hour alone looks into all reports for it."""
+        """Sections deleted by retention, by part, according to the reports; reads all reports if a file is missing."""
         reports: list[Mapping[str, Any]] = [one.report for one in sealed]
         if any(not is_regular(self._tree.root / path) for one in sealed for path in one.manifest):
             every = (read_report(self._tree, part) for part in self._tree.parts("reports"))
@@ -271,7 +270,7 @@ class Audit:
                     sections = {section for section in RETIRABLE if section in item["sections"]}
                     retired.setdefault(item["part"], set()).update(sections)
             except (LookupError, TypeError):
-                continue  # named already if it is one of those that are checked
+                continue  # reported already if it is one of the checked parts
         return retired
 
     def _path(self, part: Part, name: str) -> str:

@@ -12,10 +12,7 @@ from solominer.records.files import shown
 
 @dataclass(slots=True)
 class VerifyResult:
-    """`wrong` is (file, reason); `checked` and `unchecked` count how often each sentence applied.
-
-    Sentences in `checked` and `unchecked` are templates with `{n}` for the count.
-    """
+    """`wrong` has (file, reason); `checked` and `unchecked` count sentences, in which `{n}` stands for the count."""
 
     checked: Counter[str] = field(default_factory=Counter)
     unchecked: Counter[str] = field(default_factory=Counter)
@@ -27,11 +24,11 @@ class VerifyResult:
         return not self.wrong
 
     def fail(self, path: str, reason: str) -> None:
-        """Something is wrong with this file."""
+        """Add a problem with a file."""
         self.wrong.append((shown(path, 500), shown(reason, 500)))
 
     def expect(self, holds: bool, checked: str, path: str, reason: str) -> bool:
-        """Count `checked`, or fail."""
+        """Count the sentence `checked` if `holds`, else fail with `reason`. Returns `holds`."""
         if holds:
             self.checked[checked] += 1
         else:
@@ -39,7 +36,7 @@ class VerifyResult:
         return holds
 
     def lines(self, most: int = 50) -> Iterator[str]:
-        """For people: what was checked, what could not be, what is wrong (the first `most`), and the conclusion."""
+        """As text: what was checked, what was not, the first `most` problems, and the verdict."""
         for sentence, count in self.checked.items():
             yield f"checked    {sentence.format(n=f'{count:,}')}"
         for sentence, count in self.unchecked.items():
@@ -48,10 +45,10 @@ class VerifyResult:
             yield f"WRONG      {path}: {reason}"
         if len(self.wrong) > most:
             yield f"           and {len(self.wrong) - most:,} more"
-        yield "VERIFIED: all that was checked holds" if self.holds else f"FAILED: {len(self.wrong):,} wrong"
+        yield "VERIFIED: every check passed" if self.holds else f"FAILED: {len(self.wrong):,} wrong"
 
     def document(self) -> dict[str, Any]:
-        """For programs."""
+        """As JSON values."""
         return {
             "holds": self.holds,
             "checked": dict(self.checked),

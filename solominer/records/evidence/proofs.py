@@ -1,7 +1,6 @@
-"""Proofs of our blocks as they grow: made when a block is found, completed by what nodes answer and the chain does.
+"""Block proofs: created when a block is found, extended by the nodes' answers and the block's states.
 
-A proof is written into the hour in which it changed, whole, so the newest of its name says everything. Used by one
-thread.
+A proof is written in full into the hour in which it changed, so the newest file is complete. Used by one thread.
 """
 
 from __future__ import annotations
@@ -16,9 +15,9 @@ from solominer.chain.header import Header
 from solominer.chain.proof import make_proof
 from solominer.errors import DecodeError
 from solominer.records.evidence.state import as_written
-from solominer.records.files import is_regular, read_bounded
+from solominer.records.files import is_regular
 from solominer.records.journal.recovery import read_block_folder
-from solominer.records.ledger.jsonlines import parse_object
+from solominer.records.ledger.jsonlines import read_object
 from solominer.records.report.best import KeptHash
 from solominer.records.tree import Part, Tree, is_ours, utc_text, walk_files
 from solominer.work.found import FoundBlock
@@ -42,23 +41,22 @@ class BlockProofs:
         self._absent: set[str] = set()
 
     def begin(self, block: FoundBlock, witness_root_le: bytes | None, plan: Mapping[str, Any] | None) -> None:
-        """A block was found."""
+        """Start the proof of a block that was found."""
         self._keep(block_proof(self._network, block, witness_root_le, plan))
         self._changed.add(block.hash_hex)
 
     def news(self, entry: Mapping[str, Any]) -> None:
-        """A `block_answer` or `block_state` entry; for a block of an earlier run its newest proof is read first."""
+        """Add a `block_answer` or `block_state` entry; the proof of an earlier run's block is loaded first."""
         proof = self._find(str(entry["hash"]))
         if proof is None:
             return
-        told = {key: value for key, value in entry.items() if key not in _KNOWN_KEYS}
-        told_of = proof["answers" if entry["kind"] == "block_answer" else "states"]
-        if len(told_of) < _MAX_NEWS:
-            told_of.append(told)
+        news = proof["answers" if entry["kind"] == "block_answer" else "states"]
+        if len(news) < _MAX_NEWS:
+            news.append({key: value for key, value in entry.items() if key not in _KNOWN_KEYS})
         self._changed.add(proof["hash"])
 
     def recover(self, part: Part, entries: Iterable[Mapping[str, Any]]) -> None:
-        """Make up for proofs that a crash kept from being written: from the journal, and from the part's entries."""
+        """Rebuild proofs lost in a crash, from the journal and the part's ledger entries."""
         lacking = set()
         paths = filter(is_ours, walk_files(self._tree.root, f"submissions/{part.path}"))
         for name in sorted({path.split("/")[-2] for path in paths}):
@@ -72,7 +70,7 @@ class BlockProofs:
                 self.news(entry)
 
     def write(self, part: Part, put: Put) -> None:
-        """Hand every changed proof to `put`, for the folder of this part."""
+        """Pass every changed proof to `put`, for this part's folder."""
         for hash_hex in self._changed:
             proof = self._proofs[hash_hex]
             put(f"proofs/{part.path}/{proof['height']}-{hash_hex}.json", proof)
@@ -98,10 +96,7 @@ class BlockProofs:
 
 
 def _read_proof(file: Path, hash_hex: str) -> dict[str, Any] | None:
-    try:
-        proof = parse_object(read_bounded(file))
-    except OSError:
-        return None
+    proof = read_object(file)
     if proof is None or proof.get("hash") != hash_hex or not isinstance(proof.get("height"), int):
         return None
     return proof if all(isinstance(proof.get(key), list) for key in ("answers", "states")) else None
@@ -110,7 +105,7 @@ def _read_proof(file: Path, hash_hex: str) -> dict[str, Any] | None:
 def block_proof(
     network: str, block: FoundBlock, witness_root_le: bytes | None = None, plan: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """The proof of a block of ours, with nothing answered yet."""
+    """The proof of one of our blocks, without answers or states yet."""
     proof = make_proof(
         kind="block",
         network=network,
@@ -139,7 +134,7 @@ def block_proof(
 
 
 def share_certificate(network: str, kept: KeptHash) -> dict[str, Any] | None:
-    """The certificate of a best share, from its share and work lines; None if they do not belong together."""
+    """The certificate of a best share, from its `share` and `work` lines; None if these do not fit together."""
     share, job = kept.share, kept.job
     try:
         header, coinbase = share_header(share, job)
@@ -160,7 +155,7 @@ def share_certificate(network: str, kept: KeptHash) -> dict[str, Any] | None:
 
 
 def share_header(share: Mapping[str, Any], job: Mapping[str, Any]) -> tuple[bytes, bytes]:
-    """The 80 bytes of a share's header, and the stripped coinbase that it commits to. Raises if a field is missing."""
+    """A share's 80-byte header, and the coinbase without witness. Raises KeyError, TypeError or ValueError."""
     coinbase = bytes.fromhex(job["coinbase_prefix_hex"] + share["extranonce_hex"] + job["coinbase_suffix_hex"])
     root = root_from_branch(sha256d(coinbase), [bytes.fromhex(other) for other in job["merkle_branch_hex"]])
     nbits = int(job["nbits"], 16)

@@ -1,4 +1,4 @@
-"""The chain of reports: where it ends, and how the next one is added to it. Used by one thread."""
+"""The chain of reports: its head, and how the next report is added. Used by one thread."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from solominer.records.tree import Part, Tree
 
 
 class ReportChain:
-    """Seals parts one after the other; `head` is the newest report."""
+    """Seals parts in order; `head` is the newest report."""
 
     def __init__(self, tree: Tree, network: str, settings: RecorderSettings, signer: Signer | None) -> None:
         self._tree, self._network, self._settings, self._signer = tree, network, settings, signer
@@ -32,9 +32,9 @@ class ReportChain:
         self.last_seq = 0
 
     def go_on_from(self, head: Head | None) -> str:
-        """Begin behind `head`; what is wrong with its report, if anything.
+        """Continue the chain after `head`. Returns what is wrong with its report, or ''.
 
-        A report that was changed keeps its place with the hash that it had, so that the change stays visible.
+        A modified report stays linked by its original hash, so that the modification remains detectable.
         """
         self.head = head
         if head is None:
@@ -44,24 +44,24 @@ class ReportChain:
         try:
             data = read_bounded(path)
         except OSError as error:
-            return f"the newest report {path} cannot be read: {error.strerror}; totals begin anew"
+            return f"the newest report {path} cannot be read: {error.strerror}; totals restart from zero"
         self._previous = parse_object(data)
         ledger = (self._previous or {}).get("ledger")
         last_seq = ledger.get("last_seq") if isinstance(ledger, dict) else None
         self.last_seq = last_seq if type(last_seq) is int and 0 <= last_seq < MOST_SEQUENCE else 0
         if sha256(data).hexdigest() != head.sha256:
-            return f"the newest report {path} was changed since it was written; run `solominer verify`"
+            return f"the newest report {path} was modified after it was written; run `solominer verify`"
         return ""
 
     @property
     def newest_at(self) -> Any:
-        """The last moment of the newest report, as it says; None where there is none."""
+        """The newest report's `to_at`, unvalidated; None if there is no report."""
         return (self._previous or {}).get("to_at")
 
     def seal(self, part: Part, fold: HourFold, why: str, busy: set[Part], at: float, belief: Belief) -> None:
-        """Seal a part whose files are complete; `busy` ones are not. `at` is now; for `belief` see Retention.plan.
+        """Seal a complete part; for `at`, `busy` and `belief` see Retention.plan.
 
-        Raises OSError, and may be called again then; RecordsError if what the part holds makes no report.
+        Raises OSError, after which it may be called again, or RecordsError if no report can be built.
         """
         plan = self._retention.plan(at, busy, belief)
         also: list[str] = []
@@ -76,7 +76,7 @@ class ReportChain:
     def _sealed(
         self, part: Part, fold: HourFold, why: str, retired: list[dict[str, Any]], also: list[str]
     ) -> tuple[Head, dict[str, Any]]:
-        """The new head and its report; totals begin anew where somebody changed the report before."""
+        """The new head and its report; totals restart from zero if the previous report is unusable."""
         problem: Exception | None = None
         for previous in (self._previous, None):
             try:
@@ -93,4 +93,4 @@ class ReportChain:
                 return seal_part(self._tree, part, report, self._signer, also), report
             except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
                 problem = error
-        raise RecordsError(f"the hour {part.path} makes no report: {problem!r:.200}") from problem
+        raise RecordsError(f"no report can be built for the hour {part.path}: {problem!r:.200}") from problem

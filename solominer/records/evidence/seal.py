@@ -1,11 +1,11 @@
-"""Sealing a part: text, checksums of every file, the report that carries their hash and that of the report before.
+"""Sealing a part: text report, manifest, and the report that contains the hashes of both manifest and previous report.
 
-    SHA256SUMS          every file of the hour in all sections, as `sha256sum -c` reads it from the network's folder
-    report.json         carries the hash of SHA256SUMS and of the report before
-    report.sig          Ed25519 signature of report.json, if a key is set
-    report.json.sha256  the hash of report.json (and report.sig); with this file the hour counts as sealed
+    SHA256SUMS          every file of the hour in all sections, for `sha256sum -c` in the network's folder
+    report.json         contains the hash of SHA256SUMS and of the previous report
+    report.sig          Ed25519 signature of report.json, if a key is configured
+    report.json.sha256  the hash of report.json (and report.sig); its presence marks the hour as sealed
 
-Nothing in a sealed part is ever written again.
+A sealed part is never modified.
 """
 
 from __future__ import annotations
@@ -17,12 +17,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from solominer.config.paths import open_regular
 from solominer.records.evidence.signing import Signer
 from solominer.records.evidence.state import MANIFEST, REPORT, SEAL, Head
 from solominer.records.files import fsync_folder, is_regular, optional, reason, shown, warn_once
+from solominer.records.ledger.jsonlines import pretty_json
 from solominer.records.report.text import report_text
 from solominer.records.tree import SECTIONS, Part, Tree, atomic_write, is_ours, make_folder, remove_temporaries
 
@@ -33,9 +32,9 @@ _MOST_FOREIGN_BYTES = 16 << 20
 
 
 def seal_part(tree: Tree, part: Part, report: dict[str, Any], signer: Signer | None, also: Sequence[str] = ()) -> Head:
-    """Write the report of a part whose other files are complete, and answer for the files `also`, too.
+    """Write manifest, report and seal of a complete part; the manifest includes the files `also`.
 
-    Raises OSError; may be called again then.
+    Raises OSError, after which it may be called again.
     """
     folder = tree.folder("reports", part)
     for name in (*_OWN, "report.txt"):
@@ -51,7 +50,7 @@ def seal_part(tree: Tree, part: Part, report: dict[str, Any], signer: Signer | N
     complete = dict(report)
     complete["files"] = {"sha256": sha256(manifest).hexdigest(), "count": count, "bytes": size}
     complete["signer"] = None if signer is None else signer.public_hex
-    data = orjson.dumps(complete, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    data = pretty_json(complete)
     digest = sha256(data).hexdigest()
     seal = f"{digest}  {REPORT}\n"
     atomic_write(folder / REPORT, data)
@@ -66,7 +65,7 @@ def seal_part(tree: Tree, part: Part, report: dict[str, Any], signer: Signer | N
 
 
 def _checksums(tree: Tree, part: Part, also: Sequence[str]) -> tuple[bytes, int, int]:
-    """The manifest, how many files it names, and their bytes in all."""
+    """The manifest, its number of files, and their total size in bytes."""
     own = {f"reports/{part.path}/{name}" for name in _OWN}
     lines, total = [], 0
     for path in [*tree.files(part), *also]:
@@ -77,7 +76,7 @@ def _checksums(tree: Tree, part: Part, also: Sequence[str]) -> tuple[bytes, int,
             except OSError as error:
                 if error.errno == errno.EIO:
                     raise
-                why = f"left alone and not listed in {MANIFEST}: {reason(error)}"
+                why = f"not listed in {MANIFEST}: {reason(error)}"
                 warn_once(f"foreign {path}", f"{shown(tree.root / path)}: {why}")
                 continue
             lines.append(f"{digest}  {path}\n")
@@ -86,14 +85,14 @@ def _checksums(tree: Tree, part: Part, also: Sequence[str]) -> tuple[bytes, int,
 
 
 def _check_foreign(path: str, tree: Tree) -> None:
-    """Raise OSError unless the file can be listed: ours, or a short one of others whose name fits a line."""
+    """Raise OSError unless the file can be listed: ours, or a small foreign one with a printable name."""
     facts = (tree.root / path).lstat()
     if not stat.S_ISREG(facts.st_mode):
         raise OSError(errno.EINVAL, "not a regular file")
     if is_ours(path):
         return
     if not path.isprintable():
-        raise OSError(errno.EINVAL, "its name has control characters or broken text")
+        raise OSError(errno.EINVAL, "its name is not printable")
     if facts.st_size > _MOST_FOREIGN_BYTES:
         raise OSError(errno.EFBIG, f"not part of the records, and {facts.st_size} bytes")
     warn_once(f"foreign {path}", f"{shown(tree.root / path)}: not part of the records, left alone")
@@ -110,7 +109,7 @@ def hash_file(path: Path) -> tuple[str, int]:
 
 
 def append_tail(tree: Tree, report: Mapping[str, Any], most_bytes: int) -> None:
-    """Add the report's text to hours.txt, for `tail -F`; a file grown too long is renamed to hours.txt.1 first."""
+    """Append the report's text to hours.txt; beyond `most_bytes` the file is first rotated to hours.txt.1."""
     path = tree.root / "hours.txt"
     with optional("hours.txt"):
         tree.clear_the_way(path)

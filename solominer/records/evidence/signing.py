@@ -1,4 +1,4 @@
-"""Signing reports with Ed25519 (RFC 8032), through the `cryptography` package, which is an extra."""
+"""Ed25519 signatures of reports (RFC 8032), with the optional `cryptography` package."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Signer:
-    """Signs with a private key that lives in a PEM file; `public_hex` is the 32 bytes that others check with."""
+    """Signs with a private key from a PEM file; `public_hex` is the 32-byte public key."""
 
     def __init__(self, key: Ed25519PrivateKey) -> None:
         from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -23,9 +23,9 @@ class Signer:
 
     @classmethod
     def load(cls, path: Path) -> Signer:
-        """The signer of the key in `path`, which is made (readable by its owner only) if there is none.
+        """Load the key in `path`; if there is no file, create one with a new key, readable by its owner only.
 
-        Raises RecordsError if the package is missing or the file is no such key.
+        Raises RecordsError if the package is missing or the file is not an Ed25519 key.
         """
         try:
             from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -49,10 +49,10 @@ class Signer:
             key = load_pem_private_key(plain_bytes(path.read_bytes()), password=None)
         except (OSError, ValueError, TypeError) as error:
             raise RecordsError(
-                f"the signing key {path} cannot be used: {error}", "give a PEM file with an Ed25519 private key"
+                f"the signing key {path} cannot be used: {error}", "use a PEM file with an Ed25519 private key"
             ) from error
         if not isinstance(key, Ed25519PrivateKey):
-            raise RecordsError(f"the signing key {path} is of another kind", "use an Ed25519 private key")
+            raise RecordsError(f"the signing key {path} is not an Ed25519 key", "use an Ed25519 private key")
         return cls(key)
 
     def sign(self, data: bytes) -> bytes:
@@ -61,7 +61,7 @@ class Signer:
 
 
 def signature_holds(public_hex: str, signature: bytes, data: bytes) -> bool | None:
-    """Whether the signature is the key's; None if that cannot be told because the package is missing."""
+    """Whether the signature is valid for the key; None if the `cryptography` package is missing."""
     try:
         from cryptography.exceptions import InvalidSignature
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey

@@ -1,12 +1,15 @@
-"""What is open and where the chain of reports ends: `state.json`, a note to the next start.
+"""`state.json`: the unsealed parts and the head of the chain of reports, for the next start; and reading reports.
 
-It saves reading the whole tree. It is not evidence: if it is missing or wrong, the tree itself is looked through.
+It saves a scan of the whole tree. It is not evidence: if it is missing or wrong, the tree is scanned.
+
+Files of a sealed hour are never rewritten, so a tree may hold reports of several schema versions; they are read with
+the names of the current one. `solominer-report/2` renamed the fields in `_RENAMED_IN_2`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -16,24 +19,31 @@ import orjson
 from solominer.config.paths import open_regular
 from solominer.errors import RecordsError
 from solominer.records.files import read_bounded
-from solominer.records.ledger.jsonlines import parse_object, read_lines
+from solominer.records.ledger.jsonlines import parse_object, read_lines, read_object
 from solominer.records.ledger.ledger import is_frame, ledger_path
-from solominer.records.report.versions import current_report
 from solominer.records.tree import SECTIONS, Part, Tree, atomic_write
 
 REPORT = "report.json"
 SEAL = "report.json.sha256"
 MANIFEST = "SHA256SUMS"
+REPORT_SCHEMA = "solominer-report/2"
+READABLE = ("solominer-report/1", REPORT_SCHEMA)
 MOST_SEQUENCE = 2**53
-"""A report's number stays below this; a larger one is not ours."""
+"""Upper bound of report numbers; a larger one is not ours."""
 
 _STATE = "state.json"
 _SEQUENCE = re.compile(rb'\n  "part": "([0-9/.]+)",\n  "sequence": (\d{1,16}),\n')
+_RENAMED_IN_2 = {
+    "shares": {"all_told": "complete"},
+    "ledger": {"odd_lines": "unparsed_lines"},
+    "search": {"least_p": "min_p_value"},
+    "nodes": {"looks": "samples", "unusable_looks": "unusable_samples"},
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The newest sealed report: where it is, its number, and the SHA-256 of its bytes in hex."""
+    """The newest sealed report: its part, number, and SHA-256 in hex."""
 
     part: Part
     sequence: int
@@ -42,14 +52,14 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """`unsealed` parts in the order in which they were opened, and the end of the chain."""
+    """`unsealed` parts in the order in which they were opened, and the head of the chain."""
 
     unsealed: tuple[Part, ...] = ()
     head: Head | None = None
 
 
 def save_state(tree: Tree, state: State) -> None:
-    """Write it. Raises OSError."""
+    """Write state.json, fsynced. Raises OSError."""
     head = state.head
     value = {
         "schema": "solominer-state/1",
@@ -61,7 +71,7 @@ def save_state(tree: Tree, state: State) -> None:
 
 
 def load_state(tree: Tree) -> State:
-    """The state as last saved, or as the tree shows it where there is no such note, or an old one."""
+    """The state from state.json, or from a scan of the tree if that file is missing, invalid or outdated."""
     try:
         value = parse_object(read_bounded(tree.root / _STATE))
         if value is not None:
@@ -69,7 +79,7 @@ def load_state(tree: Tree) -> State:
             known = {*state.unsealed, *([] if state.head is None else [state.head.part])}
             sealed = 0 if state.head is None else state.head.sequence
             reports, ledgers = set(tree.parts("reports")), set(tree.parts("ledger"))
-            if len(reports - known) < max(sealed, 1) and not ledgers - reports - known:  # else it was not saved lately
+            if len(reports - known) < max(sealed, 1) and not ledgers - reports - known:  # else it is outdated
                 return state
     except (OSError, LookupError, TypeError, ValueError, RecordsError):
         pass
@@ -91,7 +101,7 @@ def _is_sequence(value: object) -> bool:
 
 
 def _catch_up(tree: Tree, state: State) -> State:
-    """Parts that were sealed after the note was made: a sealed part is never written again."""
+    """Take in parts that were sealed after state.json was written."""
     head, unsealed = state.head, []
     for part in state.unsealed:
         sealed_hash = read_seal(tree, part)
@@ -104,10 +114,7 @@ def _catch_up(tree: Tree, state: State) -> State:
 
 
 def scan_state(tree: Tree) -> State:
-    """Look the whole tree through: the highest number among sealed reports is the head, parts without seal are open.
-
-    Folders without a ledger of ours are none of our parts.
-    """
+    """Scan the tree: the highest-numbered sealed report is the head; parts with a ledger but no seal are open."""
     head: Head | None = None
     sealed = set()
     for part in tree.parts("reports"):
@@ -122,7 +129,7 @@ def scan_state(tree: Tree) -> State:
 
 
 def _has_records(tree: Tree, part: Part) -> bool:
-    """Whether a run of ours wrote into the part: its ledger begins with an entry."""
+    """Whether solominer wrote into the part: its ledger begins with a valid entry."""
     try:
         lines = read_lines(ledger_path(tree, part))
         return any(line.value is not None and is_frame(line.value) for line in islice(lines, 100))
@@ -131,7 +138,7 @@ def _has_records(tree: Tree, part: Part) -> bool:
 
 
 def sequence_of(tree: Tree, part: Part) -> int | None:
-    """The number of the part's report, by the first lines of it; None where there is no such report of ours."""
+    """The number of the part's report, from its first 1024 bytes; None if there is no valid one."""
     try:
         with open_regular(tree.folder("reports", part) / REPORT) as file:
             match = _SEQUENCE.search(file.read(1024))
@@ -142,16 +149,13 @@ def sequence_of(tree: Tree, part: Part) -> int | None:
 
 
 def as_written(tree: Tree, parts: Iterable[Part]) -> list[Part]:
-    """The parts in the order in which they were written, whatever the clock said: by their reports' numbers.
-
-    Those without a report come last.
-    """
+    """The parts in the order in which they were written, by their reports' numbers; parts without a report last."""
     numbers = {part: sequence_of(tree, part) or MOST_SEQUENCE for part in parts}
     return sorted(numbers, key=lambda part: (numbers[part], part))
 
 
 def read_seal(tree: Tree, part: Part) -> str | None:
-    """The SHA-256 of the part's report as its seal has it; None if there is no well-formed seal."""
+    """The report's SHA-256 in hex, from the part's seal; None if there is no well-formed seal."""
     try:
         first = read_bounded(tree.folder("reports", part) / SEAL).decode("ascii").partition("\n")[0]
     except (OSError, UnicodeDecodeError):
@@ -162,8 +166,25 @@ def read_seal(tree: Tree, part: Part) -> str | None:
 
 def read_report(tree: Tree, part: Part) -> dict[str, Any] | None:
     """The part's report with the names of the current schema, or None if it cannot be read."""
-    try:
-        report = parse_object(read_bounded(tree.folder("reports", part) / REPORT))
-    except OSError:
-        return None
+    report = read_object(tree.folder("reports", part) / REPORT)
     return None if report is None else current_report(report)
+
+
+def current_report(report: dict[str, Any]) -> dict[str, Any]:
+    """A report with the names of REPORT_SCHEMA. One of an unknown version is returned unchanged."""
+    if report.get("schema") != "solominer-report/1":
+        return report
+    return {**report, "schema": REPORT_SCHEMA, **dict(_renamed(report))}
+
+
+def _renamed(report: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for section, names in _RENAMED_IN_2.items():
+        value = report.get(section)
+        if isinstance(value, dict):
+            yield section, _with_names(value, names)
+        elif isinstance(value, list):
+            yield section, [_with_names(item, names) if isinstance(item, dict) else item for item in value]
+
+
+def _with_names(value: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    return {names.get(name, name): item for name, item in value.items()}

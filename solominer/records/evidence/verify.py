@@ -1,7 +1,7 @@
-"""Verifying evidence: a proof, an hour, a day or any longer stretch, the whole tree.
+"""Verification of evidence: a proof, an hour, a day or longer period, or the whole tree.
 
-`scripts/verify.py` does the same with nothing but the standard library and shares no code with this. Nothing found here
-raises: each wrong file is named with the reason, everything else is still checked.
+`scripts/verify.py` does the same with the standard library alone and shares no code with this. Bad files do not raise:
+each is reported with the reason, and the rest is still checked.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from solominer.records.tree import SECTIONS, Tree
 
 
 def verify(path: Path, *, thorough: bool | None = None, public_key_hex: str | None = None) -> VerifyResult:
-    """Verify whatever lies at `path`.
+    """Verify the evidence at `path`: a file, or a folder of a tree.
 
-    `thorough` hashes every share of the ledgers again (default: if there are at most 24 hours). With `public_key_hex`
-    every report must be signed by that key. Raises RecordsError if there is nothing to verify at `path`.
+    `thorough` rehashes every share of the ledgers (default: for up to 24 hours). With `public_key_hex`, every report
+    must be signed by that Ed25519 key. Raises RecordsError if there is nothing to verify.
     """
     path = Path(os.path.realpath(path))
     if is_regular(path):
@@ -60,7 +60,7 @@ def _is_network(folder: Path) -> bool:
 
 
 def _locate(path: Path) -> tuple[Path, str]:
-    """The network's folder above `path`, and which stretch of hours is meant (`2026/11/21`; empty: all)."""
+    """The network's folder that contains `path`, and the period within it (`2026/11/21`; empty: all)."""
     for folder in (path, *path.parents):
         if _is_network(folder):
             section, _, stretch = path.relative_to(folder).as_posix().partition("/")
@@ -69,5 +69,5 @@ def _locate(path: Path) -> tuple[Path, str]:
             if section in SECTIONS:
                 return folder, "/".join(stretch.split("/")[:4])
     raise RecordsError(
-        f"there is no evidence at {path}", "give a proof, an hour's folder, a longer stretch, or a whole network folder"
+        f"there is no evidence at {path}", "name a proof, the folder of an hour, day or month, or a network's folder"
     )

@@ -1,13 +1,13 @@
-"""The journal of found blocks: one folder per block, readable by a person, on disk before anything else can go wrong.
+"""The journal of found blocks: one human-readable folder per block.
 
     submissions/YYYY/MM/DD/HH/<height>-<hash>/
-        block.hex           what submitblock takes
-        facts.json          header, coinbase, branch, job, template, who found it and when
+        block.hex           the argument of submitblock
+        facts.json          header, coinbase, branch, job, template, worker and time
         submissions.jsonl   every submission and its raw answer, per node
         states.jsonl        the history of its states
 
-Every call blocks until file and folder are fsynced: the daemon makes them in threads, in parallel with submitting. What
-happens to a block in a later hour is filed under the same name in that hour, because closed hours never change.
+Every call but `put` blocks until file and folder are fsynced; the daemon makes them in threads, in parallel with
+submitting. Since closed hours never change, later states of a block go into a folder of the same name in their hour.
 """
 
 from __future__ import annotations
@@ -23,64 +23,62 @@ import orjson
 from solominer.chain.hashes import to_rpc_hex
 from solominer.errors import JournalFailed, RecordsError
 from solominer.records.files import fsync_folder, sync_file
+from solominer.records.ledger.jsonlines import pretty_json
 from solominer.records.ledger.open_hour import OpenHour
 from solominer.records.tree import Tree, atomic_write, make_folder, utc_text, write_all
 from solominer.work.events import SubmitAnswered
 from solominer.work.found import BlockState, FoundBlock
 
 FINAL_STATES = frozenset({BlockState.MATURE, BlockState.REJECTED, BlockState.SUPERSEDED})
-"""States after which a block needs no following any more."""
+"""States after which a block is no longer tracked."""
 
-
-_FILES = ("block.hex", "facts.json", "submissions.jsonl", "states.jsonl")
+FILES = ("block.hex", "facts.json", "submissions.jsonl", "states.jsonl")
+"""The files in a block's folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """Where it was written; `problem` says why the first place failed, if it did."""
+    """The folder written to; `problem` says why the tree could not be written, if the fallback was used."""
 
     folder: Path
     problem: str = ""
 
 
 class Journal:
-    """Writes the journal. Thread-safe; each call may block for as long as the disk does."""
+    """Writes the journal. Thread-safe; each call may block as long as the disk does."""
 
     def __init__(self, tree: Tree, hours: OpenHour, fallback: Path | None = None) -> None:
-        """`fallback` is a folder, best on another disk, for what cannot be written to the tree."""
+        """`fallback` is a folder, preferably on another disk, for what cannot be written to the tree."""
         self._tree = tree
         self._hours = hours
         self._fallback = fallback
 
     def put(self, block: FoundBlock) -> Written:
-        """Hand a found block to the operating system: it outlives this process then, though not yet the machine.
-
-        Takes no longer than copying it, unless the disk is in trouble. Raises JournalFailed.
-        """
+        """Write a found block without fsync, so that it survives this process. Raises JournalFailed."""
 
         def write(folder: Path) -> None:
             make_folder(folder)
             atomic_write(folder / "block.hex", block.block_hex.encode() + b"\n")
-            atomic_write(folder / "facts.json", _pretty(facts_of(block)))
+            atomic_write(folder / "facts.json", pretty_json(facts_of(block)))
 
         return self._write(folder_name(block.height, block.hash_le), write)
 
     def save(self, block: FoundBlock) -> Written:
-        """Keep a found block. Raises JournalFailed if no place takes it; go on submitting from memory then."""
+        """Save a found block, fsynced. Raises JournalFailed if neither place can be written."""
         fallback = self._fallback
 
         def write(folder: Path) -> None:
             make_folder(folder, durable=True)
             atomic_write(folder / "block.hex", block.block_hex.encode() + b"\n", durable=True)
-            atomic_write(folder / "facts.json", _pretty(facts_of(block)), durable=True)
-            for parent in folder.parents:  # `put` may have made them, and without waiting for the disk
+            atomic_write(folder / "facts.json", pretty_json(facts_of(block)), durable=True)
+            for parent in folder.parents:  # `put` may have created them without fsync
                 if parent.is_relative_to(self._tree.root) or (fallback and parent.is_relative_to(fallback)):
                     fsync_folder(parent)
 
         return self._write(folder_name(block.height, block.hash_le), write)
 
     def note_submission(self, height: int, answered: SubmitAnswered) -> Written:
-        """Keep one node's answer to one submission. Raises JournalFailed."""
+        """Save one node's answer to one submission. Raises JournalFailed."""
         line = {
             "at": answered.at,
             "utc": utc_text(answered.at.wall),
@@ -103,10 +101,7 @@ class Journal:
         reason: str = "",
         final: bool | None = None,
     ) -> Written:
-        """Keep a change of state. `final` says that the block needs no following; by default its state tells.
-
-        Raises JournalFailed.
-        """
+        """Save a change of state at `at` (Unix seconds); `final` defaults to FINAL_STATES. Raises JournalFailed."""
         line: dict[str, Any] = {"at": at, "utc": utc_text(at), "state": state}
         if confirmations is not None:
             line["confirmations"] = confirmations
@@ -125,11 +120,11 @@ class Journal:
         return self._write(folder_name(height, hash_le), write)
 
     def _write(self, name: str, write: Callable[[Path], None]) -> Written:
-        """Do it in the open hour's folder, else in the fallback."""
+        """Call `write` for the block's folder in the open hour, or in the fallback if that fails."""
         try:
             with self._hours.writing() as part:
                 folder = self._tree.folder("submissions", part) / name
-                for file in _FILES:
+                for file in FILES:
                     self._tree.clear_the_way(folder / file)
                 write(folder)
                 return Written(folder)
@@ -146,12 +141,12 @@ class Journal:
 
 
 def folder_name(height: int, hash_le: bytes) -> str:
-    """`<height>-<hash>`, the hash as RPC shows it."""
+    """`<height>-<hash>`, the hash in RPC byte order."""
     return f"{height}-{to_rpc_hex(hash_le)}"
 
 
 def facts_of(block: FoundBlock) -> dict[str, Any]:
-    """Everything about a block but its transactions, as JSON values; `replay.block_from_facts` reads it back."""
+    """Everything about a block but its transactions, as JSON values; read back by `recovery.block_from_facts`."""
     return {
         "schema": "solominer-found-block/1",
         "hash": block.hash_hex,
@@ -172,12 +167,8 @@ def facts_of(block: FoundBlock) -> dict[str, Any]:
     }
 
 
-def _pretty(value: dict[str, Any]) -> bytes:
-    return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-
-
 def _append_durably(path: Path, data: bytes) -> None:
-    """One line in one write; a line that a crash tore before is ended first."""
+    """Append one line in a single write, ending a previously torn line first; fsync."""
     is_new = not path.exists()
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK, 0o644)
     try:

@@ -1,7 +1,7 @@
-"""Reading the journal back: which blocks are still to be followed, whatever state a crash left their files in.
+"""Reads the journal at start, in whatever state a crash left it: which blocks are not final yet.
 
-Nothing here is fatal. A torn `block.hex` shows by hashing it again; then the copy in another place is taken, or, for a
-block without transactions, the one that the facts give. A lost `facts.json` is made up for from the block itself.
+Nothing here is fatal. A torn `block.hex` fails its hash check and is replaced by the copy in another folder or, for a
+block without transactions, rebuilt from `facts.json`. A lost `facts.json` is rebuilt from the block.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from solominer.chain.target import decode_compact
 from solominer.errors import BadValue, DecodeError
 from solominer.records.evidence.state import as_written
 from solominer.records.files import is_folder, read_bounded, shown
+from solominer.records.journal.journal import FILES
 from solominer.records.ledger.jsonlines import parse_object, read_lines
 from solominer.records.tree import TEMPORARY_SUFFIX, Tree, dated_folders
 from solominer.work.found import BlockState, FoundBlock
 from solominer.work.workers import WorkerId
 
 _NAME = re.compile(r"(\d{1,10})-([0-9a-f]{64})", re.ASCII)
-_FILES = frozenset({"block.hex", "facts.json", "submissions.jsonl", "states.jsonl"})
 
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """One block of the journal. `block` is None only where no copy of it is whole; `problems` say what was found wrong.
+    """One block of the journal, with its latest `state` and its number of recorded answers (`submissions`).
 
-    `state` is the last one noted, `submissions` how many answers were; `folders` are all places that tell of it.
+    `block` is None if no copy is complete. `folders` are all folders of the block; `problems` is what was wrong there.
     """
 
     height: int
@@ -47,14 +47,14 @@ class JournalEntry:
 
 
 class Replay(NamedTuple):
-    """What the journal says at start: blocks still to be followed, and everything odd that was met on the way."""
+    """The journal at start: blocks that are not final, and all problems found while reading."""
 
     blocks: list[JournalEntry]
     problems: list[str]
 
 
 def open_blocks(tree: Tree, fallback: Path | None = None) -> Replay:
-    """Blocks that are not final yet, by height. Reads the whole journal; never raises for what it finds there."""
+    """Blocks that are not final yet, by height. Reads the whole journal; bad files never raise."""
     replay = Replay([], [])
     for (height, hash_hex), folders in sorted(_block_folders(tree, fallback, replay.problems).items()):
         entry = _read_entry(height, hash_hex, folders)
@@ -65,7 +65,7 @@ def open_blocks(tree: Tree, fallback: Path | None = None) -> Replay:
 
 
 def _block_folders(tree: Tree, fallback: Path | None, problems: list[str]) -> dict[tuple[int, str], list[Path]]:
-    """Folders by block, those of the tree in the order of their hours, then the fallback's."""
+    """The folders of each block: those of the tree by hour, then the fallback's."""
     places = list(_hours(tree, problems))
     if fallback is not None:
         places.append(fallback)
@@ -81,7 +81,7 @@ def _block_folders(tree: Tree, fallback: Path | None, problems: list[str]) -> di
 
 
 def _hours(tree: Tree, problems: list[str]) -> Iterator[Path]:
-    """The journal's folders of hours, in order."""
+    """The journal's hour folders, in the order in which they were written."""
     root = tree.root / "submissions"
     try:
         places = [tree.folder("submissions", part) for part in as_written(tree, tree.parts("submissions"))]
@@ -112,7 +112,7 @@ def _read_entry(height: int, hash_hex: str, folders: list[Path]) -> JournalEntry
         names = {path.name for path in _children(folder, problems)}
         problems += [
             f"{shown(folder / name)}: not part of the journal, left alone"
-            for name in sorted(names - _FILES)
+            for name in sorted(names.difference(FILES))
             if not name.endswith(TEMPORARY_SUFFIX)
         ]
         if names & {"block.hex", "facts.json"}:
@@ -137,7 +137,7 @@ def _read_entry(height: int, hash_hex: str, folders: list[Path]) -> JournalEntry
 
 
 def read_block_folder(folder: Path) -> FoundBlock | None:
-    """The block in one folder of the journal, or None if it is not whole there."""
+    """The block in one folder of the journal, or None if it is not complete there."""
     match = _NAME.fullmatch(folder.name)
     return None if match is None else _read_block(folder, int(match[1]), from_rpc_hex(match[2]), [])
 
@@ -147,7 +147,7 @@ def _first_whole(folders: list[Path], height: int, hash_le: bytes, problems: lis
         block = _read_block(folder, height, hash_le, problems)
         if block is not None:
             return block
-    problems.append(f"{folders[0]}: no whole copy of the block is left")
+    problems.append(f"{folders[0]}: no complete copy of the block is left")
     return None
 
 
@@ -168,23 +168,23 @@ def _read_log(path: Path, problems: list[str]) -> list[dict[str, Any]]:
         return []
     torn = sum(line.value is None and line.size > 1 for line in lines)
     if torn:
-        problems.append(f"{path}: {torn} torn line(s), left out")
+        problems.append(f"{path}: {torn} torn line(s), skipped")
     return [line.value for line in lines if line.value is not None]
 
 
 def _read_block(folder: Path, height: int, hash_le: bytes, problems: list[str]) -> FoundBlock | None:
-    """The block from `block.hex` and `facts.json`, from either alone where that is enough."""
+    """The block from `block.hex` and `facts.json`, or from one of them if that is enough."""
     facts = _read_facts(folder / "facts.json", hash_le, problems)
     raw = _read_hex(folder / "block.hex", hash_le, problems)
     try:
         if facts is not None:
             if raw is None and facts["transaction_count"] == 1:
                 raw = assemble_block_hex(bytes.fromhex(facts["header_hex"]), bytes.fromhex(facts["coinbase_hex"]), [])
-                problems.append(f"{folder}/block.hex: put together again from facts.json (it has no transactions)")
+                problems.append(f"{folder}/block.hex: rebuilt from facts.json (it has no transactions)")
             return None if raw is None else block_from_facts(facts, raw)
         return None if raw is None else block_from_hex(raw, height)
     except (KeyError, TypeError, ValueError, ArithmeticError, DecodeError) as error:
-        problems.append(f"{folder}: not what the journal wrote: {error!r:.200}")
+        problems.append(f"{folder}: not written by the journal: {error!r:.200}")
         return None
 
 
@@ -195,18 +195,18 @@ def _read_facts(path: Path, hash_le: bytes, problems: list[str]) -> dict[str, An
         problems.append(f"{path}: cannot be read: {error.strerror}")
         return None
     if facts is None or facts.get("hash") != to_rpc_hex(hash_le):
-        problems.append(f"{path}: torn or of another block")
+        problems.append(f"{path}: torn, or of another block")
         return None
     return facts
 
 
 def _read_hex(path: Path, hash_le: bytes, problems: list[str]) -> str | None:
-    """The block's hex if it is whole: header, Merkle root and every transaction to the last byte."""
+    """The block's hex if it is complete: header hash, Merkle root and all transactions are checked."""
     try:
         text = read_bounded(path).decode("ascii").strip()
         raw = bytes.fromhex(text)
         if sha256d(raw[:HEADER_SIZE]) != hash_le:
-            raise BadValue("its header has another hash than its folder")
+            raise BadValue("its header's hash is not that of its folder")
         check_block(raw)
     except OSError as error:
         problems.append(f"{path}: cannot be read: {error.strerror}")
@@ -218,7 +218,7 @@ def _read_hex(path: Path, hash_le: bytes, problems: list[str]) -> str | None:
 
 
 def block_from_facts(facts: dict[str, Any], block_hex: str) -> FoundBlock:
-    """The block that `journal.facts_of` described. Raises KeyError, TypeError or ValueError if it is not one."""
+    """The block described by `journal.facts_of`. Raises KeyError, TypeError or ValueError."""
     return FoundBlock(
         hash_le=from_rpc_hex(facts["hash"]),
         height=int(facts["height"]),
@@ -239,13 +239,13 @@ def block_from_facts(facts: dict[str, Any], block_hex: str) -> FoundBlock:
 
 
 def _worker(facts: dict[str, Any]) -> WorkerId:
-    """Who found it; older journals have engine and number apart."""
+    """Who found it; older journals have separate fields for engine and number."""
     engine = facts.get("engine")
     return WorkerId.parse(str(facts["worker"])) if engine is None else WorkerId(str(engine), str(facts["worker"]))
 
 
 def block_from_hex(block_hex: str, height: int) -> FoundBlock:
-    """The block from its own bytes alone: who found it and with what is not known then. Raises DecodeError."""
+    """The block from its bytes alone, with worker and kernel `unknown`. Raises DecodeError."""
     raw = bytes.fromhex(block_hex)
     header = Header.unpack(raw[:HEADER_SIZE])
     coinbase, *others = read_block(raw)

@@ -1,8 +1,8 @@
-"""Saves found blocks to the journal while they are being submitted, and retries for as long as the disk fails.
+"""Saves found blocks to the journal while they are being submitted, and retries while the disk fails.
 
-A block is first handed to the operating system, which takes a millisecond and makes it outlive this process; its first
-submission waits for that, but never longer than PUT_SECS, however the disk is. The journal's fsyncs go on in parallel
-with sending. What no disk takes stays in memory and is tried again, and an alarm says so.
+A block is first written without fsync, which takes about a millisecond, so that it survives a crash of this process.
+Its first submission waits for that, at most PUT_SECS; the fsyncs run in parallel with submitting. A block that cannot
+be written stays in memory, raises an alarm and is retried.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from solominer.work.events import SubmitAnswered
 from solominer.work.found import FoundBlock
 
 PUT_SECS = 0.05
-"""How long a block's first submission waits at most for its copy outside this process."""
+"""Longest time that a block's first submission waits for `Journal.put`."""
 
 AGAIN_SECS, AGAIN_MOST_SECS = 1.0, 30.0
-"""How soon, and at last how often, a block that no disk took is tried again."""
+"""First and longest wait before saving a block is retried."""
 
 _log = logging.getLogger("solominer.daemon.daemon")
 
@@ -40,22 +40,22 @@ class BlockSaver:
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="journal")  # one: lines stay in order
 
     def begin(self, block: FoundBlock) -> None:
-        """Start to hand the block to the operating system; before anything else is done with it."""
+        """Start writing the block without fsync; call this first."""
         put = asyncio.get_running_loop().run_in_executor(self._quick, self._journal.put, block)
-        put.add_done_callback(lambda done: done.exception())  # `save` meets the same disk and tells
+        put.add_done_callback(lambda done: done.exception())  # `save` reports the same error
         self._puts[block.hash_le] = put
 
     async def until_put(self, hash_le: bytes) -> None:
-        """Wait until the block would outlive this process, or until waiting costs more than it is worth."""
+        """Wait until the block would survive this process, at most PUT_SECS."""
         put = self._puts.get(hash_le)
         if put is not None:
             await asyncio.wait([put], timeout=PUT_SECS)
 
     async def save(self, block: FoundBlock) -> bool:
-        """Put the block on disk, fsynced; whether that came about."""
+        """Save the block, fsynced; whether that succeeded."""
         put = self._puts.get(block.hash_le)
         if put is not None:
-            await asyncio.wait([put])  # however long: its copy must not take the place of the durable one afterwards
+            await asyncio.wait([put])  # however long: its copy must not replace the durable one afterwards
             self._puts.pop(block.hash_le, None)
         written = await self._to_disk(lambda: self._journal.save(block), f"block {block.hash_hex}")
         if written is not None:
@@ -63,7 +63,7 @@ class BlockSaver:
         return written is not None
 
     async def save_later(self, block: FoundBlock) -> None:
-        """Try again until a disk takes it."""
+        """Retry until it is saved."""
         wait_secs = AGAIN_SECS
         await asyncio.sleep(wait_secs)
         while not await self.save(block):
@@ -72,7 +72,7 @@ class BlockSaver:
         _log.warning("block %d %s is on disk now", block.height, block.hash_hex)
 
     async def note_state(self, change: SaveState, at: float) -> None:
-        """Write a change of state down."""
+        """Save a change of state."""
         block = change.block
         await self._to_disk(
             lambda: self._journal.note_state(
@@ -88,15 +88,15 @@ class BlockSaver:
         )
 
     async def note_answer(self, height: int, answered: SubmitAnswered) -> None:
-        """Write a node's answer down."""
+        """Save a node's answer."""
         await self._to_disk(lambda: self._journal.note_submission(height, answered), "a node's answer")
 
     def kept_in(self, hash_le: bytes, folders: Iterable[Path]) -> None:
-        """The journal's folders of a block, to read it again when it is to be sent again."""
+        """Remember a block's folders, so that it can be read again for a resubmission."""
         self._folders[hash_le] = list(folders)
 
     async def kept_hex(self, hash_le: bytes) -> str:
-        """The block as submitblock takes it, from the journal; empty if no copy is whole."""
+        """The block's hex from the journal; empty if no copy is complete."""
         return await asyncio.to_thread(self._read_hex, self._folders.get(hash_le, []))
 
     @staticmethod

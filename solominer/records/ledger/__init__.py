@@ -1,1 +1,1 @@
-"""What happened, as JSON lines in a file per hour, and their index."""
+"""The ledger: JSON lines in one file per hour, and their index."""

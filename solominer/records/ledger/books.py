@@ -1,7 +1,7 @@
-"""The books of one network: opens hours, takes what happens, closes hours into sealed reports. Used by one thread.
+"""Bookkeeping of one network: opens hours, takes entries, and closes hours into sealed reports. Used by one thread.
 
-Disk trouble never raises out of here. What could not be written stays in memory and is tried again at the next flush;
-an alarm is given once when it begins, and a word when it is over.
+Disk errors never raise out of here. What could not be written stays in memory and is retried at the next flush; alarms
+are raised when the trouble begins and when it is over.
 """
 
 from __future__ import annotations
@@ -31,25 +31,23 @@ from solominer.work.job import Job
 from solominer.work.workers import WorkerSnapshot
 
 CLOCK_SLACK_SECS = 300.0
-"""A clock that goes back by less than this stays in the open hour; by more, an hour is opened where it says it is."""
+"""If the clock goes back by less than this, the open hour continues; if by more, a new part is opened."""
 
-_CLOCK_TODO = (
-    "set it by NTP (timedatectl): schedules go by it; records are not deleted for their age until it is confirmed"
-)
+_CLOCK_TODO = "set it by NTP (timedatectl): schedules depend on it; no records are deleted by age until it is confirmed"
 _KEPT_JOBS = 1024
 _DROPPABLE = frozenset({"share", "latency", "system", "health"})
 
 
 @dataclass(slots=True)
 class _Closing:
-    """A part that waits to be sealed, and why it ended."""
+    """A part waiting to be sealed, and why it ended: `hour`, `clock`, `shutdown` or `recovered`."""
 
     open_part: HourFiles
     why: str
 
 
 class Books:
-    """See the module. Every `at` is the wall clock, every `up` seconds since the run began."""
+    """See the module. `at` is the wall clock in Unix seconds, `up` monotonic seconds since the start of the run."""
 
     def __init__(
         self, tree: Tree, hours: OpenHour, network: str, settings: RecorderSettings, alarm: Alarm, signer: Signer | None
@@ -80,7 +78,7 @@ class Books:
     # --- begin and end -------------------------------------------------------------------------------------------
 
     def open(self, at: float, up: float, run: str, facts: Mapping[str, Any]) -> None:
-        """Begin a run: close what an earlier one left open, go on in its hour if that is still now."""
+        """Begin a run: close the hours that an earlier one left open, or continue the current one."""
         self._run, self._at, self._up = run, at, up
         state = load_state(self._tree)
         problem = self._chain.go_on_from(state.head)
@@ -108,7 +106,7 @@ class Books:
         self.flush()
 
     def _resume(self, part: Part) -> int:
-        """Take up a part that was never sealed; bytes of its ledger's last line that a crash tore."""
+        """Recover a part that was never sealed. Returns the size in bytes of its ledger's torn last line."""
         try:
             torn = repair(self._tree, part)
         except OSError as error:
@@ -145,7 +143,7 @@ class Books:
     # --- hours ---------------------------------------------------------------------------------------------------
 
     def tick(self, at: float, up: float) -> None:
-        """Time passes: the only place that believes a clock which went back."""
+        """End the hour when it is over, or when the clock was set back. Nothing else heeds a clock set back."""
         self._at, self._up = at, up
         open_part = self._open_part
         if at < open_part.part.start - CLOCK_SLACK_SECS:
@@ -195,7 +193,7 @@ class Books:
     # --- what happens --------------------------------------------------------------------------------------------
 
     def entry(self, at: float, up: float, kind: str, fields: Mapping[str, Any]) -> None:
-        """One line of the ledger."""
+        """Write one line of the ledger."""
         self._turn_if_due(at, up)
         part = self._open_part
         if kind in _DROPPABLE and part.waiting > self._settings.max_waiting_bytes:
@@ -213,7 +211,7 @@ class Books:
         self._describe(at, up, key, self._work[key])
 
     def share(self, at: float, up: float, line: ShareLine) -> None:
-        """A share that holds."""
+        """A verified share."""
         self._turn_if_due(at, up)
         if line.key not in self._open_part.described:
             if line.key not in self._work:
@@ -229,33 +227,33 @@ class Books:
     def _describe(self, at: float, up: float, key: str, fields: Mapping[str, Any]) -> None:
         self._open_part.described.add(key)
         if fields["share_target_hex"] != self._share_target_hex:
-            # What was hashed so far was held against another target: count it before the new one holds.
+            # Record the counters first: hashes so far count against the old target.
             self._share_target_hex = fields["share_target_hex"]
             self._tell_counters(at, up)
         self.entry(at, up, "work", fields)
 
     def block(self, block: FoundBlock, witness_root_le: bytes | None, plan: Mapping[str, Any] | None) -> None:
-        """A block was found: its proof begins. The ledger hears of it from the coordinator's own entries."""
+        """A block was found: start its proof. Its ledger lines come from the coordinator."""
         self._proofs.begin(block, witness_root_le, plan)
 
     def error(self, at: float, up: float, fields: Mapping[str, Any]) -> None:
         """An error: in full the first time in an hour, then only its id."""
         self._turn_if_due(at, up)
-        told = {key: scrub(value) if isinstance(value, str) else value for key, value in fields.items()}
-        id_ = error_id(told["code"], told["severity"], told["message"])
+        clean = {key: scrub(value) if isinstance(value, str) else value for key, value in fields.items()}
+        id_ = error_id(clean["code"], clean["severity"], clean["message"])
         part = self._open_part
         if id_ in part.fold.errors:
-            self.entry(at, up, "error", {"id": id_, "severity": told["severity"], "code": told["code"]})
+            self.entry(at, up, "error", {"id": id_, "severity": clean["severity"], "code": clean["code"]})
         else:
-            self.entry(at, up, "error", {"id": id_, **told})
+            self.entry(at, up, "error", {"id": id_, **clean})
             part.put_errors()
 
     def counters(self, at: float, up: float, workers: Iterable[WorkerSnapshot]) -> None:
-        """The newest readings of workers' counters; a line of the ledger every so often."""
+        """The workers' current counters; a ledger line every `reading_secs`."""
         workers = tuple(workers)
         targets = {str(seen.worker): f"{seen.share_target:064x}" for seen in workers if seen.share_target}
         if any(self._targets.get(label, target) != target for label, target in targets.items()):
-            self._tell_counters(at, up)  # what was hashed so far was held against the target before
+            self._tell_counters(at, up)  # hashes so far count against the old target
         self._targets |= targets
         for seen in workers:
             if seen.hashes_credited:
@@ -266,15 +264,15 @@ class Books:
             self._tell_counters(at, up)
 
     def reading(self, at: float, up: float, kind: str, name: str, fields: Mapping[str, Any], change: Any) -> None:
-        """A reading of something that is read more often than it is worth a line, unless `change` changed."""
+        """A reading: a ledger line every `reading_secs`, and whenever `change` differs."""
         key = f"{kind}|{name}"
         if self._due(key, up) or self._told_change.get(key) != change:
-            self._told_change[key] = change  # the last one only: a node may tell another problem at every look
+            self._told_change[key] = change  # the last one only: a node may report a new problem each time
             self._told_up[key] = up
             self.entry(at, up, kind, fields)
 
     def look(self, at: float, up: float, health: NodeHealth) -> None:
-        """A look at a node: warn when it begins to contradict the clock, once an hour after that, and when it ends."""
+        """Compare a node's health check with the clock: warn hourly while it contradicts, and when that is over."""
         self._clock.look(at, up, health)
         problem, told = self._clock.problem(at, up), self._clock_told_up
         if problem and (told is None or up - told >= HOUR_SECS):
@@ -289,7 +287,7 @@ class Books:
         self.error(at, up, {"severity": "medium", "code": code, "message": message, "done": todo})
 
     def log(self, line: str) -> None:
-        """One line of the log."""
+        """Write one line of the hour's log."""
         if self._now is not None and self._now.waiting <= self._settings.max_waiting_bytes:
             self._now.log(line)
 
@@ -306,11 +304,11 @@ class Books:
             fields["credited"] = dict(self._credited)
         if fields != self._counters_told and self._now is not None:
             self._counters_told = fields
-            told = {**fields, "share_targets": dict(self._targets)} if self._targets else fields
-            self._now.add(self._line(at, up, "counters", told))
+            targets = {"share_targets": dict(self._targets)} if self._targets else {}
+            self._now.add(self._line(at, up, "counters", {**fields, **targets}))
 
     def _line(self, at: float, up: float, kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """An entry with its number; the four names in front are never the fields' to set."""
+        """A numbered entry; `fields` cannot override seq, at, up and kind."""
         frame = {"seq": self._seq, "at": round(at, 3), "up": round(up, 3), "kind": kind}
         self._seq += 1
         return {**frame, **fields, **frame}
@@ -319,21 +317,21 @@ class Books:
 
     @property
     def waiting(self) -> bool:
-        """Whether anything is still to be written."""
+        """Whether anything is unwritten."""
         waits = self._now is not None and self._now.waiting > 0
         return waits or bool(self._closing) or not self._state_saved
 
     @property
     def urgent(self) -> bool:
-        """Whether something should be on disk at once."""
+        """Whether something should be written at once."""
         return self._now is not None and self._now.urgent
 
     def lost(self, count: int) -> None:
-        """So many entries could not be taken."""
+        """Count entries dropped by the writer's queue."""
         self._lost += count
 
     def flush(self) -> None:
-        """Write everything that waits; seal what has ended."""
+        """Write everything and seal the hours that have ended."""
         try:
             if not self._state_saved:
                 self._save_state()
@@ -351,12 +349,12 @@ class Books:
             self._out_of_trouble()
 
     def _seal_or_leave(self, closing: _Closing) -> None:
-        """What others wrote into an hour may make it impossible to seal: it is left as it is then."""
+        """Seal, or give up with an alarm: foreign content in an hour's folder can make sealing impossible."""
         try:
             self._seal(closing)
         except RecordsError as error:
             todo = f"see what is wrong: solominer verify {self._tree.root}"
-            self._alarm("high", "hour-not-sealed", f"{error.what}; it is left without a report", todo)
+            self._alarm("high", "hour-not-sealed", f"{error.what}; the hour gets no report", todo)
             closing.open_part.abandon()
 
     def _seal(self, closing: _Closing) -> None:
@@ -382,19 +380,19 @@ class Books:
             make_folder(ledger.parent)
         self._tree.clear_the_way(self._tree.root / "reports" / "x")
         make_folder(self._tree.root / "reports")
-        with optional("state.json, the note to the next start"):
+        with optional("writing state.json"):
             save_state(self._tree, State(tuple(unsealed), self._chain.head))
             self._state_saved = True
 
     def _in_trouble(self, problem: str) -> None:
         if not self._trouble:
-            todo = "make room or repair the disk; mining goes on and what is not written yet is kept in memory"
+            todo = "free disk space or repair the disk; mining continues, unwritten records are kept in memory"
             self._alarm("critical", "records-failing", problem, todo)
         self._trouble = problem
 
     def _out_of_trouble(self) -> None:
         if self._trouble:
-            self._alarm("info", "records-recovered", f"the records are written again, after: {self._trouble}", "")
+            self._alarm("info", "records-recovered", f"recording resumed after: {self._trouble}", "")
             self._trouble = ""
         self._tell_lost()
 

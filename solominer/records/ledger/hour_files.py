@@ -1,14 +1,12 @@
-"""The files of one part while it is open: ledger, log, errors, proofs. Used by one thread."""
+"""The files of one open part: ledger, log, errors, proofs. Used by one thread."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
-
 from solominer.records.files import optional
-from solominer.records.ledger.jsonlines import Appender
+from solominer.records.ledger.jsonlines import Appender, pretty_json
 from solominer.records.ledger.ledger import encode, entries, is_urgent, ledger_path
 from solominer.records.report.hour import HourFold
 from solominer.records.tree import Part, Tree
@@ -17,7 +15,7 @@ LOG = "solominer.log"
 
 
 class HourFiles:
-    """Takes entries and log lines, adds them up, and writes them."""
+    """Takes entries and log lines, sums them up, and writes them."""
 
     def __init__(self, tree: Tree, network: str, part: Part, keep_best: int) -> None:
         self.tree = tree
@@ -32,36 +30,36 @@ class HourFiles:
 
     @property
     def waiting(self) -> int:
-        """Bytes that the disk has not taken yet."""
+        """Bytes not yet written."""
         return self._ledger.waiting + self._log.waiting + sum(map(len, self._documents.values()))
 
     def resume(self) -> None:
-        """Add up what the part's ledger holds already."""
+        """Sum up the entries already in the part's ledger."""
         for entry in entries(self.tree, self.part):
             self.fold.add(entry)
             if entry.get("kind") == "open":
                 self.described.clear()
 
     def add(self, entry: Mapping[str, Any]) -> None:
-        """One entry of the ledger."""
+        """Add one ledger entry."""
         self.fold.add(entry)
         self._ledger.append(encode(entry))
         self.urgent = self.urgent or is_urgent(entry["kind"])
 
     def log(self, line: str) -> None:
-        """One line of the log."""
+        """Add one line of the log."""
         self._log.append(line.encode("utf-8", "backslashreplace") + b"\n")
 
     def put(self, path: str, document: Mapping[str, Any]) -> None:
-        """Write a whole JSON file, `path` below the root, at the next flush; a later one replaces it."""
-        self._documents[path] = orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+        """Write or replace a JSON file, `path` relative to the root, at the next flush."""
+        self._documents[path] = pretty_json(document)
 
     def put_errors(self) -> None:
         """Write errors.json at the next flush."""
         self.put(f"errors/{self.part.path}/errors.json", self.fold.errors.document(self.network, self.part.path))
 
     def flush(self) -> None:
-        """Bring everything to disk, fsynced if there is something urgent in it. Raises OSError; call again then."""
+        """Write everything, fsynced if anything is urgent. Raises OSError, after which it may be called again."""
         if not self._ledger.is_open:
             self.tree.clear_the_way(self._ledger.path)
         self._ledger.flush(durable=self.urgent)
@@ -76,7 +74,7 @@ class HourFiles:
             del self._documents[path]
 
     def finish(self) -> None:
-        """Write what belongs to the end of a part and close its files. Raises OSError; call again then."""
+        """Write the last files of a part and close it. Raises OSError, after which it may be called again."""
         if self.fold.best.kept:
             document = self.fold.best.document(self.network, self.part.path)
             self.put(f"proofs/{self.part.path}/best-hashes.json", document)

@@ -1,7 +1,7 @@
-"""The ledger's index: SQLite, made from the ledger, for quick questions about blocks, shares and errors.
+"""SQLite index of the ledger, for fast queries of blocks, shares and errors.
 
-It holds for each line where it is, never the line: the files stay the truth. Whoever asks brings it up to date, so that
-it costs the daemon nothing; it may be deleted or rebuilt at any time, and lies beside the dated folders.
+It stores the position of each line, not its content. Queries bring it up to date, so it costs the daemon nothing; it
+can be deleted or rebuilt at any time.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from solominer.records.tree import Part, Tree
 FILE = "index.sqlite"
 VERSION = 1
 QUESTIONS = {"blocks": "block*", "shares": "share", "errors": "error", "all": "*"}
-"""What may be asked for, and the kinds of entries (GLOB) that answer it."""
+"""Query names, and the kinds of entries (GLOB) that they select."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (
@@ -42,17 +42,14 @@ _BATCH = 10_000
 
 
 class LedgerIndex:
-    """One network's index. Every call opens the database for itself; two processes may ask at once."""
+    """One network's index. Every call opens the database, so several processes may use it at once."""
 
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
         self._file = tree.root / FILE
 
     def update(self) -> int:
-        """Take in the lines that are new since last time; how many. A damaged index is made again.
-
-        Raises RecordsError if the index cannot be written.
-        """
+        """Index new lines; returns their number. A damaged index is rebuilt. Raises RecordsError."""
         try:
             return self._update()
         except sqlite3.DatabaseError as error:
@@ -61,7 +58,7 @@ class LedgerIndex:
             return self.rebuild()
 
     def rebuild(self) -> int:
-        """Make the index anew from the ledger; how many lines it has. Raises RecordsError as `update` does."""
+        """Rebuild the index from the ledger; returns its number of lines. Raises RecordsError."""
         try:
             for suffix in ("", "-journal", "-wal", "-shm"):
                 Path(f"{self._file}{suffix}").unlink(missing_ok=True)
@@ -72,20 +69,20 @@ class LedgerIndex:
     def query(
         self, question: str, *, since: float = 0.0, until: float | None = None, limit: int | None = None
     ) -> list[dict[str, Any]]:
-        """Entries about `blocks`, `shares`, `errors` or `all`, from `since` on (Unix seconds), oldest first.
+        """Entries of QUESTIONS[question] from `since` up to `until` (Unix seconds), oldest first.
 
-        With `limit` the newest so many. Lines whose file retention has deleted are left out. Where no index can be kept
-        the ledger is read as a whole. Raises RecordsError for another question.
+        With `limit`, only the newest ones. Lines deleted by retention are skipped. If the index is unusable the whole
+        ledger is read. Raises RecordsError for an unknown question.
         """
         if question not in QUESTIONS:
-            raise RecordsError(f"the ledger is not asked for {question!r:.40}", f"ask for {', '.join(QUESTIONS)}")
+            raise RecordsError(f"unknown query {question!r:.40}", f"use one of {', '.join(QUESTIONS)}")
         arguments = (QUESTIONS[question], since, 1e18 if until is None else until, -1 if limit is None else limit)
         try:
             self.update()
             with self._open() as database:
                 rows = database.execute(_QUERY, arguments).fetchall()
         except (RecordsError, sqlite3.DatabaseError) as error:
-            warn_once("index", f"the whole ledger is read, for its index is of no use: {shown(error, 400)}")
+            warn_once("index", f"reading the whole ledger, because its index is unusable: {shown(error, 400)}")
             with closing(sqlite3.connect(":memory:", isolation_level=None)) as database:
                 self._take_in(database)
                 rows = database.execute(_QUERY, arguments).fetchall()
@@ -118,7 +115,7 @@ class LedgerIndex:
     def _take_in(self, database: sqlite3.Connection) -> int:
         added = 0
         if database.execute("PRAGMA user_version").fetchone()[0] not in (0, VERSION):
-            raise sqlite3.DatabaseError("made by another version")
+            raise sqlite3.DatabaseError("created by another version")
         database.executescript(_SCHEMA)
         database.execute(f"PRAGMA user_version = {VERSION}")
         database.execute("BEGIN IMMEDIATE")
@@ -136,7 +133,7 @@ class LedgerIndex:
         return added
 
     def _take(self, database: sqlite3.Connection, id_: int | None, path: Path, offset: int) -> int:
-        """Lines of one file from `offset` on; a last line that is still being written waits for the next time."""
+        """Index the lines of one file from `offset`; an incomplete last line is left for the next update."""
         rows: list[tuple[Any, ...]] = []
         added, insert = 0, "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?)"
         for line in read_lines(path, offset):

@@ -1,4 +1,4 @@
-"""Append-only files of JSON lines: written through full disks, read past torn lines."""
+"""Append-only files of JSON lines that survive full disks and torn lines; reading and formatting JSON objects."""
 
 from __future__ import annotations
 
@@ -7,20 +7,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import orjson
+
 from solominer.chain.fields import decode
 from solominer.config.paths import open_regular
 from solominer.errors import BadValue
-from solominer.records.files import sync_file
+from solominer.records.files import read_bounded, sync_file
 from solominer.records.tree import make_folder
 
 MOST_LINE_BYTES = 8 << 20
-"""A longer line is none of ours: it is read as torn pieces of so many bytes."""
+"""Longer lines are not ours; they are read as torn pieces of this size."""
 
 _OPEN = os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
 
 
 class Line(NamedTuple):
-    """One line of a file: where it begins, how many bytes with its newline, and its object (None: not one)."""
+    """One line of a file: byte offset, size with its newline, and its JSON object (None: not one)."""
 
     offset: int
     size: int
@@ -28,10 +30,9 @@ class Line(NamedTuple):
 
 
 class Appender:
-    """Appends to one file from one thread. What cannot be written yet waits in memory, in order.
+    """Appends to one file from one thread, buffering what cannot be written yet.
 
-    After a short write (disk full) the rest of the very same bytes follows later, so a line is never torn by a disk
-    that comes back, only by an end of the process in between.
+    After a short write (disk full) the remaining bytes follow later, so only the death of the process tears a line.
     """
 
     def __init__(self, path: Path) -> None:
@@ -46,15 +47,15 @@ class Appender:
 
     @property
     def is_open(self) -> bool:
-        """Whether its file was opened."""
+        """Whether the file is open."""
         return self._handle is not None
 
     def append(self, data: bytes) -> None:
-        """Add to what is to be written; writes nothing itself."""
+        """Add to the buffer."""
         self._waiting += data
 
     def flush(self, *, durable: bool = False) -> None:
-        """Write all that waits. Raises OSError and keeps the rest."""
+        """Write the buffer, and fsync if `durable`. Raises OSError and keeps the rest."""
         if not self._waiting and not durable:
             return
         if self._handle is None:
@@ -66,7 +67,7 @@ class Appender:
             sync_file(self._handle)
 
     def close(self) -> None:
-        """Write what waits, fsync, close. Raises OSError and stays open."""
+        """Write the buffer, fsync, close. Raises OSError and stays open."""
         if self._handle is None and not self._waiting:
             return
         self.flush(durable=True)
@@ -80,7 +81,7 @@ class Appender:
 
 
 def read_lines(path: Path, offset: int = 0) -> Iterator[Line]:
-    """The lines of the file from `offset`; a last line without newline counts as torn. A missing file has none."""
+    """The lines of a file from `offset`; none if it is missing. A last line without newline counts as torn."""
     try:
         file = open_regular(path)
     except FileNotFoundError:
@@ -101,8 +102,21 @@ def parse_object(raw: bytes) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
+def read_object(path: Path) -> dict[str, Any] | None:
+    """The JSON object in a regular file, or None if there is none or it cannot be read."""
+    try:
+        return parse_object(read_bounded(path))
+    except OSError:
+        return None
+
+
+def pretty_json(value: object) -> bytes:
+    """Indented JSON with a newline at the end."""
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
 def close_torn_line(path: Path) -> int:
-    """End a last line that lacks its newline; the number of bytes that it has (0: nothing was torn). Raises OSError."""
+    """Add the missing newline to a torn last line. Returns the line's length in bytes, 0 if none. Raises OSError."""
     try:
         open_regular(path).close()
         handle = os.open(path, _OPEN | os.O_RDWR)

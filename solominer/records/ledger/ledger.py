@@ -1,12 +1,12 @@
-"""The ledger: every job, tip, share, block, error and change of state as one JSON line, a file per hour.
+"""The ledger: every job, tip, share, block, error and state change as one JSON line, in one file per hour.
 
-Each line has `seq` (counts up over all hours), `at` (the wall clock, Unix seconds), `up` (seconds of the monotonic
-clock since the run began, so that a stepped wall clock shows and does no harm), `kind`, and the kind's own fields. The
-files are the truth; everything else in the tree that counts something can be counted again from them.
+Each line has `seq` (counts up over all hours), `at` (wall clock, Unix seconds), `up` (monotonic seconds since the start
+of the run, unaffected by steps of the wall clock), `kind`, and the fields of its kind. All sums in the reports can be
+recomputed from the ledger.
 
-Most kinds are the coordinator's own (`tip`, `template`, `job`, `block_found`, `block_answer`, `block_state`, ...). The
-ones made here: `open` and `close` of a run, `begin` of an hour, `work` (a job with all that it takes to hash its shares
-again), `share`, `counters`, `latency`, `system`, `health`, `error`, and `torn` or `lost` where lines are missing.
+Most kinds come from the coordinator (`tip`, `template`, `job`, `block_found`, `block_answer`, `block_state`, ...). The
+others are `open` and `close` of a run, `begin` of an hour, `work` (a job with everything needed to rehash its shares),
+`share`, `counters`, `latency`, `system`, `health`, `error`, and `torn` or `lost` where lines are missing.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ _MOST_DEPTH = 8
 
 
 def is_urgent(kind: str) -> bool:
-    """Whether lines of this kind are written and fsynced at once; the others are within a second."""
+    """Whether lines of this kind are written and fsynced at once; the others follow within `flush_secs`."""
     return kind.startswith("block") or kind in ("error", "open", "close", "begin")
 
 
 def is_frame(entry: Mapping[str, Any]) -> bool:
-    """Whether number, times and kind of an entry can be ours: what others put into a ledger is left out."""
+    """Whether an entry has valid `seq`, `at`, `up` and `kind`; foreign lines in a ledger are ignored."""
     seq = entry.get("seq")
     if type(seq) is not int or not 0 <= seq < _MOST_SEQ or not isinstance(entry.get("kind"), str):
         return False
@@ -52,7 +52,7 @@ def is_frame(entry: Mapping[str, Any]) -> bool:
 
 
 def _is_plain(value: object, depth: int) -> bool:
-    """Whether sums of it, and reports with it, can be written as JSON again."""
+    """Whether nesting and numbers are small enough for sums to remain valid JSON."""
     if isinstance(value, Mapping | list):
         members = value if isinstance(value, list) else value.values()
         return depth > 0 and all(_is_plain(member, depth - 1) for member in members)
@@ -60,12 +60,12 @@ def _is_plain(value: object, depth: int) -> bool:
 
 
 def ledger_path(tree: Tree, part: Part) -> Path:
-    """The part's file."""
+    """The part's ledger file."""
     return tree.folder("ledger", part) / FILE
 
 
 def encode(entry: Mapping[str, Any]) -> bytes:
-    """One line with its newline. Values that JSON has no form for are written as text."""
+    """One line with its newline. Values without a JSON form are written as text."""
     try:
         return orjson.dumps(entry, default=_plain, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE)
     except (TypeError, ValueError):  # integers beyond 64 bits, lone surrogates
@@ -81,19 +81,19 @@ def _plain(value: Any) -> Any:
 
 
 def entries(tree: Tree, part: Part) -> Iterator[dict[str, Any]]:
-    """The part's entries in order; lines that are none (torn by a crash, then closed off) are left out."""
+    """The part's entries in order, without torn lines."""
     for line in read_lines(ledger_path(tree, part)):
         if line.value is not None:
             yield line.value
 
 
 def repair(tree: Tree, part: Part) -> int:
-    """Close off a last line that a crash tore; how many bytes it has. Raises OSError."""
+    """End a torn last line; returns its size in bytes. Raises OSError."""
     return close_torn_line(ledger_path(tree, part))
 
 
 def work_fields(key: str, job: Job) -> dict[str, Any]:
-    """A `work` line: with it and a `share` line anyone can put the share's header together again. Hex as in memory."""
+    """A `work` line: with a `share` line it suffices to rebuild the share's header. Hex in memory byte order."""
     template = job.template
     return {
         "job": key,
@@ -114,17 +114,14 @@ def work_fields(key: str, job: Job) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class ShareLine:
-    """A share that was hashed again and holds, on its way into the ledger.
-
-    `key` names its job in the ledger. `plan` says where in a search plan it lies, None outside one.
-    """
+    """A verified share. `key` names its job in the ledger; `plan` is its position in the search plan, if any."""
 
     key: str
     seen: ShareSeen
     plan: Mapping[str, Any] | None = None
 
     def fields(self) -> dict[str, Any]:
-        """The `share` line. It states its target where that is not the job's."""
+        """The `share` line, with its target if that differs from the job's."""
         share, job = self.seen.share, self.seen.job
         target = max(share.share_target or job.share_target, job.template.target)
         fields = {

@@ -1,7 +1,7 @@
-"""The hour that files go to now, shared by the threads that write.
+"""The open hour, shared by the threads that write.
 
-The hour may only be sealed when nobody writes into its folders any more, and a found block must never wait for that:
-so the open hour is switched first, and only the sealing waits for the writers that are left in the old one.
+An hour may only be sealed once nobody writes into its folders, and a found block must never wait for that. So the open
+hour is switched first, and only the sealing waits for the remaining writers of the old one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class OpenHour:
 
     @property
     def part(self) -> Part:
-        """The open part. Raises RecordsError before the first and after the last."""
+        """The open part. Raises RecordsError if there is none."""
         part = self._part
         if part is None:
             raise RecordsError("the records are not open", "open the recorder before writing")
@@ -33,7 +33,7 @@ class OpenHour:
 
     @contextmanager
     def writing(self) -> Iterator[Part]:
-        """The open part, kept from being sealed while the block runs."""
+        """The open part, which is not sealed while the `with` block runs. Raises RecordsError if there is none."""
         with self._changed:
             part = self.part
             self._writers[part] += 1
@@ -45,12 +45,12 @@ class OpenHour:
                 self._changed.notify_all()
 
     def switch(self, part: Part | None) -> None:
-        """Open `part` (None: none) for whoever begins to write from now on."""
+        """Make `part` the open one (None: none) for new writers."""
         with self._changed:
             self._part = part
 
     def wait_until_left(self, part: Part) -> None:
-        """Wait for the last writer in `part`, which must not be the open one any more."""
+        """Wait for the last writer in `part`, which must no longer be the open one."""
         with self._changed:
             self._changed.wait_for(lambda: not self._writers[part])
             del self._writers[part]

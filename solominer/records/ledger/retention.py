@@ -1,11 +1,11 @@
-"""Keeping the disk from filling: which hours' ledger, errors and logs may go. Reports, proofs and submissions stay.
+"""Deletes the ledger, errors and logs of old hours. Reports, proofs and submissions are kept.
 
-What is deleted is written into the report of the hour that deletes it, before it is deleted, so that the chain of
-reports stays verifiable and says why files are missing.
+Deletions are listed in the report of the current hour before they happen, so that the chain of reports stays
+verifiable and explains the missing files.
 
-The clock may be wrong, or may have been when a record was made. So hours are ordered by the numbers of their reports,
-an hour is as old as the newest of those written before it says, and none goes for its age while a node contradicts the
-clock, or while neither a node nor records without a long gap speak for it. Room on the disk needs no clock.
+The clock may be wrong, now or when a record was written. So hours are ordered by their reports' numbers, an hour
+counts as no older than those before it, and nothing is deleted by age while a node contradicts the clock, or unless a
+node or records without a long gap confirm it. Deleting for disk space needs no clock.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ RETIRABLE = ("errors", "ledger", "logs")
 """Sections that retention may delete."""
 
 _GENESIS_TIME = 1_231_006_505
-"""Bitcoin's first block: a clock that says an earlier time was never set."""
+"""The genesis block's time; an earlier clock was never set."""
 
 
 class Retention:
-    """Decides what goes. The tree is measured once; after that each sealed part is added as it comes."""
+    """Decides what to delete. The tree is measured once; after that, sealed parts are added one by one."""
 
     def __init__(self, tree: Tree, settings: RecorderSettings) -> None:
         self._tree, self._settings = tree, settings
@@ -35,15 +35,15 @@ class Retention:
         self._order: dict[Part, int] = {}
 
     def sealed(self, part: Part) -> None:
-        """This part is complete."""
+        """Take in a part that was sealed."""
         if self._sizes is not None:
             self._measure(part, self._sizes)
 
     def plan(self, at: float, busy: set[Part], belief: Belief = Belief.UNCONFIRMED) -> list[dict[str, Any]]:
-        """What should go now, oldest first: items of a report's `retired`. `busy` parts are still being written.
+        """What to delete now, oldest first, as items of a report's `retired`; `busy` parts are still being written.
 
-        By age, if the clock may be believed; then, oldest first, until all retirable files together are within the
-        quota and enough of the disk is free. `belief` is what nodes say of the clock.
+        Parts are deleted by age if the clock `at` can be trusted (see `belief`), then oldest first until the retirable
+        files fit the quota and enough of the disk is free.
         """
         if self._sizes is None:
             self._sizes = {}
@@ -68,14 +68,14 @@ class Retention:
         return plan
 
     def carry_out(self, plan: list[dict[str, Any]]) -> None:
-        """Delete what a sealed report says is retired."""
+        """Delete the files of a plan that is listed in a sealed report."""
         retire(self._tree, plan)
         for item in plan:
             if self._sizes is not None:
                 self._sizes[Part.parse(item["part"])] = 0
 
     def _may_go_by_age(self, at: float, belief: Belief) -> tuple[float, float]:
-        """The first moment, and the one behind the last, that an hour may have been written at to go for its age."""
+        """The range of times (first, end) at which an hour must have been written to be deleted by age."""
         end = at - self._settings.keep_days * DAY_SECS
         if belief is Belief.CONTRADICTED:
             return end, end
@@ -90,12 +90,12 @@ class Retention:
 
     def _lacking_bytes(self) -> int:
         free = self._settings.free_bytes
-        with optional("the free space of the disk"):
+        with optional("reading the free disk space"):
             free = shutil.disk_usage(self._tree.root).free
         return max(0, self._settings.free_bytes - free)
 
     def _measure(self, part: Part, sizes: dict[Part, int]) -> None:
-        """Take in a part that has a report; others are not ours to delete."""
+        """Add the size of a part with a report; others are not ours to delete."""
         sequence = sequence_of(self._tree, part)
         if sequence is not None:
             self._order[part] = sequence
@@ -108,11 +108,11 @@ class Retention:
         try:
             return (self._tree.root / path).lstat().st_size
         except OSError:
-            return 0  # gone meanwhile
+            return 0  # deleted meanwhile
 
 
 def retire(tree: Tree, plan: list[dict[str, Any]]) -> None:
-    """Delete what a sealed report says is retired, and folders that are empty then; files of others stay."""
+    """Delete our files in the sections of a plan's items, and the folders that become empty."""
     for item in plan:
         for section in item["sections"]:
             below = f"{section}/{Part.parse(item['part']).path}"
@@ -124,4 +124,4 @@ def retire(tree: Tree, plan: list[dict[str, Any]]) -> None:
                 try:
                     folder.rmdir()
                 except OSError:
-                    break  # not empty: other hours, or files of others, are there
+                    break  # not empty: other hours or foreign files

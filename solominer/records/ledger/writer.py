@@ -1,4 +1,4 @@
-"""One thread that does the writing, behind a bounded queue."""
+"""The writer thread, behind a bounded queue."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from solominer.records.settings import Alarm, RecorderSettings
 
 
 class Writer:
-    """Calls methods of the Books in the order in which they were posted, and flushes them in time."""
+    """Calls methods in the order in which they were posted, and flushes the Books every `flush_secs`."""
 
     def __init__(self, books: Books, settings: RecorderSettings, alarm: Alarm) -> None:
         self._books = books
@@ -28,11 +28,11 @@ class Writer:
         self._thread = Thread(target=self._run, name="records", daemon=True)
 
     def start(self) -> None:
-        """Begin to work."""
+        """Start the thread."""
         self._thread.start()
 
     def post(self, call: Callable[..., None], *args: Any, droppable: bool = False) -> None:
-        """Have `call(*args)` made in the thread. With `droppable` it is counted instead where the queue is full."""
+        """Queue `call(*args)`. If the queue is full, a `droppable` call is counted as lost."""
         with self._changed:
             if droppable and len(self._queue) >= self._settings.queue_entries:
                 self._lost += 1
@@ -42,7 +42,7 @@ class Writer:
                 self._changed.notify()
 
     def drain(self, timeout_secs: float | None = None) -> bool:
-        """Wait until everything posted so far was done and flushed; whether that came about in time."""
+        """Wait until everything posted so far is done and flushed; False on timeout."""
         if not self._thread.is_alive():
             return False
         done = Event()
@@ -51,7 +51,7 @@ class Writer:
         return done.wait(timeout_secs)
 
     def stop(self) -> None:
-        """Do what is posted, then end; waits for it."""
+        """Carry out everything posted, then end the thread. Blocks."""
         with self._changed:
             self._stopping = True
             self._changed.notify()
@@ -77,11 +77,11 @@ class Writer:
                 flush_at = time.monotonic() + self._settings.flush_secs
 
     def _call(self, call: Callable[..., None], args: tuple[Any, ...]) -> None:
-        """A fault in here must cost one entry and not the evidence of a night; it is told once with its traceback."""
+        """A bug must cost one entry, not all records; it is reported once with its traceback."""
         try:
             call(*args)
         except Exception:  # noqa: BLE001 - the supervisor's edge of this thread
             if not self._complained:
                 self._complained = True
-                todo = "mining goes on; please report this traceback"
+                todo = "mining continues; please report this traceback"
                 self._alarm("high", "records-fault", traceback.format_exc(), todo)

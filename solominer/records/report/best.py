@@ -1,4 +1,4 @@
-"""The best hashes of an hour: the k smallest, each with everything that it takes to hash it again."""
+"""The k smallest hashes of an hour, each with everything needed to rehash it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SHARE_KEYS = (
 
 @dataclass(frozen=True, slots=True, order=True)
 class KeptHash:
-    """One hash (as the number that is compared with targets), its share line and its job line."""
+    """One hash as a number (the one compared with targets), with its `share` and `work` lines."""
 
     value: int
     share: Mapping[str, Any] = field(compare=False)
@@ -37,7 +37,7 @@ class BestHashes:
         self.kept: list[KeptHash] = []
 
     def add(self, value: int, share: Mapping[str, Any], job: Mapping[str, Any]) -> None:
-        """Offer a share; one that was offered before is not counted twice."""
+        """Offer a share; duplicates are ignored."""
         if len(self.kept) == self.k and value >= self.kept[-1].value:
             return
         if any(other.value == value for other in self.kept):
@@ -46,11 +46,11 @@ class BestHashes:
         del self.kept[self.k :]
 
     def kth(self) -> int | None:
-        """The k-th smallest, or None where there are fewer."""
+        """The k-th smallest hash, or None if there are fewer."""
         return self.kept[-1].value if len(self.kept) == self.k else None
 
     def document(self, network: str, part: str) -> dict[str, Any]:
-        """The file `best-hashes.json` (docs/schemas/best-hashes.schema.json)."""
+        """The content of `best-hashes.json` (docs/schemas/best-hashes.schema.json)."""
         jobs = {kept.share["job"]: {key: kept.job[key] for key in JOB_KEYS} for kept in self.kept}
         hashes = [{key: kept.share[key] for key in _SHARE_KEYS if key in kept.share} for kept in self.kept]
         return {"schema": SCHEMA, "network": network, "part": part, "k": self.k, "jobs": jobs, "hashes": hashes}

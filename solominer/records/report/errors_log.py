@@ -1,4 +1,4 @@
-"""The errors of one hour: each written once with all its fields, then counted."""
+"""The errors of one hour: each is stored once with all its fields, then counted."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
 
 
 def error_id(code: str, severity: str, message: str) -> str:
-    """One id for what is the same error: numbers in the message (ports, heights, pids) make no difference."""
+    """An id for equal errors, ignoring numbers in the message (ports, heights, pids)."""
     same = f"{code}|{severity}|{_DIGITS.sub('#', message)}"
     return f"{code}-{sha256(same.encode('utf-8', 'replace')).hexdigest()[:8]}"
 
 
 def scrub(text: str) -> str:
-    """The text without credentials in URLs, wherever an exception may have put one."""
+    """The text with credentials in URLs masked."""
     return _CREDENTIALS.sub("***@", text)
 
 
 class ErrorLog:
-    """Counts the `error` entries of an hour, by id; beyond 256 different ones only by severity."""
+    """Counts the `error` entries of an hour by id; beyond 256 different ones, only by severity."""
 
     def __init__(self) -> None:
         self.by_severity: Counter[str] = Counter()
@@ -39,7 +39,7 @@ class ErrorLog:
         return id_ in self._errors
 
     def add(self, entry: Mapping[str, Any]) -> bool:
-        """Count an entry of the ledger; whether it is one that this hour had not seen."""
+        """Count an entry of the ledger. Returns whether it is new in this hour."""
         severity = str(entry.get("severity", "info"))
         self.by_severity[severity if severity in SEVERITIES else "info"] += 1
         id_ = str(entry["id"])
@@ -51,17 +51,17 @@ class ErrorLog:
         if len(self._errors) >= MAX_DISTINCT:
             self.other_errors += 1
             return False
-        told = {key: value for key, value in entry.items() if key not in ("seq", "at", "up", "kind")}
-        self._errors[id_] = {**told, "count": 1, "first_at": entry["at"], "last_at": entry["at"]}
+        fields = {key: value for key, value in entry.items() if key not in ("seq", "at", "up", "kind")}
+        self._errors[id_] = {**fields, "count": 1, "first_at": entry["at"], "last_at": entry["at"]}
         return True
 
     @property
     def distinct(self) -> int:
-        """How many different ones."""
+        """How many different errors there are, up to 256."""
         return len(self._errors)
 
     def document(self, network: str, part: str) -> dict[str, Any]:
-        """The file `errors.json` (docs/schemas/errors.schema.json), the worst first."""
+        """The content of `errors.json` (docs/schemas/errors.schema.json), most severe first."""
         worst_first = sorted(self._errors.values(), key=lambda error: (_rank(error), -error["count"]))
         return {
             "schema": SCHEMA,

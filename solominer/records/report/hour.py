@@ -1,7 +1,6 @@
-"""One hour, added up from its ledger entries: live as they are written, or after a crash from the file.
+"""The sums of one hour, from its ledger entries: live as they are written, or from the file after a crash.
 
-Nothing but entries goes in, so whatever a report says can be counted again from the ledger. Memory is bounded however
-long the hour and however many the shares.
+Entries are the only input, so every report can be recomputed from the ledger. Memory is bounded.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ class Range:
         self.last = value
 
     def summary(self) -> dict[str, float] | None:
-        """As a report shows it; None if there was no value."""
+        """Rounded, for the report; None if there was no value."""
         if not self.count:
             return None
         mean = round(self.total / self.count, 3)
@@ -55,7 +54,7 @@ class Range:
 
 
 class HourFold:
-    """The sums of one part. `add` takes entries in order; those that make no sense are counted and left out."""
+    """The sums of one part. `add` takes entries in order; malformed ones are only counted (`unparsed`)."""
 
     def __init__(self, keep_best: int = KEPT) -> None:
         self.first_seq: int | None = None
@@ -88,7 +87,7 @@ class HourFold:
         self._jobs: dict[str, Entry] = {}
         self._first_up: float | None = None
         self._last_up = 0.0
-        self._handlers: dict[str, Callable[[Entry], None]] = {
+        self._handlers: dict[str, Callable[[Entry], object]] = {
             "open": self._open,
             "begin": self._begin,
             "work": self._work,
@@ -102,13 +101,13 @@ class HourFold:
             "block_found": self._block_found,
             "block_state": self._block_state,
             "diagnostics": self.searched.diagnostics,
-            "error": self._error,
+            "error": self.errors.add,
             "torn": self._torn,
             "lost": self._lost,
         }
 
     def add(self, entry: Entry) -> None:
-        """One entry of the ledger."""
+        """Add one ledger entry."""
         try:
             self._frame(entry)
             handler = self._handlers.get(entry["kind"])
@@ -120,7 +119,7 @@ class HourFold:
     def _frame(self, entry: Entry) -> None:
         at, up, kind = float(entry["at"]), float(entry["up"]), str(entry["kind"])
         if not is_frame(entry):
-            raise ValueError("not an entry of ours")
+            raise ValueError("not a valid entry")
         self.lines += 1
         self.last_seq = int(entry["seq"])
         if self.first_seq is None:
@@ -140,7 +139,7 @@ class HourFold:
     # --- runs and counters ---------------------------------------------------------------------------------------
 
     def _open(self, entry: Entry) -> None:
-        """A run begins: its counters begin at zero, its jobs count anew."""
+        """A run begins: its counters and jobs start from zero."""
         self.counts.start({}, {}, float(entry["up"]))
         self._jobs.clear()
         self.searched.plan((entry.get("plan") or {}).get("hash"))
@@ -240,9 +239,6 @@ class HourFold:
         for what in ("rpc_secs", "parse_secs"):
             if entry.get(what):
                 self.durations.setdefault(f"template_{what[:-5]}", Durations()).add(float(entry[what]))
-
-    def _error(self, entry: Entry) -> None:
-        self.errors.add(entry)
 
     def _torn(self, entry: Entry) -> None:
         self.torn += int(entry["bytes"])

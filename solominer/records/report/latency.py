@@ -1,4 +1,4 @@
-"""Percentiles of many durations in little memory: a histogram whose buckets are 2 % wide."""
+"""Percentiles of durations in bounded memory: a histogram with buckets 2 % wide."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _LEAST_SECS = 1e-6
 
 
 class Durations:
-    """Count, sum, extremes and percentiles (within 1 %) of seconds, from a microsecond up; at most 1,400 buckets."""
+    """Count, sum, maximum and percentiles (within 1 %) of durations from 1 µs up; at most 1,400 buckets."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -19,7 +19,7 @@ class Durations:
         self._buckets: Counter[int] = Counter()
 
     def add(self, secs: float) -> None:
-        """One duration. Raises ValueError if it is not a number; negative ones (a stepped clock) count as zero."""
+        """Add a duration in seconds; negative ones (a clock step) count as zero. Raises ValueError unless finite."""
         if not math.isfinite(secs):
             raise ValueError("not a duration")
         secs = max(secs, 0.0)
@@ -29,7 +29,7 @@ class Durations:
         self._buckets[int(math.log(min(max(secs, _LEAST_SECS), 1e6) / _LEAST_SECS) / _STEP)] += 1
 
     def percentile(self, percent: float) -> float:
-        """The duration that `percent` of all do not exceed; 0 where there is none."""
+        """The percentile in seconds; 0 if there are no durations."""
         wanted = math.ceil(self.count * percent / 100)
         seen = 0
         for bucket in sorted(self._buckets):
@@ -39,7 +39,7 @@ class Durations:
         return 0.0
 
     def summary(self) -> dict[str, float | int]:
-        """As a report shows it."""
+        """Rounded, for the report."""
         return {
             "count": self.count,
             "p50_secs": round(self.percentile(50), 6),

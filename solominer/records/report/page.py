@@ -1,4 +1,4 @@
-"""A report as one HTML page that needs nothing else: inline SVG, no script, no font, no picture from anywhere."""
+"""A report as one self-contained HTML page: inline SVG, no scripts, no external resources."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ polyline { fill: none; stroke-width: 1.6 } p { color: var(--soft); margin: .2rem
 
 
 def page(network: str, period: str, document: Mapping[str, Any], text: str, more: str = "") -> str:
-    """The page of a period's roll-up (`period.period_report`) with its text; `more` is HTML for its end."""
+    """The HTML page of a period's roll-up (`period.period_report`) and its text; `more` is HTML appended to it."""
     points = _thinned(document["points"])
     title = f"solominer · {network} · {period}"
     times = [str(point["part"]) for point in points]
@@ -37,15 +37,15 @@ def page(network: str, period: str, document: Mapping[str, Any], text: str, more
     plots = [
         ("Hash rate", "", plot(times, [_column(points, "rate_hps")], lambda v: f"{short(v)}H/s")),
         (
-            "Shares, added up",
-            "dashed: what the counted hashes should bring",
+            "Cumulative shares",
+            "dashed: expected from the counted hashes",
             plot(times, [shares, expected], lambda v: f"{v:,.0f}"),
         ),
-        ("From a new tip to the last worker off the old one, 99th percentile", "", plot(
+        ("Time from a new tip until all workers left the old one, 99th percentile", "", plot(
             times, [_column(points, "tip_p99_secs")], duration)),
-        ("Best difficulty of each hour", "logarithmic", plot(
+        ("Best difficulty of each hour", "log scale", plot(
             times, [_column(points, "best_difficulty")], lambda v: short(v).strip(), log=True)),
-        ("Do the hashes look like hashes?", "the hour's smallest p-value, corrected for the number of tests; log scale",
+        ("Are the hashes uniform?", "the hour's smallest p-value, corrected for the number of tests; log scale",
          plot(times, [_column(points, "min_p_value")], lambda v: f"{v:.2g}", log=True)),
     ]  # fmt: skip
     body = "".join(f"<h2>{escape(head)}</h2><p>{escape(note)}</p>{svg}" for head, note, svg in plots)
@@ -57,10 +57,10 @@ def page(network: str, period: str, document: Mapping[str, Any], text: str, more
 
 
 def plot(times: Sequence[str], series: Sequence[Sequence[float | None]], label: Any, *, log: bool = False) -> str:
-    """One SVG plot of up to two series; gaps (None) break the line. `label` turns a value into text."""
+    """An SVG plot of up to two series; None breaks the line. `label` formats a value."""
     values = [value for row in series for value in row if value is not None and (value > 0 or not log)]
     if not values:
-        return "<p>nothing to show</p>"
+        return "<p>no data</p>"
     low, high = (min(values), max(values)) if log else (0.0, max(values))
     if high <= low:
         high = low + (abs(low) or 1.0)
@@ -89,7 +89,7 @@ def plot(times: Sequence[str], series: Sequence[Sequence[float | None]], label: 
 
 
 def _runs(row: Sequence[float | None], *, positive: bool) -> list[tuple[int, list[float]]]:
-    """Stretches without gaps, each with its first index; a lone point becomes a short dash."""
+    """Runs without gaps, each with its first index; a single point is doubled."""
     runs: list[tuple[int, list[float]]] = []
     open_run = False
     for index, value in enumerate(row):
@@ -104,7 +104,7 @@ def _runs(row: Sequence[float | None], *, positive: bool) -> list[tuple[int, lis
 
 
 def _thinned(points: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """At most 800 points: neighbours are put together, rates averaged, counts added, extremes kept."""
+    """At most 800 points: neighbours are merged, rates averaged, counts added, extremes kept."""
     size = math.ceil(len(points) / _MOST_POINTS)
     if size <= 1:
         return list(points)

@@ -1,4 +1,4 @@
-"""Reports of any period: an hour, a day, a week, a month, a year, or everything there is."""
+"""Reports of an hour, day, week, month or year, or of everything."""
 
 from __future__ import annotations
 
@@ -10,37 +10,47 @@ import orjson
 
 from solominer.errors import RecordsError
 from solominer.insight.estimate import from_counters
-from solominer.records.evidence.state import load_state, read_report
+from solominer.records.evidence.state import READABLE, load_state, read_report
 from solominer.records.report.page import page
 from solominer.records.report.report import interval
 from solominer.records.report.rollup import Rollup, day_of, load_day
 from solominer.records.report.searched import search_fragment
 from solominer.records.report.text import duration, hashes_text, odds, report_text, short
-from solominer.records.report.versions import READABLE
 from solominer.records.tree import Part, Tree
 
 _WEEK = re.compile(r"(\d{4})-W(\d\d)")
-_ADVICE = "give 2026, 2026/11, 2026-W47, 2026/11/21, 2026/11/21/07, latest, or all"
+_ADVICE = "use 2026, 2026/11, 2026-W47, 2026/11/21, 2026/11/21/07, latest, or all"
 
 
 def period_report(tree: Tree, network: str, period: str) -> dict[str, Any]:
-    """The roll-up of a period as JSON values: `2026`, `2026/11`, `2026-W47`, `2026/11/21` or `all`.
+    """The roll-up of a period as JSON values: `2026`, `2026/11` (or `2026-11`), `2026-W47`, `2026/11/21` or `all`.
 
-    A dash instead of the slash is as good. Raises RecordsError for another form, or where there is no report.
+    Raises RecordsError for another form, or if there is no report.
     """
-    return _rollup(tree, period).document(network, period)
+    wanted = _matcher(period)
+    by_day: dict[str, list[Part]] = {}
+    for part in tree.parts("reports"):
+        day = day_of(part)
+        if wanted(day):
+            by_day.setdefault(day, []).append(part)
+    total = Rollup()
+    for day, parts in sorted(by_day.items()):
+        total.add(load_day(tree, day, parts))
+    if not total.parts:
+        raise RecordsError(f"there is no report of {period}", _ADVICE)
+    return total.document(network, period)
 
 
 def hour_report(tree: Tree, period: str) -> dict[str, Any] | None:
-    """The report of one part (`2026/11/21/07`, `latest`), or None where `period` is a longer one.
+    """The report of one part (`2026/11/21/07`, `latest`), or None if `period` is a longer one.
 
-    Raises RecordsError where there is no such report.
+    Raises RecordsError if there is no such report.
     """
     path = period.replace("-", "/") if "-W" not in period else period
     if period == "latest":
         head = load_state(tree).head
         if head is None:
-            raise RecordsError("there is no report yet", "the first comes with the end of the hour")
+            raise RecordsError("there is no report yet", "the first one is written at the end of the hour")
         path = head.part.path
     if path.count("/") != 3:
         return None
@@ -75,23 +85,8 @@ def render(tree: Tree, network: str, period: str, form: str = "text") -> str:
     return text if form == "text" else page(network, period, document, text)
 
 
-def _rollup(tree: Tree, period: str) -> Rollup:
-    wanted = _matcher(period)
-    by_day: dict[str, list[Part]] = {}
-    for part in tree.parts("reports"):
-        day = day_of(part)
-        if wanted(day):
-            by_day.setdefault(day, []).append(part)
-    total = Rollup()
-    for day, parts in sorted(by_day.items()):
-        total.add(load_day(tree, day, parts))
-    if not total.parts:
-        raise RecordsError(f"there is no report of {period}", _ADVICE)
-    return total
-
-
 def _matcher(period: str) -> Any:
-    """Which days (`YYYY/MM/DD`) belong to the period."""
+    """A function that says whether a day (`YYYY/MM/DD`) belongs to the period. Raises RecordsError."""
     if period == "all":
         return lambda day: True
     week = _WEEK.fullmatch(period)
@@ -109,7 +104,7 @@ def _matcher(period: str) -> Any:
 
 
 def period_text(document: dict[str, Any]) -> str:
-    """A period for people."""
+    """The report of a longer period as plain text."""
     sums, best = document["sums"], document["best"]
     points = [point for point in document["points"] if point["uptime_secs"] > 0]
     samples = [(point["hashes"] + point["credited_hashes"], point["uptime_secs"]) for point in points]

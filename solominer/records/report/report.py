@@ -1,4 +1,4 @@
-"""The hourly report as data: what one part's sums mean, with intervals, and what it adds to the chain of reports."""
+"""The hourly report as JSON values: one part's sums, confidence intervals and totals."""
 
 from __future__ import annotations
 
@@ -10,20 +10,19 @@ from typing import Any
 from solominer import __version__
 from solominer.chain.target import difficulty, expected_hashes
 from solominer.insight.estimate import Estimate, from_counters, from_order_statistic, from_share_sums, from_shares
-from solominer.insight.mismatch import check_claim
+from solominer.insight.mismatch import ClaimCheck, check_claim
 from solominer.insight.odds import luck
-from solominer.records.evidence.state import Head
+from solominer.records.evidence.state import REPORT_SCHEMA, Head
 from solominer.records.report.errors_log import SEVERITIES
 from solominer.records.report.hour import HourFold
 from solominer.records.report.tally import WorkerTally
-from solominer.records.report.versions import REPORT_SCHEMA
 from solominer.records.tree import Part, utc_text
 
 LISTED_BLOCKS = 50
 LISTED_WORKERS = 100
 
 MIN_HASHES_PER_SHARE = 1 << 16
-"""Below this a kernel's slice holds several shares and may report only the first (regtest): no evidence of hashes."""
+"""Below this a kernel may report only the first of several shares in a slice (regtest), so shares prove little."""
 
 Previous = Mapping[str, Any]
 
@@ -39,11 +38,11 @@ def build_report(
     previous: Previous | None,
     retired: list[dict[str, Any]],
 ) -> dict[str, Any]:
-    """The report of one part, less the hash of its files.
+    """The report of one part, without the hash of its files (docs/schemas/report.schema.json).
 
-    `tree` is what the folder of all this is called: `demo` or `staging-mainnet` are not the real thing. `why` it ends:
-    `hour`, `shutdown`, `clock` or `recovered`. `previous` is the head's report, from which the totals and bests go on;
-    None where there is none, or where it cannot be read: totals begin anew then and say so.
+    `tree` is the name of the network's folder, such as `demo` or `staging-mainnet`. `why` the part ended: `hour`,
+    `shutdown`, `clock` or `recovered`. `previous` is the report of `head`, whose totals and bests are continued; if it
+    is None, they restart from zero.
     """
     return {
         "schema": REPORT_SCHEMA,
@@ -105,7 +104,7 @@ def _hashes(fold: HourFold) -> dict[str, Any]:
 
 
 def _engines(workers: Mapping[str, WorkerTally]) -> dict[str, dict[str, float]]:
-    """The sums of each engine, whose name is the first half of its workers' names."""
+    """The sums of each engine, by the first half of its workers' names."""
     engines: dict[str, dict[str, float]] = {}
     for label, tally in sorted(workers.items()):
         sums = engines.setdefault(label.partition("/")[0], {"counted": 0, "credited": 0.0, "shares": 0, "workers": 0})
@@ -120,8 +119,7 @@ def _worker(fold: HourFold, label: str, tally: WorkerTally) -> dict[str, Any]:
     secs = sum(secs for _, secs in fold.counts.samples)
     mismatch = None
     if tally.expected_shares > 0 and not tally.credited and _is_complete(fold):
-        result = check_claim(tally.counted, tally.shares, tally.counted / tally.expected_shares)
-        mismatch = {"flagged": result.flagged, "p_value": result.p_value, "reasons": list(result.reasons)}
+        mismatch = _mismatch(check_claim(tally.counted, tally.shares, tally.counted / tally.expected_shares))
     return {
         "worker": label,
         "counted": tally.counted,
@@ -134,7 +132,7 @@ def _worker(fold: HourFold, label: str, tally: WorkerTally) -> dict[str, Any]:
 
 
 def _of_counting(fold: HourFold) -> int:
-    """Shares of the workers that count their hashes; those of the others say nothing about a count."""
+    """Shares of the workers that count their hashes; the others' are no evidence of a count."""
     return sum(tally.shares for tally in fold.counts.workers.values() if not tally.credited)
 
 
@@ -157,33 +155,37 @@ def _shares(fold: HourFold) -> dict[str, Any]:
 
 
 def _is_complete(fold: HourFold) -> bool:
-    """Whether every hash that meets the share target was reported, so that shares say how many hashes were tried."""
+    """Whether every hash that meets the share target was reported, so that shares are evidence of hashes."""
     return bool(fold.share_target is not None and expected_hashes(fold.share_target) >= MIN_HASHES_PER_SHARE)
 
 
 def _evidence(fold: HourFold) -> dict[str, Any]:
-    """What shares and best hashes say about the hashes really done, beside what the workers counted."""
+    """Hashes estimated from shares and from the k-th best hash, compared with the workers' counters."""
     counts, counted = fold.counts, fold.counts.counted
-    told: dict[str, Any] = {"counted_hashes": counted, "credited_hashes": counts.credited, "from_shares": None}
-    told |= {"k": fold.best.k, "kth_hash": None, "from_kth_hash": None, "mismatch": None}
+    found: dict[str, Any] = {"counted_hashes": counted, "credited_hashes": counts.credited, "from_shares": None}
+    found |= {"k": fold.best.k, "kth_hash": None, "from_kth_hash": None, "mismatch": None}
     if fold.share_target is None or not _is_complete(fold):
-        return told
+        return found
     mean = counted / counts.expected_shares if counts.expected_shares else float(expected_hashes(fold.share_target))
     by_shares = from_share_sums(counts.share_hashes, counts.share_squares) if fold.shares else from_shares(0, mean)
-    told["from_shares"] = interval(by_shares)
+    found["from_shares"] = interval(by_shares)
     kth = kth_hash(fold)
     if kth is not None:
-        told |= {"kth_hash": f"{kth:064x}", "from_kth_hash": interval(from_order_statistic(kth, fold.best.k))}
-    if counted:  # the smallest hashes are those of all engines: beside credited ones they do not speak for the count
-        result = check_claim(counted, _of_counting(fold), mean, None if counts.credited else kth, fold.best.k)
-        told["mismatch"] = {"flagged": result.flagged, "p_value": result.p_value, "reasons": list(result.reasons)}
-    return told
+        found |= {"kth_hash": f"{kth:064x}", "from_kth_hash": interval(from_order_statistic(kth, fold.best.k))}
+    if counted:  # the k-th hash is over all engines, so it is no evidence of the count if there are credited hashes
+        claim = check_claim(counted, _of_counting(fold), mean, None if counts.credited else kth, fold.best.k)
+        found["mismatch"] = _mismatch(claim)
+    return found
+
+
+def _mismatch(claim: ClaimCheck) -> dict[str, Any]:
+    return {"flagged": claim.flagged, "p_value": claim.p_value, "reasons": list(claim.reasons)}
 
 
 def kth_hash(fold: HourFold) -> int | None:
-    """The k-th smallest of all hashes tried, where the shares show it.
+    """The k-th smallest of all hashes; None if it is above the hour's tightest share target.
 
-    Shares are all hashes up to their target: above the tightest target of the hour some were never reported.
+    Above that target not all hashes were reported.
     """
     kth, tightest = fold.best.kth(), fold.tightest_share_target
     return kth if kth is not None and tightest is not None and kth <= tightest else None
@@ -236,7 +238,7 @@ def _chance(fold: HourFold, previous: Previous | None) -> dict[str, Any]:
 
 
 def _totals(fold: HourFold, previous: Previous | None) -> dict[str, Any]:
-    """Sums over the whole chain of reports."""
+    """Sums over all reports of the chain."""
     before: Mapping[str, Any] = previous["totals"] if previous is not None else {}
     return {
         "since": before.get("since") or _utc(fold.from_at),

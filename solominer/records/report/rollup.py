@@ -1,26 +1,25 @@
-"""Longer stretches from hours: sums that add up exactly, and one point an hour for plots.
+"""Sums of hourly reports over longer periods, and one point per hour for plots.
 
-A finished day is written once as `reports/YYYY/MM/DD/day.json`, and the hour that writes it answers for it in its list
-of files. Weeks, months and years are put together from days when somebody asks.
+A finished day is written once as `reports/YYYY/MM/DD/day.json` and listed in the manifest of the hour that writes it.
+Weeks, months and years are summed from days on demand.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
 from solominer.records.evidence.state import read_report, read_seal
 from solominer.records.files import is_regular, read_bounded
-from solominer.records.ledger.jsonlines import parse_object
+from solominer.records.ledger.jsonlines import parse_object, pretty_json, read_object
 from solominer.records.tree import Part, Tree
 
 SCHEMA = "solominer-rollup/2"
 _ODD = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
-"""What comes of using a document that is not of the form it should be."""
+"""Exceptions raised by using a malformed document."""
 
 DAY_FILE = "day.json"
 
@@ -49,7 +48,7 @@ _SUMS = {
 
 @dataclass(slots=True)
 class Rollup:
-    """Sums over reports. `parts` maps each part to its report's hash; `points` has one row an hour for plots."""
+    """Sums over reports. `parts` maps each part to its report's SHA-256; `points` has one row per hour."""
 
     parts: dict[str, str] = field(default_factory=dict)
     sums: dict[str, float] = field(default_factory=dict)
@@ -59,7 +58,7 @@ class Rollup:
     points: list[dict[str, Any]] = field(default_factory=list)
 
     def add_report(self, report: Mapping[str, Any], sha256_hex: str) -> None:
-        """One hour. Raises KeyError or TypeError if it is not a report."""
+        """Add an hour. Raises KeyError or TypeError if it is not a report."""
         self.parts[report["part"]] = sha256_hex
         for name, path in _SUMS.items():
             value: Any = report
@@ -85,7 +84,7 @@ class Rollup:
         )
 
     def add(self, other: Rollup) -> None:
-        """All of another stretch."""
+        """Add another roll-up."""
         self.parts |= other.parts
         for name, value in other.sums.items():
             self._sum(name, value)
@@ -105,7 +104,7 @@ class Rollup:
         self.last = max(filter(None, (self.last, last)), default=None)
 
     def document(self, network: str, period: str) -> dict[str, Any]:
-        """As `day.json` has it (docs/schemas/rollup.schema.json)."""
+        """The content of `day.json` (docs/schemas/rollup.schema.json)."""
         chance = -math.expm1(-self.sums.get("expected_blocks", 0.0))
         return {
             "schema": SCHEMA,
@@ -122,7 +121,7 @@ class Rollup:
 
 
 def from_document(document: Mapping[str, Any]) -> Rollup:
-    """The roll-up that `document` describes. Raises KeyError or TypeError."""
+    """The inverse of `Rollup.document`. Raises KeyError or TypeError."""
     if document["schema"] != SCHEMA:
         raise KeyError("schema")
     return Rollup(
@@ -136,7 +135,7 @@ def from_document(document: Mapping[str, Any]) -> Rollup:
 
 
 def from_reports(tree: Tree, parts: Iterable[Part]) -> Rollup:
-    """From the hours themselves; those that cannot be read are left out (the verifier names them)."""
+    """The roll-up of hourly reports; unreadable ones are skipped (the verifier reports them)."""
     rollup = Rollup()
     for part in parts:
         report, digest = read_report(tree, part), read_seal(tree, part)
@@ -151,15 +150,15 @@ def from_reports(tree: Tree, parts: Iterable[Part]) -> Rollup:
 
 
 def day_of(part: Part) -> str:
-    """`YYYY/MM/DD`."""
+    """The part's day, `YYYY/MM/DD`."""
     return part.path[:10]
 
 
 def write_day(tree: Tree, network: str, newest: Part) -> list[str]:
-    """Write the roll-up of the day that ended with `newest`, the last sealed part; its path below the root, in a list.
+    """Write the roll-up of the day that ended with `newest`, the last sealed part. Returns its path in a list.
 
-    A day that was rolled up before (the clock went back to it) is left alone: the list is empty then. A file that an
-    interrupted sealing left has `newest` in it, and is the same. Raises OSError.
+    The list is empty if the day already has one without `newest` (the clock was set back to it). A file with `newest`
+    was left by an interrupted sealing and is reused. Raises OSError.
     """
     day = day_of(newest)
     path = f"reports/{day}/{DAY_FILE}"
@@ -169,19 +168,16 @@ def write_day(tree: Tree, network: str, newest: Part) -> list[str]:
         kept = (document or {}).get("parts")
         return [path] if isinstance(kept, dict) and newest.path in kept else []
     parts = [part for part in tree.parts("reports") if day_of(part) == day]
-    document = from_reports(tree, parts).document(network, day)
-    tree.write(path, orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    tree.write(path, pretty_json(from_reports(tree, parts).document(network, day)))
     return [path]
 
 
 def load_day(tree: Tree, day: str, parts: list[Part]) -> Rollup:
-    """The day's roll-up: the kept one if it was made from just the reports that are sealed there now, else anew."""
-    try:
-        document = parse_object(read_bounded(tree.root / "reports" / day / DAY_FILE))
-        if document is not None:
+    """The day's roll-up: from day.json if that covers exactly the sealed reports, else recomputed."""
+    document = read_object(tree.root / "reports" / day / DAY_FILE)
+    if document is not None:
+        with suppress(*_ODD):
             kept = from_document(document)
             if kept.parts == {part.path: read_seal(tree, part) for part in parts}:
                 return kept
-    except (OSError, *_ODD):
-        pass
     return from_reports(tree, parts)

@@ -1,4 +1,4 @@
-"""What an hour's ledger says of the search: which plans it followed, and what the tests of its hashes found."""
+"""The search in an hour's ledger: which plans it followed, and the results of the tests of its hashes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LEAST_SHOWN = 1e-8
 
 @dataclass(slots=True)
 class WorkerTests:
-    """One worker's tests over the windows that ended in this hour: for each the smallest p-value, and which alarmed."""
+    """One worker's tests in the windows that ended in this hour: smallest p-value per test, and tests with alarms."""
 
     shares: int = 0
     p_values: dict[str, float] = field(default_factory=dict)
@@ -34,29 +34,29 @@ class Searched:
     workers: dict[str, WorkerTests] = field(default_factory=dict)
 
     def plan(self, hash_hex: Any) -> None:
-        """A plan was named."""
+        """Note a plan's hash."""
         if isinstance(hash_hex, str) and (hash_hex in self.plans or len(self.plans) < MAX_PLANS):
             self.plans[hash_hex] = None
 
     def diagnostics(self, entry: Mapping[str, Any]) -> None:
-        """A window of the tests ended."""
+        """Add the test results of one window."""
         self.plan(entry["plan"])
         self.windows += 1
         self.off_plan += int(entry["off_plan"])
         self.miscounts = max(self.miscounts, int(entry["miscounts"]))
-        for told in entry["workers"]:
-            label = str(told["worker"])
+        for results in entry["workers"]:
+            label = str(results["worker"])
             if label not in self.workers and len(self.workers) >= MAX_WORKERS:
                 continue
             worker = self.workers.setdefault(label, WorkerTests())
-            worker.shares += int(told["tests"]["bits"][0])
-            for test, (_, _, p_value, alarm) in told["tests"].items():
+            worker.shares += int(results["tests"]["bits"][0])
+            for test, (_, _, p_value, alarm) in results["tests"].items():
                 worker.p_values[test] = min(float(p_value), worker.p_values.get(test, 1.0))
                 if alarm:
                     worker.alarms[test] = None
 
     def summary(self) -> dict[str, Any]:
-        """As a report shows it, smallest p-values first; `min_p_value` is corrected for the number of tests."""
+        """For the report, smallest p-values first; `min_p_value` is corrected for the number of tests."""
         p_values = [p for worker in self.workers.values() for p in worker.p_values.values()]
         workers = sorted(self.workers.items(), key=lambda item: min(item[1].p_values.values(), default=1.0))
         return {
@@ -74,11 +74,11 @@ class Searched:
 
 
 def search_lines(search: Mapping[str, Any]) -> list[str]:
-    """For people."""
+    """The search section of a report as plain text."""
     plans = ", ".join(hash_hex[:16] for hash_hex in search["plans"]) or "not named"
     follows = "all shares match the plan"
     if search["off_plan"] or search["miscounts"]:
-        follows = f"NOT FOLLOWED: {search['off_plan']} shares elsewhere, {search['miscounts']} jobs counted otherwise"
+        follows = f"NOT FOLLOWED: {search['off_plan']} shares off the plan, {search['miscounts']} jobs miscounted"
     lines = [f"plan       {plans}: {follows}"]
     if search["min_p_value"] is not None:
         odd = [
@@ -94,16 +94,16 @@ def search_lines(search: Mapping[str, Any]) -> list[str]:
 
 
 def search_fragment(search: Mapping[str, Any]) -> str:
-    """HTML for the page of an hour: each worker's tests, a mark for each p-value on a logarithmic scale."""
+    """HTML for the page of an hour: each worker's tests, with p-values on a logarithmic scale."""
     if not search["workers"]:
         return ""
     tests = list(search["workers"][0]["p_values"])
     rows = "".join(_row(worker, tests) for worker in search["workers"])
     head = "".join(f"<th>{escape(test)}</th>" for test in tests)
     return (
-        "<h2>Do the hashes look like hashes?</h2>"
-        "<p>p-values of each worker's tests; the further left the mark, the odder. One in a hundred is below 0.01 where"
-        " all is well; an alarm is raised far below that.</p>"
+        "<h2>Are the hashes uniform?</h2>"
+        "<p>p-values of each worker's tests on a logarithmic scale, smaller to the left. One in a hundred is below 0.01"
+        " by chance; the alarm threshold is far lower.</p>"
         f"<table><tr><th>worker</th><th>shares</th>{head}</tr>{rows}</table>"
     )
 

@@ -1,4 +1,4 @@
-"""Counting hashes, per worker and in all, and holding them against the shares that came of them."""
+"""Hash counts per worker and in total, and the shares expected from them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MAX_BINS = 960
 
 
 CREDIT_UNIT = 1 << 32
-"""Hashes of a share of difficulty 1: the unit of credited hashes in the ledger, where numbers stay below 2**62."""
+"""Expected hashes for a share of difficulty 1: the unit of credited hashes in the ledger (numbers stay below 2**62)."""
 
 _T = TypeVar("_T", int, float)
 
@@ -27,8 +27,8 @@ def _growth(before: _T, now: _T) -> _T:
 class WorkerTally:
     """One worker's hour.
 
-    `counted` are hashes by its own counter, `credited` those that an engine credits for shares; `expected_shares` is
-    how many the counted ones bring on average, `share_hashes` how many hashes the shares found take on average.
+    `counted` hashes are from its counter, `credited` ones are inferred from its shares by the engine. `expected_shares`
+    follows from the counted hashes; `share_hashes` is the expected number of hashes for the shares found.
     """
 
     counted: int = 0
@@ -39,9 +39,9 @@ class WorkerTally:
 
 
 class Counts:
-    """Turns readings of ever-growing counters into hashes done, and into samples of the rate.
+    """Turns readings of cumulative counters into hashes and samples of the hash rate.
 
-    A counter that is lower than before belongs to a worker that began again: it counts from zero.
+    A counter that decreased belongs to a restarted worker and counts from zero.
     """
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class Counts:
         self._last_up: float | None = None
 
     def start(self, counters: Mapping[str, int], credited: Mapping[str, float], up: float) -> None:
-        """Count from these readings on: the beginning of a run or of an hour."""
+        """Count from these readings on, at the start of a run or hour."""
         self._last = {label: int(value) for label, value in counters.items()}
         self._last_credited = {label: float(value) for label, value in credited.items()}
         self._last_up = up
@@ -73,12 +73,13 @@ class Counts:
     ) -> None:
         """New readings at `up` seconds; `credited` is in units of CREDIT_UNIT hashes.
 
-        A worker's shares take `share_hashes` on average, blocks `block_hashes` (0: unknown). Raises ValueError.
+        `share_hashes` returns a worker's expected hashes per share, `block_hashes` are those per block (0: unknown).
+        Raises ValueError.
         """
         if any(type(value) is not int or value < 0 for value in counters.values()):
-            raise ValueError("a counter is a whole number")
+            raise ValueError("counters must be whole numbers")
         if any(type(value) not in (int, float) or not 0 <= value < math.inf for value in credited.values()):
-            raise ValueError("what is credited is a number")
+            raise ValueError("credited hashes must be finite and not negative")
         done = 0.0
         for label, value in counters.items():
             delta = _growth(self._last.get(label, 0), value)
@@ -103,7 +104,7 @@ class Counts:
         self._last_up = up
 
     def share(self, label: str, hashes: float) -> None:
-        """A worker found a share that takes so many hashes on average."""
+        """A worker found a share with this expected number of hashes."""
         tally = self.worker(label)
         tally.shares += 1
         tally.share_hashes += hashes
@@ -111,13 +112,13 @@ class Counts:
         self.share_squares += hashes * hashes
 
     def worker(self, label: str) -> WorkerTally:
-        """The worker's tally; beyond a thousand workers, one for all the others."""
+        """The worker's tally; beyond 1000 workers, one for all others."""
         if label not in self.workers and len(self.workers) >= MAX_WORKERS:
             label = _OTHERS
         return self.workers.setdefault(label, WorkerTally())
 
     def _sample(self, hashes: float, secs: float) -> None:
-        """Add to the newest bin until it is long enough; all bins get longer before there are too many."""
+        """Add to the newest bin until it is full; when there are too many bins, merge pairs and double their length."""
         if self.samples and self.samples[-1][1] < self._bin_secs:
             before, before_secs = self.samples[-1]
             self.samples[-1] = (before + hashes, before_secs + secs)

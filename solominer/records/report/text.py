@@ -1,4 +1,4 @@
-"""Reports for people: plain text, one screen an hour."""
+"""Hourly reports as plain text, one screen each."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ Report = Mapping[str, Any]
 
 
 def short(value: float) -> str:
-    """Three to four digits and a prefix: 1.234 G."""
+    """Up to four significant digits with an SI prefix: `1.234 G`."""
     for factor, prefix in _PREFIXES:
-        if abs(value) >= 0.99995 * factor:  # rounded to four digits it is that much
+        if abs(value) >= 0.99995 * factor:  # rounds up to `factor`
             return f"{value / factor:.4g} {prefix}"
     return f"{value:.4g} "
 
 
 def odds(chance: float) -> str:
-    """A probability: small ones as 1 in N, others in percent."""
+    """A probability: below 10 % as `1 in N`, else in percent."""
     if chance <= 0:
         return "none"
     if chance < 0.1:
@@ -44,27 +44,27 @@ def duration(secs: float) -> str:
 
 
 def hashes_text(counted: float, credited: float) -> str:
-    """Hashes that workers counted, and those that are credited to them for shares; one of the two where that is all."""
+    """Counted and credited hashes, without the part that is zero."""
     parts = [f"{short(counted)}H counted"] if counted or not credited else []
     return ", ".join([*parts, f"{short(credited)}H credited"] if credited else parts)
 
 
 def report_text(report: Report) -> str:
-    """The report of one part."""
+    """The report of one part as text."""
     return "\n".join(_lines(report)) + "\n\n"
 
 
 def _lines(report: Report) -> Iterator[str]:
-    ended = {"hour": "", "shutdown": ", ended by shutdown", "clock": ", ended by a step of the clock"}
+    ended = {"hour": "", "shutdown": ", ended by shutdown", "clock": ", ended by a clock step"}
     why = ended.get(report["why"], ", recovered after a crash")
     name = report["tree"] if report["tree"] == report["network"] else f"{report['tree']} (on {report['network']})"
     yield f"=== {name} {report['part']} UTC · report {report['sequence']}{why} " + "=" * 20
     yield f"{report['from']} to {report['to']}, up {duration(report['uptime_secs'])}"
     if report["clock_went_back_secs"] > 1:
-        yield f"clock      went back by {duration(report['clock_went_back_secs'])}"
+        yield f"clock      was set back by {duration(report['clock_went_back_secs'])}"
     yield from _hash_lines(report)
     if report["shares"]["dropped"]:
-        yield f"           {report['shares']['dropped']} shares were dropped: more arrived than could be checked"
+        yield f"           {report['shares']['dropped']} shares dropped: they arrived faster than they could be checked"
     yield from search_lines(report["search"])
     yield from _best_lines(report)
     yield from _node_lines(report)
@@ -80,7 +80,7 @@ def _hash_lines(report: Report) -> Iterator[str]:
     line = f"hashes     {hashes_text(hashes['counted'], hashes['credited'])}"
     yield line if rate is None else f"{line}, {_interval(rate, 'H/s')}"
     for name, sums in hashes["engines"].items() if len(hashes["engines"]) > 1 else ():
-        own = f"{sums['shares']} shares of {sums['workers']} workers"
+        own = f"{sums['shares']} shares from {sums['workers']} workers"
         yield f"  {name:<9}{hashes_text(sums['counted'], sums['credited'])}, {own}"
     for worker in hashes["workers"] if len(hashes["workers"]) > 1 else ():
         flag = worker["mismatch"]
@@ -91,19 +91,19 @@ def _hash_lines(report: Report) -> Iterator[str]:
     if not shares["complete"]:
         yield f"shares     {shares['found']} found; share target too low; not used as evidence"
         return
-    credited = f"{shares['credited']} more of workers whose hashes are credited, " if shares["credited"] else ""
+    credited = f"{shares['credited']} more from workers with credited hashes, " if shares["credited"] else ""
     yield (
         f"shares     {shares['found'] - shares['credited']} found, {shares['expected']:.1f} expected"
         f" (chance of so few {shares['chance_of_so_few_or_fewer']:.0%},"
         f" of so many {shares['chance_of_so_many_or_more']:.0%}), {credited}{shares['stale']} stale"
     )
-    for name, what in (("from_shares", "the shares say"), ("from_kth_hash", f"hash no. {evidence['k']} says")):
+    for name, source in (("from_shares", "the shares"), ("from_kth_hash", f"best hash no. {evidence['k']}")):
         if evidence[name] is not None:
-            yield f"evidence   {what} {_interval(evidence[name], 'H')} were tried"
+            yield f"evidence   {_interval(evidence[name], 'H')} estimated from {source}"
     mismatch = evidence["mismatch"]
     if mismatch is not None:
-        reasons = "; ".join(mismatch["reasons"])
-        yield f"           MISMATCH: {reasons}" if mismatch["flagged"] else "           it agrees"
+        agrees = "consistent with the counters"
+        yield f"           {'MISMATCH: ' + '; '.join(mismatch['reasons']) if mismatch['flagged'] else agrees}"
 
 
 def _best_lines(report: Report) -> Iterator[str]:
@@ -148,8 +148,8 @@ def _block_lines(report: Report) -> Iterator[str]:
 
 def _error_line(report: Report) -> str:
     errors = report["errors"]
-    told = ", ".join(f"{count} {severity}" for severity, count in errors.items() if count and severity != "distinct")
-    return f"errors     {told or 'none'}"
+    counts = ", ".join(f"{count} {severity}" for severity, count in errors.items() if count and severity != "distinct")
+    return f"errors     {counts or 'none'}"
 
 
 def _system_lines(report: Report) -> Iterator[str]:
@@ -166,9 +166,9 @@ def _system_lines(report: Report) -> Iterator[str]:
 def _chance_line(report: Report) -> str:
     chance, totals = report["chance"], report["totals"]
     if not totals["expected_blocks"]:
-        return "chance     of a block: not known yet"
+        return "chance     of a block: unknown yet"
     return (
-        f"chance     of a block by this hour's work: {odds(chance['of_a_block_in_this_part'])}; by all work since"
+        f"chance     of a block from this hour's work: {odds(chance['of_a_block_in_this_part'])}; from all work since"
         f" {totals['since']}: {odds(chance['of_a_block_since_start'])}, {totals['blocks_found']} found."
         " Past work does not raise the chance of the next hour."
     )
