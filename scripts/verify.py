@@ -275,7 +275,7 @@ def check_share(share: dict[str, Any], job: dict[str, Any]) -> int:
     ]
     header = numbers[0] + bytes.fromhex(job["prevhash"])[::-1] + root + numbers[1] + numbers[2] + numbers[3]
     value = int.from_bytes(sha256d(header), "little")
-    need(f"{value:064x}" == share["hash"], f"share {share['hash']} hashes to {value:064x} in truth")
+    need(f"{value:064x}" == share["hash"], f"share {share['hash']} actually hashes to {value:064x}")
     target = int(share.get("share_target_hex", job["share_target_hex"]), 16)
     need(
         value <= target,

@@ -199,7 +199,7 @@ def test_days_are_files_and_an_hour_ends_where_it_ends(recorded: Recorded) -> No
     all_events = recorded.replay().events.total()
     assert recorded.replay(T0.wall + 86_400).events.total() == all_events - 3
     event_files(recorded.root)[0].path.unlink()
-    with pytest.raises(RecordsError, match="file 0 of run ab1 is gone"):
+    with pytest.raises(RecordsError, match="file 0 of run ab1 is missing"):
         recorded.replay()
 
 
@@ -209,9 +209,9 @@ Change = Callable[[list[Any]], Any]
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (lambda lines: lines[0].update(version=2), "has version 2"),
+        (lambda lines: lines[0].update(version=2), "has format version 2"),
         (lambda lines: lines[0].update(format="x"), "not an event file"),
-        (lambda lines: lines[0].update(run="ab2"), "another run's"),
+        (lambda lines: lines[0].update(run="ab2"), "content of another run"),
         (lambda lines: lines[0].update(start=[]), "damaged at event 1"),
         (lambda lines: lines[5].__setitem__(0, "Nonsense"), "damaged at event 5"),
         (lambda lines: lines[5].__setitem__(1, [[1.0, 2.0]]), "damaged at event 5"),
@@ -244,7 +244,7 @@ def test_a_full_day_ends_the_record_and_says_so_once(tmp_path: Path, caplog: pyt
     assert caplog.text.count("no more events of this run are recorded") == 1
     outcome = recorded.replay()
     assert outcome.difference is None
-    assert "a day's limit" in outcome.ends
+    assert "limit of 0 MB per day" in outcome.ends
 
 
 def test_a_disk_error_ends_the_record_and_nothing_else(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

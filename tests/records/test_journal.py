@@ -103,7 +103,7 @@ def test_a_torn_block_file_is_noticed_and_an_empty_block_put_together_again(
     blocks, problems = kit.replay()
     assert blocks == [block]
     assert any("torn or changed" in problem for problem in problems)
-    assert any("put together again" in problem for problem in problems)
+    assert any("rebuilt from facts.json" in problem for problem in problems)
 
 
 def test_a_lost_facts_file_is_made_up_for_from_the_block(kit: Kit, block: FoundBlock) -> None:
@@ -131,7 +131,7 @@ def test_a_block_that_is_lost_altogether_is_told_and_not_fatal(kit: Kit, block: 
     (kit.folder(block) / "facts.json").write_bytes(b"\xff")
     blocks, problems = kit.replay()
     assert blocks == [None]
-    assert any("no whole copy" in problem for problem in problems)
+    assert any("no complete copy" in problem for problem in problems)
 
 
 def test_foreign_and_torn_files_are_reported_and_left_alone(kit: Kit, block: FoundBlock) -> None:

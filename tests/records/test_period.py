@@ -106,7 +106,7 @@ def test_nothing_yet(tmp_path: Path) -> None:
 def test_plots_break_at_gaps_and_thousands_of_points_are_thinned(tree: Tree) -> None:
     svg = plot(["a"] * 5, [[1.0, 2.0, None, 3.0, 4.0]], str)
     assert svg.count("<polyline") == 2
-    assert plot(["a"], [[None]], str) == "<p>nothing to show</p>"
+    assert plot(["a"], [[None]], str) == "<p>no data</p>"
     assert plot(["a", "b"], [[1.0, 1000.0]], str, log=True).count("<polyline") == 1
 
 

@@ -65,7 +65,7 @@ def test_a_worker_that_claims_a_fifth_too_much_is_flagged_and_honest_ones_are_no
     assert sum(report["hashes"]["workers"][0]["mismatch"]["flagged"] for report in liars) >= 38
     text = report_text(next(report for report in liars if report["evidence"]["mismatch"]["flagged"]))
     assert "MISMATCH: fewer shares than the claimed hashes bring" in text
-    assert "it agrees" in report_text(honest[0])
+    assert "consistent with the counters" in report_text(honest[0])
 
 
 def test_the_estimates_stand_beside_the_count_and_hold_it() -> None:
@@ -114,8 +114,8 @@ def test_a_claim_is_judged_rightly_under_changing_targets_and_beside_credited_ha
     assert (report["shares"]["credited"], report["shares"]["expected"]) == (20, pytest.approx(1000, abs=0.01))
     assert report["totals"]["credited_hashes"] == report["hashes"]["credited"] == pytest.approx(320 * PER_SHARE)
     text = report_text(report)
-    assert "credited, 20 shares of 1 workers" in text
-    assert "20 more of workers whose hashes are credited" in text
+    assert "credited, 20 shares from 1 workers" in text
+    assert "20 more from workers with credited hashes" in text
 
 
 def test_too_few_shares_have_no_kth_hash() -> None:

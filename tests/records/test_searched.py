@@ -64,7 +64,7 @@ def test_the_text_says_what_is_odd() -> None:
     ]
     fold.add(entry(odd="share rate", off_plan=2))
     plan, tests = search_lines(fold.searched.summary())
-    assert "NOT FOLLOWED: 2 shares elsewhere, 0 jobs" in plan
+    assert "NOT FOLLOWED: 2 shares off the plan, 0 jobs" in plan
     assert "FAILED: cpu/1 fails share rate" in tests
     assert search_lines(HourFold().searched.summary()) == ["plan       not named: all shares match the plan"]
 
@@ -95,4 +95,4 @@ def test_a_sealed_hour_shows_it_in_every_form(tmp_path: Path) -> None:
     assert "ALARM" in render(recorder.tree, "regtest", "latest", "html")
     day = json.loads(render(recorder.tree, "regtest", "all", "json"))
     assert day["points"][0]["min_p_value"] == 16 * 1e-12
-    assert "Do the hashes look like hashes?" in render(recorder.tree, "regtest", "all", "html")
+    assert "Are the hashes uniform?" in render(recorder.tree, "regtest", "all", "html")
