@@ -57,7 +57,7 @@ class Bench:
 
     def snapshot(self, **changes: Any) -> PoolSnapshot:
         """Both workers as they should be, worker 1 with `changes`."""
-        counters = dict.fromkeys(WORD_OF, 0) | {"pid": 1, "state": WorkerState.HASHING, "epoch": 1}
+        counters: dict[str, Any] = dict.fromkeys(WORD_OF, 0) | {"pid": 1, "state": WorkerState.HASHING, "epoch": 1}
         counters["plan"] = plan_word(self.plan.hash_hex)
         base = CpuWorkerSnapshot(**counters, index=0, kernel="k", rate_hps=0.0, rss_bytes=0, restarts=0)
         return PoolSnapshot((base, replace(base, index=1, **changes)), 1, 0, 2)
