@@ -1,4 +1,4 @@
-"""What was typed as a payout address, before anything is sent to a node: only what has an address's form goes on."""
+"""Checks the form of a payout address before it is sent to a node."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OWN = "set payout_address to an address of your own wallet on this network"
 
 
 def refuse_secret(text: str) -> None:
-    """Raises PayoutError, without the value, where a secret was typed as an address."""
+    """Raise PayoutError, without the value, if a secret was entered as an address."""
     kind = secret_kind(text, as_address=True)
     if kind:
         raise PayoutError(
@@ -36,7 +36,7 @@ def without_uri(text: str) -> str:
 
 
 def address_in(text: str) -> str:
-    """The address that was typed. Raises PayoutError where it is a secret or has not the form of an address.
+    """The entered address. Raises PayoutError if it is a secret or not of the form of an address.
 
     The text is not repeated in the error: what has no address's form may be anything.
     """

@@ -61,7 +61,7 @@ class Field:
         return found
 
     def get(self, key: str) -> Field | None:
-        """The member `key` of an object; None where it is missing or null."""
+        """The member `key` of an object; None if it is missing or null."""
         value = self._object().get(key)
         return None if value is None else self._part(value, f"{self.name}.{key}")
 

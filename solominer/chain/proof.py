@@ -35,7 +35,7 @@ _BIP34_VERSION = 2
 
 @dataclass(slots=True)
 class Findings:
-    """What a check found: what holds, what cannot be told from the data at hand, and what is wrong."""
+    """The result of a check: what holds, what cannot be checked with the data at hand, and what is wrong."""
 
     checked: list[str] = field(default_factory=list)
     unchecked: list[str] = field(default_factory=list)
@@ -47,7 +47,7 @@ class Findings:
         return not self.wrong
 
     def expect(self, holds: bool, checked: str, wrong: str) -> bool:
-        """Note either; gives `holds`."""
+        """Record the outcome; returns `holds`."""
         (self.checked if holds else self.wrong).append(checked if holds else wrong)
         return holds
 
@@ -67,7 +67,7 @@ def make_proof(
     template: Mapping[str, Any] | None = None,
     plan: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The proof of a header. `coinbase` is the whole transaction, with its witness where it has one.
+    """The proof of a header. `coinbase` is the whole transaction, with its witness if it has one.
 
     Without it `coinbase_txid_le` may stand for it; what is not given is left out and said to be unchecked later.
     `found` says when, by whom and with what, `template` what the block was made of, `plan` where in a search plan the
@@ -102,7 +102,7 @@ def make_proof(
 
 
 def verify_proof(proof: Mapping[str, Any]) -> Findings:
-    """Check everything that the proof's own data can show. Never raises: what is malformed is wrong."""
+    """Check everything that the proof's own data allows. Never raises: malformed data is reported as wrong."""
     findings = Findings()
     try:
         _verify(proof, findings)
@@ -159,7 +159,7 @@ def _verify_work(proof: Mapping[str, Any], header: Header, findings: Findings) -
 
 
 def _verify_merkle(proof: Mapping[str, Any], header: Header, findings: Findings) -> Transaction | None:
-    """The coinbase, where the proof has it and it is in the block."""
+    """The coinbase, if the proof has it and it is in the block."""
     coinbase, txid = None, None
     if "coinbase_hex" in proof:
         coinbase = parse_transaction(_bytes(proof["coinbase_hex"]))

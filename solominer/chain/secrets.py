@@ -1,4 +1,4 @@
-"""Secrets typed where they do not belong: private keys, seeds, logins, recognized by their form.
+"""Recognizes secrets entered in the wrong place (private keys, seeds, logins) by their form.
 
 By form and not by checksum: a mistyped key is as secret as the right one. Nothing here repeats what it has found.
 """

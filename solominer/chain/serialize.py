@@ -19,7 +19,7 @@ def uint32_le(value: int) -> bytes:
 
 
 def int64_le(value: int) -> bytes:
-    """Eight bytes, little-endian, for amounts in satoshis. Raises BadValue for what no amount can be."""
+    """Eight bytes, little-endian, for amounts in satoshis. Raises BadValue for an impossible amount."""
     if not 0 <= value < 1 << 63:
         raise BadValue(f"{value} is not an amount")
     return value.to_bytes(8, "little")

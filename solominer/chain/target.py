@@ -13,7 +13,7 @@ NONCE_SPACE = 1 << 32
 
 
 def decode_compact(nbits: int) -> int:
-    """The target that `nbits` stands for; 0 where the mantissa shifts out.
+    """The target encoded by `nbits`; 0 if the mantissa is shifted out.
 
     Raises BadValue for a negative or overflowing one.
     """
@@ -42,7 +42,7 @@ def encode_compact(target: int) -> int:
 
 
 def proof_target(nbits: int, pow_limit: int) -> int:
-    """The target of a block whose header says `nbits`.
+    """The target of a block with these `nbits`.
 
     Raises BadValue for what CheckProofOfWork refuses: negative, overflowing, zero, or above the network's limit.
     """

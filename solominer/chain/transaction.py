@@ -28,7 +28,7 @@ class TxOut(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """One transaction; `witness` has a stack per input, or is empty where there is none at all."""
+    """One transaction; `witness` has a stack per input, or is empty if no input has one."""
 
     version: int
     inputs: tuple[TxIn, ...]
@@ -37,11 +37,11 @@ class Transaction:
     witness: tuple[tuple[bytes, ...], ...] = ()
 
     def stripped(self) -> bytes:
-        """Serialization without witness: what the txid and Stratum's coinbase parts are made of."""
+        """Serialization without witness, as used for the txid and Stratum's coinb1/coinb2."""
         return uint32_le(self.version) + self._inputs_and_outputs() + uint32_le(self.locktime)
 
     def serialize(self) -> bytes:
-        """Serialization with witness where there is one (BIP 144)."""
+        """Serialization with witness, if there is one (BIP 144)."""
         if not self.witness:
             return self.stripped()
         stacks = b"".join(compact_size(len(stack)) + b"".join(map(sized, stack)) for stack in self.witness)

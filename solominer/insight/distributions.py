@@ -1,6 +1,6 @@
-"""Tails, quantiles and intervals of the usual distributions in plain floats: no NumPy and no SciPy in the daemon.
+"""Tails, quantiles and intervals of the usual distributions, without NumPy or SciPy.
 
-All agree with SciPy to a relative error of 1e-6 or better over a wide grid (tests/insight/test_distributions.py).
+They agree with SciPy to a relative error of 1e-6 or better (tests/insight/test_distributions.py).
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ _MANY_DEGREES = 200  # of freedom, from where Student's quantile is expanded aro
 def gamma_tails(shape: float, x: float) -> tuple[float, float]:
     """(P(X <= x), P(X > x)) of a Gamma variable with this shape and scale 1: the regularized incomplete gamma function.
 
-    By its series below the mean and by Lentz's continued fraction above (Numerical Recipes, 6.2); near the mean both
-    take some sqrt(shape) steps. Each tail is exact relative to itself on its small side.
+    By its series below the mean and Lentz's continued fraction above (Numerical Recipes, 6.2), in about sqrt(shape)
+    steps. The smaller tail is accurate to a relative error.
     """
     if x <= 0:
         return 0.0, 1.0
@@ -57,17 +57,14 @@ def gamma_quantile(shape: float, chance: float) -> float:
 
 
 def poisson_interval(count: float, level: float = 0.95) -> tuple[float, float]:
-    """Bounds on the mean of the Poisson variable of which `count` was seen; the lower one is 0 if nothing was.
+    """Jeffreys' interval for the mean of a Poisson variable observed as `count`; the lower bound is 0 for count 0.
 
-    `count` may be an effective count (a fraction) where events weigh differently. Raises ValueError below zero.
-
-    The interval is Jeffreys' (equal tails of a Gamma with shape count + 1/2). The exact Garwood interval promises at
-    least the level and so covers more than it says; this one covers close to what it says from a mean of about ten
-    upwards. Below that no interval of a discrete count can keep its level at every mean: at a mean of 3, this one
-    covers 91.7 %.
+    `count` may be a fraction: an effective count of weighted events. Raises ValueError if it is negative. Unlike
+    Garwood's interval, which is conservative, the coverage is close to `level` for means of about ten and more; at a
+    mean of 3 it is 91.7 % instead of 95 %.
     """
     if count < 0:
-        raise ValueError("a count is not negative")
+        raise ValueError("the count must not be negative")
     tail = (1 - level) / 2
     return gamma_quantile(count + 0.5, tail) if count else 0.0, gamma_quantile(count + 0.5, 1 - tail)
 
@@ -116,7 +113,7 @@ def chance_of_distance(y: float) -> float:
 def student_quantile(freedom: int, chance: float) -> float:
     """The t with P(T <= t) = `chance` (0.5 <= chance < 1) of Student's distribution, `freedom` >= 1.
 
-    The finite sums of Abramowitz and Stegun 26.7.3 and 26.7.4; with many degrees of freedom the expansion 26.7.5.
+    By the finite sums of Abramowitz and Stegun 26.7.3 and 26.7.4, or the expansion 26.7.5 for many degrees of freedom.
     """
     if freedom >= _MANY_DEGREES:
         z: float = _root(lambda z: 1 - chance - math.erfc(z / math.sqrt(2)) / 2, 0.0, 40.0)
@@ -143,7 +140,7 @@ def student_quantile(freedom: int, chance: float) -> float:
 
 
 def _root(f: Callable[[float], float], low: float, high: float) -> float:
-    """Where the rising f crosses zero between low and high, by bisection to the last bits."""
+    """The root of an increasing f between low and high, by bisection."""
     while (middle := (low + high) / 2) not in (low, high) and high - low > 1e-14 * high:
         low, high = (middle, high) if f(middle) < 0 else (low, middle)
     return middle

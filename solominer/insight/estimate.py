@@ -1,7 +1,7 @@
-"""How many hashes were done, three ways: from shares, from the smallest hashes, from the workers' own counters.
+"""Estimates of the hashes done, from shares, from the smallest hashes, and from the workers' counters.
 
-The first two need nobody's word: a share or a small hash can be hashed again by anyone. The third is exact where the
-worker is honest. Every estimate comes with an interval; `scripts/coverage-intervals` measures how often it holds.
+The first two can be verified by anyone who hashes the headers again; the third is exact if the worker is honest. Every
+estimate has an interval, whose coverage `scripts/coverage-intervals` measures.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from solominer.insight.distributions import gamma_quantile, poisson_interval, st
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A value with the interval that holds the truth in `level` of all cases. `high` is inf where nothing bounds it."""
+    """A value with its confidence interval; `high` is inf if there is no upper bound."""
 
     value: float
     low: float
@@ -24,21 +24,21 @@ class Estimate:
     level: float = 0.95
 
     def scaled(self, factor: float) -> Estimate:
-        """The same in other units: hashes to H/s with 1 / secs, H/s to hashes with secs."""
+        """The estimate in other units: hashes to H/s with 1 / secs, H/s to hashes with secs."""
         return Estimate(self.value * factor, self.low * factor, self.high * factor, self.level)
 
 
 def from_shares(count: int, hashes_per_share: float, level: float = 0.95) -> Estimate:
-    """Hashes done, from `count` shares of one target; `hashes_per_share` is `chain.target.expected_hashes(target)`."""
+    """Hashes done, from `count` shares at one target; `hashes_per_share` is `chain.target.expected_hashes(target)`."""
     low, high = poisson_interval(count, level)
     return Estimate(count * hashes_per_share, low * hashes_per_share, high * hashes_per_share, level)
 
 
 def from_weighted_shares(hashes_per_share: Iterable[float], level: float = 0.95) -> Estimate:
-    """Hashes done, from shares of changing targets: each contributes the hashes it takes on average.
+    """Hashes done, from shares at varying targets, given the expected hashes of each.
 
-    The sum is treated as a Poisson count of equal shares with the same mean and variance (as Fay and Feuer, 1997). With
-    no share at all nothing is known about the target, so the upper bound is infinite: use `from_shares(0, ...)`.
+    The sum is treated as a Poisson count of equal shares with the same mean and variance (Fay and Feuer, 1997). Without
+    any share the upper bound is infinite; use `from_shares(0, ...)` if the target is known.
     """
     total = squares = 0.0
     for weight in hashes_per_share:
@@ -48,7 +48,7 @@ def from_weighted_shares(hashes_per_share: Iterable[float], level: float = 0.95)
 
 
 def from_share_sums(total: float, squares: float, level: float = 0.95) -> Estimate:
-    """As from_weighted_shares, from the sum of what each share contributes and the sum of its squares."""
+    """As from_weighted_shares, from the sum of the shares' expected hashes and the sum of their squares."""
     if total == 0:
         return Estimate(0.0, 0.0, math.inf, level)
     unit = squares / total
@@ -73,13 +73,13 @@ def from_order_statistic(kth_hash: int, k: int, level: float = 0.95) -> Estimate
 def from_counters(samples: Sequence[tuple[float, float]], level: float = 0.95) -> Estimate:
     """The sustained rate in H/s, from (hashes, secs) readings of a counter, e.g. one a minute.
 
-    The count itself is exact; the interval says how well these readings pin down the rate that the machine sustains:
-    a ratio estimate with Student's t. Readings that depend on each other (a machine that warms up) must be added up to
-    longer ones first, or the interval is too narrow. One reading has no interval (0..inf). Raises ValueError if none.
+    A ratio estimate with Student's t: the count is exact, the interval is that of the sustained rate. Correlated
+    readings (a machine that warms up) must be combined into longer ones first, or the interval is too narrow. A single
+    reading has the interval 0..inf. Raises ValueError if no time has passed.
     """
     elapsed_secs = sum(secs for _, secs in samples)
     if elapsed_secs <= 0:
-        raise ValueError("no time passed between the readings")
+        raise ValueError("no time has passed between the readings")
     rate_hps = sum(hashes for hashes, _ in samples) / elapsed_secs
     n = len(samples)
     if n < 2:

@@ -1,9 +1,8 @@
-"""The next difficulty and those behind it, with their error; three models, compared by `scripts/backtest-forecast`; and
-the forecast put together for one miner: the network's rate, the next retarget, the chance of a block, its cost.
+"""Forecasts of difficulty by three models (compared by `scripts/backtest-forecast`), and of a miner's chances.
 
-All work on the logarithm of the network's hash rate, with time in epochs. Every closed epoch gives one observation (its
-difficulty over its timespan), the running one another. Each model says which rate the rest of the epoch will see, and
-how uncertain that is; the blocks' own randomness comes on top.
+The models work on the logarithm of the network's hash rate, with time in epochs. Each closed epoch and the running one
+give one observation (difficulty over timespan). A model predicts the rate for the rest of the epoch and its variance;
+the randomness of the blocks is added.
 """
 
 from __future__ import annotations
@@ -28,19 +27,19 @@ from solominer.insight.odds import (
 )
 
 EPOCH_BLOCKS = 2016
-INTERVALS = EPOCH_BLOCKS - 1  # a retarget measures from an epoch's first block to its last: one interval is lost
+INTERVALS = EPOCH_BLOCKS - 1  # a retarget measures from an epoch's first block to its last
 TARGET_SPAN_SECS = 1_209_600
 CLAMP = 4
 DEFAULT_MODEL = "state-space"
-HISTORY = 60  # closed epochs that the models look back on, a little over two years
+HISTORY = 60  # closed epochs that the models use, a little over two years
 MIN_HISTORY = 8
 HALF_LIFE = 0.25  # of the exponential weights, in epochs
 
-# Steps of the hash rate have heavier tails than a normal's, and their size is itself an estimate: intervals are
-# Student's with this many degrees of freedom.
+# Changes of the hash rate have heavier tails than the normal distribution, and their variance is itself an estimate:
+# intervals use Student's distribution with this many degrees of freedom.
 _TAIL_FREEDOM = 10
 
-# (variance of the level's steps, variance of the growth's steps, share of the growth left after an epoch)
+# (variance of the level's steps, variance of the growth's steps, fraction of the growth left after an epoch)
 _GRID = [
     (q, r, kept)
     for q in (1e-4, 4e-4, 1.6e-3, 6.4e-3, 2e-2)
@@ -72,7 +71,7 @@ class EpochProgress:
 
     @property
     def share(self) -> float:
-        """How much of the epoch's 2015 intervals is over."""
+        """The fraction of the epoch's 2015 intervals that is over."""
         return self.blocks / INTERVALS
 
     @property
@@ -83,7 +82,7 @@ class EpochProgress:
 
 @dataclass(frozen=True, slots=True)
 class RetargetForecast:
-    """When the next retarget comes (`secs_left` to the epoch's last block) and what it will set."""
+    """The time to the next retarget (`secs_left` to the epoch's last block) and the difficulty that it sets."""
 
     model: str
     blocks_left: int
@@ -93,7 +92,7 @@ class RetargetForecast:
 
 @dataclass(frozen=True, slots=True)
 class PathStep:
-    """A stretch of the future at one difficulty; its interval widens the further ahead it lies."""
+    """A future period at one difficulty."""
 
     secs: float
     difficulty: Estimate
@@ -107,15 +106,15 @@ def forecast_retarget(
 ) -> RetargetForecast:
     """The next retarget, from closed epochs (oldest first) and the running one.
 
-    With fewer than eight closed epochs the elapsed-time model answers, before an epoch's second block the state-space
-    model: `model` of the result says which did. Raises ValueError where neither can, or where `progress` is none.
+    With fewer than eight closed epochs the elapsed-time model is used, before an epoch's second block the state-space
+    model (see `model` of the result). Raises ValueError if neither can be, or if `progress` is invalid.
     """
     if not 0 <= progress.blocks < INTERVALS or (progress.blocks and progress.elapsed_secs <= 0):
         raise ValueError("an epoch in progress has 0 to 2014 blocks after its first one, and they took time")
     if len(history) < MIN_HISTORY:
         model = "elapsed-time"
         if not progress.blocks:
-            raise ValueError(f"no forecast from less than {MIN_HISTORY} closed epochs before the second block of one")
+            raise ValueError(f"fewer than {MIN_HISTORY} closed epochs, and no second block in the running one")
     elif not progress.blocks:
         model = DEFAULT_MODEL
     log_rate, variance = MODELS[model](history[-HISTORY:], progress)
@@ -126,25 +125,24 @@ def forecast_retarget(
 
 
 def retarget(progress: EpochProgress, span_secs: float) -> float:
-    """The difficulty that a timespan leads to (CalculateNextWorkRequired, src/pow.cpp)."""
-    return (
-        progress.difficulty * TARGET_SPAN_SECS / min(max(span_secs, TARGET_SPAN_SECS / CLAMP), TARGET_SPAN_SECS * CLAMP)
-    )
+    """The difficulty after an epoch of this timespan (CalculateNextWorkRequired, src/pow.cpp)."""
+    clamped_secs = min(max(span_secs, TARGET_SPAN_SECS / CLAMP), TARGET_SPAN_SECS * CLAMP)
+    return progress.difficulty * TARGET_SPAN_SECS / clamped_secs
 
 
 def _around(median: float, variance: float, level: float) -> Estimate:
-    """A log-scale interval with Student's tails around a median."""
+    """A Student interval on the logarithmic scale around a median."""
     width = student_quantile(_TAIL_FREEDOM, (1 + level) / 2) * math.sqrt(variance)
     return Estimate(median, median * math.exp(-width), median * math.exp(width), level)
 
 
 def elapsed_time(history: Sequence[Epoch], progress: EpochProgress) -> tuple[float, float]:
-    """The rate so far goes on: what everybody uses. Its error grows with the drift that it leaves out."""
+    """The rate so far continues: the usual estimate. Its error grows with the drift, which it ignores."""
     return _weighted([(progress.share / 2, progress.share, progress.blocks, 1.0)], history, progress)
 
 
 def exponential(history: Sequence[Epoch], progress: EpochProgress) -> tuple[float, float]:
-    """The mean of the rate so far and of past epochs, each weighing its blocks and halved every quarter of an epoch."""
+    """The mean of the rate so far and of past epochs, weighted by blocks, with a half-life of a quarter of an epoch."""
     spans = [(progress.share / 2, progress.share, progress.blocks)]
     spans += [(-age - 0.5, 1.0, INTERVALS) for age in range(min(MIN_HISTORY, len(history)))]
     weights = [blocks * 2 ** (-(progress.share - centre) / HALF_LIFE) for centre, _, blocks in spans]
@@ -153,11 +151,8 @@ def exponential(history: Sequence[Epoch], progress: EpochProgress) -> tuple[floa
 
 
 def state_space(history: Sequence[Epoch], progress: EpochProgress) -> tuple[float, float]:
-    """A local level with a fading growth, both drifting: a Kalman filter, its variances fitted to the history."""
-    filtered = _fit(history)
-    if progress.blocks:
-        filtered.observe(progress.share / 2, progress.log_rate, 1 / progress.blocks)
-    return filtered.ahead((1 + progress.share) / 2)
+    """A Kalman filter of a local level with damped growth, its variances fitted to the history."""
+    return _fit(history, progress).ahead((1 + progress.share) / 2)
 
 
 MODELS: dict[str, Model] = {"elapsed-time": elapsed_time, "exponential": exponential, "state-space": state_space}
@@ -169,8 +164,8 @@ def _weighted(
     """(log rate, variance of its error) of a weighted mean of observations (centre, length, blocks, weight).
 
     The first part is the running epoch, the others the closed ones, newest first. The error is that of a random walk
-    with drift, both estimated from the history's steps: for weights that sum to zero with the target's -1, its variance
-    needs only the mean distances between the stretches: |a - b| between centres, a third of the length within one.
+    with drift, both estimated from the history's steps: since the weights and the target's -1 sum to zero, its variance
+    depends only on the mean distances between the periods: |a - b| between centres, a third of the length within one.
     """
     logs = [progress.log_rate, *(epoch.log_rate for epoch in reversed(history[-MIN_HISTORY:]))]
     estimate = sum(weight * log for (*_, weight), log in zip(parts, logs, strict=False))
@@ -186,7 +181,7 @@ def _weighted(
 
 
 def _steps(history: Sequence[Epoch]) -> tuple[float, float]:
-    """(mean, variance) of the walk's step in an epoch over the last year; averages of a walk step 2/3 as widely."""
+    """(mean, variance) of the walk's step per epoch over the last year; epoch averages have 2/3 of the variance."""
     steps = [new.log_rate - old.log_rate for old, new in pairwise(history[-27:])]
     if len(steps) < 2:
         return 0.05, 0.01  # of the order of what the network did in its first fifteen years
@@ -205,7 +200,7 @@ class _Filter:
         self.log_likelihood = 0.0
 
     def _moved(self, to: float) -> tuple[float, float, float, float, float]:
-        """(level, growth, their variances and covariance) carried forward to a time."""
+        """(level, growth, level variance, covariance, growth variance) predicted for a time."""
         q, r, kept = self.parameters
         dt = to - self.at
         left = kept**dt
@@ -219,7 +214,7 @@ class _Filter:
         )
 
     def observe(self, at: float, log_rate: float, noise: float) -> None:
-        """Take in an observation with this variance at a later time."""
+        """Update with an observation of variance `noise` at a later time."""
         level, growth, p_level, p_both, p_growth = self._moved(at)
         spread, surprise = p_level + noise, log_rate - level
         self.log_likelihood -= (math.log(spread) + surprise * surprise / spread) / 2
@@ -235,14 +230,17 @@ class _Filter:
         return level, p_level
 
 
-def _fit(history: Sequence[Epoch]) -> _Filter:
-    """The filter with the history's most likely parameters, run over it. The running epoch starts at time 0."""
-    return _run(history, _most_likely(tuple(history)))
+def _fit(history: Sequence[Epoch], progress: Progress) -> _Filter:
+    """The filter with the most likely parameters, run over history and the running epoch, which starts at time 0."""
+    filtered = _run(history, _most_likely(tuple(history)))
+    if progress.blocks:
+        filtered.observe(progress.share / 2, progress.log_rate, 1 / progress.blocks)
+    return filtered
 
 
 @lru_cache(maxsize=2)
 def _most_likely(history: tuple[Epoch, ...]) -> tuple[float, float, float]:
-    """The grid's most likely parameters: worth keeping, as the history is the same for two weeks."""
+    """The grid's most likely parameters; cached, since the history stays the same for two weeks."""
     return max(_GRID, key=lambda parameters: _run(history, parameters).log_likelihood)
 
 
@@ -257,26 +255,19 @@ def _run(history: Sequence[Epoch], parameters: tuple[float, float, float]) -> _F
 def difficulty_path(
     history: Sequence[Epoch], progress: EpochProgress, horizon_secs: float, level: float = 0.9
 ) -> list[PathStep]:
-    """The difficulties to come until the horizon: this epoch's rest, the next retarget's, then the state-space model's.
+    """The difficulties up to the horizon: the rest of this epoch, the next retarget, then the state-space model's.
 
-    Raises ValueError as `forecast_retarget` does; with fewer than eight closed epochs the next retarget's difficulty is
-    taken to stay, with its interval.
+    With fewer than eight closed epochs the next retarget's difficulty is assumed to stay. Raises ValueError as
+    `forecast_retarget`.
     """
     following = forecast_retarget(history, progress, level=level)
-    steps = [
-        PathStep(
-            following.secs_left.value, Estimate(progress.difficulty, progress.difficulty, progress.difficulty, level)
-        )
-    ]
-    filtered = None
-    if len(history) >= MIN_HISTORY:
-        filtered = _fit(history[-HISTORY:])
-        if progress.blocks:
-            filtered.observe(progress.share / 2, progress.log_rate, 1 / progress.blocks)
+    known = Estimate(progress.difficulty, progress.difficulty, progress.difficulty, level)
+    steps = [PathStep(following.secs_left.value, known)]
+    filtered = _fit(history[-HISTORY:], progress) if len(history) >= MIN_HISTORY else None
     difficulty, epoch, total = following.difficulty, 1, steps[0].secs
     while total < horizon_secs:
         successor = difficulty
-        if filtered:  # an epoch's difficulty is what makes the rate of the one before it take its two weeks
+        if filtered:  # an epoch's difficulty follows from the rate in the one before
             log_rate, variance = filtered.ahead(epoch + 0.5)
             successor = _around(math.exp(log_rate) * TARGET_SPAN_SECS / INTERVALS, variance + 1 / INTERVALS, level)
         secs = TARGET_SPAN_SECS * difficulty.value / successor.value
@@ -289,12 +280,8 @@ def difficulty_path(
 def block_chance_ahead(rate_hps: float, path: Sequence[PathStep]) -> Estimate:
     """The chance of at least one block along a path; low and high are those at the path's upper and lower bounds."""
     value, low, high = (
-        block_chance_over(rate_hps, [(step.secs, difficulty) for step, difficulty in zip(path, bound, strict=True)])
-        for bound in (
-            [step.difficulty.value for step in path],
-            [step.difficulty.high for step in path],
-            [step.difficulty.low for step in path],
-        )
+        block_chance_over(rate_hps, [(step.secs, getattr(step.difficulty, bound)) for step in path])
+        for bound in ("value", "high", "low")
     )
     return Estimate(value, low, high, path[0].difficulty.level)
 
@@ -302,7 +289,7 @@ def block_chance_ahead(rate_hps: float, path: Sequence[PathStep]) -> Estimate:
 def network_rate(
     blocks: Sequence[tuple[float, float]], now_secs: float, window_secs: float, level: float = 0.95
 ) -> Estimate:
-    """The network's hash rate in H/s over a window up to now, from (header time, difficulty) of at least its blocks."""
+    """The network's hash rate in H/s over a window up to now, from (header time, difficulty) of the blocks in it."""
     recent = [hashes_at_difficulty(d) for time_secs, d in blocks if now_secs - window_secs < time_secs <= now_secs]
     return from_weighted_shares(recent, level).scaled(1 / window_secs)
 
@@ -313,7 +300,7 @@ HORIZONS = {"hour": HOUR_SECS, "day": DAY_SECS, "year": YEAR_SECS}
 
 @dataclass(frozen=True, slots=True)
 class Miner:
-    """Whose chances: hashes per second, and electricity where it is known (price in any currency)."""
+    """The miner's hash rate, and its power and electricity price (in any currency) if known."""
 
     rate_hps: float
     watts: float | None = None
@@ -322,8 +309,8 @@ class Miner:
 
 @dataclass(frozen=True, slots=True)
 class Chance:
-    """Of at least one block within a horizon: at today's difficulty, and over the difficulties to come (None where no
-    forecast can be made). `electricity` is what the time costs."""
+    """The chance of at least one block within a horizon, at today's difficulty and over the forecast difficulties (None
+    without a forecast); `electricity` is the cost of that time."""
 
     horizon: str
     today: float
@@ -333,7 +320,7 @@ class Chance:
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """`retarget` is None where difficulty never changes or too little is known; `why_not` says which."""
+    """The forecast for one miner. `retarget` is None for the reason in `why_not`."""
 
     difficulty: float
     network_hps: dict[int, Estimate]
@@ -345,7 +332,7 @@ class Outlook:
 
     @property
     def change(self) -> Estimate | None:
-        """The next difficulty over today's."""
+        """The next difficulty relative to today's."""
         return None if self.retarget is None else self.retarget.difficulty.scaled(1 / self.difficulty)
 
 
@@ -357,7 +344,7 @@ def outlook(
     now_secs: float,
     miner: Miner | None,
 ) -> Outlook:
-    """Everything that can be said. `blocks` are (header time, difficulty) of the last 14 days, `now_secs` Unix."""
+    """The whole forecast. `blocks` are (header time, difficulty) of the last 14 days, `now_secs` is Unix time."""
     rates = {days: network_rate(blocks, now_secs, days * DAY_SECS) for days in RATE_DAYS}
     retarget, why_not = None, "difficulty never changes on this network"
     if progress is not None:
@@ -369,6 +356,7 @@ def outlook(
         return Outlook(difficulty, rates, retarget, why_not)
     watts, price = miner.watts, miner.price_per_kwh
     per_hour = watts / 1000 * price if watts is not None and price is not None else None
+    cost = cost_per_block(miner.rate_hps, difficulty, watts, price) if watts is not None and price is not None else None
     chances = []
     for name, secs in HORIZONS.items():
         ahead = None
@@ -376,8 +364,5 @@ def outlook(
             ahead = block_chance_ahead(miner.rate_hps, difficulty_path(epochs, progress, secs))
         spent = None if per_hour is None else per_hour * secs / HOUR_SECS
         chances.append(Chance(name, block_chance(miner.rate_hps, difficulty, secs), ahead, spent))
-    cost = None
-    if watts is not None and price is not None:
-        cost = cost_per_block(miner.rate_hps, difficulty, watts, price)
     wait = median_wait_secs(miner.rate_hps, difficulty)
     return Outlook(difficulty, rates, retarget, why_not, tuple(chances), wait, cost)

@@ -1,7 +1,7 @@
-"""Did a worker do the hashes it claims? Its shares and its smallest hashes say, and they cannot be talked into it.
+"""Checks a worker's claimed hashes against its shares and its smallest hashes, which cannot be forged.
 
-A worker that claims too much finds too few shares for its claim, and its k-th smallest hash is too large. A worker
-whose core computes wrongly looks the same. Claims that are too low point to a broken counter and are flagged too.
+A worker that claims too much finds too few shares for its claim, and its k-th smallest hash is too large. A core that
+computes wrongly looks the same. Claims that are too low indicate a broken counter and are flagged too.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from solominer.insight.distributions import chance_at_least, chance_at_most
 
 DEFAULT_FALSE_ALARM = 1e-4
 
-# Of the false alarms allowed, the sharpest test of the fault that matters most (too few shares) gets nearly all; the
-# sum is 1, so together they stay within the allowance whatever depends on what (Bonferroni).
+# How the allowed false alarms are divided among the tests: nearly all go to the most powerful test of the fault that
+# matters most, too few shares. The sum is 1, so the total is bounded whatever their dependence (Bonferroni).
 _ALLOWANCE = {
     "fewer shares than the claimed hashes bring": 0.91,
     "more shares than the claimed hashes bring": 0.03,
@@ -25,11 +25,10 @@ _ALLOWANCE = {
 
 @dataclass(frozen=True, slots=True)
 class ClaimCheck:
-    """Whether a claimed number of hashes fits its evidence.
+    """The result of `check_claim`.
 
-    `reasons` are the tests that failed (none: not flagged); `p_value` is the chance that an honest worker's evidence is
-    as odd as this, already corrected for having looked in several ways. `false_alarm` is the rate that was allowed: of
-    honest periods judged, at most this share is flagged.
+    `reasons` are the tests that failed; `p_value` is corrected for multiple testing; at most the fraction `false_alarm`
+    of honest periods is flagged.
     """
 
     claimed_hashes: float
@@ -39,7 +38,7 @@ class ClaimCheck:
 
     @property
     def flagged(self) -> bool:
-        """Whether the claim does not fit the evidence."""
+        """Whether the evidence contradicts the claim."""
         return bool(self.reasons)
 
 
@@ -51,10 +50,10 @@ def check_claim(
     k: int = 16,
     false_alarm: float = DEFAULT_FALSE_ALARM,
 ) -> ClaimCheck:
-    """Compare a period's claimed hashes with its shares and, if kept, with the value of its k-th smallest hash.
+    """Compare a period's claimed hashes with its shares and, if known, with the value of its k-th smallest hash.
 
-    For shares of changing targets pass the mean hashes per share. Periods add up: a day's sums find smaller lies than
-    an hour's. A claim of zero is refuted by any share at all.
+    For shares at varying targets pass the mean hashes per share. Longer periods detect smaller deviations. Any share
+    refutes a claim of zero.
     """
     expected = claimed_hashes / hashes_per_share
     p_values = [chance_at_most(shares, expected), chance_at_least(shares, expected)]

@@ -1,7 +1,4 @@
-"""The chance of a block, and what one costs. It depends on the hashes done and on nothing else: no order helps.
-
-Luck is said as what it is: how often chance alone does as well or better.
-"""
+"""The chance of a block, its cost, and luck as a p-value: they depend on the number of hashes, not on their order."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ HOUR_SECS, DAY_SECS, YEAR_SECS = 3600.0, 86400.0, 31_557_600.0
 
 
 def hashes_at_difficulty(difficulty: float) -> float:
-    """How many hashes a block or share of this difficulty takes on average (about 2**32 times the difficulty)."""
+    """The hashes that a block or share of this difficulty takes on average (about 2**32 times the difficulty)."""
     return difficulty * HASHES_PER_DIFFICULTY
 
 
@@ -28,24 +25,19 @@ def block_chance(rate_hps: float, difficulty: float, secs: float) -> float:
 
 
 def block_chance_over(rate_hps: float, path: Iterable[tuple[float, float]]) -> float:
-    """The chance of at least one block over a path of (secs, difficulty) steps, as `forecast.difficulty_path` gives."""
-    return -math.expm1(-expected_blocks(rate_hps, path))
-
-
-def expected_blocks(rate_hps: float, path: Iterable[tuple[float, float]]) -> float:
-    """The mean number of blocks over a path of (secs, difficulty) steps."""
-    return sum(rate_hps * secs / hashes_at_difficulty(difficulty) for secs, difficulty in path)
+    """The chance of at least one block over a path of (secs, difficulty) steps, as from `forecast.difficulty_path`."""
+    return -math.expm1(-sum(rate_hps * secs / hashes_at_difficulty(difficulty) for secs, difficulty in path))
 
 
 def median_wait_secs(rate_hps: float, difficulty: float) -> float:
-    """The time in which a block comes with chance one half, were the difficulty to stay; inf at no rate."""
+    """The median time to a block at a constant difficulty; inf at rate 0."""
     return math.log(2) * hashes_at_difficulty(difficulty) / rate_hps if rate_hps > 0 else math.inf
 
 
 def cost_per_block(rate_hps: float, difficulty: float, power_watts: float, price_per_kwh: float) -> float:
-    """The expected cost of electricity for one block, in the price's currency; inf at no rate.
+    """The expected cost of electricity per block, in the currency of the price; inf at rate 0.
 
-    Half of all runs of bad luck cost more than 0.69 times this, and one in twenty more than three times.
+    The median is 0.69 times this; one block in twenty costs more than three times as much.
     """
     if rate_hps <= 0:
         return math.inf
@@ -54,10 +46,10 @@ def cost_per_block(rate_hps: float, difficulty: float, power_watts: float, price
 
 @dataclass(frozen=True, slots=True)
 class Luck:
-    """`found` events where `expected` were to be expected.
+    """A count of events against its expectation.
 
-    `as_lucky` is the chance to find at least this many, `as_unlucky` the chance to find at most this many; both are
-    plain p-values. `ratio` (found / expected) is what others call luck; it says nothing without the p-values.
+    `as_lucky` is the chance of at least this many, `as_unlucky` the chance of at most this many. `ratio` is what pools
+    call luck; it says nothing without these p-values.
     """
 
     found: int
@@ -67,17 +59,17 @@ class Luck:
 
     @property
     def ratio(self) -> float:
-        """Found over expected; nan where nothing was to be expected."""
+        """Found over expected; nan if nothing was expected."""
         return self.found / self.expected if self.expected > 0 else math.nan
 
     @property
     def p_value(self) -> float:
-        """Two-sided: how often chance strays at least this far, either way."""
+        """Two-sided p-value."""
         return min(1.0, 2 * min(self.as_lucky, self.as_unlucky))
 
 
 def luck(found: int, expected: float) -> Luck:
-    """Judge a count of shares or blocks against its expectation (hashes done / hashes each takes on average)."""
+    """The luck of a count of shares or blocks; `expected` is hashes done / hashes that each takes on average."""
     return Luck(found, expected, chance_at_least(found, expected), chance_at_most(found, expected))
 
 

@@ -1,9 +1,9 @@
-"""Do a worker's hashes look like hashes? Running tests over its shares, with bounded memory and a stated alarm rate.
+"""Statistical tests of a worker's hashes, computed from its shares, with bounded memory and a bounded alarm rate.
 
-If everything works, the shares of a worker are a uniform sample: of the nonces within a chunk, of all bits of the hash
-below the target, of the hash's value between zero and the target, and of the claimed hashes between one share and the
-next (exponentially). A window (an hour) is tested in eight ways; the alarm rate is divided among them, so the whole
-raises a false alarm in at most that share of windows. `scripts/diagnostics-power` measures that, and what each sees.
+On a working machine a worker's shares are a uniform sample of the nonces within a chunk, of the bits of the hash below
+the target and of the hash's value up to the target, and the claimed hashes between shares are exponentially
+distributed. Eight tests examine each window (an hour) and share the alarm rate. `scripts/diagnostics-power` measures
+false alarms and power.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from solominer.insight.distributions import chance_beyond, chance_of_chi_squared
 
 DEFAULT_ALARM_RATE = 1e-4
 TESTS = ("bits", "nonce bytes", "hash bytes", "hash values", "gaps", "share rate", "duplicates", "box dimension")
-HASH_BYTES = 16  # the lowest ones: no target reaches down there
+HASH_BYTES = 16  # the lowest ones, which no target constrains
 _BINS = 1024
-BLOCK = 1025  # hashes of the box-counting test, which make 1,024 points
-FINEST = 64  # its boxes on a side; every coarser grid halves it down to 2
+BLOCK = 1025  # hashes per box-counting test, which make 1,024 points
+FINEST = 64  # boxes per side of its finest grid; coarser ones halve it, down to 2
 EXPECTED_DIMENSION, DIMENSION_SD = 1.63160, 0.003532
-_MISSING_RATIO = 0.9  # the share rate, relative to the claim, that the sequential test is sharpest for
+_MISSING_RATIO = 0.9  # the share rate, relative to the claim, for which the sequential test is optimal
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A test's result for a window: `p_value` is the chance of a result as odd if all is well, `samples` how many
-    shares (or blocks of shares) it rests on, `alarm` whether it is below what the test is allowed."""
+    """A test's result for a window; `samples` is its number of shares (or blocks of shares), `alarm` whether `p_value`
+    is below the test's part of the alarm rate."""
 
     test: str
     samples: int
@@ -41,8 +41,8 @@ class Finding:
 class Diagnostics:
     """The running tests of one worker, about 60 KiB whatever the number of shares.
 
-    `nonce_bits`: how many low bits of the nonce are uniform, i.e. log2 of a chunk that is always searched whole; the
-    bits above depend on when jobs end. `alarm_rate`: false alarms allowed for each window.
+    `nonce_bits`: how many low bits of the nonce are uniform: log2 of the chunk size (the bits above depend on when jobs
+    end). `alarm_rate`: false alarms allowed per window.
     """
 
     def __init__(self, nonce_bits: int = 18, alarm_rate: float = DEFAULT_ALARM_RATE) -> None:
@@ -51,22 +51,24 @@ class Diagnostics:
         self._claimed = 0.0
         self._hashes_per_share = math.inf
         self._deficit = 0.0  # the sequential test's statistic: log likelihood of missing shares, never below zero
-        self._tail: list[int] = []  # hashes that do not fill a block of the box-counting test yet
+        self._tail: list[int] = []  # hashes of the next block of the box-counting test
         self._clear()
 
     def _clear(self) -> None:
         self._samples = self._duplicates = 0
         self._expected = 0.0
         places = (self._nonce_bits + 7) // 8 + HASH_BYTES
-        self._bytes = [array("q", [0]) * 256 for _ in range(places)]  # how often each place had each byte value
+        self._bytes = [array("q", [0]) * 256 for _ in range(places)]  # counts of each byte value at each place
         self._values, self._gaps = array("q", [0]) * _BINS, array("q", [0]) * _BINS
         self._dimensions: list[float] = []
 
     def add(self, nonce: int, hash_le: bytes, target: int, claimed_hashes: float, *, duplicate: bool = False) -> None:
-        """Take in a share: its nonce, its hash, the share target it met, and the worker's own count of hashes when it
-        was found, from the worker's start; that count must move in steps much smaller than a share takes on average.
-        One that went back (the worker was restarted) goes on from there, and the hashes between are not counted.
-        `duplicate`: it was seen before (see DuplicateFinder)."""
+        """Add a share: nonce, hash, the share target it met, and the worker's total hash count when it was found.
+
+        The count must advance in steps much smaller than a share takes on average. If it goes back (the worker was
+        restarted) it continues from there, and the hashes in between are not counted. `duplicate`: it was seen before
+        (see DuplicateFinder).
+        """
         self._hashes_per_share = 2.0**256 / (target + 1)
         gap = self._claim(claimed_hashes)
         self._samples += 1
@@ -83,9 +85,11 @@ class Diagnostics:
             self._tail = []
 
     def advance(self, claimed_hashes: float, target: int | None) -> None:
-        """Take note of the worker's count at a moment that no share decided, as when shares get another target: up to
-        here it was `target` (None: these hashes are not to be judged). The wait for the next share begins anew, which
-        changes nothing about its distribution: it has no memory."""
+        """Record the worker's hash count at a moment independent of its shares, such as a change of the share target.
+
+        `target` is the target up to now (None: do not test these hashes). The wait for the next share starts anew; the
+        exponential distribution is memoryless.
+        """
         if target is None:
             self._claimed = claimed_hashes
         else:
@@ -93,18 +97,20 @@ class Diagnostics:
             self._expected += self._claim(claimed_hashes)
 
     def repeated(self) -> None:
-        """A share came that somebody else has left out because it was seen before."""
+        """Count a duplicate share that was filtered out before."""
         self._duplicates += 1
 
     def _claim(self, claimed_hashes: float) -> float:
-        """Move the claimed count on; the shares that the step should bring."""
+        """Advance the claimed count; returns the expected number of shares in this step."""
         step = max(0.0, claimed_hashes - self._claimed)
         self._claimed = claimed_hashes
         return step / self._hashes_per_share
 
     def close(self, claimed_hashes: float | None = None) -> list[Finding]:
-        """End the window: all findings, in the order of TESTS. `claimed_hashes` is the worker's count by now, without
-        which the time since its last share is not counted. A new window begins; the test of the share rate goes on."""
+        """End the window and return its findings in the order of TESTS; the share rate test continues over windows.
+
+        Without `claimed_hashes`, the worker's current hash count, the time since its last share is not counted.
+        """
         if claimed_hashes is not None and self._hashes_per_share < math.inf:
             self._expected += self._claim(claimed_hashes)
         whole, places = self._nonce_bits // 8, len(self._bytes) - HASH_BYTES
@@ -138,9 +144,9 @@ class Diagnostics:
         return (self._samples - 2 * fewer) / math.sqrt(self._samples), p_value
 
     def _rate_test(self) -> tuple[float, float]:
-        """Page's cumulative sum for a share rate below the claim, over all windows since it last raised an alarm.
+        """Page's CUSUM for a share rate below the claim, over all windows since its last alarm.
 
-        Its p-value is a bound: the mean time to a false alarm at threshold h is at least exp(h) windows (Lorden, 1971).
+        The p-value is a bound: the mean time to a false alarm at threshold h is at least exp(h) windows (Lorden, 1971).
         """
         gained = self._samples * math.log(_MISSING_RATIO) + self._expected * (1 - _MISSING_RATIO)
         statistic = self._deficit = max(0.0, self._deficit + gained)
@@ -155,7 +161,7 @@ def _bin(value: float) -> int:
 
 
 def _bytes_test(counts: Sequence[Sequence[int]], samples: int) -> tuple[float, float]:
-    """Chi-squared of byte values, added up over byte places; below one share for each value it says nothing."""
+    """Chi-squared test of the byte values, summed over byte places; needs at least one share per byte value."""
     if samples < 256 or not counts:
         return 0.0, 1.0
     expected = samples / 256
@@ -164,8 +170,7 @@ def _bytes_test(counts: Sequence[Sequence[int]], samples: int) -> tuple[float, f
 
 
 def _uniform_test(counts: Sequence[int]) -> tuple[float, float]:
-    """Kolmogorov-Smirnov against uniform on a histogram: the distance is taken at 1,023 edges only, which can but
-    lower it, so the p-value errs upwards."""
+    """Kolmogorov-Smirnov test for uniformity on a histogram, which can only lower the distance: it is conservative."""
     samples = sum(counts)
     if not samples:
         return 0.0, 1.0
@@ -175,7 +180,7 @@ def _uniform_test(counts: Sequence[int]) -> tuple[float, float]:
 
 
 def _dimension_test(dimensions: list[float]) -> tuple[float, float]:
-    """The mean dimension of the window's blocks against what simulation says, two-sided."""
+    """Two-sided z-test of the blocks' mean dimension against its simulated distribution."""
     if not dimensions:
         return 0.0, 1.0
     mean = sum(dimensions) / len(dimensions)
@@ -183,12 +188,11 @@ def _dimension_test(dimensions: list[float]) -> tuple[float, float]:
 
 
 def box_dimension(values: Sequence[int]) -> float:
-    """The box-counting dimension of points (values[i], values[i + 1]) of 16 bits each: the least-squares slope of
-    log(boxes hit) over log(boxes on a side).
+    """The box-counting dimension of the points (values[i], values[i + 1]), 16 bits each: the least-squares slope of
+    log(boxes hit) over log(boxes per side).
 
-    For hashes that look like hashes the points fill the plane, but 1,024 points cannot fill 4,096 boxes, so the slope
-    that is measured lies below 2. Its mean and spread are from simulation (`scripts/diagnostics-power --band`). What it
-    is worth beside the other tests is measured too: docs/odds-and-order.md.
+    It is below 2 even for uniform hashes, since 1,024 points cannot fill 4,096 boxes; its mean and standard deviation
+    are simulated (`scripts/diagnostics-power --band`). docs/odds-and-order.md compares its power with the other tests.
     """
     shift = 17 - FINEST.bit_length()
     boxes = {(a >> shift, b >> shift) for a, b in pairwise(values)}
@@ -202,24 +206,21 @@ def box_dimension(values: Sequence[int]) -> float:
 
 
 class DuplicateFinder:
-    """Has this share been seen before? One table for all workers, of fixed size however many shares come.
+    """Finds duplicate shares, which mean that work was done twice. One table of fixed size for all workers.
 
-    A share seen twice means that the same work was done twice: one worker that repeats a range, or two on one space.
-    Shares are remembered in `slots` places (a power of two, 12 bytes each), the newest overwriting what was there.
-
-    It never takes two different shares for one, but for a chance of 2**-64 a share; it forgets an old share with chance
-    1 - exp(-n / slots) after n newer ones.
+    It has `slots` entries (a power of two, 12 bytes each); a newer share overwrites an older one. The chance of a false
+    positive is 2**-64 per share; a share is forgotten with chance 1 - exp(-n / slots) after n newer ones.
     """
 
     def __init__(self, slots: int = 1 << 17) -> None:
         if slots & (slots - 1) or slots <= 0:
-            raise ValueError("the number of slots is a power of two")
+            raise ValueError("the number of slots must be a power of two")
         self._mask = slots - 1
         self._prints = array("Q", [0]) * slots
         self._workers = array("i", [-1]) * slots
 
     def seen(self, hash_le: bytes, worker: int) -> int | None:
-        """The worker (a number >= 0) that brought this share before, or None; from now on it is this one's."""
+        """The worker that submitted this share before, or None; remembers it as `worker`'s (>= 0)."""
         print_ = int.from_bytes(hash_le[:8], "little")
         slot = int.from_bytes(hash_le[8:12], "little") & self._mask  # low bytes: no target makes them zero
         before = self._workers[slot]

@@ -1,4 +1,4 @@
-"""How often a node that is away is asked again, and how often its absence is worth a line in the log."""
+"""Retry delays and log messages while a node is unreachable."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ REMIND_SECS = 60.0
 
 
 class Outage:
-    """The time in which one node cannot be used. `steady` is a clock that never jumps."""
+    """Tracks whether one node is unreachable. `steady` is a monotonic clock in seconds."""
 
     def __init__(self, node: str, steady: Callable[[], float] = time.monotonic) -> None:
         self._node, self._steady = node, steady
@@ -23,11 +23,11 @@ class Outage:
 
     @property
     def ongoing(self) -> bool:
-        """Whether it is away now."""
+        """Whether it is unreachable now."""
         return self._since is not None
 
     def begins(self, reason: str) -> bool:
-        """Another failure, told in the log the first time and once a minute; whether it is the first."""
+        """Record a failure, logged at first and once a minute; returns whether it is the first."""
         now = self._steady()
         if self._since is None:
             self._since = self._reminded = now
@@ -44,7 +44,7 @@ class Outage:
         return wait_secs
 
     def over(self) -> bool:
-        """It answered; whether it was away before."""
+        """Record that it answered; returns whether it was unreachable before."""
         since, self._since, self._wait_secs = self._since, None, FIRST_WAIT_SECS
         if since is not None:
             _log.info("node %s is back after %.1f s", self._node, self._steady() - since)

@@ -1,4 +1,4 @@
-"""One configured node, as the rest of the daemon sees it. Everything that is learned goes out as an event."""
+"""The daemon's interface to one configured node. Everything it learns is posted as an event."""
 
 from __future__ import annotations
 
@@ -54,16 +54,16 @@ _log = logging.getLogger("solominer.node.client")
 _T = TypeVar("_T")
 
 _CHECK_SLICE_SECS = 0.002
-"""How long the check of transactions runs before the event loop gets its turn."""
+"""How long the check of transactions runs before it yields to the event loop."""
 
 
 _LOST_HEALTH_SECS = 1.0
-"""How soon a node that could not be asked for its health is asked again."""
+"""How soon the health of an unreachable node is checked again."""
 
 
 @dataclass(frozen=True, slots=True)
 class NodeSettings:
-    """One node: how it is called, where it is, how to get in, and how often and how patiently it is asked.
+    """One node: name, address, credentials, polling intervals and timeouts.
 
     `zmq_hashblock` and `zmq_sequence` are addresses as in bitcoin.conf, or None. `submits`: blocks are sent to it in
     this mode, so that is tried beforehand.
@@ -130,7 +130,7 @@ class NodeClient:
         return self.settings.network
 
     async def run(self) -> NoReturn:
-        """Watch tips and health. A node that cannot be reached is waited for; anything else that ends this raises."""
+        """Watch tips and health for ever, also of an unreachable node; unexpected errors are raised."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._poll_tips(), name=f"poll-{self.name}")
             group.create_task(self._watch_health(), name=f"health-{self.name}")
@@ -185,7 +185,7 @@ class NodeClient:
         self._post(TransactionsChecked(self._clock(), self.name, template.template_id, problem))
 
     async def payout(self, address: str) -> Payout:
-        """The Payout of `address`, or of the private node's wallet where it is empty (regtest only).
+        """The Payout of `address`, or of the private node's wallet if it is empty (regtest only).
 
         Raises PayoutError, WrongNetwork, or NodeError.
         """
@@ -262,7 +262,7 @@ class NodeClient:
         return await self._alone("forecast", lambda client: difficulty_forecast(client, self.network))
 
     async def look(self) -> NodeHealth:
-        """Look at the node once; not posted. Never raises NodeError."""
+        """Check the node's health once, without posting it. Never raises NodeError."""
         network, now = self.settings.network, self._clock().wall
         seen = await self._ask("health", lambda client: health.look(client, network, node=self.name, now=now))
         return replace(seen, zmq=self._zmq.state)
@@ -303,7 +303,7 @@ class NodeClient:
                 pass
 
     async def _long_poll(self) -> None:
-        """Wait for news at the node itself: how a new tip is noticed at once where there is no ZMQ."""
+        """Wait for new tips with long polls, for nodes without ZMQ."""
         pause = Outage(self.name)
         while True:
             if self._gate.crowded:

@@ -41,7 +41,7 @@ class UserPassword:
         return _basic(f"{self.username}:{self.password}".encode(errors="surrogateescape"))
 
     def describe(self) -> str:
-        """What it is, for error texts, and what to look at when the node refuses it."""
+        """Description without secrets, and what to check if the node refuses it, for error texts."""
         return f"user {self.username!r} and the configured password; compare them with rpcuser/rpcauth in bitcoin.conf"
 
 
@@ -63,7 +63,7 @@ class PasswordFile:
         return _basic(self.username.encode() + b":" + lines[0])
 
     def describe(self) -> str:
-        """What it is, for error texts, and what to look at when the node refuses it."""
+        """Description without secrets, and what to check if the node refuses it, for error texts."""
         return f"user {self.username!r} and the password in {self.path}; compare them with rpcauth in bitcoin.conf"
 
 
@@ -86,7 +86,7 @@ class CookieFile:
         return _basic(content)
 
     def describe(self) -> str:
-        """What it is, for error texts, and what to look at when the node refuses it."""
+        """Description without secrets, and what to check if the node refuses it, for error texts."""
         return f"the cookie in {self._named()}; check that it belongs to the node at this port"
 
     def _named(self) -> str:

@@ -1,6 +1,4 @@
-"""A block's header as a node tells it, believed only where it hashes to the block that was asked about;
-and the height up to which the chains of two nodes are one.
-"""
+"""Block headers from a node, accepted only if they hash to the requested block; the fork point of two nodes' chains."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ from solominer.work.forks import common_height
 
 @dataclass(frozen=True, slots=True)
 class KnownHeader:
-    """A header and what the node says of it beside, which no hash proves: height, median time past, confirmations."""
+    """A header, and what the node reports about it without proof: height, median time past, confirmations."""
 
     header: Header
     height: int
@@ -40,7 +38,7 @@ def header_of(client: RpcClient, hash_le: bytes) -> KnownHeader:
         nonce=answer["nonce"].integer(0, 0xFFFFFFFF),
     )
     if header.hash_le() != hash_le:
-        client.close()  # whatever mixes replies up may do it again on this connection
+        client.close()  # replies on this connection may be mixed up
         raise NodeError(
             f"{client.node} was asked for the header of {to_rpc_hex(hash_le)} and sent that of "
             f"{to_rpc_hex(header.hash_le())}",
@@ -55,7 +53,7 @@ def header_of(client: RpcClient, hash_le: bytes) -> KnownHeader:
 
 
 def hash_at(client: RpcClient, height: int) -> bytes:
-    """The hash of the active block at a height, b"" where the chain is shorter. Raises NodeError."""
+    """The hash of the active block at a height, b"" if the chain is shorter. Raises NodeError."""
     try:
         return client.ask("getblockhash", height).hash_le()
     except RpcFailed as error:
@@ -65,12 +63,12 @@ def hash_at(client: RpcClient, height: int) -> bytes:
 
 
 def contradiction(client: RpcClient, what: str) -> NodeError:
-    """The error that two answers of a node do not fit together."""
+    """The error for two inconsistent answers of a node."""
     return NodeError(f"{client.node} contradicts itself: {what}", f"asked again; if this stays, {NOT_IN_BETWEEN}")
 
 
 class Chain(Protocol):
-    """A node as far as a comparison goes."""
+    """What a comparison needs of a node."""
 
     async def look(self) -> NodeHealth:
         """Its tip."""
@@ -80,10 +78,9 @@ class Chain(Protocol):
 
 
 async def compare(one: Chain, other: Chain) -> tuple[NodeHealth, NodeHealth, int] | None:
-    """Looks at both and the last height at which they are one; None where one does not show its chain.
+    """The health of both nodes and the height of their last common block; None if one does not report its tip.
 
-    Asks each at most 4 + 2·log2(height) questions. A tip that moves meanwhile makes the answer a little old, no more.
-    Raises NodeError.
+    Takes at most 4 + 2·log2(height) calls to each. Raises NodeError.
     """
     first, second = await asyncio.gather(one.look(), other.look())
     if not first.best_hash_le or not second.best_hash_le:

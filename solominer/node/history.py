@@ -1,4 +1,4 @@
-"""What a node's headers tell of difficulty and time: closed epochs, the running one, and the blocks of recent days."""
+"""Difficulty history from a node's headers: closed epochs, the running one, and the blocks of recent days."""
 
 from __future__ import annotations
 
@@ -23,15 +23,14 @@ from solominer.work.ports import DifficultyForecast
 
 DAY_SECS = 86_400
 MOST_BLOCKS = 8_064
-"""Of recent days: four times what comes in a fortnight on schedule."""
+"""Limit on recent blocks: four times the scheduled number of two weeks."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChainHistory:
-    """Headers of the active chain. `difficulty` is that of the next block by the schedule (that of blocks which come
-    late may be lower on test networks).
+    """The history of the active chain. `difficulty` is the next block's (test networks may allow less for late blocks).
 
-    `epochs` are closed, oldest first, up to the forecast's reach; `progress` is None where difficulty never changes.
+    `epochs` are the closed ones that a forecast uses, oldest first; `progress` is None if difficulty never changes;
     `blocks` are (header time, difficulty) of the recent blocks, newest first.
     """
 
@@ -49,7 +48,7 @@ class ChainHistory:
 
 
 def difficulty_forecast(client: RpcClient, network: Network) -> DifficultyForecast | None:
-    """What the next retarget is expected to set; None on a chain without one, or too young. Raises NodeError."""
+    """The forecast of the next retarget; None if the chain has none, or is too young. Raises NodeError."""
     history = read_history(client, network, recent_secs=0)
     if history.progress is None:
         return None
@@ -68,7 +67,7 @@ class _Header:
 
 
 def read_history(client: RpcClient, network: Network, recent_secs: float = 14 * DAY_SECS) -> ChainHistory:
-    """Ask for about 250 headers of epochs' ends, and for all of the last `recent_secs`. Raises NodeError."""
+    """Read about 250 headers at the ends of epochs, and all of the last `recent_secs`. Raises NodeError."""
     tip_height = client.ask("getblockchaininfo")["blocks"].integer(0, MAX_HEIGHT)
     tip = _header_at(client, tip_height)
     blocks = _recent(client, tip, tip_height, recent_secs)
@@ -87,7 +86,7 @@ def read_history(client: RpcClient, network: Network, recent_secs: float = 14 * 
 
 
 def _recent(client: RpcClient, tip: _Header, height: int, recent_secs: float) -> tuple[tuple[int, float], ...]:
-    """Back along the chain. Header times are not in order, by up to two hours, so a little further than asked for."""
+    """Walk back along the chain, two hours further than requested, since header times are not in order."""
     blocks: list[tuple[int, float]] = []
     header = tip
     while header.time > tip.time - recent_secs - 7200 and len(blocks) < MOST_BLOCKS:
@@ -116,5 +115,5 @@ def _header(client: RpcClient, hash_le: bytes) -> _Header:
     try:
         target = proof_target(header.nbits, HASH_SPACE)
     except BadValue as error:
-        raise NodeError(f"{client.node} has a header that cannot be: {error.what}", NOT_IN_BETWEEN) from error
+        raise NodeError(f"{client.node} sent an invalid header: {error.what}", NOT_IN_BETWEEN) from error
     return _Header(header.ntime, difficulty(target), header.prevhash_le)

@@ -1,7 +1,7 @@
-"""The login at one node, shared by all connections to it: what the node accepted last is kept in memory.
+"""The login at one node, shared by all connections to it; the credentials accepted last are kept in memory.
 
-A cookie file may be deleted or closed to us while the node runs on (a second bitcoind does so when it starts). A found
-block must not depend on that, so the file is read at first and after an HTTP 401 alone.
+A cookie file may be deleted or become unreadable while the node keeps running (a second bitcoind does that when it
+starts). A found block must not depend on it, so the file is read only at first and after an HTTP 401.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Login:
         self._accepted = b""
         self._logged: set[str] = set()
         self.changes = 0
-        """How often the node has accepted another login than before: it was restarted each time but the first."""
+        """How often the node has accepted a new login: after the first, each one means that it was restarted."""
 
     @property
     def works(self) -> bool:
@@ -28,29 +28,29 @@ class Login:
         return bool(self._accepted)
 
     def header(self) -> bytes:
-        """Value of the Authorization header: what worked last, else what is configured. Raises NodeAuthFailed."""
+        """Value of the Authorization header: the last accepted one, else the configured one. Raises NodeAuthFailed."""
         return self._accepted or self._credentials.header()
 
     def after_refusal(self, refused: bytes) -> bytes:
-        """What to try after HTTP 401 for `refused`; the same where there is nothing else. Raises NodeAuthFailed."""
+        """What to try after HTTP 401 for `refused`; possibly the same value. Raises NodeAuthFailed."""
         accepted = self._accepted
         return accepted if accepted not in (b"", refused) else self._credentials.header()
 
     def accepted(self, header: bytes) -> None:
-        """The node let us in with this value."""
+        """The node accepted this value."""
         if header != self._accepted:
             self._accepted = header
             self.changes += 1
 
     def first_time(self, method: str) -> bool:
-        """Whether nobody has asked this about `method` before: each refused method is logged once for each node."""
+        """Whether this is the first call for `method`, so that a refused method is logged once per node."""
         if method in self._logged:
             return False
         self._logged.add(method)
         return True
 
     def describe(self) -> str:
-        """What is configured, for error texts, and what to check when the node refuses it."""
+        """The configured credentials without secrets, and what to check if the node refuses them, for error texts."""
         return self._credentials.describe()
 
 

@@ -1,4 +1,4 @@
-"""JSON-RPC to one node over one connection: every failure becomes an error of ours."""
+"""JSON-RPC to one node over one connection; every failure is mapped to a NodeError."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NOT_FOUND, OUT_OF_RANGE, DESERIALIZATION_FAILED = -5, -8, -22
 WALLET_NOT_FOUND, NO_SUCH_LABEL, METHOD_NOT_FOUND = -18, -11, -32601
 
 QUEUE_FULL_SECS = 5.0
-"""How long a call is sent again to a node whose work queue is full (HTTP 503), before that is its answer."""
+"""How long a call is retried while the node's work queue is full (HTTP 503)."""
 
 NOT_IN_BETWEEN = "check that bitcoin_rpc.host and bitcoin_rpc.port are a node's RPC and that nothing sits in between"
 
@@ -91,9 +91,9 @@ class RpcClient:
         return self.decode_reply(self.call_raw(method, *params, wallet=wallet, timeout_secs=timeout_secs), method)
 
     def ask_optional(self, method: str, *params: object, instead: object) -> Field:
-        """As `ask`, for what mining can do without: `instead` where the node lacks the method or does not allow it.
+        """As `ask`, but returns `instead` if the node lacks the method or does not allow it.
 
-        That is logged once for each node and method.
+        Logged once per node and method.
         """
         try:
             return self.ask(method, *params)
@@ -110,7 +110,7 @@ class RpcClient:
     def call_raw(
         self, method: str, *params: object, wallet: str | None = None, timeout_secs: float | None = None
     ) -> bytes:
-        """Return the body of the reply to one call, unparsed, also where it tells of an error. Raises as `call`."""
+        """Return the unparsed body of the reply to one call, even if it holds an RPC error. Raises as `call`."""
         timeout_secs = self._timeout_secs if timeout_secs is None else timeout_secs
         path = "/" if wallet is None else f"/wallet/{quote(wallet, safe='')}"
         started = time.monotonic()
@@ -133,7 +133,7 @@ class RpcClient:
         return body
 
     def ask(self, method: str, *params: object, wallet: str | None = None, timeout_secs: float | None = None) -> Field:
-        """As `call`; what is read of the result raises NodeError where it is not as it should be."""
+        """As `call`, returning a Field that raises NodeError on values of a wrong type or range."""
         return Field(self.call(method, *params, wallet=wallet, timeout_secs=timeout_secs), method, self._unusable)
 
     def decode_reply(self, body: bytes, method: str) -> Any:
@@ -156,7 +156,7 @@ class RpcClient:
         return reply["result"]
 
     def interrupt(self) -> None:
-        """End it for good, from any thread: a call in progress raises NodeUnreachable at once, as do later ones."""
+        """Close it for good, from any thread: running and later calls raise NodeUnreachable."""
         self._closed = True
         sock = self._connection.sock
         if sock is not None:
@@ -207,7 +207,7 @@ class RpcClient:
             self._connection.close()
             raise NodeTimeout(
                 f"{self.node} did not answer {method} within {timeout_secs:g} s",
-                "it is asked again; if this stays, look at the node's load and debug.log",
+                "it is retried; if this persists, check the node's load and debug.log",
             ) from error
         except NotHttp as error:
             self._connection.close()

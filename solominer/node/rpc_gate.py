@@ -1,7 +1,7 @@
-"""Turns at a node with few RPC threads (rpcthreads, rpcworkqueue): one call of ours at a time, found blocks first.
+"""Serializes calls to a node with few RPC threads (rpcthreads, rpcworkqueue), found blocks first.
 
-A node that has threads to spare is asked in parallel. One where a call of ours had to wait for another, or that
-answered HTTP 503 because its work queue was full, counts as crowded for a while.
+Other nodes are called in parallel. A node counts as crowded for a while after one of our calls had to wait for another,
+or after HTTP 503 because its work queue was full.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from contextlib import asynccontextmanager, contextmanager
 _log = logging.getLogger("solominer.node.client")
 
 CROWDED_SECS = 600.0
-"""How long a node counts as crowded after the last sign of it."""
+"""How long a node counts as crowded after the last evidence of it."""
 
 TURN_SECS = 5.0
-"""How long a call waits for its turn at most, so that one that hangs does not hide that the node is lost."""
+"""The longest wait for a turn, so that a hanging call does not hide that the node is unreachable."""
 
 RPC_THREADS_TODO = "set rpcthreads=4 (or more) and no small rpcworkqueue in bitcoin.conf and restart the node"
 
 
 class RpcGate:
-    """The turns at the node called `node`. `steady` is a clock that never jumps."""
+    """The turns at the node called `node`. `steady` is a monotonic clock in seconds."""
 
     def __init__(self, node: str, steady: Callable[[], float] = time.monotonic) -> None:
         self._node, self._steady = node, steady
@@ -37,11 +37,11 @@ class RpcGate:
 
     @property
     def crowded(self) -> bool:
-        """Whether calls take turns now."""
+        """Whether calls are serialized now."""
         return self._steady() < self._until
 
     def crowd(self, reason: str, consequence: str = "calls to it take turns, found blocks first") -> None:
-        """The node has too few threads for what is asked; one warning. May be called from any thread."""
+        """Record that the node has too few threads; warns once. May be called from any thread."""
         self._until = self._steady() + CROWDED_SECS
         level, self._warned = (logging.DEBUG if self._warned else logging.WARNING), True
         _log.log(level, "node %s: %s; %s -> %s", self._node, reason, consequence, RPC_THREADS_TODO)
@@ -52,7 +52,7 @@ class RpcGate:
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Around every call that can wait. At a crowded node it waits for the one before, and for blocks being sent."""
+        """Context of every call that can wait; at a crowded node it waits for other calls and for blocks being sent."""
         if not self.crowded:
             yield
             return
@@ -71,7 +71,7 @@ class RpcGate:
 
     @contextmanager
     def sending(self) -> Iterator[None]:
-        """Around the sending of a block: it waits for nothing, and no turn begins meanwhile at a crowded node."""
+        """Context of sending a block; it never waits, and at a crowded node no turn begins meanwhile."""
         self._sending += 1
         self._none_sending.clear()
         try:

@@ -1,6 +1,6 @@
 """One thread with one connection to a node, for use from asyncio.
 
-A daemon thread, since a call may hang in the network: the default executor would be joined at the interpreter's exit.
+It is a daemon thread, since a call may hang: threads of the default executor would be joined at exit.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _Task = tuple[Callable[[RpcClient], Any], Future[Any]]
 
 
 class RpcThread:
-    """Runs functions of the `client` one after another, in a thread of its own that starts with the first one.
+    """Runs functions of the `client` one after another, in a thread that starts with the first one.
 
-    Cancelling an await leaves what already runs to its own timeout; `close` ends it at once.
+    Cancelling an await does not end a running call, which keeps its timeout; `close` ends it at once.
     """
 
     def __init__(self, name: str, client: RpcClient) -> None:
@@ -33,7 +33,7 @@ class RpcThread:
         self._closed = False
 
     async def run(self, function: Callable[[RpcClient], _T]) -> _T:
-        """Return what `function` gives in that thread, or raise what it raises; NodeUnreachable when closed."""
+        """Run `function` in the thread; returns or raises what it does. Raises NodeUnreachable when closed."""
         if self._closed:
             raise NodeUnreachable(f"the connection {self.name!r} to the node is closed")
         if self._thread is None:
@@ -48,7 +48,7 @@ class RpcThread:
         return await self.run(lambda client: client.call(method, *params, timeout_secs=timeout_secs))
 
     def close(self) -> None:
-        """End it for good: what runs or waits in it raises NodeUnreachable."""
+        """Close it; running and waiting calls raise NodeUnreachable."""
         self._closed = True
         self._client.interrupt()
         if self._thread is None:
@@ -58,7 +58,7 @@ class RpcThread:
     def _work(self) -> None:
         while (task := self._tasks.get()) is not None:
             self._do(*task)
-            del task  # and with it the result, which may be a large template
+            del task  # frees the result, which may be a large template
         self._client.close()
 
     def _do(self, function: Callable[[RpcClient], Any], future: Future[Any]) -> None:
@@ -66,5 +66,5 @@ class RpcThread:
             return
         try:
             future.set_result(function(self._client))
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it belongs to whoever awaits
+        except BaseException as error:  # noqa: BLE001 - passed on to the caller
             future.set_exception(error)

@@ -1,7 +1,7 @@
-"""Sending a block, asking about it, and what the node's words mean (BIP 22, BIP 23; mining rules 40 to 46).
+"""Submitting blocks, looking them up, and the meaning of the node's answers (BIP 22, BIP 23; mining rules 40 to 46).
 
 The strings are those of src/validation.cpp and src/rpc/mining.cpp; they vary between versions, so they are matched by
-how they begin.
+prefix.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from solominer.work.events import Answer, TipFacts
 from solominer.work.ports import BlockPosition, SubmitReply
 
 ACCEPTED_WORD = "null"
-"""How an acceptance is written down: the JSON value that the node gives."""
+"""An acceptance in records: the JSON value that the node returns."""
 
-_SUBMIT_WORDS = (  # the first that fits counts
+_SUBMIT_WORDS = (  # the first match counts
     ("inconclusive", Answer.HELD),
     ("duplicate-invalid", Answer.INVALID),
     ("duplicate", Answer.HELD),
@@ -30,7 +30,7 @@ _SUBMIT_WORDS = (  # the first that fits counts
     ("prev-blk-not-found", Answer.RETRY),
 )
 TRIAL_SECS = 4.0
-"""How long the node may take to refuse what is no block."""
+"""Timeout for the node to refuse the trial block."""
 
 _NO_BLOCK_HEX = (
     bytes.fromhex("00000020" + "00" * 64 + "00000000" + "ffff001d" + "00000000")  # header, of the easiest mainnet bits
@@ -39,27 +39,27 @@ _NO_BLOCK_HEX = (
 ).hex()
 
 _PROPOSAL_WORDS = (
-    ("inconclusive-not-best-prevblk", Answer.RETRY),  # the tip has moved: it says nothing of the block itself
+    ("inconclusive-not-best-prevblk", Answer.RETRY),  # the tip has changed: says nothing about the block itself
     *_SUBMIT_WORDS,
 )
 
 _MOST_WORDS = 500
 _REASON = re.compile(rf"rejected|(?=.{{1,{_MOST_WORDS}}}$)[a-z][a-z0-9]*(-[a-z0-9]+)+([ (,:].*)?", re.ASCII)
-"""How every reason for a rejection is written; any other text is no answer to a block."""
+"""The form of every reject reason; any other text is not an answer about a block."""
 
 
 def classify_submit(reply: object) -> tuple[Answer, str]:
-    """What submitblock's result, or the NodeError it ended with, means; and its words for the record."""
+    """The meaning of submitblock's result or NodeError, and its text for the records."""
     return _classify(reply, _SUBMIT_WORDS)
 
 
 def classify_proposal(reply: object) -> tuple[Answer, str]:
-    """What the result or NodeError of getblocktemplate in proposal mode means; and its words for the record."""
+    """The meaning of the result or NodeError of getblocktemplate in proposal mode, and its text for the records."""
     return _classify(reply, _PROPOSAL_WORDS)
 
 
 def submit_block(client: RpcClient, block_hex: str) -> SubmitReply:
-    """Send a block; never raises NodeError, since that too is an answer. `client` should be used for nothing else."""
+    """Send a block; a NodeError becomes an answer. `client` should be used for nothing else."""
     start = time.perf_counter()
     try:
         reply = client.call("submitblock", block_hex)
@@ -69,10 +69,10 @@ def submit_block(client: RpcClient, block_hex: str) -> SubmitReply:
 
 
 def try_submitting(client: RpcClient, *, timeout_secs: float = TRIAL_SECS) -> None:
-    """Send what is no block (no work, no parent) but as large as one; the node must answer `high-hash`.
+    """Submit an invalid block of full size (no work, no parent); the node must answer `high-hash`.
 
-    That proves the way that a found block takes: login, whitelist, and whatever sits in between and limits sizes.
-    Raises NodeError. The order of checks is that of CheckBlock (src/validation.cpp): proof of work comes first.
+    That tests the path of a found block: login, whitelist, and size limits of anything in between. CheckBlock
+    (src/validation.cpp) checks the proof of work first. Raises NodeError.
     """
     reply = client.call("submitblock", _NO_BLOCK_HEX, timeout_secs=timeout_secs)
     if reply != "high-hash":
@@ -84,7 +84,7 @@ def try_submitting(client: RpcClient, *, timeout_secs: float = TRIAL_SECS) -> No
 
 
 def propose_block(client: RpcClient, block_hex: str) -> SubmitReply:
-    """Ask whether a block would be valid but for its proof of work (rule 40); never raises NodeError."""
+    """Ask whether a block would be valid apart from its proof of work (rule 40); a NodeError becomes an answer."""
     start = time.perf_counter()
     try:
         reply = client.call("getblocktemplate", {"mode": "proposal", "data": block_hex})
@@ -94,10 +94,10 @@ def propose_block(client: RpcClient, block_hex: str) -> SubmitReply:
 
 
 def check_reply(client: RpcClient, block_hex: str, first: SubmitReply) -> SubmitReply:
-    """`first`, if it may count, since it ends the care for a block or nearly: a single reply can be another one's.
+    """Confirm a final answer to a block on another connection, since a single reply may belong to another request.
 
-    An acceptance must show in the chain, or it says no more than that the node may hold the block; a rejection must be
-    repeated, and not show there. `client` is not the one that the first answer came from. Never raises NodeError.
+    An accepted block must be in the active chain, otherwise it counts as held; a rejection must be repeated, and the
+    block must not be in the chain. Never raises NodeError.
     """
     again = submit_block(client, block_hex) if first.answer is Answer.INVALID else first
     if again.answer not in (Answer.ACCEPTED, Answer.INVALID):
@@ -110,7 +110,7 @@ def check_reply(client: RpcClient, block_hex: str, first: SubmitReply) -> Submit
 
 
 def check_proposal(client: RpcClient, block_hex: str, first: SubmitReply) -> SubmitReply:
-    """`first`, a final answer to a proposal, if it is repeated on another connection. Never raises NodeError."""
+    """Confirm a final answer to a proposal on another connection. Never raises NodeError."""
     again = propose_block(client, block_hex)
     if again.answer is first.answer:
         return first
@@ -118,7 +118,7 @@ def check_proposal(client: RpcClient, block_hex: str, first: SubmitReply) -> Sub
 
 
 def where_is(client: RpcClient, hash_le: bytes, height: int) -> BlockPosition:
-    """Look up a block of ours (rule 46). Raises NodeError where the node cannot tell, or contradicts itself."""
+    """Look up a block of ours (rule 46). Raises NodeError, also if the node contradicts itself."""
     try:
         header = header_of(client, hash_le)
     except RpcFailed as error:
@@ -140,7 +140,7 @@ def where_is(client: RpcClient, hash_le: bytes, height: int) -> BlockPosition:
 
 
 def agreed(first: BlockPosition, again: BlockPosition) -> BlockPosition:
-    """What two looks say together. Raises NodeError where they do not agree whether, or by what, it is replaced."""
+    """Combine two lookups. Raises NodeError if they disagree on whether, or by what, the block is replaced."""
     depths = (first.confirmations or 0, again.confirmations or 0)
     if (depths[0] >= 1) is not (depths[1] >= 1) or first.rival_hex != again.rival_hex:
         raise NodeError("two answers about a block of ours do not agree", "it is looked up again")
@@ -148,7 +148,7 @@ def agreed(first: BlockPosition, again: BlockPosition) -> BlockPosition:
 
 
 def tip_facts(client: RpcClient, hash_le: bytes) -> TipFacts:
-    """The header of the active tip as an empty block on top of it needs it. Raises NodeError."""
+    """What an empty block on top of the active tip needs of its header. Raises NodeError."""
     known = header_of(client, hash_le)
     if hash_at(client, known.height) != hash_le:
         raise contradiction(client, f"{to_rpc_hex(hash_le)} is not the active block at height {known.height}")
@@ -173,7 +173,7 @@ def _classify(reply: object, meanings: tuple[tuple[str, Answer], ...]) -> tuple[
         answer = next((answer for word, answer in meanings if reply.startswith(word)), unknown)
         return answer, printable(reply, 200)
     if isinstance(reply, RpcFailed):
-        # -25 is trouble inside the node, and the same goes for every other code but "cannot be decoded".
+        # -25 is an internal error of the node, and so is every other code but "cannot be decoded".
         return (Answer.INVALID if reply.code == DESERIALIZATION_FAILED else Answer.RETRY), reply.what
     if isinstance(reply, NodeNotReady | NodeAuthFailed):
         return Answer.RETRY, reply.what

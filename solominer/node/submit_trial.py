@@ -1,4 +1,4 @@
-"""Tries, again and again while it fails, whether a node would take a block: before there is one to lose."""
+"""Tests whether a node would accept a block from us, repeatedly while it fails, before there is a block to lose."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _log = logging.getLogger("solominer.node.client")
 
 
 class SubmissionTrial:
-    """The trials at the node called `node`. `attempt` makes one and raises NodeError where it fails.
+    """The trials at the node called `node`. `attempt` makes one and raises NodeError if it fails.
 
-    `report` takes what is wrong, or '' where a block would be taken; it is called after each trial.
+    `report` is called after each trial with the problem, '' if there is none.
     """
 
     def __init__(self, node: str, attempt: Callable[[], Awaitable[None]], report: Callable[[str], None]) -> None:
@@ -26,11 +26,11 @@ class SubmissionTrial:
         self._due = asyncio.Event()
 
     def now(self) -> None:
-        """Try now: the node came back, or was restarted."""
+        """Try now, because the node came back or was restarted."""
         self._due.set()
 
     async def run(self) -> NoReturn:
-        """Try at once, whenever `now` is called, and while it fails."""
+        """Try at once, whenever `now` is called, and repeatedly while it fails."""
         wait_secs = FIRST_WAIT_SECS
         while True:
             self._due.clear()

@@ -1,4 +1,4 @@
-"""Fetching a block template: getblocktemplate (BIP 22, 23, 145), asked for and parsed."""
+"""Fetching a block template: getblocktemplate (BIP 22, 23, 145)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CAPABILITIES = ("coinbasevalue", "longpoll", "proposal")
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A template, how long the node took for it, and how long its parsing and validation took."""
+    """A template, the duration of the RPC call, and the duration of parsing and validation."""
 
     template: Template
     rpc_secs: float
@@ -30,10 +30,7 @@ def template_request(network: Network) -> dict[str, Any]:
 
 
 def fetch_template(client: RpcClient, network: Network, known: Mapping[bytes, TemplateTx] | None = None) -> Fetched:
-    """Fetch and validate a template; `known` as for parse_template.
-
-    Raises NodeError, or TemplateError where the reply breaks a rule.
-    """
+    """Fetch and validate a template; `known` as for parse_template. Raises NodeError, TemplateError."""
     start = time.perf_counter()
     body = client.call_raw("getblocktemplate", template_request(network))
     received = time.perf_counter()

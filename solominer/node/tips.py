@@ -1,9 +1,8 @@
-"""Which block is a node's best: everything that is heard of it comes together here, and each change is posted once.
+"""Tracks a node's best block from ZMQ hints and polls, and posts each change once.
 
-ZMQ is a hint and a fast one: it may repeat, reorder, skip or fall silent. The poll is slow and right. A hint of a new
-block is believed at once and confirmed by a poll at once; a hint of a block that was the tip before (a repetition, or
-a reorganization back to it) waits for that poll, which takes a millisecond. A poll that was asked before the last
-change says nothing about it and is asked again.
+ZMQ is fast but may repeat, reorder, skip or stop; polling is slow but right. A hint of a new block is accepted at once
+and confirmed by an immediate poll; a hint of a former tip (a repetition, or a reorganization back to it) waits for that
+poll, which takes a millisecond. A poll that was sent before the last change is inconclusive and is repeated.
 """
 
 from __future__ import annotations
@@ -31,22 +30,19 @@ class TipWatch:
         self.best_le = b""
         """The best hash known, internal order; empty before the first."""
         self.changes = 0
-        """How often it changed: a poll gives back the number that it began with."""
+        """How often it has changed; a poll returns the number at its start to `polled`."""
         self._node, self._post, self._clock = node, post, clock
         self._left: deque[bytes] = deque(maxlen=_REMEMBERED_TIPS)
         self._kicked = asyncio.Event()
 
     def hinted(self, hash_le: bytes) -> None:
-        """ZMQ names a new best block."""
+        """ZMQ announced a new best block."""
         if hash_le != self.best_le and hash_le not in self._left:
             self._change(hash_le, "zmq")
         self.kick()
 
     def polled(self, hash_le: bytes, changes_before: int, source: str = "poll") -> bool:
-        """A node answered that this is its best block; whether that was news.
-
-        `changes_before` is `changes` from before it was asked.
-        """
+        """The node reported its best block; returns whether it is new. `changes_before`: `changes` before the call."""
         if hash_le == self.best_le:
             return False
         if changes_before != self.changes:
@@ -56,7 +52,7 @@ class TipWatch:
         return True
 
     def kick(self) -> None:
-        """Have the next poll happen at once."""
+        """Make the next poll happen at once."""
         self._kicked.set()
 
     async def wait_for_kick(self, timeout_secs: float) -> None:

@@ -1,4 +1,4 @@
-"""Hints of new blocks by ZMQ: the node's `hashblock` and `sequence` publishers (doc/zmq.md of Bitcoin Core).
+"""Hints of new blocks over ZMQ: the node's `hashblock` and `sequence` publishers (doc/zmq.md of Bitcoin Core).
 
 A message has three parts: topic, body, and a sequence number (4 bytes, little-endian) that counts per topic, so that
 a gap shows. Hashes come in the byte order of RPC. ZMQ reconnects by itself and says nothing when it does, loses what
@@ -28,7 +28,7 @@ HIGH_WATER_MARK = 100_000
 """Messages kept for us on either side; `sequence` also tells of every transaction, which a new mempool has many of."""
 
 GRACE_SECS = 2.0
-"""How long after the poll saw a new tip ZMQ may still name it before it counts as silent."""
+"""How long ZMQ may lag behind a poll that found a new tip before it counts as silent."""
 
 _HASH_BYTES = 32
 _NAME_SECS = 3.0
@@ -52,13 +52,13 @@ def ip_versions(address: str) -> tuple[int, ...]:
 
 
 class Hints(Protocol):
-    """What hears the hints (TipWatch)."""
+    """The receiver of the hints (TipWatch)."""
 
     def hinted(self, hash_le: bytes) -> None:
         """A new best block."""
 
     def kick(self) -> None:
-        """Something happened that only a poll can tell."""
+        """Poll now."""
 
 
 class Publisher:

@@ -1,4 +1,4 @@
-"""Whether one ZMQ publisher is really there: its socket shakes hands, and it tells what it is asked for."""
+"""Probes a ZMQ publisher: whether it completes the handshake and sends messages of the topic."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from solominer.node.zmq_hints import ip_versions
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What a publisher gave: whether its socket answered, and the messages of the topic until the time was up."""
+    """The result of a probe: whether the socket connected, and the messages received within the time."""
 
     connected: bool
     messages: int
@@ -23,7 +23,7 @@ class Heard:
 def listen(address: str, topic: str, *, connect_secs: float = 3.0, listen_secs: float = 1.0) -> Heard:
     """Subscribe to `topic` at `address`; return at the first message or when the time is up.
 
-    Raises ValueError for an address that ZMQ cannot make sense of.
+    Raises ValueError for an invalid address.
     """
     started = time.monotonic()
     connected, messages = False, 0

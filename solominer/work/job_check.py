@@ -65,7 +65,7 @@ def check_coinbase(
     script_sig, sequence, outputs, locktime = read_coinbase(prefix + bytes(extranonce_size) + suffix)
     hole = len(prefix) - _SCRIPT_SIG_AT
     _demand(hole > 0 and hole + extranonce_size <= len(script_sig), "the extranonce is not in the scriptSig")
-    _demand(script_sig[hole - 1] == extranonce_size, "the extranonce is not pushed whole")
+    _demand(script_sig[hole - 1] == extranonce_size, "the extranonce is not a single push")
     _demand(_height_of(script_sig) == height, f"the scriptSig does not begin with height {height}")
     _demand(locktime == height - 1 and sequence == 0xFFFFFFFE, "locktime or sequence would not be final")
     commitment = b"\x6a\x24\xaa\x21\xa9\xed" + _twice(witness_root_le + bytes(32))
@@ -79,7 +79,7 @@ def read_coinbase(raw: bytes) -> CoinbaseRead:
     try:
         return _read(raw)
     except IndexError:
-        raise _refused("the coinbase ends early") from None
+        raise _refused("the coinbase is truncated") from None
 
 
 def _read(raw: bytes) -> CoinbaseRead:
@@ -98,7 +98,7 @@ def _read(raw: bytes) -> CoinbaseRead:
         size, at = _length(raw, at + 8)
         outputs.append((raw[at : at + size], value))
         at += size
-    _demand(len(raw) == at + 4, "the coinbase does not end where its outputs do")
+    _demand(len(raw) == at + 4, "the coinbase has the wrong length")
     return CoinbaseRead(script_sig, sequence, outputs, int.from_bytes(raw[at:], "little"))
 
 
@@ -107,7 +107,7 @@ def _length(raw: bytes, at: int) -> tuple[int, int]:
     if raw[at] < 0xFD:
         return raw[at], at + 1
     size = raw[at + 1] | raw[at + 2] << 8
-    _demand(raw[at] == 0xFD <= size, "a length in the coinbase is too large, or not as short as it can be")
+    _demand(raw[at] == 0xFD <= size, "a length in the coinbase is too large or not minimally encoded")
     return size, at + 3
 
 

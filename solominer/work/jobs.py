@@ -1,4 +1,4 @@
-"""Makes jobs of templates: ids that count up, salts that never repeat, shares as hard as the hash rate allows."""
+"""Builds jobs from templates, with increasing ids, unique salts, and a share target that suits the hash rate."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from solominer.work.template import Template
 
 
 class JobMaker:
-    """`run_id` is two bytes that differ from run to run; they begin every salt (rule 25).
+    """`run_id` is two bytes unique to the run, which begin every salt (rule 25).
 
-    `share_target` is what a share's hash may be at most, unless the network target is easier (0: that one).
+    `share_target` applies unless the network target is easier; 0 means the network target.
     """
 
     def __init__(self, payout: Payout, tag: bytes, run_id: bytes) -> None:
@@ -37,29 +37,29 @@ class JobMaker:
         return job
 
     def aim(self, hps: float, shares_per_hour: float) -> None:
-        """Shares as hard as `hps` hashes per second allow."""
+        """Set the share target for a hash rate of `hps`."""
         hashes_per_share = hps * 3600.0 / shares_per_hour
         self.share_target = min(int(HASH_SPACE / max(hashes_per_share, 1.0)), HASH_SPACE - 1)
 
     def is_off(self, job: Job) -> bool:
-        """Whether a job's shares are more than twice too hard or too easy, as those of the very first are."""
+        """Whether a job's share target is off by more than a factor of two, as the very first job's is."""
         wanted = max(self.share_target, job.template.target)
         return not (wanted <= 2 * job.share_target and job.share_target <= 2 * wanted)
 
     def is_new_shape(self, job: Job) -> bool:
-        """Whether no node was asked yet about a coinbase like this one (rule 40); from now on one was."""
+        """Whether a coinbase like this one has not been proposed to a node yet (rule 40); marks it as proposed."""
         shape = (job.is_empty, tuple(out.script_pubkey for out in job.coinbase.outputs[:-1]), job.coinbase.weight)
         new = shape not in self._shapes
         self._shapes.add(shape)
         return new
 
     def doubt_shapes(self) -> None:
-        """Nothing is taken for granted any more: the next job is asked about again."""
+        """Forget all proposed shapes, so that the next job is proposed again."""
         self._shapes.clear()
 
 
 def record_of(job: Job) -> Record:
-    """A job goes out, for the ledger."""
+    """The ledger's record of a published job."""
     template = job.template
     fields = {
         "job": job.job_id,

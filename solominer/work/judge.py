@@ -1,4 +1,4 @@
-"""Judges what engines hand in: every header against the network target first, however late it comes (rule 41)."""
+"""Checks the headers that engines submit: each against the network target first, however late it is (rule 41)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from solominer.work.job import Job
 from solominer.work.template import TemplateTx
 
 HEADERS_KEPT = 1 << 16
-"""A header is known again for as long as no more than this many others of its parent came after it."""
+"""Duplicates are detected among at least this many headers on the same parent."""
 
 _KEY_SIZE = 8
 
@@ -23,8 +23,7 @@ _KEY_SIZE = 8
 class SeenHeaders:
     """The headers on one parent, by 8 bytes of their hashes: at least the last `most`, at most twice as many.
 
-    About 10 MB when full. Of so many headers two that differ share their 8 bytes with a chance of 5e-10; the second one
-    is taken for a duplicate then, which costs a share and never a block.
+    About 10 MB when full. The chance that any two of them collide is 5e-10, which would cost a share, never a block.
     """
 
     def __init__(self, most: int = HEADERS_KEPT) -> None:
@@ -36,7 +35,7 @@ class SeenHeaders:
         return len(self._recent) + len(self._older)
 
     def add(self, hash_le: bytes) -> bool:
-        """Whether it is new."""
+        """Add a header; returns whether it is new."""
         key = hash_le[:_KEY_SIZE]  # in internal order the zeros come last
         if key in self._recent or key in self._older:
             return False
@@ -48,14 +47,14 @@ class SeenHeaders:
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """A job that engines may still answer for, and since when."""
+    """A job for which shares may still come, and when it was published."""
 
     job: Job
     at: Instant
 
 
 class _Memory:
-    """About how many bytes jobs take: each transaction counts once, however many jobs have it."""
+    """The approximate memory of the kept jobs; a transaction shared by several jobs counts once."""
 
     _PER_JOB, _PER_PLACE, _PER_TX = 4000, 8, 400
 
@@ -88,7 +87,7 @@ class _Memory:
 class Judge:
     """Keeps jobs for `keep_secs`, or until they take more than `keep_bytes`; counts shares.
 
-    Where memory runs short, jobs on other parents than the current one's go first: their blocks hardly count any more.
+    If they take more, jobs on other parents than the current one's are dropped first: their blocks are stale.
     """
 
     def __init__(self, keep_secs: float, keep_bytes: int) -> None:
@@ -102,10 +101,10 @@ class Judge:
     def keep(self, job: Job, at: Instant) -> None:
         """A job was published."""
         self._jobs[job.job_id] = _Kept(job, at)
-        self._unweighed.append(job)  # later: whoever waits for this job's publication should not wait for that
+        self._unweighed.append(job)  # weighed later, so that it does not delay the job's publication
 
     def forget_old(self, current: Job | None, at: Instant) -> None:
-        """Let jobs go that are too old or take too much memory; never the current one."""
+        """Drop jobs that are too old or take too much memory; never the current one."""
         for job in self._unweighed:
             self._memory.add(job)
         self._unweighed.clear()
@@ -130,17 +129,17 @@ class Judge:
             self._seen.pop(parent_le, None)
 
     def kept(self, job_id: int) -> Job | None:
-        """The job of this id, if it is young enough to be kept."""
+        """The job of this id, if it is still kept."""
         kept = self._jobs.get(job_id)
         return kept.job if kept else None
 
     def judge(self, share: ShareFound, tip_le: bytes) -> tuple[list[Action], FoundBlock | None]:
-        """What is to be recorded of a header, and the block if it is one."""
+        """The actions for a share, and the block if it is one."""
         job = self.kept(share.job_id)
         if job is None:
             return _of_unknown_job(share), None
         if job.signed_extranonce not in (None, share.extranonce):
-            # Its nonces are used up and the engine went on: another extranonce breaks the block's signature.
+            # The engine exhausted the signed extranonce and went on: another one breaks the block's signature.
             return [Record("share_outside_signature", {"worker": str(share.worker), "job": share.job_id})], None
         if share.coinbase is not None:
             job = job.with_coinbase(share.coinbase)

@@ -1,4 +1,4 @@
-"""What is only passed on, to the ledger or to a person, and decides nothing about the work."""
+"""Events that are only recorded or reported and do not affect the work."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from solominer.work.events import SubmittingTried, WorkerDied, WorkerStarted, Wr
 
 
 def submitting_tried(event: SubmittingTried) -> list[Action]:
-    """Whether a node would take a block of ours."""
+    """Record whether a node would accept a block; raise an alarm if not."""
     actions: list[Action] = [Record("submission_trial", {"node": event.node, "problem": event.problem})]
     if event.problem:
         text = f"{event.node} would not take a block of ours now: submitblock: {event.problem}"
@@ -17,24 +17,23 @@ def submitting_tried(event: SubmittingTried) -> list[Action]:
 
 
 def wrong_hit(event: WrongHit) -> list[Action]:
-    """A kernel erred."""
+    """Record a wrong hit of a kernel and raise an alarm."""
     fields = {"worker": str(event.worker), "kernel": event.kernel, "count": event.count}
     alarm = Alarm(
         Severity.HIGH,
         "wrong-hit",
         f"worker {event.worker} reported a hash that is not one (kernel {event.kernel}, {event.count} so far)",
-        "the kernel is changed after three; if it goes on, test the memory and the processor",
+        "the kernel is replaced after three; if it continues, test the memory and the CPU",
     )
     return [Record("wrong_hit", fields), alarm]
 
 
 def worker_started(event: WorkerStarted) -> list[Action]:
-    """A worker is there."""
+    """Record that a worker started."""
     return [Record("worker_started", {"worker": str(event.worker), "pid": event.pid, "kernel": event.kernel})]
 
 
 def worker_died(event: WorkerDied) -> list[Action]:
-    """A worker is gone."""
+    """Raise an alarm for a worker that ended."""
     text = f"worker {event.worker} (process {event.pid}): {event.reason}"
-    again = f"restarting in {event.restart_secs:g} s"
-    return [Alarm(Severity.MEDIUM, "worker-died", text, again)]
+    return [Alarm(Severity.MEDIUM, "worker-died", text, f"restarting in {event.restart_secs:g} s")]

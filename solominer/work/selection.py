@@ -1,4 +1,4 @@
-"""Which node gives the work: the usable one with the most work, without flapping between equals."""
+"""The choice of the node to mine with: the usable one with the most chainwork, without flapping between equals."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from solominer.work.instant import Instant
 
 @dataclass(slots=True)
 class NodeChooser:
-    """Knows the last look at every node, in the order of the configuration, which is the order of preference.
+    """Chooses from the last health of every node; `names` are in order of preference.
 
-    A node that is lost or has less work than another is left at once. The preferred node gets the work back only after
-    it was usable and not behind for `return_secs`, so that one that comes and goes does not drag the work along.
-    `lost_at`: since when none is usable, though one was looked at.
+    A node that is lost or has less chainwork than another is left at once. A preferred node is used again only after it
+    was usable and not behind for `return_secs`, so that an unstable one does not cause flapping. `lost_at`: since when
+    no node is usable, None before the first health.
     """
 
     names: Sequence[str]
@@ -27,7 +27,7 @@ class NodeChooser:
     _shunned_until: dict[str, Instant] = field(default_factory=dict)
 
     def see(self, health: NodeHealth, at: Instant) -> str | None:
-        """Take a new look into account; gives the name of the node that work comes from now, or None."""
+        """Update a node's health; returns the name of the node in use now, or None."""
         self.healths[health.node] = health
         usable = [name for name in self.names if (seen := self.healths.get(name)) and seen.usable]
         usable = [name for name in usable if self._shunned_until.get(name, at) <= at] or usable
@@ -50,11 +50,11 @@ class NodeChooser:
 
     @property
     def used(self) -> NodeHealth | None:
-        """The last look at the node that work comes from."""
+        """The last health of the node in use."""
         return None if self.current is None else self.healths[self.current]
 
     def credit(self, health: NodeHealth, tip_le: bytes) -> None:
-        """Another node shows the tip that the node in use has named already: its own last look is merely older."""
+        """Another node has the tip that the node in use already announced: only the latter's health is outdated."""
         used = self.used
         if used is None or health.node == used.node or health.best_hash_le != tip_le:
             return
@@ -62,9 +62,9 @@ class NodeChooser:
             self.healths[used.node] = replace(used, best_hash_le=tip_le, chainwork=health.chainwork)
 
     def shun(self, node: str, until: Instant) -> bool:
-        """Rather take work from any other node until then: this one looks well but gives no template.
+        """Prefer any other node until then, because this one looks healthy but provides no template.
 
-        Says whether there is another.
+        Returns whether there is another usable one.
         """
         self._shunned_until[node] = until
         return any(health.usable for name, health in self.healths.items() if name != node)
@@ -74,5 +74,5 @@ class NodeChooser:
 
 
 def may_have_forgotten(old: NodeHealth, new: NodeHealth) -> bool:
-    """Whether a node may have been restarted without blocks that it had accepted (rule S2)."""
+    """Whether a node may have lost accepted blocks in a restart (rule S2)."""
     return new.reachable and (not old.reachable or new.chainwork < old.chainwork)

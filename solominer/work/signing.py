@@ -31,8 +31,8 @@ class Signing:
         if self._silent_since is None or at - self._silent_since < patience_secs:
             return None
         self._silent_since = None
-        text = f"{self._node} has not answered for {patience_secs:g} s when asked to sign a job"
-        todo = "it is asked again; see whether the wallet that holds the signet's key hangs"
+        text = f"{self._node} did not sign a job within {patience_secs:g} s"
+        todo = "it is retried; check whether the wallet that holds the signet's key hangs"
         return Alarm(Severity.HIGH, "job-not-signed", text, todo)
 
     def is_wanted(self, event: JobSigned, tip_le: bytes) -> bool:

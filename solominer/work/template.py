@@ -144,7 +144,7 @@ def parse_template(reply: object, network: Network, known: Mapping[bytes, Templa
         raise TemplateError(f"the node's template is refused: {error.what}", _ADVICE) from error
 
 
-_ADVICE = "nothing of it is mined; check the node's version and that nothing sits between it and this program"
+_ADVICE = "it is not mined on; check the node's version and that there is no proxy in between"
 
 
 def _parse(reply: Field, network: Network, known: Mapping[bytes, TemplateTx]) -> Template:
@@ -154,7 +154,7 @@ def _parse(reply: Field, network: Network, known: Mapping[bytes, TemplateTx]) ->
     nbits = reply["bits"].hex_number(8, 8)
     target = proof_target(nbits, network.pow_limit)
     if reply["target"].hex_number(64, 64) != target:
-        raise BadValue("target is not what bits decode to")
+        raise BadValue("target does not match bits")
     version, mask = _version(reply)
     mintime = reply["mintime"].integer(0, MAX_TIME)
     curtime = reply["curtime"].integer(0, MAX_TIME)
@@ -173,7 +173,7 @@ def _parse(reply: Field, network: Network, known: Mapping[bytes, TemplateTx]) ->
     # On signet the node's commitment carries the room for the block's signature behind it (BIP 325).
     ours = commitment_output(witness_root).script_pubkey.hex()
     if claimed is not None and claimed.text(_MOST_SCRIPT)[: len(ours)] != ours:
-        raise BadValue("default_witness_commitment is not what the transactions' hashes give")
+        raise BadValue("default_witness_commitment does not match the transactions")
     if claimed is None and any(tx.wtxid_le != tx.txid_le for tx in transactions):
         raise BadValue("default_witness_commitment is missing though transactions have witnesses")
     prevhash = reply["previousblockhash"].hash_le()
@@ -344,15 +344,15 @@ def _spent_by(tx: TemplateTx) -> frozenset[bytes]:
     try:
         data = bytes.fromhex(tx.data_hex)
         if 2 * len(data) != len(tx.data_hex):
-            raise ValueError("its hex has blanks")  # the node would not read the block
+            raise ValueError("its hex contains whitespace")  # the node would not read the block
         parsed = parse_transaction(data)
     except (ValueError, DecodeError) as error:
         raise TemplateError(f"{_name(tx)} cannot be parsed: {error}", _ADVICE) from error
     stripped, full = parsed.stripped(), parsed.serialize()
     if sha256d(stripped) != tx.txid_le:
-        raise TemplateError(f"{_name(tx)} has another txid in truth", _ADVICE)
+        raise TemplateError(f"{_name(tx)} has a wrong txid", _ADVICE)
     if sha256d(full) != tx.wtxid_le:
-        raise TemplateError(f"{_name(tx)} has another wtxid in truth", _ADVICE)
+        raise TemplateError(f"{_name(tx)} has a wrong wtxid", _ADVICE)
     weight = 3 * len(stripped) + len(full)
     if weight != tx.weight:
         raise TemplateError(f"{_name(tx)} weighs {weight}, not {tx.weight}", _ADVICE)
@@ -364,7 +364,7 @@ def _check_place(index: int, tx: TemplateTx, needed: set[int]) -> None:
     if needed != set(tx.depends):
         raise TemplateError(f"{_name(tx)} depends on {sorted(needed)}, not on {sorted(tx.depends)}", _ADVICE)
     if any(position >= index for position in needed):
-        raise TemplateError(f"{_name(tx)} stands before one that it spends from", _ADVICE)
+        raise TemplateError(f"{_name(tx)} comes before one that it spends from", _ADVICE)
 
 
 def _name(tx: TemplateTx) -> str:

@@ -113,5 +113,5 @@ def failure_told(event: TemplateFailed) -> list[Action]:
 
 def no_template(event: TemplateFailed) -> Alarm:
     """The node gives none, and there is no other one to ask."""
-    todo = "it is asked on; until it gives one, work ends with the next block. See the node's debug.log"
+    todo = "it is retried; without a template, work stops at the next block. See the node's debug.log"
     return Alarm(Severity.HIGH, "no-template", f"{event.node} gives no template: {event.reason}", todo)

@@ -1,4 +1,4 @@
-"""The tip that work is for: a block's hash, since when, and whether what names another one is news or old."""
+"""The tip that work builds on, and whether news of another tip is new or outdated."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _LEFT_KEPT = 16
 
 
 class Tip:
-    """`hash_le` is the tip in internal order, b'' before the first; `at` when it became the tip; `height` its own."""
+    """`hash_le` is the tip in internal byte order (b'' before the first), `at` when it became the tip."""
 
     def __init__(self) -> None:
         self.hash_le = b""
@@ -20,7 +20,7 @@ class Tip:
         self._doubted: set[tuple[str, bytes]] = set()
 
     def move(self, hash_le: bytes, at: Instant) -> bool:
-        """Take another tip. Whether it is one that was left before: the chain was reorganized."""
+        """Change the tip; returns whether it was the tip before, after a reorganization back to it."""
         if self.hash_le:
             self._left[self.hash_le] = None
             while len(self._left) > _LEFT_KEPT:
@@ -32,9 +32,9 @@ class Tip:
         return returned
 
     def is_old_news(self, source: str, hash_le: bytes) -> bool:
-        """Whether this names a tip that was left: asked for before the tip moved, perhaps, so it is asked for again.
+        """Whether this names a former tip for the first time: the answer may be outdated, so ask again.
 
-        What says so again was asked for since, and is believed.
+        A second answer from the same source is newer than the change, and is accepted.
         """
         if hash_le not in self._left or (source, hash_le) in self._doubted:
             return False
@@ -42,5 +42,5 @@ class Tip:
         return True
 
     def confirmed(self) -> None:
-        """A template names this tip: what named an older one before was late, and may be late again."""
+        """A template confirmed this tip: sources that named an older one were outdated, and may be so again."""
         self._doubted.clear()

@@ -81,7 +81,7 @@ def test_an_old_tip_and_a_young_chain_are_said(bench: Bench) -> None:
     FakeChain(2016, (NBITS,), 60_000, tip_time=int(time.time()) - 10 * 86400).told_by(bench.node)
     said = bench.run("--hash-rate", "1T").output
     assert "the node is behind" in said
-    assert "no forecast: no forecast from less than 8 closed epochs" in said
+    assert "no forecast: fewer than 8 closed epochs" in said
     json.loads(bench.run("--json").output)
 
 
