@@ -27,6 +27,7 @@ class Network:
     retarget_interval: int
     no_retarget: bool
     min_difficulty_blocks: bool
+    bech32_hrp: str
     for_testing: bool
 
     @property
@@ -48,23 +49,23 @@ _LIMIT_224 = (1 << 224) - 1
 
 MAINNET = Network(
     "mainnet", "main", "000000000019d6689c085ae165831e934ff763ae46a2a6c172b3f1b60a8ce26f", 8332, 8333,
-    _LIMIT_224, 210_000, 2016, False, False, False,
+    _LIMIT_224, 210_000, 2016, False, False, "bc", False,
 )  # fmt: skip
 TESTNET3 = Network(
     "testnet3", "test", "000000000933ea01ad0ee984209779baaec3ced90fa3f408719526f8d77f4943", 18332, 18333,
-    _LIMIT_224, 210_000, 2016, False, True, True,
+    _LIMIT_224, 210_000, 2016, False, True, "tb", True,
 )  # fmt: skip
 TESTNET4 = Network(
     "testnet4", "testnet4", "00000000da84f2bafbbc53dee25a72ae507ff4914b867c565be350b0da8bf043", 48332, 48333,
-    _LIMIT_224, 210_000, 2016, False, True, True,
+    _LIMIT_224, 210_000, 2016, False, True, "tb", True,
 )  # fmt: skip
 SIGNET = Network(
     "signet", "signet", "00000008819873e925422c1ff0f99f7cc9bbb232af63a077a480a3633bee1ef6", 38332, 38333,
-    0x377AE << 216, 210_000, 2016, False, False, True,
+    0x377AE << 216, 210_000, 2016, False, False, "tb", True,
 )  # fmt: skip
 REGTEST = Network(
     "regtest", "regtest", "0f9188f13cb7b2c71f2a335e3a4fc328bf5beb436012afca590b1a11466e2206", 18443, 18444,
-    (1 << 255) - 1, 150, 144, True, True, True,
+    (1 << 255) - 1, 150, 144, True, True, "bcrt", True,
 )  # fmt: skip
 
 NETWORKS = {network.name: network for network in (MAINNET, TESTNET3, TESTNET4, SIGNET, REGTEST)}
@@ -76,4 +77,4 @@ def network_named(name: str) -> Network:
     try:
         return NETWORKS[name]
     except KeyError:
-        raise ConfigError(f"unknown network {name!r}", f"use one of {', '.join(NETWORKS)}") from None
+        raise ConfigError(f"there is no network {name!r}", f"use one of {', '.join(NETWORKS)}") from None

@@ -230,7 +230,7 @@ class _Filter:
         return level, p_level
 
 
-def _fit(history: Sequence[Epoch], progress: Progress) -> _Filter:
+def _fit(history: Sequence[Epoch], progress: EpochProgress) -> _Filter:
     """The filter with the most likely parameters, run over history and the running epoch, which starts at time 0."""
     filtered = _run(history, _most_likely(tuple(history)))
     if progress.blocks:
