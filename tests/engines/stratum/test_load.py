@@ -62,6 +62,21 @@ def test_steady(server: StratumServer) -> None:
     assert result["refused"] == 0, result["first_refusal"]
 
 
+def test_shares_follow_the_tip(server: StratumServer) -> None:
+    words = command(server.port, "--seconds", "1", "--in-flight", "20", "--password", EVERY_HASH, "--json")
+    tallies = server.shared.tallies.by_name
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as load:
+        deadline = time.monotonic() + 20
+        while not ("load.1" in tallies and tallies["load.1"].accepted) and time.monotonic() < deadline:
+            time.sleep(0.001)
+        server.publish(make_work(2, 2))
+        out, errors = load.communicate(timeout=30)
+    assert errors == ""
+    result = json.loads(out)
+    assert result["refused"] <= 10 * 20, "no more than were on their way"
+    assert result["accepted"] > 0
+
+
 def test_connect(server: StratumServer) -> None:
     result = run(server.port, "--mode", "connect", "--connections", "20")
     assert (result["ready"], result["lost"]) == (20, 0)
