@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn, TypeVar
@@ -40,7 +41,7 @@ class Link:
         self.server, self.client = server, client
         self._socket: socket.socket | None = None
         self._anything_came = False
-        self._events: list[Event] = []
+        self._events: deque[Event] = deque()
         self.asked = 0
         self.faults: list[Fault] = []
         self.fault_count = 0
@@ -90,7 +91,7 @@ class Link:
         deadline = time.monotonic() + secs
         while True:
             while self._events:
-                found = wanted(self._events.pop(0))
+                found = wanted(self._events.popleft())
                 if found is not None:
                     return found
             left = deadline - time.monotonic()

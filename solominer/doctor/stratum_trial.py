@@ -175,7 +175,8 @@ class _Trial:
 
     def _lines(self) -> CheckOutcome:
         if not self._talk.link.fault_count:
-            return ok("every line can be used")
+            told = [f"{printable(each.method, 40)} {printable(each.text, 100)!r}" for each in self._talk.link.told]
+            return ok("; ".join(["every line can be used", *told]))
         first = self._talk.link.faults[0]
         return failed(
             f"{self._talk.link.fault_count} that no miner can use; the first: {printable(first.why, 200)}: "

@@ -391,6 +391,13 @@ def test_a_job_that_cannot_be_used_is_told_with_its_line() -> None:
     assert found["lines"].evidence.startswith("1 that no miner can use; the first: nbits is not in hex digits: {")
 
 
+def test_messages_to_people_are_shown() -> None:
+    message = ("client.show_message", ["\x1b[31mhello"])
+    with RudeServer(Scripted(**{"after authorize": [*job_with(), message]})) as server:
+        found = findings(server.port)
+    assert found["lines"].evidence == "every line can be used; client.show_message '\\\\x1b[31mhello'"
+
+
 def test_an_unknown_method_that_closes_the_connection() -> None:
     with RudeServer(Scripted(no_such_method=b"close")) as server:
         found = findings(server.port, wait_secs=5)
