@@ -201,6 +201,7 @@ def _handshake(raw: socket.socket, server: Server, *, verify: bool) -> tuple[soc
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     raw.settimeout(CONNECT_SECS)
+    raw.getpeername()  # raises if the server has hung up; wrap_socket would leave its socket open then
     wrapped = context.wrap_socket(raw, server_hostname=server.host)
     return wrapped, str(wrapped.version())
 
