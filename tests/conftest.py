@@ -1,4 +1,8 @@
-"""What holds for every test: the program's logging begins as that of a library does, with nothing set up."""
+"""What holds for every test.
+
+The program's logging begins as that of a library does, with nothing set up. Hypothesis does not mind a machine that is
+slow for a moment: how fast examples are made is no property of the program.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,10 @@ import logging
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("solominer", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("solominer")
 
 
 @pytest.fixture(autouse=True)
