@@ -287,14 +287,15 @@ async def test_the_last_line_of_a_connection_may_be_a_block(
 async def test_a_connection_whose_session_another_one_took_still_counts(
     node: PrivateNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first connection is half closed by the server then; the second hands in what the first has found."""
+    """Both connections are listened to for a while: what was under way on the first one is not lost."""
     async with serving(node, tmp_path, monkeypatch) as bench:
         miner = await in_thread(bench.miner)
         params, hash_hex = solve(miner)
         other = await in_thread(lambda: bench.miner(session=miner.session_id))
-        assert await in_thread(miner.ended)
-        assert (await in_thread(lambda: hand_in(other, params)))["error"] is None
+        assert other.extranonce1 == miner.extranonce1
+        assert (await in_thread(lambda: hand_in(miner, params)))["error"] is None
         await bench.on_the_chain(hash_hex)
+        assert await in_thread(miner.ended)
 
 
 async def test_each_miner_is_paid_and_foreign_addresses_are_refused(

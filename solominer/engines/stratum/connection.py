@@ -17,6 +17,9 @@ from solominer.errors import DecodeError
 if TYPE_CHECKING:
     from solominer.engines.stratum.server import Server
 
+LAST_WORDS_SECS = 5.0
+"""How long a connection is still listened to after another one resumed its session: a block may be on its way."""
+
 MAX_BUFFERED_BYTES = 1 << 20
 SLOW_READER_SECS = 30.0
 _MOST_PAUSE_SECS = 5.0
@@ -117,13 +120,20 @@ class Connection(asyncio.Protocol):
         """Time passed."""
         if self._slow_since is not None and now - self._slow_since > SLOW_READER_SECS:
             self.abort("it does not read what it is sent")
-        elif self.session is not None and not self.closed_for:
+        elif self.session is not None and not self.closed_for and not self.taken_over:
             self.carry_out(self.session.tick(now))
 
     def work_changed(self, now: float) -> None:
         """There is other work."""
-        if self.session is not None and not self.closed_for:
+        if self.session is not None and not self.closed_for and not self.taken_over:
             self.carry_out(self.session.work_changed(now))
+
+    def retire(self, reason: str) -> None:
+        """Another connection has this one's session: it gets no more jobs, and is closed after its last words."""
+        self.taken_over = True
+        if self.session is not None:
+            self.session.is_mining = False
+        asyncio.get_running_loop().call_later(LAST_WORDS_SECS, self.close, reason)
 
     def close(self, reason: str) -> None:
         """Send what is waiting, then close."""

@@ -12,6 +12,8 @@ from solominer.engines.stratum.shares import share_target
 from solominer.engines.stratum.vardiff import Rule, Vardiff
 
 LEAST_WHOLE, LEAST_FRACTION = 1.0, 1e-4
+MOST_REMEMBERED = 256
+"""Difficulties by which late shares of a session are judged; shares from before those only count if they are blocks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,7 @@ class Difficulty:
         history = held.difficulties
         if not history or history[-1][1] != self.announced:
             history.append((seq, self.announced))
-            while len(history) > 1 and history[1][0] <= oldest_seq:
+            while len(history) > MOST_REMEMBERED or (len(history) > 1 and history[1][0] <= oldest_seq):
                 del history[0]
         return self.announced
 

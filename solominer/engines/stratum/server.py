@@ -256,8 +256,7 @@ class Server:
             case Subscribed():
                 before = self._by_session.get(event.session_id)
                 if before is not None and before is not connection:
-                    before.taken_over = True
-                    before.close("its session was resumed by another connection")
+                    before.retire("its session was resumed by another connection")
                 self._by_session[event.session_id] = connection
             case Authorized():
                 self._authorized(connection, event.name)

@@ -17,6 +17,7 @@ from solominer.engines.stratum.extranonces import MAX_RESUMABLE, RESUME_SECS, He
 
 SAVE_SECS = 5.0
 _A_SECOND = 200
+_MODE = 0o600  # who knows the id of a session can take it over
 _MOST_BYTES = 64 << 20
 
 log = logging.getLogger(__name__)
@@ -69,6 +70,8 @@ class SessionsFile:
         draft = self._path.with_name(f"{self._path.name}.new")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
+            draft.unlink(missing_ok=True)
+            draft.touch(_MODE, exist_ok=False)
             draft.write_bytes(msgspec.json.encode(_File(time.time(), saved)))
             draft.replace(self._path)
         except OSError as error:

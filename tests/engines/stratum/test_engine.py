@@ -389,3 +389,44 @@ async def test_a_client_that_does_not_read_is_dropped_and_its_memory_is_bounded(
         lazy.sock.settimeout(20.0)
         assert await in_thread(flood)
         assert (await in_thread(lambda: connected(bench, user="other"))).job
+
+
+async def test_sessions_outlive_the_daemon_and_a_bad_file_harms_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "regtest/stratum-sessions.json"
+
+    @contextlib.asynccontextmanager
+    async def daemon() -> AsyncIterator[Bench]:
+        bench = Bench()
+        bench.engine = StratumEngine(
+            StratumSettings((LOCAL,), b"/test/", path), real_clock, ask=bench._ask, note=lambda kind, fields: None
+        )
+        await bench.engine.start(bench.events.append, SPACE)
+        supervising = asyncio.create_task(bench.engine.run())
+        bench.publish()
+        yield bench
+        await bench.engine.stop(5.0)
+        await asyncio.wait_for(supervising, 5.0)
+
+    def back(bench: Bench, session: str) -> str:
+        miner = WireMiner(url=bench.engine.urls[0])
+        miner.write(line(1, "mining.subscribe", "test/1", session) + "\n" + line(2, "mining.authorize", "a") + "\n")
+        miner.until("mining.notify")
+        return miner.session_id
+
+    async with daemon() as bench:
+        session = (await in_thread(lambda: connected(bench))).session_id
+    assert path.stat().st_mode & 0o777 == 0o600
+    async with daemon() as bench:
+        assert await in_thread(lambda: back(bench, session)) == session
+    good = path.read_bytes()
+    for bad in (
+        b"",
+        good[:-9],
+        b"[]",
+        b"\xff" * 100,
+        good.replace(b'"difficulty":', b'"difficulty":-'),
+        b"[" * 100_000,
+    ):
+        path.write_bytes(bad)
+        async with daemon() as bench:
+            assert await in_thread(lambda: back(bench, session)) != session
