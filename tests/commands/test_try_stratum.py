@@ -255,6 +255,7 @@ def hang_up(connection: socket.socket) -> None:
 
 def reset(connection: socket.socket) -> None:
     """Breaks the connection off."""
+    connection.recv(1)  # not before the client is connected
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
 
 

@@ -38,7 +38,7 @@ def test_the_pool_is_asked_until_the_first_hash_and_no_longer(monkeypatch: pytes
         pool_snapshot=pool_snapshot,
         count_hashes=lambda: (SimpleNamespace(hashes=7, rate_hps=1.0),),
         post=lambda event: None,
-        system=lambda at, **values: None,
+        system=lambda at, readings: None,
         tick=lambda at: None,
         look=lambda wall, mono: None,
     )
@@ -48,7 +48,7 @@ def test_the_pool_is_asked_until_the_first_hash_and_no_longer(monkeypatch: pytes
 
     async def sample() -> None:
         task = asyncio.create_task(sampler.run())
-        while len(sampled) < 10:
+        while len(sampled) < 10 and not task.done():
             await asyncio.sleep(0)
         task.cancel()
 
