@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from solominer.config import forms
-from solominer.config.part import Part
+from solominer.config.part import LOWERED, AnyPath, Part
 
 DEFAULT_PORT = 3333
 
-_LOWERED = BeforeValidator(forms.lowered)
 _DIFFICULTY = BeforeValidator(forms.quantity(forms.RATE, "1024, 64k or 0.001"))
-AnyPath = Annotated[Path, BeforeValidator(forms.path_from)]
 Difficulty = Annotated[float, Field(ge=0, le=1e15), _DIFFICULTY]
 
 
@@ -25,7 +22,7 @@ class ListenerConfig(Part):
     listen: str = Field(
         f"0.0.0.0:{DEFAULT_PORT}", description="ADDRESS:PORT to listen on, PORT alone, or unix:/path of a socket"
     )
-    payout: Annotated[Literal["config", "miner"], _LOWERED] = Field(
+    payout: Annotated[Literal["config", "miner"], LOWERED] = Field(
         "config",
         description="config: every block pays payout_address; miner: it pays the address that its miner logs in with "
         "(ADDRESS or ADDRESS.WORKER)",

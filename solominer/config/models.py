@@ -20,7 +20,7 @@ from solominer.config import forms
 from solominer.config.hours import parse_hours
 from solominer.config.listeners import ListenerConfig, as_listeners
 from solominer.config.modes import MODES, Mode, mode_named
-from solominer.config.part import Part
+from solominer.config.part import LOWERED, AnyPath, Part
 from solominer.config.paths import default_data_dir
 from solominer.errors import ConfigError
 
@@ -35,13 +35,11 @@ _CELSIUS = BeforeValidator(forms.quantity(forms.CELSIUS, "80"))
 _WATTS = BeforeValidator(forms.quantity(forms.WATTS, "250, 250W or 1.2kW"))
 _RATE = BeforeValidator(forms.quantity(forms.RATE, "40e6 or 40M"))
 _WHOLE = BeforeValidator(forms.whole)
-_LOWERED = BeforeValidator(forms.lowered)
 
 Port = Annotated[int, Field(ge=1, le=65535), _WHOLE]
 Seconds = Annotated[float, Field(ge=0.01, le=86400), _SECS]
 Share = Annotated[float, Field(ge=0, le=1), _SHARE]
 PositiveShare = Annotated[float, Field(gt=0, le=1), _SHARE]
-AnyPath = Annotated[Path, BeforeValidator(forms.path_from)]
 Gigabytes = Annotated[float, Field(gt=0, le=1e6), _GIGABYTES]
 Period = Annotated[float, Field(gt=0, le=366 * 86400), _SECS]
 Amount = Annotated[float, Field(ge=0, le=1e15), _NUMBER]
@@ -265,8 +263,8 @@ class PoliciesConfig(Part):
 class Config(Part):
     """Everything that can be set. A node that is named here always wins over a private one."""
 
-    mode: Annotated[str, _LOWERED] = Field("production", description=f"what to do: {', '.join(MODES)}")
-    network: Annotated[str, _LOWERED] | None = Field(
+    mode: Annotated[str, LOWERED] = Field("production", description=f"what to do: {', '.join(MODES)}")
+    network: Annotated[str, LOWERED] | None = Field(
         None, description="only where the mode leaves it open (staging, test, demo)"
     )
     bitcoin_rpc: RpcConfig | None = Field(None, description="your node; left out on regtest, a private one is started")
@@ -312,7 +310,7 @@ class Config(Part):
     throttle: ThrottleConfig = Field(ThrottleConfig(), json_schema_extra=LIVE)
     electricity: ElectricityConfig = ElectricityConfig()
     policies: PoliciesConfig = PoliciesConfig()
-    log_level: Annotated[Literal["debug", "info", "warning", "error"], _LOWERED] = Field(
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], LOWERED] = Field(
         "info", description="least important lines that are logged", json_schema_extra=LIVE
     )
 

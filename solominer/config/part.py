@@ -1,8 +1,16 @@
-"""What every group of settings is."""
+"""What every group of settings is, and the types of value that several groups have."""
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+from solominer.config import forms
+
+LOWERED = BeforeValidator(forms.lowered)
+AnyPath = Annotated[Path, BeforeValidator(forms.path_from)]
 
 
 class Part(BaseModel):

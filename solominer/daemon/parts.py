@@ -30,9 +30,6 @@ from solominer.work.job import Payout
 from solominer.work.policy import Policy, RetryPolicy
 from solominer.work.ports import Engine, Node, ShareObserver
 
-MINERS_KEEP_SECS, MINERS_KEEP_BYTES = 3600.0, 100_000_000
-"""How long jobs are kept where miners connect, which may hand in a share long after its job."""
-
 log = logging.getLogger("solominer.daemon.daemon")
 
 
@@ -142,8 +139,10 @@ def start_of(config: Config, parts: Parts, max_blocks: int | None) -> Start:
         sign_for=sign_for,
         retry=RetryPolicy(config.retry.first_secs, config.retry.most_secs, config.retry.look_secs),
     )
-    if config.stratum:  # the Stratum server keeps its works for as long
-        policy = replace(policy, keep_job_secs=MINERS_KEEP_SECS, keep_job_bytes=MINERS_KEEP_BYTES)
+    if config.stratum:  # miners may hand in a share long after its job: as long as their server knows it
+        from solominer.engines.stratum.jobs import KEEP_BYTES, KEEP_SECS
+
+        policy = replace(policy, keep_job_secs=KEEP_SECS, keep_job_bytes=KEEP_BYTES)
     log.info("the whole reward goes to %s", payout.address or payout.script_pubkey.hex())
     tag = config.coinbase_tag.encode()
     return Start(config.chain, tuple(parts.nodes), payout, tag, policy, os.urandom(2))

@@ -6,8 +6,7 @@ import os
 import time
 
 from solominer.doctor.check import CheckOutcome, failed, ok, skipped
-from solominer.doctor.stratum_said import difficulty_text, refusal_text
-from solominer.doctor.stratum_talk import Share, Talk
+from solominer.doctor.stratum_talk import Share, Talk, exact_difficulty, refusal_text
 from solominer.engines.stratum.assignment import search
 from solominer.engines.stratum.client import Reply
 from solominer.views.text import rate
@@ -37,19 +36,19 @@ class ShareTrial:
         )
         self._talk.wait(lambda event: self._talk.work().difficulty != before or None, self._talk.patience.quiet_secs)
         after = self._talk.work().difficulty
-        asked = f"asked for {difficulty_text(LARGEST_DIFFICULTY)}"
+        asked = f"asked for {exact_difficulty(LARGEST_DIFFICULTY)}"
         if after != before:
-            return ok(f"{asked}: the next job has {difficulty_text(after)}")
+            return ok(f"{asked}: the next job has {exact_difficulty(after)}")
         how = "refused" if reply is not None and reply.refusal is not None else "not followed"
-        return ok(f"{asked}: {how}, it stays at {difficulty_text(before)}")
+        return ok(f"{asked}: {how}, it stays at {exact_difficulty(before)}")
 
     def mine(self) -> CheckOutcome:
         """Find a share and hand it in."""
         difficulty = self._talk.work().difficulty
         if difficulty > LARGEST_DIFFICULTY:
             return skipped(
-                f"difficulty {difficulty_text(difficulty)} is too high to find one here in time "
-                f"(up to {difficulty_text(LARGEST_DIFFICULTY)})"
+                f"difficulty {exact_difficulty(difficulty)} is too high to find one here in time "
+                f"(up to {exact_difficulty(LARGEST_DIFFICULTY)})"
             )
         deadline = time.monotonic() + self._talk.patience.mine_secs
         while True:

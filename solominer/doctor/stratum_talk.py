@@ -9,12 +9,23 @@ from typing import TypeVar
 
 from solominer.doctor.check import CheckOutcome, failed
 from solominer.doctor.stratum_link import Link, Server
-from solominer.doctor.stratum_said import refusal_text
 from solominer.engines.stratum.assignment import Assignment
-from solominer.engines.stratum.client import Event, JobArrived, Reply, StratumClient
-from solominer.errors import SolominerError
+from solominer.engines.stratum.client import Event, JobArrived, Refusal, Reply, StratumClient
+from solominer.errors import SolominerError, printable
+from solominer.views.text import scaled
 
 T = TypeVar("T")
+
+
+def refusal_text(refusal: Refusal) -> str:
+    """The code and the reason that a server gave, as they may be shown."""
+    text = printable(refusal.text, 200) or "no reason given"
+    return text if refusal.code is None else f"{refusal.code} {text}"
+
+
+def exact_difficulty(difficulty: float) -> str:
+    """A difficulty for people: exact below a million."""
+    return f"{difficulty:.10g}" if difficulty < 1e6 else scaled(difficulty, "").rstrip()
 
 
 @dataclass(frozen=True, slots=True)

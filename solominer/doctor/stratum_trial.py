@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterator
 
 from solominer.doctor.check import Check, CheckOutcome, Finding, failed, ok, run_checks, skipped, warning
 from solominer.doctor.stratum_link import Server
-from solominer.doctor.stratum_said import difficulty_text, refusal_text
 from solominer.doctor.stratum_shares import ShareTrial
-from solominer.doctor.stratum_talk import Login, Patience, Talk
+from solominer.doctor.stratum_talk import Login, Patience, Talk, exact_difficulty, refusal_text
 from solominer.doctor.stratum_work import coinbase_outcome, job_outcome, payouts_outcome, target_outcome, time_outcome
 from solominer.engines.stratum.assignment import CoinbaseView, read_coinbase
 from solominer.engines.stratum.client import JobArrived
@@ -134,7 +133,7 @@ class _Trial:
         difficulty = self._talk.client.difficulty
         if difficulty is None:
             return warning("none was set before the first job", "miners take 1 then: mining.set_difficulty goes first")
-        return ok(difficulty_text(difficulty))
+        return ok(exact_difficulty(difficulty))
 
     def _coinbase(self) -> CheckOutcome:
         try:

@@ -8,7 +8,7 @@ from solominer.chain.hashes import to_rpc_hex
 from solominer.chain.networks import MAINNET, NETWORKS, REGTEST, TESTNET4, Network
 from solominer.chain.target import difficulty
 from solominer.doctor.check import CheckOutcome, failed, ok, warning
-from solominer.doctor.stratum_said import difficulty_text
+from solominer.doctor.stratum_talk import exact_difficulty
 from solominer.engines.stratum.assignment import Assignment, CoinbaseView
 from solominer.errors import printable
 from solominer.views.text import coins
@@ -70,10 +70,10 @@ def payouts_outcome(assignment: Assignment, view: CoinbaseView, user: str) -> Ch
 def target_outcome(assignment: Assignment) -> CheckOutcome:
     """The network's difficulty beside the share's."""
     network = difficulty(assignment.network_target)
-    said = f"nbits {assignment.job.nbits:08x}, difficulty {difficulty_text(network)}"
+    said = f"nbits {assignment.job.nbits:08x}, difficulty {exact_difficulty(network)}"
     if assignment.difficulty > network * (1 + 1e-4):
         return failed(
-            f"{said}, below the share difficulty {difficulty_text(assignment.difficulty)}",
+            f"{said}, below the share difficulty {exact_difficulty(assignment.difficulty)}",
             "blocks could be kept back as shares that are too easy: lower the share difficulty",
         )
     return ok(said)

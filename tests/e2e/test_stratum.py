@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from regtest.scenarios import coins_address
+from solominer.chain.target import decode_compact
 from solominer.engines.stratum.engine import StratumEngine
 from solominer.engines.stratum.work import swap_words
 from solominer.node.private.node import PrivateNode
@@ -26,7 +27,7 @@ from solominer.records.evidence.verify import verify
 from solominer.work.blocks import TrackedBlock
 from tests.e2e.harness import RunningMiner, config_for
 from tests.engines.stratum.builders import line
-from tests.engines.stratum.test_clients import PLAYS, Play
+from tests.engines.stratum.test_clients import PLAYS
 from tests.engines.stratum.wire import WireMiner
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
@@ -56,10 +57,13 @@ class Bench:
         """A miner that is logged in and has a job; with `session` it resumes that one."""
         miner = WireMiner(url=self.url)
         self.miners.append(miner)
-        miner.write(line(1, "mining.subscribe", "test/1", *([session] if session else [])) + "\n")
-        miner.write(line(2, "mining.authorize", user, "x") + "\n")
-        miner.until("mining.notify")
+        miner.log_in(user=user, session=session)
         return miner
+
+    async def solved(self) -> tuple[WireMiner, list[str], str]:
+        """A miner with a block of its job: the parameters to hand in, and its hash."""
+        miner = await in_thread(self.miner)
+        return miner, *solve(miner)
 
     @property
     def server_pid(self) -> int:
@@ -123,33 +127,10 @@ async def in_thread(work: Callable[[], Any]) -> Any:
     return await asyncio.to_thread(work)
 
 
-def network_target(miner: WireMiner) -> int:
-    """The target of a block of its job."""
-    bits = int(miner.job[6], 16)
-    return (bits & 0xFFFFFF) << 8 * ((bits >> 24) - 3)
-
-
 def solve(miner: WireMiner, **where: Any) -> tuple[list[str], str]:
     """A block of its job: the parameters to hand in, and its hash."""
-    params, header = miner.mine(target=network_target(miner), **where)
+    params, header = miner.mine(target=decode_compact(int(miner.job[6], 16)), **where)
     return params, header.hash_le()[::-1].hex()
-
-
-def hand_in(miner: WireMiner, params: list[str], user: str = "rig.1") -> dict[str, Any]:
-    start = len(miner.lines)
-    miner.write(line(77, "mining.submit", user, *params) + "\n")
-    return miner.reply(77, start=start)
-
-
-def play(miner: WireMiner, lines: Play) -> None:
-    """Log in with a client's own lines."""
-    for packet, expected in zip(lines.packets, lines.expected, strict=True):
-        before = len(miner.lines)
-        miner.write(packet)
-        for kind in expected:
-            if not kind.startswith("mining."):
-                miner.reply(json.loads(kind), start=before)
-    miner.until("mining.notify")
 
 
 async def test_six_kinds_of_clients_find_blocks_in_a_row(
@@ -164,7 +145,7 @@ async def test_six_kinds_of_clients_find_blocks_in_a_row(
         def mine() -> list[str]:
             miners = {name: WireMiner(url=bench.url) for name in SIX}
             for name, miner in miners.items():
-                play(miner, PLAYS[name])
+                miner.play(PLAYS[name])
             hashes: list[str] = []
             while len(hashes) < BLOCKS:
                 name = SIX[len(hashes) % len(SIX)]
@@ -222,11 +203,10 @@ async def test_a_solution_on_a_tip_that_is_stale_reaches_the_node(
     node: PrivateNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with serving(node, tmp_path, monkeypatch) as bench:
-        miner = await in_thread(bench.miner)
-        params, hash_hex = solve(miner)
+        miner, params, hash_hex = await bench.solved()
         node.call("generatetoaddress", 1, coins_address(node))
         await in_thread(lambda: miner.until("mining.notify", count=2))
-        answer = await in_thread(lambda: hand_in(miner, params))
+        answer = await in_thread(lambda: miner.hand_in(params))
         assert answer["error"][1] == "Stale"
         await bench.a_fork_of(hash_hex)
 
@@ -236,22 +216,20 @@ async def test_a_solution_of_a_job_that_was_dropped_is_made_again(
 ) -> None:
     """By retargets, which make a new job each, until the first has been dropped from memory."""
     async with serving(node, tmp_path, monkeypatch) as bench:
-        miner = await in_thread(bench.miner)
-        params, hash_hex = solve(miner)
+        miner, params, hash_hex = await bench.solved()
         await asyncio.sleep(0.2)  # the daemon knows the session
         os.kill(bench.server_pid, signal.SIGKILL)  # the new process has none of the jobs, only the work
         await bench.running.until(lambda: bench.engine._starts == 2 and bench.engine.is_serving)
         again = await in_thread(lambda: bench.miner(session=miner.session_id))
         assert again.job[0] != params[0]
         assert again.extranonce1 == miner.extranonce1
-        assert (await in_thread(lambda: hand_in(again, params)))["error"] is None
+        assert (await in_thread(lambda: again.hand_in(params)))["error"] is None
         await bench.on_the_chain(hash_hex)
 
 
 async def test_a_duplicate_is_one_block(node: PrivateNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with serving(node, tmp_path, monkeypatch) as bench:
-        miner = await in_thread(bench.miner)
-        params, hash_hex = solve(miner)
+        miner, params, hash_hex = await bench.solved()
         both = "".join(line(number, "mining.submit", "rig.1", *params) + "\n" for number in (80, 81))
         await in_thread(lambda: miner.write(both))
         assert (await in_thread(lambda: miner.reply(80)))["error"] is None
@@ -264,12 +242,11 @@ async def test_a_share_is_held_against_its_own_jobs_difficulty(
     node: PrivateNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with serving(node, tmp_path, monkeypatch) as bench:
-        miner = await in_thread(bench.miner)
-        params, hash_hex = solve(miner)
+        miner, params, hash_hex = await bench.solved()
         suggestion = line(90, "mining.suggest_difficulty", 1e-12) + "\n"
         await in_thread(lambda: miner.write(suggestion))
         await in_thread(lambda: miner.reply(90))
-        assert (await in_thread(lambda: hand_in(miner, params)))["error"] is None
+        assert (await in_thread(lambda: miner.hand_in(params)))["error"] is None
         await bench.on_the_chain(hash_hex)
 
 
@@ -277,8 +254,7 @@ async def test_the_last_line_of_a_connection_may_be_a_block(
     node: PrivateNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with serving(node, tmp_path, monkeypatch) as bench:
-        miner = await in_thread(bench.miner)
-        params, hash_hex = solve(miner)
+        miner, params, hash_hex = await bench.solved()
         miner.write(line(77, "mining.submit", "rig.1", *params) + "\n")
         miner.close()
         await bench.on_the_chain(hash_hex)
@@ -289,11 +265,10 @@ async def test_a_connection_whose_session_another_one_took_still_counts(
 ) -> None:
     """Both connections are listened to for a while: what was under way on the first one is not lost."""
     async with serving(node, tmp_path, monkeypatch) as bench:
-        miner = await in_thread(bench.miner)
-        params, hash_hex = solve(miner)
+        miner, params, hash_hex = await bench.solved()
         other = await in_thread(lambda: bench.miner(session=miner.session_id))
         assert other.extranonce1 == miner.extranonce1
-        assert (await in_thread(lambda: hand_in(miner, params)))["error"] is None
+        assert (await in_thread(lambda: miner.hand_in(params)))["error"] is None
         await bench.on_the_chain(hash_hex)
         assert await in_thread(miner.ended)
 
@@ -311,7 +286,7 @@ async def test_each_miner_is_paid_and_foreign_addresses_are_refused(
         while not found:  # the CPU mines the same chain, so the miner may be late
             miner = await in_thread(lambda: bench.miner(user=user))
             params, hash_hex = solve(miner)
-            await asyncio.to_thread(hand_in, miner, params, user)
+            await asyncio.to_thread(miner.hand_in, params, user)
             await asyncio.sleep(0.3)
             found = hash_hex if bench._confirmations(hash_hex) > 0 else ""
         coinbase = node.call("getblock", found, 2)["tx"][0]
@@ -384,15 +359,14 @@ async def test_the_server_is_killed_under_a_crowd(
     async with serving(node, tmp_path, monkeypatch) as bench:
         crowd = Crowd(bench.url)
         await crowd.all_have_a_job(bench.running, 20)
-        miner = await in_thread(bench.miner)
-        params, hash_hex = solve(miner)
+        miner, params, hash_hex = await bench.solved()
         await asyncio.sleep(1.2)
         os.kill(bench.server_pid, signal.SIGKILL)
         await bench.running.until(lambda: not crowd.with_job, 5)
         assert await crowd.all_have_a_job(bench.running, 5) < 5
         assert all(crowd.resumed.values())
         again = await in_thread(lambda: bench.miner(session=miner.session_id))
-        assert (await in_thread(lambda: hand_in(again, params)))["error"] is None
+        assert (await in_thread(lambda: again.hand_in(params)))["error"] is None
         await bench.on_the_chain(hash_hex)
         await crowd.leave()
 
@@ -404,10 +378,9 @@ async def test_the_node_is_lost_under_a_crowd(
     async with serving(node, tmp_path, monkeypatch, stale_secs=1) as bench:
         crowd = Crowd(bench.url)
         await crowd.all_have_a_job(bench.running, 20)
-        miner = await in_thread(bench.miner)
-        params, hash_hex = solve(miner)
+        miner, params, hash_hex = await bench.solved()
         node.stop()
-        answered = await in_thread(lambda: hand_in(miner, params))  # no node takes it now
+        answered = await in_thread(lambda: miner.hand_in(params))  # no node takes it now
         assert answered["error"] is None
         await bench.running.until(lambda: not crowd.with_job, 60)
         node.start()
@@ -466,7 +439,7 @@ async def test_the_daemon_is_killed_under_a_crowd(node: PrivateNode, tmp_path: P
         assert await until(lambda: len(crowd.with_job) == MINERS, 5) < 5
         assert crowd.sessions == before
         miner = await in_thread(lambda: WireMiner(url=f"stratum+tcp://127.0.0.1:{port}"))
-        await in_thread(lambda: play(miner, PLAYS["cgminer"]))
+        await in_thread(lambda: miner.play(PLAYS["cgminer"]))
         lines = PLAYS["cgminer"]
         params, hash_hex = solve(miner, bits=lines.bits)
         await in_thread(

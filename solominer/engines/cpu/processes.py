@@ -22,6 +22,12 @@ def _current_directory() -> str:
         return ""
 
 
+def leave_signals_to_parent() -> None:
+    """Ignore SIGINT and SIGTERM, which a terminal or a supervisor sends to the parent too: it decides."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
 _PR_SET_PDEATHSIG = 1
 
 

@@ -10,14 +10,13 @@ from __future__ import annotations
 import importlib
 import os
 import select
-import signal
 import sys
 import time
 from typing import Any
 
 from solominer.engines.cpu.job_slot import CHANGES, WORD_OF, SharedBlock, WorkerState, plan_word
 from solominer.engines.cpu.messages import Outbox, Ready, Report
-from solominer.engines.cpu.processes import die_with
+from solominer.engines.cpu.processes import die_with, leave_signals_to_parent
 from solominer.engines.cpu.search import Midstate, Pace, ScanKernel, Search
 from solominer.engines.cpu.startup import EXIT_WRONG_HITS, WorkerSetup
 from solominer.engines.cpu.walk import Place, Walk
@@ -159,8 +158,7 @@ class Worker:
 
 def main() -> int:
     """Read the setup from standard input and run the worker; returns the exit code."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # the parent gets them too, and decides
+    leave_signals_to_parent()
     try:
         setup = WorkerSetup.read(0)
         die_with(setup.parent_pid)

@@ -47,7 +47,7 @@ class ListenerSetup(msgspec.Struct, frozen=True):
         return f"stratum+{'ssl' if self.certificate else 'tcp'}://{host}:{self.port}"
 
 
-class Limits(msgspec.Struct, frozen=True):
+class ServerLimits(msgspec.Struct, frozen=True):
     """Bounds of the whole server. A miner without work for `no_work_secs` is sent away, so that it fails over."""
 
     connections: int = 16_384
@@ -66,7 +66,7 @@ class Setup(msgspec.Struct, tag=True):
 
     parent_pid: int
     listeners: list[ListenerSetup]
-    limits: Limits
+    limits: ServerLimits
     extranonce_first: int
     extranonce_count: int
     first_seq: int
@@ -107,10 +107,9 @@ class Listening(msgspec.Struct, tag=True):
 
 
 class CannotListen(msgspec.Struct, tag=True):
-    """A listener cannot be opened; the process ends."""
+    """A listener cannot be opened: its address and the reason. The process ends."""
 
-    url: str
-    reason: str
+    problem: str
 
 
 class Found(msgspec.Struct, tag=True):

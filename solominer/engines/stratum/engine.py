@@ -12,7 +12,7 @@ import logging
 import os
 import socket
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -32,7 +32,6 @@ from solominer.engines.stratum.channel import (
     Found,
     Frames,
     FromProcess,
-    Limits,
     ListenerSetup,
     Listening,
     News,
@@ -40,6 +39,7 @@ from solominer.engines.stratum.channel import (
     Publish,
     Quit,
     Report,
+    ServerLimits,
     Setup,
     ToProcess,
     Withdraw,
@@ -47,7 +47,8 @@ from solominer.engines.stratum.channel import (
 )
 from solominer.engines.stratum.events import BlockFound, NotableShare
 from solominer.engines.stratum.extranonces import RESUME_SECS, Held
-from solominer.engines.stratum.miners import Miners
+from solominer.engines.stratum.jobs import KEEP_SECS
+from solominer.engines.stratum.miners import NAME, Miners
 from solominer.engines.stratum.sessions_file import SessionsFile
 from solominer.engines.stratum.work import Work
 from solominer.errors import EngineError, NodeError, SolominerError
@@ -57,9 +58,7 @@ from solominer.work.job import Job, Payout, SplitCoinbase
 from solominer.work.ports import Post
 from solominer.work.workers import EngineSnapshot, ExtranonceRange, WorkerId
 
-NAME = "stratum"
 START_SECS = 20.0
-KEEP_SECS = 3600.0
 KEEP_WORKS = 512
 SKIP_JOBS = 1 << 18
 """More job numbers than a process can use for one work before the daemon hears of its end."""
@@ -80,7 +79,7 @@ class StratumSettings:
     listeners: tuple[ListenerSetup, ...]
     tag: bytes = b""
     sessions_file: Path | None = None
-    limits: Limits = field(default_factory=Limits)
+    limits: ServerLimits = field(default_factory=ServerLimits)
 
 
 class StratumEngine:
@@ -111,8 +110,7 @@ class StratumEngine:
         self._said = -1
         self._listening: asyncio.Future[None] | None = None
         self._starts = 0
-        self._works: deque[tuple[float, Work]] = deque(maxlen=KEEP_WORKS)
-        self._share_targets: dict[int, int] = {}
+        self._works: dict[int, tuple[float, Work]] = {}
         self._has_work = False
         self._sessions: OrderedDict[str, tuple[float, Held]] = OrderedDict()
         self._file = SessionsFile(settings.sessions_file) if settings.sessions_file else None
@@ -175,8 +173,11 @@ class StratumEngine:
         except TimeoutError:
             await self._kill()
             raise EngineError(f"the Stratum server was not ready after {START_SECS:.0f} s") from None
+        except EngineError:
+            await self._kill()
+            raise
         self._post(WorkerStarted(self._clock(), WorkerId(NAME, "server"), self._process.pid, NAME))
-        for at, work in self._works:
+        for at, work in self._works.values():
             if now - at < KEEP_SECS:
                 self._send(Publish(work, now - at, SKIP_JOBS * (self._starts - 1)))
         if not self._has_work:
@@ -269,10 +270,9 @@ class StratumEngine:
             self.stop_work()
             return
         work = work_of(job, self.settings.tag)
-        self._works.append((time.monotonic(), work))
-        self._share_targets[job.job_id] = job.share_target
-        while len(self._share_targets) > KEEP_WORKS:
-            del self._share_targets[next(iter(self._share_targets))]
+        self._works[job.job_id] = time.monotonic(), work
+        while len(self._works) > KEEP_WORKS:
+            del self._works[next(iter(self._works))]
         self._has_work = True
         self._send(Publish(work))
 
@@ -292,8 +292,7 @@ class StratumEngine:
     # Messages
 
     def _send(self, message: ToProcess) -> None:
-        ready = isinstance(message, Setup) or (self._listening is not None and self._listening.done())
-        if self._writer is not None and ready:
+        if self._writer is not None and (self.is_serving or isinstance(message, Setup)):
             self._writer.write(encode(message))
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
@@ -327,7 +326,7 @@ class StratumEngine:
             case CannotListen() if listening and not listening.done():
                 listening.set_exception(
                     EngineError(
-                        f"the Stratum server cannot listen on {message.url}: {message.reason}",
+                        f"the Stratum server cannot listen on {message.problem}",
                         "choose another address or port, or end what has it",
                     )
                 )
@@ -350,7 +349,8 @@ class StratumEngine:
     ) -> ShareFound:
         header = Header.unpack(what.header)
         asked = target_from_difficulty(difficulty) if difficulty else 0
-        recorded = self._share_targets.get(what.work_id, 0)
+        _, work = self._works.get(what.work_id, (0.0, None))
+        recorded = work.notable_target if work else 0
         return ShareFound(
             at=self._clock(),
             worker=WorkerId(NAME, what.worker),

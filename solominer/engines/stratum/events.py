@@ -139,10 +139,10 @@ class Tally:
         self.accepted += accepted
         self.difficulty_sum += accepted * difficulty
         self.best_hash = min(self.best_hash, best_hash)
-        for count, text in ((above, Errors.ABOVE_TARGET.text), (duplicates, Errors.DUPLICATE.text)):
+        for count, error in ((above, Errors.ABOVE_TARGET), (duplicates, Errors.DUPLICATE)):
             if count:
-                self.rejected[text] = self.rejected.get(text, 0) + count
+                self.reject(error.text, count)
 
-    def reject(self, text: str) -> None:
-        """One more share that was refused."""
-        self.rejected[text] = self.rejected.get(text, 0) + 1
+    def reject(self, text: str, count: int = 1) -> None:
+        """So many more shares that were refused."""
+        self.rejected[text] = self.rejected.get(text, 0) + count

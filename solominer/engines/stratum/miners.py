@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections import deque
 
+from msgspec import structs
+
 from solominer.engines.stratum.channel import MinerReport, Report
 from solominer.engines.stratum.shared import Tallies
 from solominer.engines.stratum.vardiff import HASHES_PER_DIFFICULTY
 from solominer.work.workers import EngineSnapshot, WorkerId, WorkerSnapshot
+
+NAME = "stratum"
+"""The engine's name, the first half of its workers' ids."""
 
 MOST_SHOWN = 256
 """Names with a line of their own in status and records; what comes beyond counts under one name."""
@@ -68,26 +73,25 @@ class Miners:
         for miner in self._miners.values():
             miner.shares_before += miner.report.accepted
             miner.work_before += miner.report.work
-            old = miner.report
-            miner.report = MinerReport(old.name, 0, {}, 0.0, old.best, 0, old.difficulty, old.user_agent, old.peer)
+            miner.report = structs.replace(miner.report, accepted=0, rejected={}, work=0.0, connections=0)
 
     def snapshot(self, now: float, has_work: bool) -> EngineSnapshot:
         """Every miner, or beyond MOST_SHOWN the rest as one."""
-        names = list(self._miners)
-        shown = [name for name in names if name != Tallies.OTHERS][:MOST_SHOWN]
-        workers = [_snapshot(name, [self._miners[name]], now, has_work) for name in shown]
-        rest = [self._miners[name] for name in names if name not in set(shown)]
+        named = [each for each in self._miners.values() if each.report.name != Tallies.OTHERS]
+        others = self._miners.get(Tallies.OTHERS)
+        workers = [_snapshot(each.report.name, [each], now, has_work) for each in named[:MOST_SHOWN]]
+        rest = [*named[MOST_SHOWN:], *([others] if others else ())]
         if rest:
             workers.append(_snapshot(Tallies.OTHERS, rest, now, has_work))
         active = sum(worker.state == "hashing" for worker in workers)
-        return EngineSnapshot("stratum", tuple(workers), active)
+        return EngineSnapshot(NAME, tuple(workers), active)
 
 
 def _snapshot(name: str, miners: list[_Miner], now: float, has_work: bool) -> WorkerSnapshot:
     newest = miners[-1].report
     connections = sum(miner.report.connections for miner in miners)
     return WorkerSnapshot(
-        worker=WorkerId("stratum", name),
+        worker=WorkerId(NAME, name),
         state="lost" if not connections else "hashing" if has_work else "idle",
         hashes_credited=sum(miner.work for miner in miners) * HASHES_PER_DIFFICULTY,
         rate_hps=sum(miner.rate_hps(now) for miner in miners),

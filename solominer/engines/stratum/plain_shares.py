@@ -44,7 +44,7 @@ def _group(session: Session, batch: Batch, start: int, end: int, username: str, 
             session.take_line(batch.line(row), now)
         return
     work, checker = job.work, session.shared.checker
-    mask = work.version_mask if session.version_mask is None else work.version_mask & session.version_mask
+    mask = work.rollable(session.version_mask)
     key = (job, difficulty, mask)
     if session.aim is None or session.aim[0] != key:
         aim = batch.aim(

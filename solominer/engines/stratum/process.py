@@ -15,7 +15,7 @@ import threading
 from contextlib import suppress
 from typing import Any
 
-from solominer.engines.cpu.processes import die_with
+from solominer.engines.cpu.processes import die_with, leave_signals_to_parent
 from solominer.engines.stratum.channel import (
     AddressAnswer,
     CannotListen,
@@ -91,8 +91,7 @@ async def _serve() -> int:
     try:
         urls = await server.open()
     except EngineError as error:
-        url, _, reason = error.what.partition(": ")
-        channel.send(CannotListen(url, reason))
+        channel.send(CannotListen(error.what))
         await asyncio.sleep(LAST_BYTES_SECS)
         return 1
     channel.serve_with(server)
@@ -124,6 +123,7 @@ def _load_validator(loop: asyncio.AbstractEventLoop, server: Server) -> None:
 
 def main() -> int:
     """Serve until the daemon says so, or is gone."""
+    leave_signals_to_parent()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         with suppress(ValueError, OSError):

@@ -14,6 +14,8 @@ from pathlib import Path
 import msgspec
 
 from solominer.engines.stratum.extranonces import MAX_RESUMABLE, RESUME_SECS, Held
+from solominer.records.files import read_bounded
+from solominer.records.tree import atomic_write
 
 SAVE_SECS = 5.0
 _A_SECOND = 200
@@ -50,9 +52,7 @@ class SessionsFile:
     def load(self) -> list[Held]:
         """The sessions that may still be resumed."""
         try:
-            if self._path.stat().st_size > _MOST_BYTES:
-                raise ValueError("it is too large")
-            file = msgspec.json.decode(self._path.read_bytes(), type=_File)
+            file = msgspec.json.decode(read_bounded(self._path, _MOST_BYTES), type=_File)
             sessions = [_held(each) for each in file.sessions[:MAX_RESUMABLE]]
         except FileNotFoundError:
             return []
@@ -67,13 +67,9 @@ class SessionsFile:
             return
         self._saved_mono = time.monotonic()
         saved = [_Saved(held.session_id, held.extranonce1.hex(), held.difficulty) for held in sessions]
-        draft = self._path.with_name(f"{self._path.name}.new")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            draft.unlink(missing_ok=True)
-            draft.touch(_MODE, exist_ok=False)
-            draft.write_bytes(msgspec.json.encode(_File(time.time(), saved)))
-            draft.replace(self._path)
+            atomic_write(self._path, msgspec.json.encode(_File(time.time(), saved)), mode=_MODE)
         except OSError as error:
             if not self._failing:
                 log.warning("sessions of miners are not kept: %s", error)

@@ -82,7 +82,7 @@ def make_claim(
     if job is None:
         return Claim(id_json, worker, None, (), 0.0, refusal or Errors.INVALID_JOB_ID)
     work = job.work
-    allowed = work.version_mask if mask is None else work.version_mask & mask
+    allowed = work.rollable(mask)
     bits = share.version_bits or 0
     versions = [work.base_version | (bits & allowed)]
     if bits & ~allowed:

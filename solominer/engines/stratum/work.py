@@ -57,6 +57,10 @@ class Work:
         """The network's difficulty."""
         return DIFFICULTY_1_TARGET / self.target
 
+    def rollable(self, mask: int | None) -> int:
+        """The version bits that a client may roll which negotiated `mask`; None: it negotiated nothing."""
+        return self.version_mask if mask is None else self.version_mask & mask
+
     @cached_property
     def base_version(self) -> int:
         """The version without rolled bits: whether a client replaces, adds or flips bits is then the same."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
 import socket
@@ -18,7 +17,7 @@ import pytest
 
 from solominer.chain.hashes import hash_to_int
 from solominer.chain.header import meets_target
-from solominer.engines.stratum.channel import Limits, ListenerSetup
+from solominer.engines.stratum.channel import ListenerSetup, ServerLimits
 from solominer.engines.stratum.engine import StratumEngine, StratumSettings
 from solominer.errors import EngineError, NodeUnreachable, PayoutError
 from solominer.work.events import Event, ShareFound, WorkerDied, WorkerStarted
@@ -48,13 +47,13 @@ def _all_miners_leave() -> Iterator[None]:
 class Bench:
     """An engine, the events it posts, and the judge that they would come before."""
 
-    def __init__(self, *listeners: ListenerSetup, limits: Limits | None = None) -> None:
+    def __init__(self, *listeners: ListenerSetup, limits: ServerLimits | None = None) -> None:
         self.events: list[Event] = []
         self.notes: list[tuple[str, dict[str, Any]]] = []
         self.scripts: dict[str, bytes | Exception] = {}
         self.judge = Judge(3600.0, 64 << 20)
         self.jobs: list[Job] = []
-        settings = StratumSettings(listeners or (LOCAL,), b"/test/", limits=limits or Limits())
+        settings = StratumSettings(listeners or (LOCAL,), b"/test/", limits=limits or ServerLimits())
         self.engine = StratumEngine(
             settings, real_clock, ask=self._ask, note=lambda kind, fields: self.notes.append((kind, dict(fields)))
         )
@@ -105,7 +104,7 @@ class Bench:
 
 
 @contextlib.asynccontextmanager
-async def running(*listeners: ListenerSetup, limits: Limits | None = None) -> AsyncIterator[Bench]:
+async def running(*listeners: ListenerSetup, limits: ServerLimits | None = None) -> AsyncIterator[Bench]:
     bench = Bench(*listeners, limits=limits)
     await bench.engine.start(bench.events.append, SPACE)
     supervising = asyncio.create_task(bench.engine.run())
@@ -123,20 +122,12 @@ def in_thread(work: Callable[[], Any]) -> Awaitable[Any]:
 def connected(bench: Bench, agent: str = "test/1", user: str = "rig.1", **options: Any) -> WireMiner:
     """A miner with its first job."""
     miner = WireMiner(url=bench.engine.urls[0], **options)
-    miner.write(line(1, "mining.subscribe", agent, *([miner.session_id] if miner.session_id else [])) + "\n")
-    miner.write(line(2, "mining.authorize", user, "x") + "\n")
-    miner.until("mining.notify")
+    miner.log_in(agent, user)
     return miner
 
 
 def target_of(job: Job) -> int:
     return job.template.target
-
-
-def hand_in(miner: WireMiner, params: list[str], user: str = "rig.1", bits: str | None = None) -> dict[str, Any]:
-    start = len(miner.lines)
-    miner.write(line(77, "mining.submit", user, *params, *([bits] if bits else [])) + "\n")
-    return miner.reply(77, start=start)
 
 
 async def test_each_client_finds_a_block_in_its_own_words() -> None:
@@ -145,13 +136,7 @@ async def test_each_client_finds_a_block_in_its_own_words() -> None:
         def play(name: str, job: Job) -> bytes:
             lines = PLAYS[name]
             miner = WireMiner(url=bench.engine.urls[0])
-            for packet, expected in zip(lines.packets, lines.expected, strict=True):
-                before = len(miner.lines)
-                miner.write(packet)
-                for kind in expected:
-                    if not kind.startswith("mining."):
-                        miner.reply(json.loads(kind), start=before)
-            miner.until("mining.notify")
+            miner.play(lines)
             extranonce2 = bytes.fromhex(lines.extranonce2)
             params, header = miner.mine(target=target_of(job), bits=lines.bits, extranonce2=extranonce2)
             miner.write(lines.submit(params[0], params[1], params[2], int(params[3], 16), lines.bits))
@@ -202,15 +187,13 @@ async def test_the_process_is_killed_and_miners_go_on_where_they_were() -> None:
 
         def again() -> WireMiner:
             fresh = WireMiner(url=bench.engine.urls[0])
-            fresh.write(line(1, "mining.subscribe", "test/1", miner.session_id) + "\n")
-            fresh.write(line(2, "mining.authorize", "rig.1", "x") + "\n")
-            fresh.until("mining.notify")
+            fresh.log_in(session=miner.session_id)
             return fresh
 
         fresh = await in_thread(again)
         assert (fresh.session_id, fresh.extranonce1) == (miner.session_id, miner.extranonce1)
         assert fresh.job[0] != miner.job[0]
-        answer = await in_thread(lambda: hand_in(fresh, params))
+        answer = await in_thread(lambda: fresh.hand_in(params))
         assert answer["error"] is None, answer
         block = (await bench.until(bench.blocks))[0]
         assert block.header == header.pack()
@@ -222,7 +205,7 @@ async def test_totals_go_on_over_a_restart() -> None:
         miner = await in_thread(lambda: connected(bench))
         for number in range(3):
             params, _ = miner.mine(extranonce2=number.to_bytes(8), target=target_of(job))
-            await in_thread(lambda params=params: hand_in(miner, params))  # type: ignore[misc]
+            await in_thread(lambda params=params: miner.hand_in(params))  # type: ignore[misc]
         await bench.until(lambda: bench.snapshot().workers and bench.snapshot().workers[0].shares >= 1)
         before = bench.snapshot().workers[0]
         assert str(before.worker) == "stratum/rig.1"
@@ -237,7 +220,7 @@ async def test_totals_go_on_over_a_restart() -> None:
 
 
 async def test_without_work_miners_are_sent_elsewhere_and_taken_back() -> None:
-    async with running(limits=Limits(no_work_secs=1.0)) as bench:
+    async with running(limits=ServerLimits(no_work_secs=1.0)) as bench:
         bench.publish()
         miner = await in_thread(lambda: connected(bench))
         bench.engine.stop_work()
@@ -265,7 +248,7 @@ async def test_each_miner_is_paid_at_its_own_address() -> None:
         def mined(address: str) -> bytes:
             miner = connected(bench, user=f"{address}.rig")
             params, header = miner.mine(target=target_of(job))
-            hand_in(miner, params, user=f"{address}.rig")
+            miner.hand_in(params, user=f"{address}.rig")
             miner.close()
             return header.hash_le()
 
@@ -312,7 +295,7 @@ async def test_behind_a_proxy_that_is_trusted() -> None:
 
 
 async def test_a_flood_of_connections_is_bounded_and_nobody_else_notices() -> None:
-    async with running(limits=Limits(connections=20, connections_per_address=20)) as bench:
+    async with running(limits=ServerLimits(connections=20, connections_per_address=20)) as bench:
         bench.publish()
         miner = await in_thread(lambda: connected(bench))
         flood = [await in_thread(lambda: WireMiner(url=bench.engine.urls[0])) for _ in range(30)]
@@ -329,9 +312,9 @@ async def test_shares_that_are_worth_a_record_come_one_by_one_and_others_as_sums
         miner = await in_thread(lambda: connected(bench))
         params, header = miner.mine(target=target_of(job) - 1)
         assert hash_to_int(header.hash_le()) < target_of(job)
-        await in_thread(lambda: hand_in(miner, params))
+        await in_thread(lambda: miner.hand_in(params))
         await bench.until(lambda: bench.of(ShareFound))
-        again = await in_thread(lambda: hand_in(miner, params))
+        again = await in_thread(lambda: miner.hand_in(params))
         assert again["error"][1] == "Duplicate"
         await bench.until(lambda: bench.snapshot().workers and bench.snapshot().workers[0].details["rejected"])
         assert len(bench.blocks()) == 1  # the duplicate is the same block
@@ -349,7 +332,7 @@ WILD = {
 
 
 async def test_whatever_strangers_send_is_answered_and_nobody_else_notices() -> None:
-    async with running(limits=Limits(connections_per_address=100)) as bench:
+    async with running(limits=ServerLimits(connections_per_address=100)) as bench:
         bench.publish()
         miner = await in_thread(lambda: connected(bench))
 
@@ -409,8 +392,7 @@ async def test_sessions_outlive_the_daemon_and_a_bad_file_harms_nobody(tmp_path:
 
     def back(bench: Bench, session: str) -> str:
         miner = WireMiner(url=bench.engine.urls[0])
-        miner.write(line(1, "mining.subscribe", "test/1", session) + "\n" + line(2, "mining.authorize", "a") + "\n")
-        miner.until("mining.notify")
+        miner.log_in(session=session)
         return miner.session_id
 
     async with daemon() as bench:
@@ -430,3 +412,29 @@ async def test_sessions_outlive_the_daemon_and_a_bad_file_harms_nobody(tmp_path:
         path.write_bytes(bad)
         async with daemon() as bench:
             assert await in_thread(lambda: back(bench, session)) != session
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_for_everybody_at_the_terminal_does_not_end_the_server_before_the_daemon(number: int) -> None:
+    """Ctrl-C reaches the whole process group; the daemon still takes what miners hand in."""
+    async with running() as bench:
+        job = bench.publish()
+        miner = await in_thread(lambda: connected(bench))
+        os.kill(bench.of(WorkerStarted)[0].pid, number)
+        await asyncio.sleep(0.3)
+        params, _ = miner.mine(target=target_of(job))
+        assert (await in_thread(lambda: miner.hand_in(params)))["error"] is None
+        await bench.until(bench.blocks)
+        assert not bench.of(WorkerDied)
+
+
+async def test_a_server_that_cannot_listen_leaves_nothing_open() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        bench = Bench(ListenerSetup("127.0.0.1", taken.getsockname()[1]))
+        counts = []
+        for _ in range(3):
+            with pytest.raises(EngineError, match="in use"):
+                await bench.engine.start(bench.events.append, SPACE)
+            await asyncio.sleep(0.1)
+            counts.append(len(list(Path("/proc/self/fd").iterdir())))
+        assert counts[0] == counts[-1]

@@ -9,7 +9,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from tests.engines.stratum.builders import Client
+from tests.engines.stratum.builders import Client, line
+from tests.engines.stratum.test_clients import Play
 
 WAIT_SECS = 20.0
 
@@ -76,6 +77,28 @@ class WireMiner(Client):
                     return each
             assert not self.at_end, f"closed after {self.lines[-3:]}"
             self.read()
+
+    def log_in(self, agent: str = "test/1", user: str = "rig.1", session: str = "") -> None:
+        """Subscribe (resuming that session), authorize, and wait for the first job."""
+        self.write(line(1, "mining.subscribe", agent, *([session] if session else [])) + "\n")
+        self.write(line(2, "mining.authorize", user, "x") + "\n")
+        self.until("mining.notify")
+
+    def play(self, lines: Play) -> None:
+        """Log in with a client's own lines, and wait for the first job."""
+        for packet, expected in zip(lines.packets, lines.expected, strict=True):
+            before = len(self.lines)
+            self.write(packet)
+            for kind in expected:
+                if not kind.startswith("mining."):
+                    self.reply(json.loads(kind), start=before)
+        self.until("mining.notify")
+
+    def hand_in(self, params: list[str], user: str = "rig.1") -> dict[str, Any]:
+        """Submit a share; its reply."""
+        start = len(self.lines)
+        self.write(line(77, "mining.submit", user, *params) + "\n")
+        return self.reply(77, start=start)
 
     def ended(self) -> bool:
         """Whether the server closes the connection."""
