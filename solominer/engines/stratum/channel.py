@@ -107,9 +107,10 @@ class Listening(msgspec.Struct, tag=True):
 
 
 class CannotListen(msgspec.Struct, tag=True):
-    """A listener cannot be opened: its address and the reason. The process ends."""
+    """A listener cannot be opened: its address and the reason, and what to do. The process ends."""
 
     problem: str
+    todo: str
 
 
 class Found(msgspec.Struct, tag=True):

@@ -325,10 +325,7 @@ class StratumEngine:
                 listening.set_result(None)
             case CannotListen() if listening and not listening.done():
                 listening.set_exception(
-                    EngineError(
-                        f"the Stratum server cannot listen on {message.problem}",
-                        "choose another address or port, or end what has it",
-                    )
+                    EngineError(f"the Stratum server cannot listen on {message.problem}", message.todo)
                 )
             case Fault():
                 log.error("the jitted check of shares was wrong about a header; hashlib goes on in its place")

@@ -91,7 +91,7 @@ async def _serve() -> int:
     try:
         urls = await server.open()
     except EngineError as error:
-        channel.send(CannotListen(error.what))
+        channel.send(CannotListen(error.what, error.todo))
         await asyncio.sleep(LAST_BYTES_SECS)
         return 1
     channel.serve_with(server)

@@ -113,7 +113,9 @@ class Server:
             try:
                 urls.append(await self._listen(listener))
             except (OSError, ValueError) as error:  # ValueError: an address that is none
-                raise EngineError(f"{listener.url}: {getattr(error, 'strerror', None) or error}") from error
+                reason = getattr(error, "strerror", None) or error
+                todo = "choose another address or port, or end what has it"
+                raise EngineError(f"{listener.url}: {reason}", todo) from error
         return urls
 
     async def _listen(self, listener: ListenerSetup) -> str:
@@ -126,10 +128,7 @@ class Server:
         settings = ListenerSettings(pay_to=PayTo(listener.pay_to), limits=limits)
         shared = Shared(self._board, self._table, self.checker, settings, self._scripts, self._tallies)
         proxies = frozenset(listener.proxies)
-        tls = None
-        if listener.certificate:
-            tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-            tls.load_cert_chain(listener.certificate, listener.key or None)
+        tls = _tls_of(listener) if listener.certificate else None
         loop = asyncio.get_running_loop()
 
         def protocol() -> Connection:
@@ -330,6 +329,20 @@ class Server:
         self._news_left -= 1
         if self._news_left >= 0:
             self._send(News(kind, fields))
+
+
+def _tls_of(listener: ListenerSetup) -> ssl.SSLContext:
+    """Raises EngineError that names the files if they cannot be used."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(listener.certificate, listener.key or None)
+    except OSError as error:  # ssl.SSLError too
+        files = " with ".join(filter(None, (listener.certificate, listener.key)))
+        raise EngineError(
+            f"{listener.url}: the TLS certificate {files} cannot be used: {error.strerror or error}",
+            "name PEM files that this user can read, and whose key belongs to the certificate",
+        ) from error
+    return context
 
 
 def _session_of(session: Session) -> Held | None:

@@ -438,3 +438,13 @@ async def test_a_server_that_cannot_listen_leaves_nothing_open() -> None:
             await asyncio.sleep(0.1)
             counts.append(len(list(Path("/proc/self/fd").iterdir())))
         assert counts[0] == counts[-1]
+
+
+async def test_a_certificate_that_cannot_be_used_is_named_with_what_to_do(tmp_path: Path) -> None:
+    nonsense = tmp_path / "nonsense.pem"
+    nonsense.write_text("nonsense")
+    for certificate in (tmp_path / "missing.pem", nonsense):
+        bench = Bench(replace_listener(certificate=str(certificate)))
+        with pytest.raises(EngineError, match=f"the TLS certificate {certificate} cannot be used: ") as caught:
+            await bench.engine.start(bench.events.append, SPACE)
+        assert "PEM" in caught.value.todo
