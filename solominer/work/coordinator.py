@@ -253,7 +253,9 @@ class Coordinator:
         try:
             job = self.jobs.make(template, self.policy.roll_secs)
             if self.policy.sign_for is not None:
-                return [self._signing.ask(job, self.policy.sign_for, node, at)]
+                asked = self._signing.ask(job, self.policy.sign_for, node, at)
+                # Until that one is signed, nothing replaces work on an older tip.
+                return [*(self._stop("new tip") if self._job_parent() != self.tip_le else []), asked]
         except SolominerError as error:
             return [*self._stop("job refused"), Alarm(Severity.CRITICAL, "job-refused", error.what, error.todo)]
         return self._put_to_work(job, at, node)

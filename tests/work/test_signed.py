@@ -90,6 +90,16 @@ def test_template_of_another_second_is_signed_anew() -> None:
     assert of_type(StopWork, later) == []  # the old one is good until the new one is signed
 
 
+def test_a_template_of_another_tip_ends_work_on_the_old_one_at_once() -> None:
+    """No new tip was announced, and the wallet may be locked: the old tip is not searched all night."""
+    machine, unsigned = asked()
+    feed(machine, JobSigned(T0, "a", unsigned.job_id, SOLUTION))
+    actions = feed(machine, TemplateReady(T0 + 1, "a", template_on(tip(2), 262)))
+    assert of_type(StopWork, actions) == [StopWork("new tip")]
+    assert len(of_type(SignJob, actions)) == 1
+    assert not machine.working
+
+
 def test_other_extranonce_is_no_block_however_good_its_hash() -> None:
     machine, unsigned = asked()
     (published,) = of_type(PublishJob, feed(machine, JobSigned(T0, "a", unsigned.job_id, SOLUTION)))
