@@ -125,7 +125,9 @@ class StratumEngine:
     def is_serving(self) -> bool:
         """Whether miners can connect at the moment."""
         listening = self._listening
-        return listening is not None and listening.done() and listening.exception() is None
+        if listening is None or not listening.done() or listening.cancelled():
+            return False
+        return listening.exception() is None
 
     # Life
 

@@ -440,6 +440,23 @@ async def test_a_server_that_cannot_listen_leaves_nothing_open() -> None:
         assert counts[0] == counts[-1]
 
 
+async def test_a_start_that_is_given_up_can_be_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that never says that it listens: jobs and the end of the daemon find no wreck of that wait."""
+    monkeypatch.setattr("solominer.engines.stratum.engine.python_command", lambda module: (["sleep", "60"], None))
+    bench = Bench()
+    starting = asyncio.create_task(bench.engine.start(bench.events.append, SPACE))
+    while bench.engine._reading is None:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.05)
+    starting.cancel()
+    await asyncio.wait([starting])
+    assert not bench.engine.is_serving
+    bench.publish()
+    await bench.engine.stop(0.1)
+    assert bench.engine._process is not None
+    assert bench.engine._process.returncode == -signal.SIGKILL
+
+
 async def test_a_certificate_that_cannot_be_used_is_named_with_what_to_do(tmp_path: Path) -> None:
     nonsense = tmp_path / "nonsense.pem"
     nonsense.write_text("nonsense")
