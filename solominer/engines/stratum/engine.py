@@ -299,9 +299,10 @@ class StratumEngine:
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
         frames = Frames(FromProcess)
-        while data := await reader.read(1 << 16):
-            for message in frames.feed(data):
-                self._take(message)
+        with suppress(ConnectionError):  # it ended without having read everything
+            while data := await reader.read(1 << 16):
+                for message in frames.feed(data):
+                    self._take(message)
         if self._listening is not None and not self._listening.done():
             self._listening.set_exception(EngineError("the Stratum server ended while it started"))
 

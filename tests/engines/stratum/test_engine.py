@@ -18,7 +18,7 @@ import pytest
 from solominer.chain.hashes import hash_to_int
 from solominer.chain.header import meets_target
 from solominer.engines.stratum.channel import ListenerSetup, ServerLimits
-from solominer.engines.stratum.engine import StratumEngine, StratumSettings
+from solominer.engines.stratum.engine import START_SECS, StratumEngine, StratumSettings
 from solominer.errors import EngineError, NodeUnreachable, PayoutError
 from solominer.work.events import Event, ShareFound, WorkerDied, WorkerStarted
 from solominer.work.found import FoundBlock
@@ -455,6 +455,19 @@ async def test_a_start_that_is_given_up_can_be_stopped(monkeypatch: pytest.Monke
     await bench.engine.stop(0.1)
     assert bench.engine._process is not None
     assert bench.engine._process.returncode == -signal.SIGKILL
+
+
+async def test_a_server_that_is_killed_while_it_starts_is_noticed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also with what it was sent still unread, which ends the connection with a reset."""
+    monkeypatch.setattr("solominer.engines.stratum.engine.python_command", lambda module: (["sleep", "60"], None))
+    bench = Bench()
+    starting = asyncio.create_task(bench.engine.start(bench.events.append, SPACE))
+    while bench.engine._reading is None:
+        await asyncio.sleep(0.01)
+    assert bench.engine._process is not None
+    bench.engine._process.kill()
+    with pytest.raises(EngineError, match="ended while it started"):
+        await asyncio.wait_for(starting, START_SECS / 2)
 
 
 async def test_a_certificate_that_cannot_be_used_is_named_with_what_to_do(tmp_path: Path) -> None:
