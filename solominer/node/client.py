@@ -97,7 +97,7 @@ class NodeSettings:
 class NodeClient:
     """The node of `settings`. `post` takes events, in the event loop's thread; `clock` reads both clocks.
 
-    `run` watches the node until it is cancelled; the other methods may be used with or without it.
+    `run` watches the node until it is cancelled or the client closed; the other methods may be used with or without it.
     """
 
     def __init__(self, settings: NodeSettings, post: Callable[[Event], None], clock: Clock) -> None:
@@ -114,6 +114,7 @@ class NodeClient:
         self._submitting = SubmissionTrial(settings.name, self._try_submitting, self._submitting_tried)
         self._logins = 0
         self._look_now = asyncio.Event()
+        self._watching: asyncio.Task[None] | None = None
         self._signer: signing.BlockSigner | None = None
         self._pinned = False
         self._known: dict[bytes, TemplateTx] = {}
@@ -130,7 +131,8 @@ class NodeClient:
         return self.settings.network
 
     async def run(self) -> NoReturn:
-        """Watch tips and health for ever, also of an unreachable node; unexpected errors are raised."""
+        """Watch tips and health until `close`, also of an unreachable node; unexpected errors are raised."""
+        self._watching = asyncio.current_task()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._poll_tips(), name=f"poll-{self.name}")
             group.create_task(self._watch_health(), name=f"health-{self.name}")
@@ -143,7 +145,10 @@ class NodeClient:
         raise RuntimeError(f"the watch over node {self.name} ended though nobody asked it to")
 
     async def close(self) -> None:
-        """Close all connections; whatever still waits for the node raises NodeUnreachable."""
+        """End the watch and close all connections; whatever still waits for the node raises NodeUnreachable."""
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.wait([self._watching])  # or it would take the node for lost
         for thread in (*self._threads.values(), *self._one_offs):
             thread.close()
 

@@ -90,6 +90,21 @@ async def _stop(task: asyncio.Task[Any]) -> None:
         await task
 
 
+async def test_a_node_that_is_left_is_not_lost(
+    node_client: NodeClient, inbox: Inbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The daemon closes its nodes while they are still watched."""
+    task = await _running(node_client)
+    await inbox.until(lambda: bool(inbox.of(NewTip)) and bool(inbox.of(HealthSeen)))
+    node_client._look_now.set()
+    await node_client.close()
+    await asyncio.sleep(0.3)
+    assert all(seen.health.reachable for seen in inbox.of(HealthSeen))
+    assert not [tried for tried in inbox.of(SubmittingTried) if "is closed" in tried.problem]
+    assert "is lost" not in caplog.text
+    await _stop(task)
+
+
 # --- templates ---
 
 
