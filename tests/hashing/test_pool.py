@@ -45,7 +45,7 @@ class Running:
 
     async def next(self, kind: type[T]) -> T:
         """The next event of that kind; others before it are skipped."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):  # against a hang; kernels may be compiled meanwhile, beside other tests
             while True:
                 event = await self.events.get()
                 if isinstance(event, kind):
@@ -53,7 +53,7 @@ class Running:
 
     async def until(self, holds: Callable[[PoolSnapshot], bool]) -> PoolSnapshot:
         """The first snapshot for which something holds; shared memory has no events to await."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):  # against a hang; kernels may be compiled meanwhile, beside other tests
             while not holds(snapshot := self.pool.pool_snapshot()):
                 await asyncio.sleep(0.005)
             return snapshot
