@@ -77,6 +77,7 @@ class FakeEngine:
         self.job: Job | None = None
         self.intensity = 1.0
         self.found: list[ShareFound] = []
+        self.saved: list[bytes] = []
         self.space = ExtranonceRange(0, 1)
         self._post: Post = lambda event: None
         self._clock = clock
@@ -107,6 +108,11 @@ class FakeEngine:
         """Drop the job."""
         if self._called("stop_work"):
             self.job = None
+
+    def block_saved(self, hash_le: bytes) -> None:
+        """Remember it."""
+        if self._called("block_saved"):
+            self.saved.append(hash_le)
 
     def set_intensity(self, share: float) -> None:
         """Remember it."""

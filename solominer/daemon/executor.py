@@ -296,9 +296,17 @@ class Executor:
         except Exception:  # its proof is worth less than the block itself, which is still to be kept
             log.exception("no proof of block %s", block.hash_hex)
         if await self._saver.save(block):
-            self.post(BlockSaved(self._clock(), block.hash_le))
+            self._saved(block)
         else:
-            self._go(self._saver.save_later(block))
+            self._go(self._save_later(block))
+
+    async def _save_later(self, block: FoundBlock) -> None:
+        await self._saver.save_later(block)
+        self._saved(block)
+
+    def _saved(self, block: FoundBlock) -> None:
+        self.post(BlockSaved(self._clock(), block.hash_le))
+        self._engines.block_saved(block.worker, block.hash_le)
 
     async def _save_state(self, action: SaveState) -> None:
         block = action.block

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from solominer.work.job import Job
 from solominer.work.ports import Engine, Post
-from solominer.work.workers import EngineSnapshot, ExtranonceDealer
+from solominer.work.workers import EngineSnapshot, ExtranonceDealer, WorkerId
 
 _log = logging.getLogger(__name__)
 
@@ -43,6 +43,12 @@ class EngineSet:
     def stop_work(self) -> None:
         """Take the job away from every engine."""
         self._each("stop_work", lambda engine: engine.stop_work())
+
+    def block_saved(self, worker: WorkerId, hash_le: bytes) -> None:
+        """Tell the engine of `worker`, which found this block, that it is on disk."""
+        self._each(
+            "block_saved", lambda engine: engine.block_saved(hash_le) if engine.name == worker.engine else None
+        )
 
     def set_intensity(self, share: float) -> None:
         """Have every engine use this share of its power."""

@@ -38,6 +38,9 @@ class Engine(Protocol):
     def stop_work(self) -> None:
         """Drop the job at once; a publish follows when there is work again."""
 
+    def block_saved(self, hash_le: bytes) -> None:
+        """A block that this engine found is on disk; within 1 ms."""
+
     def set_intensity(self, share: float) -> None:
         """Use this share of the engine's power, 0 to 1. Called by the governor alone."""
 

@@ -189,6 +189,9 @@ class WorkerPool:
         """Take the job away from all workers."""
         self._memory.withdraw(time.monotonic_ns())
 
+    def block_saved(self, hash_le: bytes) -> None:
+        """Nothing: no worker waits for it."""
+
     def set_intensity(self, share: float) -> None:
         """Let this fraction of the workers hash, at least one unless it is 0; the others pause."""
         self.set_active(math.ceil(round(max(0.0, min(share, 1.0)) * len(self._seats), 9)))

@@ -93,6 +93,12 @@ class AddressAnswer(msgspec.Struct, tag=True):
     reason: str = ""
 
 
+class Saved(msgspec.Struct, tag=True):
+    """This block is on disk."""
+
+    hash_le: bytes
+
+
 class Quit(msgspec.Struct, tag=True):
     """Close all connections and end."""
 
@@ -170,7 +176,7 @@ class News(msgspec.Struct, tag=True):
     fields: dict[str, str | int | float]
 
 
-ToProcess = Setup | Publish | Withdraw | AddressAnswer | Quit
+ToProcess = Setup | Publish | Withdraw | AddressAnswer | Saved | Quit
 FromProcess = Listening | CannotListen | Found | Notable | Fault | AddressQuestion | Report | News
 
 _encoder = msgspec.msgpack.Encoder()

@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 LAST_WORDS_SECS = 5.0
 """How long a connection is still listened to after another one resumed its session: a block may be on its way."""
 
+BLOCKS_PER_WORK = 8
+"""Blocks of one work that a connection may hand on to the daemon. All have the same parent, so one is wanted and the
+others are spare; where difficulty is next to nothing (regtest), a miner finds thousands before it hears of the next tip.
+What comes beyond counts as a share."""
+
+WORKS_COUNTED = 1024
+"""More works than are kept at a time."""
+
 MAX_BUFFERED_BYTES = 1 << 20
 SLOW_READER_SECS = 30.0
 _MOST_PAUSE_SECS = 5.0
@@ -39,6 +47,7 @@ class Connection(asyncio.Protocol):
         self.closed_for = ""
         self.opened_at = 0.0
         self.number = 0
+        self._blocks: dict[int, int] = {}
 
     # The socket
 
@@ -91,7 +100,7 @@ class Connection(asyncio.Protocol):
         self.address = address
         refused = self._server.admit(self)
         if refused:
-            self._send(messages.reply_error(b"null", StratumError(20, refused)))
+            self.send(messages.reply_error(b"null", StratumError(20, refused)))
             self.close(refused)
             return
         self.opened_at = self._server.now()
@@ -100,10 +109,10 @@ class Connection(asyncio.Protocol):
     def carry_out(self, output: Output) -> None:
         """Do what the session wants: blocks first, then the bytes, then everything else."""
         for event in output.events:
-            if isinstance(event, BlockFound):
+            if isinstance(event, BlockFound) and self._is_wanted(event):
                 self._server.event(self, event)
         if output.data:
-            self._send(output.data)
+            self.send(output.data)
         for event in output.events:
             if isinstance(event, Authorized):
                 self.logged_in = True
@@ -147,13 +156,22 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def _send(self, data: bytes) -> None:
+    def send(self, data: bytes) -> None:
+        """Send bytes, unless it is closed or closes."""
         transport = self._transport
         if transport is None or transport.is_closing():
             return
         transport.write(data)
         if transport.get_write_buffer_size() > MAX_BUFFERED_BYTES:
             self.abort("it does not read what it is sent")
+
+    def _is_wanted(self, block: BlockFound) -> bool:
+        """Whether the daemon is to have this block."""
+        blocks = self._blocks
+        count = blocks[block.work_id] = blocks.get(block.work_id, 0) + 1
+        if len(blocks) > WORKS_COUNTED:
+            del blocks[next(iter(blocks))]
+        return count <= BLOCKS_PER_WORK
 
     def _read_on(self) -> None:
         if self._transport is not None and not self._transport.is_closing():

@@ -39,6 +39,7 @@ from solominer.engines.stratum.channel import (
     Publish,
     Quit,
     Report,
+    Saved,
     ServerLimits,
     Setup,
     ToProcess,
@@ -60,6 +61,8 @@ from solominer.work.workers import EngineSnapshot, ExtranonceRange, WorkerId
 
 START_SECS = 20.0
 KEEP_WORKS = 512
+SAVED_KEPT = 4096
+"""Blocks whose finders get their answer at once if they hand them in again."""
 SKIP_JOBS = 1 << 18
 """More job numbers than a process can use for one work before the daemon hears of its end."""
 
@@ -74,12 +77,16 @@ Note = Callable[[str, Mapping[str, Any]], None]
 
 @dataclass(frozen=True, slots=True)
 class StratumSettings:
-    """Listeners, bounds, the tag for coinbases that are made here, and the file that keeps sessions over a restart."""
+    """Listeners, bounds, the tag for coinbases that are made here, and the file that keeps sessions over a restart.
+
+    `simulated`: found blocks are neither kept nor sent, so no answer waits for the disk.
+    """
 
     listeners: tuple[ListenerSetup, ...]
     tag: bytes = b""
     sessions_file: Path | None = None
     limits: ServerLimits = field(default_factory=ServerLimits)
+    simulated: bool = False
 
 
 class StratumEngine:
@@ -112,6 +119,7 @@ class StratumEngine:
         self._starts = 0
         self._works: dict[int, tuple[float, Work]] = {}
         self._has_work = False
+        self._saved: dict[bytes, None] = {}
         self._sessions: OrderedDict[str, tuple[float, Held]] = OrderedDict()
         self._file = SessionsFile(settings.sessions_file) if settings.sessions_file else None
         self._miners = Miners()
@@ -284,6 +292,13 @@ class StratumEngine:
             self._has_work = False
             self._send(Withdraw())
 
+    def block_saved(self, hash_le: bytes) -> None:
+        """A block that a miner found is on disk: now its answer may leave."""
+        self._saved[hash_le] = None
+        if len(self._saved) > SAVED_KEPT:
+            del self._saved[next(iter(self._saved))]
+        self._send(Saved(hash_le))
+
     def set_intensity(self, share: float) -> None:
         """Nothing: miners cannot be told to work less."""
 
@@ -340,6 +355,8 @@ class StratumEngine:
         if found.refused:
             log.warning("a share of %s was refused (%s) and is a block", found.worker, found.refused)
         self._post(self._share_found(found, found.share_difficulty, found.user_agent, is_block=True))
+        if self.settings.simulated or found.hash_le in self._saved:  # handed in again, after a restart of the server
+            self._send(Saved(found.hash_le))
 
     def _share(self, share: NotableShare) -> None:
         self._post(self._share_found(share, share.job_difficulty, "", is_block=False))

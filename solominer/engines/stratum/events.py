@@ -75,6 +75,14 @@ class BlockFound:
 
 
 @dataclass(frozen=True, slots=True)
+class BlockAccepted:
+    """The request `id_json` is to be answered with true once the block `hash_le`, its share, is on disk."""
+
+    id_json: bytes
+    hash_le: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class NotableShare:
     """An accepted share that is recorded whole: it meets the work's `notable_target`.
 
@@ -107,6 +115,7 @@ Event = (
     | ClientInfo
     | DifficultyChanged
     | BlockFound
+    | BlockAccepted
     | NotableShare
     | KernelFault
 )

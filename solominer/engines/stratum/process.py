@@ -24,6 +24,7 @@ from solominer.engines.stratum.channel import (
     Listening,
     Publish,
     Quit,
+    Saved,
     Setup,
     ToProcess,
     Withdraw,
@@ -79,6 +80,8 @@ class _Channel(asyncio.Protocol):
                 server.withdraw()
             case AddressAnswer() if server:
                 server.address_answered(message)
+            case Saved() if server:
+                server.unsaved.saved(message.hash_le)
 
 
 async def _serve() -> int:

@@ -34,6 +34,7 @@ from solominer.engines.stratum.events import (
     AddressWanted,
     Authorized,
     AuthorizeRefused,
+    BlockAccepted,
     BlockFound,
     DifficultyChanged,
     Event,
@@ -48,6 +49,7 @@ from solominer.engines.stratum.reference import HashlibValidator
 from solominer.engines.stratum.session import Session
 from solominer.engines.stratum.shared import ListenerSettings, PayTo, Shared, Tallies
 from solominer.engines.stratum.shares import ShareChecker
+from solominer.engines.stratum.unsaved import UnsavedBlocks
 from solominer.engines.stratum.work import Audience, Work
 from solominer.errors import EngineError
 from solominer.work.workers import ExtranonceRange
@@ -56,10 +58,6 @@ SESSION_TICK_SECS = 4
 FAN_OUT_AT_ONCE = 256
 NEWS_A_MINUTE = 120
 FRESH_SECS = 0.02
-BLOCKS_PER_WORK = 8
-"""Blocks of one work that are sent to the daemon. All have the same parent, so one is wanted and the others are spare;
-where difficulty is next to nothing (regtest), a miner finds thousands before it hears of the next tip."""
-WORKS_COUNTED = 4096
 _BACKLOG = 8192
 _SOCKET_MODE = 0o660
 
@@ -87,6 +85,7 @@ class Server:
         self._table = ExtranonceTable(space, lambda: secrets.token_hex(8))
         self._table.restore(setup.sessions, now())
         self.checker = ShareChecker(HashlibValidator(), Duplicates())
+        self.unsaved = UnsavedBlocks()
         self._tallies = Tallies()
         self._scripts: dict[str, bytes] = {}
         self._doorman = Doorman(setup.limits.connections, setup.limits.connections_per_address)
@@ -97,7 +96,6 @@ class Server:
         self._sessions_told: dict[str, tuple[object, ...]] = {}
         self._sessions_gone: list[Held] = []
         self._fresh: dict[Connection, None] = {}
-        self._found: dict[int, int] = {}
         self._fanning: deque[Connection] = deque()
         self._no_work_since: float | None = now()
         self._listeners: list[asyncio.Server] = []
@@ -162,8 +160,6 @@ class Server:
         now = self.now()
         self._board.publish(message.work, now - message.age_secs)
         self._board.skip(message.skip)
-        while len(self._found) > WORKS_COUNTED:
-            del self._found[next(iter(self._found))]
         self._no_work_since = None
         idle = not self._fanning
         self._fanning = deque(self._connections)
@@ -238,10 +234,10 @@ class Server:
         """Something that a session says."""
         match event:
             case BlockFound():
-                found = self._found.get(event.work_id, 0)
-                self._found[event.work_id] = found + 1
-                if found < BLOCKS_PER_WORK:
-                    self._send(Found(event))
+                self.unsaved.add(event.hash_le, self.now())
+                self._send(Found(event))
+            case BlockAccepted():
+                self.unsaved.answer(event.hash_le, connection.send, event.id_json)
             case NotableShare():
                 self._send(Notable(event))
             case KernelFault():
@@ -290,6 +286,7 @@ class Server:
     def tick(self) -> None:
         """To be called every second."""
         now = self.now()
+        self.unsaved.tick(now)
         self._beat += 1
         if self._beat % 60 == 0:
             self._news_left = NEWS_A_MINUTE

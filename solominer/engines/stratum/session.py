@@ -1,7 +1,8 @@
 """One connection of a miner, sans I/O: bytes and time in, bytes and events out.
 
 Nobody is dropped for refused shares or unknown methods; limits are on bytes, lines and connections. Requests may come
-in any order and many in a packet; replies leave in the order of the requests, and nothing leaves before the first.
+in any order and many in a packet; replies leave in the order of the requests, and nothing leaves before the first. Only
+the reply to an accepted block waits until that is on disk (`BlockAccepted`).
 A change of difficulty goes out with a new job, because clients apply it at the next one. Times are monotonic seconds.
 """
 
@@ -20,6 +21,7 @@ from solominer.engines.stratum.events import (
     AddressWanted,
     Authorized,
     AuthorizeRefused,
+    BlockAccepted,
     ClientInfo,
     DifficultyChanged,
     Event,
@@ -211,9 +213,12 @@ class Session:
         self._events += events
         moved = False
         for (place, claim), (_, error, hash_int) in zip(self._claims, checked, strict=True):
-            self._out[place] = (
-                reply_true(claim.id_json) if error is None else reply_error(claim.id_json, error, result=b"false")
-            )
+            if error is not None:
+                self._out[place] = reply_error(claim.id_json, error, result=b"false")
+            elif claim.job is not None and hash_int <= claim.job.work.target:
+                self._events.append(BlockAccepted(claim.id_json, hash_int.to_bytes(32, "little")))
+            else:
+                self._out[place] = reply_true(claim.id_json)
             if error is None and self.difficulty.share(hash_int, now):
                 moved = True
         self._claims = []

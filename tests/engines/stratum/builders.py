@@ -13,9 +13,10 @@ from solominer.chain.target import decode_compact
 from solominer.chain.transaction import TxOut
 from solominer.engines.stratum.difficulty import Limits
 from solominer.engines.stratum.duplicates import Duplicates
-from solominer.engines.stratum.events import Event, Output
+from solominer.engines.stratum.events import BlockAccepted, Event, Output
 from solominer.engines.stratum.extranonces import ExtranonceTable
 from solominer.engines.stratum.jobs import JobBoard, Payouts
+from solominer.engines.stratum.messages import reply_true
 from solominer.engines.stratum.reference import HashlibValidator
 from solominer.engines.stratum.session import Session
 from solominer.engines.stratum.shared import ListenerSettings, PayTo, Shared
@@ -102,6 +103,8 @@ class Client:
         self.events += output.events
         self.closed = output.close or self.closed
         fresh = [json.loads(each) for each in output.data.splitlines()]
+        # The server that this stands for has each block on disk at once.
+        fresh += [json.loads(reply_true(each.id_json)) for each in output.events if isinstance(each, BlockAccepted)]
         self.note(fresh)
         return fresh
 

@@ -12,7 +12,8 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-from solominer.engines.stratum.events import AddressWanted
+from solominer.engines.stratum.events import AddressWanted, BlockAccepted
+from solominer.engines.stratum.messages import reply_true
 from solominer.engines.stratum.session import Session
 from solominer.engines.stratum.shared import Shared
 from solominer.engines.stratum.work import Work
@@ -93,6 +94,8 @@ class StratumServer:
                 output = session.receive(data, time.monotonic())
                 writer.write(output.data)
                 for event in output.events:
+                    if isinstance(event, BlockAccepted):
+                        writer.write(reply_true(event.id_json))
                     if isinstance(event, AddressWanted):
                         script = self._addresses.get(event.address)
                         resolved = session.address_resolved(

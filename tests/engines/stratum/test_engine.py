@@ -53,6 +53,7 @@ class Bench:
         self.scripts: dict[str, bytes | Exception] = {}
         self.judge = Judge(3600.0, 64 << 20)
         self.jobs: list[Job] = []
+        self.saves = True
         settings = StratumSettings(listeners or (LOCAL,), b"/test/", limits=limits or ServerLimits())
         self.engine = StratumEngine(
             settings, real_clock, ask=self._ask, note=lambda kind, fields: self.notes.append((kind, dict(fields)))
@@ -77,6 +78,14 @@ class Bench:
         self.judge.keep(job, Instant(0.0, 0.0))
         self.engine.publish(job, clean=True)
         return job
+
+    def post(self, event: Event) -> None:
+        """Take an event; a block is on disk at once if `saves`."""
+        self.events.append(event)
+        if self.saves and isinstance(event, ShareFound) and event.is_block:
+            _, block = self.judge.judge(event, b"")
+            assert block is not None
+            self.engine.block_saved(block.hash_le)
 
     def of(self, kind: type) -> list[Any]:
         """The events of a kind."""
@@ -106,7 +115,7 @@ class Bench:
 @contextlib.asynccontextmanager
 async def running(*listeners: ListenerSetup, limits: ServerLimits | None = None) -> AsyncIterator[Bench]:
     bench = Bench(*listeners, limits=limits)
-    await bench.engine.start(bench.events.append, SPACE)
+    await bench.engine.start(bench.post, SPACE)
     supervising = asyncio.create_task(bench.engine.run())
     try:
         yield bench
@@ -383,7 +392,7 @@ async def test_sessions_outlive_the_daemon_and_a_bad_file_harms_nobody(tmp_path:
         bench.engine = StratumEngine(
             StratumSettings((LOCAL,), b"/test/", path), real_clock, ask=bench._ask, note=lambda kind, fields: None
         )
-        await bench.engine.start(bench.events.append, SPACE)
+        await bench.engine.start(bench.post, SPACE)
         supervising = asyncio.create_task(bench.engine.run())
         bench.publish()
         yield bench

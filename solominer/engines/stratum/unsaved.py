@@ -1,0 +1,59 @@
+"""Blocks on their way to the daemon's disk, and the miners whose answers wait for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from solominer.engines.stratum.messages import StratumError, reply_error, reply_true
+
+SAVE_SECS = 5.0
+"""How long the answer to a block waits for the disk."""
+
+NOT_SAVED = StratumError(20, "Block is not on disk yet, see the log of solominer")
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """Since when (monotonic seconds), and what is to be answered: where to, and the id of the request."""
+
+    since: float
+    answers: list[tuple[Callable[[bytes], None], bytes]] = field(default_factory=list)
+
+
+class UnsavedBlocks:
+    """A miner hears `true` for a block when the daemon has it on disk, or an error after SAVE_SECS.
+
+    So a block that a miner counts as accepted outlives the end of either process, and a power cut.
+    """
+
+    def __init__(self) -> None:
+        self._blocks: dict[bytes, _Waiting] = {}
+
+    def add(self, hash_le: bytes, now: float) -> None:
+        """A block is sent to the daemon."""
+        self._blocks.setdefault(hash_le, _Waiting(now))
+
+    def answer(self, hash_le: bytes, send: Callable[[bytes], None], id_json: bytes) -> None:
+        """Send the answer to a block once it is on disk; at once if the daemon was not to have it."""
+        waiting = self._blocks.get(hash_le)
+        if waiting is None:
+            send(reply_true(id_json))
+        else:
+            waiting.answers.append((send, id_json))
+
+    def saved(self, hash_le: bytes) -> None:
+        """The daemon has it on disk."""
+        waiting = self._blocks.pop(hash_le, None)
+        for send, id_json in waiting.answers if waiting else ():
+            send(reply_true(id_json))
+
+    def tick(self, now: float) -> None:
+        """Time passed: answer those that have waited too long."""
+        while self._blocks:
+            hash_le, waiting = next(iter(self._blocks.items()))
+            if now - waiting.since < SAVE_SECS:
+                break
+            del self._blocks[hash_le]
+            for send, id_json in waiting.answers:
+                send(reply_error(id_json, NOT_SAVED, result=b"false"))
