@@ -46,9 +46,7 @@ class EngineSet:
 
     def block_saved(self, worker: WorkerId, hash_le: bytes) -> None:
         """Tell the engine of `worker`, which found this block, that it is on disk."""
-        self._each(
-            "block_saved", lambda engine: engine.block_saved(hash_le) if engine.name == worker.engine else None
-        )
+        self._each("block_saved", lambda engine: engine.block_saved(hash_le) if engine.name == worker.engine else None)
 
     def set_intensity(self, share: float) -> None:
         """Have every engine use this share of its power."""

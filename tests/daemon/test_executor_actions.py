@@ -29,11 +29,20 @@ from solominer.work.actions import (
     SignJob,
     StopWork,
 )
-from solominer.work.events import Answer, BlockSeen, HealthSeen, JobSigned, NewTip, NodesCompared, SubmitAnswered
+from solominer.work.events import (
+    Answer,
+    BlockSaved,
+    BlockSeen,
+    HealthSeen,
+    JobSigned,
+    NewTip,
+    NodesCompared,
+    SubmitAnswered,
+)
 from solominer.work.found import FoundBlock
 from solominer.work.instant import Instant
 from solominer.work.ports import Node
-from solominer.work.workers import ExtranonceDealer
+from solominer.work.workers import ExtranonceDealer, WorkerId
 from tests.fakes import FakeChain, FakeEngine, FakeNode
 from tests.work.builders import T0, feed, mining, of_type, solution, tip
 
@@ -193,6 +202,30 @@ async def test_a_disk_or_a_proof_that_fails_holds_no_block_up(
     monkeypatch.setattr(saver, "until_put", breaks)
     await bench.done(SaveBlock(block))
     assert "_save failed unexpectedly" in caplog.text
+
+
+async def test_the_finder_hears_of_a_block_when_it_is_on_disk_and_not_before(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saver, block = bench.executor._saver, bench.block()
+    block = replace(block, worker=WorkerId(bench.engine.name, "0"))
+    heard: list[list[bytes]] = []
+
+    async def fails(block: FoundBlock) -> bool:
+        return False
+
+    async def save_later(block: FoundBlock) -> None:
+        heard.append(list(bench.engine.saved))
+
+    await bench.done(SaveBlock(block))
+    assert bench.engine.saved == [block.hash_le]
+    bench.engine.saved.clear()
+    monkeypatch.setattr(saver, "save", fails)
+    monkeypatch.setattr(saver, "save_later", save_later)
+    await bench.done(SaveBlock(block))
+    assert heard == [[]]
+    assert bench.engine.saved == [block.hash_le]
+    assert (await bench.posted(BlockSaved)).hash_le == (await bench.posted(BlockSaved)).hash_le == block.hash_le
 
 
 async def test_work_stops_at_a_new_tip_and_repeats_are_counted(bench: Bench) -> None:

@@ -41,6 +41,13 @@ async def test_an_engine_that_raises_stops_none_of_the_others(broken: str, caplo
     assert "engine bad" in caplog.text
 
 
+async def test_the_engine_that_found_a_block_hears_that_it_is_on_disk() -> None:
+    finder, other = FakeEngine("finder"), FakeEngine("other")
+    engine_set = await started(finder, other)
+    engine_set.block_saved(WorkerId("finder", "3"), b"block")
+    assert (finder.saved, other.saved) == ([b"block"], [])
+
+
 async def test_each_engine_gets_a_space_of_its_own_as_large_as_it_asks_for() -> None:
     one, many = FakeEngine("one"), FakeEngine("many")
     engine_set = await started(one, many, ranges={"many": 5})

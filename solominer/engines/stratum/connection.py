@@ -21,9 +21,11 @@ LAST_WORDS_SECS = 5.0
 """How long a connection is still listened to after another one resumed its session: a block may be on its way."""
 
 BLOCKS_PER_WORK = 8
-"""Blocks of one work that a connection may hand on to the daemon. All have the same parent, so one is wanted and the
-others are spare; where difficulty is next to nothing (regtest), a miner finds thousands before it hears of the next tip.
-What comes beyond counts as a share."""
+"""Blocks of one work that the daemon gets from a connection. All have the same parent, so one is wanted and the others
+are spare; on regtest a miner finds thousands before it hears of the next tip. What comes beyond counts as a share.
+
+Each connection has a bound of its own, so that none uses up another's; and so has each work: if something was wrong
+with the blocks of one, those of the next, on the same tip, are wanted again."""
 
 WORKS_COUNTED = 1024
 """More works than are kept at a time."""
