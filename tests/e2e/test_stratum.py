@@ -20,6 +20,7 @@ import pytest
 
 from regtest.scenarios import coins_address
 from solominer.chain.target import decode_compact
+from solominer.daemon.control_socket import ask
 from solominer.engines.stratum.engine import StratumEngine
 from solominer.engines.stratum.work import swap_words
 from solominer.node.private.node import PrivateNode
@@ -300,6 +301,36 @@ async def test_each_miner_is_paid_and_foreign_addresses_are_refused(
         assert "belongs to mainnet" in await in_thread(lambda: refused("bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"))
         assert "must be a Bitcoin address" in await in_thread(lambda: refused("rig1"))
         await bench.running.until(lambda: {each.block.worker.engine for each in bench.tracked()} == {"cpu", "stratum"})
+    assert verify(bench.data).holds
+
+
+async def test_a_split_is_paid_by_blocks_of_the_cpu_and_of_miners(
+    node: PrivateNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, friend = coins_address(node), "mhJuoGLgnJC8gdBgBzEigsoyG4omQXejPT"
+    family = "bcrt1p0xlxvlhemja6c4dqv22uapctqupfhlxm9h8z3k2e72q4k9hcz7vqc8gma6"
+    parts = [{"address": friend, "basis_points": "12.34%"}, {"address": family, "basis_points": 1}]
+    more = {"payout_address": own, "payout_split": parts, "cpu_workers": 1}
+    async with serving(node, tmp_path, monkeypatch, **more) as bench:
+        found: dict[str, str] = {}
+        while found.keys() != {"cpu", "stratum"}:  # the CPU mines the same chain, so the miner may be late
+            miner, params, _ = await bench.solved()
+            await asyncio.to_thread(miner.hand_in, params)
+            await asyncio.sleep(0.3)
+            ours = [(each.block.worker.engine, each.block.hash_hex) for each in bench.tracked()]
+            found |= {engine: hash_hex for engine, hash_hex in ours if bench._confirmations(hash_hex) > 0}
+        for hash_hex in found.values():
+            block = node.call("getblock", hash_hex, 2)
+            paid = {out["scriptPubKey"]["address"]: round(out["value"] * 10**8) for out in block["tx"][0]["vout"][:-1]}
+            value = sum(paid.values())
+            assert value == 50 * 10**8 >> block["height"] // 150
+            assert paid == {own: value - value * 1234 // 10_000 - value // 10_000, friend: value * 1234 // 10_000,
+                            family: value // 10_000}  # fmt: skip
+        status = (await in_thread(lambda: ask(bench.data, {"do": "status"})))["status"]
+        assert [(each["address"], each["basis_points"]) for each in status["payouts"]] == [
+            (own, 8765), (friend, 1234), (family, 1),
+        ]  # fmt: skip
+        assert sum(each["sats"] for each in status["payouts"]) > 0
     assert verify(bench.data).holds
 
 

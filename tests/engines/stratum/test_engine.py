@@ -23,9 +23,10 @@ from solominer.errors import EngineError, NodeUnreachable, PayoutError
 from solominer.work.events import Event, ShareFound, WorkerDied, WorkerStarted
 from solominer.work.found import FoundBlock
 from solominer.work.instant import Instant
-from solominer.work.job import Job, Payout, build_job
+from solominer.work.job import Job, build_job
 from solominer.work.job_check import read_coinbase
 from solominer.work.judge import Judge
+from solominer.work.payout import Payout
 from solominer.work.workers import EngineSnapshot, ExtranonceRange
 from tests.engines.stratum.builders import P2PKH, P2WPKH, line
 from tests.engines.stratum.test_clients import PLAYS
