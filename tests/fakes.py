@@ -34,7 +34,8 @@ from solominer.work.events import (
 )
 from solominer.work.found import BlockState
 from solominer.work.instant import Clock, Instant
-from solominer.work.job import Job, Payout
+from solominer.work.job import Job
+from solominer.work.payout import Payout
 from solominer.work.ports import BlockPosition, DifficultyForecast, Node, Post, SubmitReply
 from solominer.work.template import Template, empty_template
 from solominer.work.workers import EngineSnapshot, ExtranonceRange, WorkerId, WorkerSnapshot

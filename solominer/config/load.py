@@ -195,12 +195,13 @@ def _refuse_secrets(values: dict[str, Any], path: Path | None, sources: Mapping[
             continue
         source = _source(key, path, sources)
         may_be_hash = setting is not None and (setting.is_path or keys[-1] == "host")
-        kind = secret_kind(text, as_address=keys == ("payout_address",) and not is_key, may_be_hash=may_be_hash)
+        as_address = not is_key and (keys == ("payout_address",) or (keys[0], keys[-1]) == ("payout_split", "address"))
+        kind = secret_kind(text, as_address=as_address, may_be_hash=may_be_hash)
         if kind == LOGIN and (keys[-1] == "host" or (keys[0] == "more_nodes" and len(keys) == 2)):
             continue  # refused there too, and with what helps
         where = "a name of a setting" if is_key else key
-        if kind and keys == ("payout_address",):
-            raise ConfigError(f"{source}: payout_address: this is a secret, not an address: {kind}", _LEAKED)
+        if kind and as_address:
+            raise ConfigError(f"{source}: {where}: this is a secret, not an address: {kind}", _LEAKED)
         if kind:
             raise ConfigError(f"{source}: {where}: this is a secret, which does not belong there: {kind}", _LEAKED)
         if not is_key and (_CONTROL.search(text) or not _is_unicode(text)):
@@ -313,7 +314,8 @@ def unused_settings(config: Config) -> list[str]:
 def _of_nodes(config: Config) -> Iterator[str]:
     idle: tuple[str, ...]
     if config.mode_rules.simulated:
-        idle, why = ("bitcoin_rpc", "zmq", "more_nodes", "payout_address", "bitcoind"), "mode demo uses no node"
+        idle = ("bitcoin_rpc", "zmq", "more_nodes", "payout_address", "payout_split", "bitcoind")
+        why = "mode demo uses no node"
     elif config.wants_private_node:
         idle, why = ("zmq",), "bitcoin_rpc is not set, so a private node is started"
     else:

@@ -22,6 +22,7 @@ from solominer.config.listeners import ListenerConfig, as_listeners
 from solominer.config.modes import MODES, Mode, mode_named
 from solominer.config.part import LOWERED, AnyPath, Part
 from solominer.config.paths import default_data_dir
+from solominer.config.payees import PayoutSplit, payees_of
 from solominer.errors import ConfigError
 
 MAX_TAG_BYTES = 60
@@ -270,7 +271,8 @@ class Config(Part):
     bitcoin_rpc: RpcConfig | None = Field(None, description="your node; left out on regtest, a private one is started")
     zmq: ZmqConfig = ZmqConfig()
     more_nodes: tuple[NodeConfig, ...] = ()
-    payout_address: str = Field("", description="where the whole reward goes; your own wallet, this network")
+    payout_address: str = Field("", description="where the reward goes; your own wallet, this network")
+    payout_split: PayoutSplit = ()
     coinbase_tag: str = Field("/solominer/", description="written into the coinbase of your blocks")
     auto_detect: bool = Field(True, description="look for the node's cookie and take cores and memory from the machine")
     cpu_cores_reserved: Annotated[int, Field(ge=0, le=4096), _WHOLE] = Field(
@@ -406,6 +408,11 @@ class Config(Part):
         return node.name or f"{host}:{node.port or self.chain.rpc_port}"
 
     @property
+    def payees(self) -> tuple[tuple[str, int], ...]:
+        """(address, basis points) of everybody that a block pays; an empty address is the private node's wallet."""
+        return payees_of(self.payout_address, self.payout_split)
+
+    @property
     def names_a_node(self) -> bool:
         """Whether somebody's own node is to be used."""
         return bool(self.nodes)
@@ -428,7 +435,7 @@ class Config(Part):
     @property
     def is_empty(self) -> bool:
         """Whether neither a node nor a payout address is named, as without any config.json."""
-        return self.bitcoin_rpc is None and not self.payout_address
+        return self.bitcoin_rpc is None and self.payees[0][0] == ""
 
     @property
     def records_dir(self) -> Path:

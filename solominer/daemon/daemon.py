@@ -271,7 +271,7 @@ class Run:
             coordinator=executor.coordinator,
             engines=parts.engines.snapshot(),
             rate=sampler.rate.estimate(),
-            payout=parts.payout.address,
+            payout=parts.payout,
             events=list(self._recent.lines),
         )
 

@@ -19,7 +19,7 @@ from solominer.node.private.bitcoind import find_bitcoind
 from solominer.node.private.node import PrivateNode, full_block_args
 from solominer.node.proxy import bracketed
 from solominer.work.events import Event
-from solominer.work.job import Payout
+from solominer.work.payout import Payout, split
 from solominer.work.ports import Node
 
 log = logging.getLogger("solominer.daemon.daemon")
@@ -77,19 +77,18 @@ def private_settings(node: PrivateNode, config: Config) -> NodeSettings:
 async def await_payout(
     config: Config, nodes: Mapping[str, Node], stopped: asyncio.Event, waiting: Callable[[str], None]
 ) -> tuple[Payout, bool] | None:
-    """Ask the nodes for the payout's script, for as long as it takes; None if `stopped` meanwhile.
+    """Ask the nodes for the scripts of all payees, for as long as it takes; None if `stopped` meanwhile.
 
     With it, whether blocks must be signed (a custom signet). `waiting` takes a line about what is waited for.
     Raises ConfigError, PayoutError, or a NodeError where waiting cannot help.
     """
-    address = config.payout_address
-    if not address and config.mode_rules.node != "none" and config.chain.name != "regtest":
+    if not config.payees[0][0] and config.mode_rules.node != "none" and config.chain.name != "regtest":
         raise ConfigError("payout_address is not set", "set it to an address of your own wallet on this network")
     wait_secs, logged = 0.5, ""
     while not stopped.is_set():
         for node in nodes.values():
             try:
-                return await node.payout(address), await node.must_sign()
+                return await _payout(config, node), await node.must_sign()
             except NodeError as error:
                 if len(nodes) == 1 and not node.may_recover(error):
                     raise
@@ -102,6 +101,13 @@ async def await_payout(
         except TimeoutError:
             wait_secs = min(2 * wait_secs, 10.0)
     return None
+
+
+async def _payout(config: Config, node: Node) -> Payout:
+    """The configured payout, as this node knows its addresses. Raises PayoutError or NodeError."""
+    if config.mode_rules.simulated:
+        return await node.payout("")
+    return split([(await node.payout(address), points) for address, points in config.payees])
 
 
 async def payout_of(address: str, nodes: Iterable[Node]) -> Payout:

@@ -26,7 +26,7 @@ from solominer.records.journal.recovery import Replay
 from solominer.records.recorder import Recorder
 from solominer.records.settings import RecorderSettings
 from solominer.work.actions import Severity
-from solominer.work.job import Payout
+from solominer.work.payout import Payout
 from solominer.work.policy import Policy, RetryPolicy
 from solominer.work.ports import Engine, Node, ShareObserver
 
@@ -144,7 +144,7 @@ def start_of(config: Config, parts: Parts, max_blocks: int | None) -> Start:
         from solominer.engines.stratum.jobs import KEEP_BYTES, KEEP_SECS
 
         policy = replace(policy, keep_job_secs=KEEP_SECS, keep_job_bytes=KEEP_BYTES)
-    log.info("the whole reward goes to %s", payout.address or payout.script_pubkey.hex())
+    log.info("the whole reward goes to %s", payout.describe())
     tag = config.coinbase_tag.encode()
     return Start(config.chain, tuple(parts.nodes), payout, tag, policy, os.urandom(2))
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NoReturn
 
 from solominer.chain.hashes import to_rpc_hex
@@ -18,10 +18,12 @@ from solominer.engines.cpu.pool import WorkerPool
 from solominer.engines.cpu.snapshot import PoolSnapshot
 from solominer.insight.estimate import Estimate, from_counters
 from solominer.records.recorder import Recorder
-from solominer.views.snapshot import BlockView, NodeView, Snapshot, WorkerView
+from solominer.views.snapshot import BlockView, NodeView, PayoutView, Snapshot, WorkerView
 from solominer.work.blocks import TrackedBlock
 from solominer.work.coordinator import Coordinator
 from solominer.work.events import HashRate
+from solominer.work.job import Job
+from solominer.work.payout import Payout
 from solominer.work.ports import ShareObserver
 from solominer.work.workers import EngineSnapshot, WorkerSnapshot
 
@@ -116,7 +118,7 @@ def snapshot_of(
     coordinator: Coordinator,
     engines: Sequence[EngineSnapshot],
     rate: Estimate,
-    payout: str,
+    payout: Payout,
     events: Sequence[tuple[float, str]],
 ) -> Snapshot:
     """Everything at one moment."""
@@ -142,7 +144,8 @@ def snapshot_of(
         hashes=round(sum(engine.hashes for engine in engines)),
         shares=coordinator.judge.shares,
         accepted_blocks=coordinator.blocks.accepted_count,
-        payout=payout,
+        payout=payout.describe(),
+        payouts=tuple(_payouts(payout, job)),
         data_dir=str(config.records_dir),
         workers=tuple(_worker(worker) for engine in engines for worker in engine.workers),
         nodes=tuple(_nodes(coordinator)),
@@ -167,6 +170,14 @@ def _worker(seen: WorkerSnapshot) -> WorkerView:
         best_difficulty=float(seen.details.get("best_difficulty", 0.0)),
         rejected=int(seen.details.get("rejected", 0)),
     )
+
+
+def _payouts(payout: Payout, job: Job | None) -> Iterator[PayoutView]:
+    """Each payee, and what the job's block would pay it."""
+    outputs = job.coinbase.outputs if job else ()
+    for part in payout.parts:
+        sats = sum(out.value_sats for out in outputs if out.script_pubkey == part.script_pubkey)
+        yield PayoutView(part.address, part.basis_points, sats)
 
 
 def _nodes(coordinator: Coordinator) -> list[NodeView]:

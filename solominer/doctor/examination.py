@@ -38,7 +38,7 @@ def examine_node(settings: NodeSettings, config: Config, listen_secs: float) -> 
     """All checks of one node."""
     node = NodeUnderTest(
         settings,
-        payout_address=config.payout_address,
+        payees=config.payees,
         tag=config.coinbase_tag.encode(),
         listen_secs=listen_secs,
     )

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from urllib.parse import urlsplit
@@ -43,8 +44,9 @@ from solominer.node.zmq_probe import listen
 from solominer.records.clock import CLOCK_TOLERANCE_SECS
 from solominer.views.text import duration
 from solominer.work.events import Answer
-from solominer.work.job import SALT_SIZE, Job, Payout, build_job
+from solominer.work.job import SALT_SIZE, Job, build_job
 from solominer.work.job_check import check_job
+from solominer.work.payout import WHOLE, Payout, split
 
 CLOCK_FAILURE_SECS = 600.0
 """A node this far off still makes valid templates; it is close enough to the two hours of rule 14 to act."""
@@ -60,11 +62,16 @@ class NodeUnderTest:
     """One node and what was learned of it so far; every question is asked once. `close` it in the end."""
 
     def __init__(
-        self, settings: NodeSettings, *, payout_address: str = "", tag: bytes = b"", listen_secs: float = 1.0
+        self,
+        settings: NodeSettings,
+        *,
+        payees: Sequence[tuple[str, int]] = (("", WHOLE),),
+        tag: bytes = b"",
+        listen_secs: float = 1.0,
     ) -> None:
         self.settings = settings
         self.client: RpcClient = settings.connect()
-        self._address = payout_address
+        self._payees = payees
         self._tag = tag
         self._listen_secs = listen_secs
 
@@ -304,15 +311,18 @@ class NodeUnderTest:
 
     def _payout(self) -> CheckOutcome:
         payout = self._payee
-        return ok(f"{payout.address}, script {payout.script_pubkey.hex()[:24]}…")
+        return ok(
+            f"{payout.describe()}, script {' '.join(f'{part.script_pubkey.hex()[:24]}…' for part in payout.parts)}"
+        )
 
     @cached_property
     def _payee(self) -> Payout:
-        if self._address or self.settings.network.name != "regtest":
-            if not self._address:
-                raise SolominerError("payout_address is not set", "set it to an address of your own wallet")
-            return payout_to(self.client, self._address, self.settings.network)
-        return regtest_payout(self.client, self.settings.network)
+        network = self.settings.network
+        if self._payees[0][0]:
+            return split([(payout_to(self.client, address, network), points) for address, points in self._payees])
+        if network.name != "regtest":
+            raise SolominerError("payout_address is not set", "set it to an address of your own wallet")
+        return regtest_payout(self.client, network)
 
     def _wallet(self) -> CheckOutcome:
         try:
@@ -358,12 +368,12 @@ class NodeUnderTest:
             salt=bytes(SALT_SIZE),
             tag=self._tag,
         )
-        check_job(job, [(self._payee.script_pubkey, job.template.coinbase_value)])
+        check_job(job, self._payee)
         return job
 
     def _job(self) -> CheckOutcome:
         value = self._built.template.coinbase_value
-        return ok(f"pays {value:,} satoshis to {self._payee.address}; coinbase, sum and commitment checked twice")
+        return ok(f"pays {value:,} satoshis to {self._payee.describe()}; coinbase, sum and commitment checked twice")
 
     def _proposal(self) -> CheckOutcome:
         reply = propose_block(self.client, self._unsolved())

@@ -80,9 +80,7 @@ def _questions(config: Config, chosen: Sequence[NodeSettings]) -> Iterator[Findi
     if not chosen:
         yield from run_checks([Check("configured node", lambda: skipped(NO_NODE))])
     tag = config.coinbase_tag.encode()
-    nodes = [
-        NodeUnderTest(each, payout_address=config.payout_address, tag=tag, listen_secs=LISTEN_SECS) for each in chosen
-    ]
+    nodes = [NodeUnderTest(each, payees=config.payees, tag=tag, listen_secs=LISTEN_SECS) for each in chosen]
     try:
         for node in nodes:
             yield from run_checks(node.checks(), node.settings.name)

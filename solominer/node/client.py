@@ -46,7 +46,7 @@ from solominer.work.events import (
     TransactionsChecked,
 )
 from solominer.work.instant import Clock
-from solominer.work.job import Payout
+from solominer.work.payout import Payout
 from solominer.work.ports import BlockPosition, DifficultyForecast, SubmitReply
 from solominer.work.template import Template, TemplateTx, TransactionCheck
 

@@ -20,7 +20,7 @@ from solominer.chain.transaction import Transaction, TxIn, TxOut
 from solominer.errors import NodeError, NodeUnreachable
 from solominer.work.events import Event, HealthSeen, NodeHealth, TemplateReady, TipFacts, TransactionsChecked
 from solominer.work.instant import Clock
-from solominer.work.job import Payout
+from solominer.work.payout import Payout
 from solominer.work.ports import BlockPosition, SubmitReply
 from solominer.work.template import Template, parse_template
 

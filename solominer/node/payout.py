@@ -13,7 +13,7 @@ from solominer.chain.script import payout_type
 from solominer.errors import NodeError, PayoutError, RpcFailed
 from solominer.node.health import pin_network, refuse_other_coin
 from solominer.node.rpc import METHOD_NOT_FOUND, NO_SUCH_LABEL, NOT_IN_BETWEEN, WALLET_NOT_FOUND, RpcClient
-from solominer.work.job import Payout
+from solominer.work.payout import Payout
 
 WALLET = LABEL = "solominer"
 MAX_SCRIPT, MAX_WALLETS = 10_000, 10_000
@@ -45,9 +45,7 @@ def payout_to(client: RpcClient, address: str, network: Network) -> Payout:
     refuse_other_coin(client, pin_network(client, network))
     reply = client.ask("validateaddress", address)
     if not reply["isvalid"].flag():
-        raise PayoutError(
-            _why_invalid(address, network, reply), f"set payout_address to your own {network.name} address"
-        )
+        raise PayoutError(_why_invalid(address, network, reply), f"use a {network.name} address")
     echoed = reply.get("address")
     if echoed is not None and echoed.text().lower() != address.lower():
         raise NodeError(f"{client.node} was asked about {address!r:.100} and answered about another", NOT_IN_BETWEEN)

@@ -15,14 +15,15 @@ from solominer.daemon.daemon import RunOptions
 from solominer.daemon.nodes import configured_nodes
 from solominer.errors import ConfigError
 from solominer.records.tree import atomic_write, utc_text
+from solominer.work.payout import percent
 
 UNDERSTOOD_NAME = "understood.json"
 UNDERSTAND = """\
 This mines on Bitcoin's main network, alone and with this machine.
   - Chances are overwhelming that it never finds a block: a single CPU would take far longer than you will live.
   - It uses electricity all the while, and keeps the processor busy.
-  - If it does find one, the whole reward goes to {address}
-    and to nobody else. Make sure that you hold the key of this address, and a copy of it.
+  - If it does find one, the whole reward goes to {payees}
+    and to nobody else. Make sure that you hold the key of your address, and a copy of it.
 """
 
 
@@ -53,28 +54,36 @@ def check_nodes(config: Config) -> None:
 
 
 def make_sure(config: Config, *, yes: bool, ask: Callable[[str], bool] | None) -> None:
-    """Have a person say once that they understand; asked again only for another payout address.
+    """Have a person say once that they understand; asked again only for other payees.
 
     `ask` puts a text and gives the answer; None where nobody can be asked. Raises ConfigError without a yes.
     """
     if not MODES[config.mode].asks:
         return
     path = config.records_dir / UNDERSTOOD_NAME
+    split = [[part.address, part.basis_points] for part in config.payout_split]
     try:
-        if json.loads(path.read_text()).get("payout_address") == config.payout_address:
+        told = json.loads(path.read_text())
+        if (told.get("payout_address"), told.get("payout_split", [])) == (config.payout_address, split):
             return
     except (OSError, ValueError, AttributeError):
         pass  # not asked yet
     if not yes:
-        text = UNDERSTAND.format(address=config.payout_address or "(no payout_address is set)")
+        text = UNDERSTAND.format(payees=_payees_text(config))
         if ask is None or not ask(text):
             raise ConfigError(
                 f"mode {config.mode!r} mines for real money and needs your confirmation first",
                 "run it once on a terminal and confirm, or give --yes",
             )
-    told = {"understood": utc_text(time.time()), "payout_address": config.payout_address}
+    told = {"understood": utc_text(time.time()), "payout_address": config.payout_address, "payout_split": split}
     try:
         config.records_dir.mkdir(parents=True, exist_ok=True)
         atomic_write(path, json.dumps(told).encode() + b"\n")
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {error.strerror}", "check data_dir") from error
+
+
+def _payees_text(config: Config) -> str:
+    if not config.payout_split:
+        return config.payout_address or "(no payout_address is set)"
+    return ",\n    ".join(f"{address} ({percent(points)})" for address, points in config.payees)

@@ -58,6 +58,15 @@ class BlockView:
 
 
 @dataclass(frozen=True, slots=True)
+class PayoutView:
+    """One payee of our blocks, and the satoshis that the block of the current job would pay it (0 without a job)."""
+
+    address: str
+    basis_points: int
+    sats: int
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """Everything at one moment. Times in Unix seconds, rates in hashes per second with a 95 % interval."""
 
@@ -88,3 +97,4 @@ class Snapshot:
     blocks: tuple[BlockView, ...]
     events: tuple[tuple[float, str], ...]
     stratum_urls: tuple[str, ...] = ()
+    payouts: tuple[PayoutView, ...] = ()

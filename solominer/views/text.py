@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from solominer.work.payout import percent
+
 MOST_SHOWN = 24
 """Workers that are shown one by one."""
 
@@ -79,6 +81,9 @@ def status_lines(status: Mapping[str, Any]) -> Iterator[str]:
     yield f"  {rate(status['rate_hps'])}{spread}, {scaled(status['hashes'], 'H')} done, {status['shares']} shares"
     yield f"  template: {status['transactions']} transactions paying {coins(status['fees_sats'])}"
     yield f"  {status['accepted_blocks']} blocks accepted; the reward goes to {status['payout'] or '-'}"
+    if len(status["payouts"]) > 1:
+        for payee in status["payouts"]:
+            yield f"  pays {payee['address']}: {percent(payee['basis_points'])}, {coins(payee['sats'])} now"
     if status["stratum_urls"]:
         yield f"  miners connect to {' or '.join(status['stratum_urls'])}"
     workers = busiest(status["workers"], key=lambda worker: (worker["alive"], worker["rate_hps"]))

@@ -61,10 +61,11 @@ from solominer.work.events import (
 from solominer.work.forks import ForkWatch
 from solominer.work.found import FoundBlock
 from solominer.work.instant import Instant
-from solominer.work.job import Job, Payout
+from solominer.work.job import Job
 from solominer.work.jobs import JobMaker
 from solominer.work.jobs import record_of as job_record
 from solominer.work.judge import Judge
+from solominer.work.payout import Payout
 from solominer.work.policy import Policy
 from solominer.work.selection import NodeChooser, may_have_forgotten
 from solominer.work.signing import Signing

@@ -8,8 +8,8 @@ from typing import NamedTuple
 from solominer.chain.coinbase import Coinbase, build_coinbase
 from solominer.chain.hashes import coinbase_branch, root_from_branch, to_rpc_hex
 from solominer.chain.header import Header, assemble_block_hex, block_weight
-from solominer.chain.transaction import TxOut
 from solominer.errors import TemplateError
+from solominer.work.payout import Payout
 from solominer.work.space import HeaderSpace
 from solominer.work.template import Template
 from solominer.work.workers import EXTRANONCE1_SIZE, EXTRANONCE2_SIZE, EXTRANONCE_SIZE
@@ -17,18 +17,6 @@ from solominer.work.workers import EXTRANONCE1_SIZE, EXTRANONCE2_SIZE, EXTRANONC
 SALT_SIZE = 4
 SEARCHED_SIZE = EXTRANONCE2_SIZE - SALT_SIZE
 """How much of the extranonce our own kernels search."""
-
-
-@dataclass(frozen=True, slots=True)
-class Payout:
-    """Who is paid: the whole coinbase value goes to `script_pubkey` (from the node's validateaddress)."""
-
-    script_pubkey: bytes
-    address: str = ""
-
-    def outputs(self, coinbase_value: int) -> tuple[TxOut, ...]:
-        """The payout outputs for `coinbase_value` satoshis."""
-        return (TxOut(coinbase_value, self.script_pubkey),)
 
 
 class SplitCoinbase(NamedTuple):
@@ -110,7 +98,8 @@ def build_job(
     """A job from a template; `salt` has 4 bytes and differs between jobs and runs (rule 25).
 
     `roll_secs` is how far ntime may be rolled ahead of the template's curtime when all else is used up. Raises
-    TemplateError if the block would break a limit (rules 30 and 38), BadValue if the tag is too long.
+    TemplateError if the block would break a limit (rules 30 and 38), BadValue if the tag is too long, PayoutError if
+    a part of a split would be dust.
     """
     if len(salt) != SALT_SIZE:
         raise ValueError(f"a salt has {SALT_SIZE} bytes")
@@ -140,11 +129,16 @@ def _check_limits(template: Template, coinbase: Coinbase) -> None:
     if weight > template.weight_limit:
         raise TemplateError(
             f"the block would weigh {weight}, {template.weight_limit} are allowed",
-            "set blockreservedweight=8000 in bitcoin.conf",
+            f"set blockreservedweight={_reserved_weight(coinbase)} in bitcoin.conf",
         )
     sigops = coinbase.sigop_cost + sum(tx.sigops for tx in template.transactions)
     if sigops > template.sigop_limit:
         raise TemplateError(
             f"the block would have a signature operation cost of {sigops}, {template.sigop_limit} are allowed",
-            "use a payout address of another type",
+            "pay fewer addresses, or addresses of another type",
         )
+
+
+def _reserved_weight(coinbase: Coinbase) -> int:
+    """What the node is to keep free for header, count of transactions and coinbase, in whole thousands."""
+    return max(8000, -(-block_weight(coinbase.weight, []) // 1000) * 1000 + 1000)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from solominer.errors import TemplateError
 from solominer.work.job import Job
+from solominer.work.payout import Payout
 from solominer.work.workers import EXTRANONCE_SIZE
 
 _SCRIPT_SIG_AT = 42
@@ -27,9 +28,13 @@ class CoinbaseRead(NamedTuple):
     locktime: int
 
 
-def check_job(job: Job, payouts: Sequence[tuple[bytes, int]]) -> None:
-    """Raises TemplateError unless the job pays exactly `payouts`: (scriptPubKey, satoshis), in order."""
+def check_job(job: Job, payout: Payout) -> None:
+    """Raises TemplateError unless the job pays exactly what `payout` configures, in its order.
+
+    So do the outputs that the job says it has, of which engines with coinbases of their own make theirs.
+    """
     template = job.template
+    payouts = _amounts(payout, template.coinbase_value)
     check_coinbase(
         job.coinbase.prefix,
         job.coinbase.suffix,
@@ -39,6 +44,8 @@ def check_job(job: Job, payouts: Sequence[tuple[bytes, int]]) -> None:
         coinbase_value=template.coinbase_value,
         payouts=payouts,
     )
+    claimed = [(out.script_pubkey, out.value_sats) for out in job.coinbase.outputs[:-1]]
+    _demand(claimed == payouts, "the outputs are not the configured payouts")
     txid_le = _twice(job.coinbase.prefix + job.extranonce() + job.coinbase.suffix)
     branch_root = txid_le
     for sibling in job.merkle_branch:
@@ -80,6 +87,15 @@ def read_coinbase(raw: bytes) -> CoinbaseRead:
         return _read(raw)
     except IndexError:
         raise _refused("the coinbase is truncated") from None
+
+
+def _amounts(payout: Payout, value: int) -> list[tuple[bytes, int]]:
+    """(scriptPubKey, satoshis) of each payee: basis points rounded down, and what is left for the first one."""
+    units, odd = divmod(value, 10_000)
+    others = [
+        (part.script_pubkey, units * part.basis_points + odd * part.basis_points // 10_000) for part in payout.others
+    ]
+    return [(payout.script_pubkey, value - sum(sats for _, sats in others)), *others]
 
 
 def _read(raw: bytes) -> CoinbaseRead:

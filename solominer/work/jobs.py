@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from solominer.chain.target import HASH_SPACE, difficulty
 from solominer.work.actions import Record
-from solominer.work.job import SALT_SIZE, Job, Payout, build_job
+from solominer.work.job import SALT_SIZE, Job, build_job
 from solominer.work.job_check import check_job
+from solominer.work.payout import Payout
 from solominer.work.template import Template
 
 
@@ -33,7 +34,7 @@ class JobMaker:
             share_target=self.share_target,
             roll_secs=roll_secs,
         )
-        check_job(job, [(self._payout.script_pubkey, template.coinbase_value)])
+        check_job(job, self._payout)
         return job
 
     def aim(self, hps: float, shares_per_hour: float) -> None:

@@ -14,7 +14,8 @@ from solominer.errors import NodeError
 from solominer.work.actions import ShareSeen
 from solominer.work.events import Answer, Event, NodeHealth, TipFacts
 from solominer.work.found import FoundBlock
-from solominer.work.job import Job, Payout
+from solominer.work.job import Job
+from solominer.work.payout import Payout
 from solominer.work.template import Template
 from solominer.work.workers import EngineSnapshot, ExtranonceRange, WorkerId
 

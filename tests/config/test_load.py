@@ -190,3 +190,57 @@ def test_every_mode_can_be_configured() -> None:
             assert Config(mode=mode.name, network=network).chain.name == network
     with pytest.raises(ConfigError, match="there is no mode"):
         mode_named("mainnet!")
+
+
+# --- payout_split ---
+
+ONE, TWO = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080", "mhJuoGLgnJC8gdBgBzEigsoyG4omQXejPT"
+
+
+@pytest.mark.parametrize(
+    ("written", "points"),
+    [(150, 150), ("150", 150), ("150 bp", 150), ("150bps", 150), ("1.5%", 150), ("1.50 %", 150), ("33.33%", 3333),
+     ("0.01%", 1), (" 7% ", 700), ("12.500%", 1250)],
+)  # fmt: skip
+def test_parts_of_a_split_as_people_write_them(tmp_path: Path, written: Any, points: int) -> None:
+    split = [{"address": f" bitcoin:{TWO}", "basis_points": written}]
+    config = load(tmp_path, {"mode": "regtest", "payout_address": ONE, "payout_split": split})
+    assert config.payees == ((ONE, 10_000 - points), (TWO, points))
+
+
+def test_a_split_without_a_payout_address_is_the_whole(tmp_path: Path) -> None:
+    split = json.dumps([{"address": ONE, "basis_points": "60%"}, {"address": TWO, "basis_points": 4000}])
+    config = load(tmp_path, {"mode": "regtest"}, {"SOLOMINER_PAYOUT_SPLIT": split})
+    assert config.payees == ((ONE, 6000), (TWO, 4000))
+    assert load(tmp_path, {"mode": "regtest"}).payees == (("", 10_000),)
+
+
+@pytest.mark.parametrize(
+    ("address", "parts", "problem"),
+    [
+        ("", [(ONE, 9999)], "payout_split: the parts sum to 9999 basis points; make it 10000, or set payout_address"),
+        ("", [(ONE, 9999), (TWO, 2)], "payout_split: the parts sum to 10001 basis points, more than the 10000"),
+        (ONE, [(TWO, 10_000)], "payout_split: nothing is left for payout_address"),
+        (ONE, [(ONE, 1)], "payout_split: an address is in it twice, or is payout_address"),
+        ("", [(ONE, 5000), (ONE.upper(), 5000)], "payout_split: an address is in it twice"),
+        (ONE, [(TWO, 0)], r"payout_split\.0\.basis_points: must be greater than or equal to 1"),
+        (ONE, [(TWO, "1.505%")], r"payout_split\.0\.basis_points: must be whole basis points"),
+        (ONE, [(TWO, 1.5)], r"payout_split\.0\.basis_points: must be whole basis points"),
+        (ONE, [(TWO, True)], r"payout_split\.0\.basis_points: must be whole basis points"),
+        (ONE, [(TWO, "a tenth")], r"payout_split\.0\.basis_points: must be whole basis points"),
+        (ONE, [("my friend", 1)], r"payout_split\.0\.address: .*does not have the form of an address"),
+        (ONE, [("f" * 64, 1)], r"payout_split\.0\.address: this is a secret, not an address"),
+        ("", [(ONE, 1)] * 513, "payout_split: 513 payees fit no coinbase that a miner takes; use at most 512"),
+    ],
+)
+def test_splits_that_are_refused_at_load(tmp_path: Path, address: str, parts: list[Any], problem: str) -> None:
+    split = [{"address": payee, "basis_points": points} for payee, points in parts]
+    with pytest.raises(ConfigError, match=problem) as refused:
+        load(tmp_path, {"mode": "regtest", "payout_address": address, "payout_split": split})
+    assert "my friend" not in str(refused.value)
+    assert "ffff" not in str(refused.value)
+
+
+def test_a_simulation_pays_nobody_and_says_so(tmp_path: Path) -> None:
+    config = load(tmp_path, {"mode": "demo", "payout_split": [{"address": ONE, "basis_points": 10_000}]})
+    assert "payout_split has no effect: mode demo uses no node" in warnings_about(None, config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,9 +13,11 @@ import pytest
 from solominer.config.load import load_config
 from solominer.config.models import Config
 from solominer.daemon import nodes as module
-from solominer.daemon.nodes import configured_nodes, nodes_of
-from solominer.errors import ConfigError
+from solominer.daemon.nodes import await_payout, configured_nodes, nodes_of
+from solominer.errors import ConfigError, PayoutError
 from solominer.node.credentials import CookieFile, PasswordFile, UserPassword
+from solominer.work.payout import Payout, PayoutPart
+from tests.fakes import FakeNode
 
 
 def config_of(folder: Path, **values: Any) -> Config:
@@ -79,3 +82,33 @@ async def test_two_nodes_of_one_name_are_refused(tmp_path: Path, monkeypatch: py
     async with AsyncExitStack() as stack:
         with pytest.raises(ConfigError, match="two nodes have the same name"):
             await nodes_of(config, lambda event: None, stack)
+
+
+ONE, TWO = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080", "mhJuoGLgnJC8gdBgBzEigsoyG4omQXejPT"
+SPLIT = [{"address": TWO, "basis_points": "2.5%"}]
+
+
+class Decoding(FakeNode):
+    """A node whose scripts differ with the address."""
+
+    async def payout(self, address: str) -> Payout:
+        self._ask()
+        return Payout(address.encode(), address)
+
+
+async def test_every_payee_of_a_split_is_asked_of_the_node(tmp_path: Path) -> None:
+    config = config_of(tmp_path, payout_address=ONE, payout_split=SPLIT)
+    known = await await_payout(config, {"a": Decoding("a", lambda event: None)}, asyncio.Event(), lambda text: None)
+    assert known == (Payout(ONE.encode(), ONE, (PayoutPart(TWO.encode(), TWO, 250),)), False)
+
+
+async def test_two_addresses_of_one_script_are_refused(tmp_path: Path) -> None:
+    config = config_of(tmp_path, payout_address=ONE, payout_split=SPLIT)
+    with pytest.raises(PayoutError, match="names an address twice"):
+        await await_payout(config, {"a": FakeNode("a", lambda event: None)}, asyncio.Event(), lambda text: None)
+
+
+async def test_a_simulation_asks_about_no_split(tmp_path: Path) -> None:
+    config = config_of(tmp_path, mode="demo", payout_split=[{"address": TWO, "basis_points": 10_000}])
+    known = await await_payout(config, {"a": Decoding("a", lambda event: None)}, asyncio.Event(), lambda text: None)
+    assert known == (Payout(b"", ""), False)

@@ -15,7 +15,8 @@ from solominer.node.credentials import CookieFile
 from solominer.node.private.node import PrivateNode
 from solominer.node.rpc import RpcClient
 from solominer.node.template import fetch_template
-from solominer.work.job import Job, Payout, build_job
+from solominer.work.job import Job, build_job
+from solominer.work.payout import Payout
 from solominer.work.template import Template
 
 PAYOUT = Payout(b"\x00\x14" + bytes(20))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 
@@ -14,8 +13,6 @@ from solominer.engines.stratum.work import swap_words
 from solominer.node.private.node import PrivateNode
 from solominer.records.evidence.verify import verify
 from tests.e2e.stratum_rig import (
-    confirmations,
-    free_port,
     in_thread,
     serving,
     solve,
@@ -70,36 +67,6 @@ async def test_six_kinds_of_clients_find_blocks_in_a_row(
     assert engine["shares"] == BLOCKS
     assert engine["counted"] == 0
     assert engine["credited"] > 0
-
-
-async def test_each_miner_is_paid_and_foreign_addresses_are_refused(
-    node: PrivateNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    port = free_port()
-    listener = {"listen": f"127.0.0.1:{port}", "payout": "miner"}
-    async with serving(node, tmp_path, monkeypatch, stratum=[listener], cpu_workers=1) as bench:
-        bench.url = f"stratum+tcp://127.0.0.1:{port}"
-        mine = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080"
-        user = f"{mine}.shelf"
-        found = ""
-        while not found:  # the CPU mines the same chain, so the miner may be late
-            miner = await in_thread(lambda: bench.miner(user=user))
-            params, hash_hex = solve(miner)
-            await asyncio.to_thread(miner.hand_in, params, user)
-            await asyncio.sleep(0.3)
-            found = hash_hex if confirmations(node, hash_hex) > 0 else ""
-        coinbase = node.call("getblock", found, 2)["tx"][0]
-        assert coinbase["vout"][0]["scriptPubKey"]["address"] == mine
-
-        def refused(address: str) -> str:
-            stranger = WireMiner(url=bench.url)
-            stranger.write(line(1, "mining.subscribe", "x/1") + "\n" + line(2, "mining.authorize", address) + "\n")
-            return str(stranger.reply(2)["error"])
-
-        assert "belongs to mainnet" in await in_thread(lambda: refused("bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"))
-        assert "must be a Bitcoin address" in await in_thread(lambda: refused("rig1"))
-        await bench.running.until(lambda: {each.block.worker.engine for each in bench.tracked()} == {"cpu", "stratum"})
-    assert verify(bench.data).holds
 
 
 async def test_a_miner_that_finds_far_more_blocks_than_are_wanted(

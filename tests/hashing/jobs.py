@@ -8,7 +8,8 @@ from solominer.chain.hashes import hash_to_int
 from solominer.chain.header import Header
 from solominer.chain.networks import MAINNET
 from solominer.plan.plan import Families, Lanes, Palette, SearchPlan
-from solominer.work.job import Job, Payout, build_job
+from solominer.work.job import Job, build_job
+from solominer.work.payout import Payout
 from solominer.work.template import empty_template
 
 HARD_NBITS = 0x1D00FFFF

@@ -34,6 +34,7 @@ from tests.node.fake_node import Raw, Reply, Silence, error
 from tests.operate.conftest import ADDRESS, HealthyNode
 
 P2A = "51024e73"
+P2PKH = "76a914728d4cc27d19707b0197cfcd7c412d43287864b588ac"
 
 
 def config_for(node: HealthyNode, folder: Path, **more: Any) -> dict[str, Any]:
@@ -96,6 +97,20 @@ def test_healthy_node_is_all_green(healthy: HealthyNode, tmp_path: Path) -> None
     findings = examine_node(config_for(healthy, tmp_path))
     assert {finding.status for finding in findings} == {Status.OK}, findings
     assert len(findings) == 21
+
+
+def test_every_payee_of_a_split_is_checked(healthy: HealthyNode, tmp_path: Path) -> None:
+    other = "1BShJZ8A5q53oJJfMJoEF1gfZCWdZqZwwD"
+    scripts = {ADDRESS: healthy.answers["validateaddress"], other: {"isvalid": True, "scriptPubKey": P2PKH}}
+    healthy.answers["validateaddress"] = lambda address: scripts[address]
+    config = config_for(healthy, tmp_path, payout_split=[{"address": other, "basis_points": 150}])
+    findings = examine_node(config)
+    assert red(findings) == []
+    said = {finding.check: finding.evidence for finding in findings}
+    assert f"{ADDRESS} 98.5 %, {other} 1.5 %" in said["payout address"]
+    assert f"{other} 1.5 %" in said["job"]
+    scripts[other] = {"isvalid": True, "scriptPubKey": P2A}
+    assert red(examine_node(config)) == ["payout address"]
 
 
 # --- faults of the node ----------------------------------------------------------------------------------------------

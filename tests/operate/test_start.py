@@ -39,6 +39,17 @@ def test_asks_once_and_again_for_another_address(tmp_path: Path) -> None:
     assert len(person.asked) == 2
 
 
+def test_asks_again_for_another_split(tmp_path: Path) -> None:
+    person = Person(says=True)
+    make_sure(config(tmp_path), yes=False, ask=person)
+    friend = {"address": "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4", "basis_points": "1.5%"}
+    split = Config.model_validate({**config(tmp_path).model_dump(), "payout_split": [friend]})
+    make_sure(split, yes=False, ask=person)
+    make_sure(split, yes=False, ask=None)
+    assert len(person.asked) == 2
+    assert "my address (98.5 %),\n    bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4 (1.5 %)\n" in person.asked[1]
+
+
 def test_no_is_no(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="needs your confirmation"):
         make_sure(config(tmp_path), yes=False, ask=Person(says=False))

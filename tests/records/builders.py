@@ -13,7 +13,8 @@ from solominer.work.actions import ShareSeen
 from solominer.work.events import Answer, ShareFound, SubmitAnswered
 from solominer.work.found import FoundBlock, solve
 from solominer.work.instant import Instant
-from solominer.work.job import Job, Payout, build_job
+from solominer.work.job import Job, build_job
+from solominer.work.payout import Payout
 from solominer.work.template import empty_template
 from solominer.work.workers import EngineSnapshot, WorkerId, WorkerSnapshot
 

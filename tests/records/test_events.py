@@ -209,7 +209,7 @@ Change = Callable[[list[Any]], Any]
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (lambda lines: lines[0].update(version=2), "has format version 2"),
+        (lambda lines: lines[0].update(version=3), "has format version 3"),
         (lambda lines: lines[0].update(format="x"), "not an event file"),
         (lambda lines: lines[0].update(run="ab2"), "content of another run"),
         (lambda lines: lines[0].update(start=[]), "damaged at event 1"),

@@ -21,7 +21,8 @@ from solominer.plan.parse import USES, parse_plan
 from solominer.plan.plan import Position, SearchPlan
 from solominer.plan.proof import SearchClaim, plan_section, replay_proof
 from solominer.records.evidence.verify import verify
-from solominer.work.job import Payout, build_job
+from solominer.work.job import build_job
+from solominer.work.payout import Payout
 from solominer.work.template import BIP320_MASK, empty_template
 from tests.records.standalone import standalone
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import io
 import logging
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 from rich.console import Console
 
 from solominer.views.console import ConsoleView, render
 from solominer.views.logs import RecentEvents, set_up_logging
-from solominer.views.snapshot import BlockView, NodeView, Snapshot, WorkerView
-from solominer.views.text import coins, duration, rate, utc
+from solominer.views.snapshot import BlockView, NodeView, PayoutView, Snapshot, WorkerView
+from solominer.views.text import coins, duration, rate, status_lines, utc
 
 SNAPSHOT = Snapshot(
     at=1_795_000_100.0,
@@ -71,6 +71,13 @@ def test_the_live_view_says_what_matters() -> None:
     ):  # fmt: skip
         assert text in screen, text
     assert "SIMULATION" not in screen
+
+
+def test_a_split_is_shown_with_what_each_would_be_paid_now() -> None:
+    payouts = (PayoutView("bcrt1qme", 9850, 307_812_500), PayoutView("bcrt1qfriend", 150, 4_687_500))
+    lines = "\n".join(status_lines(asdict(replace(SNAPSHOT, payouts=payouts))))
+    assert "  pays bcrt1qme: 98.5 %, 3.07812500 BTC now\n  pays bcrt1qfriend: 1.5 %, 0.04687500 BTC now\n" in lines
+    assert "BTC now" not in "\n".join(status_lines(asdict(replace(SNAPSHOT, payouts=payouts[:1]))))
 
 
 def test_a_simulation_says_so_on_screen() -> None:

@@ -30,6 +30,7 @@ from solominer.node.submit import check_reply, submit_block
 from solominer.node.zmq_hints import published_by
 from solominer.work.actions import FetchTipHeader, LocateBlock, LookAtNode, ProposeJob, RefreshTemplate, SendBlock
 from solominer.work.found import BlockState
+from solominer.work.payout import WHOLE
 from tests.node.fake_chain import told_header
 from tests.node.fake_node import Reply, Step, error, result
 from tests.wild.chain_node import ADDRESS, CHALLENGE, ChainNode
@@ -120,7 +121,7 @@ def _sign(rig: Rig, client: RpcClient) -> None:
 
 
 def _wallet_check(rig: Rig, client: RpcClient) -> None:
-    checked = NodeUnderTest(rig.settings, payout_address=ADDRESS)
+    checked = NodeUnderTest(rig.settings, payees=[(ADDRESS, WHOLE)])
     try:
         list(run_checks([Check("wallet", checked._wallet)]))
     finally:

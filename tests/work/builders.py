@@ -11,7 +11,8 @@ from solominer.work.actions import Action, PublishJob
 from solominer.work.coordinator import Coordinator
 from solominer.work.events import Event, HealthSeen, NodeHealth, ShareFound, TemplateReady
 from solominer.work.instant import Instant
-from solominer.work.job import Job, Payout
+from solominer.work.job import Job
+from solominer.work.payout import Payout
 from solominer.work.policy import Policy
 from solominer.work.template import Template, empty_template, parse_template
 from solominer.work.workers import WorkerId

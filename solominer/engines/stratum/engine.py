@@ -55,7 +55,8 @@ from solominer.engines.stratum.work import Work
 from solominer.errors import EngineError, NodeError, SolominerError
 from solominer.work.events import ShareFound, WorkerDied, WorkerStarted
 from solominer.work.instant import Clock
-from solominer.work.job import Job, Payout, SplitCoinbase
+from solominer.work.job import Job, SplitCoinbase
+from solominer.work.payout import Payout
 from solominer.work.ports import Post
 from solominer.work.workers import EngineSnapshot, ExtranonceRange, WorkerId
 

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from solominer.chain.transaction import TxOut
-from solominer.engines.stratum.payout import coinbase_bytes, dust_sats, output_bytes
 from solominer.errors import PayoutError
+from solominer.work.payout import coinbase_bytes, dust_sats, output_bytes
 
 BUCKETS = 1024
 

@@ -27,12 +27,12 @@ from solominer.records.tree import Part, make_folder, walk_files
 from solominer.work.actions import Action
 from solominer.work.coordinator import Coordinator
 from solominer.work.events import Event
-from solominer.work.job import Payout
+from solominer.work.payout import Payout
 from solominer.work.policy import Policy
 
 log = logging.getLogger("solominer.records")
 
-FORMAT, VERSION = "solominer events", 1
+FORMAT, VERSION = "solominer events", 2
 FOLDER = "events"
 FILE = re.compile(r"events/(\d{4}/\d\d/\d\d)/([0-9a-f]{1,32})-(\d{1,6})\.jsonl\.gz", re.ASCII)
 

@@ -14,8 +14,9 @@ from solominer.engines.stratum.engine import StratumEngine, StratumSettings
 from solominer.work.events import Event, ShareFound
 from solominer.work.found import FoundBlock
 from solominer.work.instant import Instant
-from solominer.work.job import Job, Payout, build_job
+from solominer.work.job import Job, build_job
 from solominer.work.judge import Judge
+from solominer.work.payout import Payout
 from solominer.work.workers import EngineSnapshot, ExtranonceRange
 from tests.engines.stratum.wire import WireMiner
 from tests.fakes import PAYOUT, real_clock

@@ -1,278 +1,105 @@
-"""Payouts exact to the satoshi, read back from the coinbase by a reader that shares no code with its builder.
+"""Splits exact to the satoshi in the jobs of CPU workers and of miners, read back by a parser that is written here.
 
-SOLOMINER_PAYOUT_CASES sets the number of generated cases of each kind, 10,000 if it is not set.
+SOLOMINER_PAYOUT_CASES sets the number of generated cases, 10,000 if it is not set.
 """
 
 from __future__ import annotations
 
 import os
-import random
+from dataclasses import replace
+from fractions import Fraction
+from io import BytesIO
+from math import floor
 
-import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from solominer.chain.coinbase import Coinbase, build_coinbase
-from solominer.chain.transaction import TxOut
-from solominer.engines.stratum.group import Balances, GroupPlan, Window, plan_group
-from solominer.engines.stratum.payout import PayoutPart, Split, coinbase_bytes, dust_sats
-from solominer.errors import PayoutError, TemplateError
-from solominer.work.job_check import check_coinbase, read_coinbase
+from solominer.config.payees import MOST_PAYEES
+from solominer.engines.stratum.agents import AGENTS
+from solominer.engines.stratum.engine import work_of
+from solominer.engines.stratum.jobs import JobBoard
+from solominer.engines.stratum.server import _payouts
+from solominer.engines.stratum.work import Audience
+from solominer.errors import PayoutError
+from solominer.work.job import build_job
+from solominer.work.job_check import check_job
+from solominer.work.payout import Payout, PayoutPart, coinbase_bytes, output_bytes
+from tests.work.builders import template_on, tip
 
 CASES = int(os.environ.get("SOLOMINER_PAYOUT_CASES", "10000"))
-ROOT = bytes(range(32))
-TAPROOT = bytes.fromhex("5120a60869f0dbcf1dc659c9cecbaf8050135ea9e8cdc487053f1dc6880949dc684c")
+KINDS = ((b"\x00\x14", 20, b""), (b"\x00\x20", 32, b""), (b"\xa9\x14", 20, b"\x87"), (b"\x76\xa9\x14", 20, b"\x88\xac"))
+LEAST_SPENDABLE = {22: 294, 34: 330, 23: 540, 25: 546}
 
 
-def random_script(rng: random.Random) -> bytes:
-    """A script of any type that may be paid, but that taproot's key is fixed."""
-    data = rng.randbytes(32)
-    return rng.choice(
-        [
-            b"\x00\x14" + data[:20],
-            b"\x00\x20" + data,
-            b"\xa9\x14" + data[:20] + b"\x87",
-            b"\x76\xa9\x14" + data[:20] + b"\x88\xac",
-        ]
-    )
+def outputs_in(coinbase: bytes) -> list[tuple[bytes, int]]:
+    """(script, satoshis) of each output of a stripped transaction."""
+    raw = BytesIO(coinbase)
+
+    def number(size: int) -> int:
+        return int.from_bytes(raw.read(size), "little")
+
+    def count() -> int:
+        first = number(1)
+        return number(1 << first - 0xFC) if first > 0xFC else first
+
+    raw.read(4)
+    for _ in range(count()):
+        raw.read(36)
+        raw.read(count())
+        raw.read(4)
+    outputs = []
+    for _ in range(count()):
+        sats = number(8)
+        outputs.append((raw.read(count()), sats))
+    assert len(raw.read()) == 4  # the lock time
+    return outputs
 
 
-def random_parts(rng: random.Random, count: int) -> list[PayoutPart]:
-    cuts = sorted(rng.sample(range(1, 10_000), count - 1))
-    sizes = [high - low for low, high in zip([0, *cuts], [*cuts, 10_000], strict=True)]
-    return [PayoutPart(f"p{i}", random_script(rng), size) for i, size in enumerate(sizes)]
+@st.composite
+def payouts(draw: st.DrawFn) -> Payout:
+    """A split among 1 to 12 different scripts, most parts small, or odd."""
+    size = draw(st.sampled_from((1, 2, 2, 3, 5, 12)))
+    cuts = sorted(draw(st.sets(st.integers(1, 9_999), min_size=size - 1, max_size=size - 1)))
+    points = [high - low for low, high in zip([0, *cuts], [*cuts, 10_000], strict=True)]
+    parts = []
+    for place, each in enumerate(points):
+        head, length, tail = draw(st.sampled_from(KINDS))
+        parts.append(PayoutPart(head + bytes([place]).ljust(length, b"\7") + tail, "", each))
+    return Payout(parts[0].script_pubkey, "", tuple(parts[1:]))
 
 
-def build(value: int, outputs: tuple[TxOut, ...], height: int = 900_000) -> Coinbase:
-    return build_coinbase(
-        height=height, payouts=outputs, coinbase_value=value, witness_root_le=ROOT, extranonce_size=12, tag=b"/x/"
-    )
+VALUES = st.one_of(st.integers(0, 10_000), st.integers(10**5, 50 * 10**8), st.sampled_from((312_500_000, 2_940_000)))
 
 
-def read_back(value: int, outputs: tuple[TxOut, ...], height: int = 900_000) -> list[tuple[bytes, int]]:
-    """The payouts as they stand in the finished coinbase."""
-    coinbase = build(value, outputs, height)
-    payouts = [(out.script_pubkey, out.value_sats) for out in outputs]
-    check_coinbase(
-        coinbase.prefix,
-        coinbase.suffix,
-        12,
-        height=height,
-        witness_root_le=ROOT,
-        coinbase_value=value,
-        payouts=payouts,
-    )
-    return read_coinbase(coinbase.stripped(bytes(12))).outputs[:-1]
+@settings(max_examples=CASES)
+@given(payouts(), VALUES, st.integers(1, 2**31 - 2))
+def test_every_job_pays_the_split_to_the_satoshi(payout: Payout, value: int, height: int) -> None:
+    template = replace(template_on(tip(1), height), coinbase_value=value)
+    due = [(part.script_pubkey, floor(Fraction(part.basis_points, 10_000) * value)) for part in payout.parts]
+    due[0] = (due[0][0], value - sum(sats for _, sats in due[1:]))
+    try:
+        job = build_job(template, payout, job_id=1, salt=bytes(4), tag=b"/x/")
+    except PayoutError:
+        assert payout.others
+        assert any(sats < LEAST_SPENDABLE[len(script)] for script, sats in due)
+        return
+    assert not payout.others or all(sats >= LEAST_SPENDABLE[len(script)] for script, sats in due)
+    check_job(job, payout)
+    *paid, commitment = outputs_in(job.coinbase.stripped(job.extranonce()))
+    assert paid == due
+    assert commitment[1] == 0
+    assert sum(sats for _, sats in paid) == value
+
+    board = JobBoard(_payouts, 1)
+    board.publish(work_of(job, b"/x/"), 0.0)
+    for_miners = board.job_after(0, Audience())
+    assert outputs_in(for_miners.prefix + bytes(12) + for_miners.suffix)[:-1] == due
 
 
-def test_splits_are_exact() -> None:
-    rng, refused = random.Random(1), 0
-    for _ in range(CASES):
-        parts = random_parts(rng, rng.choice((1, 2, 2, 3, 5, 20)))
-        value = rng.choice((rng.randrange(0, 5000), rng.randrange(10**5, 50 * 10**8), 312_500_000))
-        exact = [value * part.basis_points / 10_000 for part in parts]
-        try:
-            outputs = Split(parts).outputs(value)
-        except PayoutError:
-            refused += 1
-            assert min(exact) < 547
-            continue
-        paid = read_back(value, outputs, rng.randrange(0, 2_000_000))
-        assert [script for script, _ in paid] == [part.script for part in parts]
-        assert sum(sats for _, sats in paid) == value
-        assert all(0 <= wanted - sats < 1 for wanted, (_, sats) in zip(exact[1:], paid[1:], strict=True))
-        assert 0 <= paid[0][1] - int(exact[0]) <= len(parts)
-        assert len(build(value, outputs).stripped(bytes(12))) == coinbase_bytes([p.script for p in parts], 4 + 13 + 4)
-    assert 0 < refused < CASES // 2
-
-
-@pytest.mark.parametrize(
-    ("script", "sats"),
-    [
-        (b"\x76\xa9\x14" + bytes(20) + b"\x88\xac", 546),
-        (b"\xa9\x14" + bytes(20) + b"\x87", 540),
-        (b"\x00\x14" + bytes(20), 294),
-        (b"\x00\x20" + bytes(32), 330),
-        (TAPROOT, 330),
-    ],
-)
-def test_dust_as_bitcoin_core_has_it(script: bytes, sats: int) -> None:
-    assert dust_sats(script) == sats
-
-
-@pytest.mark.parametrize(
-    ("parts", "problem"),
-    [
-        ([], "sums to 0"),
-        ([("a", 0x00, 9999)], "sums to 9999"),
-        ([("a", 0x00, 5000), ("b", 0x00, 5000)], "names an address twice"),
-        ([("a", 0x00, 0), ("b", 0x01, 10_000)], "0 basis points"),
-        ([("a", 0x00, -5), ("b", 0x01, 10_005)], "-5 basis points"),
-    ],
-)
-def test_splits_that_are_refused(parts: list[tuple[str, int, int]], problem: str) -> None:
-    with pytest.raises(PayoutError, match=problem):
-        Split([PayoutPart(label, b"\x00\x14" + bytes([fill]) * 20, points) for label, fill, points in parts])
-
-
-def test_unsafe_scripts_are_refused() -> None:
-    with pytest.raises(PayoutError, match="no type that is safe"):
-        Split([PayoutPart("anchor", bytes.fromhex("51024e73"), 10_000)])
-
-
-def test_dust_is_refused_by_name() -> None:
-    split = Split([PayoutPart("me", b"\x00\x14" + bytes(20), 9999), PayoutPart("friend", b"\x00\x14" + b"\1" * 20, 1)])
-    with pytest.raises(PayoutError, match="friend would be paid 29 satoshis"):
-        split.outputs(299_999)
-    assert split.outputs(2_940_000)[1].value_sats == 294
-
-
-def test_a_coinbase_that_was_tampered_with_is_refused() -> None:
-    """Any bit of the coinbase but the version's and the tag's."""
-    value, outputs = 5000, (TxOut(2000, b"\x00\x14" + bytes(20)), TxOut(3000, TAPROOT))
-    coinbase = build(value, outputs)
-    payouts = [(out.script_pubkey, out.value_sats) for out in outputs]
-    tag = coinbase.suffix.index(b"/x/")
-    for half in (0, 1):
-        for place in range(len((coinbase.prefix, coinbase.suffix)[half])):
-            halves = [bytearray(coinbase.prefix), bytearray(coinbase.suffix)]
-            halves[half][place] ^= 0x40
-            if half and tag - 1 <= place < tag + 3:
-                continue
-            with pytest.raises(TemplateError):
-                check_coinbase(
-                    bytes(halves[0]),
-                    bytes(halves[1]),
-                    12,
-                    height=900_000,
-                    witness_root_le=ROOT,
-                    coinbase_value=value,
-                    payouts=payouts,
-                )
-
-
-@pytest.mark.parametrize("size", range(0, 160, 7))
-def test_a_short_coinbase_is_refused(size: int) -> None:
-    whole = build(5000, (TxOut(5000, TAPROOT),)).stripped(bytes(12))
-    with pytest.raises(TemplateError):
-        read_coinbase(whole[:size])
-
-
-# Groups
-
-
-def check_plan(plan: GroupPlan, balances: dict[str, int], scripts: dict[str, bytes], room: int) -> None:
-    """Whatever holds for every plan, recomputed from what the plan itself records."""
-    assert sum(plan.shares.values()) == plan.value_sats
-    total = sum(plan.works.values())
-    largest = min(plan.works, key=lambda member: (-plan.works[member], member))
-    for member, work in plan.works.items():
-        rounding = len(plan.works) if member == largest else 0
-        assert 0 <= plan.shares[member] - plan.value_sats * work // total <= rounding
-    paid = read_back(plan.value_sats, plan.outputs)
-    assert paid == [(scripts[member], sats) for member, sats in plan.paid.items()]
-    assert sum(sats for _, sats in paid) == plan.value_sats
-    assert len(build(plan.value_sats, plan.outputs).stripped(bytes(12))) <= room
-    assert len(plan.paid) == 1 or all(sats >= dust_sats(scripts[member]) for member, sats in plan.paid.items())
-    assert sum(plan.carried().values()) == 0
-    after = {member: balances.get(member, 0) + plan.carried().get(member, 0) for member in scripts}
-    due = {member: plan.shares.get(member, 0) + balances.get(member, 0) for member in scripts}
-    assert all(after[member] == due[member] - plan.paid.get(member, 0) for member in scripts)
-
-
-def test_groups_are_exact_over_many_blocks() -> None:
-    rng = random.Random(2)
-    done = 0
-    while done < CASES:
-        members = [f"m{i}" for i in range(rng.choice((1, 2, 3, 8, 40)))]
-        scripts = {member: random_script(rng) for member in members}
-        balances = Balances()
-        paid_ever: dict[str, int] = dict.fromkeys(members, 0)
-        earned_ever: dict[str, int] = dict.fromkeys(members, 0)
-        for _ in range(20):
-            active = [member for member in members if rng.random() < 0.8]
-            works = {member: rng.choice((1, 10, 10**6, 10**12)) * rng.randrange(1, 100) for member in active}
-            if not works:
-                continue
-            value = rng.choice((0, 100, rng.randrange(1000, 10**6), 312_500_000))
-            room = rng.choice((165, 255, 255, 750, 6500))
-            before = dict(balances.sats)
-            plan = plan_group(works, before, scripts, value, room_bytes=room, script_sig_bytes=4 + 13 + 4)
-            check_plan(plan, before, scripts, room)
-            if rng.random() < 0.2:  # the block is found, and lost again in a reorganization
-                balances.settle(plan)
-                balances.settle(plan, undo=True)
-                assert balances.sats == before
-            balances.settle(plan)
-            for member in members:
-                paid_ever[member] += plan.paid.get(member, 0)
-                earned_ever[member] += plan.shares.get(member, 0)
-                assert earned_ever[member] - paid_ever[member] == balances.sats.get(member, 0)
-            assert sum(balances.sats.values()) == 0
-            done += 1
-
-
-def test_small_amounts_are_carried_over_until_they_can_be_paid() -> None:
-    scripts = {"big": b"\x00\x14" + bytes(20), "small": b"\x00\x14" + b"\1" * 20}
-    balances = Balances()
-    payments = []
-    for _ in range(4):
-        plan = plan_group(
-            {"big": 9999, "small": 1}, balances.sats, scripts, 1_000_000, room_bytes=255, script_sig_bytes=21
-        )
-        balances.settle(plan)
-        payments.append(plan.paid.get("small", 0))
-    assert payments == [0, 0, 300, 0]
-
-
-def test_a_group_without_work_or_room() -> None:
-    scripts = {"a": b"\x00\x14" + bytes(20)}
-    with pytest.raises(PayoutError, match="nobody in the group has proven work"):
-        plan_group({}, {}, scripts, 5000, room_bytes=255, script_sig_bytes=21)
-    with pytest.raises(PayoutError, match="no payout fits"):
-        plan_group({"a": 1}, {}, scripts, 5000, room_bytes=100, script_sig_bytes=21)
-
-
-def test_the_window_holds_the_last_work() -> None:
-    """Against a list of single shares; what a bucket blurs is at most a 1024th of the window."""
-    rng = random.Random(3)
-    window, shares = Window(2000), []
-    for _ in range(20_000):
-        member, work = rng.choice("abc"), rng.randrange(1, 200)
-        shares.append((member, work))
-        window.credit(member, work, network_work=100_000)
-        assert window.total <= 200_000
-    exact = dict.fromkeys("abc", 0)
-    left = 200_000
-    for member, work in reversed(shares):
-        exact[member] += min(work, left)
-        left -= min(work, left)
-    works = window.works()
-    assert sum(works.values()) == window.total > 200_000 - 4
-    assert all(abs(works[member] - exact[member]) <= 2 * (200_000 // 1024 + 200) for member in "abc")
-    assert len(window.buckets()) <= 1026
-
-
-def test_the_window_follows_the_networks_difficulty() -> None:
-    window = Window(1000)
-    for _ in range(1000):
-        window.credit("a", 10, 5000)
-    assert window.total == 5000
-    window.credit("b", 10, 1000)
-    assert window.total <= 1000
-    assert window.works()["b"] == 10
-    for _ in range(1000):
-        window.credit("b", 10, 8000)
-    assert window.works() == {"b": 8000}
-
-
-def test_the_window_can_be_recomputed_from_its_record() -> None:
-    rng = random.Random(4)
-    window = Window(500)
-    for _ in range(500):
-        window.credit(rng.choice("abcd"), rng.randrange(1, 50), 3000)
-    again = Window(500, window.buckets())
-    for _ in range(500):
-        member, work = rng.choice("abcd"), rng.randrange(1, 50)
-        window.credit(member, work, 3000)
-        again.credit(member, work, 3000)
-    assert again.buckets() == window.buckets()
-    assert again.works() == window.works()
+def test_the_longest_split_is_the_longest_that_any_miner_takes() -> None:
+    shortest = b"\x00\x14" + bytes(20)
+    most = max(agent.coinbase_bytes for _, agent in AGENTS)
+    least_script_sig = 4 + 5 + 13
+    assert coinbase_bytes([shortest] * MOST_PAYEES, least_script_sig) <= most
+    assert coinbase_bytes([shortest] * (MOST_PAYEES + 1), least_script_sig) > most
+    assert output_bytes(shortest) == 31

@@ -19,10 +19,10 @@ from solominer.engines.stratum.events import (
     KernelFault,
     Subscribed,
 )
-from solominer.engines.stratum.payout import PayoutPart, Split
 from solominer.engines.stratum.reference import BLOCK, SHARE, Checked, JobParts, ShareCandidate
 from solominer.engines.stratum.shared import PayTo
 from solominer.engines.stratum.shares import share_target
+from solominer.work.payout import Payout, PayoutPart
 from tests.engines.stratum.builders import (
     EASY,
     MASK,
@@ -543,8 +543,8 @@ def test_another_miners_job_is_no_share_but_could_be_a_block() -> None:
 
 def test_a_split_that_a_client_cannot_take_is_refused_with_the_reason() -> None:
     scripts = [b"\x00\x14" + bytes([i]) * 20 for i in range(5)]
-    split = Split([PayoutPart(str(i), script, 2000) for i, script in enumerate(scripts)])
-    shared = make_shared(make_work(), payouts=lambda work, _: split.outputs(work.coinbase_value))
+    payout = Payout(scripts[0], "0", tuple(PayoutPart(each, str(i), 2000) for i, each in enumerate(scripts[1:], 1)))
+    shared = make_shared(make_work(), payouts=lambda work, _: payout.outputs(work.coinbase_value))
     small, large = Client(shared), Client(shared)
     reply = small.login("NerdMinerV2/V1.8.3")[1]
     assert reply["result"] is False

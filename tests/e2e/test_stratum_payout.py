@@ -1,0 +1,78 @@
+"""Who is paid by blocks of miners and of the CPU, on a real node."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from regtest.scenarios import coins_address
+from solominer.daemon.control_socket import ask
+from solominer.node.private.node import PrivateNode
+from solominer.records.evidence.verify import verify
+from tests.e2e.stratum_rig import confirmations, free_port, in_thread, serving, solve
+from tests.engines.stratum.builders import line
+from tests.engines.stratum.wire import WireMiner
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+
+
+async def test_each_miner_is_paid_and_foreign_addresses_are_refused(
+    node: PrivateNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = free_port()
+    listener = {"listen": f"127.0.0.1:{port}", "payout": "miner"}
+    async with serving(node, tmp_path, monkeypatch, stratum=[listener], cpu_workers=1) as bench:
+        bench.url = f"stratum+tcp://127.0.0.1:{port}"
+        mine = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080"
+        user = f"{mine}.shelf"
+        found = ""
+        while not found:  # the CPU mines the same chain, so the miner may be late
+            miner = await in_thread(lambda: bench.miner(user=user))
+            params, hash_hex = solve(miner)
+            await asyncio.to_thread(miner.hand_in, params, user)
+            await asyncio.sleep(0.3)
+            found = hash_hex if confirmations(node, hash_hex) > 0 else ""
+        coinbase = node.call("getblock", found, 2)["tx"][0]
+        assert coinbase["vout"][0]["scriptPubKey"]["address"] == mine
+
+        def refused(address: str) -> str:
+            stranger = WireMiner(url=bench.url)
+            stranger.write(line(1, "mining.subscribe", "x/1") + "\n" + line(2, "mining.authorize", address) + "\n")
+            return str(stranger.reply(2)["error"])
+
+        assert "belongs to mainnet" in await in_thread(lambda: refused("bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"))
+        assert "must be a Bitcoin address" in await in_thread(lambda: refused("rig1"))
+        await bench.running.until(lambda: {each.block.worker.engine for each in bench.tracked()} == {"cpu", "stratum"})
+    assert verify(bench.data).holds
+
+
+async def test_a_split_is_paid_by_blocks_of_the_cpu_and_of_miners(
+    node: PrivateNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, friend = coins_address(node), "mhJuoGLgnJC8gdBgBzEigsoyG4omQXejPT"
+    family = "bcrt1p0xlxvlhemja6c4dqv22uapctqupfhlxm9h8z3k2e72q4k9hcz7vqc8gma6"
+    parts = [{"address": friend, "basis_points": "12.34%"}, {"address": family, "basis_points": 1}]
+    more = {"payout_address": own, "payout_split": parts, "cpu_workers": 1}
+    async with serving(node, tmp_path, monkeypatch, **more) as bench:
+        found: dict[str, str] = {}
+        while found.keys() != {"cpu", "stratum"}:  # the CPU mines the same chain, so the miner may be late
+            miner, params, _ = await bench.solved()
+            await bench.hand_in(miner, params)
+            await asyncio.sleep(0.3)
+            ours = [(each.block.worker.engine, each.block.hash_hex) for each in bench.tracked()]
+            found |= {engine: hash_hex for engine, hash_hex in ours if confirmations(node, hash_hex) > 0}
+        for hash_hex in found.values():
+            block = node.call("getblock", hash_hex, 2)
+            paid = {out["scriptPubKey"]["address"]: round(out["value"] * 10**8) for out in block["tx"][0]["vout"][:-1]}
+            value = sum(paid.values())
+            assert value == 50 * 10**8 >> block["height"] // 150
+            assert paid == {own: value - value * 1234 // 10_000 - value // 10_000, friend: value * 1234 // 10_000,
+                            family: value // 10_000}  # fmt: skip
+        status = (await in_thread(lambda: ask(bench.data, {"do": "status"})))["status"]
+        assert [(each["address"], each["basis_points"]) for each in status["payouts"]] == [
+            (own, 8765), (friend, 1234), (family, 1),
+        ]  # fmt: skip
+        assert sum(each["sats"] for each in status["payouts"]) > 0
+    assert verify(bench.data).holds
