@@ -92,7 +92,9 @@ def doctor(
     ] = 1.0,
     as_json: JsonOption = False,
 ) -> None:
-    """Examine this machine and each node; say what is wrong and what to do.
+    """Examine this machine, each node and each Stratum listener; say what is wrong and what to do.
+
+    If the daemon runs, a miner is played against its listeners; it hands in no share.
 
     Exit code: 0 if nothing failed (there may be warnings), 1 if something did.
 

@@ -11,6 +11,7 @@ from solominer.config.models import Config
 from solominer.config.paths import default_cache_dir
 from solominer.daemon.nodes import configured_nodes, private_settings
 from solominer.doctor.check import Check, CheckOutcome, Finding, ok, run_checks, skipped
+from solominer.doctor.listener_checks import examine_listeners
 from solominer.doctor.machine_checks import machine_checks
 from solominer.doctor.network_checks import chain_check
 from solominer.doctor.node_checks import NodeUnderTest
@@ -22,6 +23,11 @@ from solominer.node.private.node import PrivateNode
 def examine(config: Config, config_path: Path | None, *, listen_secs: float = 1.0) -> Iterator[Finding]:
     """Every finding as soon as there is one; the private node of a config that names none is started for it."""
     yield from run_checks(machine_checks(config, config_path))
+    yield from _examine_nodes(config, listen_secs)
+    yield from examine_listeners(config)
+
+
+def _examine_nodes(config: Config, listen_secs: float) -> Iterator[Finding]:
     if config.mode_rules.simulated:
         yield from run_checks([Check("node", lambda: skipped("demo mode uses none"))])
     elif config.wants_private_node:

@@ -23,13 +23,20 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where a server listens, and whether it speaks TLS there."""
+    """Where a server listens, and whether it speaks TLS there. `path` of a Unix socket stands for host and port.
+
+    `greeting` is sent before everything else: a PROXY header.
+    """
 
     host: str
     port: int
     tls: bool
+    path: str = ""
+    greeting: bytes = b""
 
     def __str__(self) -> str:
+        if self.path:
+            return f"unix:{self.path}"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
 
@@ -58,6 +65,8 @@ class Link:
             raw.close()
             raise
         self._socket = raw
+        if self.server.greeting:
+            self.send(self.server.greeting)
         return said
 
     @property
@@ -160,18 +169,43 @@ def speaks_tls(server: Server) -> bool:
     return True
 
 
+def served_certificate(server: Server) -> bytes:
+    """The certificate that the server shows, in DER; read on a connection of its own. Raises SolominerError."""
+    raw = _connect(server)
+    try:
+        raw, _ = _handshake(raw, server, verify=False)
+        return raw.getpeercert(binary_form=True) or b""
+    except OSError as error:
+        raise SolominerError(f"{server} does not speak TLS: {_reason(error)}") from None
+    finally:
+        raw.close()
+
+
 def _connect(server: Server) -> socket.socket:
     try:
+        if server.path:
+            return _connect_unix(server.path)
         raw = socket.create_connection((server.host, server.port), CONNECT_SECS)
     except TimeoutError:
         raise SolominerError(
             f"{server} does not answer within {CONNECT_SECS:.0f} s", "is the host right, and the port open?"
         ) from None
-    except ConnectionRefusedError:
+    except (ConnectionRefusedError, FileNotFoundError):
         raise SolominerError(f"nothing listens on {server}", "start the server, or look for its port") from None
     except (OSError, UnicodeError) as error:
         raise SolominerError(f"{server} cannot be reached: {_reason(error)}", "is the host right?") from None
     raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return raw
+
+
+def _connect_unix(path: str) -> socket.socket:
+    raw = socket.socket(socket.AF_UNIX)
+    try:
+        raw.settimeout(CONNECT_SECS)
+        raw.connect(path)
+    except OSError:
+        raw.close()
+        raise
     return raw
 
 
@@ -195,7 +229,7 @@ def _with_tls(raw: socket.socket, server: Server) -> tuple[socket.socket, str]:
     return wrapped, f"{said}, a certificate that a careful miner refuses ({reason})"
 
 
-def _handshake(raw: socket.socket, server: Server, *, verify: bool) -> tuple[socket.socket, str]:
+def _handshake(raw: socket.socket, server: Server, *, verify: bool) -> tuple[ssl.SSLSocket, str]:
     context = ssl.create_default_context()
     if not verify:
         context.check_hostname = False

@@ -13,7 +13,7 @@ from solominer.doctor.stratum_link import Server
 from solominer.doctor.stratum_shares import ShareTrial
 from solominer.doctor.stratum_talk import Login, Patience, Talk, exact_difficulty, refusal_text
 from solominer.doctor.stratum_work import coinbase_outcome, job_outcome, payouts_outcome, target_outcome, time_outcome
-from solominer.engines.stratum.assignment import CoinbaseView, read_coinbase
+from solominer.engines.stratum.assignment import Assignment, CoinbaseView, read_coinbase
 from solominer.engines.stratum.client import JobArrived
 from solominer.errors import BadValue, printable
 
@@ -22,22 +22,21 @@ def try_server(server: Server, login: Login, patience: Patience | None = None) -
     """Every step's finding as soon as there is one; at the end the connection is closed."""
     talk = Talk(server, login, patience or Patience())
     try:
-        yield from run_checks(_Trial(talk).checks())
+        yield from run_checks(Trial(talk, payouts_outcome).checks())
     finally:
         talk.link.close()
 
 
-class _Trial:
-    """One connection to a server, step by step."""
+class Trial:
+    """One connection to a server, step by step. `payouts` judges whom the coinbase pays, knowing the username."""
 
-    def __init__(self, talk: Talk) -> None:
-        self._talk = talk
+    def __init__(self, talk: Talk, payouts: Callable[[Assignment, CoinbaseView, str], CheckOutcome]) -> None:
+        self._talk, self._payouts = talk, payouts
         self._view: CoinbaseView | None = None
         self._login_at = 0.0
 
-    def checks(self) -> list[Check]:
-        """The steps in order."""
-        shares = ShareTrial(self._talk)
+    def job_checks(self) -> list[Check]:
+        """The steps from the connection to the first job and what is in it; no share is handed in."""
         login = ("connect", "subscribe", "authorize")
         job = (*login, "first job")
         whole = (*job, "coinbase")
@@ -52,6 +51,15 @@ class _Trial:
             self._step("outputs", self._outputs, whole),
             self._step("network target", lambda: target_outcome(self._talk.work()), job),
             self._step("ntime", lambda: time_outcome(self._talk.work(), time.time()), job),
+        ]
+
+    def checks(self) -> list[Check]:
+        """All steps in order."""
+        shares = ShareTrial(self._talk)
+        job = ("connect", "subscribe", "authorize", "first job")
+        whole = (*job, "coinbase")
+        return [
+            *self.job_checks(),
             self._step("lower difficulty", shares.suggest, whole),
             self._step("share", shares.mine, whole),
             self._step("duplicate share", shares.duplicate, whole),
@@ -144,7 +152,7 @@ class _Trial:
 
     def _outputs(self) -> CheckOutcome:
         assert self._view is not None
-        return payouts_outcome(self._talk.work(), self._view, self._talk.login.user)
+        return self._payouts(self._talk.work(), self._view, self._talk.login.user)
 
     # The connection
 

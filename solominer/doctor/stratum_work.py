@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from solominer.chain.coinbase import COMMITMENT_HEADER
 from solominer.chain.encode_address import address_of, described
 from solominer.chain.hashes import to_rpc_hex
 from solominer.chain.networks import MAINNET, NETWORKS, REGTEST, TESTNET4, Network
 from solominer.chain.target import difficulty
+from solominer.chain.transaction import TxOut
 from solominer.doctor.check import CheckOutcome, failed, ok, warning
 from solominer.doctor.stratum_talk import exact_difficulty
 from solominer.engines.stratum.assignment import Assignment, CoinbaseView
 from solominer.errors import printable
 from solominer.views.text import coins
+from solominer.work.payout import WHOLE, percent
 
 SMALL_COINBASE_BYTES = 255
 FAR_OFF_SECS = 600
@@ -46,14 +50,8 @@ def coinbase_outcome(view: CoinbaseView) -> CheckOutcome:
 def payouts_outcome(assignment: Assignment, view: CoinbaseView, user: str) -> CheckOutcome:
     """Whom the coinbase pays, and whether the address of the username is among them."""
     network = network_of(assignment, user)
-    outputs = [
-        out for out in view.transaction.outputs if out.value_sats or not out.script_pubkey.startswith(COMMITMENT_HEADER)
-    ]
+    outputs, said = _outputs(view, network)
     total = sum(out.value_sats for out in outputs)
-    parts = [f"{coins(out.value_sats)} to {described(out.script_pubkey, network)}" for out in outputs[:_MOST_OUTPUTS]]
-    if len(outputs) > _MOST_OUTPUTS:
-        parts.append(f"and {len(outputs) - _MOST_OUTPUTS} more")
-    said = f"{coins(total)} in all ({network.name}): {'; '.join(parts)}"
     if any(out.value_sats < 0 for out in outputs):
         return failed(said, "an amount is negative: no block of this job could be valid")
     address = user.partition(".")[0]
@@ -65,6 +63,37 @@ def payouts_outcome(assignment: Assignment, view: CoinbaseView, user: str) -> Ch
             f"{said}; nothing to the address of the username", "right for a pool; a solo server for it pays it"
         )
     return ok(f"{said}; {100 * own / total:.2f} % to the address of the username")
+
+
+def own_payouts_outcome(view: CoinbaseView, payees: Sequence[tuple[str, int]], network: Network) -> CheckOutcome:
+    """Whether the coinbase pays exactly these (address, basis points), as it must from our own server."""
+    outputs, said = _outputs(view, network)
+    total = sum(out.value_sats for out in outputs)
+    amounts = [total * points // WHOLE for _, points in payees]
+    amounts[0] += total - sum(amounts)
+    paid = [(address_of(out.script_pubkey, network), out.value_sats) for out in outputs]
+    if len(paid) != len(payees) or any(
+        sats != amount or not _same(address, payee)
+        for (address, sats), (payee, _), amount in zip(paid, payees, amounts, strict=True)
+    ):
+        wanted = ", ".join(f"{percent(points)} to {payee}" for payee, points in payees[:_MOST_OUTPUTS])
+        return failed(
+            f"{said}; it should be {wanted}",
+            "restart the daemon if its payout settings were changed since it started; else do not mine here",
+        )
+    return ok(said)
+
+
+def _outputs(view: CoinbaseView, network: Network) -> tuple[list[TxOut], str]:
+    """The outputs but for the witness commitment, and in words."""
+    outputs = [
+        out for out in view.transaction.outputs if out.value_sats or not out.script_pubkey.startswith(COMMITMENT_HEADER)
+    ]
+    total = sum(out.value_sats for out in outputs)
+    parts = [f"{coins(out.value_sats)} to {described(out.script_pubkey, network)}" for out in outputs[:_MOST_OUTPUTS]]
+    if len(outputs) > _MOST_OUTPUTS:
+        parts.append(f"and {len(outputs) - _MOST_OUTPUTS} more")
+    return outputs, f"{coins(total)} in all ({network.name}): {'; '.join(parts)}"
 
 
 def target_outcome(assignment: Assignment) -> CheckOutcome:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import re
 import socket
@@ -11,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,6 +28,7 @@ from solominer.engines.stratum.shared import PayTo, Shared
 from solominer.engines.stratum.work import Audience, Work
 from solominer.errors import ConfigError
 from tests.engines.stratum.builders import P2PKH, P2WPKH, REGTEST_BITS, make_shared, make_work
+from tests.engines.stratum.pem import make_certificate
 from tests.engines.stratum.serving import RudeServer, StratumServer
 
 ADDRESS = "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"
@@ -172,26 +171,8 @@ def test_a_clock_that_is_off() -> None:
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
     """A server's TLS with a certificate of its own."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    path: Path = tmp_path_factory.mktemp("tls") / "both.pem"
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    path.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(path)
+    context.load_cert_chain(*make_certificate(tmp_path_factory.mktemp("tls")))
     return context
 
 
@@ -259,6 +240,12 @@ def reset(connection: socket.socket) -> None:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
 
 
+def refusing(connection: socket.socket) -> None:
+    """Says why it serves nobody, and hangs up."""
+    connection.recv(65536)
+    connection.sendall(b'{"id":null,"result":null,"error":[20,"no work: \\u001b[2J",null]}\n')
+
+
 def test_nothing_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
@@ -287,6 +274,7 @@ def test_a_host_that_is_none() -> None:
         (saying(b"\x15\x03\x01\x00\x02\x02\x46"), "configure: HERE speaks TLS"),
         (endless(b"\x1b[2J" * 100), "configure: HERE sends a line that does not end, beginning with \\x1b[2J"),
         (endless(b"\n"), "subscribe: no answer to mining.subscribe within 0 s"),
+        (refusing, "configure: HERE closed the connection; it had said 'no work: "),
     ],
 )
 def test_what_is_no_stratum_server(behave: Callable[[socket.socket], None], fault: str) -> None:

@@ -79,7 +79,10 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A notification that changes nothing here, such as client.show_message; `text` is its first parameter."""
+    """A notification that changes nothing here, such as client.show_message; `text` is its first parameter.
+
+    Also an error that answers no request (its id is null); `method` is "error" then, and `text` the reason.
+    """
 
     method: str
     text: str
@@ -208,7 +211,9 @@ class StratumClient:
         request_id = value.get("id")
         method = self._waiting.pop(request_id, None) if type(request_id) is int else None
         if method is None:
-            received.events.append(Fault("an answer to nothing that was asked", line[:MAX_TEXT]))
+            said = _refusal(value) if request_id is None else None
+            known = Told("error", said.text) if said is not None and said.text else None
+            received.events.append(known or Fault("an answer to nothing that was asked", line[:MAX_TEXT]))
             return
         assert isinstance(request_id, int)
         result, refusal, fault = value.get("result"), _refusal(value), ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import ssl
 import time
 from collections import deque
 from collections.abc import Callable
@@ -49,6 +48,7 @@ from solominer.engines.stratum.reference import HashlibValidator
 from solominer.engines.stratum.session import Session
 from solominer.engines.stratum.shared import ListenerSettings, PayTo, Shared, Tallies
 from solominer.engines.stratum.shares import ShareChecker
+from solominer.engines.stratum.tls import server_context
 from solominer.engines.stratum.unsaved import UnsavedBlocks
 from solominer.engines.stratum.work import Audience, Work
 from solominer.errors import EngineError
@@ -126,7 +126,7 @@ class Server:
         settings = ListenerSettings(pay_to=PayTo(listener.pay_to), limits=limits)
         shared = Shared(self._board, self._table, self.checker, settings, self._scripts, self._tallies)
         proxies = frozenset(listener.proxies)
-        tls = _tls_of(listener) if listener.certificate else None
+        tls = server_context(listener.certificate, listener.key) if listener.certificate else None
         loop = asyncio.get_running_loop()
 
         def protocol() -> Connection:
@@ -326,20 +326,6 @@ class Server:
         self._news_left -= 1
         if self._news_left >= 0:
             self._send(News(kind, fields))
-
-
-def _tls_of(listener: ListenerSetup) -> ssl.SSLContext:
-    """Raises EngineError that names the files if they cannot be used."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        context.load_cert_chain(listener.certificate, listener.key or None)
-    except OSError as error:  # ssl.SSLError too
-        files = " with ".join(filter(None, (listener.certificate, listener.key)))
-        raise EngineError(
-            f"{listener.url}: the TLS certificate {files} cannot be used: {error.strerror or error}",
-            "name PEM files that this user can read, and whose key belongs to the certificate",
-        ) from error
-    return context
 
 
 def _session_of(session: Session) -> Held | None:

@@ -190,6 +190,7 @@ def test_answers_to_configure(result: object, mask: int, fault: str) -> None:
         (b'{"id":99,"result":true}\n', "an answer to nothing that was asked"),
         (b'{"id":true,"result":true}\n', "an answer to nothing that was asked"),
         (b'{"id":"1","result":true}\n', "an answer to nothing that was asked"),
+        (b'{"id":null,"result":true}\n', "an answer to nothing that was asked"),
         (b'{"method":7}\n', "an answer to nothing that was asked"),
         (b'{"method":"mining.set_difficulty","params":[0]}\n', "the difficulty of mining.set_difficulty is not"),
         (b'{"method":"mining.set_difficulty","params":[1e999]}\n', "the difficulty of mining.set_difficulty is not"),

@@ -1,0 +1,206 @@
+"""Checks of our own Stratum listeners: what miners get there while the daemon runs, else whether it could listen."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from ipaddress import ip_address
+from pathlib import Path
+
+from solominer.chain.networks import Network
+from solominer.config.listeners import ListenerConfig
+from solominer.config.models import Config
+from solominer.daemon.control_socket import ask
+from solominer.doctor.check import Check, CheckOutcome, Finding, failed, ok, run_checks, skipped, warning
+from solominer.doctor.stratum_link import Server, served_certificate
+from solominer.doctor.stratum_talk import Login, Patience, Talk
+from solominer.doctor.stratum_trial import Trial
+from solominer.doctor.stratum_work import own_payouts_outcome
+from solominer.engines.stratum.addresses import reachable
+from solominer.engines.stratum.tls import CertificateFacts, certificate_facts
+from solominer.errors import NotRunning, SolominerError
+from solominer.governor.governor import folder_of
+from solominer.work.payout import WHOLE
+
+Payees = tuple[tuple[str, int], ...]
+
+RENEW_SECS = 14 * 86400.0
+WORKER = "solominer-doctor"
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+
+
+def examine_listeners(config: Config, patience: Patience | None = None) -> Iterator[Finding]:
+    """All checks of each listener, with its address as the subject. Against a running daemon no share is handed in."""
+    if not config.stratum:
+        return
+    payees = _payees(config)
+    for listener in config.stratum:
+        if payees is None:
+            yield from run_checks(_idle_checks(listener), listener.listen)
+        else:
+            yield from _examine_running(listener, config.chain, payees, patience or Patience())
+
+
+def _payees(config: Config) -> Payees | None:
+    """(address, basis points) of whom blocks should pay, () where nobody is (a simulation); None if no daemon runs."""
+    try:
+        paid = str(ask(folder_of(config), {"do": "status"})["status"]["payout"])
+    except NotRunning:
+        return None
+    if config.mode_rules.simulated:
+        return ()
+    return config.payees if config.payees[0][0] else ((paid, WHOLE),)
+
+
+# While the daemon runs
+
+
+def _examine_running(
+    listener: ListenerConfig, network: Network, payees: Payees, patience: Patience
+) -> Iterator[Finding]:
+    server = _server_of(listener)
+    user = f"{payees[0][0]}.{WORKER}" if payees else WORKER
+    expected = ((payees[0][0], WHOLE),) if payees and listener.payout != "config" else payees
+    talk = Talk(server, Login(user, "x", WORKER, 0.0), patience)
+    trial = Trial(
+        talk,
+        lambda assignment, view, user: (
+            own_payouts_outcome(view, expected, network) if expected else skipped("this daemon pays no address")
+        ),
+    )
+    connect, *steps = trial.job_checks()
+    checks = [
+        replace(connect, run=lambda: _connected(connect)),
+        *steps,
+        Check("address", lambda: _address(listener)),
+    ]
+    if listener.tls_certificate is not None:
+        checks.append(Check("certificate", lambda: _served(listener, server), ("connect",)))
+    try:
+        yield from run_checks(checks, listener.listen)
+    finally:
+        talk.link.close()
+
+
+def _connected(connect: Check) -> CheckOutcome:
+    try:
+        return connect.run()
+    except SolominerError as error:
+        return failed(error.what, "restart the daemon if its listeners were changed since it started; else see its log")
+
+
+def _server_of(listener: ListenerConfig) -> Server:
+    """Where this machine reaches the listener. A trusted proxy begins with a PROXY header, so does this one there."""
+    host, port, path = listener.place
+    host = _LOOPBACK.get(host, host)
+    greeting = b"PROXY UNKNOWN\r\n" if host in listener.proxies else b""
+    return Server(host or "localhost", port, listener.tls_certificate is not None, path, greeting)
+
+
+def _served(listener: ListenerConfig, server: Server) -> CheckOutcome:
+    """The certificate, and whether the server has the one that is in the file now."""
+    facts = certificate_facts(*_files(listener))
+    if served_certificate(server) != facts.der:
+        return warning(
+            f"the server still has another certificate than {listener.tls_certificate}",
+            "restart the daemon, so that it reads the file again",
+        )
+    return _validity(facts)
+
+
+# While no daemon runs
+
+
+def _idle_checks(listener: ListenerConfig) -> list[Check]:
+    host, port, path = listener.place
+    checks = [
+        Check("listen", lambda: _unix_socket(Path(path)) if path else _port(host, port)),
+        Check("address", lambda: _address(listener)),
+    ]
+    if listener.tls_certificate is not None:
+        checks.append(Check("certificate", lambda: _validity(certificate_facts(*_files(listener)))))
+    return checks
+
+
+def _port(host: str, port: int) -> CheckOutcome:
+    """Bind it, as the server will."""
+    try:
+        for family, *_, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE):
+            socket.create_server(address[:2], family=family).close()
+    except OSError as error:  # socket.gaierror too
+        return failed(*_why_not(host, port, error))
+    return ok("no daemon runs, and the port is free")
+
+
+def _why_not(host: str, port: int, error: OSError) -> tuple[str, str]:
+    """Why nothing can listen there, and what to do."""
+    match error.errno:
+        case errno.EADDRINUSE:
+            return (
+                f"port {port} is taken",
+                "end the program that has it (ss -ltnp), or set another port; if a daemon runs, ask as its user",
+            )
+        case errno.EADDRNOTAVAIL:
+            return f"this machine has no address {host}", "set one that it has, or 0.0.0.0 for all of them"
+        case errno.EACCES:
+            return f"this user may not listen on port {port}", "set a port from 1024 on"
+    return f"cannot listen there: {error.strerror or error}", "set another address"
+
+
+def _unix_socket(path: Path) -> CheckOutcome:
+    folder = path.parent
+    if not folder.is_dir():
+        return failed(f"there is no folder {folder}", "create it, writable for the user that solominer runs as")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return failed(f"this user may not write to {folder}", "let it, or set another path")
+    if path.is_socket():
+        with socket.socket(socket.AF_UNIX) as other:
+            if other.connect_ex(str(path)) == 0:
+                return failed("another program listens there", "end it, or set another path")
+    elif path.exists():
+        return failed(f"{path} is there and is no socket", "remove it, or set another path")
+    return ok("no daemon runs, and the socket can be made")
+
+
+# Both
+
+
+def _address(listener: ListenerConfig) -> CheckOutcome:
+    """Who can reach the listener, and what to type into a miner."""
+    host, port, path = listener.place
+    if path:
+        return ok("only programs on this machine")
+    scheme = "stratum+tcp" if listener.tls_certificate is None else "stratum+ssl"
+    urls = reachable(f"{scheme}://{listener.listen}")
+    if _is_loopback(host) and not listener.proxies:
+        return warning(
+            f"only miners on this machine can connect, to {urls[0]}", f"listen on 0.0.0.0:{port} to let others connect"
+        )
+    if host in _LOOPBACK and urls == [f"{scheme}://{listener.listen}"]:
+        return warning("this machine has no address in a network", "connect it, or miners cannot reach it")
+    return ok(f"miners connect to {' or '.join(urls)}; a firewall must let port {port} through")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _files(listener: ListenerConfig) -> tuple[str, str]:
+    return str(listener.tls_certificate), str(listener.tls_key or "")
+
+
+def _validity(facts: CertificateFacts) -> CheckOutcome:
+    days = (facts.expires_at - time.time()) / 86400
+    text = f"for {', '.join(facts.names) or 'no host name'}, valid for {days:.0f} more days"
+    if days * 86400 < RENEW_SECS:
+        return warning(text, "renew it")
+    if not facts.names:
+        return warning(text, "miners that check it refuse it: make one with the name that they connect to")
+    return ok(text)
