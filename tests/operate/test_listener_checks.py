@@ -27,7 +27,7 @@ from solominer.doctor.stratum_talk import Patience
 from solominer.engines.stratum.tls import server_context
 from solominer.errors import EngineError
 from solominer.views.logs import RecentEvents
-from solominer.work.job import Payout
+from solominer.work.payout import Payout
 from solominer.work.ports import Node, Post
 from tests.engines.stratum.pem import make_certificate
 from tests.fakes import PAYOUT, FakeNode, FakeNodes
@@ -35,6 +35,7 @@ from tests.fakes import PAYOUT, FakeNode, FakeNodes
 SHORT = Patience(10.0, 3.0, 20.0, 1.0)
 OWN = address_of(PAYOUT.script_pubkey, REGTEST)
 OTHER = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080"
+SCRIPT = bytes.fromhex("0014751e76e8199196d454941c45d1b3a323f1433bd6")
 
 
 def config_of(folder: Path, *listeners: Any, **values: Any) -> Config:
@@ -53,10 +54,15 @@ def reds(found: dict[str, Finding]) -> list[str]:
 
 
 class Nodes(FakeNodes):
-    """One node that gives a real address to be paid."""
+    """One node that knows the scripts of two addresses."""
 
     async def __call__(self, config: Config, post: Post, stack: AsyncExitStack) -> dict[str, Node]:
-        return {"a": FakeNode("a", post, self.chain, payout=Payout(PAYOUT.script_pubkey, OWN))}
+        return {"a": _Knowing("a", post, self.chain, payout=Payout(PAYOUT.script_pubkey, OWN))}
+
+
+class _Knowing(FakeNode):
+    async def payout(self, address: str) -> Payout:
+        return Payout(SCRIPT, OTHER) if address == OTHER else await super().payout(address)
 
 
 @asynccontextmanager
@@ -134,6 +140,22 @@ async def test_what_differs_from_the_running_daemon_is_said(tmp_path: Path) -> N
         assert "nothing listens on 127.0.0.1" in found["connect"].evidence
         assert "restart the daemon" in found["connect"].todo
         assert found["first job"].status is Status.SKIPPED
+
+
+async def test_a_split_must_be_paid_to_the_satoshi(tmp_path: Path) -> None:
+    port = free_port()
+
+    def split(points: int) -> Config:
+        parts = [{"address": OTHER, "basis_points": points}]
+        return config_of(tmp_path, f"127.0.0.1:{port}", payout_address=OWN, payout_split=parts)
+
+    async with running(split(1234)):
+        (found,) = await seen(split(1234))
+        assert reds(found) == []
+        assert f"BTC to {OTHER}" in found["outputs"].evidence
+        (found,) = await seen(split(1235))
+        assert reds(found) == ["outputs"]
+        assert f"it should be 87.65 % to {OWN}, 12.35 % to {OTHER}" in found["outputs"].evidence
 
 
 async def test_a_simulation_pays_nobody(tmp_path: Path) -> None:
