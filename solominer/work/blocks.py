@@ -240,11 +240,14 @@ class BlockTracker:
         return actions
 
     def look_now(self, at: Instant, node: str | None = None) -> None:
-        """Look every block up at the next tick, at one node or at all: a chain was reorganized, a node came back."""
+        """At the next tick look every block up, and send what is to be sent again, at one node or at all.
+
+        A chain was reorganized, or a node came back: it must not wait for the end of a pause between two submissions.
+        """
         for tracked in self.open.values():
-            for name, there in tracked.nodes.items():
-                if there.look_at is not None and node in (None, name):
-                    there.look_at = at
+            for there in (there for name, there in tracked.nodes.items() if node in (None, name)):
+                there.look_at = at if there.look_at is not None else None
+                there.send_at = min(there.send_at, at) if there.send_at is not None else None
 
     def nodes_beaten(self, beaten_nodes: frozenset[str], at: Instant) -> list[Action]:
         """These nodes follow a chain with less work than another's: what only they have as active is beaten."""

@@ -430,6 +430,26 @@ def test_a_node_that_comes_back_is_asked_at_once_and_only_it(block: FoundBlock) 
     assert [look.node for look in of_type(LocateBlock, blocks.tick(T0 + 1, 200))] == ["b"]
 
 
+def test_a_node_that_comes_back_is_sent_at_once_what_it_could_not_be_sent(block: FoundBlock) -> None:
+    """However long the pauses between two submissions have become, and whatever is in flight."""
+    blocks = tracker("a", "b")
+    blocks.found(block, T0)
+    at, sent = T0, 1
+    while sent < 7:
+        for node in ("a", "b"):
+            blocks.answered(replace(answer(block, Answer.UNKNOWN, node=node), at=at))
+        at += 0.25
+        while not (sends := of_type(SendBlock, blocks.tick(at, 199))):
+            at += 0.25
+        sent = max(send.attempt for send in sends)
+    blocks.answered(replace(answer(block, Answer.UNKNOWN, node="b"), at=at))
+    at += 1
+    assert not of_type(SendBlock, blocks.tick(at, 199))
+    blocks.look_now(at, "a")
+    blocks.look_now(at, "b")
+    assert [send.node for send in of_type(SendBlock, blocks.tick(at, 199))] == ["b"]  # a's is still in flight
+
+
 def test_a_clock_that_is_set_back_delays_neither_retry_nor_look(block: FoundBlock) -> None:
     blocks = tracker("a", "b")
     blocks.found(block, T0)
