@@ -26,6 +26,7 @@ from solominer.work.instant import Instant
 from solominer.work.job import Job, Payout, build_job
 from solominer.work.job_check import read_coinbase
 from solominer.work.judge import Judge
+from solominer.work.miners import MinerShares
 from solominer.work.workers import EngineSnapshot, ExtranonceRange
 from tests.engines.stratum.builders import P2PKH, P2WPKH, line
 from tests.engines.stratum.test_clients import PLAYS
@@ -50,12 +51,17 @@ class Bench:
     def __init__(self, *listeners: ListenerSetup, limits: ServerLimits | None = None) -> None:
         self.events: list[Event] = []
         self.notes: list[tuple[str, dict[str, Any]]] = []
+        self.sums: list[MinerShares] = []
         self.scripts: dict[str, bytes | Exception] = {}
         self.judge = Judge(3600.0, 64 << 20)
         self.jobs: list[Job] = []
         settings = StratumSettings(listeners or (LOCAL,), b"/test/", limits=limits or ServerLimits())
         self.engine = StratumEngine(
-            settings, real_clock, ask=self._ask, note=lambda kind, fields: self.notes.append((kind, dict(fields)))
+            settings,
+            real_clock,
+            ask=self._ask,
+            note=lambda kind, fields: self.notes.append((kind, dict(fields))),
+            sums=self.sums.extend,
         )
 
     async def _ask(self, address: str) -> Payout:
@@ -217,6 +223,11 @@ async def test_totals_go_on_over_a_restart() -> None:
         after = bench.snapshot().workers[0]
         assert after.state == "lost"
         assert (after.shares, after.hashes_credited) == (before.shares, before.hashes_credited)
+        assert {(each.worker, each.user_agent) for each in bench.sums} == {("stratum/rig.1", "test/1")}
+        assert sum(each.shares for each in bench.sums) == before.shares
+        assert sum(each.hashes for each in bench.sums) == before.hashes_credited
+        assert sum(each.connects for each in bench.sums) == 1
+        assert ("stratum_ended", {"reason": "was ended by signal 9"}) in bench.notes
 
 
 async def test_without_work_miners_are_sent_elsewhere_and_taken_back() -> None:
