@@ -314,10 +314,47 @@ class Counters:
                 self.last[kind, worker] = value
 
 
+class Miners:
+    """What miners did, added up from the lines with their sums: of all, of each name, and of each kind of client."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, dict[str, Any]] = {}
+
+    def line(self, entry: dict[str, Any]) -> None:
+        for row in entry["miners"]:
+            for who in ("all", f"miner {row['worker']}", f"client {row['user_agent']}"):
+                self.add(who, row)
+        if "others" in entry:
+            self.add("all", entry["others"])
+
+    def add(self, who: str, row: dict[str, Any]) -> None:
+        nothing: dict[str, Any] = {"shares": 0, "hashes": 0, "connects": 0, "best": None, "rejected": {}}
+        sums = self.sums.setdefault(who, nothing)
+        for name in ("shares", "hashes", "connects"):
+            sums[name] += row.get(name, 0)
+        sums["best"] = min(filter(None, (sums["best"], row.get("best"))), default=None)
+        for reason, number in row.get("rejected", {}).items():
+            sums["rejected"][reason] = sums["rejected"].get(reason, 0) + number
+
+    def check(self, section: dict[str, Any] | None) -> None:
+        """Every sum that the report states must be that of the ledger."""
+        said = {} if section is None else {"all": section}
+        for row in section["workers"] if section else ():
+            said[f"miner {row['worker']}"] = row
+        for row in section["user_agents"] if section else ():
+            said[f"client {row['user_agent']}"] = row
+        need(bool(said) == bool(self.sums), "the ledger and the report do not both have miners")
+        for who, row in said.items():
+            for name, value in self.sums.get(who, {"shares": None}).items():
+                value = float(value) if name == "hashes" else value
+                need(row[name] == value, f"the report says {row[name]} {name} of {who}, its ledger {value}")
+        count(checked, "sums of miners, added up from the ledger", len(said))
+
+
 def check_ledger(path: Path, report: dict[str, Any]) -> None:
     """Hash every share of an hour again, and count them."""
     jobs: dict[str, dict[str, Any]] = {}
-    shares, hashes = 0, Counters()
+    shares, hashes, miners = 0, Counters(), Miners()
     for line in content(path).split(b"\n"):
         try:
             entry = json.loads(line)
@@ -331,9 +368,12 @@ def check_ledger(path: Path, report: dict[str, Any]) -> None:
             shares += 1
         elif entry["kind"] in ("open", "begin", "counters"):
             hashes.line(entry)
+        elif entry["kind"] == "miners":
+            miners.line(entry)
     need(shares == report["shares"]["found"], f"{shares} shares, the report says {report['shares']['found']}")
     said = {"counters": report["hashes"]["counted"], "credited": report["hashes"]["credited"]}
     need(hashes.done == said, f"the report says {said} hashes, its ledger {hashes.done}")
+    miners.check(report.get("miners"))
     count(checked, "shares, rehashed from their jobs", shares)
 
 

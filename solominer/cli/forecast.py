@@ -172,7 +172,7 @@ def _estimate(estimate: Estimate, add: float = 0.0) -> dict[str, float | None]:
 
 def lines(history: ChainHistory, seen: Outlook, rate_hps: float | None, currency: str, now: float) -> list[str]:
     """For people."""
-    from solominer.records.report.text import duration, odds, short
+    from solominer.records.report.formats import duration, odds, short
 
     age = now - history.tip_time
     told = [f"height        {history.height:,}, its block's time {duration(max(age, 0))} ago"]

@@ -128,11 +128,7 @@ class Run:
         self._notifier.starting("starting the workers", START_PATIENCE_SECS)
         pool = WorkerPool(settings, now, log.info)
         nodes: dict[str, Node] = {}
-        stratum = stratum_of(
-            self.config,
-            lambda address: payout_of(address, nodes.values()),
-            lambda kind, fields: recorder.record(time.time(), kind, fields),
-        )
+        stratum = stratum_of(self.config, recorder, lambda address: payout_of(address, nodes.values()))
         engines = EngineSet(
             [pool, *([stratum] if stratum else ()), *self._more_engines],
             ExtranonceDealer(int.from_bytes(os.urandom(4))),

@@ -81,7 +81,9 @@ def pool_limits(config: Config) -> dict[str, Any]:
 
 
 def stratum_of(
-    config: Config, ask: Callable[[str], Awaitable[Payout]], note: Callable[[str, Mapping[str, Any]], None]
+    config: Config,
+    recorder: Recorder,
+    ask: Callable[[str], Awaitable[Payout]],
 ) -> Engine | None:
     """The Stratum server, where miners may connect."""
     if not config.stratum:
@@ -111,7 +113,11 @@ def stratum_of(
         config.records_dir / config.tree_name / "stratum-sessions.json",
         simulated=config.mode_rules.simulated,
     )
-    return StratumEngine(settings, now, ask=ask, note=note)
+
+    def note(kind: str, fields: Mapping[str, Any]) -> None:
+        recorder.record(now().wall, kind, fields)
+
+    return StratumEngine(settings, now, ask=ask, note=note, sums=recorder.miners)
 
 
 def plan_monitor_of(pool: WorkerPool, recorder: Recorder, alert: Alert) -> ShareObserver:

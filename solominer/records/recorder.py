@@ -26,6 +26,7 @@ from solominer.work.actions import Action, ShareSeen
 from solominer.work.events import Event, NodeHealth
 from solominer.work.found import FoundBlock
 from solominer.work.job import Job
+from solominer.work.miners import MinerShares
 from solominer.work.workers import EngineSnapshot
 
 
@@ -129,6 +130,11 @@ class Recorder:
     def counters(self, at: float, seen: EngineSnapshot) -> None:
         """Each worker's hash counter since the start of the run; call about once a second."""
         self._writer.post(self._books.counters, at, self._up(), seen.workers, droppable=True)
+
+    def miners(self, sums: list[MinerShares]) -> None:
+        """What miners did since the last call, summed by name and client; a line a minute has them all."""
+        if sums:
+            self._writer.post(self._books.miners, sums, droppable=True)
 
     def latency(self, at: float, what: str, secs: float) -> None:
         """A duration: `tip_to_stop`, `tip_to_empty`, `tip_to_full`, ..."""

@@ -9,9 +9,10 @@ import pytest
 
 from solominer.chain.target import expected_hashes
 from solominer.records.evidence.state import Head
+from solominer.records.report.formats import duration, odds, short
 from solominer.records.report.hour import HourFold
 from solominer.records.report.report import build_report
-from solominer.records.report.text import duration, odds, report_text, short
+from solominer.records.report.text import report_text
 from solominer.records.tree import Part
 from tests.records.builders import HOUR
 

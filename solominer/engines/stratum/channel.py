@@ -144,20 +144,22 @@ class AddressQuestion(msgspec.Struct, tag=True):
 
 
 class MinerReport(msgspec.Struct):
-    """One worker name: totals since the process began, and what is known of its newest connection.
+    """One worker name with one kind of client: its shares since the last report, and what holds now.
 
-    `connections` are those that it mines with now. `work` is the sum of the difficulties of its accepted shares;
-    `best` the largest difficulty of a hash of it.
+    `hashes` to `rejected` as in `events.Tally`; `best_hash` is big-endian, empty without a share. `connections` are
+    those that it mines with; `difficulty` and `peer` are those of the newest.
     """
 
     name: str
+    user_agent: str
     accepted: int
+    hashes: int
+    hashes_squared: float
+    best_hash: bytes
     rejected: dict[str, int]
-    work: float
-    best: float
+    connects: int
     connections: int
     difficulty: float
-    user_agent: str
     peer: str
 
 

@@ -56,6 +56,7 @@ from solominer.errors import EngineError, NodeError, SolominerError
 from solominer.work.events import ShareFound, WorkerDied, WorkerStarted
 from solominer.work.instant import Clock
 from solominer.work.job import Job, SplitCoinbase
+from solominer.work.miners import MinerShares
 from solominer.work.payout import Payout
 from solominer.work.ports import Post
 from solominer.work.workers import EngineSnapshot, ExtranonceRange, WorkerId
@@ -74,6 +75,8 @@ log = logging.getLogger(__name__)
 
 Note = Callable[[str, Mapping[str, Any]], None]
 """Takes a line for the ledger: its kind and fields."""
+
+TakeSums = Callable[[list[MinerShares]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,7 @@ class StratumEngine:
     """The Stratum server as an engine (`work.ports.Engine`); its workers are the names that miners log in with.
 
     `ask` asks a node what script an address stands for (PayoutError if none, NodeError while it cannot be asked).
-    `note` writes into the ledger.
+    `note` writes into the ledger; `sums` takes what miners did since the last call, about once a second.
     """
 
     name = NAME
@@ -106,9 +109,10 @@ class StratumEngine:
         *,
         ask: Callable[[str], Awaitable[Payout]],
         note: Note = lambda kind, fields: None,
+        sums: TakeSums = lambda sums: None,
     ) -> None:
         self.settings = settings
-        self._clock, self._ask, self._note = clock, ask, note
+        self._clock, self._ask, self._note, self._sums = clock, ask, note, sums
         self._post: Post = lambda event: None
         self._space = ExtranonceRange(0, 1)
         self._first_seq = (os.urandom(1)[0] & 0x7F) << 56
@@ -207,7 +211,8 @@ class StratumEngine:
             if time.monotonic() - began > _HEALTHY_SECS:
                 backoff = _FIRST_BACKOFF_SECS
             self._post(WorkerDied(self._clock(), WorkerId(NAME, "server"), pid, reason, backoff))
-            self._miners.server_ended()
+            self._note("stratum_ended", {"reason": reason})
+            self._sums(self._miners.server_ended(time.monotonic()))
             await asyncio.sleep(backoff)
             backoff = min(2 * backoff, _MAX_BACKOFF_SECS)
             if not self._stopping:
@@ -330,7 +335,7 @@ class StratumEngine:
             case Notable():
                 self._share(message.share)
             case Report():
-                self._miners.report(time.monotonic(), message)
+                self._sums(self._miners.report(time.monotonic(), message))
                 self._keep_sessions(message.sessions)
             case News():
                 log.info("%s", _news_text(message))
@@ -355,16 +360,14 @@ class StratumEngine:
     def _block(self, found: BlockFound) -> None:
         if found.refused:
             log.warning("a share of %s was refused (%s) and is a block", found.worker, found.refused)
-        self._post(self._share_found(found, found.share_difficulty, found.user_agent, is_block=True))
+        self._post(self._share_found(found, found.share_difficulty, is_block=True))
         if self.settings.simulated or found.hash_le in self._saved:  # handed in again, after a restart of the server
             self._send(Saved(found.hash_le))
 
     def _share(self, share: NotableShare) -> None:
-        self._post(self._share_found(share, share.job_difficulty, "", is_block=False))
+        self._post(self._share_found(share, share.job_difficulty, is_block=False))
 
-    def _share_found(
-        self, what: BlockFound | NotableShare, difficulty: float, kernel: str, *, is_block: bool
-    ) -> ShareFound:
+    def _share_found(self, what: BlockFound | NotableShare, difficulty: float, *, is_block: bool) -> ShareFound:
         header = Header.unpack(what.header)
         asked = target_from_difficulty(difficulty) if difficulty else 0
         _, work = self._works.get(what.work_id, (0.0, None))
@@ -378,7 +381,7 @@ class StratumEngine:
             ntime=header.ntime,
             nonce=header.nonce,
             share_target=min(asked, recorded) if asked and recorded else asked,
-            kernel=kernel or NAME,
+            kernel=what.user_agent or NAME,
             is_block=is_block,
             coinbase=SplitCoinbase(what.job_id, what.prefix, what.suffix),
         )

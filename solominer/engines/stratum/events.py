@@ -2,9 +2,57 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from solominer.engines.stratum.messages import Errors
+from solominer.work.miners import NO_HASH
+
+
+@dataclass(slots=True, eq=False)
+class Tally:
+    """Shares of one worker name by one kind of client since the last report of them.
+
+    `hashes` is what the accepted ones take on average, `hashes_squared` the sum of the squares of each one's hashes.
+    `rejected` counts by ckpool's text.
+    """
+
+    name: str = ""
+    user_agent: str = ""
+    accepted: int = 0
+    hashes: int = 0
+    hashes_squared: float = 0.0
+    best_hash: int = NO_HASH
+    rejected: dict[str, int] = field(default_factory=dict)
+    connects: int = 0
+
+    def accept(self, count: int, hashes: int, best_hash: int) -> None:
+        """So many more shares of `hashes` each were accepted."""
+        self.accepted += count
+        self.hashes += count * hashes
+        self.hashes_squared += count * float(hashes) ** 2
+        self.best_hash = min(self.best_hash, best_hash)
+
+    def reject(self, text: str, count: int = 1) -> None:
+        """So many more shares were refused."""
+        if count:
+            self.rejected[text] = self.rejected.get(text, 0) + count
+
+    def take(self) -> Tally:
+        """What is counted so far; counting starts again."""
+        taken = replace(self)
+        self.accepted = self.hashes = self.connects = 0
+        self.hashes_squared, self.best_hash, self.rejected = 0.0, NO_HASH, {}
+        return taken
+
+    def __bool__(self) -> bool:
+        return bool(self.accepted or self.rejected or self.connects)
+
+
+@dataclass(slots=True)
+class Worker:
+    """One name that is logged in on a connection, and the tally that its shares count in."""
+
+    name: str
+    tally: Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +73,9 @@ class AddressWanted:
 
 @dataclass(frozen=True, slots=True)
 class Authorized:
-    """A worker logged in; `name` is clean."""
+    """A worker is subscribed and logged in."""
 
-    name: str
-    address: str
+    worker: Worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +144,7 @@ class NotableShare:
     suffix: bytes
     hash_le: bytes
     worker: str
+    user_agent: str
     job_difficulty: float
 
 
@@ -132,26 +180,3 @@ class Output:
     events: list[Event] = field(default_factory=list)
     close: str = ""
     pause_secs: float = 0.0
-
-
-@dataclass(slots=True)
-class Tally:
-    """Shares of one worker: counts, sum of difficulty, smallest hash. `rejected` counts by ckpool's text."""
-
-    accepted: int = 0
-    difficulty_sum: float = 0.0
-    best_hash: int = 1 << 256
-    rejected: dict[str, int] = field(default_factory=dict)
-
-    def add(self, accepted: int, difficulty: float, best_hash: int, *, above: int, duplicates: int) -> None:
-        """Shares of one difficulty at once: accepted, above their target, duplicates."""
-        self.accepted += accepted
-        self.difficulty_sum += accepted * difficulty
-        self.best_hash = min(self.best_hash, best_hash)
-        for count, error in ((above, Errors.ABOVE_TARGET), (duplicates, Errors.DUPLICATE)):
-            if count:
-                self.reject(error.text, count)
-
-    def reject(self, text: str, count: int = 1) -> None:
-        """So many more shares that were refused."""
-        self.rejected[text] = self.rejected.get(text, 0) + count

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
-from msgspec import structs
-
+from solominer.chain.target import DIFFICULTY_1_TARGET
 from solominer.engines.stratum.channel import MinerReport, Report
 from solominer.engines.stratum.shared import Tallies
-from solominer.engines.stratum.vardiff import HASHES_PER_DIFFICULTY
+from solominer.work.miners import NO_HASH, MinerShares
 from solominer.work.workers import EngineSnapshot, WorkerId, WorkerSnapshot
 
 NAME = "stratum"
@@ -18,90 +18,129 @@ MOST_SHOWN = 256
 """Names with a line of their own in status and records; what comes beyond counts under one name."""
 
 RATE_SECS = 600.0
+SILENT_SECS = 30.0
+"""How often the time of miners without news is added to their sums."""
+
 _SAMPLE_SECS = 10.0
 
 
 class _Miner:
-    """One name. `before` are shares and work of server processes that have ended."""
+    """One name with one kind of client."""
 
-    def __init__(self, report: MinerReport, now: float) -> None:
-        self.report = report
-        self.shares_before = 0
-        self.work_before = 0.0
-        self.samples: deque[tuple[float, float]] = deque([(now, 0.0)])
+    def __init__(self, name: str, user_agent: str, now: float) -> None:
+        self.name, self.user_agent = name, user_agent
+        self.shares = self.hashes = self.rejected = self.connections = 0
+        self.best_hash = NO_HASH
+        self.difficulty = 0.0
+        self.peer = ""
+        self._summed_at = now
+        self._samples: deque[tuple[float, int]] = deque([(now, 0)])
 
-    @property
-    def work(self) -> float:
-        return self.work_before + self.report.work
+    def take(self, report: MinerReport, now: float) -> MinerShares:
+        """Add a report; what it adds to the sums."""
+        passed = self.passed(now)
+        best_hash = int.from_bytes(report.best_hash) if report.best_hash else NO_HASH
+        if report.connections and not self.connections:
+            self._samples = deque([(now, self.hashes)])
+        self.shares += report.accepted
+        self.hashes += report.hashes
+        self.rejected += sum(report.rejected.values())
+        self.best_hash = min(self.best_hash, best_hash)
+        self.connections, self.difficulty = report.connections, report.difficulty
+        self.peer = report.peer or self.peer
+        return passed.plus(
+            MinerShares(
+                passed.worker,
+                passed.user_agent,
+                report.accepted,
+                report.hashes,
+                report.hashes_squared,
+                best_hash,
+                report.rejected,
+                report.connects,
+            )
+        )
 
-    def take(self, report: MinerReport, now: float) -> None:
-        """A newer report of this process."""
-        if report.connections and not self.report.connections:
-            self.samples = deque([(now, self.work)])
-        self.report = report
+    def passed(self, now: float) -> MinerShares:
+        """The time since the last sums, if it was connected."""
+        secs = now - self._summed_at if self.connections else 0.0
+        self._summed_at = now
+        exposure_secs = secs / self.difficulty if self.difficulty else 0.0
+        worker = str(WorkerId(NAME, self.name))
+        return MinerShares(worker, self.user_agent, connected_secs=secs, exposure_secs=exposure_secs)
+
+    def is_silent(self, now: float) -> bool:
+        """Whether it is connected and nothing was added for a while."""
+        return bool(self.connections) and now - self._summed_at >= SILENT_SECS
 
     def rate_hps(self, now: float) -> float:
-        """From the work of the last minutes, or since it connected."""
-        samples, work = self.samples, self.work
-        if not self.report.connections:
+        """From the shares of the last minutes, or since it connected."""
+        samples = self._samples
+        if not self.connections:
             return 0.0
         if now - samples[-1][0] >= _SAMPLE_SECS:
-            samples.append((now, work))
+            samples.append((now, self.hashes))
         while len(samples) > 1 and now - samples[1][0] >= RATE_SECS:
             samples.popleft()
         then, before = samples[0]
-        return (work - before) * HASHES_PER_DIFFICULTY / (now - then) if now - then >= 1 else 0.0
+        return (self.hashes - before) / (now - then) if now - then >= 1 else 0.0
 
 
 class Miners:
     """All names of a run, in the order in which they came."""
 
     def __init__(self) -> None:
-        self._miners: dict[str, _Miner] = {}
+        self._names: dict[str, dict[str, _Miner]] = {}
 
-    def report(self, now: float, report: Report) -> None:
-        """The server's news of a second."""
-        for miner in report.miners:
-            known = self._miners.get(miner.name)
-            if known is None:
-                self._miners[miner.name] = _Miner(miner, now)
-            else:
-                known.take(miner, now)
+    def report(self, now: float, report: Report) -> list[MinerShares]:
+        """The server's news of a second; what they add to the sums."""
+        sums = []
+        for news in report.miners:
+            miners = self._names.setdefault(news.name, {})
+            if news.user_agent not in miners:
+                miners[news.user_agent] = _Miner(news.name, news.user_agent, now)
+            sums.append(miners[news.user_agent].take(news, now))
+        sums += [miner.passed(now) for miner in self._all() if miner.is_silent(now)]
+        return sums
 
-    def server_ended(self) -> None:
-        """The process is gone, with all its connections; the next one counts from 0."""
-        for miner in self._miners.values():
-            miner.shares_before += miner.report.accepted
-            miner.work_before += miner.report.work
-            miner.report = structs.replace(miner.report, accepted=0, rejected={}, work=0.0, connections=0)
+    def server_ended(self, now: float) -> list[MinerShares]:
+        """The process is gone, with all its connections; what that adds to the sums."""
+        sums = [miner.passed(now) for miner in self._all() if miner.connections]
+        for miner in self._all():
+            miner.connections = 0
+        return sums
+
+    def _all(self) -> list[_Miner]:
+        return [miner for miners in self._names.values() for miner in miners.values()]
 
     def snapshot(self, now: float, has_work: bool) -> EngineSnapshot:
         """Every miner, or beyond MOST_SHOWN the rest as one."""
-        named = [each for each in self._miners.values() if each.report.name != Tallies.OTHERS]
-        others = self._miners.get(Tallies.OTHERS)
-        workers = [_snapshot(each.report.name, [each], now, has_work) for each in named[:MOST_SHOWN]]
-        rest = [*named[MOST_SHOWN:], *([others] if others else ())]
+        named = [(name, list(miners.values())) for name, miners in self._names.items() if name != Tallies.OTHERS]
+        rest = [miner for _, miners in named[MOST_SHOWN:] for miner in miners]
+        rest += self._names.get(Tallies.OTHERS, {}).values()
+        workers = [_snapshot(name, miners, now, has_work) for name, miners in named[:MOST_SHOWN]]
         if rest:
             workers.append(_snapshot(Tallies.OTHERS, rest, now, has_work))
         active = sum(worker.state == "hashing" for worker in workers)
         return EngineSnapshot(NAME, tuple(workers), active)
 
 
-def _snapshot(name: str, miners: list[_Miner], now: float, has_work: bool) -> WorkerSnapshot:
-    newest = miners[-1].report
-    connections = sum(miner.report.connections for miner in miners)
+def _snapshot(name: str, miners: Sequence[_Miner], now: float, has_work: bool) -> WorkerSnapshot:
+    newest = next((miner for miner in reversed(miners) if miner.connections), miners[-1])
+    connections = sum(miner.connections for miner in miners)
+    best_hash = min(miner.best_hash for miner in miners)
     return WorkerSnapshot(
         worker=WorkerId(NAME, name),
         state="lost" if not connections else "hashing" if has_work else "idle",
-        hashes_credited=sum(miner.work for miner in miners) * HASHES_PER_DIFFICULTY,
+        hashes_credited=float(sum(miner.hashes for miner in miners)),
         rate_hps=sum(miner.rate_hps(now) for miner in miners),
-        shares=sum(miner.shares_before + miner.report.accepted for miner in miners),
+        shares=sum(miner.shares for miner in miners),
         details={
             "kernel": newest.user_agent,
             "peer": newest.peer,
             "connections": connections,
             "difficulty": newest.difficulty,
-            "best_difficulty": max(miner.report.best for miner in miners),
-            "rejected": sum(sum(miner.report.rejected.values()) for miner in miners),
+            "best_difficulty": DIFFICULTY_1_TARGET / max(best_hash, 1) if best_hash < NO_HASH else 0.0,
+            "rejected": sum(miner.rejected for miner in miners),
         },
     )

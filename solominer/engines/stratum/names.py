@@ -11,11 +11,11 @@ MAX_USER_AGENT = 128
 
 
 def clean_text(text: str, limit: int) -> str:
-    """`text` for logs, records and pages: what is not printable ASCII becomes `?`, and it ends after `limit`."""
-    if len(text) <= limit and text.isascii() and text.isprintable():
-        return text
-    shown = "".join(char if " " <= char <= "~" else "?" for char in text[: limit + 1])
-    return shown if len(shown) <= limit else shown[: limit - 3] + "..."
+    """`text` for logs, records and pages: what is not printable ASCII becomes `?`; of a long one both ends are kept."""
+    if len(text) > limit:
+        end = (limit - 3) // 2
+        text = f"{text[: limit - 3 - end]}...{text[len(text) - end :]}"
+    return "".join(char if " " <= char <= "~" else "?" for char in text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from solominer.engines.stratum.messages import Errors
 from solominer.engines.stratum.reference import MAX_BATCH
-from solominer.engines.stratum.shares import share_target
+from solominer.engines.stratum.shares import share_hashes, share_target
 
 if TYPE_CHECKING:
     from solominer.engines.stratum.batch import Batch
+    from solominer.engines.stratum.events import Worker
     from solominer.engines.stratum.session import Session
-    from solominer.engines.stratum.shares import Worker
 
 
 def take(session: Session, batch: Batch, data: bytes, now: float) -> tuple[int, int]:
@@ -85,5 +86,8 @@ def _answer(
     """Send the replies and count; whether the difficulty is to change."""
     replies, accepted, above, duplicates, best = answered
     session.answer(replies)
-    worker.tally.add(accepted, difficulty, best, above=above, duplicates=duplicates)
+    tally = worker.tally
+    tally.accept(accepted, share_hashes(difficulty), best)
+    tally.reject(Errors.ABOVE_TARGET.text, above)
+    tally.reject(Errors.DUPLICATE.text, duplicates)
     return bool(accepted) and session.difficulty.counts_all_at(difficulty) and session.difficulty.many(accepted, now)

@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from solominer.chain.target import DIFFICULTY_1_TARGET
 from solominer.chain.transaction import TxOut
 from solominer.engines.stratum.channel import (
     AddressAnswer,
@@ -41,6 +40,7 @@ from solominer.engines.stratum.events import (
     NotableShare,
     Subscribed,
     Tally,
+    Worker,
 )
 from solominer.engines.stratum.extranonces import ExtranonceTable, Held
 from solominer.engines.stratum.jobs import JobBoard
@@ -63,7 +63,7 @@ _SOCKET_MODE = 0o660
 
 
 class _Miner:
-    """A worker name: its connections, the newest last."""
+    """The connections that count in one tally, the newest last, and what the daemon was told last."""
 
     __slots__ = ("connections", "told")
 
@@ -92,7 +92,7 @@ class Server:
         self._connections: dict[Connection, None] = {}
         self._by_session: dict[str, Connection] = {}
         self._asking: dict[str, list[Connection]] = {}
-        self._miners: dict[str, _Miner] = {}
+        self._miners: dict[Tally, _Miner] = {}
         self._sessions_told: dict[str, tuple[object, ...]] = {}
         self._sessions_gone: list[Held] = []
         self._fresh: dict[Connection, None] = {}
@@ -221,7 +221,8 @@ class Server:
             self._sessions_told.pop(session.held.session_id, None)
             self._sessions_gone.append(session.held)
         for worker in session.workers.values():
-            self._miners[worker.name].connections.pop(connection, None)
+            if worker.tally in self._miners:
+                self._miners[worker.tally].connections.pop(connection, None)
         reason = connection.closed_for or (str(error) if error else "it closed the connection")
         if banned:
             self._news("miner_banned", peer=connection.address, reason=reason)
@@ -254,7 +255,7 @@ class Server:
                     before.retire("its session was resumed by another connection")
                 self._by_session[event.session_id] = connection
             case Authorized():
-                self._authorized(connection, event.name)
+                self._authorized(connection, event.worker)
             case DifficultyChanged():
                 if not self._fresh:
                     asyncio.get_running_loop().call_later(FRESH_SECS, self._tell_fresh)
@@ -270,16 +271,16 @@ class Server:
         sessions = [told for each in fresh if each.session is not None and (told := _session_of(each.session))]
         self._send(Report(len(self._connections), [], sessions))
 
-    def _authorized(self, connection: Connection, name: str) -> None:
+    def _authorized(self, connection: Connection, worker: Worker) -> None:
         session = connection.session
         assert session is not None
         if len(session.workers) == 1:
             self._doorman.logged_in(connection.address)
-        name, _ = self._tallies.of(name)
-        miner = self._miners.setdefault(name, _Miner())
+        worker.tally.connects += 1
+        miner = self._miners.setdefault(worker.tally, _Miner())
         miner.connections.pop(connection, None)
         miner.connections[connection] = None
-        self._news("miner_connected", worker=name, peer=connection.address, user_agent=session.user_agent)
+        self._news("miner_connected", worker=worker.name, peer=connection.address, user_agent=session.user_agent)
 
     # Once a second
 
@@ -301,15 +302,15 @@ class Server:
     def report(self) -> None:
         """Tell the daemon what changed."""
         miners = []
-        for name, miner in self._miners.items():
-            tally = self._tallies.by_name[name]
+        for tally, miner in self._miners.items():
             newest = next(reversed(miner.connections), None)
             session = newest.session if newest else None
             difficulty = session.difficulty.announced if session else 0.0
-            told = (tally.accepted, sum(tally.rejected.values()), len(miner.connections), difficulty, newest)
-            if told != miner.told:
+            told = (len(miner.connections), difficulty, newest)
+            if tally or told != miner.told:
                 miner.told = told
-                miners.append(_miner_report(name, tally, miner, newest))
+                peer = newest.address if newest else ""
+                miners.append(_miner_report(tally.take(), len(miner.connections), difficulty, peer))
         sessions, self._sessions_gone = self._sessions_gone, []
         for session_id, connection in self._by_session.items():
             assert connection.session is not None
@@ -343,16 +344,17 @@ def _payouts(work: Work, audience: Audience) -> tuple[TxOut, ...]:
     return tuple(TxOut(value, script) for script, value in work.outputs)
 
 
-def _miner_report(name: str, tally: Tally, miner: _Miner, newest: Connection | None) -> MinerReport:
-    session = newest.session if newest else None
+def _miner_report(tally: Tally, connections: int, difficulty: float, peer: str) -> MinerReport:
     return MinerReport(
-        name=name,
+        name=tally.name,
+        user_agent=tally.user_agent,
         accepted=tally.accepted,
-        rejected=dict(tally.rejected),
-        work=tally.difficulty_sum,
-        best=DIFFICULTY_1_TARGET / max(tally.best_hash, 1) if tally.accepted else 0.0,
-        connections=len(miner.connections),
-        difficulty=session.difficulty.announced if session else 0.0,
-        user_agent=session.user_agent if session else "",
-        peer=newest.address if newest else "",
+        hashes=tally.hashes,
+        hashes_squared=tally.hashes_squared,
+        best_hash=tally.best_hash.to_bytes(32) if tally.accepted else b"",
+        rejected=tally.rejected,
+        connects=tally.connects,
+        connections=connections,
+        difficulty=difficulty,
+        peer=peer,
     )

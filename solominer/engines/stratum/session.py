@@ -27,6 +27,8 @@ from solominer.engines.stratum.events import (
     Event,
     Output,
     Subscribed,
+    Tally,
+    Worker,
 )
 from solominer.engines.stratum.extranonces import Held
 from solominer.engines.stratum.lines import LineReader
@@ -40,7 +42,7 @@ from solominer.engines.stratum.names import (
     positive_number,
 )
 from solominer.engines.stratum.shared import PayTo, Shared
-from solominer.engines.stratum.shares import Claim, Worker, make_claim
+from solominer.engines.stratum.shares import Claim, make_claim
 from solominer.engines.stratum.submit import parse_submit
 from solominer.engines.stratum.work import EXTRANONCE2_SIZE, Audience, Job
 from solominer.errors import SolominerError
@@ -252,6 +254,8 @@ class Session:
                 return
             self.difficulty.resume(self.held.difficulty if resumed else 0.0)
             self._events.append(Subscribed(self.held.session_id, self.user_agent, resumed))
+            for worker in self.workers.values():  # which logged in before: only now it is known what client they use
+                self._begin(worker)
         subscriptions = [["mining.notify", self.held.session_id]]
         self._out.append(reply(request.id_json(), [subscriptions, self.held.extranonce1.hex(), EXTRANONCE2_SIZE]))
         if self.workers and not self.is_mining:
@@ -292,13 +296,19 @@ class Session:
             self._refuse(login, error.what)
             return
         self._known.clear()
-        self.workers[login.raw] = Worker(*self.shared.tallies.of(login.name.name))
+        worker = self.workers[login.raw] = Worker(login.name.name, Tally())
         if first:
             self.difficulty.ask(parse_password(login.password))
-        self._events.append(Authorized(login.name.name, login.name.address))
+        if self.held:
+            self._begin(worker)
         self._out.append(reply_true(login.id_json))
         if self.held and not self.is_mining:
             self._announce(now)
+
+    def _begin(self, worker: Worker) -> None:
+        """A worker is subscribed and logged in: its shares count."""
+        worker.tally = self.shared.tallies.of(worker.name, self.user_agent)
+        self._events.append(Authorized(worker))
 
     def _refuse(self, login: _Login, reason: str) -> None:
         self._events.append(AuthorizeRefused(login.name.name, reason))

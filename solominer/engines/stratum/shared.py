@@ -33,19 +33,23 @@ class ListenerSettings:
 
 
 class Tallies:
-    """The tally of each worker name, whatever connections it comes by. Beyond `most` names all count as one."""
+    """The tally of each worker name by each kind of client, whatever connections they come by.
+
+    Beyond `most` of them all others count as one.
+    """
 
     OTHERS = "(others)"
 
     def __init__(self, most: int = 10_000) -> None:
         self._most = most
-        self.by_name: dict[str, Tally] = {}
+        self._tallies: dict[tuple[str, str], Tally] = {}
 
-    def of(self, name: str) -> tuple[str, Tally]:
-        """The name under which a worker counts, and its tally."""
-        if name not in self.by_name and len(self.by_name) >= self._most:
-            name = self.OTHERS
-        return name, self.by_name.setdefault(name, Tally())
+    def of(self, name: str, user_agent: str) -> Tally:
+        """What a worker counts in."""
+        key = name, user_agent
+        if key not in self._tallies and len(self._tallies) >= self._most:
+            key = self.OTHERS, ""
+        return self._tallies.setdefault(key, Tally(*key))
 
 
 @dataclass(slots=True)

@@ -7,15 +7,14 @@ makes a block, the block is found all the same.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from solominer.chain.hashes import hash_to_int
 from solominer.chain.header import meets_target
-from solominer.chain.target import target_from_difficulty
+from solominer.chain.target import expected_hashes, target_from_difficulty
 from solominer.engines.stratum.duplicates import Duplicates
-from solominer.engines.stratum.events import BlockFound, Event, KernelFault, NotableShare, Tally
+from solominer.engines.stratum.events import BlockFound, Event, KernelFault, NotableShare, Worker
 from solominer.engines.stratum.messages import Errors, StratumError
 from solominer.engines.stratum.reference import BLOCK, SHARE, Checked, HashlibValidator, JobParts, ShareCandidate
 from solominer.engines.stratum.submit import Submission, extranonce2_candidates
@@ -28,19 +27,17 @@ share_target = lru_cache(maxsize=4096)(target_from_difficulty)
 """The target of a share difficulty, exact."""
 
 
+@lru_cache(maxsize=4096)
+def share_hashes(difficulty: float) -> int:
+    """How many hashes a share of this difficulty takes on average."""
+    return expected_hashes(share_target(difficulty))
+
+
 class ShareValidator(Protocol):
     """`validate.Validator`, or the reference by hashlib."""
 
     def prepare(self, parts: JobParts) -> Any: ...
     def check(self, prepared: Any, shares: Sequence[ShareCandidate]) -> list[Checked]: ...
-
-
-@dataclass(slots=True)
-class Worker:
-    """One name that is logged in on a connection."""
-
-    name: str
-    tally: Tally
 
 
 class Claim(NamedTuple):
@@ -140,7 +137,7 @@ class ShareChecker:
                 if error is not None:
                     claim.worker.tally.reject(error.text)
                 else:
-                    events.extend(self._credit(claim, claim.worker, hash_int))
+                    events.extend(self._credit(claim, claim.worker, hash_int, user_agent))
             done.append(CheckedClaim(claim, error, hash_int))
         return done, events
 
@@ -189,11 +186,8 @@ class ShareChecker:
             refused=claim.refusal.text if claim.refusal else "",
         )
 
-    def _credit(self, claim: Claim, worker: Worker, hash_int: int) -> list[Event]:
-        tally = worker.tally
-        tally.accepted += 1
-        tally.difficulty_sum += claim.job_difficulty
-        tally.best_hash = min(tally.best_hash, hash_int)
+    def _credit(self, claim: Claim, worker: Worker, hash_int: int, user_agent: str) -> list[Event]:
+        worker.tally.accept(1, share_hashes(claim.job_difficulty), hash_int)
         job, candidate = claim.job, claim.candidates[0]
         assert job is not None
         if not job.work.target < hash_int <= job.work.notable_target:  # a block is recorded as such
@@ -209,6 +203,7 @@ class ShareChecker:
                 suffix=job.suffix,
                 hash_le=header.hash_le(),
                 worker=worker.name,
+                user_agent=user_agent,
                 job_difficulty=claim.job_difficulty,
             )
         ]

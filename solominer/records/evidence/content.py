@@ -16,6 +16,8 @@ from solominer.records.files import read_bounded
 from solominer.records.ledger.jsonlines import read_lines, read_object
 from solominer.records.report import best
 from solominer.records.report.hour import HourFold
+from solominer.records.report.miners import compared
+from solominer.records.report.report import miners
 from solominer.records.tree import is_ours
 
 _BAD = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, DecodeError, OSError)
@@ -124,12 +126,16 @@ def check_ledger(path: str, file: Path, report: Mapping[str, Any], result: Verif
         if fold.best.kept
         else ("best hash", report["best"]["hour"], None),
     )
+    said_of_miners, counted_of_miners = compared(report.get("miners")), compared(miners(fold))
+    reported_and_counted += tuple(
+        (what, said_of_miners.get(what), counted_of_miners.get(what)) for what in said_of_miners | counted_of_miners
+    )
     differing = [
         f"{what}: {said} reported, {counted} counted" for what, said, counted in reported_and_counted if said != counted
     ]
     result.expect(
         not differing,
-        "{n} report(s) recomputed from the ledger: hashes, shares, blocks, best hash",
+        "{n} report(s) recomputed from the ledger: hashes, shares, blocks, best hash, miners",
         path,
         f"the report differs: {'; '.join(differing)}",
     )

@@ -20,6 +20,7 @@ from solominer.records.evidence.state import State, load_state, save_state
 from solominer.records.files import optional
 from solominer.records.ledger.hour_files import HourFiles
 from solominer.records.ledger.ledger import ShareLine, entries, ledger_path, repair, work_fields
+from solominer.records.ledger.miner_sums import MinerSums
 from solominer.records.ledger.open_hour import OpenHour
 from solominer.records.report.errors_log import error_id, scrub
 from solominer.records.report.tally import CREDIT_UNIT
@@ -28,6 +29,7 @@ from solominer.records.tree import HOUR_SECS, Part, Tree, make_folder
 from solominer.work.events import NodeHealth
 from solominer.work.found import FoundBlock
 from solominer.work.job import Job
+from solominer.work.miners import MinerShares
 from solominer.work.workers import WorkerSnapshot
 
 CLOCK_SLACK_SECS = 300.0
@@ -68,6 +70,7 @@ class Books:
         self._share_target_hex = ""
         self._told_up: dict[str, float] = {}
         self._told_change: dict[str, Any] = {}
+        self._miners = MinerSums()
         self._lost = 0
         self._trouble = ""
         self._clock = ClockCheck(network)
@@ -132,7 +135,7 @@ class Books:
         if self._now is None:
             return
         self._at, self._up = at, up
-        self._tell_counters(at, up)
+        self._tell_sums(at, up)
         self.entry(at, up, "close", {"run": self._run})
         self._end_part("shutdown")
         self._hours.switch(None)
@@ -157,7 +160,7 @@ class Books:
 
     def _turn(self, at: float, up: float, why: str) -> None:
         ended = self._open_part
-        self._tell_counters(min(at, ended.part.start + HOUR_SECS) if why == "hour" else at, up)
+        self._tell_sums(min(at, ended.part.start + HOUR_SECS) if why == "hour" else at, up)
         self._end_part(why)
         self._begin_part(self._fresh_part(at), at, up)
 
@@ -171,6 +174,7 @@ class Books:
     def _begin_part(self, part: Part, at: float, up: float) -> None:
         self._now = HourFiles(self._tree, self._network, part, self._settings.keep_best)
         self._hours.switch(part)
+        self._miners.end_hour()
         self._state_saved = False
         self.entry(at, up, "begin", {"part": part.path, "run": self._run, **self._counters_told})
         if self._work:
@@ -261,7 +265,11 @@ class Books:
             else:
                 self._counters[str(seen.worker)] = seen.hashes_counted
         if self._due("counters", up):
-            self._tell_counters(at, up)
+            self._tell_sums(at, up)
+
+    def miners(self, sums: Iterable[MinerShares]) -> None:
+        """What miners did since the last call; a ledger line every `reading_secs`."""
+        self._miners.add(sums)
 
     def reading(self, at: float, up: float, kind: str, name: str, fields: Mapping[str, Any], change: Any) -> None:
         """A reading: a ledger line every `reading_secs`, and whenever `change` differs."""
@@ -297,6 +305,12 @@ class Books:
             return False
         self._told_up[key] = up
         return True
+
+    def _tell_sums(self, at: float, up: float) -> None:
+        self._tell_counters(at, up)
+        fields = self._miners.take()
+        if fields is not None and self._now is not None:
+            self._now.add(self._line(at, up, "miners", fields))
 
     def _tell_counters(self, at: float, up: float) -> None:
         fields: dict[str, dict[str, Any]] = {"counters": dict(self._counters)}

@@ -17,6 +17,7 @@ from solominer.records.ledger.ledger import is_frame
 from solominer.records.report.best import JOB_KEYS, KEPT, BestHashes
 from solominer.records.report.errors_log import ErrorLog
 from solominer.records.report.latency import Durations
+from solominer.records.report.miners import HourMiners
 from solominer.records.report.searched import Searched
 from solominer.records.report.tally import Counts
 
@@ -84,6 +85,7 @@ class HourFold:
         self.target: int | None = None
         self.share_target: int | None = None
         self.searched = Searched()
+        self.miners = HourMiners()
         self._jobs: dict[str, Entry] = {}
         self._first_up: float | None = None
         self._last_up = 0.0
@@ -94,6 +96,7 @@ class HourFold:
             "share": self._share,
             "shares_dropped": self._shares_dropped,
             "counters": self._counters,
+            "miners": self.miners.add,
             "latency": self._latency,
             "system": self._system,
             "health": self._health,
@@ -188,6 +191,7 @@ class HourFold:
         if target is not None:
             self._tighten(target)
         self.counts.share(str(entry["worker"]), self._share_hashes(target))
+        self.miners.share(str(entry["worker"]), str(entry["kernel"]), self._share_hashes(target))
         self.searched.plan((entry.get("plan") or {}).get("plan_hash_hex"))
         job = self._jobs.get(entry["job"])
         if job is not None:

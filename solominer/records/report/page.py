@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from solominer.records.report.text import duration, short
+from solominer.records.report.formats import duration, short
 
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 860, 220, 90, 28, 12
 _MOST_POINTS = 800

@@ -11,11 +11,12 @@ import orjson
 from solominer.errors import RecordsError
 from solominer.insight.estimate import from_counters
 from solominer.records.evidence.state import READABLE, load_state, read_report
+from solominer.records.report.formats import duration, hashes_text, interval, odds, short
+from solominer.records.report.miners_view import miners_fragment
 from solominer.records.report.page import page
-from solominer.records.report.report import interval
 from solominer.records.report.rollup import Rollup, day_of, load_day
 from solominer.records.report.searched import search_fragment
-from solominer.records.report.text import duration, hashes_text, odds, report_text, short
+from solominer.records.report.text import report_text
 from solominer.records.tree import Part, Tree
 
 _WEEK = re.compile(r"(\d{4})-W(\d\d)")
@@ -75,9 +76,8 @@ def render(tree: Tree, network: str, period: str, form: str = "text") -> str:
             return report_text(hour)
         rollup = Rollup()
         rollup.add_report(hour, "")
-        return page(
-            network, period, rollup.document(network, period), report_text(hour), search_fragment(hour["search"])
-        )
+        more = miners_fragment(hour.get("miners")) + search_fragment(hour["search"])
+        return page(network, period, rollup.document(network, period), report_text(hour), more)
     document = period_report(tree, network, period)
     if form == "json":
         return orjson.dumps(document, option=orjson.OPT_INDENT_2).decode()

@@ -9,11 +9,12 @@ from typing import Any
 
 from solominer import __version__
 from solominer.chain.target import difficulty, expected_hashes
-from solominer.insight.estimate import Estimate, from_counters, from_order_statistic, from_share_sums, from_shares
+from solominer.insight.estimate import from_counters, from_order_statistic, from_share_sums, from_shares
 from solominer.insight.mismatch import ClaimCheck, check_claim
 from solominer.insight.odds import luck
 from solominer.records.evidence.state import REPORT_SCHEMA, Head
 from solominer.records.report.errors_log import SEVERITIES
+from solominer.records.report.formats import interval
 from solominer.records.report.hour import HourFold
 from solominer.records.report.tally import WorkerTally
 from solominer.records.tree import Part, utc_text
@@ -63,6 +64,7 @@ def build_report(
         "hashes": _hashes(fold),
         "shares": _shares(fold),
         "evidence": _evidence(fold),
+        "miners": miners(fold),
         "best": _best(fold, part, previous),
         "search": fold.searched.summary(),
         "work": {kind: fold.kinds[kind] for kind in ("tip", "template", "template_failed", "job", "node_switch")},
@@ -178,6 +180,13 @@ def _evidence(fold: HourFold) -> dict[str, Any]:
     return found
 
 
+def miners(fold: HourFold) -> dict[str, Any] | None:
+    """The miners' section; None in an hour without miners."""
+    is_evidence = _is_complete(fold) and not fold.dropped_shares and not fold.lost
+    share_hashes = float(expected_hashes(fold.share_target)) if is_evidence and fold.share_target else 0.0
+    return fold.miners.summary(fold.uptime_secs, share_hashes, fold.kinds["stratum_ended"])
+
+
 def _mismatch(claim: ClaimCheck) -> dict[str, Any]:
     return {"flagged": claim.flagged, "p_value": claim.p_value, "reasons": list(claim.reasons)}
 
@@ -250,12 +259,6 @@ def _totals(fold: HourFold, previous: Previous | None) -> dict[str, Any]:
         "expected_blocks": before.get("expected_blocks", 0.0) + fold.counts.expected_blocks,
         "blocks_found": before.get("blocks_found", 0) + fold.blocks_found,
     }
-
-
-def interval(estimate: Estimate) -> dict[str, float | None]:
-    """An estimate as JSON; an infinite bound is null."""
-    high = None if math.isinf(estimate.high) else estimate.high
-    return {"value": estimate.value, "low": estimate.low, "high": high, "level": estimate.level}
 
 
 def _utc(at: float | None) -> str | None:

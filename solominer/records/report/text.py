@@ -5,48 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from solominer.records.report.formats import duration, hashes_text, interval_text, odds, short
+from solominer.records.report.miners_view import miner_lines
 from solominer.records.report.searched import search_lines
 
-_PREFIXES = ((1e21, "Z"), (1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
-
 Report = Mapping[str, Any]
-
-
-def short(value: float) -> str:
-    """Up to four significant digits with an SI prefix: `1.234 G`."""
-    for factor, prefix in _PREFIXES:
-        if abs(value) >= 0.99995 * factor:  # rounds up to `factor`
-            return f"{value / factor:.4g} {prefix}"
-    return f"{value:.4g} "
-
-
-def odds(chance: float) -> str:
-    """A probability: below 10 % as `1 in N`, else in percent."""
-    if chance <= 0:
-        return "none"
-    if chance < 0.1:
-        return f"1 in {short(1 / chance).strip()}"
-    return f"{chance:.1%}"
-
-
-def duration(secs: float) -> str:
-    """0.8 ms, 12.3 s, 5 min 20 s, 3 h 12 min, 12 d 4 h."""
-    if secs < 1:
-        return f"{secs * 1000:.3g} ms"
-    if secs < 100:
-        return f"{secs:.3g} s"
-    minutes, seconds = divmod(round(secs), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    if days:
-        return f"{days} d {hours} h"
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"
-
-
-def hashes_text(counted: float, credited: float) -> str:
-    """Counted and credited hashes, without the part that is zero."""
-    parts = [f"{short(counted)}H counted"] if counted or not credited else []
-    return ", ".join([*parts, f"{short(credited)}H credited"] if credited else parts)
 
 
 def report_text(report: Report) -> str:
@@ -66,6 +29,7 @@ def _lines(report: Report) -> Iterator[str]:
     if report["shares"]["dropped"]:
         yield f"           {report['shares']['dropped']} shares dropped: they arrived faster than they could be checked"
     yield from search_lines(report["search"])
+    yield from miner_lines(report.get("miners"))
     yield from _best_lines(report)
     yield from _node_lines(report)
     yield from _block_lines(report)
@@ -78,7 +42,7 @@ def _hash_lines(report: Report) -> Iterator[str]:
     hashes, shares, evidence = report["hashes"], report["shares"], report["evidence"]
     rate = hashes["rate_hps"]
     line = f"hashes     {hashes_text(hashes['counted'], hashes['credited'])}"
-    yield line if rate is None else f"{line}, {_interval(rate, 'H/s')}"
+    yield line if rate is None else f"{line}, {interval_text(rate, 'H/s')}"
     for name, sums in hashes["engines"].items() if len(hashes["engines"]) > 1 else ():
         own = f"{sums['shares']} shares from {sums['workers']} workers"
         yield f"  {name:<9}{hashes_text(sums['counted'], sums['credited'])}, {own}"
@@ -99,7 +63,7 @@ def _hash_lines(report: Report) -> Iterator[str]:
     )
     for name, source in (("from_shares", "the shares"), ("from_kth_hash", f"best hash no. {evidence['k']}")):
         if evidence[name] is not None:
-            yield f"evidence   {_interval(evidence[name], 'H')} estimated from {source}"
+            yield f"evidence   {interval_text(evidence[name], 'H')} estimated from {source}"
     mismatch = evidence["mismatch"]
     if mismatch is not None:
         agrees = "consistent with the counters"
@@ -172,8 +136,3 @@ def _chance_line(report: Report) -> str:
         f" {totals['since']}: {odds(chance['of_a_block_since_start'])}, {totals['blocks_found']} found."
         " Past work does not raise the chance of the next hour."
     )
-
-
-def _interval(value: Mapping[str, Any], unit: str) -> str:
-    high = "no upper bound" if value["high"] is None else f"{short(value['high'])}{unit}"
-    return f"{short(value['value'])}{unit} ({value['level']:.0%}: {short(value['low'])}{unit} to {high})"

@@ -16,6 +16,7 @@ from solominer.work.found import FoundBlock
 from solominer.work.instant import Instant
 from solominer.work.job import Job, build_job
 from solominer.work.judge import Judge
+from solominer.work.miners import MinerShares
 from solominer.work.payout import Payout
 from solominer.work.workers import EngineSnapshot, ExtranonceRange
 from tests.engines.stratum.wire import WireMiner
@@ -31,6 +32,7 @@ class Bench:
 
     def __init__(self, *listeners: ListenerSetup, limits: ServerLimits | None = None, simulated: bool = False) -> None:
         self.events: list[Event] = []
+        self.sums: list[MinerShares] = []
         self.notes: list[tuple[str, dict[str, Any]]] = []
         self.scripts: dict[str, bytes | Exception] = {}
         self.judge = Judge(3600.0, 64 << 20)
@@ -40,7 +42,11 @@ class Bench:
             listeners or (LOCAL,), b"/test/", limits=limits or ServerLimits(), simulated=simulated
         )
         self.engine = StratumEngine(
-            settings, real_clock, ask=self._ask, note=lambda kind, fields: self.notes.append((kind, dict(fields)))
+            settings,
+            real_clock,
+            ask=self._ask,
+            note=lambda kind, fields: self.notes.append((kind, dict(fields))),
+            sums=self.sums.extend,
         )
 
     async def _ask(self, address: str) -> Payout:

@@ -55,14 +55,11 @@ def agree(one: Client, other: Client, packets: list[bytes]) -> None:
         assert first.data == second.data
         assert first.close == second.close
         assert first.events == second.events
-    assert one.shared is not None
-    assert other.shared is not None
-    mine, theirs = one.shared.tallies.by_name, other.shared.tallies.by_name
-    assert mine.keys() == theirs.keys()
-    for name, tally in mine.items():
-        assert (tally.accepted, tally.rejected) == (theirs[name].accepted, theirs[name].rejected)
-        assert tally.best_hash == theirs[name].best_hash
-        assert tally.difficulty_sum == pytest.approx(theirs[name].difficulty_sum)
+    for name, worker in one.session.workers.items():
+        mine, theirs = worker.tally, other.session.workers[name].tally
+        assert (mine.accepted, mine.rejected) == (theirs.accepted, theirs.rejected)
+        assert (mine.hashes, mine.best_hash) == (theirs.hashes, theirs.best_hash)
+        assert mine.hashes_squared == pytest.approx(theirs.hashes_squared)
 
 
 HEX = "0123456789abcdefABCDEF"
@@ -142,8 +139,7 @@ def test_many_shares_in_packets_of_any_size(batch: Batch, branch: int) -> None:
         packets.append(whole[at : at + size])
         at += size
     agree(one, other, packets)
-    assert one.shared is not None
-    tally = one.shared.tallies.by_name["rig.1"]
+    tally = one.session.workers["rig.1"].tally
     assert tally.accepted > 20
     assert tally.rejected["Duplicate"] > 20
 

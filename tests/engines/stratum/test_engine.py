@@ -116,6 +116,11 @@ async def test_totals_go_on_over_a_restart() -> None:
         after = bench.snapshot().workers[0]
         assert after.state == "lost"
         assert (after.shares, after.hashes_credited) == (before.shares, before.hashes_credited)
+        assert {(each.worker, each.user_agent) for each in bench.sums} == {("stratum/rig.1", "test/1")}
+        assert sum(each.shares for each in bench.sums) == before.shares
+        assert sum(each.hashes for each in bench.sums) == before.hashes_credited
+        assert sum(each.connects for each in bench.sums) == 1
+        assert ("stratum_ended", {"reason": "was ended by signal 9"}) in bench.notes
 
 
 async def test_without_work_miners_are_sent_elsewhere_and_taken_back() -> None:

@@ -20,8 +20,8 @@ from solominer.engines.stratum.events import (
     Subscribed,
 )
 from solominer.engines.stratum.reference import BLOCK, SHARE, Checked, JobParts, ShareCandidate
-from solominer.engines.stratum.shared import PayTo
-from solominer.engines.stratum.shares import share_target
+from solominer.engines.stratum.shared import PayTo, Tallies
+from solominer.engines.stratum.shares import share_hashes, share_target
 from solominer.work.payout import Payout, PayoutPart
 from tests.engines.stratum.builders import (
     EASY,
@@ -50,7 +50,7 @@ def test_first_job_comes_at_once_behind_the_login() -> None:
     lines = client.login()
     assert methods(lines) == ["reply", "reply", "mining.set_difficulty", "mining.notify"]
     assert client.job[8] is True
-    assert client.of(Authorized)[0].name == "rig.1"
+    assert client.of(Authorized)[0].worker.name == "rig.1"
     assert lines[0]["result"][1:] == ["a1000007", 8]
 
 
@@ -104,8 +104,35 @@ def test_a_share_is_accepted_once() -> None:
     assert client.submit(params) == refused(22, "Duplicate")
     tally = client.session.workers["rig.1"].tally
     assert tally.accepted == 1
-    assert tally.difficulty_sum == client.difficulty
+    assert tally.hashes == share_hashes(client.difficulty)
     assert tally.rejected == {"Duplicate": 1}
+
+
+def test_a_worker_counts_by_its_client_also_where_it_logs_in_before_it_subscribes() -> None:
+    client = Client(make_shared(make_work()))
+    client.send(line(1, "mining.authorize", "rig.1", "x"))
+    assert not client.of(Authorized)
+    client.send(line(2, "mining.subscribe", "test/1"))
+    (authorized,) = client.of(Authorized)
+    tally = authorized.worker.tally
+    assert (tally.name, tally.user_agent) == ("rig.1", "test/1")
+    client.submit(client.mine()[0])
+    assert tally.accepted == 1
+
+
+def test_beyond_a_number_of_names_all_count_as_one_and_a_block_still_names_its_miner() -> None:
+    shared = make_shared(make_work(nbits=REGTEST_BITS))
+    shared.tallies = Tallies(most=1)
+    clients = [Client(shared) for _ in range(3)]
+    for number, client in enumerate(clients):
+        client.login(user=f"rig.{number}")
+        client.submit(client.mine(target=network_target(make_work(nbits=REGTEST_BITS)))[0], user=f"rig.{number}")
+    tallies = [client.session.workers[f"rig.{number}"].tally for number, client in enumerate(clients)]
+    assert [tally.name for tally in tallies] == ["rig.0", Tallies.OTHERS, Tallies.OTHERS]
+    assert tallies[1] is tallies[2]
+    assert tallies[1].accepted == 2
+    found = [block.worker for client in clients for block in client.of(BlockFound)]
+    assert found == ["rig.0", "rig.1", "rig.2"]
 
 
 def test_stale_shares_do_not_make_it_forget_what_was_accepted() -> None:
@@ -559,7 +586,7 @@ def test_usernames_stay_clean() -> None:
     client = Client(make_shared(make_work()))
     evil = "a\x1b[31m\r\n\u202e" + "b" * 10_000
     client.login(user=evil)
-    (name,) = (event.name for event in client.of(Authorized))
+    (name,) = (event.worker.name for event in client.of(Authorized))
     assert name.isascii()
     assert name.isprintable()
     assert len(name) <= 64
