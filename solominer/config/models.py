@@ -282,7 +282,7 @@ class Config(Part):
         None, description="CPU workers; left out, one for each core that is not reserved. 0: only Stratum miners work"
     )
     stratum: Annotated[tuple[ListenerConfig, ...], BeforeValidator(as_listeners)] = Field(
-        (), description="where miners connect over Stratum V1, e.g. 0.0.0.0:3333"
+        (), description="where miners connect over Stratum V1, e.g. 0.0.0.0:3333", json_schema_extra=LIVE
     )
     max_memory_gb: Gigabytes | None = Field(None, description="ceiling for the whole program", json_schema_extra=LIVE)
     kernel: str | None = Field(None, description="name of a hash kernel; left out, the fastest one is chosen")

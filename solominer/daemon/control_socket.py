@@ -16,7 +16,7 @@ import os
 import socket
 import stat
 import tempfile
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ MAX_PATH_BYTES = 100
 MAX_LINE_BYTES = 1 << 20
 IDLE_SECS = 30.0
 
-Handler = Callable[[Field], dict[str, Any]]
+Handler = Callable[[Field], dict[str, Any] | Awaitable[dict[str, Any]]]
 """Answers one request; a SolominerError becomes the reply's `error` and `todo`."""
 
 
@@ -86,20 +86,21 @@ class ControlServer:
                 line = await asyncio.wait_for(reader.readline(), IDLE_SECS)
                 if not line:
                     break
-                writer.write(json.dumps(self._answer(line)).encode() + b"\n")
+                writer.write(json.dumps(await self._answer(line)).encode() + b"\n")
                 await writer.drain()
         except (OSError, TimeoutError, ValueError):  # gone, asleep, or a line without end
             pass
         finally:
             writer.close()
 
-    def _answer(self, line: bytes) -> dict[str, Any]:
+    async def _answer(self, line: bytes) -> dict[str, Any]:
         try:
             request = Field(decode(line), "the request")
             handler = self._handlers.get(request["do"].text())
             if handler is None:
                 return {"ok": False, "error": "no such request", "todo": f"one of {', '.join(self._handlers)}"}
-            return {"ok": True, **handler(request)}
+            answer = handler(request)
+            return {"ok": True, **(await answer if isinstance(answer, Awaitable) else answer)}
         except BadValue as error:
             return {"ok": False, "error": f"not a request: {error.what}", "todo": 'send {"do": "status"}'}
         except SolominerError as error:

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NoReturn
 
@@ -25,9 +25,9 @@ from solominer.daemon.host_metrics import now
 from solominer.daemon.nodes import await_payout, nodes_of, payout_of
 from solominer.daemon.parts import (
     Parts,
+    apply_to_engines,
     plan_monitor_of,
     policies_of,
-    pool_limits,
     pool_settings_of,
     recorder_of,
     start_of,
@@ -140,7 +140,7 @@ class Run:
         known = await await_payout(
             self.config, nodes, self._stop, lambda text: self._notifier.starting(text, START_PATIENCE_SECS)
         )
-        return None if known is None else Parts(recorder, replay, pool, engines, nodes, *known)
+        return None if known is None else Parts(recorder, replay, pool, engines, stratum, nodes, *known)
 
     async def serve(self, parts: Parts) -> int:
         """Mine until stopped, then shut down; returns the exit code. Raises SolominerError if a part ends by itself."""
@@ -164,7 +164,7 @@ class Run:
                     executor.post(event)
                 sampler = Sampler(executor, parts.pool, parts.recorder, observer, self._limit_hashes)
                 snapshot = partial(self._snapshot, parts, executor, sampler)
-                governor = self._governor(parts, executor, snapshot)
+                governor = self._governor(parts, executor, snapshot, spawn)
                 spawn(self._mine(parts, executor, sampler))
                 beside = group.create_task(self._serve_users(governor, sampler, snapshot))
                 self._notifier.ready("started")
@@ -271,13 +271,18 @@ class Run:
             events=list(self._recent.lines),
         )
 
-    def _governor(self, parts: Parts, executor: Executor, snapshot: Callable[[], Snapshot]) -> Governor:
-        def reload() -> None:
+    def _governor(
+        self,
+        parts: Parts,
+        executor: Executor,
+        snapshot: Callable[[], Snapshot],
+        spawn: Callable[[Coroutine[Any, Any, None]], None],
+    ) -> Governor:
+        async def reload() -> None:
             self._notifier.reloading()
-            governor.reload_by_signal()
+            await governor.reload_by_signal()
             self._notifier.ready("reloaded")
 
-        pool = parts.pool
         governor = Governor(
             self.config,
             executor.coordinator,
@@ -287,12 +292,12 @@ class Run:
             self._stop.set,
             now,
             policies=policies_of(self.config, parts),
-            apply=lambda config: pool.apply(replace(pool.settings, **pool_limits(config))),
+            apply=lambda config: apply_to_engines(config, parts),
             reload=self.options.reload,
             max_blocks=self.options.blocks,
         )
         if not has_controlling_terminal():
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: spawn(reload()))
         return governor
 
     # --- limits, view, exit code ---------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from solominer.config.listeners import ListenerConfig
 from solominer.config.models import Config
@@ -28,7 +28,10 @@ from solominer.records.settings import RecorderSettings
 from solominer.work.actions import Severity
 from solominer.work.payout import Payout
 from solominer.work.policy import Policy, RetryPolicy
-from solominer.work.ports import Engine, Node, ShareObserver
+from solominer.work.ports import Node, ShareObserver
+
+if TYPE_CHECKING:
+    from solominer.engines.stratum.engine import StratumEngine, StratumSettings
 
 log = logging.getLogger("solominer.daemon.daemon")
 
@@ -41,6 +44,7 @@ class Parts:
     replay: Replay
     pool: WorkerPool
     engines: EngineSet
+    stratum: StratumEngine | None
     nodes: Mapping[str, Node]
     payout: Payout
     signs: bool
@@ -80,16 +84,21 @@ def pool_limits(config: Config) -> dict[str, Any]:
     return {"workers": workers, "nice": config.nice, "max_memory_bytes": memory}
 
 
-def stratum_of(
-    config: Config,
-    recorder: Recorder,
-    ask: Callable[[str], Awaitable[Payout]],
-) -> Engine | None:
+def stratum_of(config: Config, recorder: Recorder, ask: Callable[[str], Awaitable[Payout]]) -> StratumEngine | None:
     """The Stratum server, where miners may connect."""
     if not config.stratum:
         return None
+    from solominer.engines.stratum.engine import StratumEngine
+
+    def note(kind: str, fields: Mapping[str, Any]) -> None:
+        recorder.record(now().wall, kind, fields)
+
+    return StratumEngine(_stratum_settings(config), now, ask=ask, note=note, sums=recorder.miners)
+
+
+def _stratum_settings(config: Config) -> StratumSettings:
     from solominer.engines.stratum.channel import ListenerSetup
-    from solominer.engines.stratum.engine import StratumEngine, StratumSettings
+    from solominer.engines.stratum.engine import StratumSettings
 
     def setup(listener: ListenerConfig) -> ListenerSetup:
         host, port, path = listener.place
@@ -107,17 +116,22 @@ def stratum_of(
             proxies=listener.proxies,
         )
 
-    settings = StratumSettings(
+    return StratumSettings(
         tuple(map(setup, config.stratum)),
         config.coinbase_tag.encode(),
         config.records_dir / config.tree_name / "stratum-sessions.json",
         simulated=config.mode_rules.simulated,
     )
 
-    def note(kind: str, fields: Mapping[str, Any]) -> None:
-        recorder.record(now().wall, kind, fields)
 
-    return StratumEngine(settings, now, ask=ask, note=note, sums=recorder.miners)
+async def apply_to_engines(config: Config, parts: Parts) -> list[str]:
+    """Have the engines use what a reload may change; a line for each thing that they cannot."""
+    problems = parts.pool.apply(replace(parts.pool.settings, **pool_limits(config)))
+    if parts.stratum is not None:
+        problems += await parts.stratum.apply(_stratum_settings(config))
+    elif config.stratum:
+        problems.append("stratum: the first listener needs a restart")
+    return problems
 
 
 def plan_monitor_of(pool: WorkerPool, recorder: Recorder, alert: Alert) -> ShareObserver:

@@ -90,7 +90,7 @@ def _connected(connect: Check) -> CheckOutcome:
     try:
         return connect.run()
     except SolominerError as error:
-        return failed(error.what, "restart the daemon if its listeners were changed since it started; else see its log")
+        return failed(error.what, "`solominer reload` if its listeners were changed since it started; else see its log")
 
 
 def _server_of(listener: ListenerConfig) -> Server:
@@ -107,7 +107,7 @@ def _served(listener: ListenerConfig, server: Server) -> CheckOutcome:
     if served_certificate(server) != facts.der:
         return warning(
             f"the server still has another certificate than {listener.tls_certificate}",
-            "restart the daemon, so that it reads the file again",
+            "`solominer reload` has it read the file again",
         )
     return _validity(facts)
 

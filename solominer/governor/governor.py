@@ -11,7 +11,7 @@ import logging
 import math
 import time
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import asdict, replace
 from datetime import datetime
 from enum import Enum, auto
@@ -60,6 +60,10 @@ class Engines(Protocol):
         """Use this share of every engine, 0 to 1."""
 
 
+async def _nothing_to_apply(config: Config) -> list[str]:
+    return []
+
+
 class Governor:
     """Runs beside the coordinator. `apply` hands a new configuration to the engines and returns what they could not
     take, a line each. `reload` reads the configuration again (None: there is no file to read).
@@ -76,7 +80,7 @@ class Governor:
         clock: Clock,
         *,
         policies: Policies | None = None,
-        apply: Callable[[Config], list[str]] = lambda config: [],
+        apply: Callable[[Config], Awaitable[list[str]]] = _nothing_to_apply,
         reload: Callable[[], Config] | None = None,
         max_blocks: int | None = None,
     ) -> None:
@@ -118,13 +122,13 @@ class Governor:
 
     # --- on request ----------------------------------------------------------------------------------------------
 
-    def handlers(self) -> dict[str, Callable[[Field], dict[str, Any]]]:
+    def handlers(self) -> dict[str, Callable[[Field], dict[str, Any] | Awaitable[dict[str, Any]]]]:
         """What the control socket answers."""
         return {
             "status": lambda request: {"status": _finite(asdict(self._snapshot())), "pauses": self.pauses},
             "pause": lambda request: self._by_hand(BY_HAND),
             "resume": lambda request: self._by_hand(),
-            "reload": lambda request: {"changes": self.reload()},
+            "reload": self._reload_on_request,
         }
 
     def _by_hand(self, *reasons: str) -> dict[str, Any]:
@@ -132,7 +136,10 @@ class Governor:
         self._hold(Source.HAND, reasons)
         return {"pauses": self.pauses}
 
-    def reload(self) -> list[str]:
+    async def _reload_on_request(self, request: Field) -> dict[str, Any]:
+        return {"changes": await self.reload()}
+
+    async def reload(self) -> list[str]:
         """Read the configuration again and apply what can change while running; a line for each change.
 
         Raises ConfigError, with the old configuration in force, where the new one cannot be used.
@@ -146,29 +153,28 @@ class Governor:
         ]
         if old.bitcoin_rpc != new.bitcoin_rpc and not any(text.startswith("bitcoin_rpc") for text in lines):
             lines.append("bitcoin_rpc.password: changed (needs a restart)")
-        lines += self._apply(new)
+        lines += await self._apply(new)
         for text in lines or ["nothing has changed"]:
             log.info("reloaded: %s", text)
         return lines
 
-    def reload_by_signal(self) -> None:
+    async def reload_by_signal(self) -> None:
         """As `reload`, for SIGHUP: whatever is wrong with the file is logged, and mining goes on as before."""
         try:
-            self.reload()
+            await self.reload()
         except SolominerError as error:
             log.error("not reloaded: %s", str(error).replace("\n", " "))
 
-    def _apply(self, new: Config) -> list[str]:
+    async def _apply(self, new: Config) -> list[str]:
         self.config = new
         logging.getLogger("solominer").setLevel(new.log_level.upper())
         self._change_policy(
             refresh_secs=new.refresh_secs, stale_secs=new.stale_secs, shares_per_hour=new.shares_per_hour
         )
-        problems = self._apply_to_engines(new)
         self._throttle = ThrottleRules(new.throttle, paused=self._throttle.paused)
         self._schedule = schedule_of(new.schedule)
         self.apply_schedule()
-        return problems
+        return await self._apply_to_engines(new)
 
     def _change_policy(self, **changes: Any) -> None:
         policy = replace(self._policy, **changes)
@@ -265,6 +271,8 @@ class Governor:
 
 def _differences(old: Any, new: Any, prefix: str = "") -> list[tuple[str, Any, Any]]:
     """(key with points, before, after) of everything that differs; secrets are masked in both."""
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        old, new = dict(enumerate(old)), dict(enumerate(new))
     if isinstance(old, dict) and isinstance(new, dict):
         found = []
         for key in [*old, *(key for key in new if key not in old)]:

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import signal
+import socket
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -199,6 +200,30 @@ async def test_sighup_reloads_a_service(
     await running.until(lambda: "reloaded: refresh_secs: 30.0 -> 7.0" in caplog.text)
     assert running.run.executor is not None
     await running.until(lambda: running.run.executor.coordinator.policy.refresh_secs == 7)  # type: ignore[union-attr]
+    assert await running.end() == 0
+
+
+async def test_a_reload_changes_the_stratum_listeners(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        first, second = (f"127.0.0.1:{each.getsockname()[1]}" for each in (one, other))
+        one.close()
+        changed = config_of(tmp_path, stratum=[first, second])
+        running = Running(config_of(tmp_path, stratum=first), RunOptions(reload=lambda: changed))
+        await running.mines()
+        *_, problem = (await running.ask("reload"))["changes"]
+        assert problem.startswith(f"stratum: stratum+tcp://{second}: ")
+        other.close()
+        await running.ask("reload")
+        urls = [f"stratum+tcp://{each}" for each in (first, second)]
+        assert (await running.ask("status"))["status"]["stratum_urls"] == urls
+        assert await running.end() == 0
+
+
+async def test_the_first_listener_needs_a_restart(tmp_path: Path) -> None:
+    changed = config_of(tmp_path, stratum="127.0.0.1:3333")
+    running = Running(config_of(tmp_path), RunOptions(reload=lambda: changed))
+    await running.mines()
+    assert (await running.ask("reload"))["changes"][-1] == "stratum: the first listener needs a restart"
     assert await running.end() == 0
 
 

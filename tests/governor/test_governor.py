@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -75,7 +75,15 @@ class Bench:
         return self.next
 
     def ask(self, what: str) -> dict[str, Any]:
-        return self.governor.handlers()[what](Field({"do": what}, "the request"))
+        answer = self.governor.handlers()[what](Field({"do": what}, "the request"))
+        assert isinstance(answer, dict)
+        return answer
+
+    async def ask_to_reload(self) -> list[str]:
+        answer = self.governor.handlers()["reload"](Field({"do": "reload"}, "the request"))
+        assert isinstance(answer, Awaitable)
+        changes: list[str] = (await answer)["changes"]
+        return changes
 
     def pass_time(self, secs: float) -> None:
         self.wall += secs
@@ -207,47 +215,56 @@ def test_blocks_of_a_day_and_the_pace_are_bounded(tmp_path: Path) -> None:
     assert bench.coordinator.policy.max_blocks == 3
 
 
-def test_a_reload_applies_what_is_live_and_names_what_is_not(tmp_path: Path) -> None:
+async def test_a_reload_applies_what_is_live_and_names_what_is_not(tmp_path: Path) -> None:
     applied: list[Config] = []
 
-    def apply(config: Config) -> list[str]:
+    async def apply(config: Config) -> list[str]:
         applied.append(config)
         return ["the engine needs a restart"]
 
     bench = Bench(tmp_path, apply=apply)
     bench.next = bench.config(refresh_secs=5, poll_secs=2, **{"throttle.max_temperature_c": 70, "schedule.days": 3})
-    assert bench.ask("reload") == {
-        "changes": [
-            "refresh_secs: 30.0 -> 5.0",
-            "poll_secs: 1.0 -> 2.0 (needs a restart)",
-            "schedule.days: forever -> 3",
-            "throttle.max_temperature_c: None -> 70.0",
-            "the engine needs a restart",
-        ]
-    }
+    assert await bench.ask_to_reload() == [
+        "refresh_secs: 30.0 -> 5.0",
+        "poll_secs: 1.0 -> 2.0 (needs a restart)",
+        "schedule.days: forever -> 3",
+        "throttle.max_temperature_c: None -> 70.0",
+        "the engine needs a restart",
+    ]
     assert applied == [bench.next]
     assert bench.coordinator.policy.refresh_secs == 5
     bench.next = bench.config(**{"bitcoin_rpc.host": "x", "bitcoin_rpc.username": "u", "bitcoin_rpc.password": "one"})
-    bench.ask("reload")
+    await bench.ask_to_reload()
     bench.next = bench.config(**{"bitcoin_rpc.host": "x", "bitcoin_rpc.username": "u", "bitcoin_rpc.password": "two"})
-    assert bench.ask("reload")["changes"][0] == "bitcoin_rpc.password: changed (needs a restart)"
+    assert (await bench.ask_to_reload())[0] == "bitcoin_rpc.password: changed (needs a restart)"
 
 
-def test_a_reload_that_cannot_be_used_changes_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_reload_that_cannot_be_used_changes_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     bench = Bench(tmp_path)
     bench.next = ConfigError("it is no JSON", "mend it")
     before = bench.governor.config
     with pytest.raises(ConfigError, match="no JSON"):
-        bench.ask("reload")
-    bench.governor.reload_by_signal()
+        await bench.ask_to_reload()
+    await bench.governor.reload_by_signal()
     assert "not reloaded: it is no JSON" in caplog.text
     assert bench.governor.config is before
     bench.governor._read_again = None
     with pytest.raises(ConfigError, match="no configuration file"):
-        bench.governor.reload()
+        await bench.governor.reload()
 
 
-@pytest.mark.parametrize("key", ["log_level", "schedule.hours", "throttle.pause_on_battery", "nice", "max_memory_gb"])
+async def test_a_change_inside_a_list_is_named_by_its_place(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, config={"stratum": ["127.0.0.1:3333", "127.0.0.1:3334"]})
+    bench.next = bench.config(stratum=["127.0.0.1:3333", {"listen": "127.0.0.1:3334", "least_difficulty": 8}])
+    assert await bench.ask_to_reload() == ["stratum.1.least_difficulty: 0.0 -> 8.0"]
+    bench.next = bench.config(stratum=["127.0.0.1:3333"])
+    (change,) = await bench.ask_to_reload()
+    assert change.startswith("stratum: [{'listen': '127.0.0.1:3333', ")
+
+
+@pytest.mark.parametrize(
+    "key", ["log_level", "schedule.hours", "throttle.pause_on_battery", "nice", "max_memory_gb", "stratum.0.proxies"]
+)
 def test_live_settings_say_so(key: str) -> None:
     assert reloads_live(key)
 

@@ -138,7 +138,7 @@ async def test_what_differs_from_the_running_daemon_is_said(tmp_path: Path) -> N
         (found,) = await seen(config_of(tmp_path, f"127.0.0.1:{free_port()}"))
         assert reds(found) == ["connect"]
         assert "nothing listens on 127.0.0.1" in found["connect"].evidence
-        assert "restart the daemon" in found["connect"].todo
+        assert "solominer reload" in found["connect"].todo
         assert found["first job"].status is Status.SKIPPED
 
 

@@ -39,6 +39,16 @@ class ListenerSetup(msgspec.Struct, frozen=True):
     proxies: tuple[str, ...] = ()
 
     @property
+    def place(self) -> tuple[str, int, str]:
+        """Where it listens: no two listeners have the same."""
+        return self.host, self.port, self.path
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """What cannot change while its connections stay: its place, TLS or not, and who is paid."""
+        return self.place, bool(self.certificate), self.pay_to
+
+    @property
     def url(self) -> str:
         """What a person types into a miner, but for the name of this machine."""
         if self.path:
@@ -85,6 +95,13 @@ class Withdraw(msgspec.Struct, tag=True):
     """There is no work."""
 
 
+class Relisten(msgspec.Struct, tag=True):
+    """Listen like this from now on, certificates read anew; connections of listeners with the same identity stay."""
+
+    listeners: list[ListenerSetup]
+    limits: ServerLimits
+
+
 class AddressAnswer(msgspec.Struct, tag=True):
     """The node's answer to an AddressQuestion: its script, or why it cannot be paid."""
 
@@ -110,6 +127,14 @@ class Listening(msgspec.Struct, tag=True):
     """All listeners are open, at these addresses."""
 
     urls: list[str]
+
+
+class Relistened(msgspec.Struct, tag=True):
+    """The answer to Relisten: where it listens now, with which settings, and a line for each that was not possible."""
+
+    urls: list[str]
+    listeners: list[ListenerSetup]
+    problems: list[str]
 
 
 class CannotListen(msgspec.Struct, tag=True):
@@ -177,9 +202,23 @@ class News(msgspec.Struct, tag=True):
     kind: str
     fields: dict[str, str | int | float]
 
+    def __str__(self) -> str:
+        fields = self.fields
+        match self.kind:
+            case "miner_connected":
+                agent = fields["user_agent"] or "no user agent"
+                return f"miner {fields['worker']} connected from {fields['peer']}: {agent}"
+            case "miner_left":
+                return f"miner {fields['worker']} left after {fields['secs']:.0f} s: {fields['reason']}"
+            case "miner_refused":
+                return f"miner {fields['worker']} from {fields['peer']} refused: {fields['reason']}"
+            case "miner_banned":
+                return f"{fields['peer']} is turned away for some minutes: {fields['reason']}"
+        return self.kind
 
-ToProcess = Setup | Publish | Withdraw | AddressAnswer | Saved | Quit
-FromProcess = Listening | CannotListen | Found | Notable | Fault | AddressQuestion | Report | News
+
+ToProcess = Setup | Publish | Withdraw | Relisten | AddressAnswer | Saved | Quit
+FromProcess = Listening | CannotListen | Relistened | Found | Notable | Fault | AddressQuestion | Report | News
 
 _encoder = msgspec.msgpack.Encoder()
 

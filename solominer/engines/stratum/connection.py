@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, cast
 
 from solominer.engines.stratum import messages
 from solominer.engines.stratum.events import Authorized, BlockFound, Output
+from solominer.engines.stratum.listener import Listener
 from solominer.engines.stratum.messages import StratumError
 from solominer.engines.stratum.proxy_protocol import ProxyHeader
 from solominer.engines.stratum.session import Session
-from solominer.engines.stratum.shared import Shared
 from solominer.errors import DecodeError
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ _MOST_PAUSE_SECS = 5.0
 class Connection(asyncio.Protocol):
     """Moves bytes between a socket and its session; whatever the session says beyond that goes to the server."""
 
-    def __init__(self, server: Server, shared: Shared, proxies: frozenset[str]) -> None:
-        self._server, self._shared, self._proxies = server, shared, proxies
+    def __init__(self, server: Server, listener: Listener) -> None:
+        self._server, self.listener = server, listener
         self._transport: asyncio.Transport | None = None
         self._proxy: ProxyHeader | None = None
         self._slow_since: float | None = None
@@ -61,7 +61,7 @@ class Connection(asyncio.Protocol):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         peer = transport.get_extra_info("peername")
         address = peer[0] if isinstance(peer, tuple) else "unix"
-        if address in self._proxies:
+        if address in self.listener.proxies:
             self._proxy = ProxyHeader()
         else:
             self._begin(address)
@@ -106,7 +106,7 @@ class Connection(asyncio.Protocol):
             self.close(refused)
             return
         self.opened_at = self._server.now()
-        self.session = Session(self._shared, self.opened_at)
+        self.session = Session(self.listener.shared, self.opened_at)
 
     def carry_out(self, output: Output) -> None:
         """Do what the session wants: blocks first, then the bytes, then everything else."""
@@ -138,6 +138,11 @@ class Connection(asyncio.Protocol):
         """There is other work."""
         if self.session is not None and not self.closed_for and not self.taken_over:
             self.carry_out(self.session.work_changed(now))
+
+    def limits_changed(self, now: float) -> None:
+        """The listener has other bounds of difficulty."""
+        if self.session is not None and not self.closed_for and not self.taken_over:
+            self.carry_out(self.session.limits_changed(now))
 
     def retire(self, reason: str) -> None:
         """Another connection has this one's session: it gets no more jobs, and is closed after its last words."""

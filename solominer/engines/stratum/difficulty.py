@@ -65,6 +65,11 @@ class Difficulty:
         self._floor = difficulty
         return self._apply(now)
 
+    def bound(self, limits: Limits, now: float) -> bool:
+        """The listener has these bounds from now on. Whether the client is to get another difficulty now."""
+        self._limits = limits
+        return self._apply(now)
+
     def suggest(self, difficulty: float, now: float) -> bool:
         """The client suggests a difficulty. Whether it is to get another one now."""
         if difficulty == self._suggested:

@@ -32,14 +32,14 @@ class Doorman:
     """
 
     def __init__(self, most: int, most_per_address: int) -> None:
-        self._most, self._most_per_address = most, most_per_address
+        self.most, self.most_per_address = most, most_per_address
         self._addresses: OrderedDict[str, _Address] = OrderedDict()
         self.open = 0
 
     def admit(self, address: str, now: float) -> str:
         """Count a new connection; or why it is not admitted (and not counted). Every admitted one is to `leave`."""
-        if self.open >= self._most:
-            return f"this server has {self._most} connections, as many as it may"
+        if self.open >= self.most:
+            return f"this server has {self.most} connections, as many as it may"
         known = self._addresses.get(address)
         if known is None:
             known = self._addresses[address] = _Address()
@@ -47,8 +47,8 @@ class Doorman:
         self._addresses.move_to_end(address)
         if now < known.banned_until and not known.logged_in:
             return f"this address is turned away for {known.banned_until - now:.0f} s: too many connections failed"
-        if known.open >= self._most_per_address:
-            return f"this address has {self._most_per_address} connections, as many as it may"
+        if known.open >= self.most_per_address:
+            return f"this address has {self.most_per_address} connections, as many as it may"
         known.open += 1
         self.open += 1
         return ""

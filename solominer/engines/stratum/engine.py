@@ -38,6 +38,8 @@ from solominer.engines.stratum.channel import (
     Notable,
     Publish,
     Quit,
+    Relisten,
+    Relistened,
     Report,
     Saved,
     ServerLimits,
@@ -62,6 +64,7 @@ from solominer.work.ports import Post
 from solominer.work.workers import EngineSnapshot, ExtranonceRange, WorkerId
 
 START_SECS = 20.0
+APPLY_SECS = 5.0
 KEEP_WORKS = 512
 SAVED_KEPT = 4096
 """Blocks whose finders get their answer at once if they hand them in again."""
@@ -121,6 +124,8 @@ class StratumEngine:
         self._reading: asyncio.Task[None] | None = None
         self._said = -1
         self._listening: asyncio.Future[None] | None = None
+        self._relistened: asyncio.Future[Relistened] | None = None
+        self._applying = asyncio.Lock()
         self._starts = 0
         self._works: dict[int, tuple[float, Work]] = {}
         self._has_work = False
@@ -151,7 +156,6 @@ class StratumEngine:
             now = time.monotonic()
             self._sessions.update((held.session_id, (now, held)) for held in self._file.load())
         await self._start_process()
-        log.info("miners connect to %s", " or ".join(self.urls))
 
     async def _start_process(self) -> None:
         ours, theirs = socket.socketpair()
@@ -312,6 +316,30 @@ class StratumEngine:
         """What every miner is doing."""
         return replace(self._miners.snapshot(time.monotonic(), self._has_work), urls=tuple(self.urls))
 
+    async def apply(self, settings: StratumSettings) -> list[str]:
+        """Change listeners and limits while it runs; connections of listeners that stay do not notice.
+
+        Returns a line for each change that was not possible: there everything is as before.
+        """
+        async with self._applying:
+            if not self.is_serving:
+                return ["stratum: its server is starting: reload again in a few seconds"]
+            self._relistened = asyncio.get_running_loop().create_future()
+            self._send(Relisten(list(settings.listeners), settings.limits))
+            try:
+                async with asyncio.timeout(APPLY_SECS):
+                    done = await self._relistened
+            except TimeoutError:
+                return [f"stratum: no answer from its server within {APPLY_SECS:.0f} s: reload again"]
+            self.settings = replace(settings, listeners=tuple(done.listeners))
+            self._listen_at(done.urls)
+            return [f"stratum: {problem}" for problem in done.problems]
+
+    def _listen_at(self, urls: list[str]) -> None:
+        before, self.urls = self.urls, [each for url in urls for each in reachable(url)]
+        if self.urls != before:
+            log.info("miners connect to %s", " or ".join(self.urls) or "no address: there is no listener")
+
     # Messages
 
     def _send(self, message: ToProcess) -> None:
@@ -338,19 +366,21 @@ class StratumEngine:
                 self._sums(self._miners.report(time.monotonic(), message))
                 self._keep_sessions(message.sessions)
             case News():
-                log.info("%s", _news_text(message))
+                log.info("%s", message)
                 self._note(message.kind, message.fields)
             case AddressQuestion():
                 task = asyncio.create_task(self._answer(message.address))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
             case Listening() if listening and not listening.done():
-                self.urls = [each for url in message.urls for each in reachable(url)]
+                self._listen_at(message.urls)
                 listening.set_result(None)
             case CannotListen() if listening and not listening.done():
                 listening.set_exception(
                     EngineError(f"the Stratum server cannot listen on {message.problem}", message.todo)
                 )
+            case Relistened() if self._relistened and not self._relistened.done():
+                self._relistened.set_result(message)
             case Fault():
                 log.error("the jitted check of shares was wrong about a header; hashlib goes on in its place")
                 self._note("validator_fault", {"header": message.header.hex()})
@@ -436,19 +466,3 @@ def work_of(job: Job, tag: bytes) -> Work:
         outputs=tuple((out.script_pubkey, out.value_sats) for out in job.coinbase.outputs[:-1]),
         notable_target_le=job.share_target.to_bytes(32, "little"),
     )
-
-
-def _news_text(news: News) -> str:
-    fields = news.fields
-    match news.kind:
-        case "miner_connected":
-            return (
-                f"miner {fields['worker']} connected from {fields['peer']}: {fields['user_agent'] or 'no user agent'}"
-            )
-        case "miner_left":
-            return f"miner {fields['worker']} left after {fields['secs']:.0f} s: {fields['reason']}"
-        case "miner_refused":
-            return f"miner {fields['worker']} from {fields['peer']} refused: {fields['reason']}"
-        case "miner_banned":
-            return f"{fields['peer']} is turned away for some minutes: {fields['reason']}"
-    return news.kind

@@ -24,6 +24,7 @@ from solominer.engines.stratum.channel import (
     Listening,
     Publish,
     Quit,
+    Relisten,
     Saved,
     Setup,
     ToProcess,
@@ -48,6 +49,7 @@ class _Channel(asyncio.Protocol):
         self._server: Server | None = None
         self.setup: asyncio.Future[Setup] = asyncio.get_running_loop().create_future()
         self.ended = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
@@ -78,10 +80,17 @@ class _Channel(asyncio.Protocol):
                 server.publish(message)
             case Withdraw() if server:
                 server.withdraw()
+            case Relisten() if server:
+                task = asyncio.create_task(self._relisten(server, message))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
             case AddressAnswer() if server:
                 server.address_answered(message)
             case Saved() if server:
                 server.unsaved.saved(message.hash_le)
+
+    async def _relisten(self, server: Server, wanted: Relisten) -> None:
+        self.send(await server.relisten(wanted))
 
 
 async def _serve() -> int:

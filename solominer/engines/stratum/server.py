@@ -7,7 +7,6 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
 
 from solominer.chain.transaction import TxOut
 from solominer.engines.stratum.channel import (
@@ -21,11 +20,13 @@ from solominer.engines.stratum.channel import (
     News,
     Notable,
     Publish,
+    Relisten,
+    Relistened,
     Report,
+    ServerLimits,
     Setup,
 )
 from solominer.engines.stratum.connection import Connection
-from solominer.engines.stratum.difficulty import Limits
 from solominer.engines.stratum.doorman import Doorman
 from solominer.engines.stratum.duplicates import Duplicates
 from solominer.engines.stratum.events import (
@@ -44,11 +45,11 @@ from solominer.engines.stratum.events import (
 )
 from solominer.engines.stratum.extranonces import ExtranonceTable, Held
 from solominer.engines.stratum.jobs import JobBoard
+from solominer.engines.stratum.listener import Listener
 from solominer.engines.stratum.reference import HashlibValidator
 from solominer.engines.stratum.session import Session
-from solominer.engines.stratum.shared import ListenerSettings, PayTo, Shared, Tallies
+from solominer.engines.stratum.shared import ListenerSettings, Shared, Tallies
 from solominer.engines.stratum.shares import ShareChecker
-from solominer.engines.stratum.tls import server_context
 from solominer.engines.stratum.unsaved import UnsavedBlocks
 from solominer.engines.stratum.work import Audience, Work
 from solominer.errors import EngineError
@@ -58,8 +59,6 @@ SESSION_TICK_SECS = 4
 FAN_OUT_AT_ONCE = 256
 NEWS_A_MINUTE = 120
 FRESH_SECS = 0.02
-_BACKLOG = 8192
-_SOCKET_MODE = 0o660
 
 
 class _Miner:
@@ -79,7 +78,7 @@ class Server:
         self, setup: Setup, send: Callable[[FromProcess], None], now: Callable[[], float] = time.monotonic
     ) -> None:
         self.now = now
-        self._setup, self._send = setup, send
+        self._setup, self._send, self._limits = setup, send, setup.limits
         self._board = JobBoard(_payouts, setup.first_seq)
         space = ExtranonceRange(setup.extranonce_first, setup.extranonce_count)
         self._table = ExtranonceTable(space, lambda: secrets.token_hex(8))
@@ -98,7 +97,7 @@ class Server:
         self._fresh: dict[Connection, None] = {}
         self._fanning: deque[Connection] = deque()
         self._no_work_since: float | None = now()
-        self._listeners: list[asyncio.Server] = []
+        self._listeners: dict[tuple[object, ...], Listener] = {}
         self._beat = self._numbers = 0
         self._news_left = NEWS_A_MINUTE
 
@@ -106,49 +105,64 @@ class Server:
 
     async def open(self) -> list[str]:
         """Open all listeners; where they listen. Raises EngineError that names the one that cannot be opened."""
-        urls = []
-        for listener in self._setup.listeners:
+        for setup in self._setup.listeners:
+            await self._listen(self._listener(setup))
+        return self._urls()
+
+    async def relisten(self, wanted: Relisten) -> Relistened:
+        """Listen as `wanted`; what is not possible stays as it is. Connections of listeners that stay do not notice."""
+        problems, failed, fresh = [], set(), []
+        for setup in wanted.listeners:
+            listener = self._listeners.get(setup.identity)
             try:
-                urls.append(await self._listen(listener))
-            except (OSError, ValueError) as error:  # ValueError: an address that is none
-                reason = getattr(error, "strerror", None) or error
-                todo = "choose another address or port, or end what has it"
-                raise EngineError(f"{listener.url}: {reason}", todo) from error
-        return urls
+                if listener is None:
+                    fresh.append(self._listener(setup))
+                else:
+                    listener.change(setup)
+            except EngineError as error:
+                problems.append(error)
+                failed.add(setup.place)
+        identities = {setup.identity for setup in wanted.listeners}
+        for identity, listener in list(self._listeners.items()):
+            if identity not in identities and listener.setup.place not in failed:
+                listener.close()
+                del self._listeners[identity]
+        for listener in fresh:
+            try:
+                await self._listen(listener)
+            except EngineError as error:
+                problems.append(error)
+        self._use_limits(wanted.limits)
+        now = self.now()
+        for connection in list(self._connections):
+            if connection.listener.setup.identity not in self._listeners:
+                connection.close("its listener was closed")
+            else:
+                connection.limits_changed(now)
+        listeners = [listener.setup for listener in self._listeners.values()]
+        return Relistened(self._urls(), listeners, [f"{error.what}: {error.todo}" for error in problems])
 
-    async def _listen(self, listener: ListenerSetup) -> str:
-        limits = Limits(
-            listener.start_difficulty,
-            listener.least_difficulty,
-            listener.most_difficulty or float("inf"),
-            listener.fractional,
+    def _listener(self, setup: ListenerSetup) -> Listener:
+        shared = Shared(
+            self._board, self._table, self.checker, ListenerSettings(), self._scripts, tallies=self._tallies
         )
-        settings = ListenerSettings(pay_to=PayTo(listener.pay_to), limits=limits)
-        shared = Shared(self._board, self._table, self.checker, settings, self._scripts, self._tallies)
-        proxies = frozenset(listener.proxies)
-        tls = server_context(listener.certificate, listener.key) if listener.certificate else None
-        loop = asyncio.get_running_loop()
+        return Listener(setup, shared)
 
-        def protocol() -> Connection:
-            return Connection(self, shared, proxies)
+    async def _listen(self, listener: Listener) -> None:
+        await listener.open(lambda: Connection(self, listener))
+        self._listeners[listener.setup.identity] = listener
 
-        if listener.path:
-            path = Path(listener.path)
-            if path.is_socket():  # of a server before this one; anything else there is not ours to remove
-                path.unlink()
-            server: asyncio.Server = await loop.create_unix_server(protocol, listener.path, backlog=_BACKLOG, ssl=tls)
-            path.chmod(_SOCKET_MODE)
-            self._listeners.append(server)
-            return listener.url
-        server = await loop.create_server(protocol, listener.host, listener.port, backlog=_BACKLOG, ssl=tls)
-        self._listeners.append(server)
-        port = server.sockets[0].getsockname()[1]
-        return ListenerSetup(listener.host, port, certificate=listener.certificate).url
+    def _urls(self) -> list[str]:
+        return [listener.url for listener in self._listeners.values()]
+
+    def _use_limits(self, limits: ServerLimits) -> None:
+        self._limits = limits
+        self._doorman.most, self._doorman.most_per_address = limits.connections, limits.connections_per_address
 
     def close(self) -> None:
         """Take no more connections and close those that are open."""
-        for server in self._listeners:
-            server.close()
+        for listener in self._listeners.values():
+            listener.close()
         for connection in list(self._connections):
             connection.close("the server stops")
         self.report()
@@ -193,7 +207,7 @@ class Server:
 
     def _lacks_work(self) -> bool:
         since = self._no_work_since
-        return since is not None and self.now() - since > self._setup.limits.no_work_secs
+        return since is not None and self.now() - since > self._limits.no_work_secs
 
     # Connections
 

@@ -127,6 +127,12 @@ class Session:
             self._announce(now)
         return self._take()
 
+    def limits_changed(self, now: float) -> Output:
+        """The listener has other bounds of difficulty."""
+        if self.difficulty.bound(self.shared.settings.limits, now):
+            self.retarget(now)
+        return self._take()
+
     def address_resolved(self, address: str, script: bytes | None, reason: str, now: float) -> Output:
         """The node's answer about an address: its script, or None and why it cannot be paid."""
         logins = [login for login in self._logins if login.name.address == address]

@@ -28,6 +28,12 @@ def server_context(certificate: str, key: str) -> ssl.SSLContext:
     Raises EngineError that names the files if they cannot be used.
     """
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    load_certificate(context, certificate, key)
+    return context
+
+
+def load_certificate(context: ssl.SSLContext, certificate: str, key: str) -> None:
+    """Have a server's new connections begin with these files. Raises EngineError as `server_context` does."""
 
     def encrypted() -> str:  # OpenSSL would ask at the terminal
         raise ValueError("the key is encrypted")
@@ -39,7 +45,6 @@ def server_context(certificate: str, key: str) -> ssl.SSLContext:
             f"the TLS certificate {' with '.join(filter(None, (certificate, key)))} cannot be used: {_reason(error)}",
             _TODO,
         ) from error
-    return context
 
 
 def _reason(error: Exception) -> str:

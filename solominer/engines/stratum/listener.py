@@ -1,0 +1,75 @@
+"""A listening socket of the server, and what holds for the connections that come by it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from solominer.engines.stratum.channel import ListenerSetup
+from solominer.engines.stratum.difficulty import Limits
+from solominer.engines.stratum.shared import ListenerSettings, PayTo, Shared
+from solominer.engines.stratum.tls import load_certificate, server_context
+from solominer.errors import EngineError
+
+_BACKLOG = 8192
+_SOCKET_MODE = 0o660
+
+
+class Listener:
+    """Made from `setup`, opened once. Raises EngineError if its certificate cannot be used."""
+
+    def __init__(self, setup: ListenerSetup, shared: Shared) -> None:
+        self._tls = server_context(setup.certificate, setup.key) if setup.certificate else None
+        self._server: asyncio.Server | None = None
+        self.setup, self.shared = setup, shared
+        self._use(setup)
+
+    def _use(self, setup: ListenerSetup) -> None:
+        self.setup = setup
+        self.proxies = frozenset(setup.proxies)
+        most = setup.most_difficulty or float("inf")
+        limits = Limits(setup.start_difficulty, setup.least_difficulty, most, setup.fractional)
+        self.shared.settings = ListenerSettings(pay_to=PayTo(setup.pay_to), limits=limits)
+
+    async def open(self, protocol: Callable[[], asyncio.Protocol]) -> None:
+        """Take connections. Raises EngineError that says why it cannot."""
+        loop, setup = asyncio.get_running_loop(), self.setup
+        try:
+            if setup.path:
+                path = Path(setup.path)
+                if path.is_socket():  # of a server before this one; anything else there is not ours to remove
+                    path.unlink()
+                self._server = await loop.create_unix_server(protocol, setup.path, backlog=_BACKLOG, ssl=self._tls)
+                path.chmod(_SOCKET_MODE)
+            else:
+                self._server = await loop.create_server(
+                    protocol, setup.host, setup.port, backlog=_BACKLOG, ssl=self._tls
+                )
+        except (OSError, ValueError) as error:  # ValueError: an address that is none
+            reason = getattr(error, "strerror", None) or error
+            todo = "choose another address or port, or end what has it"
+            raise EngineError(f"{setup.url}: {reason}", todo) from error
+
+    @property
+    def url(self) -> str:
+        """Where it listens; with the port that it got where any would do."""
+        if self.setup.path or self._server is None:
+            return self.setup.url
+        port = self._server.sockets[0].getsockname()[1]
+        return ListenerSetup(self.setup.host, port, certificate=self.setup.certificate).url
+
+    def change(self, setup: ListenerSetup) -> None:
+        """Use other settings with the same `identity` from now on; the certificate is read again for new connections.
+
+        Raises EngineError, with nothing changed, if the certificate cannot be used.
+        """
+        if self._tls is not None:
+            server_context(setup.certificate, setup.key)  # one that cannot be used would spoil the context in use
+            load_certificate(self._tls, setup.certificate, setup.key)
+        self._use(setup)
+
+    def close(self) -> None:
+        """Take no more connections."""
+        if self._server is not None:
+            self._server.close()
