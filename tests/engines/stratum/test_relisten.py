@@ -18,8 +18,8 @@ from solominer.engines.stratum import engine as engine_module
 from solominer.engines.stratum.channel import ListenerSetup, ServerLimits
 from solominer.engines.stratum.tls import certificate_facts
 from solominer.work.events import WorkerStarted
-from tests.engines.stratum.pem import make_certificate
 from tests.engines.stratum.engine_rig import SPACE, Bench, in_thread, running
+from tests.engines.stratum.pem import make_certificate
 from tests.engines.stratum.wire import WireMiner
 
 
