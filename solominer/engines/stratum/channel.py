@@ -175,6 +175,22 @@ class News(msgspec.Struct, tag=True):
     kind: str
     fields: dict[str, str | int | float]
 
+    @property
+    def text(self) -> str:
+        """A line for the log."""
+        fields = self.fields
+        match self.kind:
+            case "miner_connected":
+                agent = fields["user_agent"] or "no user agent"
+                return f"miner {fields['worker']} connected from {fields['peer']}: {agent}"
+            case "miner_left":
+                return f"miner {fields['worker']} left after {fields['secs']:.0f} s: {fields['reason']}"
+            case "miner_refused":
+                return f"miner {fields['worker']} from {fields['peer']} refused: {fields['reason']}"
+            case "miner_banned":
+                return f"{fields['peer']} is turned away for some minutes: {fields['reason']}"
+        return self.kind
+
 
 ToProcess = Setup | Publish | Withdraw | AddressAnswer | Saved | Quit
 FromProcess = Listening | CannotListen | Found | Notable | Fault | AddressQuestion | Report | News

@@ -229,6 +229,8 @@ class StratumEngine:
         code = await self._process.wait()
         if self._reading is not None:
             await asyncio.wait([self._reading], timeout=1.0)  # its last messages may be blocks
+        if self._stopping:
+            return ""  # `stop` closes everything
         said = os.pread(self._said, _SAID_BYTES, max(0, os.fstat(self._said).st_size - _SAID_BYTES))
         self._close()
         lines = said.decode(errors="replace").strip().splitlines()
@@ -332,7 +334,7 @@ class StratumEngine:
                 self._miners.report(time.monotonic(), message)
                 self._keep_sessions(message.sessions)
             case News():
-                log.info("%s", _news_text(message))
+                log.info("%s", message.text)
                 self._note(message.kind, message.fields)
             case AddressQuestion():
                 task = asyncio.create_task(self._answer(message.address))
@@ -432,19 +434,3 @@ def work_of(job: Job, tag: bytes) -> Work:
         outputs=tuple((out.script_pubkey, out.value_sats) for out in job.coinbase.outputs[:-1]),
         notable_target_le=job.share_target.to_bytes(32, "little"),
     )
-
-
-def _news_text(news: News) -> str:
-    fields = news.fields
-    match news.kind:
-        case "miner_connected":
-            return (
-                f"miner {fields['worker']} connected from {fields['peer']}: {fields['user_agent'] or 'no user agent'}"
-            )
-        case "miner_left":
-            return f"miner {fields['worker']} left after {fields['secs']:.0f} s: {fields['reason']}"
-        case "miner_refused":
-            return f"miner {fields['worker']} from {fields['peer']} refused: {fields['reason']}"
-        case "miner_banned":
-            return f"{fields['peer']} is turned away for some minutes: {fields['reason']}"
-    return news.kind
