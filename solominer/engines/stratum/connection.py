@@ -20,15 +20,8 @@ if TYPE_CHECKING:
 LAST_WORDS_SECS = 5.0
 """How long a connection is still listened to after another one resumed its session: a block may be on its way."""
 
-BLOCKS_PER_WORK = 8
-"""Blocks of one work that the daemon gets from a connection. All have the same parent, so one is wanted and the others
-are spare; on regtest a miner finds thousands before it hears of the next tip. What comes beyond counts as a share.
-
-Each connection has a bound of its own, so that none uses up another's; and so has each work: if something was wrong
-with the blocks of one, those of the next, on the same tip, are wanted again."""
-
-WORKS_COUNTED = 1024
-"""More works than are kept at a time."""
+LONG_TURN_SECS = 0.05
+"""A connection that kept the server busy for longer is not read from for as long again, so others have half of it."""
 
 MAX_BUFFERED_BYTES = 1 << 20
 SLOW_READER_SECS = 30.0
@@ -49,7 +42,6 @@ class Connection(asyncio.Protocol):
         self.closed_for = ""
         self.opened_at = 0.0
         self.number = 0
-        self._blocks: dict[int, int] = {}
 
     # The socket
 
@@ -80,7 +72,11 @@ class Connection(asyncio.Protocol):
             self._begin(address or "proxy")
             data = rest
         if self.session is not None and data and not self.closed_for:
-            self.carry_out(self.session.receive(data, self._server.now()))
+            began = self._server.now()
+            output = self.session.receive(data, began)
+            self.carry_out(output)
+            took_secs = self._server.now() - began
+            self._pause(max(output.pause_secs, took_secs if took_secs > LONG_TURN_SECS else 0.0))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
@@ -111,7 +107,7 @@ class Connection(asyncio.Protocol):
     def carry_out(self, output: Output) -> None:
         """Do what the session wants: blocks first, then the bytes, then everything else."""
         for event in output.events:
-            if isinstance(event, BlockFound) and self._is_wanted(event):
+            if isinstance(event, BlockFound):
                 self._server.event(self, event)
         if output.data:
             self.send(output.data)
@@ -122,10 +118,6 @@ class Connection(asyncio.Protocol):
                 self._server.event(self, event)
         if output.close:
             self.close(output.close)
-        elif output.pause_secs and self._transport is not None:
-            self._transport.pause_reading()
-            delay = min(output.pause_secs, _MOST_PAUSE_SECS)
-            asyncio.get_running_loop().call_later(delay, self._read_on)
 
     def tick(self, now: float) -> None:
         """Time passed."""
@@ -172,13 +164,11 @@ class Connection(asyncio.Protocol):
         if transport.get_write_buffer_size() > MAX_BUFFERED_BYTES:
             self.abort("it does not read what it is sent")
 
-    def _is_wanted(self, block: BlockFound) -> bool:
-        """Whether the daemon is to have this block."""
-        blocks = self._blocks
-        count = blocks[block.work_id] = blocks.get(block.work_id, 0) + 1
-        if len(blocks) > WORKS_COUNTED:
-            del blocks[next(iter(blocks))]
-        return count <= BLOCKS_PER_WORK
+    def _pause(self, secs: float) -> None:
+        """Read nothing for so long, at most _MOST_PAUSE_SECS."""
+        if secs and self._transport is not None and not self.closed_for:
+            self._transport.pause_reading()
+            asyncio.get_running_loop().call_later(min(secs, _MOST_PAUSE_SECS), self._read_on)
 
     def _read_on(self) -> None:
         if self._transport is not None and not self._transport.is_closing():

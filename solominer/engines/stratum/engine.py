@@ -239,6 +239,8 @@ class StratumEngine:
         code = await self._process.wait()
         if self._reading is not None:
             await asyncio.wait([self._reading], timeout=1.0)  # its last messages may be blocks
+        if self._stopping:
+            return ""  # `stop` closes everything
         said = os.pread(self._said, _SAID_BYTES, max(0, os.fstat(self._said).st_size - _SAID_BYTES))
         self._close()
         lines = said.decode(errors="replace").strip().splitlines()

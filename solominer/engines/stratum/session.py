@@ -22,6 +22,7 @@ from solominer.engines.stratum.events import (
     Authorized,
     AuthorizeRefused,
     BlockAccepted,
+    BlockFound,
     ClientInfo,
     DifficultyChanged,
     Event,
@@ -50,6 +51,16 @@ from solominer.errors import SolominerError
 MAX_PENDING_LOGINS = 16
 MAX_BAD_LINES = 32
 
+BLOCKS_PER_WORK = 8
+"""Blocks of one work that the daemon gets from a connection. All have the same parent, so one is wanted and the others
+are spare; on regtest a miner finds thousands before it hears of the next tip. What comes beyond counts as a share.
+
+Each connection has a bound of its own, so that none uses up another's; and so has each work: if something was wrong
+with the blocks of one, those of the next, on the same tip, are wanted again."""
+
+WORKS_COUNTED = 1024
+"""More works than are kept at a time."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Login:
@@ -71,6 +82,7 @@ class Session:
         self._out: list[bytes] = []
         self._claims: list[tuple[int, Claim]] = []  # (place of its reply in _out, claim)
         self._events: list[Event] = []
+        self._blocks: dict[int, int] = {}  # by work
         self._close = ""
         self.version_mask: int | None = None
         self._logins: list[_Login] = []
@@ -218,13 +230,15 @@ class Session:
         if not self._claims:
             return
         checked, events = self.shared.checker.check([claim for _, claim in self._claims], self.user_agent)
+        events = [event for event in events if not isinstance(event, BlockFound) or self._is_wanted(event)]
         self._events += events
+        blocks = {event.hash_le for event in events if isinstance(event, BlockFound)}
         moved = False
         for (place, claim), (_, error, hash_int) in zip(self._claims, checked, strict=True):
             if error is not None:
                 self._out[place] = reply_error(claim.id_json, error, result=b"false")
-            elif claim.job is not None and hash_int <= claim.job.work.target:
-                self._events.append(BlockAccepted(claim.id_json, hash_int.to_bytes(32, "little")))
+            elif blocks and (hash_le := hash_int.to_bytes(32, "little")) in blocks:
+                self._events.append(BlockAccepted(claim.id_json, hash_le))
             else:
                 self._out[place] = reply_true(claim.id_json)
             if error is None and self.difficulty.share(hash_int, now):
@@ -232,6 +246,14 @@ class Session:
         self._claims = []
         if moved:
             self.retarget(now)
+
+    def _is_wanted(self, block: BlockFound) -> bool:
+        """Whether the daemon is to have this block."""
+        blocks = self._blocks
+        count = blocks[block.work_id] = blocks.get(block.work_id, 0) + 1
+        if len(blocks) > WORKS_COUNTED:
+            del blocks[next(iter(blocks))]
+        return count <= BLOCKS_PER_WORK
 
     def _configure(self, request: Request, now: float) -> None:
         work = self.shared.board.current

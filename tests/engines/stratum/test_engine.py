@@ -361,6 +361,17 @@ async def test_a_start_that_is_given_up_can_be_stopped(monkeypatch: pytest.Monke
     assert bench.engine._process.returncode == -signal.SIGKILL
 
 
+async def test_a_server_that_does_not_end_is_killed_and_the_engine_ends_well() -> None:
+    bench = Bench()
+    await bench.engine.start(bench.post, SPACE)
+    supervising = asyncio.create_task(bench.engine.run())
+    os.kill(bench.of(WorkerStarted)[0].pid, signal.SIGSTOP)
+    await bench.engine.stop(0.1)
+    await asyncio.wait_for(supervising, 5.0)
+    assert bench.engine._process is not None
+    assert bench.engine._process.returncode == -signal.SIGKILL
+
+
 async def test_a_server_that_is_killed_while_it_starts_is_noticed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also with what it was sent still unread, which ends the connection with a reset."""
     monkeypatch.setattr("solominer.engines.stratum.engine.python_command", lambda module: (["sleep", "60"], None))
