@@ -34,7 +34,7 @@ SLOWEST_SECS = 5.0
 NAMES = {setting.keys[-1] for setting in (*settings_of(), *settings_of(NodeConfig))}
 NAMED = re.compile(
     "|".join(sorted(NAMES, key=len, reverse=True))
-    + r"|SOLOMINER_|unknown|two nodes|node is named|way into the node|must not contain|contains control"
+    + r"|SOLOMINER_|unknown|two nodes|node is configured|RPC credentials|must not contain|contains control"
     + r"|payout address|is not valid JSON|not UTF-8 text|one JSON object"
 )
 

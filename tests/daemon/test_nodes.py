@@ -39,9 +39,9 @@ def test_every_way_in(tmp_path: Path, rpc: dict[str, Any], kind: type) -> None:
 def test_without_a_name_the_local_node_is_taken_or_refused(tmp_path: Path) -> None:
     (settings,) = configured_nodes(config_of(tmp_path, mode="testnet4"))
     assert settings.port == 48332
-    with pytest.raises(ConfigError, match="no node is named"):
+    with pytest.raises(ConfigError, match="no node is configured"):
         configured_nodes(config_of(tmp_path, mode="testnet4", auto_detect=False))
-    with pytest.raises(ConfigError, match="no way into the node"):
+    with pytest.raises(ConfigError, match="no RPC credentials"):
         configured_nodes(config_of(tmp_path, auto_detect=False, bitcoin_rpc={"host": "127.0.0.1"}))
 
 

@@ -122,7 +122,7 @@ def test_the_whole_conversation(daemon: Running, node: PrivateNode) -> None:
     assert daemon.process.wait(PATIENCE_SECS) == 0, daemon.log.read_text()
     gone = daemon.command("status")
     assert gone.returncode == 8
-    assert "no solominer answers" in gone.stderr
+    assert "no daemon is running" in gone.stderr
     assert "Traceback" not in daemon.log.read_text()
     assert "Warning" not in daemon.log.read_text()
 
