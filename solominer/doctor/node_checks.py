@@ -19,12 +19,12 @@ from solominer.node.health import (
     OLD_TIP_SECS,
     deployments_of,
     is_set,
+    node_warnings,
     peers_of,
     peers_offset,
     pin_network,
     refuse_other_coin,
     refuse_unsafe_consensus,
-    said_by_node,
     tip_time,
     unknown_deployments,
     version_of,
@@ -253,7 +253,7 @@ class NodeUnderTest:
         return ok("all active rules are supported")
 
     def _warnings(self) -> CheckOutcome:
-        texts = said_by_node(self._chain, self._net)
+        texts = node_warnings(self._chain, self._net)
         if texts:
             return warning("; ".join(texts), "see the node's debug.log")
         return ok("none")
@@ -276,17 +276,17 @@ class NodeUnderTest:
                 f"set zmq.{topic} to the node's address, or zmqpub{topic} in bitcoin.conf to this one",
             )
         try:
-            heard = listen(address, topic, listen_secs=self._listen_secs)
+            probe = listen(address, topic, listen_secs=self._listen_secs)
         except ValueError as error:
             return failed(str(error), f"correct zmq.{topic}")
-        if not heard.connected:
+        if not probe.connected:
             elsewhere = ", ".join(each for each in published or () if each != address)
             return failed(
                 f"cannot connect to {address}" + (f"; the node publishes at {elsewhere}" if elsewhere else ""),
                 f"bind zmqpub{topic} in bitcoin.conf to an address that this machine can reach, and check firewalls",
             )
-        if heard.messages:
-            return ok(f"connected to {address}, first message after {heard.secs:.1f} s")
+        if probe.messages:
+            return ok(f"connected to {address}, first message after {probe.secs:.1f} s")
         return ok(f"connected to {address}, no message within {self._listen_secs:g} s")
 
     def _published(self, topic: str) -> list[str] | None:

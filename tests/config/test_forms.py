@@ -402,7 +402,7 @@ def test_variables_of_others_pass(tmp_path: Path) -> None:
 
 
 def test_a_refusal_says_where_the_setting_came_from(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"the variable SOLOMINER_BITCOIN_RPC__PORT: bitcoin_rpc\.port"):
+    with pytest.raises(ConfigError, match=r"environment variable SOLOMINER_BITCOIN_RPC__PORT: bitcoin_rpc\.port"):
         load(tmp_path, {}, {"SOLOMINER_BITCOIN_RPC__PORT": "x"})
     with pytest.raises(ConfigError, match=r"the command line: schedule\.days"):
         load_config(environ={}, overrides={"schedule.days": "x"})

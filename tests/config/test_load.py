@@ -145,7 +145,7 @@ def test_environment_and_flags_go_down_into_sections(tmp_path: Path) -> None:
 
 
 def test_environment_that_is_not_json(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="SOLOMINER_MORE_NODES is not JSON"):
+    with pytest.raises(ConfigError, match="SOLOMINER_MORE_NODES is not valid JSON"):
         load(tmp_path, {}, {"SOLOMINER_MORE_NODES": "[{"})
 
 

@@ -159,7 +159,7 @@ def test_data_folder_and_conf_named_by_arguments_and_by_the_file(tmp_path: Path)
     _, datadir = read_node_conf(parse_command_line(["-datadir=own", "-conf="]), Path("/x"), tmp_path)
     assert datadir == tmp_path / "own"
     conf, _ = read_node_conf(parse_command_line(["-conf=gone.conf"]), tmp_path, tmp_path)
-    assert "gone.conf is not there" in conf.problems[0]
+    assert "gone.conf does not exist" in conf.problems[0]
     assert read_node_conf(parse_command_line(["-noconf"]), tmp_path, tmp_path)[0].problems == ()
 
 
