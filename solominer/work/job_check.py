@@ -1,8 +1,7 @@
-"""A second look at every job before it leaves, by code that shares nothing with the builder.
+"""Independent check of every job before it is published, by code that shares nothing with the builder.
 
-It reads the finished coinbase bytes as a node would and compares them with what the configuration promises: exactly
-the configured scripts and amounts, the right sum, height, witness commitment and Merkle root. A bug in the builder, or
-somebody's change to it, then stops a job instead of paying a block to the wrong place.
+It parses the coinbase as a node does and compares it with the configuration: scripts and amounts, sum, height, witness
+commitment and Merkle root. A bug or manipulation in the builder then stops the job instead of misdirecting a reward.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ _SCRIPT_SIG_AT = 42
 
 
 class CoinbaseRead(NamedTuple):
-    """What stands in a stripped coinbase; `outputs` are (scriptPubKey, satoshis)."""
+    """Content of a stripped coinbase; `outputs` are (scriptPubKey, satoshis)."""
 
     script_sig: bytes
     sequence: int
@@ -75,7 +74,7 @@ def check_coinbase(
 
 
 def read_coinbase(raw: bytes) -> CoinbaseRead:
-    """Take a stripped coinbase apart. Raises TemplateError if it is not one."""
+    """Parse a stripped coinbase. Raises TemplateError."""
     try:
         return _read(raw)
     except IndexError:
@@ -103,7 +102,7 @@ def _read(raw: bytes) -> CoinbaseRead:
 
 
 def _length(raw: bytes, at: int) -> tuple[int, int]:
-    """A CompactSize of one byte, or of three where one does not do; and the place behind it."""
+    """Parse a CompactSize of one or three bytes; returns it and the position after it."""
     if raw[at] < 0xFD:
         return raw[at], at + 1
     size = raw[at + 1] | raw[at + 2] << 8
@@ -112,7 +111,7 @@ def _length(raw: bytes, at: int) -> tuple[int, int]:
 
 
 def _height_of(script_sig: bytes) -> int:
-    """The BIP 34 height at the beginning, or -1 where it is not encoded as short as it can be."""
+    """The BIP 34 height, or -1 if it is not minimally encoded."""
     first = script_sig[0]
     if 0x51 <= first <= 0x60:
         return first - 0x50
@@ -139,6 +138,6 @@ def _demand(holds: bool, problem: str) -> None:
 
 def _refused(problem: str) -> TemplateError:
     return TemplateError(
-        f"a job failed its own check and is not published: {problem}",
-        "nothing was mined on it; please report this with the log, it is a bug or tampering",
+        f"a job failed validation and is not published: {problem}",
+        "this is a bug or manipulation; please report it with the log",
     )

@@ -66,7 +66,7 @@ async def test_blocks_count_on_the_chain_with_the_most_work(
         assert miner.accepted >= 1
 
         await asyncio.to_thread(node.call, "addnode", f"127.0.0.1:{other.p2p_port}", "onetry")
-        await miner.until(lambda: "one chain again" in caplog.text)
+        await miner.until(lambda: "same chain again" in caplog.text)
         assert miner.coordinator.forks.note("other") == ""
 
 
