@@ -1,45 +1,45 @@
-"""The tree of errors. Every one says what is wrong and what to do next; none ever holds a secret.
+"""The tree of errors. Each says what is wrong and what to do next, and never contains a secret.
 
 SolominerError
 ├── ConfigError             config.json, environment or flags are wrong
 ├── PayoutError             the payout address or script cannot be used
-├── SigningRefused          this signet's blocks need a signature that the node's wallet cannot give
+├── SigningRefused          the node's wallet cannot sign the blocks of this signet
 ├── PlanError               plan.yaml is wrong, or the work done does not follow it
-├── AlreadyRunning          another daemon holds the data folder
+├── AlreadyRunning          another daemon uses the data folder
 ├── NotRunning              no daemon answers on the control socket
-├── BitcoindNotFound        no bitcoind for a private node, and none could be fetched
+├── BitcoindNotFound        no bitcoind for a private node, and none could be downloaded
 ├── DecodeError             bytes that are not what they claim to be
 │   ├── Truncated
 │   ├── TrailingData
-│   └── BadValue            well-formed but outside what the rules allow
-├── NodeError               anything about talking to Bitcoin Core
+│   └── BadValue            well-formed, but not allowed by the rules
+├── NodeError               communication with Bitcoin Core
 │   ├── NodeUnreachable     refused, reset, no route: retry
 │   ├── NodeTimeout         no answer in time; what the node did is unknown: retry
 │   ├── NodeAuthFailed      401/403: the cookie or the password is wrong
-│   │   └── MethodNotAllowed  403: rpcwhitelist leaves this method out
+│   │   └── MethodNotAllowed  403: the method is not in rpcwhitelist
 │   ├── NodeNotReady        warming up, shutting down, no peers, initial download: retry
-│   ├── RpcFailed           the node answered with an error of its own
-│   ├── WrongNetwork        the node is on another chain than the configured one
-│   └── UnsafeConsensus     the node wants rules that this program does not implement
+│   ├── RpcFailed           the node answered with a JSON-RPC error
+│   ├── WrongNetwork        the node is on a different chain than configured
+│   └── UnsafeConsensus     the node requires rules that this program does not implement
 ├── TemplateError           a getblocktemplate reply that breaks a rule; never mined
 ├── EngineError             kernels and workers
-├── PriceError              the electricity price's source gives none
+├── PriceError              no electricity price from its source
 └── RecordsError            the dated tree, the journal, the ledger
     ├── JournalFailed       a found block could not be written anywhere
-    └── VerifyError         evidence that does not hold
+    └── VerifyError         invalid evidence
 """
 
 from __future__ import annotations
 
 LONGEST_TEXT = 4000
-"""Characters of one text of an error or of one log message; the rest is cut."""
+"""Maximum characters of an error or log message; the rest is cut."""
 
 
 def printable(text: str | bytes, limit: int = LONGEST_TEXT) -> str:
-    """Foreign text as it may go to a terminal and into a log: on one line, escaped, at most `limit` characters of it.
+    """Escape foreign text for terminals and logs: one line, at most `limit` characters.
 
-    Control characters (also those of ANSI and C1), line ends, marks that change the direction of writing, lone
-    surrogates and bytes that are no UTF-8 come as backslash escapes.
+    Control characters (including ANSI and C1), line ends, bidirectional marks, lone surrogates and bytes that are not
+    UTF-8 become backslash escapes.
     """
     cut = text[: limit + 1]  # before any work on it: it may be huge
     if isinstance(cut, bytes):
@@ -50,7 +50,7 @@ def printable(text: str | bytes, limit: int = LONGEST_TEXT) -> str:
 
 
 def printable_lines(text: str, limit: int = LONGEST_TEXT) -> str:
-    """As `printable`, for texts of ours that may have several lines: their line ends stay."""
+    """As `printable`, but keeps line ends."""
     return (
         text
         if text.isprintable() and len(text) <= limit
@@ -59,9 +59,9 @@ def printable_lines(text: str, limit: int = LONGEST_TEXT) -> str:
 
 
 class SolominerError(Exception):
-    """Base of all errors. `what` says what is wrong, `todo` what to do about it; `exit_code` is the process's.
+    """Base of all errors. `what` says what is wrong, `todo` what to do; `exit_code` is that of the process.
 
-    Both may quote foreign text: they are made printable here.
+    Both may quote foreign text, which is escaped here.
     """
 
     exit_code = 1
@@ -86,11 +86,11 @@ class PayoutError(ConfigError):
 
 
 class SigningRefused(ConfigError):
-    """This signet's blocks need a signature that no wallet of the node can give (BIP 325)."""
+    """No wallet of the node can sign the blocks of this signet (BIP 325)."""
 
 
 class PlanError(ConfigError):
-    """plan.yaml cannot be used, or work was not done as it says; `group` names the part of the plan."""
+    """plan.yaml is invalid, or work does not follow it; `group` is the part of the plan."""
 
     def __init__(self, group: str, reason: str, todo: str = "") -> None:
         super().__init__(f"search plan, {group}: {reason}", todo)
@@ -99,7 +99,7 @@ class PlanError(ConfigError):
 
 
 class AlreadyRunning(SolominerError):
-    """Another daemon works in the same data folder."""
+    """Another daemon uses the same data folder."""
 
     exit_code = 3
 
@@ -111,7 +111,7 @@ class NotRunning(SolominerError):
 
 
 class BitcoindNotFound(SolominerError):
-    """A private node was asked for and no bitcoind is to be had."""
+    """A private node was requested and no bitcoind is available."""
 
     exit_code = 4
 
@@ -125,15 +125,15 @@ class Truncated(DecodeError):
 
 
 class TrailingData(DecodeError):
-    """Bytes are left over behind the value."""
+    """Bytes are left over after the value."""
 
 
 class BadValue(DecodeError):
-    """A well-formed value outside what the rules allow."""
+    """A well-formed value that the rules do not allow."""
 
 
 class NodeError(SolominerError):
-    """Anything about talking to Bitcoin Core."""
+    """Communication with Bitcoin Core failed."""
 
     exit_code = 5
 
@@ -147,11 +147,11 @@ class NodeTimeout(NodeError):
 
 
 class NodeAuthFailed(NodeError):
-    """The node refused our credentials (HTTP 401 or 403)."""
+    """The node rejected the credentials (HTTP 401 or 403)."""
 
 
 class MethodNotAllowed(NodeAuthFailed):
-    """The node lets this user in, but not call this method (rpcwhitelist)."""
+    """The RPC user may not call this method (rpcwhitelist)."""
 
 
 class NodeNotReady(NodeError):
@@ -159,7 +159,7 @@ class NodeNotReady(NodeError):
 
 
 class RpcFailed(NodeError):
-    """The node answered with a JSON-RPC error: `code` is the node's (src/rpc/protocol.h)."""
+    """The node answered with a JSON-RPC error with this `code` (src/rpc/protocol.h)."""
 
     def __init__(self, what: str, todo: str = "", *, code: int = 0) -> None:
         super().__init__(what, todo)
@@ -167,11 +167,11 @@ class RpcFailed(NodeError):
 
 
 class WrongNetwork(NodeError):
-    """The node is on another chain than the configured one."""
+    """The node is on a different chain than configured."""
 
 
 class UnsafeConsensus(NodeError):
-    """The node enforces, or asks for, consensus rules that this program does not implement."""
+    """The node enforces or requires consensus rules that this program does not implement."""
 
 
 class TemplateError(SolominerError):
@@ -185,7 +185,7 @@ class EngineError(SolominerError):
 
 
 class PriceError(SolominerError):
-    """The source of the electricity price cannot be reached, or gives no price."""
+    """The source of the electricity price is unreachable or has no price."""
 
 
 class RecordsError(SolominerError):
@@ -195,8 +195,8 @@ class RecordsError(SolominerError):
 
 
 class JournalFailed(RecordsError):
-    """A found block, or news about it, could be written to no place; the submission goes on from memory."""
+    """A found block or its state could not be written anywhere; submission continues from memory."""
 
 
 class VerifyError(RecordsError):
-    """A piece of evidence that does not hold."""
+    """Invalid evidence."""

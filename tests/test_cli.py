@@ -57,7 +57,7 @@ def test_unknown_mode_is_one_clear_text(tmp_path: Path) -> None:
 def test_missing_config_file() -> None:
     done = solominer("run", "--config", "/nonexistent/config.json")
     assert done.returncode == 2
-    assert done.stderr.startswith("solominer: there is no /nonexistent/config.json\n  -> ")
+    assert done.stderr.startswith("solominer: /nonexistent/config.json does not exist\n  -> ")
 
 
 def test_production_wants_a_yes_where_nobody_can_be_asked(tmp_path: Path) -> None:

@@ -175,7 +175,7 @@ def test_home_comes_from_the_variable_or_the_user_database(monkeypatch: pytest.M
     monkeypatch.setattr(paths, "home_of", lambda user_id: "/of/the/database")
     assert home() == Path("/of/the/database")
     assert expanded(Path("~/x/y"), "plan") == Path("/of/the/database/x/y")
-    with pytest.raises(ConfigError, match="no home directory of the user"):
+    with pytest.raises(ConfigError, match="home directory of that user"):
         expanded(Path("~nobody-of-this-name/x"), "plan")
     assert expanded(Path(), "plan") == Path()
 

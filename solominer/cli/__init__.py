@@ -1,4 +1,4 @@
-"""The commands. Thin: each imports what it needs only when it runs, so that `--help` answers at once."""
+"""The command line. Each command imports what it needs when it runs, so that `--help` is fast."""
 
 from __future__ import annotations
 
@@ -27,14 +27,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-ConfigOption = Annotated[
-    Path | None, typer.Option("--config", "-c", help="config.json; its node wins over a private one.")
-]
-DataDirOption = Annotated[Path | None, typer.Option("--data-dir", help="Where reports, proofs and blocks are kept.")]
+ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="The config.json to use.")]
+DataDirOption = Annotated[Path | None, typer.Option("--data-dir", help="Folder of all records.")]
 
 
 def main() -> NoReturn:
-    """Entry point of the console script: errors become one clear text and an exit code."""
+    """Entry point of the console script: errors become a message and an exit code."""
     try:
         refuse_secrets(sys.argv[1:])
         app()
@@ -51,7 +49,7 @@ def main() -> NoReturn:
 
 
 def refuse_secrets(arguments: Sequence[str]) -> None:
-    """Nothing that names an argument may repeat a key. Raises ConfigError; hashes and public keys pass."""
+    """Reject arguments that contain a private key. Raises ConfigError; hashes and public keys are allowed."""
     for place, argument in enumerate(arguments, 1):
         kind = secret_kind(argument, may_be_hash=True)
         if kind:
@@ -59,12 +57,12 @@ def refuse_secrets(arguments: Sequence[str]) -> None:
 
             raise ConfigError(
                 f"argument {place} of the command line is a secret: {kind}",
-                "everybody on this machine can read a command line: move what it protects; an address is needed here",
+                "other users can read the command line: move the funds that it protects; pass an address instead",
             )
 
 
 def _of_system(error: Exception) -> SolominerError | None:
-    """What the system refuses about a file or folder, which no command can do without; None for any other fault."""
+    """Errors of the operating system about a file as a SolominerError; None for other exceptions."""
     from solominer.config.paths import absolute, reason
     from solominer.errors import ConfigError, RecordsError
 
@@ -76,8 +74,8 @@ def _of_system(error: Exception) -> SolominerError | None:
         return gone
     if error.filename is None:
         return None
-    todo = "let this user read it, and write it where records are kept; or name another file or folder"
-    return RecordsError(f"{str(error.filename)!r:.300} cannot be used: {reason(error)}", todo)
+    todo = "check its permissions, or use another file or folder"
+    return RecordsError(f"cannot access {str(error.filename)!r:.300}: {reason(error)}", todo)
 
 
 def _fail(error: SolominerError) -> NoReturn:
@@ -109,40 +107,36 @@ def run(
     ] = None,
     blocks: Annotated[int | None, typer.Option("--blocks", "-n", min=1, help="Stop after this many blocks.")] = None,
     seconds: Annotated[
-        float | None, typer.Option("--seconds", min=0.1, callback=some_secs, help="Stop after this long.")
+        float | None, typer.Option("--seconds", min=0.1, callback=some_secs, help="Stop after this many seconds.")
     ] = None,
     hashes: Annotated[int | None, typer.Option("--hashes", min=1, help="Stop after this many hashes.")] = None,
     blocks_per_day: Annotated[str | None, typer.Option(help="A number, random, or all.")] = None,
-    days: Annotated[str | None, typer.Option(help="Stop after this many days, or forever.")] = None,
-    days_week: Annotated[int | None, typer.Option(help="Mine on this many days of a week, Monday first.")] = None,
+    days: Annotated[str | None, typer.Option(help="Stop after this many days, or never: forever.")] = None,
+    days_week: Annotated[int | None, typer.Option(help="Mine on the first N days of each week.")] = None,
     hours: Annotated[str | None, typer.Option(help="Mining hours, local time: 22:00-06:00.")] = None,
     block_interval: Annotated[
         float | None, typer.Option(help="Minimum seconds between blocks (regtest, signet).")
     ] = None,
     stratum: Annotated[
-        list[str] | None, typer.Option(help="Let miners connect here: 0.0.0.0:3333; may be repeated.")
+        list[str] | None, typer.Option(help="Address of the Stratum server: 0.0.0.0:3333; may be repeated.")
     ] = None,
-    cpu_workers: Annotated[int | None, typer.Option(min=0, help="CPU workers; 0: only Stratum miners work.")] = None,
+    cpu_workers: Annotated[int | None, typer.Option(min=0, help="CPU workers; 0: Stratum miners only.")] = None,
     data_dir: DataDirOption = None,
-    payout_address: Annotated[str | None, typer.Option(help="Where the reward goes.")] = None,
+    payout_address: Annotated[str | None, typer.Option(help="Address that receives the reward.")] = None,
     bitcoind: Annotated[Path | None, typer.Option(help="bitcoind for a private regtest node.")] = None,
-    kernel: Annotated[str | None, typer.Option(help="Hash kernel; the fastest one if left out.")] = None,
+    kernel: Annotated[str | None, typer.Option(help="Hash kernel; default: the fastest.")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
     plain: Annotated[bool, typer.Option("--plain", help="Log lines instead of the live view.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Log what the policies would do without doing it.")
-    ] = False,
-    yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Confirm that production mode mines for real money.")
-    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only log what the policies would do.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Confirm production mode.")] = False,
 ) -> None:
     """Mine until Ctrl-C.
 
     \b
-    solominer run --mode demo                 no node at all: real hashing, submits nowhere
-    solominer run --mode regtest --blocks 10  a private chain of its own
+    solominer run --mode demo                 simulated node, real hashing
+    solominer run --mode regtest --blocks 10  private regtest node
     solominer run --config config.json        your node
-    solominer run --stratum 0.0.0.0:3333      ... and miners in the house, which connect to this port
+    solominer run --config config.json --stratum 0.0.0.0:3333    with Stratum miners
     """
     overrides = {
         "mode": mode,

@@ -1,4 +1,4 @@
-"""Commands that talk to the running daemon over its control socket: status, pause, resume, reload."""
+"""Commands for the running daemon, by its control socket: status, pause, resume, reload."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def some_secs(value: float | None) -> float | None:
 ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="The daemon's config.json.")]
 ModeOption = Annotated[str | None, typer.Option("--mode", "-m", help="The daemon's mode.")]
 DataDirOption = Annotated[Path | None, typer.Option("--data-dir", help="The daemon's data folder.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="For programs: JSON on standard output.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 _CLEAR = "\x1b[H\x1b[2J"
 
@@ -44,10 +44,10 @@ def status(
     ] = 2.0,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what the running daemon does.
+    """Show the state of the running daemon.
 
-    Exit code: 0 it mines or was paused on purpose, 1 it has no work (no node, no template; looked at
-    twice, a second apart), 8 none runs.
+    Exit code: 0 mining or paused, 1 no work (no node, no template; checked twice, a second apart), 8 not
+    running.
 
     \b
     solominer status --config config.json
@@ -65,7 +65,7 @@ def status(
         if not watch:
             break
         time.sleep(every)
-    if not _busy(reply):  # just now a block may have been found, or the tip have moved: look again
+    if not _busy(reply):  # a block or a new tip may just have arrived: check again
         time.sleep(1.0)
         reply = _ask("status", config, mode, data_dir)
     raise typer.Exit(0 if _busy(reply) else 1)
@@ -78,7 +78,7 @@ def _busy(reply: dict[str, Any]) -> bool:
 def pause(
     config: ConfigOption = None, mode: ModeOption = None, data_dir: DataDirOption = None, as_json: JsonOption = False
 ) -> None:
-    """Stop hashing until `solominer resume`; blocks and nodes are still watched."""
+    """Pause hashing until `solominer resume`; found blocks and nodes are still tracked."""
     reply = _ask("pause", config, mode, data_dir)
     typer.echo(json.dumps(reply) if as_json else f"paused: {', '.join(reply['pauses'])}")
 
@@ -86,7 +86,7 @@ def pause(
 def resume(
     config: ConfigOption = None, mode: ModeOption = None, data_dir: DataDirOption = None, as_json: JsonOption = False
 ) -> None:
-    """Take back `solominer pause`. Pauses for other reasons (schedule, throttle, policies) stay, and are named."""
+    """End `solominer pause`. Shows pauses for other reasons (schedule, throttle, policies), which remain."""
     reply = _ask("resume", config, mode, data_dir)
     left = ", ".join(reply["pauses"])
     typer.echo(json.dumps(reply) if as_json else (f"still paused: {left}" if left else "resumed"))
@@ -95,9 +95,9 @@ def resume(
 def reload(
     config: ConfigOption = None, mode: ModeOption = None, data_dir: DataDirOption = None, as_json: JsonOption = False
 ) -> None:
-    """Have the daemon read its config.json again, as SIGHUP does for a service; names what needs a restart."""
+    """Reload the daemon's config.json, as SIGHUP does for a service; lists settings that require a restart."""
     reply = _ask("reload", config, mode, data_dir)
-    typer.echo(json.dumps(reply) if as_json else "\n".join(reply["changes"]) or "nothing has changed")
+    typer.echo(json.dumps(reply) if as_json else "\n".join(reply["changes"]) or "no changes")
 
 
 def _ask(what: str, config: Path | None, mode: str | None, data_dir: Path | None) -> dict[str, Any]:

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 ledger = typer.Typer(help="Query the ledger: blocks, shares, errors.", no_args_is_help=True, rich_markup_mode=None)
 
-ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="config.json, for its data folder.")]
-DataDirOption = Annotated[Path | None, typer.Option("--data-dir", help="The data folder, if not that of the config.")]
+ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="config.json with the data folder.")]
+DataDirOption = Annotated[Path | None, typer.Option("--data-dir", help="The data folder, instead of the config's.")]
 NetworkOption = Annotated[
-    str | None, typer.Option("--network", help="mainnet, regtest, demo, ...; if there are several.")
+    str | None, typer.Option("--network", help="mainnet, regtest, demo, ...; required if there are several.")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="For programs: JSON on standard output.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 SinceOption = Annotated[str, typer.Option("--since", help="2h, 3d, 2026-11-21 or 2026-11-21T07:30 (UTC).")]
 LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="Show only the newest N.")]
 
@@ -35,16 +35,16 @@ def register(app: typer.Typer) -> None:
 def verify(
     path: Annotated[Path, typer.Argument(help="A proof, an hour's folder, a day, or a whole network folder.")],
     thorough: Annotated[
-        bool | None, typer.Option("--thorough/--quick", help="Hash every share again; default: up to 24 hours.")
+        bool | None, typer.Option("--thorough/--quick", help="Hash every share again; default: if at most 24 hours.")
     ] = None,
     public_key: Annotated[
-        str | None, typer.Option(help="Every report must be signed by this Ed25519 key (hex).")
+        str | None, typer.Option(help="Require every report to be signed by this Ed25519 key (hex).")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check evidence: what was checked, what could not be, what is wrong. Exit code 1 if anything is.
+    """Verify evidence, and list what was checked, what could not be, and errors. Exit code 1 on errors.
 
-    scripts/verify.py does the same and needs nothing but Python.
+    scripts/verify.py does the same and requires only Python.
 
     \b
     solominer verify data/regtest
@@ -70,12 +70,12 @@ def report(
     month: Annotated[bool, typer.Option("--month", help="This month.")] = False,
     year: Annotated[bool, typer.Option("--year", help="This year.")] = False,
     as_json: JsonOption = False,
-    html: Annotated[Path | None, typer.Option("--html", help="Write a page with plots into this file.")] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Write an HTML page with plots to this file.")] = None,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
     network: NetworkOption = None,
 ) -> None:
-    """The report of any period; of the last finished hour if none is named.
+    """Show the report of a period; default: the last complete hour.
 
     \b
     solominer report
@@ -94,7 +94,7 @@ def report(
         text = render(tree, tree.root.name, wanted, form)
     except (KeyError, TypeError) as error:
         raise RecordsError(
-            f"the report of {wanted} lacks the field {error}", f"see what is wrong: solominer verify {tree.root}"
+            f"the report of {wanted} lacks the field {error}", f"check it: solominer verify {tree.root}"
         ) from error
     if html is None:
         typer.echo(text)
@@ -156,7 +156,7 @@ def rebuild(config: ConfigOption = None, data_dir: DataDirOption = None, network
 
 
 def _tree(config: Path | None, data_dir: Path | None, network: str | None) -> Tree:
-    """The folder of one network: the one named, that of the config, or the only one there is."""
+    """The records of one network: from --network, the config, or the only one in the data folder."""
     from solominer.config.load import load_config
     from solominer.errors import RecordsError
     from solominer.records.tree import Tree
@@ -169,10 +169,10 @@ def _tree(config: Path | None, data_dir: Path | None, network: str | None) -> Tr
         there = sorted(path.parent.name for path in root.glob("*/ledger"))
         if len(there) != 1:
             known = ", ".join(there) or "none yet"
-            raise RecordsError(f"{root} holds several networks or none: {known}", "name one with --network")
+            raise RecordsError(f"{root} has records of no or several networks: {known}", "select one with --network")
         network = there[0]
     if not (root / network / "ledger").is_dir():
-        raise RecordsError(f"there are no records in {root / network}", "see --data-dir and --network")
+        raise RecordsError(f"no records in {root / network}", "check --data-dir and --network")
     return Tree(root / network)
 
 

@@ -1,4 +1,4 @@
-"""The command `forecast`: the next retarget, the network's rate, this miner's chances, and what they cost."""
+"""`solominer forecast`: the next retarget, the network's hash rate, this miner's chances and costs."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ def register(app: typer.Typer) -> None:
 
 
 def forecast(
-    config: Annotated[Path | None, typer.Option("--config", "-c", help="config.json; names the node to ask.")] = None,
+    config: Annotated[Path | None, typer.Option("--config", "-c", help="config.json with the node.")] = None,
     mode: Annotated[str | None, typer.Option("--mode", "-m", help="As for run.")] = None,
     data_dir: Annotated[
-        Path | None, typer.Option("--data-dir", help="Data folder whose last report gives your hash rate.")
+        Path | None, typer.Option("--data-dir", help="Data folder with the last hourly report.")
     ] = None,
     hash_rate: Annotated[
-        str | None, typer.Option(help="Your hash rate, e.g. 40M or 1.2TH/s; else that of the last hourly report.")
+        str | None, typer.Option(help="Your hash rate, e.g. 40M or 1.2TH/s; default: from the last hourly report.")
     ] = None,
     watts: Annotated[float | None, typer.Option(min=0.0, help="Power draw of your machine.")] = None,
     price: Annotated[float | None, typer.Option(min=0.0, help="Price per kWh, in any currency.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs: JSON on standard output.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """When difficulty changes next and to what, and your chances until then and after, from your node's headers.
+    """Forecast the next difficulty and your chances of a block, from your node's headers.
 
-    A chance of a block is a matter of hashes done and of nothing else; past work does not raise it.
+    The chance of a block depends only on the hashes to come; past work does not raise it.
 
     \b
     solominer forecast --config config.json --hash-rate 40M
@@ -80,13 +80,13 @@ def parse_rate(text: str) -> float:
 
 
 def _history(settings: Config) -> ChainHistory:
-    """From the first configured node that answers."""
+    """Headers from the first configured node that answers."""
     from solominer.daemon.nodes import configured_nodes
     from solominer.errors import ConfigError, NodeError
     from solominer.node.history import read_history
 
     if settings.mode_rules.simulated or settings.wants_private_node:
-        raise ConfigError("a forecast needs a node of yours", "name it in config.json: bitcoin_rpc")
+        raise ConfigError("a forecast requires your own node", "set bitcoin_rpc in config.json")
     problem: NodeError | None = None
     for node in configured_nodes(settings):
         try:
@@ -99,7 +99,7 @@ def _history(settings: Config) -> ChainHistory:
 
 
 def _last_rate_hps(settings: Config) -> float | None:
-    """The rate of the newest hourly report; None without one."""
+    """The hash rate of the newest hourly report, or None."""
     from solominer.errors import RecordsError
     from solominer.records.report.period import hour_report
     from solominer.records.tree import Tree
@@ -127,7 +127,7 @@ def _price(settings: Config, given: float | None) -> Price | None:
 def document(
     history: ChainHistory, seen: Outlook, rate_hps: float | None, price: Price | None, now: float
 ) -> dict[str, Any]:
-    """For programs; an estimate is {value, low, high, level}, its bounds null where there are none."""
+    """The forecast as JSON; an estimate is {value, low, high, level}, with null for an infinite bound."""
     following = seen.retarget
     retarget = None
     if following is not None and seen.change is not None:
@@ -166,25 +166,25 @@ def document(
 
 def _estimate(estimate: Estimate, add: float = 0.0) -> dict[str, float | None]:
     values = {"value": estimate.value, "low": estimate.low, "high": estimate.high}
-    told: dict[str, float | None] = {name: v + add if math.isfinite(v) else None for name, v in values.items()}
-    return {**told, "level": estimate.level}
+    finite: dict[str, float | None] = {name: v + add if math.isfinite(v) else None for name, v in values.items()}
+    return {**finite, "level": estimate.level}
 
 
 def lines(history: ChainHistory, seen: Outlook, rate_hps: float | None, currency: str, now: float) -> list[str]:
-    """For people."""
+    """The forecast as text."""
     from solominer.records.report.formats import duration, odds, short
 
     age = now - history.tip_time
-    told = [f"height        {history.height:,}, its block's time {duration(max(age, 0))} ago"]
+    text = [f"height        {history.height:,}, block time {duration(max(age, 0))} ago"]
     if age > _OLD_TIP_SECS:
-        told.append("              the node is behind: what follows is as of its newest block")
-    told.append(f"difficulty    {short(seen.difficulty).strip()}")
+        text.append("              the node is behind; this forecast is as of its newest block")
+    text.append(f"difficulty    {short(seen.difficulty).strip()}")
     following, change = seen.retarget, seen.change
     if following is None or change is None:
-        told.append(f"next retarget no forecast: {seen.why_not}")
+        text.append(f"next retarget no forecast: {seen.why_not}")
     else:
         level, left, next_ = f"{following.secs_left.level:.0%}", following.secs_left, following.difficulty
-        told += [
+        text += [
             f"next retarget {_when(now + left.value)} at height {history.retarget_height:,},"
             f" in {duration(left.value)} ({level}: {duration(left.low)} to {duration(left.high)})",
             f"              to {short(next_.value).strip()}: {_percent(change.value)}"
@@ -193,27 +193,27 @@ def lines(history: ChainHistory, seen: Outlook, rate_hps: float | None, currency
     for days, rate in seen.network_hps.items():
         high = "no bound" if math.isinf(rate.high) else f"{short(rate.high)}H/s"
         name = "network rate" if days == 1 else ""
-        told.append(
+        text.append(
             f"{name:<13} {short(rate.value)}H/s over {days} day{'s' if days > 1 else ''}"
             f" ({rate.level:.0%}: {short(rate.low)}H/s to {high})"
         )
     if rate_hps is None:
-        return [*told, "your chances  not known: no hourly report yet; give --hash-rate"]
-    told.append(f"your rate     {short(rate_hps)}H/s")
+        return [*text, "your chances  unknown: no hourly report yet; pass --hash-rate"]
+    text.append(f"your rate     {short(rate_hps)}H/s")
     for chance in seen.chances:
         ahead = chance.ahead
-        later = "" if ahead is None else f", with the difficulties to come {odds(ahead.value)}"
+        later = "" if ahead is None else f", with future difficulties {odds(ahead.value)}"
         if ahead is not None and ahead.high > 1.001 * ahead.low:
             later += f" ({ahead.level:.0%}: {odds(ahead.low)} to {odds(ahead.high)})"
         cost = "" if chance.electricity is None else f"; electricity {_money(chance.electricity, currency)}"
-        told.append(f"chance        of a block in {_one(chance.horizon)}: {odds(chance.today)}{later}{cost}")
+        text.append(f"chance        of a block in {_one(chance.horizon)}: {odds(chance.today)}{later}{cost}")
     if seen.median_wait_secs is not None and math.isfinite(seen.median_wait_secs):
         years = seen.median_wait_secs / 31_557_600
         wait = duration(seen.median_wait_secs) if years < 1 else f"{short(years)}years"
-        told.append(f"median wait   {wait} at today's difficulty")
+        text.append(f"median wait   {wait} at today's difficulty")
     if seen.cost_per_block is not None:
-        told.append(f"a block costs {_money(seen.cost_per_block, currency)} of electricity on average")
-    return told
+        text.append(f"a block costs {_money(seen.cost_per_block, currency)} of electricity on average")
+    return text
 
 
 def _one(horizon: str) -> str:

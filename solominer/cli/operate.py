@@ -1,4 +1,4 @@
-"""Commands for whoever runs the machine: init, doctor, smoke-test, bench."""
+"""Commands for setup and diagnosis: init, doctor, smoke-test, bench."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="The config.json to use.")]
 ModeOption = Annotated[str | None, typer.Option("--mode", "-m", help="As for run.")]
-DataDirOption = Annotated[Path | None, typer.Option("--data-dir", help="Where reports, proofs and blocks are kept.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="For programs: JSON on standard output.")]
+DataDirOption = Annotated[Path | None, typer.Option("--data-dir", help="Folder of all records.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 BitcoindOption = Annotated[Path | None, typer.Option(help="bitcoind for a private regtest node.")]
 
 _COLOURS = {"ok": "green", "warning": "yellow", "failed": "red", "skipped": "bright_black"}
@@ -34,23 +34,23 @@ def register(app: typer.Typer) -> None:
 
 
 def init(
-    config: Annotated[Path, typer.Option("--config", "-c", help="Where to write it.")] = Path("config.json"),
+    config: Annotated[Path, typer.Option("--config", "-c", help="File to write.")] = Path("config.json"),
     datadir: Annotated[
-        list[Path] | None, typer.Option(help="Only nodes with their data here; may be repeated.")
+        list[Path] | None, typer.Option(help="Data directory of a node to use; may be repeated.")
     ] = None,
-    rpc: Annotated[str | None, typer.Option(help="A node by hand: HOST:PORT.")] = None,
+    rpc: Annotated[str | None, typer.Option(help="RPC address of a node to use: HOST:PORT.")] = None,
     username: Annotated[str, typer.Option(help="RPC user of that node.")] = "",
     password_file: Annotated[Path | None, typer.Option(help="File with that user's password.")] = None,
     cookie_file: Annotated[Path | None, typer.Option(help="That node's cookie.")] = None,
-    network: Annotated[str | None, typer.Option(help="Where nodes on several networks are found: which.")] = None,
-    payout_address: Annotated[str | None, typer.Option(help="Where the reward goes.")] = None,
+    network: Annotated[str | None, typer.Option(help="Network, if nodes on several are found.")] = None,
+    payout_address: Annotated[str | None, typer.Option(help="Address that receives the reward.")] = None,
     data_dir: DataDirOption = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
-    """Find the nodes of this machine and write a config.json with which `run` mines.
+    """Find the nodes on this machine and write a config.json for `run`.
 
-    Prints the lines that bitcoin.conf lacks. Asks where something is left open, unless there is no terminal or --yes.
+    Prints lines to add to bitcoin.conf. Asks for what is missing, unless there is no terminal or with --yes.
 
     \b
     solominer init
@@ -88,15 +88,15 @@ def doctor(
     payout_address: Annotated[str | None, typer.Option(help="Check this address instead.")] = None,
     bitcoind: BitcoindOption = None,
     listen_secs: Annotated[
-        float, typer.Option(min=0.0, callback=some_secs, help="How long to listen for ZMQ messages.")
+        float, typer.Option(min=0.0, callback=some_secs, help="Seconds to listen for ZMQ messages.")
     ] = 1.0,
     as_json: JsonOption = False,
 ) -> None:
-    """Examine this machine, each node and each Stratum listener; say what is wrong and what to do.
+    """Check this machine, each node and each Stratum listener, and say what to do about problems.
 
-    If the daemon runs, a miner is played against its listeners; it hands in no share.
+    While the daemon runs, its listeners are checked with a test connection, which submits no share.
 
-    Exit code: 0 if nothing failed (there may be warnings), 1 if something did.
+    Exit code: 0 no failures (perhaps warnings), 1 failures.
 
     \b
     solominer doctor --config config.json
@@ -125,14 +125,14 @@ def smoke_test(
     data_dir: DataDirOption = None,
     payout_address: Annotated[str | None, typer.Option(help="Use this address with the configured node.")] = None,
     bitcoind: BitcoindOption = None,
-    kernel: Annotated[str | None, typer.Option(help="Hash kernel; the fastest one if left out.")] = None,
-    network: Annotated[bool, typer.Option("--network", help="Examine every node and the paths between them.")] = False,
-    log_level: Annotated[str, typer.Option(help="How much the daemon says meanwhile.")] = "error",
+    kernel: Annotated[str | None, typer.Option(help="Hash kernel; default: the fastest.")] = None,
+    network: Annotated[bool, typer.Option("--network", help="Check all nodes and the paths between them.")] = False,
+    log_level: Annotated[str, typer.Option(help="Log level of the daemon.")] = "error",
     as_json: JsonOption = False,
 ) -> None:
-    """The fire drill: mine blocks on a private node, prove them; then ask your own node everything but a solved block.
+    """Test end to end: mine blocks on a private node, verify the proofs, then check your node.
 
-    A certificate of the run is kept in data_dir/smoke-tests. Exit code: 0 passed, 1 a step failed.
+    Writes a certificate to data_dir/smoke-tests. Exit code: 0 passed, 1 failed.
 
     \b
     solominer smoke-test
@@ -152,20 +152,20 @@ def smoke_test(
     from solominer.views.logs import set_up_logging
 
     recent = set_up_logging(settings.log_level, live_view=False)
-    for told in smoke_test(settings, recent, network=network):
-        if not isinstance(told, Certificate):
+    for result in smoke_test(settings, recent, network=network):
+        if not isinstance(result, Certificate):
             if not as_json:
-                _show(told)
+                _show(result)
             continue
-        fault = first_failed(told.findings)
-        kept = f"certificate: {told.path}" if told.path.exists() else "no certificate could be written"
+        fault = first_failed(result.findings)
+        kept = f"certificate: {result.path}" if result.path.exists() else "the certificate could not be written"
         if as_json:
-            typer.echo(told.path.read_text() if told.path.exists() else json.dumps({"passed": False}), nl=False)
+            typer.echo(result.path.read_text() if result.path.exists() else json.dumps({"passed": False}), nl=False)
         elif fault is None:
-            typer.echo(f"PASSED in {told.secs:.1f} s; {kept}")
+            typer.echo(f"PASSED in {result.secs:.1f} s; {kept}")
         else:
-            typer.echo(f"FAILED at step {fault.check!r} in {told.secs:.1f} s; {kept}")
-        raise typer.Exit(0 if told.passed else 1)
+            typer.echo(f"FAILED at step {fault.check!r} in {result.secs:.1f} s; {kept}")
+        raise typer.Exit(0 if result.passed else 1)
 
 
 def _load(path: Path | None, **overrides: Any) -> Config:
@@ -188,12 +188,14 @@ def _show(finding: Finding) -> None:
 
 
 def bench(
-    rounds: Annotated[int, typer.Option(min=1, help="How often each kernel is timed, in turn.")] = 12,
-    kernel: Annotated[list[str] | None, typer.Option("--kernel", help="Only this one; may be repeated.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Draw the result into this .svg or .png.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs: JSON on standard output.")] = False,
+    rounds: Annotated[int, typer.Option(min=1, help="Number of timing rounds.")] = 12,
+    kernel: Annotated[
+        list[str] | None, typer.Option("--kernel", help="Time only this kernel; may be repeated.")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="Write a plot to this .svg or .png.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Time every hash kernel on one core, and hashlib and NumPy for comparison; says which one would be chosen.
+    """Time every hash kernel on one core, with hashlib and NumPy for comparison, and show which one is used.
 
     \b
     solominer bench

@@ -1,4 +1,4 @@
-"""Commands for the search plan: plan check, plan show, plan replay."""
+"""Commands for search plans: plan check, plan show, plan replay."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Annotated, Any
 import typer
 
 plan = typer.Typer(
-    help="The search plan: how header space is divided, and in which order it is walked. No plan finds more blocks.",
+    help="Search plans: how header space is divided and in which order it is searched. No plan finds more blocks.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 
-PlanFile = Annotated[Path | None, typer.Argument(help="plan.yaml; the default plan if left out.", show_default=False)]
-ModeOption = Annotated[str, typer.Option("--mode", "-m", help="main, or demo, test, staging of the sandbox.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="For programs: JSON on standard output.")]
+PlanFile = Annotated[Path | None, typer.Argument(help="plan.yaml; default: the built-in plan.", show_default=False)]
+ModeOption = Annotated[str, typer.Option("--mode", "-m", help="main, or demo, test or staging of the sandbox.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -27,12 +27,12 @@ def register(app: typer.Typer) -> None:
 @plan.command()
 def check(
     file: Annotated[Path, typer.Argument(help="plan.yaml")],
-    kernel: Annotated[str | None, typer.Option(help="Hash kernel that has to run it.")] = None,
+    kernel: Annotated[str | None, typer.Option(help="Hash kernel to check it for.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run every check that the miner runs before it starts by a plan.
+    """Validate a plan as `run` does.
 
-    Exit code 2, with the group and the reason, for a plan that would be refused.
+    Exit code 2, with the group and the reason, for an invalid plan.
 
     \b
     solominer plan check plan.yaml
@@ -56,10 +56,10 @@ def check(
 def show(
     file: PlanFile = None,
     mode: ModeOption = "main",
-    plot: Annotated[Path | None, typer.Option(help="Draw the order into this .svg or .png, too.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Write a plot of the order to this .svg or .png.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show a plan as a table, and its order as a picture: chunk against time.
+    """Show a plan as a table, and its order as a plot of chunk against time.
 
     \b
     solominer plan show
@@ -84,19 +84,19 @@ def show(
     console.print(plan_table(shown))
     typer.echo(f"\n{order_pictures(shown)}")
     if plot is not None:
-        typer.echo(f"\ndrawn into {plot}")
+        typer.echo(f"\nwrote {plot}")
 
 
 @plan.command()
 def replay(
     proofs: Annotated[list[Path], typer.Argument(help="Proofs of blocks or shares.")],
-    file: Annotated[Path | None, typer.Option("--plan", help="plan.yaml, where the proof does not hold it.")] = None,
+    file: Annotated[Path | None, typer.Option("--plan", help="plan.yaml, if the proof does not contain it.")] = None,
     mode: ModeOption = "main",
     as_json: JsonOption = False,
 ) -> None:
-    """Walk a proof's search plan to the position that it claims, and compare what the plan tries there.
+    """Compute the header at a proof's position in its search plan, and compare it with the proof.
 
-    Exit code 7 where something does not hold.
+    Exit code 7 on a mismatch.
 
     \b
     solominer plan replay proofs/2026/11/21/07/*.json
@@ -104,21 +104,21 @@ def replay(
     from solominer.engines.cpu.plan_loader import load_plan
 
     given = load_plan(file, mode) if file is not None else None
-    told = [_replayed(path, given) for path in proofs]
+    claims = [_replayed(path, given) for path in proofs]
     if as_json:
-        typer.echo(json.dumps(told, indent=2))
+        typer.echo(json.dumps(claims, indent=2))
         return
-    for one in told:
+    for one in claims:
         place = one["position"]
         typer.echo(
-            f"{one['kind']} {one['hash']}: worker {one['worker']} of {one['worker_count']}, its extranonce number"
+            f"{one['kind']} {one['hash']}: worker {one['worker']} of {one['worker_count']}, extranonce"
             f" {place['k']}, version pattern {place['version']}, step {place['step']}, nonce {place['offset']}"
         )
-    typer.echo(f"{len(told)} position(s) recomputed: at each the plan tries what the proof's header holds")
+    typer.echo(f"{len(claims)} position(s) recomputed: all headers match the plan")
 
 
 def _replayed(path: Path, given: Any) -> dict[str, Any]:
-    """What a proof claims, once it holds."""
+    """The position in a proof, after verification. Raises RecordsError or VerifyError."""
     from solominer.chain.proof import verify_proof
     from solominer.errors import RecordsError, VerifyError
     from solominer.plan.proof import replay_proof
@@ -128,17 +128,17 @@ def _replayed(path: Path, given: Any) -> dict[str, Any]:
         proof = parse_object(path.read_bytes())
     except OSError as error:
         raise RecordsError(
-            f"cannot read {path}: {error.strerror}", "name a proof: proofs/…/HEIGHT-HASH.json"
+            f"cannot read {path}: {error.strerror}", "pass a proof: proofs/…/HEIGHT-HASH.json"
         ) from error
     if proof is None:
-        raise VerifyError(f"{path} is no proof")
+        raise VerifyError(f"{path} is not a proof")
     findings = verify_proof(proof)
     if not findings.holds:
-        raise VerifyError(f"{path} does not hold: {findings.wrong[0]}")
+        raise VerifyError(f"{path} is invalid: {findings.wrong[0]}")
     try:
         claim = replay_proof(proof, given)
     except VerifyError as error:
         raise VerifyError(f"{path}: {error.what}", error.todo) from error
     if claim is None:
-        raise VerifyError(f"{path} does not hold its plan", "name it with --plan")
+        raise VerifyError(f"{path} does not contain its plan", "pass it with --plan")
     return {"path": str(path), "kind": proof["kind"], "hash": proof["hash"], **claim.to_json()}

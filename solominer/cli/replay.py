@@ -1,4 +1,4 @@
-"""The command that runs recorded events again."""
+"""`solominer replay`: replays recorded events."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ def register(app: typer.Typer) -> None:
 
 def replay(
     which: Annotated[
-        str, typer.Argument(metavar="HOUR|FILE|FOLDER", help="2026-11-21-07 (UTC), or files below events/.")
+        str, typer.Argument(metavar="HOUR|FILE|FOLDER", help="2026-11-21-07 (UTC), or a path below events/.")
     ],
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
     network: NetworkOption = None,
 ) -> None:
-    """Run the recorded events of an hour again: do they lead to the same decisions?
+    """Replay the recorded events of an hour, and compare the resulting actions.
 
-    A run is run again from its start through that hour. Exit code 0 if every decision is the same, 1 if one is not, 2
-    if the record is missing, damaged or of another version.
+    Each run is replayed from its start through that hour. Exit code: 0 same actions, 1 different actions, 2 the record
+    is missing, damaged or of another version.
 
     \b
     solominer replay 2026-11-21-07
@@ -60,7 +60,7 @@ def replay(
 def _chosen(
     which: str, config: Path | None, data_dir: Path | None, network: str | None
 ) -> tuple[float | None, list[list[EventFile]]]:
-    """Where to stop (Unix seconds, None: at the end), and the files of each run that is meant."""
+    """Where to stop (Unix seconds, None for the end), and the files of each selected run."""
     from solominer.errors import RecordsError
     from solominer.records.events.event_log import FOLDER, event_files
 
@@ -69,7 +69,7 @@ def _chosen(
         try:
             hour = datetime.strptime(which, "%Y-%m-%d-%H").replace(tzinfo=UTC)
         except ValueError:
-            raise RecordsError(f"{which} is no hour", "say 2026-11-21-07, in UTC") from None
+            raise RecordsError(f"{which} is not an hour", "write it as 2026-11-21-07, in UTC") from None
         until, root = hour.timestamp() + 3600, _tree(config, data_dir, network).root
         path = root / FOLDER / f"{hour:%Y/%m/%d}"
     else:
@@ -79,7 +79,7 @@ def _chosen(
     meant = {each.run: each for each in files if each.path == path or path in each.path.parents}
     if not meant:
         raise RecordsError(
-            f"no events are recorded in {path}", "name an hour of a run, or see --data-dir and --network"
+            f"no events are recorded in {path}", "pass an hour of a run, or check --data-dir and --network"
         )
     return until, [
         [each for each in files if each.run == run and each.number <= last.number] for run, last in meant.items()
@@ -94,11 +94,11 @@ def _lines(outcome: ReplayOutcome) -> list[str]:
     if outcome.ends:
         lines.append(f"  {outcome.ends}")
     if outcome.difference is None:
-        return [*lines, f"  the same {outcome.actions} actions"]
+        return [*lines, f"  same {outcome.actions} actions"]
     found = outcome.difference
     at = datetime.fromtimestamp(found.event.at.wall, UTC).strftime("%Y-%m-%d %H:%M:%S")
     lines.append(f"  DIFFERENT at event {found.number}, {at}: {printable(str(found.event), 500)}")
     if found.fault:
-        return [*lines, f"  it fails now: {found.fault}"]
+        return [*lines, f"  now it fails: {found.fault}"]
     now = [printable(str(action), 500) for action in found.actions] or ["nothing"]
-    return [*lines, "  it now leads to:", *(f"    {line}" for line in now)]
+    return [*lines, "  now the actions are:", *(f"    {line}" for line in now)]

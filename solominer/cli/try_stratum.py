@@ -1,4 +1,4 @@
-"""The command that plays a miner against any Stratum V1 server."""
+"""`solominer try-stratum`: tests any Stratum V1 server as a miner."""
 
 from __future__ import annotations
 
@@ -20,24 +20,28 @@ def register(app: typer.Typer) -> None:
 
 
 def try_stratum(
-    server: Annotated[str, typer.Argument(metavar="HOST:PORT", help="The server; stratum+tcp://HOST:PORT too.")],
+    server: Annotated[str, typer.Argument(metavar="HOST:PORT", help="The server, also as stratum+tcp://HOST:PORT.")],
     user: Annotated[
-        str, typer.Option(help="Username; most solo servers want a Bitcoin address, perhaps with .worker.")
+        str, typer.Option(help="Username; for most solo servers ADDRESS or ADDRESS.WORKER.")
     ] = "solominer-trial",
-    password: Annotated[str, typer.Option(help="Password; d=1024 asks some servers for that difficulty.")] = "x",
-    tls: Annotated[bool, typer.Option("--tls", help="Speak TLS; a certificate that is not valid is told.")] = False,
+    password: Annotated[
+        str, typer.Option(help="Password; some servers read a difficulty from it, as in d=1024.")
+    ] = "x",
+    tls: Annotated[
+        bool, typer.Option("--tls", help="Use TLS; an invalid certificate is reported, not refused.")
+    ] = False,
     seconds: Annotated[
-        float, typer.Option(min=0.0, callback=some_secs, help="How long to wait for another job at the end.")
+        float, typer.Option(min=0.0, callback=some_secs, help="Seconds to wait for another job at the end.")
     ] = 60.0,
     agent: Annotated[
-        str | None, typer.Option(help="User agent; servers choose the difficulty and coinbase by it.")
+        str | None, typer.Option(help="User agent; some servers choose difficulty and coinbase by it.")
     ] = None,
 ) -> None:
-    """Play a miner against a Stratum V1 server of any kind, and say step by step what it does.
+    """Test any Stratum V1 server as a miner, and report each step.
 
-    Logs in, reads the first job (height, outputs, size), finds a share if the difficulty allows that, and hands in
-    wrong ones on purpose: a duplicate, one of an unknown job, one above the target. Exit code: 0 all is well (there
-    may be warnings), 1 something is wrong or no Stratum server answers, 2 a wrong argument.
+    Logs in, reads the first job (height, outputs, size), finds a share if the difficulty is low enough, and submits
+    invalid ones: a duplicate, one of an unknown job, one above the target. Exit code: 0 passed (perhaps with
+    warnings), 1 failed or no Stratum server, 2 invalid argument.
 
     \b
     solominer try-stratum 127.0.0.1:3333
@@ -54,17 +58,17 @@ def try_stratum(
     for finding in try_server(where, Login(user, password, agent or f"solominer/{__version__}", seconds)):
         findings.append(finding)
         if finding.status is not Status.SKIPPED or first_failed(findings) is None:
-            _show(finding)  # what is skipped behind a failure is so because of it
+            _show(finding)  # checks skipped after a failure are not shown
     fault = first_failed(findings)
     warnings = sum(finding.status is Status.WARNING for finding in findings)
     warned = f", {warnings} warning{'s' if warnings > 1 else ''}" if warnings else ""
-    verdict = "all is well" if fault is None else f"not well: see {fault.check!r}"
+    verdict = "passed" if fault is None else f"failed: see {fault.check!r}"
     typer.echo(f"{where}: {verdict}{warned}")
     raise typer.Exit(0 if fault is None else 1)
 
 
 def parse_server(text: str, *, tls: bool = False) -> Server:
-    """HOST:PORT, [IPv6]:PORT, or either behind stratum+tcp:// or stratum+ssl://. Raises ConfigError."""
+    """Parse HOST:PORT or [IPv6]:PORT, with or without stratum+tcp:// or stratum+ssl://. Raises ConfigError."""
     from solominer.doctor.stratum_link import Server
     from solominer.errors import ConfigError
 
@@ -74,7 +78,7 @@ def parse_server(text: str, *, tls: bool = False) -> Server:
     in_brackets = host.startswith("[") and host.endswith("]")
     good = colon and port.isascii() and port.isdecimal() and len(port) <= 5 and 0 < int(port) <= 65535
     if (divider and scheme.lower() not in _SCHEMES) or not good or not host or (":" in host and not in_brackets):
-        raise ConfigError(f"{text!r:.80} is no HOST:PORT", "write it like 127.0.0.1:3333 or [::1]:3333")
+        raise ConfigError(f"{text!r:.80} is not HOST:PORT", "write it like 127.0.0.1:3333 or [::1]:3333")
     if any(char.isspace() or not char.isprintable() for char in host) or len(host) > 255:
-        raise ConfigError(f"{text!r:.80} is no HOST:PORT", "write it like 127.0.0.1:3333 or [::1]:3333")
+        raise ConfigError(f"{text!r:.80} is not HOST:PORT", "write it like 127.0.0.1:3333 or [::1]:3333")
     return Server(host.strip("[]"), int(port), tls or (divider != "" and _SCHEMES[scheme.lower()]))

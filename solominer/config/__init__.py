@@ -1,6 +1,6 @@
-"""config.json, environment variables and flags, made into one frozen, validated Config.
+"""config.json, environment variables and flags, merged into one frozen, validated Config.
 
-Later ones win: defaults, the file, `SOLOMINER_*` variables (a double underscore goes one level down:
-`SOLOMINER_BITCOIN_RPC__PASSWORD`), flags. Secrets have no flag, because a command line can be read by everybody.
+Precedence, lowest first: defaults, the file, `SOLOMINER_*` variables (a double underscore separates levels:
+`SOLOMINER_BITCOIN_RPC__PASSWORD`), flags. Secrets have no flag: other users can read the command line.
 `python -m solominer.config` prints config.json.example.
 """

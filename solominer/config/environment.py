@@ -1,4 +1,4 @@
-"""Settings in environment variables. A variable's text is read by the type of its setting, never by its looks."""
+"""Settings in environment variables. A variable is parsed by the type of its setting, not by its content."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from solominer.errors import ConfigError
 
 ENV_PREFIX = "SOLOMINER_"
 PROGRAM_VARIABLES = frozenset({"SOLOMINER_CACHE"})
-"""Variables of this program that are no settings."""
+"""Variables of this program that are not settings."""
 
 _SERVICE_LINK = re.compile(r"SOLOMINER_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)")
 _SERVICE_PORT = re.compile(r"(tcp|udp|sctp)://\S*")
@@ -25,7 +25,7 @@ _SERVICE_PORT = re.compile(r"(tcp|udp|sctp)://\S*")
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One key of config.json: `keys` lead to it, `types` are those that its value may have."""
+    """One setting of config.json: `keys` is its path, `types` are the allowed types of its value."""
 
     keys: tuple[str, ...]
     types: frozenset[type]
@@ -38,7 +38,7 @@ class Setting:
 
     @property
     def group(self) -> type[BaseModel] | None:
-        """The model of its value where it is a group, or a list of groups."""
+        """The model of its value if it is a group, or a list of groups."""
         return next((each for each in self.types if issubclass(each, BaseModel)), None)
 
     @property
@@ -48,7 +48,7 @@ class Setting:
 
     @property
     def is_secret(self) -> bool:
-        """Whether its value is masked wherever it is shown."""
+        """Whether its value is masked in output."""
         return SecretStr in self.types
 
     @property
@@ -58,12 +58,12 @@ class Setting:
 
     @property
     def is_text(self) -> bool:
-        """Whether any text may be its value, an empty one too."""
+        """Whether its value may be any text, including ''."""
         return not self.optional and self.types <= {str, SecretStr}
 
 
 def settings_of(model: type[BaseModel] = Config, keys: tuple[str, ...] = ()) -> Iterator[Setting]:
-    """Every setting, the groups themselves too; what stands in lists has no keys of its own."""
+    """Every setting, including the groups themselves, but not those inside of lists."""
     for name, field in model.model_fields.items():
         types = frozenset(_types_in(field.annotation))
         setting = Setting((*keys, name), types - {type(None)}, type(None) in types)
@@ -87,16 +87,16 @@ def _types_in(annotation: Any) -> Iterator[type]:
 
 
 def from_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, tuple[str, ...], Any]]:
-    """(variable, keys, value) of each setting in the environment. Raises ConfigError for a name that is none.
+    """(variable, keys, value) of each setting in the environment. Raises ConfigError for an unknown variable.
 
-    An empty variable leaves a setting out unless it is a text.
+    An empty variable is ignored unless the setting is a text.
     """
     known = {setting.variable: setting for setting in settings_of()}
     for name in sorted(environ):
         if not name.startswith(ENV_PREFIX) or name in PROGRAM_VARIABLES or _is_service_link(name, environ[name]):
             continue
         if name not in known:
-            raise ConfigError(f"there is no setting for the variable {_shown(name)}", _nearest(name, known))
+            raise ConfigError(f"unknown environment variable {_shown(name)}", _nearest(name, known))
         setting, text = known[name], environ[name]
         if setting.is_text:
             yield name, setting.keys, text
@@ -105,17 +105,17 @@ def from_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, tuple[st
 
 
 def _group(name: str, text: str) -> Any:
-    """JSON; a single node may also be named by its address alone."""
+    """Parse JSON; a single node may be given as its address alone."""
     if text.strip()[:1] not in ("{", "["):
         return text
     try:
         return parse_json(text)
     except ValueError as error:
-        raise ConfigError(f"the variable {name} is not JSON: {error}", "mend or unset it") from None
+        raise ConfigError(f"environment variable {name} is not valid JSON: {error}", "correct or unset it") from None
 
 
 def _is_service_link(name: str, value: str) -> bool:
-    """Whether Kubernetes, or Docker's links, set it because a service is called solominer."""
+    """Whether Kubernetes or Docker set it for a service named solominer."""
     return bool(_SERVICE_LINK.fullmatch(name)) or (name.endswith("_PORT") and bool(_SERVICE_PORT.fullmatch(value)))
 
 
@@ -127,4 +127,4 @@ def _nearest(name: str, known: Mapping[str, Setting]) -> str:
     flat = re.sub("_+", "_", name.upper())
     same = [each for each in known if re.sub("_+", "_", each) == flat]
     near = same or difflib.get_close_matches(name[:80], [*known, *PROGRAM_VARIABLES], n=1)
-    return f"did you mean {near[0]}?" if near else "unset it; a variable is named like SOLOMINER_BITCOIN_RPC__HOST"
+    return f"did you mean {near[0]}?" if near else "unset it; names have the form SOLOMINER_BITCOIN_RPC__HOST"

@@ -1,6 +1,6 @@
-"""The forms in which people write hosts, addresses, durations, sizes and paths.
+"""Parsers of hosts, addresses, durations, sizes and paths in settings.
 
-All raise ValueError, never with the value: what stands in the wrong place may be a secret.
+All raise ValueError without quoting the value, which may be a misplaced secret.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _NUMBER = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)\s
 _WILDCARD = re.compile(r"(\*|0\.0\.0\.0|\[::\]|::):([0-9]+)")
 _UNSET = re.compile(r"\$(?:(\w+)|\{(\w*)\})")
 _LATER = "CREDENTIALS_DIRECTORY"
-"""Set by systemd for the service alone; other commands read the same config without it."""
+"""Set by systemd for the service only; other commands read the same config without it."""
 
 MAX_SOCKET_PATH_BYTES = 107
 
@@ -54,7 +54,7 @@ PLAIN = {"": 1.0}
 
 
 def quantity(units: dict[str, float], example: str) -> Callable[[Any], Any]:
-    """A reader of numbers with one of `units` behind them; `example` shows the form to whoever wrote another."""
+    """A parser of numbers followed by one of `units`; the error shows `example`."""
 
     def read(value: Any) -> Any:
         if isinstance(value, int | float) and not isinstance(value, bool):
@@ -68,18 +68,18 @@ def quantity(units: dict[str, float], example: str) -> Callable[[Any], Any]:
 
 
 def whole(value: Any) -> Any:
-    """A whole number, also in quotes."""
+    """A whole number, or a string with one."""
     if isinstance(value, str) and re.fullmatch(r"\s*[+-]?[0-9]{1,18}\s*", value):
         return int(value)
     if isinstance(value, bool | str) or (isinstance(value, float) and not value.is_integer()):
-        raise ValueError("must be a whole number")  # true is 1 to Python
+        raise ValueError("must be a whole number")  # bool is a subclass of int
     if not isinstance(value, int | float):
         raise ValueError("must be a whole number")
     return value
 
 
 def whole_or(*words: str) -> Callable[[Any], Any]:
-    """A reader of whole numbers and of these words."""
+    """A parser of whole numbers and these words."""
 
     def read(value: Any) -> Any:
         lowered = value.strip().lower() if isinstance(value, str) else value
@@ -94,20 +94,20 @@ def whole_or(*words: str) -> Callable[[Any], Any]:
 
 
 def lowered(value: Any) -> Any:
-    """A name whose capitals do not matter."""
+    """A case-insensitive name."""
     return value.strip().lower() if isinstance(value, str) else value
 
 
 def path_from(value: Any) -> Any:
-    """A path with `~` and variables filled in."""
+    """A path with `~` and environment variables expanded."""
     if not isinstance(value, str | Path):
         return value
     text = str(value).strip() if isinstance(value, str) else str(value)
     if not text:
-        raise ValueError("the path is empty; leave the setting out for its default")
+        raise ValueError("the path is empty; remove the setting to use its default")
     text = os.path.expandvars(text)
     if any((match[1] or match[2]) != _LATER for match in _UNSET.finditer(text)):
-        raise ValueError("the path has an environment variable ($NAME) that is not set")
+        raise ValueError("the path contains an environment variable ($NAME) that is not set")
     try:
         return expanded(Path(text), "it")
     except ConfigError as error:
@@ -115,23 +115,23 @@ def path_from(value: Any) -> Any:
 
 
 def host_and_port(text: str) -> tuple[str, int | None]:
-    """The host, IPv6 without brackets, and the port if one stands behind it: HOST, HOST:PORT, http://HOST[:PORT][/].
+    """Parse HOST, HOST:PORT or http://HOST[:PORT][/] to host (IPv6 without brackets) and port.
 
-    An address on which a node listens everywhere (rpcbind=0.0.0.0) is this machine's own.
+    A wildcard address (rpcbind=0.0.0.0) becomes the loopback address.
     """
     rest = text.strip()
     scheme, separator, behind = rest.partition("://")
     if separator:
         if scheme.lower() == "https":
-            raise ValueError("Bitcoin Core does not speak https; write http:// and reach a far node by VPN or ssh -L")
+            raise ValueError("Bitcoin Core does not support https; use http://, and a VPN or ssh -L for a remote node")
         if scheme.lower() != "http":
-            raise ValueError("write the name or address alone, or http://HOST:PORT")
+            raise ValueError("write HOST, HOST:PORT or http://HOST:PORT")
         rest = behind
     if "@" in rest:
-        raise ValueError("a login does not belong here; set username, and password_file or password")
+        raise ValueError("must not contain a login; set username, and password_file or password")
     rest, slash, path = rest.partition("/")
     if path or "?" in rest or "#" in rest:
-        raise ValueError("a path does not belong here; write HOST or HOST:PORT")
+        raise ValueError("must not contain a path; write HOST or HOST:PORT")
     if slash and not separator:
         raise ValueError("write HOST or HOST:PORT, without a slash")
     host, port = _split(rest)
@@ -155,13 +155,13 @@ def _checked_v6(text: str) -> str:
     try:
         IPv6Address(text)
     except ValueError:
-        raise ValueError("it is no IPv6 address; write one with its port as [::1]:8332") from None
+        raise ValueError("not a valid IPv6 address; write one with a port as [::1]:8332") from None
     return text
 
 
 def _checked_port(text: str) -> int:
     if not _PORT.fullmatch(text) or not 0 < int(text) < 1 << 16:
-        raise ValueError("the port behind the colon must be a number from 1 to 65535")
+        raise ValueError("the port must be a number from 1 to 65535")
     return int(text)
 
 
@@ -176,19 +176,19 @@ def _checked_host(text: str) -> str:
         ascii_text = ""
     labels = ascii_text.removesuffix(".").split(".")
     if not ascii_text or len(ascii_text) > 253 or not all(map(_LABEL.fullmatch, labels)):
-        raise ValueError("it is no host name or address; write HOST or HOST:PORT")
+        raise ValueError("not a valid host name or address; write HOST or HOST:PORT")
     if labels[-1].isdigit():
         try:
             IPv4Address(ascii_text)
         except ValueError:
-            raise ValueError("it is no IPv4 address, which has four numbers from 0 to 255") from None
+            raise ValueError("not a valid IPv4 address; write four numbers from 0 to 255, as in 10.0.0.5") from None
     return ascii_text
 
 
 def listen_address(text: str, default_port: int) -> tuple[str, int, str]:
-    """(host, port, path of a Unix socket) to listen on: PORT, HOST, HOST:PORT, :PORT, *:PORT, unix:/path.
+    """Parse PORT, HOST, HOST:PORT, :PORT, *:PORT or unix:/path to (host, port, path of a Unix socket).
 
-    A `stratum+tcp://` in front is understood. Without a host all IPv4 addresses are meant.
+    A `stratum+tcp://` prefix is accepted. The default host is 0.0.0.0.
     """
     rest = text.strip()
     scheme, separator, behind = rest.partition("://")
@@ -199,9 +199,9 @@ def listen_address(text: str, default_port: int) -> tuple[str, int, str]:
     if rest.startswith(("unix:", "/")):
         path = rest.removeprefix("unix:")
         if not path.startswith("/") or "\0" in path:
-            raise ValueError("a Unix socket is written unix:/path/of/the/socket")
+            raise ValueError("write a Unix socket as unix:/path/of/the/socket")
         if len(path.encode()) > MAX_SOCKET_PATH_BYTES:
-            raise ValueError(f"the path of a Unix socket has at most {MAX_SOCKET_PATH_BYTES} bytes")
+            raise ValueError(f"the path of a Unix socket must not exceed {MAX_SOCKET_PATH_BYTES} bytes")
         return "", 0, path
     if "@" in rest or "/" in rest:
         raise ValueError("write ADDRESS:PORT, without a login or a path")
@@ -220,21 +220,22 @@ def _listening_host(host: str) -> str:
 
 
 def zmq_address(text: str) -> str:
-    """A ZMQ address as libzmq wants it, from what people copy out of bitcoin.conf: `tcp://` may be missing, the line's
-    own name may be there, and `*`, `0.0.0.0` and `[::]` stay for `zmq_seen_from`.
+    """Normalize a ZMQ address, perhaps copied from bitcoin.conf: `zmqpub…=` is removed, a missing `tcp://` is added.
+
+    Wildcards (`*`, `0.0.0.0`, `[::]`) are kept for `zmq_seen_from`.
     """
     rest = re.sub(r"^zmqpub\w+\s*=\s*", "", text.strip())
     if rest.startswith(("ipc://", "unix:")):
         path = rest.removeprefix("ipc://").removeprefix("unix:")
         if not path:
-            raise ValueError("a path belongs behind ipc://")
+            raise ValueError("ipc:// requires a path")
         path = path if path.startswith("@") else str(path_from(path))
         if len(os.fsencode(path)) > MAX_SOCKET_PATH_BYTES:
-            raise ValueError(f"the path of a socket has at most {MAX_SOCKET_PATH_BYTES} bytes")
+            raise ValueError(f"the path of a socket must not exceed {MAX_SOCKET_PATH_BYTES} bytes")
         return f"ipc://{path}"
     scheme, separator, behind = rest.partition("://")
     if separator and scheme.lower() != "tcp":
-        raise ValueError("a ZMQ address begins with tcp:// or ipc://, as in tcp://127.0.0.1:28332")
+        raise ValueError("a ZMQ address must begin with tcp:// or ipc://, as in tcp://127.0.0.1:28332")
     rest = (behind if separator else rest).removesuffix("/")
     wildcard = _WILDCARD.fullmatch(rest)
     if wildcard:
@@ -246,7 +247,7 @@ def zmq_address(text: str) -> str:
 
 
 def zmq_seen_from(address: str | None, host: str) -> str | None:
-    """Where to connect: an address at which the node listens everywhere is reached at the node's `host`."""
+    """The address to connect to: the node's `host` replaces a wildcard."""
     wildcard = _WILDCARD.fullmatch((address or "").removeprefix("tcp://"))
     if wildcard is None:
         return address

@@ -1,4 +1,4 @@
-"""JSON as people write it: comments and commas too many are passed over, what would be lost in silence is refused."""
+"""JSON with comments and trailing commas; duplicate keys and NaN, which json.loads accepts, are rejected."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ MAX_DEPTH = 20
 
 
 def parse_json(text: str) -> Any:
-    """The value. Raises ValueError with line and column, or with what is wrong; no value is repeated."""
+    """Parse JSON. Raises ValueError with line and column, without quoting any value."""
     try:
         value = _loads(text)
     except json.JSONDecodeError as error:
         try:
             value = _loads(_plain(text))
         except json.JSONDecodeError:
-            quotes = "; quotes must be straight ones" if re.search("[“”„‘’«]", text) else ""
+            quotes = '; use straight quotes (")' if re.search("[“”„‘’«]", text) else ""
             raise ValueError(f"{error.msg} at line {error.lineno}, column {error.colno}{quotes}") from None
     _check_depth(value)
     return value
 
 
 def shown_key(key: str) -> str:
-    """A key for a message, if it is the name of something."""
-    return repr(key) if _NAME.fullmatch(key) else "with a name that is none"
+    """A key for a message, hidden if it is not a valid name."""
+    return repr(key) if _NAME.fullmatch(key) else "with an invalid name"
 
 
 def _loads(text: str) -> Any:
@@ -40,7 +40,7 @@ def _loads(text: str) -> Any:
 
 
 def _plain(text: str) -> str:
-    """Without comments and commas before a closing bracket; lines and columns stay."""
+    """Blank out comments and trailing commas; lines and columns are kept."""
     without = _COMMENT.sub(lambda match: match[1] or re.sub(r"[^\n]", " ", match[0]), text)
     return _COMMA.sub(lambda match: match[1] or " ", without)
 
@@ -49,18 +49,18 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     seen: dict[str, Any] = {}
     for key, value in pairs:
         if key in seen:
-            raise ValueError(f"the key {shown_key(key)} stands there twice; keep one")
+            raise ValueError(f"duplicate key {shown_key(key)}; keep one")
         seen[key] = value
     return seen
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number that can be used")
+    raise ValueError(f"{name} is not a valid number")
 
 
 def _integer(digits: str) -> int:
     if len(digits) > 300:
-        raise ValueError("it has a number of more than 300 digits")
+        raise ValueError("it contains a number of more than 300 digits")
     return int(digits)
 
 

@@ -17,24 +17,22 @@ Difficulty = Annotated[float, Field(ge=0, le=1e15), _DIFFICULTY]
 
 
 class ListenerConfig(Part):
-    """One place where miners connect over Stratum V1."""
+    """One address on which the Stratum V1 server listens."""
 
     listen: str = Field(
         f"0.0.0.0:{DEFAULT_PORT}", description="ADDRESS:PORT to listen on, PORT alone, or unix:/path of a socket"
     )
     payout: Annotated[Literal["config", "miner"], LOWERED] = Field(
         "config",
-        description="config: every block pays payout_address; miner: it pays the address that its miner logs in with "
+        description="config: blocks pay payout_address; miner: a block pays the address in its miner's username "
         "(ADDRESS or ADDRESS.WORKER)",
     )
-    start_difficulty: Difficulty = Field(0.0, description="difficulty of a miner's first shares; 0: by its kind")
-    least_difficulty: Difficulty = Field(0.0, description="no miner gets a lower one; 0: by its kind")
-    most_difficulty: Difficulty = Field(0.0, description="no miner gets a higher one; 0: the network's")
-    tls_certificate: AnyPath | None = Field(None, description="PEM file with a certificate chain: TLS")
-    tls_key: AnyPath | None = Field(None, description="PEM file with its private key, if that is in another file")
-    proxies: tuple[str, ...] = Field(
-        (), description="addresses of proxies whose connections begin with the PROXY protocol"
-    )
+    start_difficulty: Difficulty = Field(0.0, description="initial share difficulty; 0: chosen by the miner's model")
+    least_difficulty: Difficulty = Field(0.0, description="minimum share difficulty; 0: chosen by the miner's model")
+    most_difficulty: Difficulty = Field(0.0, description="maximum share difficulty; 0: network difficulty")
+    tls_certificate: AnyPath | None = Field(None, description="PEM file with a certificate chain; enables TLS")
+    tls_key: AnyPath | None = Field(None, description="PEM file with its private key, if separate")
+    proxies: tuple[str, ...] = Field((), description="IP addresses of proxies that send the PROXY protocol header")
 
     @model_validator(mode="before")
     @classmethod
@@ -74,5 +72,5 @@ class ListenerConfig(Part):
 
 
 def as_listeners(value: Any) -> Any:
-    """A listener alone, or its address alone, becomes a list."""
+    """Wrap a single listener, or its address, in a list."""
     return [value] if isinstance(value, str | int | dict) and not isinstance(value, bool) else value

@@ -1,6 +1,6 @@
-"""The Config from config.json, environment variables and flags, and what is wrong with them.
+"""Load the Config from config.json, environment variables and flags, and report errors in them.
 
-Settings that were given and have no effect are named: nothing that somebody set is ignored in silence.
+Settings without an effect are reported.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from solominer.errors import ConfigError
 MAX_FILE_BYTES = 1 << 20
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _ADVICE = "correct it and start again; docs/reference/settings.md lists all settings"
-_SAID = {
+_MESSAGES = {
     "string_type": "must be text, in quotes",
     "string_unicode": "must be text in UTF-8",
     "bool_type": "must be true or false",
@@ -36,13 +36,13 @@ _SAID = {
     "int_type": "must be a whole number",
     "int_parsing": "must be a whole number",
     "int_parsing_size": "is too large",
-    "finite_number": "is no finite number",
+    "finite_number": "must be a finite number",
     "path_type": "must be a path, in quotes",
     "model_type": "must be a group of settings, in { }",
     "model_attributes_type": "must be a group of settings, in { }",
-    "tuple_type": "must be a list, in [ ] even for one",
+    "tuple_type": "must be a list, in [ ] even for one element",
 }
-"""What some of pydantic's errors are called here."""
+"""Messages that replace pydantic's, by error type."""
 _NAMES_ELSEWHERE = {
     **{"rpcuser": "username", "user": "username", "rpcconnect": "host", "url": "host", "pass": "password"},
     **{"guest": "throttle", "calm_secs": "resume_after_secs"},  # of older versions
@@ -57,15 +57,14 @@ def load_config(
     environ: Mapping[str, str] | None = None,
     overrides: Mapping[str, Any] | None = None,
 ) -> Config:
-    """The Config from file, environment and flags (`overrides`; None values are flags that were not given, a point in
-    a key goes one level down: `schedule.days`).
+    """Load the Config from file, environment and flags (`overrides`: dotted keys like `schedule.days`; None is unset).
 
-    Raises ConfigError that names where a setting came from, its key and what helps, and never repeats a value.
+    Raises ConfigError with source and key of the setting and what to do, without quoting any value.
     """
     values = _read_file(path) if path is not None else {}
     sources: dict[str, str] = {}
     for name, keys, value in from_environment(os.environ if environ is None else environ):
-        sources[".".join(keys)] = f"the variable {name}"
+        sources[".".join(keys)] = f"environment variable {name}"
         _put(values, keys, _understood(value))
     for key, value in (overrides or {}).items():
         if value is not None:
@@ -79,18 +78,18 @@ def load_config(
 
 
 def warnings_about(path: Path | None, config: Config) -> list[str]:
-    """What is risky about the file itself, a password that others can read, and settings that have no effect."""
+    """Warnings: a password in a file that other users can read, and settings without an effect."""
     warnings = unused_settings(config)
     holds_password = any(node.password.get_secret_value() for node in config.nodes)
     with suppress(OSError):
         if path is not None and holds_password and path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
-            text = f"{path} holds a password and others on this machine can read it: chmod 600 {path}"
+            text = f"{path} contains a password and other users can read it: chmod 600 {path}"
             return [text, *warnings]
     return warnings
 
 
 def example_json() -> str:
-    """config.json.example: every key, with values that show its form."""
+    """config.json.example: every key, with example values."""
     example = Config(
         mode="production",
         bitcoin_rpc=RpcConfig(username="solominer", password_file=Path("/etc/solominer/rpc-password"), port=8332),
@@ -106,35 +105,35 @@ def _read_file(path: Path) -> dict[str, Any]:
             data = file.read(MAX_FILE_BYTES + 1)
         folder = path.absolute().parent
     except FileNotFoundError:
-        raise ConfigError(f"there is no {path}", "write one: solominer init, or copy config.json.example") from None
+        raise ConfigError(f"{path} does not exist", "run solominer init, or copy config.json.example") from None
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no path"
+        reason = error.strerror if isinstance(error, OSError) else "not a valid path"
         raise ConfigError(f"cannot read {path}: {reason}", "check its permissions") from None
     if len(data) > MAX_FILE_BYTES:
-        raise ConfigError(f"{path} is larger than a configuration", "name the config.json of solominer")
+        raise ConfigError(f"{path} is too large for a config.json", "pass the config.json of solominer")
     try:
         text = plain_bytes(data).decode()
     except ValueError:
         raise ConfigError(
-            f"{path} is not text in UTF-8", "save it as UTF-8, or write it anew from config.json.example"
+            f"{path} is not UTF-8 text", "save it as UTF-8, or start again from config.json.example"
         ) from None
     try:
         values = parse_json(text)
     except ValueError as error:
         raise ConfigError(
-            f"{path} is not complete JSON: {error}", "mend that line, or write the file anew from config.json.example"
+            f"{path} is not valid JSON: {error}", "correct that line, or start again from config.json.example"
         ) from None
     if not isinstance(values, dict):
-        raise ConfigError(f"{path} does not hold one JSON object", "see config.json.example")
+        raise ConfigError(f"{path} must contain one JSON object", "see config.json.example")
     values = dict(_understood(values))
-    _refuse_secrets(values, path, {})  # before a path is made of a text that is none
+    _refuse_secrets(values, path, {})  # before any text is used as a path
     for setting in _all_settings(values):
         _anchor(values, setting, folder)
     return values
 
 
 def _understood(value: Any) -> Any:
-    """Without what is null, which leaves a setting out; a node that is named by its address alone gets a group."""
+    """Drop nulls, which mean unset; a node given as its address alone becomes a group."""
     if isinstance(value, list | tuple):
         return [_understood(each) for each in value]
     if not isinstance(value, dict):
@@ -146,7 +145,7 @@ def _understood(value: Any) -> Any:
 
 
 def _all_settings(values: dict[str, Any]) -> Iterator[tuple[_Keys, Setting]]:
-    """Every setting and where it is in these values; those of each group in a list too."""
+    """Every setting with its location in `values`, including those of groups in lists."""
     for setting in settings_of():
         yield setting.keys, setting
         if setting.group is not None and setting.is_list:
@@ -159,7 +158,7 @@ def _all_settings(values: dict[str, Any]) -> Iterator[tuple[_Keys, Setting]]:
 
 
 def _anchor(values: dict[str, Any], found: tuple[_Keys, Setting], folder: Path) -> None:
-    """Relative paths in a file begin at the file's folder. A program's bare name is looked for on the PATH."""
+    """Resolve relative paths against the file's folder; a bare program name is searched on the PATH."""
     keys, setting = found
     holder: Any = values
     for key in keys[:-1]:
@@ -186,7 +185,7 @@ def _put(values: dict[str, Any], keys: tuple[str, ...], value: Any) -> None:
 
 
 def _refuse_secrets(values: dict[str, Any], path: Path | None, sources: Mapping[str, str]) -> None:
-    """No text that will be shown may be a secret, nor hold what a terminal would obey."""
+    """Reject secrets and control characters in every text that may be displayed."""
     kinds = {_dotted(keys): setting for keys, setting in _all_settings(values)}
     for keys, text, is_key in _texts(values):
         key = _dotted(keys)
@@ -198,21 +197,21 @@ def _refuse_secrets(values: dict[str, Any], path: Path | None, sources: Mapping[
         as_address = not is_key and (keys == ("payout_address",) or (keys[0], keys[-1]) == ("payout_split", "address"))
         kind = secret_kind(text, as_address=as_address, may_be_hash=may_be_hash)
         if kind == LOGIN and (keys[-1] == "host" or (keys[0] == "more_nodes" and len(keys) == 2)):
-            continue  # refused there too, and with what helps
-        where = "a name of a setting" if is_key else key
+            continue  # rejected by its own parser, with better advice
+        where = "the name of a setting" if is_key else key
         if kind and as_address:
             raise ConfigError(f"{source}: {where}: this is a secret, not an address: {kind}", _LEAKED)
         if kind:
-            raise ConfigError(f"{source}: {where}: this is a secret, which does not belong there: {kind}", _LEAKED)
+            raise ConfigError(f"{source}: {where}: must not contain a secret: {kind}", _LEAKED)
         if not is_key and (_CONTROL.search(text) or not _is_unicode(text)):
-            raise ConfigError(f"{source}: {where}: it has characters that are no text", _ADVICE)
+            raise ConfigError(f"{source}: {where}: contains control characters or invalid Unicode", _ADVICE)
 
 
-_LEAKED = "remove it; if others may have read it, move what it protects"
+_LEAKED = "remove it; if others may have read it, move the funds or change the login"
 
 
 def _texts(value: Any, keys: _Keys = ()) -> Iterator[tuple[_Keys, str, bool]]:
-    """(where, text, whether it is a key) of everything in the values."""
+    """(keys, text, whether it is a key) of every text in the values."""
     if isinstance(value, str | Path):
         yield keys, str(value), False
     elif isinstance(value, dict):
@@ -233,21 +232,21 @@ def _is_unicode(text: str) -> bool:
 
 
 def _dotted(keys: _Keys) -> str:
-    """`more_nodes.0.host`; names that are none become dots."""
+    """A dotted key such as `more_nodes.0.host`; invalid names are replaced by `...`."""
     return ".".join(
         str(key) if isinstance(key, int) or re.fullmatch(r"[A-Za-z_]\w{0,40}", key) else "..." for key in keys
     )
 
 
 def _source(key: str, path: Path | None, sources: Mapping[str, str]) -> str:
-    """Where a setting came from, for people."""
+    """The source of a setting, for messages."""
     while key and key not in sources:
         key = key.rpartition(".")[0]
     return sources.get(key) or (str(path) if path is not None else "the configuration")
 
 
 def _explain(error: ValidationError, path: Path | None, sources: Mapping[str, str]) -> ConfigError:
-    """The first problem as one line. The offending value is not repeated: it may be a secret."""
+    """The first error, without the value, which may be a secret."""
     first = error.errors(include_input=False, include_url=False, include_context=False)[0]
     unknown = first["type"] == "extra_forbidden"
     keys = tuple(first["loc"]) if unknown else tuple(_known_part(first["loc"]))
@@ -256,14 +255,14 @@ def _explain(error: ValidationError, path: Path | None, sources: Mapping[str, st
     if unknown:
         name = f"{_dotted(keys[:-1])}.{keys[-1]}" if keys[1:] else str(keys[-1])
         near = _nearest(tuple(str(each) for each in keys))
-        todo = f"did you mean {near!r}?" if near else "see config.json.example for all of them"
-        return ConfigError(f"{source}: there is no setting {shown_key(name)}", todo)
-    message = _SAID.get(first["type"]) or first["msg"].removeprefix("Value error, ").replace("Input should", "must")
+        todo = f"did you mean {near!r}?" if near else "see config.json.example for all settings"
+        return ConfigError(f"{source}: unknown setting {shown_key(name)}", todo)
+    message = _MESSAGES.get(first["type"]) or first["msg"].removeprefix("Value error, ").replace("Input should", "must")
     return ConfigError(f"{source}: {key + ': ' if key else ''}{message}", _ADVICE)
 
 
 def _known_part(location: tuple[str | int, ...]) -> Iterator[str | int]:
-    """Without the names of the alternatives of a union, which pydantic puts behind the key."""
+    """The location without the union members that pydantic appends to it."""
     names = {setting.keys[-1] for _, setting in _all_settings({})}
     for each in location:
         if isinstance(each, str) and each not in names:
@@ -272,7 +271,7 @@ def _known_part(location: tuple[str | int, ...]) -> Iterator[str | int]:
 
 
 def _nearest(keys: tuple[str, ...]) -> str:
-    """The likeliest setting: of the same group by its name alone, of another one with its group."""
+    """The most similar setting: its name if in the same group, otherwise its dotted key; '' if none is similar."""
     *group, name = keys
     inside = tuple(each for each in group if not each.isdigit())
     name = _NAMES_ELSEWHERE.get(name.lower(), name.lower())[:80]
@@ -303,11 +302,11 @@ _NEEDS = (
         ("max_temperature_c", "max_other_load", "pause_on_battery", "pause_while_active_secs"),
     ),
 )
-"""(group, settings that do something only with one of these others)."""
+"""(group, settings, others of which one must be set for them to have an effect)."""
 
 
 def unused_settings(config: Config) -> list[str]:
-    """A line for each; a setting that has its default value counts as left out."""
+    """One line for each setting without an effect; a setting with its default value counts as unset."""
     return [*_of_nodes(config), *_of_groups(config)]
 
 
@@ -319,10 +318,10 @@ def _of_nodes(config: Config) -> Iterator[str]:
     elif config.wants_private_node:
         idle, why = ("zmq",), "bitcoin_rpc is not set, so a private node is started"
     else:
-        idle, why = ("bitcoind",), "only a private node is started, and none is: the mode or bitcoin_rpc says so"
+        idle, why = ("bitcoind",), "no private node is started with this mode or with bitcoin_rpc"
         if config.bitcoin_rpc is None and config.more_nodes:
             main = config.name_of(config.more_nodes[0])
-            yield f"bitcoin_rpc is not set: the first of more_nodes, {main}, is the main node"
+            yield f"bitcoin_rpc is not set: the first node of more_nodes, {main}, is the main node"
     yield from (f"{name} has no effect: {why}" for name in _given(config, idle))
 
 
@@ -335,7 +334,7 @@ def _of_groups(config: Config) -> Iterator[str]:
     if _given(costs, ("price_url", "price_per_kwh")) and not _given(
         policies, ("max_price_per_kwh", "max_cost_per_block")
     ):
-        yield "electricity has no effect on mining: no policy asks for a price; `solominer forecast` uses it"
+        yield "electricity has no effect on mining, as no policy uses a price; only `solominer forecast` does"
 
 
 def _given(part: Part, names: tuple[str, ...]) -> list[str]:

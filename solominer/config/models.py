@@ -1,4 +1,4 @@
-"""The settings: one frozen model for each group, with its bounds, its default and what it is for."""
+"""The settings: one frozen model for each group, with bounds, defaults and descriptions."""
 
 from __future__ import annotations
 
@@ -56,11 +56,11 @@ Hours = Annotated[str, AfterValidator(_as_hours)]
 
 
 LIVE: dict[str, Any] = {"live": True}
-"""Marks a setting whose new value a running daemon takes at a reload; the others need a restart."""
+"""Marks a setting that a reload applies; all others require a restart."""
 
 
 class ZmqConfig(Part):
-    """Where the node publishes; the same addresses as in its zmqpubhashblock and zmqpubsequence lines."""
+    """The node's ZMQ addresses, as in the zmqpubhashblock and zmqpubsequence lines of bitcoin.conf."""
 
     hashblock: str | None = Field(None, description="as in bitcoin.conf: zmqpubhashblock, e.g. tcp://127.0.0.1:28332")
     sequence: str | None = Field(None, description="as in bitcoin.conf: zmqpubsequence, e.g. tcp://127.0.0.1:28333")
@@ -72,18 +72,16 @@ class ZmqConfig(Part):
 
 
 class RpcConfig(Part):
-    """How to reach one node. With neither a password nor a file, the node's cookie is looked for."""
+    """RPC connection to a node. Without password, password_file and cookie_file, the node's cookie is located."""
 
-    name: str = Field("", max_length=100, description="what to call this node in logs; host:port if empty")
-    host: str = Field("127.0.0.1", description="name or address of the node's machine; HOST:PORT is understood")
-    port: Port | None = Field(None, description="the network's default port if left out")
-    username: str = Field("", description="as in the node's rpcauth line; left out, a cookie is used")
-    password: SecretStr = Field(SecretStr(""), description="better in password_file or in the environment")
-    password_file: AnyPath | None = Field(None, description="a file whose first line is the password")
-    cookie_file: AnyPath | None = Field(None, description="the .cookie in the node's data folder")
-    timeout_secs: Annotated[float, Field(ge=0.1, le=86400), _SECS] = Field(
-        30.0, description="how long an answer may take"
-    )
+    name: str = Field("", max_length=100, description="name of this node in logs; default HOST:PORT")
+    host: str = Field("127.0.0.1", description="host name or address of the node; HOST:PORT is accepted")
+    port: Port | None = Field(None, description="RPC port; default: that of the network")
+    username: str = Field("", description="as in the node's rpcauth line; without it, cookie authentication is used")
+    password: SecretStr = Field(SecretStr(""), description="prefer password_file or the environment variable")
+    password_file: AnyPath | None = Field(None, description="file whose first line is the password")
+    cookie_file: AnyPath | None = Field(None, description="the .cookie file in the node's data directory")
+    timeout_secs: Annotated[float, Field(ge=0.1, le=86400), _SECS] = Field(30.0, description="timeout of an RPC call")
 
     @model_validator(mode="before")
     @classmethod
@@ -100,153 +98,153 @@ class RpcConfig(Part):
         if port is None:
             return {**value, "host": host}
         if str(value.get("port") or port).strip() != str(port):
-            raise ValueError("host: its port is not that of the setting port; keep one of them")
+            raise ValueError("host: its port differs from the setting port; keep one of them")
         return {**value, "host": host, "port": port}
 
     @model_validator(mode="after")
     def _one_way_in(self) -> RpcConfig:
         given = [bool(self.password.get_secret_value()), self.password_file is not None, self.cookie_file is not None]
         if sum(given) > 1:
-            raise ValueError("give only one of password, password_file and cookie_file")
-        if any(given[:2]) and "username" not in self.model_fields_set:  # an empty one is possible: rpcpassword alone
-            raise ValueError("a password needs a username")
+            raise ValueError("set only one of password, password_file and cookie_file")
+        if any(given[:2]) and "username" not in self.model_fields_set:  # may be empty, with rpcpassword alone
+            raise ValueError("a password requires a username")
         if self.username and self.cookie_file is not None:
-            raise ValueError("username and cookie_file do not go together: the cookie has a user of its own")
+            raise ValueError("set either username or cookie_file: the cookie contains its own username")
         if self.username and not any(given) and "password" not in self.model_fields_set:
-            raise ValueError('username needs password_file or password (an empty one is password: "")')
+            raise ValueError('username requires password_file or password (if empty, password: "")')
         if ":" in self.username:
-            raise ValueError("username: a login over HTTP cannot have a colon in it; choose another rpcauth user")
+            raise ValueError("username: must not contain a colon (HTTP basic authentication); use another rpcauth user")
         return self
 
     @property
     def has_password(self) -> bool:
-        """Whether `username` and `password` are the way in."""
+        """Whether to authenticate with `username` and `password`."""
         named = self.username or self.password.get_secret_value()  # one of them may be empty
         return bool(named) and self.password_file is None
 
 
 class NodeConfig(RpcConfig):
-    """One more node; it gets every block that is found, and gives work when the ones before it cannot."""
+    """A further node. Every found block is submitted to it; it provides templates when the nodes before it cannot."""
 
     zmq: ZmqConfig = ZmqConfig()
 
 
 class RetryConfig(Part):
-    """How a found block is sent again until the chain has answered."""
+    """How the submission of a found block is retried."""
 
-    first_secs: Seconds = Field(0.25, description="wait before the first repetition; doubled each time")
-    most_secs: Seconds = Field(30.0, description="longest wait between two repetitions")
-    look_secs: Seconds = Field(60.0, description="how often a settled block is looked up until it is 100 deep")
+    first_secs: Seconds = Field(0.25, description="delay before the first retry; doubled each time")
+    most_secs: Seconds = Field(30.0, description="maximum delay between retries")
+    look_secs: Seconds = Field(60.0, description="interval of checks of an accepted block until 100 confirmations")
 
 
 class RecordsConfig(Part):
-    """How long records are kept, and whether reports are signed. Reports, proofs and blocks are never deleted."""
+    """Retention of records, and the key that signs reports. Reports, proofs and blocks are never deleted."""
 
     keep_days: Annotated[float, Field(gt=0, le=36500), _DAYS] = Field(
-        400.0, description="ledger, errors and logs older than this go"
+        400.0, description="ledgers, errors and logs older than this are deleted"
     )
-    quota_gb: Gigabytes = Field(4.0, description="the oldest of them go earlier beyond this size")
+    quota_gb: Gigabytes = Field(4.0, description="above this size the oldest are deleted earlier")
     free_gb: Annotated[float, Field(ge=0, le=1e6), _GIGABYTES] = Field(
-        1.0, description="or where the disk has less free than this"
+        1.0, description="below this free disk space the oldest are deleted earlier"
     )
-    signing_key: AnyPath | None = Field(None, description="an Ed25519 private key (PEM) that signs each hour's report")
+    signing_key: AnyPath | None = Field(None, description="Ed25519 private key (PEM) that signs the hourly reports")
 
 
 class ScheduleConfig(Part):
-    """When to mine, and how fast where a chain must tick like a real one. Times are the machine's local ones."""
+    """When to mine, and how many blocks. Times are local."""
 
     days: Annotated[
         Annotated[int, Field(ge=1, le=36500)] | Literal["forever"], BeforeValidator(forms.whole_or("forever"))
-    ] = Field("forever", description="end after this many days, counted from the start of the run")
+    ] = Field("forever", description="exit after this many days from the start of the run")
     days_week: Annotated[int, Field(ge=1, le=7), _WHOLE] = Field(
-        7, description="mine on this many days of each week, Monday first"
+        7, description="mine on the first N days of each week, starting on Monday"
     )
     hours: Hours | None = Field(None, description="mining hours, e.g. 22:00-06:00 or 00:00-08:00,20:00-24:00")
     blocks_per_day: Annotated[
         Annotated[int, Field(ge=1, le=10**9)] | Literal["random", "all"],
         BeforeValidator(forms.whole_or("random", "all")),
-    ] = Field("all", description="pause after this many blocks until midnight; random draws the number anew each day")
+    ] = Field("all", description="pause until midnight after this many blocks; random: a new number each day")
     block_interval_secs: Annotated[float, Field(ge=1, le=366 * 86400), _SECS] | None = Field(
-        None, description="regtest and signet: at least this long from one block to the next"
+        None, description="minimum time between blocks; regtest and signet only"
     )
 
 
 class ThrottleConfig(Part):
-    """When to pause for whatever else the machine does; each is off where it is left out."""
+    """When to pause for other uses of the machine. Each condition is off by default."""
 
     max_temperature_c: Annotated[float, Field(gt=0, le=150), _CELSIUS] | None = Field(
-        None, description="pause above this temperature of any sensor; on again 5 degrees below"
+        None, description="pause above this temperature of any sensor; resume 5 degrees below"
     )
     max_other_load: PositiveAmount | None = Field(
-        None, description="pause while other programs keep more than this many cores busy"
+        None, description="pause while other programs use more than this many cores"
     )
-    pause_on_battery: bool = Field(False, description="pause while the machine runs on its battery")
+    pause_on_battery: bool = Field(False, description="pause while on battery power")
     pause_while_active_secs: Period | None = Field(
-        None, description="pause while a user has typed at a terminal within this time"
+        None, description="pause while a user has been active at a terminal within this time"
     )
     resume_after_secs: Annotated[float, Field(ge=0, le=86400), _SECS] = Field(
-        60.0, description="resume when the reason has been gone for this long"
+        60.0, description="resume once no condition has applied for this long"
     )
 
     @property
     def is_on(self) -> bool:
-        """Whether anything is watched at all."""
+        """Whether any condition is set."""
         bounds = (self.max_temperature_c, self.max_other_load, self.pause_while_active_secs)
         return self.pause_on_battery or any(bound is not None for bound in bounds)
 
 
 class ElectricityConfig(Part):
-    """What hashing costs: for the forecast and the policies. Nothing is fetched unless `price_url` is set."""
+    """Electricity costs, for forecasts and policies. No request is made unless `price_url` is set."""
 
     watts: Annotated[float, Field(gt=0, le=1e9), _WATTS] | None = Field(
-        None, description="power that the machine takes while mining"
+        None, description="power consumption of the machine while mining"
     )
     price_per_kwh: Amount | None = Field(None, description="a fixed price, in any currency")
-    price_url: SecretStr | None = Field(None, description="an HTTP address that answers with JSON that holds the price")
-    price_json_path: str = Field("", description="where in it: keys and positions with points, e.g. data.0.price")
-    price_scale: PositiveAmount = Field(1.0, description="0.001 turns a price per MWh into one per kWh")
+    price_url: SecretStr | None = Field(None, description="HTTP URL of a JSON document with the price")
+    price_json_path: str = Field("", description="path of the price in the document, e.g. data.0.price")
+    price_scale: PositiveAmount = Field(1.0, description="factor to a price per kWh; 0.001 if it is per MWh")
     refresh_secs: Annotated[float, Field(ge=10, le=366 * 86400), _SECS] = Field(
-        900.0, description="how often the price is asked for"
+        900.0, description="interval of price requests"
     )
-    stale_secs: Period = Field(7200.0, description="age at which a price is not believed any more")
-    currency: str = Field("", max_length=20, description="what to call the price's currency")
+    stale_secs: Period = Field(7200.0, description="age at which a price is no longer used")
+    currency: str = Field("", max_length=20, description="currency of the price, for display")
 
     @field_validator("price_url")
     @classmethod
     def _http(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not value.get_secret_value().startswith(("http://", "https://")):
-            raise ValueError("a price address begins with http:// or https://")
+            raise ValueError("must begin with http:// or https://")
         return value
 
     @model_validator(mode="after")
     def _one_price(self) -> ElectricityConfig:
         if self.price_per_kwh is not None and self.price_url is not None:
-            raise ValueError("give only one of price_per_kwh and price_url")
+            raise ValueError("set only one of price_per_kwh and price_url")
         return self
 
 
 class PoliciesConfig(Part):
-    """When to hash with fewer workers, or with none; each is off where it is left out. Intensities are shares of the
-    workers. Every decision is logged with its reason."""
+    """When to hash with fewer workers or none. Each policy is off by default. An intensity is the fraction of workers
+    that hash. Every decision is logged with its reason."""
 
-    dry_run: bool = Field(False, description="only say what the policies would do (also: run --dry-run)")
-    look_secs: Seconds = Field(60.0, description="how often the conditions are looked at")
-    intensity: PositiveShare = Field(1.0, description="share of the workers that hash normally")
+    dry_run: bool = Field(False, description="only log what the policies would do (also: run --dry-run)")
+    look_secs: Seconds = Field(60.0, description="interval between decisions")
+    intensity: PositiveShare = Field(1.0, description="normal intensity: fraction of workers that hash")
     difficulty_factor: PositiveAmount | None = Field(
-        None, description="lower while the next difficulty is forecast beyond this factor of today's, e.g. 1.05"
+        None, description="reduce intensity while the next difficulty is forecast above this multiple of today's"
     )
-    difficulty_intensity: Share = Field(0.5, description="to this; 0 stops")
-    hours: Hours | None = Field(None, description="electricity hours for the normal intensity, e.g. 22:00-06:00")
-    intensity_outside: Share = Field(0.5, description="outside of them; 0 stops")
+    difficulty_intensity: Share = Field(0.5, description="intensity for difficulty_factor; 0 stops")
+    hours: Hours | None = Field(None, description="hours of normal intensity, e.g. 22:00-06:00")
+    intensity_outside: Share = Field(0.5, description="intensity outside of hours; 0 stops")
     max_price_per_kwh: Amount | None = Field(None, description="stop above this price")
     max_cost_per_block: PositiveAmount | None = Field(
-        None, description="stop while the electricity for a block is expected to cost more"
+        None, description="stop while the expected electricity cost of a block is higher"
     )
     target_rate_hps: Annotated[float, Field(gt=0, le=1e24), _RATE] | None = Field(
         None,
-        description="add workers while the measured hash rate falls below target_share of this; needs intensity < 1",
+        description="add workers while the hash rate is below target_share of this; requires intensity below 1",
     )
-    target_share: PositiveShare = Field(0.9, description="see target_rate_hps")
+    target_share: PositiveShare = Field(0.9, description="fraction of target_rate_hps that must be reached")
 
     @property
     def is_on(self) -> bool:
@@ -257,54 +255,54 @@ class PoliciesConfig(Part):
     @model_validator(mode="after")
     def _can_add_workers(self) -> PoliciesConfig:
         if self.target_rate_hps is not None and self.intensity == 1:
-            raise ValueError("target_rate_hps has no workers to add: set intensity below 1")
+            raise ValueError("target_rate_hps requires intensity below 1, to have workers to add")
         return self
 
 
 class Config(Part):
-    """Everything that can be set. A node that is named here always wins over a private one."""
+    """All settings. A private node is started only if none is configured."""
 
-    mode: Annotated[str, LOWERED] = Field("production", description=f"what to do: {', '.join(MODES)}")
+    mode: Annotated[str, LOWERED] = Field("production", description=f"one of {', '.join(MODES)}")
     network: Annotated[str, LOWERED] | None = Field(
-        None, description="only where the mode leaves it open (staging, test, demo)"
+        None, description="network, for modes that allow several (staging, test, demo)"
     )
-    bitcoin_rpc: RpcConfig | None = Field(None, description="your node; left out on regtest, a private one is started")
+    bitcoin_rpc: RpcConfig | None = Field(None, description="your node; without one a private node runs on regtest")
     zmq: ZmqConfig = ZmqConfig()
     more_nodes: tuple[NodeConfig, ...] = ()
-    payout_address: str = Field("", description="where the reward goes; your own wallet, this network")
+    payout_address: str = Field(
+        "", description="address of your own wallet that receives the reward, or what payout_split leaves of it"
+    )
     payout_split: PayoutSplit = ()
-    coinbase_tag: str = Field("/solominer/", description="written into the coinbase of your blocks")
-    auto_detect: bool = Field(True, description="look for the node's cookie and take cores and memory from the machine")
+    coinbase_tag: str = Field("/solominer/", description="text in the coinbase of your blocks")
+    auto_detect: bool = Field(True, description="locate the node's cookie, and detect cores and memory")
     cpu_cores_reserved: Annotated[int, Field(ge=0, le=4096), _WHOLE] = Field(
-        1, description="cores left to everything else", json_schema_extra=LIVE
+        1, description="cores reserved for other programs", json_schema_extra=LIVE
     )
     cpu_workers: Annotated[int, Field(ge=0, le=4096), _WHOLE] | None = Field(
-        None, description="CPU workers; left out, one for each core that is not reserved. 0: only Stratum miners work"
+        None, description="number of CPU workers; default: one for each unreserved core. 0: Stratum miners only"
     )
     stratum: Annotated[tuple[ListenerConfig, ...], BeforeValidator(as_listeners)] = Field(
-        (), description="where miners connect over Stratum V1, e.g. 0.0.0.0:3333", json_schema_extra=LIVE
+        (), description="addresses of the Stratum V1 server, e.g. 0.0.0.0:3333", json_schema_extra=LIVE
     )
-    max_memory_gb: Gigabytes | None = Field(None, description="ceiling for the whole program", json_schema_extra=LIVE)
-    kernel: str | None = Field(None, description="name of a hash kernel; left out, the fastest one is chosen")
-    plan: AnyPath | None = Field(
-        None, description="plan.yaml: how header space is searched; left out, the default plan"
-    )
+    max_memory_gb: Gigabytes | None = Field(None, description="memory limit of all processes", json_schema_extra=LIVE)
+    kernel: str | None = Field(None, description="name of a hash kernel; default: the fastest")
+    plan: AnyPath | None = Field(None, description="search plan (plan.yaml); default: the built-in plan")
     nice: Annotated[int, Field(ge=0, le=19), _WHOLE] = Field(
-        10, description="scheduling priority of the workers, 19 yields most", json_schema_extra=LIVE
+        10, description="nice value of the workers, 19 is the lowest priority", json_schema_extra=LIVE
     )
-    data_dir: AnyPath | None = Field(None, description="reports, proofs, found blocks; default: the user's data folder")
-    journal_fallback_dir: AnyPath | None = Field(None, description="second place for found blocks if the first fails")
-    bitcoind: AnyPath | None = Field(None, description="bitcoind for a private node; left out, one is found or fetched")
-    refresh_secs: Seconds = Field(30.0, description="age at which a template is fetched anew", json_schema_extra=LIVE)
-    poll_secs: Seconds = Field(1.0, description="how often the best hash is asked for behind ZMQ")
+    data_dir: AnyPath | None = Field(None, description="folder of all records; default: ~/.local/share/solominer")
+    journal_fallback_dir: AnyPath | None = Field(None, description="second folder for found blocks, if data_dir fails")
+    bitcoind: AnyPath | None = Field(None, description="bitcoind of a private node; default: located or downloaded")
+    refresh_secs: Seconds = Field(30.0, description="age at which a template is refreshed", json_schema_extra=LIVE)
+    poll_secs: Seconds = Field(1.0, description="polling interval of the best block hash, in addition to ZMQ")
     stale_secs: Seconds = Field(
-        60.0, description="how long work goes on while no node is healthy", json_schema_extra=LIVE
+        60.0, description="how long to keep mining without a healthy node", json_schema_extra=LIVE
     )
     empty_first: bool | None = Field(
-        None, description="mine an empty block until the full template of a new tip is in; left out: not on regtest"
+        None, description="mine an empty block on a new tip until its template arrives; default: except on regtest"
     )
     shares_per_hour: Annotated[float, Field(ge=0.001, le=3_600_000), _NUMBER] = Field(
-        1000.0, description="evidence: shares an hour", json_schema_extra=LIVE
+        1000.0, description="target number of recorded shares per hour", json_schema_extra=LIVE
     )
     retry: RetryConfig = RetryConfig()
     records: RecordsConfig = RecordsConfig()
@@ -313,14 +311,14 @@ class Config(Part):
     electricity: ElectricityConfig = ElectricityConfig()
     policies: PoliciesConfig = PoliciesConfig()
     log_level: Annotated[Literal["debug", "info", "warning", "error"], LOWERED] = Field(
-        "info", description="least important lines that are logged", json_schema_extra=LIVE
+        "info", description="minimum level of logged messages", json_schema_extra=LIVE
     )
 
     @field_validator("coinbase_tag")
     @classmethod
     def _tag_fits(cls, value: str) -> str:
         if len(value.encode()) > MAX_TAG_BYTES:
-            raise ValueError(f"the tag has {len(value.encode())} bytes, {MAX_TAG_BYTES} are allowed")
+            raise ValueError(f"must not exceed {MAX_TAG_BYTES} bytes, has {len(value.encode())}")
         return value
 
     @field_validator("payout_address")
@@ -341,23 +339,23 @@ class Config(Part):
     def _network_is_known(cls, value: str | None) -> str | None:
         name = NETWORK_OF_CHAIN[value].name if value in NETWORK_OF_CHAIN else value  # chain= in bitcoin.conf
         if name is not None and name not in NETWORKS:
-            raise ValueError(f"there is no such network, use one of {', '.join(NETWORKS)}")
+            raise ValueError(f"unknown network; use one of {', '.join(NETWORKS)}")
         return name
 
     @model_validator(mode="after")
     def _nodes_differ(self) -> Config:
         first = next(iter(self.more_nodes), None)
         if self.bitcoin_rpc is None and first is not None and ZmqConfig() not in (self.zmq, first.zmq):
-            raise ValueError("zmq belongs to bitcoin_rpc, which is not set; keep the zmq in more_nodes alone")
+            raise ValueError("zmq requires bitcoin_rpc, which is not set; keep only the zmq of more_nodes")
         names = [self.name_of(node) for node in self.nodes]
         if len(set(names)) != len(names):
-            raise ValueError("two nodes have the same name, or are the same; give each in more_nodes a name of its own")
+            raise ValueError("two nodes have the same name or address; set a different name for each in more_nodes")
         return self
 
     @model_validator(mode="after")
     def _somebody_works(self) -> Config:
         if self.cpu_workers == 0 and not self.stratum:
-            raise ValueError("cpu_workers is 0 and there is no stratum listener: nobody would mine")
+            raise ValueError("cpu_workers is 0 and stratum is not set: nothing would mine")
         places = [listener.listen for listener in self.stratum]
         if len(set(places)) != len(places):
             raise ValueError("stratum: two listeners have the same address")
@@ -366,9 +364,9 @@ class Config(Part):
     @model_validator(mode="after")
     def _network_fits_mode(self) -> Config:
         if self.network is not None and not MODES[self.mode].allows(self.network):
-            raise ValueError(f"network {self.network!r} does not go with mode {self.mode!r}; leave it out")
+            raise ValueError(f"network {self.network!r} is not allowed in mode {self.mode!r}; remove it")
         if self.schedule.block_interval_secs is not None and self.chain.name not in ("regtest", "signet"):
-            raise ValueError("schedule.block_interval_secs is for regtest and signet alone; leave it out")
+            raise ValueError("schedule.block_interval_secs is only for regtest and signet; remove it")
         return self
 
     @model_validator(mode="after")
@@ -376,24 +374,24 @@ class Config(Part):
         policies, costs = self.policies, self.electricity
         priced = costs.price_per_kwh is not None or costs.price_url is not None
         if policies.max_price_per_kwh is not None and not priced:
-            raise ValueError("policies.max_price_per_kwh needs electricity.price_per_kwh or price_url")
+            raise ValueError("policies.max_price_per_kwh requires electricity.price_per_kwh or price_url")
         if policies.max_cost_per_block is not None and not (priced and costs.watts is not None):
-            raise ValueError("policies.max_cost_per_block needs electricity.watts and a price")
+            raise ValueError("policies.max_cost_per_block requires electricity.watts and a price")
         return self
 
     @property
     def mode_rules(self) -> Mode:
-        """What the mode does."""
+        """Properties of the mode."""
         return MODES[self.mode]
 
     @property
     def chain(self) -> Network:
-        """Parameters of the network that the mode, or `network`, stands for."""
+        """Parameters of the network, from `network` or the mode."""
         return network_named(self.network or self.mode_rules.network)
 
     @property
     def nodes(self) -> tuple[NodeConfig, ...]:
-        """The nodes that are named, the main one first: bitcoin_rpc, or the first of more_nodes without it."""
+        """The configured nodes, the main one first: bitcoin_rpc, or without it the first of more_nodes."""
         if self.bitcoin_rpc is not None:
             rpc = self.bitcoin_rpc
             main = NodeConfig.model_construct(rpc.model_fields_set, **dict(rpc), zmq=self.zmq)
@@ -403,7 +401,7 @@ class Config(Part):
         return self.more_nodes
 
     def name_of(self, node: RpcConfig) -> str:
-        """What a node is called in logs."""
+        """The node's name in logs."""
         host = f"[{node.host}]" if ":" in node.host else node.host
         return node.name or f"{host}:{node.port or self.chain.rpc_port}"
 
@@ -414,17 +412,17 @@ class Config(Part):
 
     @property
     def names_a_node(self) -> bool:
-        """Whether somebody's own node is to be used."""
+        """Whether a node is configured."""
         return bool(self.nodes)
 
     @property
     def wants_private_node(self) -> bool:
-        """Whether a private regtest node is to be started."""
+        """Whether to start a private regtest node."""
         return self.chain.name == "regtest" and not self.mode_rules.simulated and not self.names_a_node
 
     @property
     def mines_empty_first(self) -> bool:
-        """`empty_first`; on regtest an empty block would be solved before the template with its transactions is in."""
+        """`empty_first`; off on regtest, where an empty block would be solved before the full template arrives."""
         return not self.chain.no_retarget if self.empty_first is None else self.empty_first
 
     @property
@@ -434,15 +432,15 @@ class Config(Part):
 
     @property
     def is_empty(self) -> bool:
-        """Whether neither a node nor a payout address is named, as without any config.json."""
+        """Whether neither bitcoin_rpc nor a payout address is set, as without a config.json."""
         return self.bitcoin_rpc is None and self.payees[0][0] == ""
 
     @property
     def records_dir(self) -> Path:
-        """The folder of everything that is kept; the network's own folder lies in it."""
+        """The folder of all records, with a subfolder for each network."""
         return self.data_dir or default_data_dir()
 
 
 def reloads_live(key: str) -> bool:
-    """Whether a running daemon takes a new value of this setting; `key` is a field of Config, or one inside a group."""
+    """Whether a reload applies this setting; `key` is a field of Config, or a dotted key in a group."""
     return Config.model_fields[key.partition(".")[0]].json_schema_extra == LIVE

@@ -1,4 +1,4 @@
-"""The modes of `solominer run`, in one table: configuration, commands and documents all read it from here."""
+"""The modes of `solominer run`, in one table for configuration, commands and documents."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from solominer.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """What one mode does.
+    """Properties of one mode.
 
-    `network` is where it mines unless `other_networks` are allowed and one is configured. `node` says whose node it
-    uses. `submits`: found blocks are sent to be part of the chain; `proposes_only`: they go to the node in proposal
-    mode instead. `simulated`: there is no node, all but the hashing is made up. `asks`: the first run wants a yes.
-    `bounded`: a run must say when it ends.
+    `network` is the default network; `other_networks` may be configured instead. `node` is whose node it uses.
+    `submits`: found blocks are submitted; `proposes_only`: they are only checked by the node in proposal mode.
+    `simulated`: no node, everything but the hashing is simulated. `asks`: the first run asks for confirmation.
+    `bounded`: a run requires a limit.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Mode:
     bounded: bool = False
 
     def tree_name(self, network: str) -> str:
-        """The folder of the records: what is simulated, bounded or never submitted is kept apart from the rest."""
+        """The records folder; simulated, bounded and never submitted runs have their own."""
         if self.simulated:
             return self.name
         return f"{self.name}-{network}" if self.bounded or not self.submits else network
@@ -43,15 +43,21 @@ class Mode:
 _ALL = ("mainnet", "testnet3", "testnet4", "signet", "regtest")
 
 _TABLE = (
-    Mode("production", "mainnet", "yours", "mine for real money; the first run asks whether you understand", asks=True),
-    Mode("testnet4", "testnet4", "yours", "the public test network, coins without value", other_networks=("testnet3",)),
-    Mode("signet", "signet", "yours", "your own signet: blocks are signed with a key in the node's wallet"),
-    Mode("regtest", "regtest", "yours or a private one", "a chain of your own, blocks within milliseconds"),
+    Mode("production", "mainnet", "yours", "real mining; the first run asks for confirmation", asks=True),
+    Mode(
+        "testnet4",
+        "testnet4",
+        "yours",
+        "the public test network; its coins have no value",
+        other_networks=("testnet3",),
+    ),
+    Mode("signet", "signet", "yours", "your own signet; the node's wallet signs the blocks"),
+    Mode("regtest", "regtest", "yours or a private one", "a local chain; blocks take milliseconds"),
     Mode(
         "demo",
         "mainnet",
         "none",
-        "a made-up full-size template, real hashing; nothing is submitted anywhere",
+        "simulated full-size templates and real hashing; nothing is submitted",
         other_networks=_ALL,
         submits=False,
         simulated=True,
@@ -60,7 +66,7 @@ _TABLE = (
         "test",
         "regtest",
         "yours or a private one",
-        "for validation: ends after --blocks, --hashes or --seconds, and with 1 if a block was not accepted",
+        "for validation: ends after --blocks, --hashes or --seconds, with exit code 1 if a block was not accepted",
         other_networks=("testnet3", "testnet4", "signet"),
         bounded=True,
     ),
@@ -68,7 +74,7 @@ _TABLE = (
         "staging",
         "mainnet",
         "yours",
-        "everything as in production, but a found block goes to the node in proposal mode and is not submitted",
+        "as production, but found blocks are checked by the node in proposal mode and not submitted",
         other_networks=_ALL,
         submits=False,
         proposes_only=True,
@@ -80,7 +86,7 @@ SMOKE_TEST = Mode(
     "smoke-test",
     "regtest",
     "a private one, then yours",
-    "the fire drill, a command of its own: `solominer smoke-test`",
+    "end-to-end test; run by the command `solominer smoke-test`",
     bounded=True,
 )
 """Not a mode of `run`, but listed with them."""
@@ -91,14 +97,14 @@ _HINTS = {
     **dict.fromkeys(("testnet", "testnet3", "test3"), "testnet4"),
     "simulation": "demo",
 }
-"""Names from elsewhere, of chains above all, and the mode that is meant."""
+"""Common other names, most of them of chains, and the modes they mean."""
 
 
 def mode_named(name: str) -> Mode:
-    """The mode of that name. Raises ConfigError that names the nearest one; the name is not repeated."""
+    """Look up a mode. Raises ConfigError with the nearest name, without quoting the input."""
     try:
         return MODES[name]
     except KeyError:
         near = [_HINTS[name]] if name in _HINTS else difflib.get_close_matches(name[:40], MODES, n=1)
         todo = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(MODES)}"
-        raise ConfigError("there is no mode of that name", todo) from None
+        raise ConfigError("unknown mode", todo) from None

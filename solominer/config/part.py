@@ -1,4 +1,4 @@
-"""What every group of settings is, and the types of value that several groups have."""
+"""Base class of the groups of settings, and value types that several groups share."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ AnyPath = Annotated[Path, BeforeValidator(forms.path_from)]
 
 
 class Part(BaseModel):
-    """A frozen group of settings without unknown names, infinite numbers or endless texts."""
+    """A frozen group of settings; rejects unknown keys, non-finite numbers and texts over 1000 characters."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, str_max_length=1000)

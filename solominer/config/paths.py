@@ -1,8 +1,7 @@
-"""Paths of other users and programs, and this user's home: whatever is there, the answer is a value or a typed error.
+"""Access to user-supplied paths and the home directory, with typed errors.
 
-`Path.exists()` and its siblings raise PermissionError below a folder that may not be entered, and `Path.home()` raises
-RuntimeError where the user id is unknown. Paths that are not our own are therefore examined here. Text that people
-wrote is read whatever their editor put before it.
+`Path.exists()` raises PermissionError below an unreadable directory, and `Path.home()` raises RuntimeError for an
+unknown user id. Text files may begin with a byte order mark.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ from solominer.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """Whether something is at a path. `problem` is why that cannot be known, '' where it is known."""
+    """Whether a path exists. `problem` is why this is unknown, or ''."""
 
     there: bool
     problem: str = ""
 
 
 def presence(path: Path) -> Presence:
-    """Whether there is something at `path`; a dangling link is nothing."""
+    """Whether `path` exists; a dangling symlink does not."""
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -38,12 +37,12 @@ def presence(path: Path) -> Presence:
 
 
 def reason(error: OSError | ValueError) -> str:
-    """The system's words for an error, without the path."""
+    """The error's message without the path."""
     return (isinstance(error, OSError) and error.strerror) or str(error)
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """Open a regular file for reading. Raises OSError for anything else; a pipe is not waited for."""
+    """Open a regular file for reading. Raises OSError for anything else, without blocking on a FIFO."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except ValueError as error:  # a zero byte in the name
@@ -64,7 +63,7 @@ def read_file(path: Path, most_bytes: int) -> bytes:
 
 
 def home() -> Path | None:
-    """This user's home directory: `$HOME`, or that of the user database; None where neither names one."""
+    """This user's home directory from `$HOME` or the user database, or None."""
     if (named := Path(os.environ.get("HOME", ""))).is_absolute():
         return named
     try:
@@ -74,14 +73,14 @@ def home() -> Path | None:
 
 
 def home_of(user_id: int) -> str:
-    """The home directory of the user database. Raises KeyError for an unknown user id."""
+    """The home directory in the user database. Raises KeyError for an unknown user id."""
     import pwd  # not on every platform
 
     return pwd.getpwuid(user_id).pw_dir
 
 
 def home_or_refuse(setting: str) -> Path:
-    """This user's home directory, which is needed unless `setting` is set. Raises ConfigError where there is none."""
+    """This user's home directory, required unless `setting` is set. Raises ConfigError if there is none."""
     if (folder := home()) is None:
         raise ConfigError(
             f"this user has no home directory: HOME is not set and user id {os.getuid()} is not in the user database",
@@ -91,18 +90,18 @@ def home_or_refuse(setting: str) -> Path:
 
 
 def expanded(path: Path, setting: str) -> Path:
-    """`path` with a leading `~` or `~user` replaced. Raises ConfigError where that user has no home directory."""
+    """Expand a leading `~` or `~user` in `path`. Raises ConfigError if that user has no home directory."""
     first = path.parts[0] if path.parts else ""
     if first == "~":
         return home_or_refuse(f"{setting} to an absolute path").joinpath(*path.parts[1:])
     try:
         return path.expanduser()
     except RuntimeError:
-        raise ConfigError("no home directory of the user behind it is known", f"write {setting} in full") from None
+        raise ConfigError("the home directory of that user is unknown", f"write {setting} in full") from None
 
 
 def absolute(path: Path) -> Path:
-    """`path` from the root on. Raises ConfigError where the current directory was removed."""
+    """Make `path` absolute. Raises ConfigError if the current directory was removed."""
     try:
         return path.absolute()
     except OSError as error:
@@ -114,7 +113,7 @@ def absolute(path: Path) -> Path:
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark is the beginning of this one
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark is a prefix of this one
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
@@ -122,10 +121,9 @@ _MARKS = (
 
 
 def plain_bytes(data: bytes) -> bytes:
-    """`data` without a byte order mark; UTF-16 and UTF-32 (Notepad, PowerShell's `>`) become UTF-8.
+    """Remove a byte order mark; UTF-16 and UTF-32 (Notepad, PowerShell's `>`) are converted to UTF-8.
 
-    Bytes without a mark are left alone. Raises ValueError where the rest is not what the mark says, and for zero
-    bytes, which text in UTF-8 has none of.
+    Bytes without a mark are returned unchanged. Raises ValueError for invalid encodings and zero bytes.
     """
     encoding = next((encoding for mark, encoding in _MARKS if data.startswith(mark)), None)
     plain = data if encoding is None else data.decode(encoding).encode()
@@ -137,13 +135,13 @@ def plain_bytes(data: bytes) -> bytes:
 def default_data_dir() -> Path:
     """`$XDG_DATA_HOME/solominer`, by default `~/.local/share/solominer`. ConfigError without a home directory."""
     base = Path(os.environ.get("XDG_DATA_HOME", ""))
-    if base.is_absolute():  # the specification has relative ones ignored
+    if base.is_absolute():  # the XDG specification ignores relative paths
         return base / "solominer"
     return home_or_refuse("data_dir (--data-dir, SOLOMINER_DATA_DIR)") / ".local" / "share" / "solominer"
 
 
 def default_cache_dir() -> Path:
-    """`$SOLOMINER_CACHE` or `$XDG_CACHE_HOME/solominer`: compiled kernels and a fetched bitcoind.
+    """`$SOLOMINER_CACHE` or `$XDG_CACHE_HOME/solominer`: compiled kernels and a downloaded bitcoind.
 
     Raises ConfigError without a home directory.
     """

@@ -1,4 +1,4 @@
-"""Settings of a payout split: whom a block pays beside `payout_address`, or in its place."""
+"""Settings of a payout split: the payees of a block in addition to `payout_address`, or instead of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from solominer.errors import PayoutError
 from solominer.work.payout import WHOLE
 
 MOST_PAYEES = 512
-"""More outputs than this fit no coinbase that a miner takes: 16,000 bytes at the most, 31 for the shortest output."""
+"""Limited by the largest coinbase that miners accept: 16,000 bytes, with outputs of at least 31 bytes."""
 
 _POINTS = re.compile(r"([0-9]{1,5})(?:\s*bps?)?", re.IGNORECASE)
 _PERCENT = re.compile(r"([0-9]{1,3})(?:\.([0-9]{1,2})0*)?\s*%")
@@ -50,30 +50,30 @@ class PayeeConfig(Part):
 
 
 def payees_of(address: str, parts: tuple[PayeeConfig, ...]) -> tuple[tuple[str, int], ...]:
-    """(address, basis points) of everybody that a block pays. The first also gets what rounding leaves.
+    """(address, basis points) of all payees of a block. The first also receives the remainder of rounding.
 
-    `address` is paid what `parts` leave. Raises ValueError if they leave nothing for it, or something and it is empty.
+    `address` receives the rest. Raises ValueError if the rest is zero, or not zero and `address` is empty.
     """
     given = tuple((part.address, part.basis_points) for part in parts)
     rest = WHOLE - sum(points for _, points in given)
     if not given:
         return ((address, WHOLE),)
     if len({payee.lower() for payee in (address, *(payee for payee, _ in given))}) != len(given) + 1:
-        raise ValueError("an address is in it twice, or is payout_address; add its parts up")
+        raise ValueError("duplicate address (payout_address counts too); combine its parts")
     if rest < 0:
-        raise ValueError(f"the parts sum to {WHOLE - rest} basis points, more than the 10000 of a whole block")
+        raise ValueError(f"the parts sum to {WHOLE - rest} basis points, the maximum is 10000")
     if address and not rest:
-        raise ValueError("nothing is left for payout_address; remove that setting, or lower a part")
+        raise ValueError("no rest for payout_address; remove payout_address, or reduce a part")
     if rest and not address:
         raise ValueError(
-            f"the parts sum to {WHOLE - rest} basis points; make it 10000, or set payout_address, which gets the rest"
+            f"the parts sum to {WHOLE - rest} basis points; make it 10000, or set payout_address to receive the rest"
         )
     return ((address, rest), *given) if address else given
 
 
 def _is_whole(parts: tuple[PayeeConfig, ...], info: ValidationInfo) -> tuple[PayeeConfig, ...]:
     if len(parts) > MOST_PAYEES:
-        raise ValueError(f"{len(parts)} payees fit no coinbase that a miner takes; use at most {MOST_PAYEES}")
+        raise ValueError(f"{len(parts)} payees; the maximum is {MOST_PAYEES}")
     payees_of(info.data.get("payout_address", ""), parts)
     return parts
 
@@ -81,8 +81,8 @@ def _is_whole(parts: tuple[PayeeConfig, ...], info: ValidationInfo) -> tuple[Pay
 PayoutSplit = Annotated[
     tuple[PayeeConfig, ...],
     Field(
-        description="further payees of each block and their parts; payout_address gets the rest, and without it the "
-        "parts make 10000 basis points",
+        description="further payees of each block and their parts; payout_address receives the rest. Without it, the "
+        "parts must sum to 10000 basis points",
     ),
     AfterValidator(_is_whole),
 ]

@@ -1,9 +1,8 @@
-"""The control socket: a Unix socket on which the running daemon answers its owner.
+"""The control socket: a Unix socket on which the running daemon answers requests of its user.
 
-One JSON object per line in, one out: `{"do": "status"}` is answered by `{"ok": true, ...}`, or by
-`{"ok": false, "error": ..., "todo": ...}`. The file's permissions are the guard. A socket's path has at most about a
-hundred bytes: where the data folder's is longer, the socket is in another folder of the same user, and a file in the
-data folder has its path.
+Requests and replies are JSON objects, one per line: `{"do": "status"}` is answered by `{"ok": true, ...}` or
+`{"ok": false, "error": ..., "todo": ...}`. Access is controlled by file permissions. The path of a Unix socket is
+limited to about 100 bytes: if data_dir's is longer, the socket is in another folder, and a file in data_dir names it.
 """
 
 from __future__ import annotations
@@ -33,11 +32,11 @@ MAX_LINE_BYTES = 1 << 20
 IDLE_SECS = 30.0
 
 Handler = Callable[[Field], dict[str, Any] | Awaitable[dict[str, Any]]]
-"""Answers one request; a SolominerError becomes the reply's `error` and `todo`."""
+"""Answers one request; a SolominerError becomes `error` and `todo` of the reply."""
 
 
 class ControlServer:
-    """Listens for the daemon whose records are in `folder` (`data_dir/<network>`), which must hold its lock."""
+    """Control socket of the daemon with records in `folder` (`data_dir/<network>`), which must hold its lock."""
 
     def __init__(self, folder: Path, handlers: dict[str, Handler]) -> None:
         self._folder = folder.absolute()
@@ -45,7 +44,7 @@ class ControlServer:
         self.path = socket_path(folder)
 
     async def run(self) -> None:
-        """Serve until cancelled. Where no socket can be made a warning is logged, and mining goes on."""
+        """Serve until cancelled. If the socket cannot be created, log a warning."""
         try:
             server = await self._listen()
         except (OSError, RecordsError) as error:
@@ -59,13 +58,13 @@ class ControlServer:
             self._remove()
 
     async def _listen(self) -> asyncio.Server:
-        self._remove()  # what a killed run left; the folder's lock says that nobody listens there
+        self._remove()  # left by a killed run: the lock ensures that no other daemon uses it
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if self.path.parent != self._folder:
             _make_private(self.path.parent)
             (self._folder / POINTER_NAME).write_text(f"{self.path}\n")
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        before = os.umask(0o177)  # never open to others, not even for a moment
+        before = os.umask(0o177)  # never accessible to other users
         try:
             listener.bind(str(self.path))
         except OSError:
@@ -88,7 +87,7 @@ class ControlServer:
                     break
                 writer.write(json.dumps(await self._answer(line)).encode() + b"\n")
                 await writer.drain()
-        except (OSError, TimeoutError, ValueError):  # gone, asleep, or a line without end
+        except (OSError, TimeoutError, ValueError):  # disconnected, idle, or an overlong line
             pass
         finally:
             writer.close()
@@ -98,17 +97,17 @@ class ControlServer:
             request = Field(decode(line), "the request")
             handler = self._handlers.get(request["do"].text())
             if handler is None:
-                return {"ok": False, "error": "no such request", "todo": f"one of {', '.join(self._handlers)}"}
+                return {"ok": False, "error": "unknown request", "todo": f"use one of {', '.join(self._handlers)}"}
             answer = handler(request)
             return {"ok": True, **(await answer if isinstance(answer, Awaitable) else answer)}
         except BadValue as error:
-            return {"ok": False, "error": f"not a request: {error.what}", "todo": 'send {"do": "status"}'}
+            return {"ok": False, "error": f"invalid request: {error.what}", "todo": 'send {"do": "status"}'}
         except SolominerError as error:
             return {"ok": False, "error": error.what, "todo": error.todo}
 
 
 def ask(folder: Path, request: dict[str, Any], timeout_secs: float = 10.0) -> dict[str, Any]:
-    """Ask the daemon whose records are in `folder`. Raises NotRunning, or SolominerError with its own complaint."""
+    """Send a request to the daemon with records in `folder`. Raises NotRunning, or SolominerError from its reply."""
     path = _found_socket(folder)
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
@@ -119,16 +118,16 @@ def ask(folder: Path, request: dict[str, Any], timeout_secs: float = 10.0) -> di
                 reply = Field(decode(stream.readline(MAX_LINE_BYTES)), "the reply")
                 is_ok = reply["ok"].flag()
     except PermissionError as error:
-        raise NotRunning(f"{path} belongs to another user", "ask as the user that solominer runs as") from error
+        raise NotRunning(f"{path} belongs to another user", "run this as the user of the daemon") from error
     except (OSError, BadValue) as error:
-        raise NotRunning(f"no solominer answers for {folder}", "start it with `solominer run`") from error
+        raise NotRunning(f"no daemon is running for {folder}", "start it with `solominer run`") from error
     if not is_ok:
         raise SolominerError(reply["error"].text(10_000), reply["todo"].text(10_000))
     return {key: member.value for key, member in reply.members()}
 
 
 def running_in(data_dir: Path) -> Path | None:
-    """The folder in `data_dir` whose daemon listens: at most one does, for it holds the lock. None if none does."""
+    """The folder in `data_dir` with a running daemon, or None."""
     for folder in sorted(path for path in data_dir.glob("*") if path.is_dir()):
         with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.connect(str(_found_socket(folder)))
@@ -137,7 +136,7 @@ def running_in(data_dir: Path) -> Path | None:
 
 
 def socket_path(folder: Path) -> Path:
-    """The socket's path for `folder`: in it if that is short enough, else in a folder of this user's own."""
+    """The socket's path for `folder`: inside it if short enough, else in a private folder of this user."""
     path = folder.absolute() / SOCKET_NAME
     if len(os.fsencode(path)) <= MAX_PATH_BYTES:
         return path
@@ -147,7 +146,7 @@ def socket_path(folder: Path) -> Path:
 
 
 def _found_socket(folder: Path) -> Path:
-    """By the pointer file, for the daemon may run with other environment variables."""
+    """The path in the pointer file, as the daemon may have other environment variables."""
     try:
         return Path((folder / POINTER_NAME).read_text().strip())
     except OSError:
@@ -155,8 +154,8 @@ def _found_socket(folder: Path) -> Path:
 
 
 def _make_private(folder: Path) -> None:
-    """A folder in a place that all can write to must be ours and closed to others. Raises RecordsError if it is not."""
+    """Restrict a folder in a shared directory to this user. Raises RecordsError if it belongs to another user."""
     folder.chmod(0o700)
     facts = folder.lstat()
     if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.getuid():
-        raise RecordsError(f"{folder} belongs to somebody else", "remove it, or set XDG_RUNTIME_DIR")
+        raise RecordsError(f"{folder} belongs to another user", "remove it, or set XDG_RUNTIME_DIR")

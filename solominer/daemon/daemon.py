@@ -1,7 +1,7 @@
 """The daemon: one run of the miner, from the lock on the data folder to the exit code.
 
-SIGINT or SIGTERM lets the workers finish their slice, sends what was found, closes the hour and ends with 0; a second
-signal exits immediately. A part that ends by itself ends the daemon with 1.
+On SIGINT or SIGTERM the workers finish their slice, found blocks are submitted, the hour is closed, and the exit code
+is 0; a second signal exits immediately. If a part fails, the daemon exits with 1.
 """
 
 from __future__ import annotations
@@ -58,15 +58,15 @@ LAST_ANSWERS_SECS = 10.0
 ENGINES_STOP_SECS = 5.0
 START_PATIENCE_SECS = 300.0
 STRATUM_EXTRANONCES = 1 << 24
-"""How many miners can be connected or resumable at a time."""
+"""Maximum number of connected and resumable miners."""
 EXIT_SECOND_SIGNAL = 130
 
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What only this run wants: an end after `blocks` blocks, `secs` seconds or `hashes` hashes; the live view or not.
+    """Options of one run: limits in `blocks`, seconds (`secs`) and `hashes`, and whether to show the live view.
 
-    `reload` reads the configuration anew, with this run's flags over it.
+    `reload` loads the configuration again, with the flags of this run.
     """
 
     blocks: int | None = None
@@ -77,14 +77,14 @@ class RunOptions:
 
 
 def run(config: Config, options: RunOptions, recent: RecentEvents) -> int:
-    """Mine until stopped; returns the exit code. Raises SolominerError where mining cannot begin."""
-    # Short turns at the interpreter: a new tip must not wait behind a template that is being checked.
+    """Mine until stopped; returns the exit code. Raises SolominerError if mining cannot start."""
+    # A short switch interval: a new tip must not wait for a template that is being validated.
     sys.setswitchinterval(0.0005)
     return asyncio.run(Run(config, options, recent).run())
 
 
 class Run:
-    """One run: `start`, `serve`, `shutdown`. `nodes` makes the nodes, `more_engines` work beside the CPU pool."""
+    """One run: `start`, `serve`, `shutdown`. `nodes` creates the nodes; `more_engines` run beside the CPU pool."""
 
     def __init__(
         self,
@@ -105,11 +105,11 @@ class Run:
         self._early: list[Event] = []
 
     def stop(self) -> None:
-        """Ask it to end, as SIGTERM does."""
+        """Request shutdown, as SIGTERM does."""
         self._stop.set()
 
     async def run(self) -> int:
-        """From the lock on the data folder to the last line; returns the exit code."""
+        """Start, mine and shut down; returns the exit code."""
         async with AsyncExitStack() as stack:
             self._catch_signals()
             if self.options.secs is not None:
@@ -118,7 +118,7 @@ class Run:
             return 0 if parts is None else await self.serve(parts)
 
     async def start(self, stack: AsyncExitStack) -> Parts | None:
-        """Open the records, start the engines, find the nodes; `stack` closes them. None if stopped meanwhile."""
+        """Open the records, start the engines, connect the nodes; `stack` closes them. None if stopped meanwhile."""
         settings = pool_settings_of(self.config)
         recorder = recorder_of(self.config)
         plan = {"hash": settings.plan.hash_hex, "mode": settings.plan.mode, **settings.plan.facts()}
@@ -134,7 +134,7 @@ class Run:
             ExtranonceDealer(int.from_bytes(os.urandom(4))),
             {stratum.name: STRATUM_EXTRANONCES} if stratum else None,
         )
-        await engines.start(self._post)  # first: kernels load while a node is found or started
+        await engines.start(self._post)  # first, so that kernels load while the nodes start
         stack.push_async_callback(engines.stop, ENGINES_STOP_SECS)
         nodes |= await self._nodes(self.config, self._post, stack)
         known = await await_payout(
@@ -143,7 +143,7 @@ class Run:
         return None if known is None else Parts(recorder, replay, pool, engines, stratum, nodes, *known)
 
     async def serve(self, parts: Parts) -> int:
-        """Mine until stopped, then shut down; returns the exit code. Raises SolominerError if a part ends by itself."""
+        """Mine until stopped, then shut down; returns the exit code. Raises SolominerError if a part fails."""
         start = start_of(self.config, parts, self.options.blocks)
         coordinator = start.coordinator()
         parts.recorder.begin_events(time.time(), start)
@@ -175,7 +175,7 @@ class Run:
         except BaseExceptionGroup as group:
             for error in _leaves(group):
                 log.critical("a part of the daemon ended unexpectedly", exc_info=error)
-            raise SolominerError("the daemon ended because one of its parts did", "see the log above") from group
+            raise SolominerError("the daemon stopped after an internal error", "see the log above") from group
         log.info(
             "stopped after %s: %d hashes, %d shares, %d blocks accepted",
             duration(time.time() - self._started_at),
@@ -194,15 +194,15 @@ class Run:
         observer: ShareObserver,
         beside: asyncio.Task[None],
     ) -> None:
-        """Let the workers finish their slice, send what was found, and close the nodes."""
-        self._notifier.stopping("the workers finish their slice")
-        log.info("shutting down: the workers finish their slice")
+        """Let the workers finish their slice, submit found blocks, and close the nodes."""
+        self._notifier.stopping("waiting for workers")
+        log.info("shutting down: waiting for workers")
         sampler.count()
         if not sampler.hashes:
             why = why_no_hash(parts.pool.pool_snapshot(), executor.coordinator.status)
-            log.warning("no hash was computed: %s", why)
+            log.warning("no hashes were computed: %s", why)
         parts.engines.stop_work()
-        governor.stopping()  # or the next tip would start the work again
+        governor.stopping()  # otherwise the next tip would start work again
         await executor.settle(LAST_ANSWERS_SECS)
         sampler.count()
         observer.look(time.time(), time.monotonic())
@@ -210,12 +210,12 @@ class Run:
         beside.cancel()  # they read the engines
         await asyncio.wait([beside])
         await parts.engines.stop(ENGINES_STOP_SECS)
-        await executor.settle(LAST_ANSWERS_SECS)  # of what the workers' last slices found
+        await executor.settle(LAST_ANSWERS_SECS)  # for blocks of the workers' last slices
         for node in parts.nodes.values():
             await node.close()
 
     async def _mine(self, parts: Parts, executor: Executor, sampler: Sampler) -> None:
-        """What mining needs: it goes on until the last answer about the last block."""
+        """The tasks that mining requires; they run until the last submission is answered."""
         async with asyncio.TaskGroup() as group:
             group.create_task(executor.run(), name="coordinator")
             for node in parts.nodes.values():
@@ -227,7 +227,7 @@ class Run:
             group.create_task(self._notifier.keep_alive(executor.changed, status), name="watchdog")
 
     async def _serve_users(self, governor: Governor, sampler: Sampler, snapshot: Callable[[], Snapshot]) -> None:
-        """What people and the service manager see and steer; it reads the engines, so it ends before them."""
+        """Samples, governor, control socket and view. They read the engines, so they end before them."""
         async with asyncio.TaskGroup() as group:
             group.create_task(sampler.run(), name="samples")
             group.create_task(governor.run(), name="governor")
@@ -238,7 +238,7 @@ class Run:
         loop = asyncio.get_running_loop()
 
         def caught(number: signal.Signals) -> None:
-            if self._stop.is_set() and number != signal.SIGHUP:  # which comes twice: from the kernel and from a shell
+            if self._stop.is_set() and number != signal.SIGHUP:  # which is sent twice, by the kernel and by the shell
                 os._exit(EXIT_SECOND_SIGNAL)
             log.info("%s: shutting down; repeat to exit immediately", number.name)
             self._stop.set()
@@ -249,7 +249,7 @@ class Run:
             loop.add_signal_handler(signal.SIGHUP, caught, signal.SIGHUP)
 
     def _post(self, event: Event) -> None:
-        """For the parts that start before the executor does."""
+        """Keep events of parts that start before the executor."""
         if self.executor is None:
             self._early.append(event)
         else:
@@ -319,13 +319,13 @@ class Run:
     async def _show(self, snapshot: Callable[[], Snapshot]) -> None:
         if not self.options.live_view:
             await _status_lines(snapshot)
-        with suppress(OSError), ConsoleView() as view:  # a terminal that is closed cannot be drawn on
+        with suppress(OSError), ConsoleView() as view:  # the terminal was closed
             while True:
                 view.show(snapshot())
                 await asyncio.sleep(DRAW_SECS)
 
     def _exit_code(self, executor: Executor) -> int:
-        """In a bounded mode 1 if a block was rejected, or if `blocks` were wanted and not reached; 0 otherwise."""
+        """In a bounded mode 1 if a block was rejected or `blocks` was not reached, otherwise 0."""
         if not self.config.mode_rules.bounded:
             return 0
         blocks = executor.coordinator.blocks
@@ -356,7 +356,7 @@ async def _ticks(executor: Executor) -> NoReturn:
 
 
 async def _status_lines(snapshot: Callable[[], Snapshot]) -> NoReturn:
-    """A line a minute, for whoever tails the log."""
+    """Log a status line every minute."""
     while True:
         await asyncio.sleep(STATUS_LINE_SECS)
         s = snapshot()

@@ -1,4 +1,4 @@
-"""The way of events into the coordinator: shares may be dropped when too many wait, anything else never is."""
+"""The coordinator's event queue. Only shares that are not blocks are dropped, when too many are waiting."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from solominer.work.events import Event, ShareFound
 
 
 class EventQueue:
-    """First in, first out. At most `most_shares` shares wait that are no blocks; what comes beyond is counted and lost.
+    """A FIFO queue with at most `most_shares` shares that are not blocks; more are dropped and counted.
 
-    Used from one event loop.
+    Not thread-safe: for use in one event loop.
     """
 
     def __init__(self, most_shares: int = 10_000) -> None:
@@ -20,13 +20,13 @@ class EventQueue:
         self._shares = 0
         self._filled = asyncio.Event()
         self.dropped = 0
-        """Shares that were lost because too many waited."""
+        """Number of dropped shares."""
 
     def __len__(self) -> int:
         return len(self._events)
 
     def put(self, event: Event) -> None:
-        """Take an event."""
+        """Add an event."""
         if _may_be_dropped(event):
             if self._shares >= self._most_shares:
                 self.dropped += 1
@@ -36,7 +36,7 @@ class EventQueue:
         self._filled.set()
 
     async def get(self) -> Event:
-        """The next event, as soon as there is one."""
+        """Wait for the next event and remove it."""
         while not self._events:
             self._filled.clear()
             await self._filled.wait()

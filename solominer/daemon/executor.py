@@ -1,4 +1,4 @@
-"""Carries out what the coordinator decides: one task owns the coordinator, everybody else only posts events to it."""
+"""Executes the coordinator's actions. One task owns the coordinator; all others only post events."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ from solominer.work.workers import EngineSnapshot, WorkerId
 log = logging.getLogger("solominer.daemon.daemon")
 
 HEADER_FIRST_SECS = 0.05
-"""How long a template waits at most for the header of the same new tip, which the empty job is made of."""
+"""Maximum delay of a template request for the header of a new tip, from which the empty job is built."""
 
 LEVELS = {
     Severity.CRITICAL: logging.CRITICAL,
@@ -75,14 +75,14 @@ LEVELS = {
 
 
 def alarm_text(code: str, message: str, todo: str) -> str:
-    """An alarm as a line of the log."""
+    """An alarm as a log line."""
     return f"{message} -> {todo} [{code}]" if todo else f"{message} [{code}]"
 
 
 class Executor:
-    """Runs the coordinator over a queue and carries out its actions.
+    """Passes events from a queue to the coordinator and executes its actions.
 
-    `spawn` starts a task whose unexpected end ends the daemon; `changed` is set after every event.
+    `spawn` starts a task whose failure ends the daemon; `changed` is set after every event.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class Executor:
         self._observer = observer
         self._engines, self._nodes, self._recorder, self._spawn, self._clock = engines, nodes, recorder, spawn, clock
         self.queue = EventQueue()
-        self._dropped_told = 0
+        self._dropped_recorded = 0
         self._fetching: dict[str, str | None] = {}
         self._headers: dict[str, asyncio.Event] = {}
         self._urgent = 0
@@ -129,13 +129,13 @@ class Executor:
         }
 
     def post(self, event: Event) -> None:
-        """Take an event; in the event loop's thread."""
+        """Queue an event. Must be called in the event loop's thread."""
         if isinstance(event, NewTip):
             self._tip_mono = time.monotonic()
         self.queue.put(event)
 
     async def run(self) -> None:
-        """Handle events one by one, for good."""
+        """Handle events until cancelled."""
         while True:
             event = await self.queue.get()
             if isinstance(event, HealthSeen):
@@ -144,7 +144,7 @@ class Executor:
             self.changed.set()
 
     def _handle(self, event: Event) -> list[Action]:
-        """The one place where the coordinator changes; what it was told and decided is written down afterwards."""
+        """The only place that changes the coordinator; event and actions are recorded."""
         actions: list[Action] = []
         try:
             actions = self.coordinator.handle(event)
@@ -154,26 +154,28 @@ class Executor:
         return actions
 
     async def settle(self, timeout_secs: float) -> None:
-        """At the end: wait for submissions that are under way and for the disk, so that nothing is lost."""
+        """At shutdown: wait for pending submissions and writes."""
         try:
             async with asyncio.timeout(timeout_secs):
                 while self._urgent or len(self.queue):
                     await asyncio.sleep(0.01)
         except TimeoutError:
-            log.warning("a node has not answered in %g s; what is open is sent again at the next start", timeout_secs)
+            log.warning(
+                "no answer from a node in %g s; open blocks are submitted again at the next start", timeout_secs
+            )
 
     def restore(self, replay: Replay) -> None:
-        """Before `run`: blocks of earlier runs that are not settled are looked up, and sent again where missing."""
+        """Before `run`: track unsettled blocks of earlier runs, and submit them again if they are missing."""
         for problem in replay.problems:
             log.warning("journal: %s", problem)
         for entry in replay.blocks:
             if entry.block is not None:
                 self._saver.kept_in(entry.hash_le, entry.folders)
                 if self._handle(BlockRestored(self._clock(), entry.block, entry.state)):
-                    log.info("still following block %d %s", entry.height, entry.block.hash_hex)
+                    log.info("still tracking block %d %s", entry.height, entry.block.hash_hex)
 
     def do(self, actions: list[Action]) -> None:
-        """Carry out actions in order; whatever takes time goes on in the background."""
+        """Execute actions in order; slow ones continue in the background."""
         for action in actions:
             self._actions[type(action)](action)
 
@@ -204,7 +206,7 @@ class Executor:
         log.info("mining %s", job.describe())
 
     async def _sign(self, action: SignJob) -> None:
-        """By the node that gave the work, else by any other whose wallet can."""
+        """Sign with the node of the template, or else with any other node."""
         job, problems = action.job, []
         data = data_to_sign(job)
         for name in sorted(self._nodes, key=lambda name: name != action.node):
@@ -218,7 +220,7 @@ class Executor:
         self.post(JobSigned(self._clock(), action.node, job.job_id, problem="; ".join(problems)))
 
     def _refresh(self, action: RefreshTemplate) -> None:
-        """One request at a time for each node; what is wanted meanwhile is asked for right behind it."""
+        """One request at a time for each node; a refresh wanted meanwhile follows directly."""
         if action.node in self._fetching:
             self._fetching[action.node] = action.reason
             return
@@ -250,7 +252,7 @@ class Executor:
         self.post(TipHeader(self._clock(), action.node, tip))
 
     async def _header_first(self, node: str) -> None:
-        """A node that assembles a template answers nothing else meanwhile: fetch its new tip's header first."""
+        """Get the new tip's header first: a node that assembles a template does not answer other calls."""
         answered = self._headers.pop(node, None)
         if answered is not None:
             with suppress(TimeoutError):
@@ -282,19 +284,19 @@ class Executor:
     def _save_block(self, action: SaveBlock) -> None:
         try:
             self._saver.begin(action.block)
-        except Exception:  # no thread to be had: sending does not need it, and `_save` tries again
-            log.exception("block %s cannot be handed to the disk", action.block.hash_hex)
+        except Exception:  # no thread available: submission does not need it, and `_save` tries again
+            log.exception("cannot start writing block %s", action.block.hash_hex)
         self._go_urgently(self._save, action.block)
 
     async def _save(self, block: FoundBlock) -> None:
-        """On disk in parallel with the first submission; a disk that fails holds nothing up."""
+        """Write to disk in parallel with the first submission, which never waits for the disk."""
         await self._saver.until_put(block.hash_le)
-        log.info("FOUND a block at height %d: %s, worker %s", block.height, block.hash_hex, block.worker)
+        log.info("BLOCK FOUND at height %d: %s, worker %s", block.height, block.hash_hex, block.worker)
         job = self.coordinator.judge.kept(block.job_id)
         try:
             self._recorder.block(block, job, None if self._observer is None else self._observer.block(block, job))
-        except Exception:  # its proof is worth less than the block itself, which is still to be kept
-            log.exception("no proof of block %s", block.hash_hex)
+        except Exception:  # the block must be saved even without its proof
+            log.exception("cannot record the proof of block %s", block.hash_hex)
         if await self._saver.save(block):
             self._saved(block)
         else:
@@ -324,12 +326,12 @@ class Executor:
         await self._saver.until_put(block.hash_le)
         block_hex = block.block_hex or await self._saver.kept_hex(block.hash_le)
         if not block_hex:
-            self.alarm(Severity.CRITICAL, "block-not-kept", f"no whole copy of block {block.hash_hex} is left", "")
-            return SubmitReply(Answer.UNKNOWN, "not sent: no whole copy is left", 0.0)
+            self.alarm(Severity.CRITICAL, "block-not-kept", f"no complete copy of block {block.hash_hex} is left", "")
+            return SubmitReply(Answer.UNKNOWN, "not sent: no complete copy is left", 0.0)
         return await self._nodes[action.node].submit(block_hex)
 
     async def _reply_of(self, hash_le: bytes, sending: Awaitable[SubmitReply]) -> SubmitReply:
-        """What came of `sending`. Whatever it raises: nobody knows whether the block arrived, so it is sent again."""
+        """The reply. After any exception it is unknown whether the block arrived, so it is sent again."""
         try:
             return await sending
         except Exception as error:
@@ -350,21 +352,21 @@ class Executor:
         try:
             found = await self._nodes[action.node].where_is(action.hash_le, action.height)
         except NodeError as error:
-            log.debug("block %s: %s did not say where it is: %s", to_rpc_hex(action.hash_le), action.node, error.what)
+            log.debug("cannot look up block %s on %s: %s", to_rpc_hex(action.hash_le), action.node, error.what)
             return  # it is looked up again later
         except Exception:
-            log.exception("looking block %s up at %s failed unexpectedly", to_rpc_hex(action.hash_le), action.node)
+            log.exception("looking up block %s on %s failed unexpectedly", to_rpc_hex(action.hash_le), action.node)
             return
         self.post(BlockSeen(self._clock(), action.node, action.hash_le, found.confirmations, found.rival_hex))
 
     # --- records -------------------------------------------------------------------------------------------------
 
     def count_hashes(self) -> tuple[EngineSnapshot, ...]:
-        """Put every worker's counters, and how many shares were dropped, into the records; returns the counters."""
-        lost = self.queue.dropped - self._dropped_told
-        if lost:
-            self._dropped_told += lost
-            self._recorder.record(self._clock().wall, "shares_dropped", {"shares": lost})
+        """Record the counters of all workers and the number of dropped shares; returns the counters."""
+        dropped = self.queue.dropped - self._dropped_recorded
+        if dropped:
+            self._dropped_recorded += dropped
+            self._recorder.record(self._clock().wall, "shares_dropped", {"shares": dropped})
         seen = self._engines.snapshot()
         for engine in seen:
             self._recorder.counters(self._clock().wall, engine)
@@ -385,12 +387,12 @@ class Executor:
         self._recorder.error(self._clock().wall, severity, code, message, done=todo)
 
     def _go_urgently(self, work: Callable[[Any], Awaitable[None]], about: object) -> None:
-        """As `_go`, and counted from this moment on: `settle` waits for it though it has not begun."""
+        """As `_go`; `settle` waits for it."""
 
         async def counted() -> None:
             try:
                 await work(about)
-            except Exception:  # what is done for a block must not end the daemon, which goes on to send it
+            except Exception:  # must not end the daemon, which keeps submitting the block
                 log.exception("%s failed unexpectedly", work.__name__)
             finally:
                 self._urgent -= 1

@@ -1,4 +1,4 @@
-"""Clocks, and the load of the machine and of this process."""
+"""Clocks, and metrics of the machine and of this process."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from solominer.work.instant import Instant
 
 
 def now() -> Instant:
-    """The moment by both clocks."""
+    """The current time of the wall clock and the monotonic clock."""
     return Instant(time.time(), time.monotonic())
 
 
 def age_secs() -> float:
-    """Seconds since this process began; psutil knows that to a whole second only."""
+    """Seconds since this process started, more precise than psutil's whole seconds."""
     try:
         ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
         return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
@@ -29,7 +29,7 @@ def age_secs() -> float:
 
 
 def machine() -> dict[str, Any]:
-    """What can be measured: load of all cores, memory of this process and its workers, temperature."""
+    """CPU use (%), memory of this process and its workers (bytes), temperature (°C or None), load average."""
     us = psutil.Process()
     memory = us.memory_info().rss
     for child in us.children():

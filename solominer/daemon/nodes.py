@@ -1,4 +1,4 @@
-"""The nodes that a run mines on: settings from the configuration, the private node, and the payout that they know."""
+"""The nodes of a run: their settings, the private node, and the payout script."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ log = logging.getLogger("solominer.daemon.daemon")
 
 
 async def nodes_of(config: Config, post: Callable[[Event], None], stack: AsyncExitStack) -> dict[str, Node]:
-    """The nodes by name, in order of preference; a private one is started here and stopped by `stack`.
+    """The nodes by name, in order of preference. A private node is started, and stopped by `stack`.
 
-    Raises ConfigError, or what starting the private node raises.
+    Raises ConfigError, or the errors of `PrivateNode.start`.
     """
     if config.mode_rules.simulated:
-        log.warning("DEMO: a simulated node, a made-up full-size template, real hashing; nothing is ever submitted")
+        log.warning("DEMO: simulated node and templates, real hashing; nothing is submitted")
         demo = DemoNode(config.chain, post, clock=now)
         return {demo.name: demo}
     settings = [await _private_node(config, stack)] if config.wants_private_node else configured_nodes(config)
     if len({each.name for each in settings}) != len(settings):
-        raise ConfigError("two nodes have the same name", "give each node in config.json a name of its own")
+        raise ConfigError("two nodes have the same name", "set a different name for each node in config.json")
     return {each.name: NodeClient(each, post, now) for each in settings}
 
 
@@ -51,16 +51,16 @@ async def _private_node(config: Config, stack: AsyncExitStack) -> NodeSettings:
 
 
 def configured_nodes(config: Config) -> list[NodeSettings]:
-    """The nodes that `run` would use, in its order. Raises ConfigError where none is named or to be found."""
+    """Settings of the nodes that `run` uses, in order of preference. Raises ConfigError if there are none."""
     if config.nodes:
         return [node_settings(config, node, node.zmq) for node in config.nodes]
     if config.auto_detect:
         return [node_settings(config, RpcConfig(), config.zmq)]
-    raise ConfigError("no node is named", "set bitcoin_rpc in config.json, or auto_detect to true")
+    raise ConfigError("no node is configured", "set bitcoin_rpc in config.json, or auto_detect to true")
 
 
 def private_settings(node: PrivateNode, config: Config) -> NodeSettings:
-    """How to reach a private node that runs."""
+    """Settings of a running private node."""
     return NodeSettings(
         name="private",
         host=node.rpc_host,
@@ -77,10 +77,10 @@ def private_settings(node: PrivateNode, config: Config) -> NodeSettings:
 async def await_payout(
     config: Config, nodes: Mapping[str, Node], stopped: asyncio.Event, waiting: Callable[[str], None]
 ) -> tuple[Payout, bool] | None:
-    """Ask the nodes for the scripts of all payees, for as long as it takes; None if `stopped` meanwhile.
+    """Get the scripts of all payees from a node, and whether blocks must be signed (custom signet).
 
-    With it, whether blocks must be signed (a custom signet). `waiting` takes a line about what is waited for.
-    Raises ConfigError, PayoutError, or a NodeError where waiting cannot help.
+    Retries until a node answers; returns None once `stopped` is set. `waiting` is called with a status line.
+    Raises ConfigError, PayoutError, or a NodeError that retrying cannot resolve.
     """
     if not config.payees[0][0] and config.mode_rules.node != "none" and config.chain.name != "regtest":
         raise ConfigError("payout_address is not set", "set it to an address of your own wallet on this network")
@@ -104,15 +104,15 @@ async def await_payout(
 
 
 async def _payout(config: Config, node: Node) -> Payout:
-    """The configured payout, as this node knows its addresses. Raises PayoutError or NodeError."""
+    """The configured payout, with the scripts from this node. Raises PayoutError or NodeError."""
     if config.mode_rules.simulated:
         return await node.payout("")
     return split([(await node.payout(address), points) for address, points in config.payees])
 
 
 async def payout_of(address: str, nodes: Iterable[Node]) -> Payout:
-    """The payout of a miner's own address, by the first node that answers. Raises PayoutError or NodeError."""
-    problem: NodeError = NodeUnreachable("no node is known yet")
+    """The payout of a miner's address, from the first node that answers. Raises PayoutError or NodeError."""
+    problem: NodeError = NodeUnreachable("no node is connected yet")
     for node in nodes:
         try:
             return await node.payout(address)
@@ -122,7 +122,7 @@ async def payout_of(address: str, nodes: Iterable[Node]) -> Payout:
 
 
 def node_settings(config: Config, rpc: RpcConfig | NodeConfig, zmq: ZmqConfig) -> NodeSettings:
-    """What the client of one configured node needs to know."""
+    """Client settings of one configured node."""
     return NodeSettings(
         name=config.name_of(rpc),
         host=rpc.host,
@@ -138,7 +138,7 @@ def node_settings(config: Config, rpc: RpcConfig | NodeConfig, zmq: ZmqConfig) -
 
 
 def credentials_of(config: Config, rpc: RpcConfig) -> Credentials:
-    """How to get in: password, password file, cookie file, or the cookie of the default data folder."""
+    """The node's credentials: password, password file, cookie file, or the cookie in the default data directory."""
     if rpc.password_file is not None:
         return PasswordFile(rpc.username, rpc.password_file)
     if rpc.has_password:
@@ -147,4 +147,4 @@ def credentials_of(config: Config, rpc: RpcConfig) -> Credentials:
         return CookieFile((rpc.cookie_file,))
     if config.auto_detect:
         return CookieFile.of_default_folder(config.chain)
-    raise ConfigError("no way into the node is given", "set password_file or cookie_file in bitcoin_rpc")
+    raise ConfigError("no RPC credentials are configured", "set password_file or cookie_file in bitcoin_rpc")

@@ -1,4 +1,4 @@
-"""The parts of a run, made from the configuration: each function makes one and starts nothing."""
+"""Construct the parts of a run from the configuration, without starting them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ log = logging.getLogger("solominer.daemon.daemon")
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a run consists of once it may mine."""
+    """The parts of a run that is ready to mine."""
 
     recorder: Recorder
     replay: Replay
@@ -51,7 +51,7 @@ class Parts:
 
 
 def recorder_of(config: Config) -> Recorder:
-    """The recorder, not opened yet."""
+    """The recorder, not yet opened."""
 
     def on_alarm(severity: str, code: str, message: str, todo: str) -> None:
         log.log(LEVELS[Severity(severity)], "%s", alarm_text(code, message, todo))
@@ -85,7 +85,7 @@ def pool_limits(config: Config) -> dict[str, Any]:
 
 
 def stratum_of(config: Config, recorder: Recorder, ask: Callable[[str], Awaitable[Payout]]) -> StratumEngine | None:
-    """The Stratum server, where miners may connect."""
+    """The Stratum server, or None if no listener is configured."""
     if not config.stratum:
         return None
     from solominer.engines.stratum.engine import StratumEngine
@@ -125,28 +125,28 @@ def _stratum_settings(config: Config) -> StratumSettings:
 
 
 async def apply_to_engines(config: Config, parts: Parts) -> list[str]:
-    """Have the engines use what a reload may change; a line for each thing that they cannot."""
+    """Apply a reloaded configuration to the engines; returns a line for each setting that cannot be applied."""
     problems = parts.pool.apply(replace(parts.pool.settings, **pool_limits(config)))
     if parts.stratum is not None:
         problems += await parts.stratum.apply(_stratum_settings(config))
     elif config.stratum:
-        problems.append("stratum: the first listener needs a restart")
+        problems.append("stratum: adding the first listener requires a restart")
     return problems
 
 
 def plan_monitor_of(pool: WorkerPool, recorder: Recorder, alert: Alert) -> ShareObserver:
-    """The monitor of the search plan over the CPU pool."""
+    """The monitor that checks the CPU pool against its search plan."""
     plan, workers, mono = pool.settings.plan, pool.settings.admitted_workers, time.monotonic()
     return PlanMonitor(plan, workers, pool.hashes_of, pool.pool_snapshot, alert, recorder.record, mono)
 
 
 def start_of(config: Config, parts: Parts, max_blocks: int | None) -> Start:
-    """What the coordinator begins with, for these nodes and this payout."""
+    """The coordinator's initial state for these nodes and this payout. Raises ConfigError."""
     mode, payout, settings = config.mode_rules, parts.payout, parts.pool.settings
     sign_for = None
-    if parts.signs:  # the one extranonce that the first worker begins every job with
+    if parts.signs:  # only the first extranonce of the first worker is signed
         if not settings.workers:
-            raise ConfigError("blocks of this chain are signed, so only a CPU worker can mine", "set cpu_workers to 1")
+            raise ConfigError("blocks of this chain are signed, which requires a CPU worker", "set cpu_workers to 1")
         first = settings.plan.extranonce(0, settings.admitted_workers, 0)
         sign_for = (parts.engines.extranonce1(parts.pool.name), first)
     policy = Policy(
@@ -160,7 +160,7 @@ def start_of(config: Config, parts: Parts, max_blocks: int | None) -> Start:
         sign_for=sign_for,
         retry=RetryPolicy(config.retry.first_secs, config.retry.most_secs, config.retry.look_secs),
     )
-    if config.stratum:  # miners may hand in a share long after its job: as long as their server knows it
+    if config.stratum:  # miners may submit shares for as long as the server keeps their job
         from solominer.engines.stratum.jobs import KEEP_BYTES, KEEP_SECS
 
         policy = replace(policy, keep_job_secs=KEEP_SECS, keep_job_bytes=KEEP_BYTES)
@@ -170,11 +170,11 @@ def start_of(config: Config, parts: Parts, max_blocks: int | None) -> Start:
 
 
 def policies_of(config: Config, parts: Parts) -> Policies | None:
-    """The policies, where any is set."""
+    """The policies, or None if none is set."""
     settings = config.policies
     if not settings.is_on:
         if settings.dry_run:
-            log.warning("dry run of the policies: none is set, so there is nothing to try")
+            log.warning("policies.dry_run has no effect: no policy is set")
         return None
     return Policies(
         settings,

@@ -1,8 +1,8 @@
-"""Tells a service manager how the daemon is: the notification protocol of systemd (sd_notify(3)), without its library.
+"""Service notifications by the protocol of sd_notify(3), without libsystemd.
 
-One datagram per message, `KEY=value` lines, to the AF_UNIX socket named in `$NOTIFY_SOCKET` (a path, or `@name` for
-Linux's abstract sockets). Where the variable is missing, nothing is sent. Sending never blocks: the event loop that
-decides about blocks must not wait for a log daemon. What did not fit is sent along with the next message.
+Each message is one datagram of `KEY=value` lines to the AF_UNIX socket named in `$NOTIFY_SOCKET` (a path, or `@name`
+for an abstract socket); without the variable nothing is sent. Sending never blocks the event loop: fields that could
+not be sent are sent with the next message.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 
 
 class Notifier:
-    """Sends to `address`; with an empty one it does nothing. `watchdog_secs`: the manager's patience, None for none."""
+    """Sends to `address`, or nothing if it is ''. `watchdog_secs` is the watchdog timeout, None if disabled."""
 
     def __init__(self, address: str = "", watchdog_secs: float | None = None) -> None:
         self._address = "\0" + address[1:] if address.startswith("@") else address
@@ -32,47 +32,47 @@ class Notifier:
 
     @classmethod
     def from_environment(cls, environ: MutableMapping[str, str] = os.environ) -> Notifier:
-        """As the manager asks for. The variables are taken away, so that no child speaks in our name."""
+        """From the service manager's variables, which are removed so that child processes do not inherit them."""
         address, usec, pid = (environ.pop(name, "") for name in _VARIABLES)
         if address and address[0] not in "/@":
-            log.warning("NOTIFY_SOCKET is %r, neither a path nor an abstract socket: nothing is notified", address)
+            log.warning("NOTIFY_SOCKET is %r, not a path or abstract socket: notifications are disabled", address)
             return cls()
         watched = usec.isdecimal() and int(usec) > 0 and pid in ("", str(os.getpid()))
         return cls(address, int(usec) / 1e6 if watched else None)
 
     @property
     def enabled(self) -> bool:
-        """Whether anybody listens."""
+        """Whether notifications are sent."""
         return self._socket is not None
 
     @property
     def beat_secs(self) -> float:
-        """How often to say that all is well: three times within the manager's patience."""
+        """Interval of watchdog messages: at most a third of the watchdog timeout."""
         return STATUS_SECS if self.watchdog_secs is None else min(STATUS_SECS, self.watchdog_secs / 3)
 
     def starting(self, status: str, patience_secs: float) -> None:
-        """Still starting, and well: ask for `patience_secs` more, counted from now."""
+        """Still starting: extend the start timeout to `patience_secs` from now."""
         self._send({"STATUS": status, "EXTEND_TIMEOUT_USEC": str(round(patience_secs * 1e6))})
 
     def ready(self, status: str) -> None:
-        """Start or reload is finished."""
+        """Startup or reload has finished."""
         self._send({"READY": "1", "STATUS": status})
 
     def alive(self, status: str) -> None:
-        """A beat for the watchdog, if there is one, and what we are doing."""
+        """Send a watchdog message, if enabled, and the status."""
         beat = {} if self.watchdog_secs is None else {"WATCHDOG": "1"}
         self._send(beat | {"STATUS": status})
 
     def reloading(self) -> None:
-        """The configuration is being read anew; `ready` ends it."""
+        """A reload has started; `ready` ends it."""
         self._send({"RELOADING": "1", "MONOTONIC_USEC": str(time.monotonic_ns() // 1000)})
 
     def stopping(self, status: str) -> None:
-        """The end has begun."""
+        """Shutdown has started."""
         self._send({"STOPPING": "1", "STATUS": status})
 
     async def keep_alive(self, progress: asyncio.Event, describe: Callable[[], str]) -> None:
-        """Beat for as long as `progress` is set again and again: no progress, no beat, and the watchdog bites.
+        """Send watchdog messages while `progress` keeps being set; without progress the watchdog times out.
 
         `progress` is cleared here; others may wait for it and clear it too.
         """
@@ -83,7 +83,7 @@ class Notifier:
             await asyncio.sleep(self.beat_secs)
 
     def close(self) -> None:
-        """Send nothing any more."""
+        """Close the socket."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
@@ -105,5 +105,5 @@ class Notifier:
             self._unsent = {key: value for key, value in fields.items() if key != "WATCHDOG"}
         except OSError as error:
             if not self._complained:
-                log.warning("the service manager cannot be told how we are: %s", error.strerror or error)
+                log.warning("cannot notify the service manager: %s", error.strerror or error)
             self._complained = True

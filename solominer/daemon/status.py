@@ -1,4 +1,4 @@
-"""What a run does at the moment: the samples of every second, and the Snapshot that views show."""
+"""Current state of a run: the samples of every second, and the Snapshot for views."""
 
 from __future__ import annotations
 
@@ -35,26 +35,26 @@ log = logging.getLogger("solominer.daemon.daemon")
 
 
 class RateWindow:
-    """The hash rate of the last minute with its interval, from readings of the hash counter."""
+    """Hash rate of the last minute with its confidence interval, from readings of the hash counter."""
 
     def __init__(self) -> None:
         self._readings: deque[tuple[float, int]] = deque(maxlen=WINDOW_SECS + 1)
 
     def add(self, mono: float, hashes: int) -> None:
-        """One reading: monotonic seconds and hashes so far."""
+        """Add a reading: monotonic seconds and total hashes."""
         self._readings.append((mono, hashes))
 
     def estimate(self) -> Estimate:
-        """Hashes per second; 0 with no reading yet."""
+        """Hashes per second; 0 without readings."""
         pairs = zip(self._readings, list(self._readings)[1:], strict=False)
         samples = [(float(after - before), later - earlier) for (earlier, before), (later, after) in pairs]
         return from_counters(samples) if samples else Estimate(0.0, 0.0, 0.0)
 
 
 class Sampler:
-    """Once a second: counters to the records and the plan monitor, and now and then how hard shares should be.
+    """Every second, records the counters and runs the plan monitor; posts the hash rate to adjust the share target.
 
-    `limit` is called with the hashes so far.
+    `limit` is called with the total hashes.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Sampler:
         self._rate_hps = 0.0
 
     def count(self) -> None:
-        """Put all counters into the records."""
+        """Record all counters."""
         engines = self._executor.count_hashes()
         self.hashes = round(sum(engine.hashes for engine in engines))
         self._rate_hps = sum(engine.rate_hps for engine in engines)
@@ -98,7 +98,7 @@ class Sampler:
             await asyncio.sleep(SAMPLE_SECS)
 
     def _say_first_hash(self) -> bool:
-        """Whether a CPU worker searches, or without any a miner has; at that moment the log says how long it took."""
+        """Whether hashing has started, by a CPU worker or else a miner; logs how long this took."""
         workers = self._pool.pool_snapshot().workers
         if not workers:
             return self.hashes > 0
@@ -106,7 +106,7 @@ class Sampler:
         if not starts_ns:
             return False
         waited = min(starts_ns) / 1e9 - time.monotonic() + age_secs()
-        log.info("the first hash came %.2f s after the start", waited)
+        log.info("hashing started %.2f s after the start of the process", waited)
         return True
 
 
@@ -121,7 +121,7 @@ def snapshot_of(
     payout: Payout,
     events: Sequence[tuple[float, str]],
 ) -> Snapshot:
-    """Everything at one moment."""
+    """The state at `at` (Unix seconds)."""
     template, job = coordinator.templates.latest, coordinator.job
     return Snapshot(
         at=at,
@@ -173,7 +173,7 @@ def _worker(seen: WorkerSnapshot) -> WorkerView:
 
 
 def _payouts(payout: Payout, job: Job | None) -> Iterator[PayoutView]:
-    """Each payee, and what the job's block would pay it."""
+    """Each payee, with its amount in the job's block."""
     outputs = job.coinbase.outputs if job else ()
     for part in payout.parts:
         sats = sum(out.value_sats for out in outputs if out.script_pubkey == part.script_pubkey)
@@ -215,12 +215,12 @@ def _block(tracked: TrackedBlock, tip_height: int) -> BlockView:
 
 
 def why_no_hash(pool: PoolSnapshot, status: str) -> str:
-    """Why a run has not computed a single hash; `status` is the coordinator's."""
+    """Why a run has computed no hashes; `status` is the coordinator's."""
     if not pool.workers:
-        return f"no miner has handed in a share; the daemon was {status}"
+        return f"no miner has submitted a share; the daemon was {status}"
     if any(worker.kernel for worker in pool.workers):
         return f"the daemon was {status}"
     return (
-        "no worker was ready yet; the first start on a machine compiles the kernels, which takes up to a minute "
+        "no worker was ready yet; the first start compiles the kernels, which takes up to a minute "
         "-> run it again, or for longer (--seconds)"
     )

@@ -1,5 +1,6 @@
-"""Checks and what they find: ok, a warning or failed, with the evidence and what to do. A check that rests on another
-one that failed is skipped, so that one fault shows in one place.
+"""Checks and their results: ok, warning, failed or skipped, with the evidence and what to do next.
+
+A check that requires a failed one is skipped, so that one fault is reported once.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from solominer.errors import SolominerError, printable_lines
 
 
 class Status(StrEnum):
-    """How a check ended. `skipped` is no fault of its own."""
+    """Result of a check. `skipped` is not a failure."""
 
     OK = "ok"
     WARNING = "warning"
@@ -24,7 +25,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check found. `subject` is the node it is about, or ''; `secs` how long the check took."""
+    """Reported result of one check. `subject` is the node's name, or ''; `secs` is the duration of the check."""
 
     check: str
     status: Status
@@ -36,7 +37,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class CheckOutcome:
-    """What a check's function gives back."""
+    """Return value of a check's function."""
 
     status: Status
     evidence: str
@@ -44,17 +45,17 @@ class CheckOutcome:
 
 
 def ok(evidence: str) -> CheckOutcome:
-    """All is well."""
+    """No problem found."""
     return CheckOutcome(Status.OK, evidence)
 
 
 def warning(evidence: str, todo: str) -> CheckOutcome:
-    """Mining works, yet a person should know."""
+    """Mining works, but the operator should act."""
     return CheckOutcome(Status.WARNING, evidence, todo)
 
 
 def failed(evidence: str, todo: str) -> CheckOutcome:
-    """Mining does not work like this, or a block could be lost."""
+    """Mining cannot work, or a found block could be lost."""
     return CheckOutcome(Status.FAILED, evidence, todo)
 
 
@@ -65,9 +66,9 @@ def skipped(evidence: str) -> CheckOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check. `needs` names earlier checks of the same subject without which it has no meaning.
+    """One check. `needs` names earlier checks of the same subject that must not have failed.
 
-    `run` may raise SolominerError, which is the finding then.
+    A SolominerError raised by `run` is reported as a failure.
     """
 
     name: str
@@ -76,7 +77,7 @@ class Check:
 
 
 def run_checks(checks: Iterable[Check], subject: str = "") -> Iterator[Finding]:
-    """Run one after the other, giving each finding as soon as there is one."""
+    """Run the checks in order and yield each finding at once."""
     lacking: set[str] = set()
     for check in checks:
         missing = [name for name in check.needs if name in lacking]
@@ -96,22 +97,22 @@ def _outcome_of(check: Check) -> CheckOutcome:
 
 
 def all_well(findings: Sequence[Finding]) -> bool:
-    """Whether nothing failed."""
+    """Whether no check failed."""
     return all(finding.status is not Status.FAILED for finding in findings)
 
 
 def first_failed(findings: Sequence[Finding]) -> Finding | None:
-    """The finding to look at first, or None."""
+    """The first failure, or None."""
     return next((finding for finding in findings if finding.status is Status.FAILED), None)
 
 
 def document(findings: Sequence[Finding]) -> list[dict[str, Any]]:
-    """For programs: a list of JSON objects."""
+    """The findings as JSON objects."""
     return [asdict(replace(finding, secs=round(finding.secs, 4))) for finding in findings]
 
 
 def line(finding: Finding) -> str:
-    """One finding for people: a line, and a second one with what to do."""
+    """One finding as text: the result, and on a second line what to do."""
     name = f"{finding.subject}: {finding.check}" if finding.subject else finding.check
     text = f"{finding.status.value:8} {name:28} {finding.evidence}"
     return f"{text}\n{'':8}   -> {finding.todo}" if finding.todo else text

@@ -1,6 +1,6 @@
-"""The first half of the fire drill: the daemon itself mines blocks on a private node, then its evidence is examined.
+"""First part of the smoke test: the daemon mines blocks on a private node, then its records are checked.
 
-Nothing here knows how mining works: the daemon runs as always, and every step is judged by what it left on disk.
+The daemon runs unmodified; every step is checked by the records that it wrote.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ BLOCKS = 10
 DRILL_SECS = 40.0
 _POLL_SECS = 3.0
 _REPORT_IT = "report it with this output and the log"
-_GOOD_STATES = ("accepted", "confirmed", "mature", "superseded")  # the last: behind another block of ours
+_GOOD_STATES = ("accepted", "confirmed", "mature", "superseded")  # superseded: by another block of ours
 
 
 @dataclass(slots=True)
 class Evidence:
-    """What a run left behind: its ledger, or the error that it ended with."""
+    """Records of a run: its ledger, and the error that ended it, if any."""
 
     folder: Path
     entries: list[dict[str, Any]] = field(default_factory=list)
@@ -42,7 +42,7 @@ class Evidence:
         return [entry for entry in self.entries if entry.get("kind") == kind]
 
     def why(self, *codes: str) -> str:
-        """The alarms of these codes, or any, in one line."""
+        """The alarms with these codes, or all if there are none, in one line."""
         alarms = self.all("error")
         chosen = [each for each in alarms if each.get("code") in codes] or alarms
         texts = [str(each.get("message", each.get("code"))) for each in chosen]
@@ -50,7 +50,7 @@ class Evidence:
 
 
 def drill_config(config: Config, folder: Path) -> Config:
-    """The user's own settings on a private regtest node in `folder`. The poll is slow, so that ZMQ must do its part."""
+    """The user's settings on a private regtest node in `folder`. Polling is slow, so that tips must come by ZMQ."""
     kept = config.model_dump(
         include={"kernel", "nice", "cpu_cores_reserved", "max_memory_gb", "bitcoind", "coinbase_tag", "plan"}
     )
@@ -58,7 +58,7 @@ def drill_config(config: Config, folder: Path) -> Config:
 
 
 def mine(config: Config, recent: RecentEvents, secs: float = DRILL_SECS) -> Evidence:
-    """Run the daemon for BLOCKS blocks, at most `secs`, and read what it wrote."""
+    """Run the daemon for BLOCKS blocks or `secs`, and read its ledger."""
 
     async def run() -> int:
         daemon = Run(config, RunOptions(blocks=BLOCKS), recent)
@@ -77,7 +77,7 @@ def mine(config: Config, recent: RecentEvents, secs: float = DRILL_SECS) -> Evid
 
 
 def fire_drill(config: Config, recent: RecentEvents, secs: float = DRILL_SECS) -> list[Finding]:
-    """Mine on a private node in `config.records_dir`, and judge each step. The node's chain is removed afterwards."""
+    """Mine on a private node in `config.records_dir` and check each step. The node's data is removed afterwards."""
     (disk,) = run_checks([Check("disk", lambda: _disk(config.records_dir))], "drill")
     if disk.status == "failed":
         return [disk]
@@ -89,7 +89,7 @@ def fire_drill(config: Config, recent: RecentEvents, secs: float = DRILL_SECS) -
 
 
 def steps(evidence: Evidence) -> list[Check]:
-    """The steps from node to proof; each rests on the ones before it."""
+    """The steps from settings to proof, in order."""
     return [
         Check("settings", lambda: _settings(evidence)),
         Check("node", lambda: _node(evidence), ("settings",)),
@@ -110,8 +110,9 @@ def _disk(folder: Path) -> CheckOutcome:
         folder.mkdir(parents=True, exist_ok=True)
         secs = fsync_secs(folder)
     except OSError as error:
-        return failed(f"{folder} cannot be written: {error.strerror}", "make room, or set data_dir to another folder")
-    return ok(f"{folder}, safe on disk in {1000 * secs:.1f} ms")
+        todo = "free some space, grant write permission, or set data_dir to another folder"
+        return failed(f"{folder} cannot be written: {error.strerror}", todo)
+    return ok(f"{folder}, fsync takes {1000 * secs:.1f} ms")
 
 
 def _settings(evidence: Evidence) -> CheckOutcome:
@@ -135,7 +136,7 @@ def _node(evidence: Evidence) -> CheckOutcome:
 def _template(evidence: Evidence) -> CheckOutcome:
     templates = evidence.all("template")
     if templates:
-        return ok(f"{len(templates)} fetched and checked, {1000 * templates[0]['rpc_secs']:.1f} ms for the first")
+        return ok(f"{len(templates)} fetched and validated, the first in {1000 * templates[0]['rpc_secs']:.1f} ms")
     reasons = [str(entry["reason"]) for entry in evidence.all("template_failed")]
     return failed(
         f"no template: {reasons[-1] if reasons else evidence.why('template-refused')}",
@@ -154,10 +155,10 @@ def _worker(evidence: Evidence) -> CheckOutcome:
     started, shares = evidence.all("worker_started"), evidence.all("share")
     if started and shares:
         return ok(f"{len({entry['worker'] for entry in started})} workers, kernel {started[0]['kernel']}")
-    todo = "see `solominer doctor`, its check of the kernel"
+    todo = "see the kernel check of `solominer doctor`"
     if not started:
-        return failed(f"no worker began to hash: {evidence.why('worker-died')}", todo)
-    return failed(f"the workers found nothing: {evidence.why('wrong-hit', 'worker-died')}", todo)
+        return failed(f"no worker started: {evidence.why('worker-died')}", todo)
+    return failed(f"the workers found no share: {evidence.why('wrong-hit', 'worker-died')}", todo)
 
 
 def _block(evidence: Evidence) -> CheckOutcome:
@@ -168,7 +169,7 @@ def _block(evidence: Evidence) -> CheckOutcome:
 
 
 def _journal(evidence: Evidence) -> CheckOutcome:
-    """Every block found lies in the journal, whole: its own transactions give its own Merkle root."""
+    """Every found block is in the journal, and its transactions hash to its Merkle root."""
     for entry in evidence.all("block_found"):
         name = f"{entry['height']}-{entry['hash']}"
         copies = [read_block_folder(folder) for folder in evidence.folder.glob(f"submissions/*/*/*/*/{name}")]
@@ -176,13 +177,13 @@ def _journal(evidence: Evidence) -> CheckOutcome:
         if not whole:
             return failed(
                 f"block {name} is not in the journal: {evidence.why('journal-failed')}",
-                "check data_dir's disk; set journal_fallback_dir to another one",
+                "check data_dir's disk; set journal_fallback_dir to another disk",
             )
         try:
             check_block(bytes.fromhex(whole[0].block_hex))
         except DecodeError as error:
             return failed(f"the journal's copy of block {name} is damaged: {error.what}", "check data_dir's disk")
-    return ok("every block is on disk, whole")
+    return ok("every block is on disk and intact")
 
 
 def _submission(evidence: Evidence) -> CheckOutcome:
@@ -192,9 +193,9 @@ def _submission(evidence: Evidence) -> CheckOutcome:
     lost = [hash_hex for hash_hex, state in states.items() if state not in _GOOD_STATES]
     if accepted and not lost:
         return ok(f"{len(accepted)} blocks accepted, none rejected")
-    told = [str(entry["raw"]) for entry in answers if entry["answer"] != "accepted"]
+    reasons = [str(entry["raw"]) for entry in answers if entry["answer"] != "accepted"]
     return failed(
-        f"a block was not accepted: {told[-1] if told else 'the node never answered'}",
+        f"a block was not accepted: {reasons[-1] if reasons else 'the node never answered'}",
         "check that the RPC user may call submitblock (rpcwhitelist), and the node's debug.log",
     )
 
@@ -204,8 +205,8 @@ def _zmq(evidence: Evidence) -> CheckOutcome:
     if by_zmq:
         return ok(f"{len(by_zmq)} of {len(evidence.all('tip'))} tips came by ZMQ first")
     return failed(
-        "no tip came by ZMQ; the poll found them all, a second or more later",
-        "check zmqpubhashblock, and that nothing blocks the port",
+        "no tip came by ZMQ; polling found them all, later",
+        "check zmqpubhashblock, and that no firewall blocks the port",
     )
 
 
@@ -214,17 +215,17 @@ def _report(evidence: Evidence) -> CheckOutcome:
     if evidence.ended_by is not None:
         return failed(f"the daemon ended with an error: {evidence.ended_by.what}", evidence.ended_by.todo)
     if not report.exists():
-        return failed(f"there is no {report}", f"check data_dir's disk; {_REPORT_IT}")
-    return ok(f"the hour is closed: {report.resolve()}")
+        return failed(f"{report} does not exist", f"check data_dir's disk; {_REPORT_IT}")
+    return ok(f"written: {report.resolve()}")
 
 
 def _proof(evidence: Evidence) -> CheckOutcome:
     result = verify(evidence.folder)
     if not result.holds:
         path, reason = result.wrong[0]
-        return failed(f"{len(result.wrong)} wrong, first {path}: {reason}", _REPORT_IT)
+        return failed(f"{len(result.wrong)} errors, the first in {path}: {reason}", _REPORT_IT)
     blocks = {f"{entry['height']}-{entry['hash']}.json" for entry in evidence.all("block_found")}
     proofs = {path.name for path in evidence.folder.glob("proofs/*/*/*/*/*.json")}
     if not blocks <= proofs:
         return failed(f"no proof of block {min(blocks - proofs)}", _REPORT_IT)
-    return ok(f"{len(blocks)} blocks proven; {sum(result.checked.values())} facts verified, none wrong")
+    return ok(f"{len(blocks)} block proofs; {sum(result.checked.values())} facts verified, no errors")

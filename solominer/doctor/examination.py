@@ -1,4 +1,4 @@
-"""`solominer doctor`: every check that somebody who knows mining would ask for, of the machine and of each node."""
+"""`solominer doctor`: checks this machine and every configured node."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from solominer.node.private.node import PrivateNode
 
 
 def examine(config: Config, config_path: Path | None, *, listen_secs: float = 1.0) -> Iterator[Finding]:
-    """Every finding as soon as there is one; the private node of a config that names none is started for it."""
+    """Run all checks and yield each finding at once. Without a configured node, a private one is started."""
     yield from run_checks(machine_checks(config, config_path))
     yield from _examine_nodes(config, listen_secs)
     yield from examine_listeners(config)
@@ -29,7 +29,7 @@ def examine(config: Config, config_path: Path | None, *, listen_secs: float = 1.
 
 def _examine_nodes(config: Config, listen_secs: float) -> Iterator[Finding]:
     if config.mode_rules.simulated:
-        yield from run_checks([Check("node", lambda: skipped("demo mode uses none"))])
+        yield from run_checks([Check("node", lambda: skipped("demo mode uses no node"))])
     elif config.wants_private_node:
         yield from _private_node(config, listen_secs)
     else:
@@ -41,7 +41,7 @@ def _examine_nodes(config: Config, listen_secs: float) -> Iterator[Finding]:
 
 
 def examine_node(settings: NodeSettings, config: Config, listen_secs: float) -> Iterator[Finding]:
-    """All checks of one node."""
+    """Run all checks of one node."""
     node = NodeUnderTest(
         settings,
         payees=config.payees,
@@ -55,7 +55,7 @@ def examine_node(settings: NodeSettings, config: Config, listen_secs: float) -> 
 
 
 def _compare(first: NodeSettings, second: NodeSettings) -> Iterator[Finding]:
-    """Whether two nodes are on one chain."""
+    """Check that two nodes are on the same chain."""
     one, other = NodeUnderTest(first), NodeUnderTest(second)
     try:
         yield from run_checks([chain_check(other, one)], second.name)
@@ -66,7 +66,7 @@ def _compare(first: NodeSettings, second: NodeSettings) -> Iterator[Finding]:
 
 @contextmanager
 def throwaway_node(config: Config) -> Iterator[NodeSettings]:
-    """A private node in a temporary folder, as `run` would start it; gone afterwards. Raises BitcoindNotFound."""
+    """Start a private node as `run` does, in a temporary folder that is removed at exit. Raises BitcoindNotFound."""
     cache_dir = default_cache_dir()
     binary = find_bitcoind(config.bitcoind, cache_dir / "bitcoind", report=lambda line: None)
     cache_dir.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
-"""`python -m solominer.doctor.kernel_check CACHE_DIR [KERNEL]`: load a kernel and compare it with the plain reference.
+"""`python -m solominer.doctor.kernel_check CACHE_DIR [KERNEL]`: load a kernel and compare it with hashlib.
 
-One JSON object on standard output. A process of its own: code that the CPU cannot run ends the process it is in.
+Prints one JSON object. It runs in its own process because an instruction that the CPU lacks kills the process.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _RATE_NONCES = 1 << 16
 
 
 def compare(kernel: Kernel, seed: int) -> int:
-    """How many nonces of random headers kernel and hashlib were compared on. Raises SolominerError if they differ."""
+    """Compare kernel and hashlib on random headers. Returns the number of hashes. Raises SolominerError."""
     rng = Random(seed)
     heads = [rng.randbytes(64) for _ in range(kernel.midstates)]
     header = heads[0] + rng.randbytes(16)
@@ -36,14 +36,14 @@ def compare(kernel: Kernel, seed: int) -> int:
     expected = scan_headers(heads, header[64:76], start, done, _EASY_WORD)
     if [(int(index), int(nonce)) for index, nonce in hits[:found]] != expected:
         raise SolominerError(
-            f"kernel {kernel.name} does not agree with hashlib on this machine",
-            "choose another with kernel; if none agrees, test memory and processor",
+            f"kernel {kernel.name} disagrees with hashlib on this machine",
+            "select another kernel with the setting kernel; if all disagree, test this machine's memory and processor",
         )
     return done * len(heads)
 
 
 def measure_hps(kernel: Kernel) -> float:
-    """Hashes a second of one core, from one run of a fraction of a second."""
+    """Hash rate of one core in H/s, measured once for a fraction of a second."""
     states = np.array([midstate(bytes(64)) for _ in range(kernel.midstates)], np.uint32)
     hits = np.zeros((kernel.midstates, 2), np.uint32)
     started = time.perf_counter()
@@ -52,14 +52,14 @@ def measure_hps(kernel: Kernel) -> float:
 
 
 def main(cache_dir: str, name: str | None = None) -> dict[str, Any]:
-    """What was found, as JSON values."""
+    """The result as a JSON object."""
     try:
         kernel = load_kernel(name, cache_dir=Path(cache_dir))
         tested = sum(compare(kernel, seed) for seed in range(4))
     except SolominerError as error:
         return {"problem": error.what, "todo": error.todo}
-    told = {"kernel": kernel.name, "tested": tested, "rate": f"{rate(measure_hps(kernel))} on one core"}
-    return {"problem": "", "todo": "", **told}
+    result = {"kernel": kernel.name, "tested": tested, "rate": f"{rate(measure_hps(kernel))} on one core"}
+    return {"problem": "", "todo": "", **result}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Checks of our own Stratum listeners: what miners get there while the daemon runs, else whether it could listen."""
+"""Checks of our Stratum listeners: the work that they send if the daemon runs, otherwise whether it can listen."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 def examine_listeners(config: Config, patience: Patience | None = None) -> Iterator[Finding]:
-    """All checks of each listener, with its address as the subject. Against a running daemon no share is handed in."""
+    """All checks of each listener, with its address as the subject. No share is submitted to a running daemon."""
     if not config.stratum:
         return
     payees = _payees(config)
@@ -46,7 +46,7 @@ def examine_listeners(config: Config, patience: Patience | None = None) -> Itera
 
 
 def _payees(config: Config) -> Payees | None:
-    """(address, basis points) of whom blocks should pay, () where nobody is (a simulation); None if no daemon runs."""
+    """(address, basis points) of the expected payees, () in a simulation; None if no daemon is running."""
     try:
         paid = str(ask(folder_of(config), {"do": "status"})["status"]["payout"])
     except NotRunning:
@@ -56,7 +56,7 @@ def _payees(config: Config) -> Payees | None:
     return config.payees if config.payees[0][0] else ((paid, WHOLE),)
 
 
-# While the daemon runs
+# With a running daemon
 
 
 def _examine_running(
@@ -69,7 +69,7 @@ def _examine_running(
     trial = Trial(
         talk,
         lambda assignment, view, user: (
-            own_payouts_outcome(view, expected, network) if expected else skipped("this daemon pays no address")
+            own_payouts_outcome(view, expected, network) if expected else skipped("a simulation has no payout address")
         ),
     )
     connect, *steps = trial.job_checks()
@@ -90,11 +90,11 @@ def _connected(connect: Check) -> CheckOutcome:
     try:
         return connect.run()
     except SolominerError as error:
-        return failed(error.what, "`solominer reload` if its listeners were changed since it started; else see its log")
+        return failed(error.what, "run `solominer reload` if its listeners have changed; otherwise check its log")
 
 
 def _server_of(listener: ListenerConfig) -> Server:
-    """Where this machine reaches the listener. A trusted proxy begins with a PROXY header, so does this one there."""
+    """The listener's address from this machine, with a PROXY header if the listener trusts this machine as a proxy."""
     host, port, path = listener.place
     host = _LOOPBACK.get(host, host)
     greeting = b"PROXY UNKNOWN\r\n" if host in listener.proxies else b""
@@ -102,17 +102,17 @@ def _server_of(listener: ListenerConfig) -> Server:
 
 
 def _served(listener: ListenerConfig, server: Server) -> CheckOutcome:
-    """The certificate, and whether the server has the one that is in the file now."""
+    """Check the certificate, and that the server uses the current file."""
     facts = certificate_facts(*_files(listener))
     if served_certificate(server) != facts.der:
         return warning(
-            f"the server still has another certificate than {listener.tls_certificate}",
-            "`solominer reload` has it read the file again",
+            f"the server uses an older certificate than {listener.tls_certificate}",
+            "run `solominer reload` to load the new file",
         )
     return _validity(facts)
 
 
-# While no daemon runs
+# Without a running daemon
 
 
 def _idle_checks(listener: ListenerConfig) -> list[Check]:
@@ -127,50 +127,50 @@ def _idle_checks(listener: ListenerConfig) -> list[Check]:
 
 
 def _port(host: str, port: int) -> CheckOutcome:
-    """Bind it, as the server will."""
+    """Bind the port as the server does."""
     try:
         for family, *_, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE):
             socket.create_server(address[:2], family=family).close()
     except OSError as error:  # socket.gaierror too
         return failed(*_why_not(host, port, error))
-    return ok("no daemon runs, and the port is free")
+    return ok("the daemon is not running, and the port is free")
 
 
 def _why_not(host: str, port: int, error: OSError) -> tuple[str, str]:
-    """Why nothing can listen there, and what to do."""
+    """The problem, and what to do."""
     match error.errno:
         case errno.EADDRINUSE:
             return (
-                f"port {port} is taken",
-                "end the program that has it (ss -ltnp), or set another port; if a daemon runs, ask as its user",
+                f"port {port} is in use",
+                "stop the program that uses it (ss -ltnp), or set another port; if a daemon runs, use its user",
             )
         case errno.EADDRNOTAVAIL:
-            return f"this machine has no address {host}", "set one that it has, or 0.0.0.0 for all of them"
+            return f"{host} is not an address of this machine", "set one of its addresses, or 0.0.0.0 for all"
         case errno.EACCES:
-            return f"this user may not listen on port {port}", "set a port from 1024 on"
-    return f"cannot listen there: {error.strerror or error}", "set another address"
+            return f"this user may not listen on port {port}", "set a port of 1024 or above"
+    return f"cannot listen: {error.strerror or error}", "set another address"
 
 
 def _unix_socket(path: Path) -> CheckOutcome:
     folder = path.parent
     if not folder.is_dir():
-        return failed(f"there is no folder {folder}", "create it, writable for the user that solominer runs as")
+        return failed(f"folder {folder} does not exist", "create it, writable by the user that runs solominer")
     if not os.access(folder, os.W_OK | os.X_OK):
-        return failed(f"this user may not write to {folder}", "let it, or set another path")
+        return failed(f"this user may not write to {folder}", "change its permissions, or set another path")
     if path.is_socket():
         with socket.socket(socket.AF_UNIX) as other:
             if other.connect_ex(str(path)) == 0:
-                return failed("another program listens there", "end it, or set another path")
+                return failed("another program listens on this socket", "stop it, or set another path")
     elif path.exists():
-        return failed(f"{path} is there and is no socket", "remove it, or set another path")
-    return ok("no daemon runs, and the socket can be made")
+        return failed(f"{path} exists but is not a socket", "remove it, or set another path")
+    return ok("the daemon is not running, and the socket can be created")
 
 
 # Both
 
 
 def _address(listener: ListenerConfig) -> CheckOutcome:
-    """Who can reach the listener, and what to type into a miner."""
+    """Check who can connect, and show the URLs for miners."""
     host, port, path = listener.place
     if path:
         return ok("only programs on this machine")
@@ -178,11 +178,11 @@ def _address(listener: ListenerConfig) -> CheckOutcome:
     urls = reachable(f"{scheme}://{listener.listen}")
     if _is_loopback(host) and not listener.proxies:
         return warning(
-            f"only miners on this machine can connect, to {urls[0]}", f"listen on 0.0.0.0:{port} to let others connect"
+            f"only miners on this machine can connect, to {urls[0]}", f"listen on 0.0.0.0:{port} to allow others"
         )
     if host in _LOOPBACK and urls == [f"{scheme}://{listener.listen}"]:
-        return warning("this machine has no address in a network", "connect it, or miners cannot reach it")
-    return ok(f"miners connect to {' or '.join(urls)}; a firewall must let port {port} through")
+        return warning("this machine has no network address", "connect it to the network of the miners")
+    return ok(f"miners connect to {' or '.join(urls)}; firewalls must allow port {port}")
 
 
 def _is_loopback(host: str) -> bool:
@@ -202,5 +202,5 @@ def _validity(facts: CertificateFacts) -> CheckOutcome:
     if days * 86400 < RENEW_SECS:
         return warning(text, "renew it")
     if not facts.names:
-        return warning(text, "miners that check it refuse it: make one with the name that they connect to")
+        return warning(text, "miners that verify it reject it: create one for the host name that they connect to")
     return ok(text)

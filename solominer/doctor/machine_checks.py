@@ -1,4 +1,4 @@
-"""Checks of this machine: disk, permissions, cores, memory, the kernel, the service."""
+"""Checks of this machine: permissions, disk, clock, cores, memory, kernel, sensors, service."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _FSYNCS = 5
 
 
 def machine_checks(config: Config, config_path: Path | None) -> list[Check]:
-    """All of them, in order."""
+    """All machine checks, in order."""
     return [
         Check("permissions", lambda: _permissions(config, config_path)),
         Check("data folder", lambda: _data_folder(config.records_dir)),
@@ -59,26 +59,26 @@ def machine_checks(config: Config, config_path: Path | None) -> list[Check]:
 
 
 def _permissions(config: Config, config_path: Path | None) -> CheckOutcome:
-    """Whether others on this machine can read a password, or write where blocks are kept."""
+    """Other users must not be able to read a password, or to write to config.json and data_dir."""
     nodes = [node for node in (config.bitcoin_rpc, *config.more_nodes) if node is not None]
     secret_files = [node.password_file for node in nodes if node.password_file is not None]
     if config_path is not None and any(node.password.get_secret_value() for node in nodes):
         secret_files.append(config_path)
     for path in secret_files:
         if _mode_of(path) & (stat.S_IRGRP | stat.S_IROTH):
-            return failed(f"others on this machine can read the password in {path}", f"chmod 600 {path}")
+            return failed(f"other users can read the password in {path}", f"chmod 600 {path}")
     writable = (config.records_dir, *([config_path] if config_path else []))
     for path in writable:
         if _mode_of(path) & stat.S_IWOTH:
-            return failed(f"everybody on this machine can write to {path}", f"chmod o-w {path}")
-    return ok("no password is readable, and nothing of ours writable, by others")
+            return failed(f"{path} is world-writable", f"chmod o-w {path}")
+    return ok("other users can neither read passwords nor write to config.json or data_dir")
 
 
 def _mode_of(path: Path) -> int:
     try:
         return path.stat().st_mode
     except OSError:
-        return 0  # what is not there is told by another check
+        return 0  # a missing file is reported by another check
 
 
 def _data_folder(folder: Path) -> CheckOutcome:
@@ -89,7 +89,7 @@ def _data_folder(folder: Path) -> CheckOutcome:
     except OSError as error:
         return failed(
             f"{folder} cannot be written: {error.strerror}",
-            "give this user the right to write there, or set data_dir to another folder",
+            "grant this user write permission, or set data_dir to another folder",
         )
     return ok(str(folder))
 
@@ -98,14 +98,14 @@ def _disk_space(folder: Path) -> CheckOutcome:
     free = shutil.disk_usage(folder).free
     text = f"{free / 2**30:.1f} GiB free at {folder}"
     if free < LEAST_FREE_BYTES:
-        return failed(text, "make room: a found block must be kept, and reports need some too")
+        return failed(text, "free some space: found blocks and reports need it")
     if free < ENOUGH_FREE_BYTES:
-        return warning(text, "make room, or set data_dir to another disk")
+        return warning(text, "free some space, or set data_dir to another disk")
     return ok(text)
 
 
 def _clock_and_records(folder: Path) -> CheckOutcome:
-    """Whether the clock fits the newest report: a wrong one misdates records and is not believed to delete any."""
+    """Compare the clock with the newest report: a wrong clock misdates records, and none are deleted by it."""
     tree = Tree(folder)
     head = load_state(tree).head
     report = None if head is None else read_report(tree, head.part)
@@ -121,17 +121,17 @@ def _disk_speed(folder: Path) -> CheckOutcome:
     try:
         secs = sorted(fsync_secs(folder) for _ in range(_FSYNCS))[_FSYNCS // 2]
     except OSError as error:
-        return failed(f"writing and syncing in {folder} failed: {error.strerror}", "check the disk")
-    text = f"a block is safe on disk in {1000 * secs:.1f} ms"
+        return failed(f"write or fsync failed in {folder}: {error.strerror}", "check the disk")
+    text = f"fsync takes {1000 * secs:.1f} ms"
     if secs > TOO_SLOW_FSYNC_SECS:
-        return failed(text, "use another disk for data_dir: a crash within that time could lose the copy")
+        return failed(text, "use a faster disk for data_dir: a crash within this time loses the copy of a found block")
     if secs > SLOW_FSYNC_SECS:
-        return warning(text, "a faster disk for data_dir would be better; submissions do not wait for it")
+        return warning(text, "use a faster disk for data_dir; submission does not wait for it")
     return ok(text)
 
 
 def fsync_secs(folder: Path) -> float:
-    """How long 64 KiB take until file and folder are on disk. Raises OSError."""
+    """Seconds to write 64 KiB and fsync file and folder. Raises OSError."""
     started = time.perf_counter()
     with tempfile.NamedTemporaryFile(dir=folder, prefix=".doctor-") as file:
         file.write(bytes(1 << 16))
@@ -148,7 +148,7 @@ def fsync_secs(folder: Path) -> float:
 def _fallback(config: Config) -> CheckOutcome:
     folder = config.journal_fallback_dir
     if folder is None:
-        return ok("none; journal_fallback_dir would keep found blocks if the first disk fails")
+        return ok("none; set journal_fallback_dir to keep found blocks if the first disk fails")
     return _data_folder(folder)
 
 
@@ -157,7 +157,7 @@ def _cores(config: Config) -> CheckOutcome:
     workers = max(1, cores - config.cpu_cores_reserved)
     text = f"{cores} usable of {psutil.cpu_count() or cores}, {config.cpu_cores_reserved} reserved: {workers} workers"
     if config.cpu_cores_reserved >= cores:
-        return warning(text, "one worker runs all the same; lower cpu_cores_reserved, or expect a busy machine")
+        return warning(text, "lower cpu_cores_reserved: one worker runs in any case and will keep a core busy")
     return ok(text)
 
 
@@ -167,36 +167,37 @@ def _memory(config: Config) -> CheckOutcome:
     available = psutil.virtual_memory().available
     text = f"{available / 2**30:.1f} GiB available, {workers} workers need up to {needed / 2**30:.1f} GiB"
     if available < DAEMON_MEMORY_BYTES + WORKER_MEMORY_BYTES:
-        return failed(text, "free some memory: there may not be enough for one worker")
+        return failed(text, "free some memory: it may not suffice for one worker")
     if available < needed:
         return warning(text, "set max_memory_gb or raise cpu_cores_reserved")
     if config.max_memory_gb is not None and config.max_memory_gb * 2**30 < workers * WORKER_MEMORY_BYTES:
-        return warning(f"{text}; max_memory_gb admits fewer", "raise max_memory_gb for all workers")
+        return warning(f"{text}; max_memory_gb allows fewer", "raise max_memory_gb to run all workers")
     return ok(text)
 
 
 def _kernel(config: Config) -> CheckOutcome:
-    """Load the kernel in a process of its own, for code that this CPU cannot run ends its process."""
+    """Load the kernel in its own process: an instruction that this CPU lacks kills the process."""
     command = [sys.executable, "-m", "solominer.doctor.kernel_check", str(default_cache_dir())]
     command += [config.kernel] if config.kernel else []
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=KERNEL_SECS)
     except subprocess.TimeoutExpired:
-        return failed(f"no kernel within {KERNEL_SECS} s", "check the machine's load")
+        return failed(f"kernel check timed out after {KERNEL_SECS} s", "check the machine's load")
     if done.returncode < 0:
-        return failed(f"the kernel ended its process by signal {-done.returncode}", "choose another with kernel")
+        todo = "select another kernel with the setting kernel"
+        return failed(f"kernel check was killed by signal {-done.returncode}", todo)
     try:
-        told = json.loads(done.stdout)
+        result = json.loads(done.stdout)
     except json.JSONDecodeError:
-        said = done.stderr.strip().rpartition("\n")[2]
-        return failed(f"the kernel check could not run: {said:.200}", "check the numba installation")
-    if told["problem"]:
-        return failed(told["problem"], told["todo"])
-    return ok(f"{told['kernel']} on {cpu_name()}: {told['tested']} nonces agree with hashlib, {told['rate']}")
+        last_line = done.stderr.strip().rpartition("\n")[2]
+        return failed(f"the kernel check could not run: {last_line:.200}", "check the numba installation")
+    if result["problem"]:
+        return failed(result["problem"], result["todo"])
+    return ok(f"{result['kernel']} on {cpu_name()}: {result['tested']} hashes match hashlib, {result['rate']}")
 
 
 def cpu_name() -> str:
-    """The processor as the system calls it."""
+    """The processor's model name."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -211,12 +212,12 @@ def _sensors(config: Config) -> CheckOutcome:
     wanted, sensors = config.throttle, Sensors()
     temperature, battery = sensors.temperature_c(), sensors.on_battery()
     if wanted.max_temperature_c is not None and temperature is None:
-        return failed("max_temperature_c is set, but this machine reports no temperature", "leave it out")
+        return failed("max_temperature_c is set, but this machine reports no temperature", "remove max_temperature_c")
     if wanted.pause_on_battery and battery is None:
-        return warning("pause_on_battery is set, but this machine has no battery", "leave it out")
-    told = [] if temperature is None else [f"{temperature:.0f} °C"]
-    told += [] if battery is None else ["on battery" if battery else "on mains power"]
-    return ok(", ".join(told) or "this machine reports neither temperature nor battery; neither is needed")
+        return warning("pause_on_battery is set, but this machine has no battery", "remove pause_on_battery")
+    readings = [] if temperature is None else [f"{temperature:.0f} °C"]
+    readings += [] if battery is None else ["on battery" if battery else "on mains power"]
+    return ok(", ".join(readings) or "no temperature or battery sensor; none is required")
 
 
 def _service() -> CheckOutcome:
@@ -224,7 +225,7 @@ def _service() -> CheckOutcome:
     own = [] if folder is None else [folder / path for path in USER_SERVICE_FILES]
     files = [path for path in (*SERVICE_FILES, *own) if presence(path).there]
     if not files:
-        return skipped("no service is installed; scripts/install-service sets one up")
+        return skipped("not installed; scripts/install-service installs it")
     if files[0].suffix == ".plist" or shutil.which("systemctl") is None:
         return ok(f"installed: {files[0]}")
     scope = ["--user"] if "user" in files[0].parts else []

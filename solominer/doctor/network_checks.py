@@ -1,4 +1,4 @@
-"""Checks of what lies between the nodes: they must be on one chain, each with the newest blocks of the others."""
+"""Checks between nodes: all must be on the same chain and up to date."""
 
 from __future__ import annotations
 
@@ -14,51 +14,51 @@ from solominer.node.submit import best_hash
 from solominer.work.events import NodeHealth
 from solominer.work.forks import common_height
 
-ON_ITS_WAY_SECS = 2.0
+PROPAGATION_SECS = 2.0
 
 
 def path_checks(one: NodeUnderTest, other: NodeUnderTest) -> list[Check]:
-    """Checks of what lies between two nodes: one chain, and how long the first takes to answer."""
+    """Checks between two nodes: same chain, and the RPC round trip of the first."""
     return [chain_check(one, other), Check("round trip", lambda: _round_trip(one))]
 
 
 def chain_check(one: NodeUnderTest, other: NodeUnderTest) -> Check:
-    """Whether both are on one chain, and `one` is not behind. The height at which they part is searched for.
+    """Check that both are on the same chain and `one` is not behind; a fork is located by height.
 
-    A node that is behind is asked once more after ON_ITS_WAY_SECS: a new block may just be arriving.
+    A node that is behind is asked once more after PROPAGATION_SECS, as a new block may be propagating.
     """
 
     def compare() -> CheckOutcome:
         mine, theirs, common = _compared(one, other)
         if mine.height == common < theirs.height:
-            time.sleep(ON_ITS_WAY_SECS)
+            time.sleep(PROPAGATION_SECS)
             mine, theirs, common = _compared(one, other)
         if common < min(mine.height, theirs.height):
             weaker = min(mine, theirs, key=lambda health: health.chainwork)
             work = "both have the same work" if mine.chainwork == theirs.chainwork else f"{weaker.node} has less work"
             return failed(
-                f"on another chain than {theirs.node} since height {common + 1} (heights {mine.height} and "
+                f"on a different chain from {theirs.node} since height {common + 1} (heights {mine.height} and "
                 f"{theirs.height}; {work})",
-                f"look at the peers, version and debug.log of {weaker.node}; connect the nodes with addnode. At equal "
-                "work wait for the next block",
+                f"check the peers, version and debug.log of {weaker.node}, and connect the nodes with addnode; if both "
+                "have the same work, wait for the next block",
             )
         if mine.height < theirs.height:
             return failed(
-                f"on the chain of {theirs.node} but behind, at height {mine.height} of {theirs.height}; newest "
-                f"block {to_rpc_hex(theirs.best_hash_le)[-16:]}",
-                "look at the peers of both (getpeerinfo); connect them with addnode",
+                f"behind {theirs.node}, at height {mine.height} of {theirs.height}; newest block "
+                f"{to_rpc_hex(theirs.best_hash_le)[-16:]}",
+                "check the peers of both (getpeerinfo), and connect the nodes with addnode",
             )
-        return ok(f"one chain with {theirs.node}, up to height {common}")
+        return ok(f"same chain as {theirs.node}, up to height {common}")
 
     return Check(f"chain of {other.settings.name}", compare)
 
 
 def _compared(one: NodeUnderTest, other: NodeUnderTest) -> tuple[NodeHealth, NodeHealth, int]:
-    """A look at each, and the last height at which they are one. Raises NodeError."""
+    """The health of both, and the last height at which their chains agree. Raises NodeError."""
     mine, theirs = (look(n.client, n.settings.network, node=n.settings.name, now=time.time()) for n in (one, other))
     for health in (mine, theirs):
         if not health.best_hash_le:
-            raise NodeError(f"{health.node} does not show its chain: {health.problem}", "see its own checks")
+            raise NodeError(f"no chain state from {health.node}: {health.problem}", "see the checks of that node")
     search = common_height(min(mine.height, theirs.height))
     height = next(search)
     while True:
@@ -74,4 +74,4 @@ def _round_trip(node: NodeUnderTest) -> CheckOutcome:
         started = time.perf_counter()
         best_hex = to_rpc_hex(best_hash(node.client))
         times.append(1000 * (time.perf_counter() - started))
-    return ok(f"{sorted(times)[5]:.1f} ms median, {max(times):.1f} ms at most; best {best_hex[-16:]}")
+    return ok(f"median {sorted(times)[5]:.1f} ms, max {max(times):.1f} ms; best block {best_hex[-16:]}")

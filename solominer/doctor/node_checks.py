@@ -1,6 +1,4 @@
-"""Checks of one node, in the order in which a person would ask: is it there, may we in, is it the right one, does it
-know the chain, and does everything work that a found block will need.
-"""
+"""Checks of one node: connection, credentials, network, sync, ZMQ, and everything that submitting a block requires."""
 
 from __future__ import annotations
 
@@ -22,12 +20,12 @@ from solominer.node.health import (
     OLD_TIP_SECS,
     deployments_of,
     is_set,
+    node_warnings,
     peers_of,
     peers_offset,
     pin_network,
     refuse_other_coin,
     refuse_unsafe_consensus,
-    said_by_node,
     tip_time,
     unknown_deployments,
     version_of,
@@ -49,7 +47,7 @@ from solominer.work.job_check import check_job
 from solominer.work.payout import WHOLE, Payout, split
 
 CLOCK_FAILURE_SECS = 600.0
-"""A node this far off still makes valid templates; it is close enough to the two hours of rule 14 to act."""
+"""Templates are still valid at this offset, but it nears the two-hour limit for block times (time-too-new)."""
 
 OLDEST_VERSION = 230_000
 _CONNECT_SECS = 5.0
@@ -59,7 +57,7 @@ _BITCOIN_CONF = "add to bitcoin.conf and restart the node: "
 
 
 class NodeUnderTest:
-    """One node and what was learned of it so far; every question is asked once. `close` it in the end."""
+    """One node, with its replies cached so that each call is made once. Call `close` when done."""
 
     def __init__(
         self,
@@ -80,7 +78,7 @@ class NodeUnderTest:
         self.client.close()
 
     def checks(self) -> list[Check]:
-        """All of them, in order."""
+        """All checks of the node, in order."""
         return [
             Check("reachable", self._reachable),
             Check("credentials", self._credentials, ("reachable",)),
@@ -105,7 +103,7 @@ class NodeUnderTest:
             Check("submission", self._submission, ("proposal",)),
         ]
 
-    # --- being there ---------------------------------------------------------------------------------------------
+    # --- connection ----------------------------------------------------------------------------------------------
 
     def _reachable(self) -> CheckOutcome:
         where = (self.settings.host, self.settings.port)
@@ -117,16 +115,16 @@ class NodeUnderTest:
                 f"cannot connect to {self.client.where}: {error.strerror or error}",
                 "start the node with server=1; check bitcoin_rpc.host and bitcoin_rpc.port, and rpcbind on the node",
             )
-        return ok(f"{self.client.where} accepts connections, in {1000 * (time.perf_counter() - started):.1f} ms")
+        return ok(f"connected to {self.client.where} in {1000 * (time.perf_counter() - started):.1f} ms")
 
     def _credentials(self) -> CheckOutcome:
         try:
             _ = self._chain
-        except (NodeAuthFailed, NodeNotReady, RpcFailed) as error:  # the latter two come behind the login
+        except (NodeAuthFailed, NodeNotReady, RpcFailed) as error:  # the last two mean that the login was accepted
             if isinstance(error, NodeAuthFailed):
                 raise
         except NodeError:
-            return skipped("unknown: the server there does not answer like a node")
+            return skipped("unknown: the server does not answer like a Bitcoin node")
         return ok(self.settings.credentials.describe().partition(";")[0])
 
     def _answers(self) -> CheckOutcome:
@@ -137,7 +135,7 @@ class NodeUnderTest:
         slowest = max(*times, secs)
         text = f"RPC answers in {1000 * min(times):.1f} ms"
         if slowest > _SLOW_RPC_SECS:
-            return warning(f"{text}, {slowest:.1f} s at worst", "look at the node's load, disk and rpcthreads")
+            return warning(f"{text}, max {slowest:.1f} s", "check the node's load, disk and rpcthreads")
         return ok(text)
 
     def _time_of_call(self) -> float:
@@ -146,7 +144,7 @@ class NodeUnderTest:
         return time.perf_counter() - started
 
     def _threads(self) -> CheckOutcome:
-        """Whether a call gets through while another one is held open, as a run does where there is no ZMQ."""
+        """Make a call while a long poll is open, as `run` does without ZMQ."""
         full: list[None] = []
         self.client.on_queue_full = lambda: full.append(None)
         with self.settings.connect() as other, ThreadPoolExecutor(1) as executor:
@@ -157,15 +155,14 @@ class NodeUnderTest:
             try:
                 held.result()
             except (RpcFailed, NodeAuthFailed) as error:
-                return warning(
-                    f"no long polls: {error.what}", "let the RPC user call waitfornewblock, or configure ZMQ"
-                )
+                todo = "allow the RPC user to call waitfornewblock, or configure ZMQ"
+                return warning(f"long polling does not work: {error.what}", todo)
         if full:
-            return warning("the RPC work queue was full (HTTP 503) with two calls at once", RPC_THREADS_TODO)
+            return warning("the RPC work queue was full (HTTP 503) with two concurrent calls", RPC_THREADS_TODO)
         if secs > _HELD_SECS / 2:
-            text = f"a call waited {secs:.1f} s for another one: the node has one RPC thread, or others use them up"
-            return warning(f"{text}; a found block may wait behind a template", f"{RPC_THREADS_TODO}, or configure ZMQ")
-        return ok(f"a call beside an open one takes {1000 * secs:.1f} ms")
+            text = f"a call waited {secs:.1f} s for another: the node has one RPC thread, or others are busy"
+            return warning(f"{text}; submitblock may be delayed", f"{RPC_THREADS_TODO}, or configure ZMQ")
+        return ok(f"a call during a long poll takes {1000 * secs:.1f} ms")
 
     @cached_property
     def _chain(self) -> Field:
@@ -177,41 +174,41 @@ class NodeUnderTest:
     def _net(self) -> Field:
         return self.client.ask_optional("getnetworkinfo", instead={})
 
-    # --- being the right one -------------------------------------------------------------------------------------
+    # --- chain ---------------------------------------------------------------------------------------------------
 
     def _network(self) -> CheckOutcome:
         refuse_other_coin(self.client, pin_network(self.client, self.settings.network))
-        return ok(f"{self.settings.network.name}, first block {self.settings.network.genesis_hex[:16]}…")
+        return ok(f"{self.settings.network.name}, genesis block {self.settings.network.genesis_hex[:16]}…")
 
     def _version(self) -> CheckOutcome:
         if not self._net.value:
-            return skipped("the node does not answer getnetworkinfo")
+            return skipped("getnetworkinfo is not available")
         version, name = self._net["version"].integer(0, MAX_HEIGHT), version_of(self._net)
         if version < OLDEST_VERSION:
-            return warning(f"{name or version} is old", "update the node to Bitcoin Core 23 or newer")
+            return warning(f"{name or version} is outdated", "update the node to Bitcoin Core 23 or newer")
         return ok(name)
 
     def _synced(self) -> CheckOutcome:
         blocks, headers = (self._chain[key].integer(0, MAX_HEIGHT) for key in ("blocks", "headers"))
         if headers > blocks + MAX_HEADERS_AHEAD:
-            return failed(f"{blocks} blocks of {headers} headers", "wait until the node has caught up")
+            return failed(f"{blocks} of {headers} blocks", "wait until the node is synced")
         if is_set(self._chain, "initialblockdownload") and not self.settings.network.for_testing:
-            return failed(f"initial block download, at {blocks} of {headers}", "wait until the node has caught up")
+            return failed(f"initial block download, {blocks} of {headers} blocks", "wait until the node is synced")
         pruned = ", pruned (fine for mining)" if is_set(self._chain, "pruned") else ""
         return ok(f"height {blocks}{pruned}")
 
     def _peers(self) -> CheckOutcome:
         if not self._net.value:
-            return skipped("the node does not answer getnetworkinfo")
+            return skipped("getnetworkinfo is not available")
         count = peers_of(self._net)
         if count is None:
             return warning("the node does not report its number of peers", "update the node")
         if self.settings.network.for_testing:
-            return ok(f"{count} peers; a test network needs none to mine")
+            return ok(f"{count} peers; none required on a test network")
         if count == 0:
-            return failed("no peers: a found block would reach nobody", "check the node's network connection")
+            return failed("no peers: a found block could not propagate", "check the node's network connection")
         if count < 4:
-            return warning(f"only {count} peers", "allow more connections: a block should propagate at once")
+            return warning(f"only {count} peers", "allow more connections: a block should propagate quickly")
         return ok(f"{count} peers")
 
     def _tip_age(self) -> CheckOutcome:
@@ -231,13 +228,13 @@ class NodeUnderTest:
         tip_ahead = tip_time(self._chain) - time.time()
         if tip_ahead > CLOCK_TOLERANCE_SECS:
             text = f"the newest block is {duration(tip_ahead)} ahead of this machine's clock"
-            return failed(text, "set both clocks by NTP: one of them is wrong")
+            return failed(text, "synchronize the clocks of this machine and the node with NTP")
         worst = max(abs(offset), abs(of_peers), key=abs)
         text = f"the node's clock is {offset:+.0f} s from this machine's, {-of_peers:+d} s from its peers'"
         if worst > CLOCK_FAILURE_SECS:
-            return failed(text, "set both clocks by NTP: a block too far in the future is refused (time-too-new)")
+            return failed(text, "synchronize both clocks with NTP: nodes reject blocks from the future (time-too-new)")
         if worst > CLOCK_WARNING_SECS:
-            return warning(text, "set both clocks by NTP")
+            return warning(text, "synchronize both clocks with NTP")
         return ok(text)
 
     def _offset_of_peers(self) -> int:
@@ -257,12 +254,13 @@ class NodeUnderTest:
         network = self.settings.network.name
         if coming and network not in ("regtest", "signet"):
             return warning(
-                f"not in force yet: {', '.join(coming)}", "mining stops when they activate; use Bitcoin Core"
+                f"unknown deployments, not active yet: {', '.join(coming)}",
+                "use Bitcoin Core: mining stops when they activate",
             )
-        return ok("all rules in force are known here")
+        return ok("all active rules are supported")
 
     def _warnings(self) -> CheckOutcome:
-        texts = said_by_node(self._chain, self._net)
+        texts = node_warnings(self._chain, self._net)
         if texts:
             return warning("; ".join(texts), "see the node's debug.log")
         return ok("none")
@@ -273,7 +271,7 @@ class NodeUnderTest:
         line = f"zmqpub{topic}={address or 'tcp://127.0.0.1:28332'}"
         if address is None:
             return warning(
-                f"zmq.{topic} is not configured: tips come by long poll or polling, which is slower",
+                f"zmq.{topic} is not configured: new tips are detected by long polling or polling, which is slower",
                 f"{_BITCOIN_CONF}{line}, and set zmq.{topic} to that address",
             )
         published = self._published(topic)
@@ -285,21 +283,21 @@ class NodeUnderTest:
                 f"set zmq.{topic} to the node's address, or zmqpub{topic} in bitcoin.conf to this one",
             )
         try:
-            heard = listen(address, topic, listen_secs=self._listen_secs)
+            probe = listen(address, topic, listen_secs=self._listen_secs)
         except ValueError as error:
             return failed(str(error), f"correct zmq.{topic}")
-        if not heard.connected:
+        if not probe.connected:
             elsewhere = ", ".join(each for each in published or () if each != address)
             return failed(
-                f"nothing answers at {address}" + (f"; the node publishes at {elsewhere}" if elsewhere else ""),
+                f"cannot connect to {address}" + (f"; the node publishes at {elsewhere}" if elsewhere else ""),
                 f"bind zmqpub{topic} in bitcoin.conf to an address that this machine can reach, and check firewalls",
             )
-        if heard.messages:
-            return ok(f"{address} delivers, the first message after {heard.secs:.1f} s")
-        return ok(f"{address} is connected; no message within {self._listen_secs:g} s")
+        if probe.messages:
+            return ok(f"connected to {address}, first message after {probe.secs:.1f} s")
+        return ok(f"connected to {address}, no message within {self._listen_secs:g} s")
 
     def _published(self, topic: str) -> list[str] | None:
-        """Where the node says it publishes; None where it does not say."""
+        """The addresses at which the node publishes `topic`; None if it does not report them."""
         try:
             return published_by(self.client).get(topic, [])
         except RpcFailed as error:
@@ -328,7 +326,7 @@ class NodeUnderTest:
         try:
             wallets = self.client.ask("listwallets")
         except (RpcFailed, MethodNotAllowed):
-            return skipped("the node has no wallet, or does not let us see it")
+            return skipped("wallets disabled, or not accessible to the RPC user")
         for name in wallets.items(MAX_WALLETS):
             try:
                 is_ours = self.client.ask("getaddressinfo", self._payee.address, wallet=name.text(1000))[
@@ -337,23 +335,23 @@ class NodeUnderTest:
             except NodeError:
                 continue
             if is_ours:
-                return ok(f"the node's wallet {name.text(1000)!r} holds the payout address")
-        return ok("no loaded wallet of this node holds the payout address: make sure that yours does")
+                return ok(f"the payout address belongs to the node's wallet {name.text(1000)!r}")
+        return ok("the payout address is in no loaded wallet of this node: make sure that you hold its key")
 
     def _template(self) -> CheckOutcome:
         fetched = self._fetched
         template = fetched.template
         weight = sum(tx.weight for tx in template.transactions)
         return ok(
-            f"height {template.height}, {len(template.transactions)} transactions, {weight:,} weight units, in "
-            f"{1000 * fetched.rpc_secs:.0f} ms, parsed and checked in {1000 * fetched.parse_secs:.0f} ms"
+            f"height {template.height}, {len(template.transactions)} transactions, {weight:,} weight units, fetched in "
+            f"{1000 * fetched.rpc_secs:.0f} ms, validated in {1000 * fetched.parse_secs:.0f} ms"
         )
 
     def _signature(self) -> CheckOutcome:
         signer = signer_for(self.client, self.settings.network)
         if signer is None:
-            return ok("blocks of this network need none")
-        return ok(f"a wallet of the node signs for challenge {signer.challenge.hex()[:24]}…")
+            return ok("not required on this network")
+        return ok(f"a wallet of the node signs blocks for challenge {signer.challenge.hex()[:24]}…")
 
     @cached_property
     def _fetched(self) -> Fetched:
@@ -373,14 +371,12 @@ class NodeUnderTest:
 
     def _job(self) -> CheckOutcome:
         value = self._built.template.coinbase_value
-        return ok(f"pays {value:,} satoshis to {self._payee.describe()}; coinbase, sum and commitment checked twice")
+        return ok(f"pays {value:,} satoshis to {self._payee.describe()}; coinbase and witness commitment verified")
 
     def _proposal(self) -> CheckOutcome:
         reply = propose_block(self.client, self._unsolved())
         if reply.answer in (Answer.ACCEPTED, Answer.HELD):
-            return ok(
-                f"the node would accept our block (proof of work aside), checked in {1000 * reply.rpc_secs:.0f} ms"
-            )
+            return ok(f"the node accepts our block except for proof of work, in {1000 * reply.rpc_secs:.0f} ms")
         if reply.raw.startswith("inconclusive-not-best-prevblk"):
             return warning("the tip changed during the check", "run it again")
         return failed(
@@ -389,12 +385,12 @@ class NodeUnderTest:
         )
 
     def _submission(self) -> CheckOutcome:
-        """As `run` does at its start: what is no block must come back as `high-hash`."""
+        """As at the start of `run`: submit a block without proof of work; the node must answer `high-hash`."""
         try_submitting(self.client)
-        return ok("a block without proof of work was rejected with 'high-hash', as expected")
+        return ok("a block without proof of work is rejected with 'high-hash', as expected")
 
     def _unsolved(self) -> str:
-        """A block of the job whose hash misses the target, as hex."""
+        """A block of the job without proof of work, as hex."""
         job, extranonce = self._built, self._built.extranonce()
         nonce = 0
         header = job.header(extranonce, job.space.version, job.space.ntime_min, nonce)
@@ -405,7 +401,7 @@ class NodeUnderTest:
 
 
 def _same_port(published: str, configured: str) -> bool:
-    """The hosts may differ (0.0.0.0, a name, a tunnel), ports and kinds of address may not."""
+    """Whether scheme and port are equal; hosts may differ (0.0.0.0, a host name, a tunnel), ipc paths may not."""
     one, other = urlsplit(published), urlsplit(configured)
     if "ipc" in (one.scheme, other.scheme):
         return published == configured

@@ -1,7 +1,7 @@
-"""`solominer smoke-test`: the fire drill, with a certificate.
+"""`solominer smoke-test`: an end-to-end test with a certificate.
 
-First the daemon itself, end to end, to accepted blocks and verified proofs on a private node. Then, against the
-configured node, everything short of a solved block.
+First the daemon mines blocks on a private node and their proofs are verified. Then the configured node is checked,
+up to the submission of a block without proof of work.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ NO_NODE = "no node is configured; `solominer init` writes a config.json, then: s
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """The outcome of one smoke test. `path` is its file."""
+    """Result of one smoke test, written to `path`."""
 
     path: Path
     findings: tuple[Finding, ...]
@@ -44,18 +44,17 @@ class Certificate:
 
     @property
     def passed(self) -> bool:
-        """Whether no step failed."""
+        """Whether no check failed."""
         return all_well(self.findings)
 
 
 def smoke_test(
     config: Config, recent: RecentEvents, *, network: bool = False, drill_secs: float = DRILL_SECS
 ) -> Iterator[Finding | Certificate]:
-    """Each finding as it comes, and the certificate last; `network` also examines further nodes and the paths between.
+    """Yield each finding at once and the certificate last; `network` checks all nodes and the paths between them.
 
-    Everything of a run is kept in `data_dir/smoke-tests/<UTC>/`: the private chain's evidence and `certificate.json`.
-    Without a configuration only the private node is tried. Raises ConfigError, before anything is done, where a node
-    cannot be configured as the configuration says.
+    The private chain's evidence and `certificate.json` are kept in `data_dir/smoke-tests/<UTC>/`. Without a
+    configuration only the private node is tested. Raises ConfigError at the start for invalid node settings.
     """
     none = config.mode_rules.simulated or config.wants_private_node or config.is_empty
     nodes = [] if none else configured_nodes(config)
@@ -65,18 +64,18 @@ def smoke_test(
     for finding in fire_drill(drill_config(config, folder), recent, drill_secs):
         findings.append(finding)
         yield finding
-    for finding in _questions(config, nodes if network else nodes[:1]):
+    for finding in _node_checks(config, nodes if network else nodes[:1]):
         findings.append(finding)
         yield finding
     secs = time.perf_counter() - started
     path = folder / "certificate.json"
-    if findings[0].status != "failed":  # the disk
+    if findings[0].status != "failed":  # the disk check
         atomic_write(path, _certificate(config, at, secs, findings), durable=True)
     yield Certificate(path, tuple(findings), secs)
 
 
-def _questions(config: Config, chosen: Sequence[NodeSettings]) -> Iterator[Finding]:
-    """Everything short of a solved block, of each of these nodes, and of the paths between them."""
+def _node_checks(config: Config, chosen: Sequence[NodeSettings]) -> Iterator[Finding]:
+    """Check each of these nodes, and the paths between them."""
     if not chosen:
         yield from run_checks([Check("configured node", lambda: skipped(NO_NODE))])
     tag = config.coinbase_tag.encode()
@@ -102,7 +101,7 @@ def _fresh_folder(parent: Path, at: float) -> Path:
 
 def _certificate(config: Config, at: float, secs: float, findings: list[Finding]) -> bytes:
     fault = first_failed(findings)
-    told: dict[str, Any] = {
+    content: dict[str, Any] = {
         "schema": SCHEMA,
         "at": at,
         "utc": utc_text(at),
@@ -119,4 +118,4 @@ def _certificate(config: Config, at: float, secs: float, findings: list[Finding]
         },
         "findings": document(findings),
     }
-    return orjson.dumps(told, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    return orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)

@@ -1,4 +1,4 @@
-"""A connection to a Stratum server for the trial of it: blocking, and every wait has an end."""
+"""A blocking connection to a Stratum server for `try-stratum`, with a timeout on every operation."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where a server listens, and whether it speaks TLS there. `path` of a Unix socket stands for host and port.
+    """Address of a server, and whether it uses TLS. `path` of a Unix socket replaces host and port.
 
-    `greeting` is sent before everything else: a PROXY header.
+    `greeting` is sent first: a PROXY header.
     """
 
     host: str
@@ -42,7 +42,7 @@ class Server:
 
 
 class Link:
-    """One connection: sends lines, waits for events, and counts what comes unasked."""
+    """One connection: sends lines, waits for events, and counts the server's requests and faults."""
 
     def __init__(self, server: Server, client: StratumClient) -> None:
         self.server, self.client = server, client
@@ -55,47 +55,47 @@ class Link:
         self.told: list[Told] = []
 
     def open(self) -> str:
-        """Connect. Returns what there is to say of TLS. Raises SolominerError."""
+        """Connect. Returns the TLS version and any problem of the certificate, or ''. Raises SolominerError."""
         raw = _connect(self.server)
-        said = ""
+        tls = ""
         try:
             if self.server.tls:
-                raw, said = _with_tls(raw, self.server)
+                raw, tls = _with_tls(raw, self.server)
         except SolominerError:
             raw.close()
             raise
         self._socket = raw
         if self.server.greeting:
             self.send(self.server.greeting)
-        return said
+        return tls
 
     @property
     def is_open(self) -> bool:
-        """Whether the connection stands, as far as is known."""
+        """Whether the connection is open, as far as is known."""
         return self._socket is not None
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
 
     def send(self, data: bytes) -> None:
-        """Send all of it. Raises SolominerError."""
+        """Send all of `data`. Raises SolominerError."""
         connection = self._connection()
         try:
             connection.settimeout(SEND_SECS)
             connection.sendall(data)
         except TimeoutError:
             self.close()
-            raise SolominerError(f"{self.server} took no bytes for {SEND_SECS:.0f} s", "look at the server") from None
+            raise SolominerError(f"sending to {self.server} timed out", "check the server's load and log") from None
         except OSError as error:
             self._lost(error)
 
     def wait(self, wanted: Callable[[Event], T | None], secs: float) -> T | None:
-        """What `wanted` makes of the first event that it wants, within `secs`; None if none came. The rest is dropped.
+        """The first result of `wanted` that is not None, within `secs`, else None. Other events are dropped.
 
-        Raises SolominerError if the connection ends, or what comes is no Stratum.
+        Raises SolominerError if the connection ends, or the server does not speak Stratum.
         """
         deadline = time.monotonic() + secs
         while True:
@@ -142,22 +142,25 @@ class Link:
 
     def _connection(self) -> socket.socket:
         if self._socket is None:
-            raise SolominerError(f"the connection to {self.server} has ended", "look at the server's log")
+            raise SolominerError(f"the connection to {self.server} is closed", "see the server's log")
         return self._socket
 
     def _lost(self, error: OSError | None) -> NoReturn:
-        """Say why there is nothing more to read. Raises SolominerError."""
+        """Close the connection and raise SolominerError with the reason."""
         self.close()
-        how = "closed the connection" if error is None else f"broke the connection: {_reason(error)}"
         if not self._anything_came and not self.server.tls and speaks_tls(self.server):
-            raise SolominerError(f"{self.server} speaks TLS", "try it with --tls")
-        first = " without a word" if not self._anything_came else ""
-        said = "".join(f"; it had said {printable(each.text, 200)!r}" for each in self.told[-1:] if each.text)
-        raise SolominerError(f"{self.server} {how}{first}{said}", "is it a Stratum V1 port? Its log may say why")
+            raise SolominerError(f"{self.server} expects TLS", "try it with --tls")
+        how = "" if self._anything_came else " before sending anything"
+        how += "" if error is None else f": {_reason(error)}"
+        message = "".join(
+            f"; its last message was {printable(each.text, 200)!r}" for each in self.told[-1:] if each.text
+        )
+        todo = "check that this is a Stratum V1 port, and see the server's log"
+        raise SolominerError(f"{self.server} closed the connection{how}{message}", todo)
 
 
 def speaks_tls(server: Server) -> bool:
-    """Whether a TLS handshake succeeds there; tried on a connection of its own."""
+    """Whether a TLS handshake succeeds, on a new connection."""
     try:
         raw = _connect(server)
         try:
@@ -170,7 +173,7 @@ def speaks_tls(server: Server) -> bool:
 
 
 def served_certificate(server: Server) -> bytes:
-    """The certificate that the server shows, in DER; read on a connection of its own. Raises SolominerError."""
+    """The server's certificate in DER, from a separate connection. Raises SolominerError."""
     raw = _connect(server)
     try:
         raw, _ = _handshake(raw, server, verify=False)
@@ -188,12 +191,14 @@ def _connect(server: Server) -> socket.socket:
         raw = socket.create_connection((server.host, server.port), CONNECT_SECS)
     except TimeoutError:
         raise SolominerError(
-            f"{server} does not answer within {CONNECT_SECS:.0f} s", "is the host right, and the port open?"
+            f"{server} does not answer within {CONNECT_SECS:.0f} s", "check the host, the port and firewalls"
         ) from None
-    except (ConnectionRefusedError, FileNotFoundError):
-        raise SolominerError(f"nothing listens on {server}", "start the server, or look for its port") from None
+    except ConnectionRefusedError:
+        raise SolominerError(f"{server} refuses connections", "start the server, or check its port") from None
+    except FileNotFoundError:  # of a Unix socket
+        raise SolominerError(f"{server} does not exist", "start the server, or check its path") from None
     except (OSError, UnicodeError) as error:
-        raise SolominerError(f"{server} cannot be reached: {_reason(error)}", "is the host right?") from None
+        raise SolominerError(f"cannot connect to {server}: {_reason(error)}", "check the host") from None
     raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return raw
 
@@ -210,7 +215,7 @@ def _connect_unix(path: str) -> socket.socket:
 
 
 def _with_tls(raw: socket.socket, server: Server) -> tuple[socket.socket, str]:
-    """The connection with TLS, and what its certificate is worth. Miners seldom check it, so nothing fails over it."""
+    """Set up TLS. Returns the TLS version and any problem of the certificate, which few miners verify."""
     try:
         return _handshake(raw, server, verify=True)
     except ssl.SSLCertVerificationError as error:
@@ -218,15 +223,15 @@ def _with_tls(raw: socket.socket, server: Server) -> tuple[socket.socket, str]:
         reason = printable(error.verify_message, 120)
     except TimeoutError:
         raise SolominerError(
-            f"{server} does not answer a TLS hello within {CONNECT_SECS:.0f} s", "try it without --tls"
+            f"{server} does not answer a TLS ClientHello within {CONNECT_SECS:.0f} s", "try it without --tls"
         ) from None
     except OSError as error:
         raise SolominerError(f"{server} does not speak TLS: {_reason(error)}", "try it without --tls") from None
     try:
-        wrapped, said = _handshake(_connect(server), server, verify=False)
+        wrapped, version = _handshake(_connect(server), server, verify=False)
     except OSError as error:
         raise SolominerError(f"{server} does not speak TLS: {_reason(error)}", "try it without --tls") from None
-    return wrapped, f"{said}, a certificate that a careful miner refuses ({reason})"
+    return wrapped, f"{version}, certificate verification fails ({reason})"
 
 
 def _handshake(raw: socket.socket, server: Server, *, verify: bool) -> tuple[ssl.SSLSocket, str]:
@@ -235,20 +240,20 @@ def _handshake(raw: socket.socket, server: Server, *, verify: bool) -> tuple[ssl
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     raw.settimeout(CONNECT_SECS)
-    raw.getpeername()  # raises if the server has hung up; wrap_socket would leave its socket open then
+    raw.getpeername()  # raises if the server has closed; wrap_socket would leak the socket then
     wrapped = context.wrap_socket(raw, server_hostname=server.host)
     return wrapped, str(wrapped.version())
 
 
 def _not_stratum(server: Server, event: NotStratum) -> SolominerError:
     if event.kind is Foreign.TLS:
-        return SolominerError(f"{server} speaks TLS", "try it with --tls")
+        return SolominerError(f"{server} expects TLS", "try it with --tls")
     if event.kind is Foreign.HTTP:
         began = printable(event.began.split(b"\r\n")[0], 80)
-        return SolominerError(f"{server} speaks HTTP, not Stratum: {began}", "look for the port that miners are to use")
+        return SolominerError(f"{server} speaks HTTP, not Stratum: {began}", "use the server's Stratum port")
     return SolominerError(
-        f"{server} sends a line that does not end, beginning with {printable(event.began, 60)}",
-        "no miner could read it: is it a Stratum V1 port?",
+        f"{server} sends an overlong line, beginning with {printable(event.began, 60)}",
+        "check that this is a Stratum V1 port",
     )
 
 

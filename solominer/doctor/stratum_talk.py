@@ -1,4 +1,4 @@
-"""A conversation with a Stratum server: requests and their answers, and the newest job that came meanwhile."""
+"""Requests to a Stratum server and their replies, and the newest job received."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ T = TypeVar("T")
 
 
 def refusal_text(refusal: Refusal) -> str:
-    """The code and the reason that a server gave, as they may be shown."""
+    """Code and reason of a refusal, escaped for display."""
     text = printable(refusal.text, 200) or "no reason given"
     return text if refusal.code is None else f"{refusal.code} {text}"
 
 
 def exact_difficulty(difficulty: float) -> str:
-    """A difficulty for people: exact below a million."""
+    """A difficulty as text, exact below a million."""
     return f"{difficulty:.10g}" if difficulty < 1e6 else scaled(difficulty, "").rstrip()
 
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """What the trial logs in with, and for how many seconds it waits for another job at the end."""
+    """Username, password and user agent; `wait_secs` is how long to wait for another job at the end."""
 
     user: str
     password: str
@@ -40,7 +40,7 @@ class Login:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How many seconds are waited: for an answer, for one that may be left out, for the first job, for a share."""
+    """Timeouts in seconds: of a reply, of an optional reply, of the first job, of the search for a share."""
 
     answer_secs: float = 10.0
     quiet_secs: float = 3.0
@@ -50,7 +50,7 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """A share of ours: what a submit names, and of which job."""
+    """The parameters of a mining.submit. `bits` are the rolled version bits."""
 
     assignment: Assignment
     extranonce2: bytes
@@ -59,7 +59,7 @@ class Share:
 
 
 class Talk:
-    """One connection, with what was learned of the server. `job_at` is when the first job came, monotonic seconds."""
+    """One connection and the state of its session. `job_at` is the arrival of the first job, monotonic seconds."""
 
     def __init__(self, server: Server, login: Login, patience: Patience) -> None:
         self.login, self.patience = login, patience
@@ -72,11 +72,11 @@ class Talk:
     def work(self) -> Assignment:
         """The newest job. Raises SolominerError if none came."""
         if self.assignment is None:
-            raise SolominerError("there is no job")
+            raise SolominerError("the server sent no job")
         return self.assignment
 
     def ask(self, request: tuple[int, bytes], secs: float | None = None) -> Reply | None:
-        """Send a request; its reply, or None if none came in `secs` (`answer_secs` if left out).
+        """Send a request and return its reply, or None after `secs` (default `answer_secs`).
 
         Raises SolominerError as `Link` does.
         """
@@ -86,12 +86,12 @@ class Talk:
         return self.wait(lambda event: event if isinstance(event, Reply) and event.request_id == wanted else None, secs)
 
     def submit(self, share: Share, job_id: str = "") -> Reply | None:
-        """Hand in a share; `job_id` stands for that of its job."""
+        """Submit a share; `job_id` replaces that of its job."""
         assignment, extranonce2, nonce, bits = share.assignment, share.extranonce2, share.nonce, share.bits
         return self.ask(self.client.submit(self.login.user, assignment, extranonce2, nonce, bits, job_id))
 
     def wait(self, wanted: Callable[[Event], T | None], secs: float) -> T | None:
-        """As `Link.wait`; jobs are taken note of."""
+        """As `Link.wait`; also keeps the newest job."""
 
         def watch(event: Event) -> T | None:
             if isinstance(event, JobArrived):
@@ -103,18 +103,18 @@ class Talk:
         return self.link.wait(watch, secs)
 
     def listen(self, secs: float) -> None:
-        """Take what comes within `secs`."""
+        """Process events for `secs`."""
         self.wait(lambda event: None, secs)
 
     def problem(self, reply: Reply | None, method: str) -> CheckOutcome | None:
-        """What is wrong with an answer that should be a yes; None if nothing is."""
+        """The failure if `reply` is not a success, else None."""
         if reply is None:
             return failed(
                 f"no answer to {method} within {self.patience.answer_secs:.0f} s",
-                "is it a Stratum V1 port? Look at its log",
+                "check that this is a Stratum V1 port, and see the server's log",
             )
         if reply.fault:
-            return failed(reply.fault, "no miner could work with this")
+            return failed(reply.fault, "report it to the server's developers: miners cannot use this reply")
         if reply.refusal is not None:
-            return failed(f"refused: {refusal_text(reply.refusal)}", "look at the server's log")
+            return failed(f"refused: {refusal_text(reply.refusal)}", "see the server's log")
         return None

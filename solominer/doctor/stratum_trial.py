@@ -1,6 +1,6 @@
-"""A miner's view of a Stratum server: logs in, reads a job, hands in good and bad shares, and says what came back.
+"""Test a Stratum server as a miner: log in, read a job, submit valid and invalid shares, and report the replies.
 
-It demands of the server what miners demand, not what ours does: other servers' error codes are told, not judged.
+Only what miners rely on is required, so that it works with any server: error codes are shown, but not checked.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from solominer.errors import BadValue, printable
 
 
 def try_server(server: Server, login: Login, patience: Patience | None = None) -> Iterator[Finding]:
-    """Every step's finding as soon as there is one; at the end the connection is closed."""
+    """Run all checks and yield each finding at once. The connection is closed at the end."""
     talk = Talk(server, login, patience or Patience())
     try:
         yield from run_checks(Trial(talk, payouts_outcome).checks())
@@ -28,7 +28,7 @@ def try_server(server: Server, login: Login, patience: Patience | None = None) -
 
 
 class Trial:
-    """One connection to a server, step by step. `payouts` judges whom the coinbase pays, knowing the username."""
+    """One connection to a server, step by step. `payouts` checks the payees of the coinbase, given the username."""
 
     def __init__(self, talk: Talk, payouts: Callable[[Assignment, CoinbaseView, str], CheckOutcome]) -> None:
         self._talk, self._payouts = talk, payouts
@@ -36,7 +36,7 @@ class Trial:
         self._login_at = 0.0
 
     def job_checks(self) -> list[Check]:
-        """The steps from the connection to the first job and what is in it; no share is handed in."""
+        """The steps from connecting to the checks of the first job; no share is submitted."""
         login = ("connect", "subscribe", "authorize")
         job = (*login, "first job")
         whole = (*job, "coinbase")
@@ -71,8 +71,8 @@ class Trial:
         ]
 
     def _step(self, name: str, run: Callable[[], CheckOutcome], needs: tuple[str, ...]) -> Check:
-        """A step that has no meaning once the connection is gone."""
-        return Check(name, lambda: run() if self._talk.link.is_open else skipped("the connection has ended"), needs)
+        """A check that requires an open connection."""
+        return Check(name, lambda: run() if self._talk.link.is_open else skipped("the connection is closed"), needs)
 
     # Logging in
 
@@ -86,12 +86,12 @@ class Trial:
         if reply is None:
             return warning(
                 f"no answer within {self._talk.patience.quiet_secs:.0f} s",
-                "miners that roll the version may wait for one: look at its log",
+                "miners that roll the version may wait for a reply: see the server's log",
             )
         if reply.fault:
-            return failed(reply.fault, "miners that roll the version do not understand this")
+            return failed(reply.fault, "miners that roll the version cannot use this reply")
         if reply.refusal is not None:
-            return ok(f"refused: {refusal_text(reply.refusal)}; the version is not rolled")
+            return ok(f"refused: {refusal_text(reply.refusal)}; no version rolling")
         mask = self._talk.client.version_mask
         return ok(f"version rolling with mask {mask:08x}, {mask.bit_count()} bits" if mask else "no version rolling")
 
@@ -107,9 +107,9 @@ class Trial:
         first = f"extranonce1 {extranonce1.hex() or '(empty)'} of {len(extranonce1)} bytes"
         said = f"{first}, extranonce2 of {size}, {session}"
         if size > 8:
-            return warning(said, "some miners take 8 bytes of extranonce2 at most")
+            return warning(said, "some miners support at most 8 bytes of extranonce2")
         if size < 2:
-            return warning(said, "a fast miner is through with one byte at once: 4 to 8 are usual")
+            return warning(said, "use 4 to 8 bytes of extranonce2: fast miners exhaust a smaller one at once")
         return ok(said)
 
     def _authorize(self) -> CheckOutcome:
@@ -117,10 +117,10 @@ class Trial:
         reply = self._talk.ask(self._talk.client.authorize(self._talk.login.user, self._talk.login.password))
         name = printable(self._talk.login.user, 120)
         if reply is not None and reply.refusal is not None:
-            told = "; ".join(printable(each.text, 200) for each in self._talk.link.told if each.text)
+            messages = "; ".join(printable(each.text, 200) for each in self._talk.link.told if each.text)
             return failed(
-                f"{name} is refused: {refusal_text(reply.refusal)}{f' ({told})' if told else ''}",
-                "name one that this server takes with --user: often a Bitcoin address, then .worker",
+                f"{name} is refused: {refusal_text(reply.refusal)}{f' ({messages})' if messages else ''}",
+                "set --user to a username of this server, often ADDRESS.WORKER",
             )
         return self._talk.problem(reply, "mining.authorize") or ok(f"{name} is accepted")
 
@@ -133,21 +133,23 @@ class Trial:
             fault = next((each.why for each in self._talk.link.faults), "")
             return failed(
                 f"no job within {self._talk.patience.first_job_secs:.0f} s{f': {fault}' if fault else ''}",
-                "is the server's node in sync? A miner would sit idle",
+                "check that the server's node is synced: miners are idle without a job",
             )
         return job_outcome(self._talk.assignment, self._talk.job_at - self._login_at)
 
     def _difficulty(self) -> CheckOutcome:
         difficulty = self._talk.client.difficulty
         if difficulty is None:
-            return warning("none was set before the first job", "miners take 1 then: mining.set_difficulty goes first")
+            return warning(
+                "none was set before the first job", "send mining.set_difficulty before the first job: miners assume 1"
+            )
         return ok(exact_difficulty(difficulty))
 
     def _coinbase(self) -> CheckOutcome:
         try:
             self._view = read_coinbase(self._talk.work())
         except BadValue as error:
-            return failed(error.what, "no block of this job could be valid: do not mine here")
+            return failed(error.what, "do not mine here: no block of this job can be valid")
         return coinbase_outcome(self._view)
 
     def _outputs(self) -> CheckOutcome:
@@ -158,37 +160,37 @@ class Trial:
 
     def _unknown_method(self) -> CheckOutcome:
         reply = self._talk.ask(self._talk.client.request("mining.no_such_method", []), self._talk.patience.quiet_secs)
-        self._talk.listen(0.2)  # it may answer first and close then
+        self._talk.listen(0.2)  # the server may close the connection after its reply
         if reply is None:
             return warning(
                 f"no answer within {self._talk.patience.quiet_secs:.0f} s; the connection is open",
-                "some miners wait for one",
+                "some miners wait for a reply",
             )
         if reply.refusal is None:
-            return ok("answered with yes; the connection is open")
+            return ok("answered with a result; the connection is open")
         return ok(f"refused: {refusal_text(reply.refusal)}; the connection is open")
 
     def _another_job(self) -> CheckOutcome:
         secs = self._talk.login.wait_secs
         if secs <= 0:
-            return skipped("not waited for (--seconds)")
+            return skipped("disabled by --seconds 0")
         started = time.monotonic()
         arrived = self._talk.wait(lambda event: event if isinstance(event, JobArrived) else None, secs)
-        asked = f"pings and questions answered: {self._talk.link.asked}"
+        asked = f"{self._talk.link.asked} server requests answered"
         if arrived is None:
-            return warning(f"none within {secs:.0f} s; {asked}", "some miners give up after 120 s without a line")
-        clean = "clean_jobs" if arrived.assignment.job.clean else "the older ones stay valid"
-        return ok(f"after {time.monotonic() - started:.1f} s, {clean}; {self._talk.jobs} jobs in all; {asked}")
+            return warning(f"none within {secs:.0f} s; {asked}", "some miners disconnect after 120 s without a message")
+        clean = "clean_jobs" if arrived.assignment.job.clean else "older jobs remain valid"
+        return ok(f"after {time.monotonic() - started:.1f} s, {clean}; {self._talk.jobs} jobs in total; {asked}")
 
     def _lines(self) -> CheckOutcome:
         if not self._talk.link.fault_count:
-            told = [f"{printable(each.method, 40)} {printable(each.text, 100)!r}" for each in self._talk.link.told]
-            return ok("; ".join(["every line can be used", *told]))
+            messages = [f"{printable(each.method, 40)} {printable(each.text, 100)!r}" for each in self._talk.link.told]
+            return ok("; ".join(["all lines valid", *messages]))
         first = self._talk.link.faults[0]
         return failed(
-            f"{self._talk.link.fault_count} that no miner can use; the first: {printable(first.why, 200)}: "
+            f"{self._talk.link.fault_count} invalid lines; the first: {printable(first.why, 200)}: "
             f"{printable(first.line, 80)}",
-            "look at what the server sends",
+            "report it to the server's developers",
         )
 
 

@@ -1,4 +1,4 @@
-"""Judgements on the job of a Stratum server: what a block made of it would be, and whom it would pay."""
+"""Checks of a Stratum server's job: its coinbase, payouts, target and time."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MOST_OUTPUTS = 8
 
 
 def job_outcome(assignment: Assignment, secs: float) -> CheckOutcome:
-    """The job itself; `secs` is how long it took from the login on."""
+    """Describe the job; `secs` is the time from login to its arrival."""
     job = assignment.job
     said = (
         f"job {printable(job.job_id, 40)} after {secs * 1000:.0f} ms, {'' if job.clean else 'not '}clean_jobs, "
@@ -34,39 +34,42 @@ def job_outcome(assignment: Assignment, secs: float) -> CheckOutcome:
 
 
 def coinbase_outcome(view: CoinbaseView) -> CheckOutcome:
-    """Height, size and commitment of the coinbase."""
+    """Check height, size and witness commitment of the coinbase."""
     if view.height is None:
-        return failed("the script does not begin with the height (BIP 34)", "no block of this job could be valid")
-    commits = "commits to the witnesses" if view.commits else "no witness commitment"
+        return failed(
+            "the script does not begin with the height (BIP 34)", "do not mine here: no block of this job can be valid"
+        )
+    commits = "witness commitment" if view.commits else "no witness commitment"
     where = "" if view.extranonce_in_script else ", extranonce outside its script"
     said = f"height {view.height:,}, {view.size} bytes, {commits}{where}"
     if view.size > SMALL_COINBASE_BYTES:
-        return warning(said, f"some miners take {SMALL_COINBASE_BYTES} bytes at most (NerdMiner, old Antminers)")
+        return warning(said, f"some miners support at most {SMALL_COINBASE_BYTES} bytes (NerdMiner, old Antminers)")
     if not view.commits:
-        return warning(said, "a block with witness transactions would be invalid: is it meant to be without any?")
+        return warning(said, "check that the block has no witness transactions: it would be invalid")
     return ok(said)
 
 
 def payouts_outcome(assignment: Assignment, view: CoinbaseView, user: str) -> CheckOutcome:
-    """Whom the coinbase pays, and whether the address of the username is among them."""
+    """List the outputs of the coinbase, and the share of the username's address."""
     network = network_of(assignment, user)
     outputs, said = _outputs(view, network)
     total = sum(out.value_sats for out in outputs)
     if any(out.value_sats < 0 for out in outputs):
-        return failed(said, "an amount is negative: no block of this job could be valid")
+        return failed(said, "do not mine here: no block with a negative amount can be valid")
     address = user.partition(".")[0]
     if not _looks_like_address(address):
         return ok(said)
     own = sum(out.value_sats for out in outputs if _same(address_of(out.script_pubkey, network), address))
     if not own:
         return warning(
-            f"{said}; nothing to the address of the username", "right for a pool; a solo server for it pays it"
+            f"{said}; nothing to the address of the username",
+            "check whom you mine for: a pool pays itself, a solo server pays your address",
         )
     return ok(f"{said}; {100 * own / total:.2f} % to the address of the username")
 
 
 def own_payouts_outcome(view: CoinbaseView, payees: Sequence[tuple[str, int]], network: Network) -> CheckOutcome:
-    """Whether the coinbase pays exactly these (address, basis points), as it must from our own server."""
+    """Check that the coinbase pays exactly these (address, basis points), as expected of our own server."""
     outputs, said = _outputs(view, network)
     total = sum(out.value_sats for out in outputs)
     amounts = [total * points // WHOLE for _, points in payees]
@@ -78,14 +81,14 @@ def own_payouts_outcome(view: CoinbaseView, payees: Sequence[tuple[str, int]], n
     ):
         wanted = ", ".join(f"{percent(points)} to {payee}" for payee, points in payees[:_MOST_OUTPUTS])
         return failed(
-            f"{said}; it should be {wanted}",
-            "restart the daemon if its payout settings were changed since it started; else do not mine here",
+            f"{said}; expected {wanted}",
+            "restart the daemon if its payout settings have changed since it started; otherwise do not mine here",
         )
     return ok(said)
 
 
 def _outputs(view: CoinbaseView, network: Network) -> tuple[list[TxOut], str]:
-    """The outputs but for the witness commitment, and in words."""
+    """The outputs except the witness commitment, and their description."""
     outputs = [
         out for out in view.transaction.outputs if out.value_sats or not out.script_pubkey.startswith(COMMITMENT_HEADER)
     ]
@@ -97,28 +100,28 @@ def _outputs(view: CoinbaseView, network: Network) -> tuple[list[TxOut], str]:
 
 
 def target_outcome(assignment: Assignment) -> CheckOutcome:
-    """The network's difficulty beside the share's."""
+    """Compare network difficulty and share difficulty."""
     network = difficulty(assignment.network_target)
     said = f"nbits {assignment.job.nbits:08x}, difficulty {exact_difficulty(network)}"
     if assignment.difficulty > network * (1 + 1e-4):
         return failed(
             f"{said}, below the share difficulty {exact_difficulty(assignment.difficulty)}",
-            "blocks could be kept back as shares that are too easy: lower the share difficulty",
+            "lower the share difficulty: miners would not submit some blocks",
         )
     return ok(said)
 
 
 def time_outcome(assignment: Assignment, now: float) -> CheckOutcome:
-    """The job's time beside this machine's clock, `now` in Unix seconds."""
+    """Compare the job's time with this machine's clock, `now` in Unix seconds."""
     offset = assignment.job.ntime - now
     said = f"{abs(offset):.0f} s {'ahead of' if offset > 0 else 'behind'} this machine's clock"
     if abs(offset) > FAR_OFF_SECS:
-        return warning(said, "compare the clocks; a job may also be old, or its chain stand still")
+        return warning(said, "check both clocks; the job may also be old, or its chain stalled")
     return ok(said)
 
 
 def network_of(assignment: Assignment, user: str) -> Network:
-    """A guess at the network, for showing addresses: by the username's address, else by the difficulty."""
+    """Guess the network, for displaying addresses, from the username's address, else from the difficulty."""
     head = user.lower()
     for network in (REGTEST, MAINNET):
         if head.startswith(f"{network.bech32_hrp}1"):
@@ -137,5 +140,5 @@ def _looks_like_address(text: str) -> bool:
 
 
 def _same(one: str, other: str) -> bool:
-    """Whether address `one` is what was typed as `other`: bech32 may be in capitals."""
+    """Whether address `one` equals the typed `other`, which may be bech32 in upper case."""
     return one != "" and one in (other, other.lower())

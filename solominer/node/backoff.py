@@ -31,11 +31,11 @@ class Outage:
         now = self._steady()
         if self._since is None:
             self._since = self._reminded = now
-            _log.warning("node %s is lost: %s", self._node, reason)
+            _log.warning("node %s is unreachable: %s", self._node, reason)
             return True
         if now - self._reminded >= REMIND_SECS:
             self._reminded = now
-            _log.warning("node %s has been away for %.0f s: %s", self._node, now - self._since, reason)
+            _log.warning("node %s has been unreachable for %.0f s: %s", self._node, now - self._since, reason)
         return False
 
     def next_wait_secs(self) -> float:
@@ -47,5 +47,5 @@ class Outage:
         """Record that it answered; returns whether it was unreachable before."""
         since, self._since, self._wait_secs = self._since, None, FIRST_WAIT_SECS
         if since is not None:
-            _log.info("node %s is back after %.1f s", self._node, self._steady() - since)
+            _log.info("node %s is reachable again after %.1f s", self._node, self._steady() - since)
         return since is not None

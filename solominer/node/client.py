@@ -65,8 +65,8 @@ _LOST_HEALTH_SECS = 1.0
 class NodeSettings:
     """One node: name, address, credentials, polling intervals and timeouts.
 
-    `zmq_hashblock` and `zmq_sequence` are addresses as in bitcoin.conf, or None. `submits`: blocks are sent to it in
-    this mode, so that is tried beforehand.
+    `zmq_hashblock` and `zmq_sequence` are addresses as in bitcoin.conf, or None. `submits`: blocks are submitted in
+    this mode, so submission is tested in advance.
     """
 
     name: str
@@ -83,7 +83,7 @@ class NodeSettings:
     submits: bool = True
 
     def connect(self, login: Login | None = None) -> RpcClient:
-        """A client with a connection of its own, not opened yet; all of a node client share one `login`."""
+        """A client with its own connection, not yet opened; the connections of a NodeClient share one `login`."""
         return RpcClient(
             self.host,
             self.port,
@@ -95,7 +95,7 @@ class NodeSettings:
 
 
 class NodeClient:
-    """The node of `settings`. `post` takes events, in the event loop's thread; `clock` reads both clocks.
+    """The node of `settings`. `post` is called with events in the event loop's thread; `clock` reads both clocks.
 
     `run` watches the node until it is cancelled or the client closed; the other methods may be used with or without it.
     """
@@ -142,18 +142,18 @@ class NodeClient:
                 group.create_task(self._zmq.run(), name=f"zmq-{self.name}")
             else:
                 group.create_task(self._long_poll(), name=f"longpoll-{self.name}")
-        raise RuntimeError(f"the watch over node {self.name} ended though nobody asked it to")
+        raise RuntimeError(f"the tasks of node {self.name} ended unexpectedly")
 
     async def close(self) -> None:
-        """End the watch and close all connections; whatever still waits for the node raises NodeUnreachable."""
+        """End `run` and close all connections; pending calls raise NodeUnreachable."""
         if self._watching is not None:
             self._watching.cancel()
-            await asyncio.wait([self._watching])  # or it would take the node for lost
+            await asyncio.wait([self._watching])  # otherwise it would report the node as unreachable
         for thread in (*self._threads.values(), *self._one_offs):
             thread.close()
 
     def may_recover(self, error: NodeError) -> bool:
-        """Whether waiting can help. A cookie may still come: the node writes it when it starts."""
+        """Whether retrying can help. A missing cookie can: the node writes it when it starts."""
         if isinstance(error, NodeAuthFailed):
             return isinstance(self.settings.credentials, CookieFile)
         return not isinstance(error, WrongNetwork | UnsafeConsensus)
@@ -210,14 +210,14 @@ class NodeClient:
         signer = self._signer
         if signer is None:
             if not await self.must_sign() or self._signer is None:
-                raise NodeError(f"node {self.name} does not ask for signatures", "is it on the same signet?")
+                raise NodeError(f"node {self.name} does not require signatures", "check that it is on the same signet")
             signer = self._signer
         return await self._ask("misc", lambda client: signer.sign(client, data))
 
     # Blocks
 
     async def submit(self, block_hex: str) -> SubmitReply:
-        """Send a block, on a connection of its own. Never raises NodeError."""
+        """Submit a block on its own connection. Never raises NodeError."""
         with self._gate.sending():
             reply = await self._alone("submit", lambda client: submit.submit_block(client, block_hex))
             if reply.answer in (Answer.ACCEPTED, Answer.INVALID):
@@ -227,16 +227,16 @@ class NodeClient:
         return reply
 
     async def _try_submitting(self) -> None:
-        """On the way that a block takes, as something that can wait. Raises NodeError."""
+        """Test submission on the path of a block, but with the priority of other calls. Raises NodeError."""
         async with self._gate.turn():
             await self._alone("submit", submit.try_submitting)
 
     def _submitting_tried(self, problem: str) -> None:
-        if not (problem and self._outage.ongoing):  # a node that is away is told as such, and its return is a new trial
+        if not (problem and self._outage.ongoing):  # an outage is reported separately, and its end starts a new trial
             self._post(SubmittingTried(self._clock(), self.name, problem))
 
     async def propose(self, block_hex: str) -> SubmitReply:
-        """Ask whether an unsolved block would be valid, on a connection of its own. Never raises NodeError."""
+        """Ask whether an unsolved block would be valid, on its own connection. Never raises NodeError."""
         async with self._gate.turn():
             reply = await self._alone("propose", lambda client: submit.propose_block(client, block_hex))
             if reply.answer not in (Answer.ACCEPTED, Answer.INVALID):
@@ -244,7 +244,7 @@ class NodeClient:
             return await self._alone("propose", lambda client: submit.check_proposal(client, block_hex, reply))
 
     async def where_is(self, hash_le: bytes, height: int) -> BlockPosition:
-        """Where the node has a block; asked twice, on two connections, where that can end the care for it.
+        """Where the node has a block. An answer that may end its tracking is confirmed on another connection.
 
         Raises NodeError.
         """
@@ -259,11 +259,11 @@ class NodeClient:
         return await self._ask("misc", lambda client: headers.hash_at(client, height))
 
     async def tip_facts(self, hash_le: bytes) -> TipFacts:
-        """A block's header, as an empty block on top of it needs it. Raises NodeError."""
+        """The facts of a block's header that an empty block on top of it requires. Raises NodeError."""
         return await self._ask("misc", lambda client: submit.tip_facts(client, hash_le))
 
     async def forecast_difficulty(self) -> DifficultyForecast | None:
-        """As Node.forecast_difficulty: about 250 headers are read, on a connection of its own."""
+        """As Node.forecast_difficulty; reads about 250 headers on its own connection."""
         return await self._alone("forecast", lambda client: difficulty_forecast(client, self.network))
 
     async def look(self) -> NodeHealth:
@@ -299,7 +299,7 @@ class NodeClient:
         while True:
             self._look_now.clear()
             seen = await self.look()
-            if not (seen.reachable and self._outage.ongoing):  # the poll knows better, and its return brings us back
+            if not (seen.reachable and self._outage.ongoing):  # the poll has precedence during an outage, and ends it
                 self._post(HealthSeen(self._clock(), seen))
             try:
                 async with asyncio.timeout(self.settings.health_secs if seen.reachable else _LOST_HEALTH_SECS):
@@ -318,7 +318,7 @@ class NodeClient:
                 blocked = await self._wait_for_news()
             except NodeError as error:
                 if self._may_not_wait(error):
-                    _log.warning("node %s: no long polls, tips come by polling alone: %s", self.name, one_line(error))
+                    _log.warning("node %s: no long polling, using plain polling: %s", self.name, one_line(error))
                     return
                 _log.debug("node %s: long poll: %s", self.name, one_line(error))
                 await asyncio.sleep(pause.next_wait_secs())
@@ -326,12 +326,12 @@ class NodeClient:
             pause.over()
             if blocked:
                 self._trial = LongPollTrial()
-                reason = "its RPC threads are all in use: other calls waited until our long poll for new tips ended"
-                polling = f"tips come by plain polling every {self.settings.poll_secs:g} s, and calls take turns"
+                reason = "all its RPC threads are in use: other calls waited for the end of our long poll"
+                polling = f"using plain polling every {self.settings.poll_secs:g} s, and calls take turns"
                 self._gate.crowd(reason, polling)
 
     async def _wait_for_news(self) -> bool:
-        """One long poll with a poll beside it; whether long polls are to be given up. Raises NodeError."""
+        """One long poll with a poll in parallel; returns whether to stop long polling. Raises NodeError."""
         trial, changes = self._trial, self._watch.changes
         patience_secs = self.settings.poll_timeout_secs
         began = time.monotonic()
@@ -346,7 +346,7 @@ class NodeClient:
         watch = self._watch
         early = time.monotonic() - began < trial.wait_secs / 2
         news = best_le != watch.best_le or changes != watch.changes
-        blocked = trial.ended(conclusive=not (news or early))  # before the poll behind it is answered
+        blocked = trial.ended(conclusive=not (news or early))  # before the next poll is answered
         if best_le != watch.best_le:
             known = watch.changes
             if known != changes:  # a poll was first: which of the two answers is newer?
@@ -356,7 +356,7 @@ class NodeClient:
         return blocked
 
     def _may_not_wait(self, error: NodeError) -> bool:
-        """Whether the node answers polls but does not know or not allow the long poll."""
+        """Whether the node lacks the long poll or does not allow it."""
         unknown = isinstance(error, RpcFailed) and error.code == METHOD_NOT_FOUND
         return unknown or isinstance(error, MethodNotAllowed)
 
@@ -384,17 +384,17 @@ class NodeClient:
         back, logins = self._outage.over(), self._login.changes
         if back:
             self._look_now.set()
-        if back or logins != self._logins > 0:  # another login is accepted: the node was restarted unseen
+        if back or logins != self._logins > 0:  # another login is accepted: the node was restarted unnoticed
             self._submitting.now()
         self._logins = logins
 
     async def _ask(self, name: str, function: Callable[[RpcClient], _T]) -> _T:
-        """Run `function` on the standing connection `name`, when it is its turn."""
+        """Run `function` on the permanent connection `name`, when it is its turn."""
         async with self._gate.turn():
             return await self._threads[name].run(function)
 
     async def _alone(self, purpose: str, function: Callable[[RpcClient], _T]) -> _T:
-        """Run `function` on a connection that nothing else waits for."""
+        """Run `function` on a new connection."""
         thread = self._thread(purpose)
         self._one_offs.add(thread)
         try:

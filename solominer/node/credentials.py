@@ -1,7 +1,7 @@
 """Credentials for a node's RPC: a user and password, a password in a file, or the node's cookie file.
 
-Each gives the value of the HTTP Authorization header. Files are read anew each time, since a node writes a new cookie
-at every start. Secrets are left out of `repr`, and no error quotes them.
+Each returns the value of the HTTP Authorization header. Files are read each time, since a node writes a new cookie at
+every start. Secrets are excluded from `repr` and never quoted in errors.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _MAX_FILE_BYTES = 4096
 
 
 def default_data_folders() -> tuple[Path, ...]:
-    """Where Bitcoin Core keeps its data unless told otherwise (GetDefaultDataDir), likeliest first."""
+    """Default data directories of Bitcoin Core (GetDefaultDataDir), likeliest first."""
     own = home()
     in_home = () if own is None else (own / "Library/Application Support/Bitcoin", own / ".bitcoin")
     return in_home if sys.platform == "darwin" else (*in_home[1:], Path("/var/lib/bitcoind"))
@@ -27,7 +27,7 @@ def default_data_folders() -> tuple[Path, ...]:
 
 @dataclass(frozen=True, slots=True)
 class UserPassword:
-    """A user (any characters but a colon, which HTTP's Basic scheme cannot carry) and a password (any characters)."""
+    """A username (without a colon, as HTTP basic authentication requires) and a password (any characters)."""
 
     username: str
     password: str = field(repr=False)
@@ -37,7 +37,7 @@ class UserPassword:
 
     def header(self) -> bytes:
         """Value of the Authorization header."""
-        # os.environ hands on bytes that are not UTF-8 in this form
+        # os.environ represents bytes that are not UTF-8 as surrogates
         return _basic(f"{self.username}:{self.password}".encode(errors="surrogateescape"))
 
     def describe(self) -> str:
@@ -47,7 +47,7 @@ class UserPassword:
 
 @dataclass(frozen=True, slots=True)
 class PasswordFile:
-    """A user, and a file whose first line is the password."""
+    """A username, and a file whose first line is the password."""
 
     username: str
     path: Path
@@ -69,20 +69,20 @@ class PasswordFile:
 
 @dataclass(frozen=True, slots=True)
 class CookieFile:
-    """The `.cookie` that a node writes into its data folder at start; the first of `paths` that is there."""
+    """The `.cookie` that a node writes to its data directory at start; the first of `paths` that exists."""
 
     paths: tuple[Path, ...]
 
     @classmethod
     def of_default_folder(cls, network: Network) -> CookieFile:
-        """The cookie of a node on `network` that runs as this user with its data folder where it is by default."""
+        """The cookie of a node on `network` in a default data directory of this user."""
         return cls(tuple(home / network.folder / ".cookie" for home in default_data_folders()))
 
     def header(self) -> bytes:
         """Value of the Authorization header. Raises NodeAuthFailed if there is no readable cookie."""
         content = self._content().strip()
         if b":" not in content:
-            raise NodeAuthFailed(f"the cookie file {self._named()} does not hold user:password", "restart the node")
+            raise NodeAuthFailed(f"the cookie file {self._named()} is not user:password", "restart the node")
         return _basic(content)
 
     def describe(self) -> str:
@@ -104,22 +104,22 @@ class CookieFile:
         if closed is not None:
             raise closed
         raise NodeAuthFailed(
-            f"there is no cookie file at {self._named()}",
-            "start the node, or set bitcoin_rpc.cookie_file to the .cookie in its data folder (below regtest/, "
+            f"no cookie file at {self._named()}",
+            "start the node, or set bitcoin_rpc.cookie_file to the .cookie in its data directory (in regtest/, "
             "signet/ or testnet4/ for those networks), or set username and password",
         )
 
 
 _CLOSED = {
-    "cookie file": "let this user read it: rpccookieperms=group in bitcoin.conf, this user in the node's group, and "
-    "data folders that the group may enter (chmod g+x); or set username and password"
+    "cookie file": "grant this user access: rpccookieperms=group in bitcoin.conf, add this user to the node's group, "
+    "and chmod g+x its data directories; or set username and password"
 }
 Credentials = UserPassword | PasswordFile | CookieFile
 
 
 def _check_username(username: str) -> None:
     if ":" in username:
-        raise ConfigError("an RPC username cannot contain a colon", "choose another rpcauth user in bitcoin.conf")
+        raise ConfigError("an RPC username must not contain a colon", "use another rpcauth user in bitcoin.conf")
 
 
 class _NotThere(NodeAuthFailed):
@@ -130,17 +130,17 @@ def _read(path: Path, what: str) -> bytes:
     try:
         content = read_file(path, _MAX_FILE_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError):
-        raise _NotThere(f"there is no {what} at {path}", "correct the path in the configuration") from None
+        raise _NotThere(f"no {what} at {path}", "correct the path in the configuration") from None
     except OSError as error:
         raise NodeAuthFailed(
-            f"the {what} {path} cannot be read: {reason(error)}", _CLOSED.get(what, "let this user read it")
+            f"the {what} {path} cannot be read: {reason(error)}", _CLOSED.get(what, "grant this user read access")
         ) from error
     if len(content) > _MAX_FILE_BYTES:
         raise NodeAuthFailed(f"{path} is too long for a {what}", "correct the path")
     try:
         return plain_bytes(content)
     except ValueError:
-        raise NodeAuthFailed(f"the {what} {path} is not text in UTF-8", "save it as UTF-8") from None
+        raise NodeAuthFailed(f"the {what} {path} is not UTF-8 text", "save it as UTF-8") from None
 
 
 def _basic(user_and_password: bytes) -> bytes:

@@ -1,6 +1,6 @@
-"""A node that does not exist: full-size templates made from a seed, for trying out and measuring without any node.
+"""A simulated node with full-size templates generated from a seed, for demos and measurements.
 
-Everything it gives is a simulation and is named so. It has the methods of `NodeClient`, as far as a demo needs them.
+It has the methods of `NodeClient` that a demo needs. Everything that it returns is labelled as a simulation.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ TARGET_WEIGHT = 3_990_000
 def synthetic_reply(
     network: Network, *, seed: int, transactions: int = 4000, height: int = DEMO_HEIGHT, curtime: int = 1_780_000_000
 ) -> dict[str, Any]:
-    """A getblocktemplate reply that holds to every rule of the template's form; the same for the same arguments.
+    """A valid getblocktemplate reply, deterministic in its arguments.
 
-    The transactions are well-formed, with true ids, weights and dependencies; their inputs exist nowhere and their
-    signatures are noise. Nearly fills a block's weight at 4,000 transactions.
+    The transactions are well-formed, with correct ids, weights and dependencies, but their inputs do not exist and
+    their signatures are random. 4,000 transactions nearly fill a block.
     """
     rng = random.Random(seed)
     entries: list[dict[str, Any]] = []
@@ -104,7 +104,7 @@ def _transaction(rng: random.Random, parent_txid: bytes, weight: int) -> Transac
 
 
 class DemoNode:
-    """Gives a template now and then, and nothing else; `transactions` per template, the same ones for the same seed."""
+    """Provides templates with `transactions` transactions, which depend only on `seed`."""
 
     name = DEMO_NODE
 
@@ -122,7 +122,7 @@ class DemoNode:
         self._template: Template | None = None
 
     async def run(self) -> None:
-        """Report health for good."""
+        """Report health until cancelled."""
         while True:
             self._post(HealthSeen(self._clock(), await self._health()))
             await asyncio.sleep(10)
@@ -150,56 +150,56 @@ class DemoNode:
         return self._template
 
     async def fetch_template(self, reason: str) -> None:
-        """Posts the template, with the time as it is."""
+        """Post the template with the current time."""
         template = await self._current()
         now = self._clock()
         self._post(TemplateReady(now, DEMO_NODE, replace(template, curtime=max(int(now.wall), template.mintime))))
 
     async def check_transactions(self, template: Template) -> None:
-        """Nothing to find out: the template was made here."""
+        """Always valid: the template was generated here."""
         self._post(TransactionsChecked(self._clock(), DEMO_NODE, template.template_id))
 
     async def hash_at(self, height: int) -> bytes:
-        """None: there is no second node to compare with."""
+        """Empty: there is no second node to compare with."""
         return b""
 
     def may_recover(self, error: NodeError) -> bool:
-        """There is nothing to recover."""
+        """A simulated node does not fail."""
         return False
 
     async def payout(self, address: str) -> Payout:
-        """Nobody is paid: nothing that is found here is a block."""
+        """A script without a known key."""
         return Payout(DEMO_PAYOUT_SCRIPT, "nobody (simulation)")
 
     async def must_sign(self) -> bool:
-        """No."""
+        """Never."""
         return False
 
     async def look(self) -> NodeHealth:
-        """Always well."""
+        """Always healthy."""
         return await self._health()
 
     async def submit(self, block_hex: str) -> SubmitReply:
-        """A demo submits nothing."""
+        """Not available."""
         raise NodeUnreachable("the demo has no node to submit to")
 
     async def propose(self, block_hex: str) -> SubmitReply:
-        """A demo has nobody to ask."""
-        raise NodeUnreachable("the demo has no node to ask")
+        """Not available."""
+        raise NodeUnreachable("the demo has no node to propose to")
 
     async def where_is(self, hash_le: bytes, height: int) -> BlockPosition:
-        """A demo has no chain."""
+        """Not available."""
         raise NodeUnreachable("the demo has no chain")
 
     async def tip_facts(self, hash_le: bytes) -> TipFacts:
-        """A demo has no chain."""
+        """Not available."""
         raise NodeUnreachable("the demo has no chain")
 
     async def forecast_difficulty(self) -> None:
-        """Nothing: a made-up chain has no history."""
+        """None: a simulated chain has no history."""
 
     async def sign(self, data: bytes) -> bytes:
-        """A demo has nobody's key."""
+        """Not available."""
         raise NodeUnreachable("the demo has no wallet")
 
     async def close(self) -> None:

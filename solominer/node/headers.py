@@ -64,11 +64,11 @@ def hash_at(client: RpcClient, height: int) -> bytes:
 
 def contradiction(client: RpcClient, what: str) -> NodeError:
     """The error for two inconsistent answers of a node."""
-    return NodeError(f"{client.node} contradicts itself: {what}", f"asked again; if this stays, {NOT_IN_BETWEEN}")
+    return NodeError(f"{client.node} sent inconsistent answers: {what}", f"retried; if it persists, {NOT_IN_BETWEEN}")
 
 
 class Chain(Protocol):
-    """What a comparison needs of a node."""
+    """The part of a node that a comparison requires."""
 
     async def look(self) -> NodeHealth:
         """Its tip."""

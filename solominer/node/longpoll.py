@@ -1,9 +1,9 @@
-"""Long polls for new tips where there is no ZMQ: `waitfornewblock`, answered at a new tip or after a time that we set.
+"""Long polling for new tips without ZMQ: `waitfornewblock`, which returns at a new tip or after a timeout.
 
-An open call takes one of the node's RPC threads (rpcthreads), and the node goes on with it after the connection is
-closed [measured]. getblocktemplate's own long poll (BIP 22) may take that thread for hours: it ends with a new tip or a
-changed mempool alone, and where it is the only thread a found block waits behind it. `waitfornewblock` ends when the
-caller says. So long polls here are short, and the poll beside each of them proves that other calls get through.
+An open call occupies one of the node's RPC threads (rpcthreads), even after the connection is closed (measured).
+getblocktemplate's long poll (BIP 22) ends only with a new tip or a changed mempool: it may occupy the only thread for
+hours, while a found block waits. `waitfornewblock` has a timeout. So long polls are short, and a poll in parallel to
+each of them checks that other calls are answered meanwhile.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from solominer.node.rpc import RpcClient
 
 FIRST_SECS, LONGEST_SECS = 0.25, 2.0
 DOUBT_SECS = 1.0
-"""How long the next long poll takes after one behind which a call waited: long enough to be sure."""
+"""Duration of the next long poll after one that delayed a call: long enough for a clear result."""
 
 BESIDE_SECS = 0.02
-"""How long after a long poll a call must be sent to say anything of it: the node has begun the long poll by then."""
+"""Delay of the parallel call, so that the node has started the long poll before it."""
 
 BLOCKED_ALLOWED = 2
 
 
 def wait_for_tip(client: RpcClient, wait_secs: float, patience_secs: float) -> bytes:
-    """The node's tip (internal byte order) once it changes, or as it is after `wait_secs`. Raises NodeError."""
+    """Wait up to `wait_secs` for a new tip; returns the tip (internal byte order). Raises NodeError."""
     reply = client.ask("waitfornewblock", int(wait_secs * 1000), timeout_secs=wait_secs + patience_secs)
     return reply["hash"].hash_le()
 
 
 @dataclass(slots=True)
 class LongPollTrial:
-    """Judges from the polls beside long polls whether the node has a thread to spare. Pure; times in one steady clock.
+    """Decides from calls in parallel to long polls whether the node has enough RPC threads. Times are monotonic.
 
-    `wait_secs` is how long the next long poll takes: it grows as long as other calls pass.
+    `wait_secs` is the duration of the next long poll: it grows while other calls are answered.
     """
 
     wait_secs: float = FIRST_SECS
@@ -43,22 +43,22 @@ class LongPollTrial:
     _idle: int = 0
 
     def began(self, at: float) -> None:
-        """A long poll is sent now."""
+        """A long poll was sent at `at`."""
         self._began, self._asked, self._passed = at, False, False
 
     def asked(self, at: float) -> None:
-        """Another call is sent now."""
+        """Another call was sent at `at`."""
         self._asked |= self._beside(at)
 
     def answered(self, asked_at: float, at: float) -> None:
-        """The call that was sent then is answered now.
+        """The call sent at `asked_at` was answered at `at`.
 
-        It passed the long poll if that cannot have ended by itself yet; which of two answers is heard first says less.
+        It was not delayed if the long poll cannot have timed out yet; the order of the two replies is less reliable.
         """
         self._passed |= self._beside(asked_at) and at < (self._began or 0.0) + self.wait_secs
 
     def ended(self, *, conclusive: bool) -> bool:
-        """The long poll is answered; whether long polls are to be given up. `conclusive`: it took all its time."""
+        """The long poll returned; returns whether to stop long polling. `conclusive`: it lasted its whole time."""
         self._began = None
         if self._passed:
             self._blocked, self.wait_secs = 0, min(2 * self.wait_secs, LONGEST_SECS)
@@ -67,10 +67,9 @@ class LongPollTrial:
         return self._blocked >= BLOCKED_ALLOWED
 
     def pause_secs(self, *, idle: bool) -> float:
-        """How long to wait before the next long poll, 0 to 1.28 s.
+        """Delay before the next long poll, 0 to 1.28 s.
 
-        `idle`: the last one was answered early and with nothing new. A node that tells of one tip twice does so once, a
-        stopping node again and again.
+        `idle`: the last one returned early without a new tip, as a stopping node does repeatedly.
         """
         self._idle = min(self._idle + 1, 6) if idle else 0
         return BESIDE_SECS * 2**self._idle if idle else 0.0

@@ -1,7 +1,7 @@
-"""From a payout address to the script that a block pays to: asked of the node, checked here (mining rule 29).
+"""The scriptPubKey of a payout address, decoded by the node and checked here (mining rule 29).
 
-The node decodes the address, so no Base58 or Bech32 is written here; it also calls outputs valid that nobody could
-spend or that anybody may take, so the script's type is checked as well.
+The node (validateaddress) decodes Base58 and Bech32. It also accepts outputs that are unspendable or spendable by
+anyone, so the script type is checked here.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _PREFIXES = {
     **{"bc1": "mainnet", "tb1": _TB, "bcrt1": "regtest"},
     **{"1": "mainnet", "3": "mainnet", "m": _TESTS, "n": _TESTS, "2": _TESTS},
 }
-"""What an address begins with and where it belongs; the test networks share most of their prefixes."""
+"""Prefixes of addresses and their networks; the test networks share most of theirs."""
 
 _HOMES = {
     "mainnet": ("mainnet",),
@@ -36,10 +36,10 @@ _SHORTEST_BASE58 = 26
 
 
 def payout_to(client: RpcClient, address: str, network: Network) -> Payout:
-    """The Payout of `address`; a text that has not the form of one is neither sent to the node nor repeated.
+    """The Payout of `address`; a malformed one is neither sent to the node nor quoted.
 
-    Raises PayoutError if it is not one of `network` or not safe to pay to, WrongNetwork
-    if the node is on another chain (its word on the address would mean nothing), other NodeErrors as RpcClient.call.
+    Raises PayoutError if it is not valid on `network` or not safe, WrongNetwork if the node is on a different chain,
+    and other NodeErrors as RpcClient.call.
     """
     address = address_in(address)
     refuse_other_coin(client, pin_network(client, network))
@@ -48,16 +48,18 @@ def payout_to(client: RpcClient, address: str, network: Network) -> Payout:
         raise PayoutError(_why_invalid(address, network, reply), f"use a {network.name} address")
     echoed = reply.get("address")
     if echoed is not None and echoed.text().lower() != address.lower():
-        raise NodeError(f"{client.node} was asked about {address!r:.100} and answered about another", NOT_IN_BETWEEN)
+        raise NodeError(
+            f"{client.node} was asked for {address!r:.100} and answered for another address", NOT_IN_BETWEEN
+        )
     script = reply["scriptPubKey"].hex_bytes(MAX_SCRIPT)
     payout_type(script)
     return Payout(script, address)
 
 
 def regtest_payout(client: RpcClient, network: Network) -> Payout:
-    """A Payout to the private node's own wallet; wallet and address are created once and found again later.
+    """A Payout to the node's own wallet; wallet and address are created on first use.
 
-    Raises PayoutError where the node has no wallet support.
+    Raises PayoutError if the node has no wallet support.
     """
     if network.name != "regtest":
         raise PayoutError("no payout address is set", "set payout_address to an address of your own wallet")
@@ -67,7 +69,7 @@ def regtest_payout(client: RpcClient, network: Network) -> Payout:
     except RpcFailed as error:
         if error.code != METHOD_NOT_FOUND:
             raise
-        raise PayoutError("the node has no wallet to give a payout address", "set payout_address") from error
+        raise PayoutError("the node has no wallet support for a payout address", "set payout_address") from error
 
 
 def _load_wallet(client: RpcClient) -> None:
@@ -97,12 +99,12 @@ def _why_invalid(address: str, network: Network, reply: Field) -> str:
     if home and home not in _HOMES[network.name]:
         return f"the payout address {address!r:.100} belongs to {home}, not to {network.name}"
     said = reply.get("error")
-    reason = "the node does not know it" if said is None else said.text(1000).rstrip(".")
+    reason = "the node does not recognize it" if said is None else said.text(1000).rstrip(".")
     return f"the payout address {address!r:.100} is not valid: {reason}"
 
 
 def _home_of(address: str) -> str:
-    """Where an address of this form would belong, or ''."""
+    """The networks of an address with this prefix, or ''."""
     lowered = address.lower()
     if len(lowered) < _SHORTEST_BASE58:
         return ""

@@ -1,9 +1,8 @@
-"""python-bitcoinrpc's proxy on a connection of ours, with what costs or misleads in it replaced.
+"""python-bitcoinrpc's proxy on our own connection, without its overhead and misleading errors.
 
-The library encodes every request twice and every reply once more for a debug line that is nearly always off, parses
-with Decimal, refuses a reply without a JSON content type (so that a 401 or 503 looks like garbage), and takes
-credentials from a URL without unquoting them. Here a request is encoded once, the reply is handed on as it came
-whatever its status, and credentials go straight into the header.
+The library encodes every request twice and every reply once more for debug logs, parses with Decimal, rejects a reply
+without a JSON content type (hiding a 401 or 503), and takes credentials from a URL without unquoting them. Here a
+request is encoded once, the reply is returned unchanged with any status, and credentials are set in the header.
 """
 
 from __future__ import annotations
@@ -21,17 +20,17 @@ import orjson
 from bitcoinrpc.authproxy import USER_AGENT, AuthServiceProxy
 
 MAX_REPLY_BYTES = 64 << 20
-"""More than any reply that is asked for here; a template of a full block takes about 9 MB."""
+"""Larger than any expected reply; the template of a full block takes about 9 MB."""
 
 CONNECT_TIMEOUT_SECS = 5.0
 
 _HTTP = b"HTTP/"
 
-_request_ids = count(secrets.randbits(31))  # no two programs behind one proxy count alike
+_request_ids = count(secrets.randbits(31))  # programs behind the same proxy must not use the same ids
 
 
 class HttpReply(NamedTuple):
-    """One HTTP reply: its body in full, and the node's clock from its Date header (Unix seconds, whole) if any."""
+    """One HTTP reply with its complete body; `date` is its Date header (whole Unix seconds), if any."""
 
     status: int
     reason: str
@@ -40,7 +39,7 @@ class HttpReply(NamedTuple):
 
 
 class NotHttp(HTTPException):
-    """What answers does not speak HTTP; `began` are its first bytes."""
+    """The server does not speak HTTP; `began` are the first bytes that it sent."""
 
     def __init__(self, began: bytes) -> None:
         super().__init__(f"it does not speak HTTP: its answer begins with {began!r}")
@@ -48,7 +47,7 @@ class NotHttp(HTTPException):
 
 
 class Connection(HTTPConnection):
-    """An HTTP connection that notices a dead peer, and whose whole exchange keeps to one deadline."""
+    """An HTTP connection with keep-alive probes and one deadline for connecting, request and reply."""
 
     deadline = 0.0
     request_id = 0
@@ -58,7 +57,7 @@ class Connection(HTTPConnection):
         self.timeout = min(CONNECT_TIMEOUT_SECS, self.remaining_secs())
         try:
             super().connect()
-        except TimeoutError as error:  # nothing was sent, so this is not the timeout that leaves us ignorant
+        except TimeoutError as error:  # nothing was sent, so this is not a timeout with an unknown result
             raise HTTPException(f"no connection within {self.timeout:.1f} s") from error
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option, value in (("TCP_KEEPIDLE", 20), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 4)):
@@ -67,26 +66,26 @@ class Connection(HTTPConnection):
         self.sock.settimeout(self.remaining_secs())
 
     def remaining_secs(self) -> float:
-        """Seconds left. Raises TimeoutError when there are none."""
+        """Seconds until the deadline. Raises TimeoutError after it."""
         left = self.deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError("timed out")
         return left
 
     def is_stale(self) -> bool:
-        """Whether the node has closed this idle connection (-rpcservertimeout, restart): it is readable unasked."""
+        """Whether the node has closed this idle connection (-rpcservertimeout, restart): it is readable."""
         return self.sock is None or bool(select.select([self.sock], [], [], 0)[0])
 
 
 class Proxy(AuthServiceProxy):  # type: ignore[misc]
-    """The library's proxy for one method, less what the module docstring names."""
+    """The library's proxy for one method, changed as described at the top of this module."""
 
     def __init__(self, connection: Connection, path: str, method: str, authorization: bytes) -> None:
         super().__init__(f"http://-:-@{bracketed(connection.host)}{path}", method, connection=connection)
         self.connection, self.path, self.method, self.authorization = connection, path, method, authorization
 
     def __call__(self, *params: Any) -> HttpReply:
-        """Send the request; the reply whatever its status. The node may have acted whenever this raises."""
+        """Send the request; returns the reply with any status. After an exception the node may have acted."""
         request_id = self.connection.request_id = next(_request_ids)
         request = {"version": "1.1", "method": self.method, "params": params, "id": request_id}
         headers = {
@@ -102,12 +101,12 @@ class Proxy(AuthServiceProxy):  # type: ignore[misc]
         return self._get_response()
 
     def _get_response(self) -> HttpReply:
-        sock = self.connection.sock  # getresponse() lets go of it where the node closes behind its reply
+        sock = self.connection.sock  # getresponse() drops it if the node closes the connection
         sock.settimeout(self.connection.remaining_secs())
         _check_for_http(sock)
         response = self.connection.getresponse()
         chunks, size = [], 0
-        while not response.isclosed():  # newer Pythons close it, and the socket with it, behind the last byte
+        while not response.isclosed():  # newer Pythons close it, with its socket, after the last byte
             sock.settimeout(self.connection.remaining_secs())
             chunks.append(response.read1(1 << 20))
             size += len(chunks[-1])
@@ -115,21 +114,21 @@ class Proxy(AuthServiceProxy):  # type: ignore[misc]
                 raise HTTPException(f"the reply is longer than {MAX_REPLY_BYTES} bytes")
             if not chunks[-1]:
                 break
-        if response.length:  # read1, unlike read, is silent about what is missing
+        if response.length:  # read1, unlike read, does not report missing bytes
             raise HTTPException(f"the reply ended after {size} bytes, {response.length} are missing")
-        response.read()  # gives nothing, and frees the connection for the next request
+        response.read()  # returns nothing, and frees the connection for the next request
         return HttpReply(response.status, response.reason, b"".join(chunks), _date_of(response))
 
 
 def bracketed(host: str) -> str:
-    """A host as it stands before a colon: IPv6 addresses in brackets."""
+    """A host as in HOST:PORT: IPv6 addresses in brackets."""
     return f"[{host}]" if ":" in host else host
 
 
 def _check_for_http(sock: socket.socket) -> None:
-    """Wait for the reply and refuse what is no HTTP, before any of it is taken for a line of text."""
+    """Wait for the reply and raise NotHttp if it is not HTTP, before http.client parses it."""
     began = sock.recv(16, socket.MSG_PEEK)
-    if not _HTTP.startswith(began[: len(_HTTP)]):  # nothing at all is left to http.client
+    if not _HTTP.startswith(began[: len(_HTTP)]):  # an empty reply is left to http.client
         raise NotHttp(began)
 
 

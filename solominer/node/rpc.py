@@ -39,22 +39,21 @@ WALLET_NOT_FOUND, NO_SUCH_LABEL, METHOD_NOT_FOUND = -18, -11, -32601
 QUEUE_FULL_SECS = 5.0
 """How long a call is retried while the node's work queue is full (HTTP 503)."""
 
-NOT_IN_BETWEEN = "check that bitcoin_rpc.host and bitcoin_rpc.port are a node's RPC and that nothing sits in between"
+NOT_IN_BETWEEN = "check that bitcoin_rpc.host and bitcoin_rpc.port are a node's RPC, without a proxy in between"
 
 _NOT_READY = {
     NOT_CONNECTED: "wait until the node has peers; check its network connection",
-    INITIAL_DOWNLOAD: "wait until the node has caught up with the chain",
+    INITIAL_DOWNLOAD: "wait until the node is synced",
     WARMING_UP: "wait until the node has started",
 }
 
 
 class RpcClient:
-    """RPC to the node at `host`:`port`, for one thread at a time: it is one connection (only `interrupt` may come from
-    another thread). `login` is shared by all clients of a node, or made from `Credentials`; `name` is the node's in
-    the configuration and `network` the one that it should be on, for error texts; `timeout_secs` is for a whole call.
+    """RPC to the node at `host`:`port` over one connection. Not thread-safe, except for `interrupt`.
 
-    A call that dies on an old connection before any answer is sent once more on a new one: everything this program
-    asks of a node may be asked twice. Raises ConfigError for a host that cannot be one.
+    `login` is shared by all clients of a node, or made from `Credentials`; `name` (of the node) and `network` are for
+    error texts; `timeout_secs` is for a whole call. A call that fails on an old connection before any answer is sent
+    again on a new one: all calls of this program may be repeated. Raises ConfigError for an invalid host.
     """
 
     def __init__(
@@ -70,7 +69,7 @@ class RpcClient:
         self.where = f"{bracketed(host)}:{port}"
         self.node = f"node {name} ({self.where})" if name else f"the node at {self.where}"
         self.clock_offset_secs: float | None = None
-        """The node's clock less ours as of the last reply; 0 where the Date's whole seconds cannot tell."""
+        """The node's clock minus ours at the last reply; 0 within the precision of the Date header (seconds)."""
         self.on_queue_full: Callable[[], None] = lambda: None
         """Called, in the thread of the call, when the node answers that its work queue is full."""
         self._login = login if isinstance(login, Login) else Login(login)
@@ -83,7 +82,7 @@ class RpcClient:
         self._closed = False
 
     def call(self, method: str, *params: object, wallet: str | None = None, timeout_secs: float | None = None) -> Any:
-        """Return the result of one call. Numbers with a point come as float; nothing here computes with those.
+        """Return the result of one call. Decimal numbers are returned as float.
 
         Raises NodeUnreachable, NodeTimeout, NodeAuthFailed, MethodNotAllowed, NodeNotReady, RpcFailed, or a bare
         NodeError for a reply that is not JSON-RPC.
@@ -104,7 +103,7 @@ class RpcClient:
                 raise
             reason = error.what
         if self._login.first_time(method):
-            _log.warning("%s; going on without it", reason)
+            _log.warning("%s; continuing without it", reason)
         return Field(instead, method, self._unusable)
 
     def call_raw(
@@ -178,7 +177,7 @@ class RpcClient:
             return self._login.after_refusal(refused)
         except NodeAuthFailed as error:
             raise NodeAuthFailed(
-                f"{self.node} refuses our credentials (HTTP 401), and {error.what}", error.todo
+                f"{self.node} rejects our credentials (HTTP 401), and {error.what}", error.todo
             ) from error
 
     def _forbidden(self, method: str, timeout_secs: float, authorization: bytes) -> NodeAuthFailed:
@@ -189,13 +188,13 @@ class RpcClient:
             status = 403
         if status == 403 and not self._login.works:
             return NodeAuthFailed(
-                f"{self.node} refuses connections from this address (HTTP 403)",
+                f"{self.node} rejects connections from this address (HTTP 403)",
                 "allow it with rpcallowip in bitcoin.conf",
             )
         return MethodNotAllowed(
-            f"{self.node} does not let user {user_of(authorization)} call {method} (HTTP 403)",
+            f"{self.node} does not allow user {user_of(authorization)} to call {method} (HTTP 403)",
             "add it to rpcwhitelist in bitcoin.conf"
-            + ("; if every call is refused now, allow this address with rpcallowip" if status == 403 else ""),
+            + ("; if all calls are rejected, allow this address with rpcallowip" if status == 403 else ""),
         )
 
     def _post(
@@ -212,16 +211,16 @@ class RpcClient:
         except NotHttp as error:
             self._connection.close()
             raise NodeUnreachable(
-                f"what answers at {self.where} does not speak HTTP; its answer begins with {printable(error.began)}",
+                f"the server at {self.where} does not speak HTTP; its answer begins with {printable(error.began)}",
                 f"{self._advice_on_port(error.began)}; correct bitcoin_rpc.port",
             ) from error
         except (OSError, HTTPException, ValueError) as error:  # ValueError: a host name that cannot be encoded
             self._connection.close()
             raise NodeUnreachable(
-                f"{self.node} cannot be reached for {method}: {_in_words(error)}",
-                "check that it runs with server=1 and that bitcoin_rpc.host and bitcoin_rpc.port are its own; "
+                f"{self.node} is unreachable for {method}: {_in_words(error)}",
+                "check that it runs with server=1, and check bitcoin_rpc.host and bitcoin_rpc.port; "
                 + (f"{self._advice_on_port()}; " if self._connection.port == self._network.p2p_port else "")
-                + "it is tried again",
+                + "it is retried",
             ) from error
 
     def _advice_on_port(self, began: bytes = b"") -> str:
@@ -257,27 +256,27 @@ class RpcClient:
 
     def _body_of(self, reply: HttpReply, method: str) -> bytes:
         if reply.status == 401:
-            raise NodeAuthFailed(f"{self.node} refuses our credentials (HTTP 401)", f"tried: {self._login.describe()}")
+            raise NodeAuthFailed(f"{self.node} rejects our credentials (HTTP 401)", f"tried: {self._login.describe()}")
         if reply.status == 503:
             said = printable(reply.body.strip(), 80)
             raise NodeNotReady(
-                f"{self.node} does not take {method} now (HTTP 503 {said})",
-                "it is starting, stopping or overloaded (rpcworkqueue); it is asked again",
+                f"{self.node} cannot answer {method} now (HTTP 503 {said})",
+                "it is starting, stopping or overloaded (rpcworkqueue); it is retried",
             )
         if not reply.body.lstrip()[:1] == b"{":
             raise NodeError(f"{self.node} answered {method} with HTTP {reply.status} and no JSON-RPC", NOT_IN_BETWEEN)
         return reply.body
 
     def _misfit(self, method: str, how: str) -> NodeError:
-        self.close()  # nobody knows which reply comes next on it
+        self.close()  # the next reply on it may belong to another request
         return NodeError(f"{self.node} answered {method} {how}", NOT_IN_BETWEEN)
 
     def _unusable(self, what: str) -> NodeError:
-        return NodeError(f"{self.node} sent an unusable answer: {what}", f"check the node's version; {NOT_IN_BETWEEN}")
+        return NodeError(f"{self.node} sent an invalid answer: {what}", f"check the node's version; {NOT_IN_BETWEEN}")
 
     def _error_of(self, error: object, method: str) -> NodeError:
-        told = error if isinstance(error, dict) else {"message": error}
-        code, message = told.get("code"), told.get("message")
+        fields = error if isinstance(error, dict) else {"message": error}
+        code, message = fields.get("code"), fields.get("message")
         code = code if type(code) is int and abs(code) < 1 << 31 else 0
         message = printable(message, 500) if isinstance(message, str) else shown(message)
         if code in _NOT_READY:
@@ -286,10 +285,10 @@ class RpcClient:
 
 
 class CookieRpc:
-    """RPC to a node of this machine with the cookie in `cookie_file`: for private nodes and their scenarios.
+    """RPC to a node on this machine with the cookie in `cookie_file`, for private nodes and their scenarios.
 
-    Each use has a connection of its own, so it is safe from any thread and knows no idle timeout; on loopback that
-    costs a fraction of a millisecond. Raises as `RpcClient.call`.
+    Each call uses a new connection, so it is thread-safe and has no idle timeout; on loopback this takes a fraction of
+    a millisecond. Raises as `RpcClient.call`.
     """
 
     def __init__(self, host: str, port: int, cookie_file: Path) -> None:
@@ -317,7 +316,7 @@ def _in_words(error: Exception) -> str:
 
 
 def _offset(date: float, sent: float, received: float) -> float:
-    """How far the clock that said `date` (cut to whole seconds) is from ours at least, somewhere in between."""
+    """Minimum offset to our clock of a clock that showed `date` (whole seconds) between `sent` and `received`."""
     if date > received:
         return date - received
     if date + 1 < sent:

@@ -20,7 +20,7 @@ CROWDED_SECS = 600.0
 TURN_SECS = 5.0
 """The longest wait for a turn, so that a hanging call does not hide that the node is unreachable."""
 
-RPC_THREADS_TODO = "set rpcthreads=4 (or more) and no small rpcworkqueue in bitcoin.conf and restart the node"
+RPC_THREADS_TODO = "set rpcthreads=4 or more in bitcoin.conf, remove a small rpcworkqueue, and restart the node"
 
 
 class RpcGate:
@@ -52,7 +52,7 @@ class RpcGate:
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Context of every call that can wait; at a crowded node it waits for other calls and for blocks being sent."""
+        """Context of every call that can wait; on a crowded node it waits for other calls and for block submissions."""
         if not self.crowded:
             yield
             return
@@ -71,7 +71,7 @@ class RpcGate:
 
     @contextmanager
     def sending(self) -> Iterator[None]:
-        """Context of sending a block; it never waits, and at a crowded node no turn begins meanwhile."""
+        """Context of a block submission; never waits. On a crowded node no other call starts meanwhile."""
         self._sending += 1
         self._none_sending.clear()
         try:

@@ -1,4 +1,4 @@
-"""Signing signet blocks with a key that the node's wallet holds (BIP 325): by PSBT, no key ever leaves the node."""
+"""Sign signet blocks with a key of the node's wallet (BIP 325), by PSBT: keys do not leave the node."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MOST_PSBT = 1_000_000
 
 
 class BlockSigner:
-    """Signs for one challenge; the wallet that could is asked first the next time."""
+    """Signs for one challenge. The wallet that signed last is tried first."""
 
     def __init__(self, challenge: bytes) -> None:
         self.challenge = challenge
@@ -37,7 +37,7 @@ class BlockSigner:
         raise SigningRefused(*_why(self.challenge, wallets))
 
     def _signed_by(self, client: RpcClient, wallet: str, request: str, spent_le: bytes) -> bytes | None:
-        """The solution that spends `spent_le`, or None if this wallet cannot give it."""
+        """The solution that spends `spent_le`, or None if this wallet cannot sign."""
         kind = "DEFAULT" if is_taproot(self.challenge) else "ALL"
         try:
             processed = client.ask("walletprocesspsbt", request, True, kind, False, wallet=wallet)
@@ -60,9 +60,9 @@ class BlockSigner:
 
 
 def signer_for(client: RpcClient, network: Network) -> BlockSigner | None:
-    """Who signs the blocks of this node's signet; None where none needs to (another network, a trivial challenge).
+    """The signer for this node's signet; None if blocks need no signature (other networks, a trivial challenge).
 
-    It is tried on a made-up block. Raises SigningRefused if no wallet of the node holds the key, or NodeError.
+    It is tested on a dummy block. Raises SigningRefused if no wallet of the node has the key, or NodeError.
     """
     if network.name != "signet":
         return None
@@ -75,7 +75,7 @@ def signer_for(client: RpcClient, network: Network) -> BlockSigner | None:
 
 
 def _check_form(solution: bytes) -> None:
-    """A scriptSig and a stack, and nothing behind them."""
+    """Check that a solution is a scriptSig and a witness stack. Raises DecodeError."""
     reader = Reader(solution)
     reader.sized()
     for _ in range(reader.compact_size()):
@@ -93,11 +93,11 @@ def _wallets(client: RpcClient) -> list[str]:
 def _why(challenge: bytes, wallets: list[str]) -> tuple[str, str]:
     if challenge == PUBLIC_CHALLENGE:
         return (
-            "blocks of the public signet are signed by its maintainers: nobody else can mine it",
-            "mine testnet4 or regtest, or a signet of your own (signetchallenge in bitcoin.conf)",
+            "only the maintainers of the public signet can mine it, as blocks must be signed",
+            "mine testnet4 or regtest, or your own signet (signetchallenge in bitcoin.conf)",
         )
     seen = f"wallets {', '.join(map(repr, wallets))}" if wallets else "no wallet is loaded"
     return (
-        f"this signet's blocks must be signed, and the node cannot: no key for challenge {challenge.hex()} ({seen})",
-        "load or unlock the wallet that holds the key (loadwallet, walletpassphrase, importdescriptors)",
+        f"the node cannot sign this signet's blocks: no key for challenge {challenge.hex()} ({seen})",
+        "load or unlock the wallet that has the key (loadwallet, walletpassphrase, importdescriptors)",
     )

@@ -1,4 +1,4 @@
-"""Submitting blocks, looking them up, and the meaning of the node's answers (BIP 22, BIP 23; mining rules 40 to 46).
+"""Submit blocks, look them up, and classify the node's answers (BIP 22, BIP 23; mining rules 40 to 46).
 
 The strings are those of src/validation.cpp and src/rpc/mining.cpp; they vary between versions, so they are matched by
 prefix.
@@ -45,7 +45,7 @@ _PROPOSAL_WORDS = (
 
 _MOST_WORDS = 500
 _REASON = re.compile(rf"rejected|(?=.{{1,{_MOST_WORDS}}}$)[a-z][a-z0-9]*(-[a-z0-9]+)+([ (,:].*)?", re.ASCII)
-"""The form of every reject reason; any other text is not an answer about a block."""
+"""The form of all reject reasons; other texts are not answers to a block."""
 
 
 def classify_submit(reply: object) -> tuple[Answer, str]:
@@ -79,7 +79,7 @@ def try_submitting(client: RpcClient, *, timeout_secs: float = TRIAL_SECS) -> No
         raise NodeError(
             f"{client.node} answered submitblock with {printable(repr(reply), 80)} instead of 'high-hash' for a block "
             "without work",
-            "look for a proxy in between; report it with the node's debug.log",
+            "look for a proxy in between; otherwise report it with the node's debug.log",
         )
 
 
@@ -118,7 +118,7 @@ def check_proposal(client: RpcClient, block_hex: str, first: SubmitReply) -> Sub
 
 
 def where_is(client: RpcClient, hash_le: bytes, height: int) -> BlockPosition:
-    """Look up a block of ours (rule 46). Raises NodeError, also if the node contradicts itself."""
+    """Look up one of our blocks (rule 46). Raises NodeError, also for inconsistent answers."""
     try:
         header = header_of(client, hash_le)
     except RpcFailed as error:
@@ -143,12 +143,12 @@ def agreed(first: BlockPosition, again: BlockPosition) -> BlockPosition:
     """Combine two lookups. Raises NodeError if they disagree on whether, or by what, the block is replaced."""
     depths = (first.confirmations or 0, again.confirmations or 0)
     if (depths[0] >= 1) is not (depths[1] >= 1) or first.rival_hex != again.rival_hex:
-        raise NodeError("two answers about a block of ours do not agree", "it is looked up again")
+        raise NodeError("two answers about one of our blocks disagree", "it is looked up again")
     return first if depths[0] <= depths[1] else again
 
 
 def tip_facts(client: RpcClient, hash_le: bytes) -> TipFacts:
-    """What an empty block on top of the active tip needs of its header. Raises NodeError."""
+    """The facts of the active tip's header that an empty block on top of it requires. Raises NodeError."""
     known = header_of(client, hash_le)
     if hash_at(client, known.height) != hash_le:
         raise contradiction(client, f"{to_rpc_hex(hash_le)} is not the active block at height {known.height}")
@@ -173,7 +173,7 @@ def _classify(reply: object, meanings: tuple[tuple[str, Answer], ...]) -> tuple[
         answer = next((answer for word, answer in meanings if reply.startswith(word)), unknown)
         return answer, printable(reply, 200)
     if isinstance(reply, RpcFailed):
-        # -25 is an internal error of the node, and so is every other code but "cannot be decoded".
+        # All codes except "cannot be decoded" are internal errors of the node, such as -25.
         return (Answer.INVALID if reply.code == DESERIALIZATION_FAILED else Answer.RETRY), reply.what
     if isinstance(reply, NodeNotReady | NodeAuthFailed):
         return Answer.RETRY, reply.what

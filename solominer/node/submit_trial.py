@@ -1,4 +1,4 @@
-"""Tests whether a node would accept a block from us, repeatedly while it fails, before there is a block to lose."""
+"""Tests in advance whether blocks can be submitted to a node, and repeats the test while it fails."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _log = logging.getLogger("solominer.node.client")
 
 
 class SubmissionTrial:
-    """The trials at the node called `node`. `attempt` makes one and raises NodeError if it fails.
+    """The trials on the node called `node`. `attempt` makes one and raises NodeError if it fails.
 
     `report` is called after each trial with the problem, '' if there is none.
     """
@@ -49,7 +49,7 @@ class SubmissionTrial:
             await self._attempt()
         except NodeError as error:
             return one_line(error)
-        except Exception as error:  # noqa: BLE001 - a trial must not end what it is for
+        except Exception as error:  # noqa: BLE001 - a trial must not end the daemon
             _log.exception("node %s: trying to submit failed unexpectedly", self._node)
             return f"{type(error).__name__}: {error}"
         return ""

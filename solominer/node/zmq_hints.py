@@ -1,9 +1,9 @@
 """Hints of new blocks over ZMQ: the node's `hashblock` and `sequence` publishers (doc/zmq.md of Bitcoin Core).
 
-A message has three parts: topic, body, and a sequence number (4 bytes, little-endian) that counts per topic, so that
-a gap shows. Hashes come in the byte order of RPC. ZMQ reconnects by itself and says nothing when it does, loses what
-was published meanwhile, and keeps silent about an address where nobody ever publishes: connections are therefore
-watched, and a tip that only the poll has seen counts as a proof of silence.
+A message has three parts: topic, body, and a sequence number per topic (4 bytes, little-endian), which reveals lost
+messages. Hashes are in RPC byte order. ZMQ reconnects without notice, loses what was published meanwhile, and does not
+report an address without a publisher: connections are therefore monitored, and a tip that only polling has found shows
+that messages are missing.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from solominer.node.rpc import RpcClient
 _log = logging.getLogger("solominer.node.zmq")
 
 HIGH_WATER_MARK = 100_000
-"""Messages kept for us on either side; `sequence` also tells of every transaction, which a new mempool has many of."""
+"""Maximum number of queued messages; `sequence` also has a message for every transaction."""
 
 GRACE_SECS = 2.0
-"""How long ZMQ may lag behind a poll that found a new tip before it counts as silent."""
+"""Maximum delay of ZMQ after a poll that found a new tip, before it counts as silent."""
 
 _HASH_BYTES = 32
 _NAME_SECS = 3.0
@@ -37,9 +37,9 @@ _MOST_PUBLISHERS = 1000
 
 
 def ip_versions(address: str) -> tuple[int, ...]:
-    """The versions of IP at which an address may answer, likeliest first; ZMQ uses one at a time (ZMQ_IPV6).
+    """IP versions to try for an address, likeliest first; ZMQ uses one at a time (option ZMQ_IPV6).
 
-    It looks up a name in one version alone where that option is off, and prefers the other where it is on.
+    Without the option it resolves a host name to IPv4 only; with it, IPv6 is preferred.
     """
     host = address.removeprefix("tcp://").rpartition(":")[0]
     if host.startswith("["):
@@ -62,18 +62,18 @@ class Hints(Protocol):
 
 
 class Publisher:
-    """One topic at one address. `heard` is called when it tells of a new tip, or that the tip is gone.
+    """One topic at one address. `on_block` is called for each connected or disconnected block.
 
-    `telling` are the labels of `sequence` that count: C (connected) need not where `hashblock` says the same, and
-    does so once for many blocks.
+    `labels` are the relevant labels of `sequence`. C (block connected) is not needed with `hashblock`, which also has
+    one message for many blocks.
     """
 
     def __init__(
-        self, node: str, topic: str, address: str, hints: Hints, heard: Callable[[], None], telling: bytes = b"CD"
+        self, node: str, topic: str, address: str, hints: Hints, on_block: Callable[[], None], labels: bytes = b"CD"
     ) -> None:
-        self.topic, self.address, self.telling = topic, address, telling
+        self.topic, self.address, self.labels = topic, address, labels
         self.connected = False
-        self._node, self._hints, self._heard = node, hints, heard
+        self._node, self._hints, self._on_block = node, hints, on_block
         self._expected: int | None = None
         self._malformed = 0
         self._reopen = asyncio.Event()
@@ -84,11 +84,11 @@ class Publisher:
         self._reopen.set()
 
     async def run(self, context: zmq.asyncio.Context) -> None:
-        """Listen for ever. Raises ConfigError for an address that ZMQ cannot make sense of."""
+        """Receive until cancelled. Raises ConfigError for an invalid address."""
         while True:
             socket = _subscriber(context, self.topic)
             socket.setsockopt(zmq.IPV6, self._families[0] == 6)
-            monitor = socket.get_monitor_socket(_MONITORED)  # before connecting, to miss nothing of it
+            monitor = socket.get_monitor_socket(_MONITORED)  # before connecting, to see all events
             tasks: list[asyncio.Future[None]] = []
             try:
                 self._connect(socket)
@@ -111,7 +111,7 @@ class Publisher:
             self._families = self._families[::-1]
 
     def take(self, message: Sequence[bytes]) -> None:
-        """One message as it came in: check its form and its number, and pass on what it says."""
+        """Validate one message and its sequence number, and pass it on."""
         if len(message) != 3 or message[0] != self.topic.encode() or len(message[2]) != 4:
             self._malformed_message()
             return
@@ -121,10 +121,10 @@ class Publisher:
             return
         self._check_number(int.from_bytes(message[2], "little"))
         if self.topic == "hashblock":
-            self._heard()
+            self._on_block()
             self._hints.hinted(body[::-1])
-        elif body[_HASH_BYTES] in self.telling:  # the labels A and R are about transactions
-            self._heard()
+        elif body[_HASH_BYTES] in self.labels:  # the labels A and R are of transactions
+            self._on_block()
             self._hints.kick()
 
     def _connect(self, socket: zmq.asyncio.Socket) -> None:
@@ -132,12 +132,12 @@ class Publisher:
             socket.connect(self.address)
         except zmq.ZMQError as error:
             raise ConfigError(
-                f"zmq.{self.topic} of node {self._node} is {self.address!r}, which is no address",
+                f"zmq.{self.topic} of node {self._node} is not a valid address: {self.address!r}",
                 "write it as in bitcoin.conf, for example tcp://127.0.0.1:28332",
             ) from error
 
     async def _until_reopened(self) -> None:
-        if len(self._families) > 1:  # a name: if it is silent at one version of IP, the other one is tried
+        if len(self._families) > 1:  # a host name: if one IP version does not connect, try the other
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._reopen.wait(), _NAME_SECS)
             if not self.connected:
@@ -148,9 +148,9 @@ class Publisher:
         expected, self._expected = self._expected, (number + 1) & 0xFFFFFFFF
         if expected is None or number == expected:
             return
-        # A node that was restarted counts from 0 again, a network that stutters may repeat one: all are reasons to ask.
+        # A restarted node counts from 0, and the network may repeat a message: poll in any case.
         _log.warning(
-            "ZMQ %s of node %s: message %d came where %d was next; asking for the tip",
+            "ZMQ %s of node %s: got message %d, expected %d; polling",
             self.topic, self._node, number, expected,
         )  # fmt: skip
         self._hints.kick()
@@ -159,7 +159,7 @@ class Publisher:
         self._malformed += 1
         if self._malformed == 1:
             _log.warning(
-                "ZMQ %s at %s sends messages of another form; is it the %s publisher of node %s? They are ignored",
+                "ZMQ %s at %s: ignoring malformed messages; check that this is the %s publisher of node %s",
                 self.topic, self.address, self.topic, self._node,
             )  # fmt: skip
         self._hints.kick()
@@ -168,7 +168,7 @@ class Publisher:
         while True:
             for _ in range(_BURST):
                 self.take(await socket.recv_multipart())
-            await asyncio.sleep(0)  # messages that wait are received without a pause; others want to run too
+            await asyncio.sleep(0)  # queued messages are received without yielding; let other tasks run
 
     async def _follow_connection(self, monitor: zmq.asyncio.Socket) -> None:
         while True:
@@ -178,36 +178,36 @@ class Publisher:
                 continue
             self.connected = connected
             if connected:
-                _log.info("ZMQ %s of node %s is connected at %s", self.topic, self._node, self.address)
+                _log.info("ZMQ %s of node %s: connected to %s", self.topic, self._node, self.address)
             else:
                 _log.warning(
-                    "ZMQ %s of node %s at %s is lost; the poll goes on, ZMQ reconnects by itself",
+                    "ZMQ %s of node %s: disconnected from %s; reconnecting, polling continues",
                     self.topic, self._node, self.address,
                 )  # fmt: skip
-            self._hints.kick()  # what was published while nobody listened is lost
+            self._hints.kick()  # messages published while disconnected are lost
 
 
 class ZmqHints:
-    """All publishers of one node: `hashblock` and `sequence` addresses, None where not configured."""
+    """All publishers of one node: `hashblock` and `sequence` addresses, or None if not configured."""
 
     def __init__(self, node: str, hashblock: str | None, sequence: str | None, hints: Hints) -> None:
         wanted = (("hashblock", hashblock), ("sequence", sequence))
-        telling = b"D" if hashblock else b"CD"
+        labels = b"D" if hashblock else b"CD"
         self._node = node
-        self._unheard_since: float | None = None
+        self._behind_since: float | None = None
         self._missed = False
-        # A socket for each topic, even at one address: blocks never queue behind transactions.
-        self.publishers = [Publisher(node, topic, at, hints, self._on_block, telling) for topic, at in wanted if at]
+        # One socket per topic, even at the same address: blocks must not wait for transactions.
+        self.publishers = [Publisher(node, topic, at, hints, self._on_block, labels) for topic, at in wanted if at]
 
     @property
     def state(self) -> str:
-        """`off` where none is configured, `live`, or `silent`: not connected, or known to have missed a tip."""
+        """`off` (not configured), `live`, or `silent` (not connected, or has missed a tip)."""
         if not self.publishers:
             return "off"
         return "live" if all(each.connected for each in self.publishers) and not self._missed else "silent"
 
     async def run(self) -> None:
-        """Listen for ever; returns at once where nothing is configured."""
+        """Receive until cancelled; returns at once if nothing is configured."""
         if not self.publishers:
             return
         context = zmq.asyncio.Context()
@@ -219,19 +219,19 @@ class ZmqHints:
             context.destroy(linger=0)
 
     def poll_was_first(self, now: float) -> None:
-        """The poll saw a new tip before ZMQ named it; `now` is any steady clock in seconds."""
-        if self.publishers and self._unheard_since is None:
-            self._unheard_since = now
+        """A poll found a new tip before ZMQ; `now` is monotonic seconds."""
+        if self.publishers and self._behind_since is None:
+            self._behind_since = now
 
     def check_silence(self, now: float) -> None:
-        """Reopen the sockets if a tip that the poll saw was never named; called at each poll."""
-        if self._unheard_since is None or now - self._unheard_since < GRACE_SECS:
+        """Reopen the sockets if ZMQ has missed a tip that a poll found; called at each poll."""
+        if self._behind_since is None or now - self._behind_since < GRACE_SECS:
             return
-        self._unheard_since = None
+        self._behind_since = None
         if not self._missed:
             _log.warning(
-                "ZMQ of node %s is silent: polling alone found a new tip; it goes on, and the sockets are reopened. "
-                "Check that zmqpubhashblock and zmqpubsequence in bitcoin.conf are the configured addresses",
+                "ZMQ of node %s is silent: only polling found a new tip; reopening the sockets, polling continues. "
+                "Check that zmqpubhashblock and zmqpubsequence in bitcoin.conf match the configured addresses",
                 self._node,
             )
         self._missed = True
@@ -240,13 +240,13 @@ class ZmqHints:
 
     def _on_block(self) -> None:
         if self._missed:
-            _log.info("ZMQ of node %s is back", self._node)
+            _log.info("ZMQ of node %s works again", self._node)
         self._missed = False
-        self._unheard_since = None
+        self._behind_since = None
 
 
 def published_by(client: RpcClient) -> dict[str, list[str]]:
-    """Where the node says that it publishes: addresses by topic. Raises NodeError."""
+    """ZMQ addresses that the node reports, by topic (getzmqnotifications). Raises NodeError."""
     found: dict[str, list[str]] = {}
     for each in client.ask("getzmqnotifications").items(_MOST_PUBLISHERS):
         found.setdefault(each["type"].text().removeprefix("pub"), []).append(each["address"].text())
@@ -261,7 +261,7 @@ def _subscriber(context: zmq.asyncio.Context, topic: str) -> zmq.asyncio.Socket:
     socket.setsockopt(zmq.RCVHWM, HIGH_WATER_MARK)
     socket.setsockopt(zmq.RECONNECT_IVL, 100)
     socket.setsockopt(zmq.RECONNECT_IVL_MAX, 2_000)
-    with suppress(zmq.ZMQError):  # a peer that is gone without a word shows by its heartbeats
+    with suppress(zmq.ZMQError):  # heartbeats detect a dead peer
         socket.setsockopt(zmq.HEARTBEAT_IVL, 5_000)
         socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 10_000)
     socket.setsockopt_string(zmq.SUBSCRIBE, topic)

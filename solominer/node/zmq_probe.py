@@ -12,15 +12,15 @@ from solominer.node.zmq_hints import ip_versions
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """The result of a probe: whether the socket connected, and the messages received within the time."""
+class ProbeResult:
+    """Result of a probe: whether the socket connected, the messages received, and the duration."""
 
     connected: bool
     messages: int
     secs: float
 
 
-def listen(address: str, topic: str, *, connect_secs: float = 3.0, listen_secs: float = 1.0) -> Heard:
+def listen(address: str, topic: str, *, connect_secs: float = 3.0, listen_secs: float = 1.0) -> ProbeResult:
     """Subscribe to `topic` at `address`; return at the first message or when the time is up.
 
     Raises ValueError for an invalid address.
@@ -31,7 +31,7 @@ def listen(address: str, topic: str, *, connect_secs: float = 3.0, listen_secs: 
         connected, messages = _listen(address, topic, version, connect_secs, listen_secs)
         if connected:
             break
-    return Heard(connected, messages, time.monotonic() - started)
+    return ProbeResult(connected, messages, time.monotonic() - started)
 
 
 def _listen(address: str, topic: str, version: int, connect_secs: float, listen_secs: float) -> tuple[bool, int]:
@@ -43,7 +43,7 @@ def _listen(address: str, topic: str, version: int, connect_secs: float, listen_
             try:
                 subscriber.connect(address)
             except zmq.ZMQError as error:
-                raise ValueError(f"{address} is no ZMQ address: {error.strerror}") from error
+                raise ValueError(f"{address} is not a valid ZMQ address: {error.strerror}") from error
             connected = bool(monitor.poll(round(1000 * connect_secs)))
             if connected:
                 parse_monitor_message(monitor.recv_multipart())

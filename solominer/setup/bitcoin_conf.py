@@ -1,11 +1,11 @@
-"""A node's own settings (command line, settings.json, bitcoin.conf), combined as Bitcoin Core combines them.
+"""A node's settings (command line, settings.json, bitcoin.conf), merged as Bitcoin Core does.
 
 Sources, by precedence: command line, settings.json, the network's section of bitcoin.conf (`[regtest]`, or
 `regtest.rpcport=`), the rest of bitcoin.conf. In the file the first value of a setting is used, elsewhere the last.
 Some settings outside a section are for mainnet only. `nofoo` removes the values before it. Follows
 src/common/config.cpp, src/common/settings.cpp and src/common/args.cpp.
 
-What the node would refuse is skipped here and reported: the file may be newer than the process that runs.
+Lines that the node rejects are skipped and reported: the file may have changed since the node started.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ _SPACE = " \t\r\n"
 _MAX_BYTES = 1 << 20
 
 Value = str | bool
-"""A setting's value; False for one that was negated, True for a negation that was negated."""
+"""A setting's value; False if negated, True if negated twice."""
 Source = Mapping[str, Sequence[Value]]
 """All values of each setting, in order."""
 
 
 @dataclass(frozen=True, slots=True)
 class NodeConf:
-    """The settings of one node. `sections` are those of bitcoin.conf, '' is what stands outside of any.
+    """The settings of one node. `sections` are those of bitcoin.conf; '' has the settings outside of any section.
 
-    `problems` name what could not be read, and what the node itself would refuse. No value stands in them.
+    `problems` are unreadable files and lines that the node rejects, without values.
     """
 
     command_line: Source = field(default_factory=dict)
@@ -43,12 +43,12 @@ class NodeConf:
     problems: tuple[str, ...] = ()
 
     def get(self, key: str, network: str) -> str | None:
-        """The value that the node uses, None where it uses its default; '0' for a negated setting."""
+        """The value that the node uses; None for its default, '0' for a negated setting."""
         value = self._value(key, network)
         return None if value is None else _text(value)
 
     def path(self, key: str, network: str, default: str) -> str:
-        """A setting that is a path: `default` where it is not set or empty, '' where it is negated."""
+        """A path setting: `default` if unset or empty, '' if negated."""
         value = self._value(key, network)
         return "" if value is False else ("" if value is None else _text(value)) or default
 
@@ -61,12 +61,12 @@ class NodeConf:
         return None
 
     def flag(self, key: str, network: str, *, default: bool) -> bool:
-        """A setting that is on or off."""
+        """A boolean setting."""
         value = self.get(key, network)
         return default if value is None else _true(value)
 
     def values(self, key: str, network: str) -> list[str]:
-        """Every value of a setting that may have several."""
+        """All values of a multi-value setting."""
         found: list[Value] = []
         done = negated_empty = False
         for values, in_file in self._sources(key, network):
@@ -78,33 +78,33 @@ class NodeConf:
 
     @property
     def network(self) -> str | None:
-        """The network that it selects (mainnet by default); None for a chain that is not known here."""
+        """The selected network (default mainnet); None for an unknown chain."""
         if (chain := self.get("chain", "")) is not None:
             return NETWORK_OF_CHAIN[chain].name if chain in NETWORK_OF_CHAIN else None
         return next((network for flag, network in _CHAIN_FLAGS.items() if self._chain_flag(flag)), "mainnet")
 
     def _chain_flag(self, flag: str) -> bool:
         command_line = self.command_line.get(flag, ())
-        negated = bool(command_line) and command_line[-1] is False  # the node does not heed it
+        negated = bool(command_line) and command_line[-1] is False  # the node ignores it
         for values in (() if negated else command_line, self.sections.get("", {}).get(flag, ())):
             if values:
                 return _true(_text(values[-1]))
         return False
 
     def _sources(self, key: str, network: str, *, with_negated: bool = False) -> Iterator[tuple[Sequence[Value], bool]]:
-        """The values of each source, and whether it is the file."""
+        """The values of each source, and whether it is bitcoin.conf."""
         yield self.command_line.get(key, ()), False
         yield self.saved.get(key, ()), False
         if network:
             yield self.sections.get(NETWORKS[network].chain, {}).get(key, ()), True
         outside = self.sections.get("", {}).get(key, ())
-        negated = with_negated and bool(outside) and outside[-1] is False  # counts for every network
+        negated = with_negated and bool(outside) and outside[-1] is False  # applies to every network
         if key not in _MAIN_ONLY or network in ("", "mainnet") or negated:
             yield outside, True
 
 
 def parse_conf(text: str, name: str = "bitcoin.conf") -> tuple[list[tuple[str, str, Value]], list[str]]:
-    """Section, key and value of each setting of a file's text, in order; and the lines that the node would refuse."""
+    """Section, key and value of each setting in order, and problems: the lines that the node rejects."""
     prefix, found, problems = "", [], []
     for number, raw in enumerate(text.split("\n"), 1):
         line, hash_sign, _ = raw.partition("#")
@@ -117,26 +117,26 @@ def parse_conf(text: str, name: str = "bitcoin.conf") -> tuple[list[tuple[str, s
         key, equals, value = line.partition("=")
         full_key = prefix + key.strip(_SPACE)
         if line[0] == "-" or not equals:
-            problems.append(f"line {number} of {name} is not a setting; the node does not start with it")
+            problems.append(f"line {number} of {name} is not a setting: the node will not start")
             continue
         if hash_sign and "rpcpassword" in full_key:
-            problems.append(f"line {number} of {name} has a # in rpcpassword; the node does not start with it")
+            problems.append(f"line {number} of {name} has a # in rpcpassword: the node will not start")
             continue
         section, dot, rest = full_key.partition(".")
         if not dot:
             section, rest = "", full_key
         setting, interpreted = _interpreted(rest, value.strip(_SPACE))
         if setting == "conf":
-            problems.append(f"line {number} of {name} sets conf, which it may not; the node does not start with it")
+            problems.append(f"line {number} of {name} must not set conf: the node will not start")
             continue
         found.append((section, setting, interpreted))
     if text.startswith("\ufeff"):
-        problems.append(f"{name} begins with a byte order mark: the node does not know the setting in its first line")
+        problems.append(f"{name} begins with a byte order mark: the node does not recognize its first line")
     return found, problems
 
 
 def parse_command_line(arguments: Iterable[str]) -> Source:
-    """The settings in a node's arguments."""
+    """The settings in a node's command-line arguments."""
     found: dict[str, list[Value]] = {}
     for argument in arguments:
         if not argument.startswith("-"):
@@ -148,9 +148,9 @@ def parse_command_line(arguments: Iterable[str]) -> Source:
 
 
 def read_node_conf(command_line: Source, default_datadir: Path, cwd: Path) -> tuple[NodeConf, Path]:
-    """The settings of a node with these arguments, and its data folder.
+    """The settings of a node with these arguments, and its data directory.
 
-    `default_datadir` is where its data is without `datadir`; `cwd` is where relative paths of its arguments begin.
+    `default_datadir` is used without `datadir`; relative paths are resolved against `cwd`.
     """
     given = NodeConf(command_line)
     first_datadir = cwd / given.path("datadir", "", str(default_datadir))
@@ -172,15 +172,15 @@ def read_node_conf(command_line: Source, default_datadir: Path, cwd: Path) -> tu
 
 
 def _misplaced(conf: NodeConf, network: str, name: str) -> list[str]:
-    """The settings outside of any section that are for mainnet only: the node refuses them on another network."""
+    """Problems: mainnet-only settings outside of a section, which the node rejects on another network."""
     outside = conf.sections.get("", {})
     found = [key for key in sorted(_MAIN_ONLY) if _kept(outside.get(key, ())) and conf.get(key, network) is None]
-    where = f"below [{NETWORKS[network].chain}]"
-    return [f"{name}: {key} belongs {where}, outside of it the node does not start with it" for key in found]
+    section = f"[{NETWORKS[network].chain}]"
+    return [f"{name}: {key} must be in section {section}: the node will not start" for key in found]
 
 
 def with_saved(conf: NodeConf, chain_dir: Path) -> NodeConf:
-    """The settings with those of settings.json in the network's folder, which the node itself writes."""
+    """Add the settings of settings.json, which the node writes in the network's directory."""
     if not (name := conf.path("settings", "", "settings.json")):
         return conf
     path = chain_dir / name
@@ -192,7 +192,7 @@ def with_saved(conf: NodeConf, chain_dir: Path) -> NodeConf:
         why = reason(error) if isinstance(error, OSError) else "it is not valid JSON"
         return _with_problem(conf, f"{path} cannot be read: {why}")
     if not isinstance(loaded, dict):
-        return _with_problem(conf, f"{path} does not hold a JSON object")
+        return _with_problem(conf, f"{path} is not a JSON object")
     saved = {key: _saved_values(value) for key, value in loaded.items()}
     return NodeConf(conf.command_line, saved, conf.sections, conf.problems)
 
@@ -211,12 +211,12 @@ def _includes(sections: Mapping[str, Source], section: str) -> list[str]:
 
 
 def _read_into(sections: dict[str, dict[str, list[Value]]], path: Path, problems: list[str], *, needed: bool) -> None:
-    """Add the settings of a file. One that is not there is a problem only if it is `needed`."""
+    """Add the settings of a file. A missing file is a problem only if it is `needed`."""
     try:
         text = read_file(path, _MAX_BYTES).decode(errors="surrogateescape")
     except (FileNotFoundError, NotADirectoryError):
         if needed:
-            problems.append(f"{path} is not there; the node does not start without it")
+            problems.append(f"{path} does not exist: the node will not start")
         return
     except OSError as error:
         problems.append(f"{path} cannot be read: {reason(error)}")
@@ -235,7 +235,7 @@ def _interpreted(key: str, value: str) -> tuple[str, Value]:
 
 
 def _kept(values: Sequence[Value]) -> Sequence[Value]:
-    """What is left behind the last negation."""
+    """The values after the last negation."""
     last = max((position for position, value in enumerate(values) if value is False), default=-1)
     return values[last + 1 :]
 
@@ -255,7 +255,7 @@ def _text(value: Value) -> str:
 
 
 def is_bitcoind(arguments: Sequence[str]) -> int | None:
-    """Where in a process's arguments the node's own begin, or None if it is no node."""
+    """Index of the node's first argument in a process's command line, or None if it is not a node."""
     names = ("bitcoind", "bitcoin-qt", "bitcoin-node", "bitcoin-gui", "bitcoind.exe", "bitcoin-qt.exe")
     for position, argument in enumerate(arguments):
         if argument.startswith("-"):

@@ -1,4 +1,4 @@
-"""The conversation of `solominer init`: what is asked, of whom, and what is said."""
+"""The dialog of `solominer init`."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from solominer.setup.init import (
 )
 
 Ask = Callable[[str, str], str]
-"""A question and its default; returns the answer."""
+"""Takes a question and its default; returns the answer."""
 AskSecret = Callable[[str], str]
-"""A question whose answer is not shown; returns it, '' for none."""
+"""Takes a question; returns the answer, which is not echoed, or ''."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What was said on the command line. `rpc` is HOST:PORT of a node named by hand."""
+    """Options of the command line. `rpc` is HOST:PORT of a node."""
 
     datadirs: Sequence[Path] = ()
     rpc: str | None = None
@@ -51,9 +51,9 @@ class Answers:
 def set_up(
     path: Path, answers: Answers, *, ask: Ask | None, ask_secret: AskSecret | None = None, say: Callable[[str], object]
 ) -> None:
-    """Find nodes, try them, settle what is open, write the file. `ask` and `ask_secret` are None where nobody is there.
+    """Find and probe nodes, ask for what is missing, and write config.json.
 
-    Raises ConfigError, PayoutError or NodeError where it cannot be settled.
+    `ask` and `ask_secret` are None if not interactive. Raises ConfigError, PayoutError or NodeError.
     """
     try:
         if not answers.force:
@@ -65,7 +65,7 @@ def set_up(
     address = _payout(nodes[0], answers, ask, say)
     values = config_values(nodes, address, answers.data_dir)
     config = write_config(path, values, replace=True)
-    say(f"wrote {path}, readable by you alone: mode {config.mode}, {len(nodes)} node{'s' * (len(nodes) > 1)}")
+    say(f"wrote {path} (permissions 600): mode {config.mode}, {len(nodes)} node{'s' * (len(nodes) > 1)}")
     for node in nodes:
         lines = missing_lines(node)
         if lines:
@@ -76,12 +76,12 @@ def set_up(
 
 
 def _tried(answers: Answers, ask_secret: AskSecret | None, say: Callable[[str], object]) -> list[Probed]:
-    """The nodes that work; the others are named with the reason."""
+    """The nodes that work; all are printed, with the reason if one does not."""
     if answers.password_file is not None and not answers.username:
-        raise ConfigError("--password-file needs --username", "give both")
+        raise ConfigError("--password-file requires --username", "pass both")
     if answers.rpc is not None:
         rpc = _by_hand(answers, ask_secret)
-        tried = [probe_rpc(rpc, answers.network or network_of(rpc), "named by hand")]
+        tried = [probe_rpc(rpc, answers.network or network_of(rpc), "--rpc")]
     else:
         candidates, problems = find_nodes(answers.datadirs)
         for problem in problems:
@@ -94,15 +94,15 @@ def _tried(answers: Answers, ask_secret: AskSecret | None, say: Callable[[str], 
     working = [node for node in tried if not node.problem]
     if not working:
         raise ConfigError(
-            "no node that works was found" if tried else "no node was found on this machine",
-            "start Bitcoin Core with server=1; or say where it is with --datadir, or with --rpc HOST:PORT and "
-            "--cookie-file, or --username and --password-file",
+            "found no usable node" if tried else "found no node on this machine",
+            "start Bitcoin Core with server=1; or pass --datadir, or --rpc HOST:PORT with --cookie-file or with "
+            "--username and --password-file",
         )
     return working
 
 
 def _probed(candidate: NodeCandidate, answers: Answers, ask_secret: AskSecret | None) -> Probed:
-    """Try a node with its own ways in and the given ones; where it refuses them all, ask for a user's password."""
+    """Probe a node with its own and the given logins; if all are refused, ask for a password."""
     given = []
     if answers.password_file is not None:
         given.append(NodeLogin(answers.username, password_file=absolute(answers.password_file)))
@@ -129,7 +129,7 @@ def _by_hand(answers: Answers, ask_secret: AskSecret | None) -> RpcConfig:
     if answers.username and answers.cookie_file is None and answers.password_file is None and ask_secret is not None:
         password = ask_secret(f"password of RPC user {answers.username!r}")
     if [answers.cookie_file is None, answers.password_file is None, not password].count(False) != 1:
-        raise ConfigError("--rpc needs one way to log in", "give --cookie-file, or --username and --password-file")
+        raise ConfigError("--rpc requires one login", "pass --cookie-file, or --username and --password-file")
     values: dict[str, Any] = {"name": f"{bracketed(host)}:{port}", "host": host, "port": port}
     if answers.cookie_file is not None:
         values["cookie_file"] = absolute(answers.cookie_file)
@@ -141,7 +141,7 @@ def _by_hand(answers: Answers, ask_secret: AskSecret | None) -> RpcConfig:
         return RpcConfig.model_validate(values)
     except ValidationError as error:
         why = error.errors(include_input=False, include_url=False)[0]["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"the node named by hand cannot be used: {why}", "correct --rpc or --username") from None
+        raise ConfigError(f"invalid node: {why}", "correct --rpc or --username") from None
 
 
 def _chosen(nodes: list[Probed], answers: Answers, ask: Ask | None) -> list[Probed]:
@@ -151,15 +151,15 @@ def _chosen(nodes: list[Probed], answers: Answers, ask: Ask | None) -> list[Prob
     if wanted is None and len(networks) > 1 and ask is not None:
         wanted = ask(f"which network? ({', '.join(networks)})", networks[0])
     if wanted is None and len(networks) > 1:
-        raise ConfigError(f"nodes on several networks were found: {', '.join(networks)}", "choose with --network")
+        raise ConfigError(f"found nodes on several networks: {', '.join(networks)}", "select one with --network")
     chosen = [node for node in nodes if node.network == (wanted or networks[0])]
     if not chosen:
-        raise ConfigError(f"no node on {wanted} was found, only on {', '.join(networks)}", "choose with --network")
+        raise ConfigError(f"found no node on {wanted}, only on {', '.join(networks)}", "select one with --network")
     return chosen
 
 
 def _payout(node: Probed, answers: Answers, ask: Ask | None, say: Callable[[str], object]) -> str:
-    """The payout address, checked by the node; on regtest it may be left to the node's wallet."""
+    """The payout address, validated by the node; on regtest '' for an address of the node's wallet."""
     address = answers.payout_address
     while True:
         if address is None and ask is not None:
@@ -169,7 +169,7 @@ def _payout(node: Probed, answers: Answers, ask: Ask | None, say: Callable[[str]
             if node.network == "regtest":
                 return ""
             raise ConfigError(
-                "a payout address is needed", f"give --payout-address: an address of your own {node.network} wallet"
+                "a payout address is required", f"pass --payout-address with an address of your {node.network} wallet"
             )
         try:
             check_payout(node, address)

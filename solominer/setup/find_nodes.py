@@ -1,4 +1,4 @@
-"""Nodes on this machine: running processes, data folders of Bitcoin Core and Knots, their settings and cookies."""
+"""Find nodes on this machine: running processes, and data directories of Bitcoin Core and Knots."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _EVERY_ADDRESS = {"0.0.0.0": _LOOPBACK[:1], "::": _LOOPBACK[::-1], "": _LOOPBACK
 
 @dataclass(frozen=True, slots=True)
 class NodeLogin:
-    """A way to log in: a user and password, or a cookie file."""
+    """An RPC login: username and password, or a cookie file."""
 
     username: str = ""
     password: SecretStr | None = field(default=None, repr=False)
@@ -41,7 +41,7 @@ class NodeLogin:
 
 @dataclass(frozen=True, slots=True)
 class NodeCandidate:
-    """A node that may be there: its data folder, its network and its own settings."""
+    """A possible node: its data directory, network and settings."""
 
     datadir: Path
     network: str
@@ -50,18 +50,18 @@ class NodeCandidate:
 
     @property
     def chain_dir(self) -> Path:
-        """The network's own folder."""
+        """The network's subdirectory of the data directory."""
         return self.datadir / NETWORKS[self.network].folder
 
     @property
     def port(self) -> int:
-        """Its RPC port, where rpcbind has none."""
+        """Its RPC port, unless rpcbind has one."""
         port = number_in(self.conf.get("rpcport", self.network) or "")
         return port if 0 < port < 1 << 16 else NETWORKS[self.network].rpc_port
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
-        """Host and port of each place where its RPC listens, loopback first (GetBindAddresses in httpserver.cpp)."""
+        """Host and port of each RPC address, loopback first (GetBindAddresses in httpserver.cpp)."""
         bound = self.conf.values("rpcbind", self.network)
         if not bound or not self.conf.values("rpcallowip", self.network):
             return [(host, self.port) for host in _LOOPBACK]
@@ -73,13 +73,13 @@ class NodeCandidate:
 
     @property
     def cookie_file(self) -> Path | None:
-        """Where its cookie is, if it writes one; None where it writes none."""
+        """Path of its cookie, or None if cookies are disabled."""
         name = self.conf.path("rpccookiefile", self.network, ".cookie")
         return self.chain_dir / name if name else None
 
     @property
     def logins(self) -> list[NodeLogin]:
-        """The ways in that its settings and its folder show; a cookie that cannot be examined is one too."""
+        """Logins from its settings, and its cookie, even if the cookie is not readable."""
         found = []
         if password := self.conf.get("rpcpassword", self.network):
             found.append(NodeLogin(self.conf.get("rpcuser", self.network) or "", SecretStr(password)))
@@ -91,25 +91,25 @@ class NodeCandidate:
 
     @property
     def users(self) -> list[str]:
-        """The users of its rpcauth lines, whose passwords are not in it."""
+        """Usernames of its rpcauth lines, which contain no passwords."""
         lines = self.conf.values("rpcauth", self.network)
         return list(dict.fromkeys(line.partition(":")[0] for line in lines if ":" in line))
 
     def rpc(self, host: str, port: int, login: NodeLogin) -> RpcConfig | None:
-        """How to reach it at one of its addresses; None for what cannot be written in a config.json."""
+        """The RPC connection with this address and login; None if it is not valid in a config.json."""
         values = {"name": f"{self.network}:{port}", "host": host, "port": port, "username": login.username}
-        values |= {key: value for key in _WAYS if (value := getattr(login, key)) is not None}
+        values |= {key: value for key in _LOGIN_KEYS if (value := getattr(login, key)) is not None}
         try:
             return RpcConfig.model_validate(values)
         except (ValidationError, UnicodeError):
             return None
 
 
-_WAYS = ("password", "password_file", "cookie_file")
+_LOGIN_KEYS = ("password", "password_file", "cookie_file")
 
 
 def split_host_port(text: str, port: int) -> tuple[str, int]:
-    """Host and port as the node splits them: `h`, `h:1`, `::1`, `[::1]`, `[::1]:1`; port 0 for one that is invalid."""
+    """Split host and port as the node does: `h`, `h:1`, `::1`, `[::1]`, `[::1]:1`; port 0 if invalid."""
     head, colon, tail = text.rpartition(":")
     if colon and (not head or (head[0] == "[" and head[-1] == "]") or ":" not in head):
         text, port = head, int(tail) if tail.isascii() and tail.isdigit() and int(tail[:6]) < 1 << 16 else 0
@@ -117,15 +117,12 @@ def split_host_port(text: str, port: int) -> tuple[str, int]:
 
 
 def find_nodes(folders: Sequence[Path] = ()) -> tuple[list[NodeCandidate], list[str]]:
-    """What is on this machine, and what could not be examined; with `folders` only nodes that have their data there.
-
-    Running ones come first.
-    """
+    """Nodes on this machine, running ones first, and problems. `folders` limits the search to these datadirs."""
     problems: list[str] = []
     wanted = [_real(absolute(expanded(folder, "--datadir"))) for folder in folders]
     found: dict[tuple[Path, str], NodeCandidate] = {}
     in_folders = list(_nodes_in(wanted or likely_folders(), problems))
-    accepted = {*wanted, *(each.datadir for each in in_folders)}  # a bitcoin.conf may lead elsewhere
+    accepted = {*wanted, *(each.datadir for each in in_folders)}  # a bitcoin.conf may set another datadir
     for candidate in (*_running_nodes(problems), *in_folders):
         if not wanted or candidate.datadir in accepted:
             found.setdefault((candidate.datadir, candidate.network), candidate)
@@ -135,7 +132,7 @@ def find_nodes(folders: Sequence[Path] = ()) -> tuple[list[NodeCandidate], list[
 
 
 def likely_folders() -> list[Path]:
-    """Data folders that Bitcoin Core and Knots use on this platform, those that exist."""
+    """Existing default data directories of Bitcoin Core and Knots on this platform."""
     folders = [*default_data_folders(), Path("/var/lib/bitcoin"), Path("/srv/bitcoin")]
     if (own := home()) is not None:
         folders.append(own / "snap/bitcoin-core/common/.bitcoin")
@@ -149,7 +146,7 @@ def likely_folders() -> list[Path]:
 def _real(path: Path) -> Path:
     try:
         return Path(os.path.realpath(path))
-    except ValueError:  # a zero byte in the name, from somebody's bitcoin.conf
+    except ValueError:  # a zero byte in the path, from a bitcoin.conf
         return path
 
 
@@ -160,7 +157,7 @@ def _running_nodes(problems: list[str]) -> Iterator[NodeCandidate]:
             start = is_bitcoind(arguments)
             if start is not None:
                 yield _running_node(process, arguments[start:], problems)
-        except (psutil.Error, OSError):  # it has ended, or the system does not show its arguments
+        except (psutil.Error, OSError):  # it has exited, or its arguments are not accessible
             continue
 
 
@@ -168,11 +165,11 @@ def _running_node(process: psutil.Process, arguments: Sequence[str], problems: l
     cwd = Path("/")
     try:
         cwd = Path(process.cwd())
-    except (psutil.AccessDenied, OSError):  # another user's
+    except (psutil.AccessDenied, OSError):  # of another user
         if any(not Path(name).is_absolute() for name in map(str, parse_command_line(arguments).get("datadir", ()))):
             problems.append(
-                f"a node runs as process {process.pid} with a relative datadir, and belongs to another user: "
-                "give its data folder with --datadir"
+                f"the node with process id {process.pid} has a relative datadir and belongs to another user: "
+                "pass its data directory with --datadir"
             )
     conf, datadir = read_node_conf(parse_command_line(arguments), _default_datadir(process), cwd)
     network = conf.network or "mainnet"
@@ -180,7 +177,7 @@ def _running_node(process: psutil.Process, arguments: Sequence[str], problems: l
 
 
 def _default_datadir(process: psutil.Process) -> Path:
-    """Where a process has its data by default: in the home directory of its own environment, or of its user."""
+    """The default data directory of a process, from HOME in its environment, or its user's home directory."""
     folder = ""
     with suppress(psutil.Error, OSError):
         folder = process.environ().get("HOME", "")
@@ -191,7 +188,7 @@ def _default_datadir(process: psutil.Process) -> Path:
 
 
 def _nodes_in(folders: Sequence[Path], problems: list[str]) -> Iterator[NodeCandidate]:
-    """Networks of which a data folder shows a trace: a cookie, or the network that its bitcoin.conf selects."""
+    """Networks of which a data directory has a cookie, or that its bitcoin.conf selects."""
     for folder in folders:
         conf, datadir = read_node_conf({}, folder, folder)
         problems += conf.problems
@@ -202,9 +199,8 @@ def _nodes_in(folders: Sequence[Path], problems: list[str]) -> Iterator[NodeCand
                 yield candidate
             elif seen.problem:
                 problems.append(
-                    f"{datadir} cannot be searched for a cookie: {seen.problem}; if this is your node's, let this user "
-                    "enter it (rpccookieperms=group in bitcoin.conf and chmod g+x), or give --username and "
-                    "--password-file"
+                    f"cannot look for a cookie in {datadir}: {seen.problem}; if this is your node, grant access "
+                    "(rpccookieperms=group in bitcoin.conf and chmod g+x), or pass --username and --password-file"
                 )
 
 

@@ -1,4 +1,4 @@
-"""`solominer init`: from the nodes that are there to a config.json that mines, and what bitcoin.conf lacks."""
+"""`solominer init`: probe nodes, write config.json, and list missing lines of bitcoin.conf."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ MODE_OF_NETWORK = {"mainnet": "production", "testnet3": "testnet4", "testnet4": 
 }
 DEFAULT_ZMQ = {"hashblock": "tcp://127.0.0.1:28332", "sequence": "tcp://127.0.0.1:28333"}
 _ZMQ_REASON = {
-    "hashblock": "announces a new block within milliseconds; without it tips come by long poll and polling",
-    "sequence": "announces disconnected blocks, and reveals lost messages",
+    "hashblock": "notifies of new blocks within milliseconds; without it, they are detected by polling",
+    "sequence": "notifies of disconnected blocks, and reveals lost messages",
 }
 _RESERVED_WEIGHT_SINCE = 290_000
 _ZMQ_CONNECT_SECS = 1.0
@@ -51,8 +51,10 @@ _CONNECT_SECS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """A node that was tried. `problem` is why it cannot be used, or '', `error` its kind. `zmq` is where it publishes
-    and this machine reaches it; `unheard` has the addresses, by topic, that this machine does not reach."""
+    """Result of probing a node. `problem` is why it cannot be used, or ''; `error` is the class of the error.
+
+    `zmq` has its reachable ZMQ addresses, `unreachable` the others, by topic.
+    """
 
     rpc: RpcConfig
     network: str
@@ -64,20 +66,20 @@ class Probed:
     zmq: ZmqConfig = field(default_factory=ZmqConfig)
     sets_reserved_weight: bool = False
     error: type[SolominerError] | None = None
-    unheard: Mapping[str, str] = field(default_factory=dict)
+    unreachable: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class MissingLine:
-    """A line for bitcoin.conf and why."""
+    """A line to add to bitcoin.conf, and the reason."""
 
     line: str
     reason: str
 
 
 def probe(candidate: NodeCandidate, more: Sequence[NodeLogin] = ()) -> Probed:
-    """Try a node that was found: each of its addresses with each way in, its own and `more`, until one works."""
-    origin = f"{candidate.datadir} ({'running' if candidate.running else 'data folder'})"
+    """Probe each address of a node with each login, its own and `more`, until one works."""
+    origin = f"{candidate.datadir} ({'running' if candidate.running else 'data directory'})"
     reserved = candidate.conf.get("blockreservedweight", candidate.network) is not None
     failures: list[Probed] = []
     for host, port in candidate.addresses:
@@ -90,7 +92,7 @@ def probe(candidate: NodeCandidate, more: Sequence[NodeLogin] = ()) -> Probed:
                 return tried
             failures.append(tried)
             if tried.error is NodeUnreachable:
-                break  # no other login helps there
+                break  # another login does not help
     if failures:
         return next((each for each in failures if each.error is not NodeUnreachable), failures[0])
     host, port = next((each for each in candidate.addresses if _listens(*each)), ("", 0))
@@ -98,10 +100,10 @@ def probe(candidate: NodeCandidate, more: Sequence[NodeLogin] = ()) -> Probed:
     why = f"{cookie}, and no rpcpassword in bitcoin.conf"
     if not port:
         where = RpcConfig(port=candidate.port)
-        why = f"{why}; nothing answers there either: start it with server=1"
+        why = f"{why}; and it does not accept connections: start it with server=1"
         return Probed(where, candidate.network, origin, problem=why, error=NodeUnreachable)
     where = RpcConfig(host=host, port=port)
-    return Probed(where, candidate.network, origin, problem=f"{why}: give --username", error=NodeAuthFailed)
+    return Probed(where, candidate.network, origin, problem=f"{why}: pass --username", error=NodeAuthFailed)
 
 
 def _listens(host: str, port: int) -> bool:
@@ -113,7 +115,7 @@ def _listens(host: str, port: int) -> bool:
 
 
 def probe_rpc(rpc: RpcConfig, network: str, origin: str, *, sets_reserved_weight: bool = False) -> Probed:
-    """Try one way into a node: is it on `network`, and where does it publish?"""
+    """Connect to a node, check that it is on `network`, and get its ZMQ addresses."""
     config = _config_for(network, bitcoin_rpc=rpc)
     try:
         client = node_settings(config, rpc, config.zmq).connect()
@@ -122,7 +124,7 @@ def probe_rpc(rpc: RpcConfig, network: str, origin: str, *, sets_reserved_weight
     try:
         chain = pin_network(client, network_named(network))
         net = client.ask_optional("getnetworkinfo", instead={})
-        zmq, unheard = _published(client, rpc.host)
+        zmq, unreachable = _published(client, rpc.host)
         return Probed(
             rpc,
             network,
@@ -132,7 +134,7 @@ def probe_rpc(rpc: RpcConfig, network: str, origin: str, *, sets_reserved_weight
             name=version_of(net),
             zmq=zmq,
             sets_reserved_weight=sets_reserved_weight,
-            unheard=unheard,
+            unreachable=unreachable,
         )
     except NodeError as error:
         return Probed(rpc, network, origin, problem=one_line(error), error=type(error))
@@ -141,7 +143,7 @@ def probe_rpc(rpc: RpcConfig, network: str, origin: str, *, sets_reserved_weight
 
 
 def network_of(rpc: RpcConfig) -> str:
-    """Ask a node that was named by hand which network it is on. Raises NodeError or ConfigError."""
+    """The network of a node. Raises NodeError or ConfigError."""
     client = node_settings(_config_for("mainnet", bitcoin_rpc=rpc), rpc, ZmqConfig()).connect()
     try:
         chain = client.ask("getblockchaininfo")["chain"].text()
@@ -151,12 +153,12 @@ def network_of(rpc: RpcConfig) -> str:
 
 
 def _published(client: RpcClient, host: str) -> tuple[ZmqConfig, dict[str, str]]:
-    """Where the node publishes and this machine reaches it; and by topic, where it publishes and is not reached."""
+    """The node's reachable ZMQ addresses, and by topic those that are not."""
     try:
         published = published_by(client)
-    except (RpcFailed, MethodNotAllowed):  # built without ZMQ, or not on this user's whitelist
+    except (RpcFailed, MethodNotAllowed):  # built without ZMQ, or not in rpcwhitelist
         return ZmqConfig(), {}
-    reached, unheard = {}, {}
+    reached, unreachable = {}, {}
     for topic in DEFAULT_ZMQ:
         addresses = published.get(topic, [])
         for address in dict.fromkeys(choice for each in addresses for choice in zmq_choices(each, host)):
@@ -165,8 +167,8 @@ def _published(client: RpcClient, host: str) -> tuple[ZmqConfig, dict[str, str]]
                 break
         else:
             if addresses:
-                unheard[topic] = addresses[0]
-    return ZmqConfig(**reached), unheard
+                unreachable[topic] = addresses[0]
+    return ZmqConfig(**reached), unreachable
 
 
 def _answers(address: str, topic: str) -> bool:
@@ -178,15 +180,15 @@ def _answers(address: str, topic: str) -> bool:
 
 
 def zmq_choices(address: str, host: str) -> list[str]:
-    """Where to connect to a publisher bound to `address` by a node whose RPC answers at `host`, likeliest first.
+    """Addresses to try for a publisher bound to `address` on a node with RPC host `host`, likeliest first.
 
-    It may be bound to every address (`*`, `0.0.0.0`, `[::]`) or, by its name, to a network interface.
+    It may be bound to a wildcard (`*`, `0.0.0.0`, `[::]`) or to a network interface by name.
     """
     bound, _, port = address.removeprefix("tcp://").rpartition(":")
     if not address.startswith("tcp://"):
         return [address]
     of_host = f"tcp://{bracketed(host)}:{port}"
-    if bound in ("0.0.0.0", "*") and ":" in host:  # IPv4 alone
+    if bound in ("0.0.0.0", "*") and ":" in host:  # IPv4 only
         return [f"tcp://127.0.0.1:{port}", of_host]
     if bound in ("0.0.0.0", "*", "[::]"):
         return [of_host]
@@ -194,31 +196,31 @@ def zmq_choices(address: str, host: str) -> list[str]:
 
 
 def missing_lines(node: Probed) -> list[MissingLine]:
-    """What this node's bitcoin.conf lacks."""
+    """Lines to add to this node's bitcoin.conf."""
     zmq = node.zmq.model_dump()
     lines = [
         MissingLine(
             f"zmqpub{topic}={address}",
-            f"it publishes at {node.unheard[topic]}, which does not answer from this machine"
-            if topic in node.unheard
+            f"the node publishes at {node.unreachable[topic]}, which is not reachable from this machine"
+            if topic in node.unreachable
             else _ZMQ_REASON[topic],
         )
         for topic, address in DEFAULT_ZMQ.items()
         if zmq[topic] is None
     ]
-    small = node.network != "signet"  # a signature of some signets is larger than the rest of the coinbase
+    small = node.network != "signet"  # a block signature may need more than 2000 weight units
     if small and node.version >= _RESERVED_WEIGHT_SINCE and not node.sets_reserved_weight:
         lines.append(
             MissingLine(
                 "blockreservedweight=2000",
-                "optional: our coinbase needs less than the 8000 units kept free, the rest is room for fees",
+                "optional: the coinbase needs less than the default of 8000 weight units; more room for fees",
             )
         )
     return lines
 
 
 def check_payout(node: Probed, address: str) -> None:
-    """Have the node check the payout address. Raises PayoutError or NodeError."""
+    """Validate the payout address with the node. Raises PayoutError or NodeError."""
     config = _config_for(node.network, bitcoin_rpc=node.rpc)
     client = node_settings(config, node.rpc, config.zmq).connect()
     try:
@@ -228,7 +230,7 @@ def check_payout(node: Probed, address: str) -> None:
 
 
 def config_values(nodes: Sequence[Probed], payout_address: str, data_dir: Path | None) -> dict[str, Any]:
-    """The content of config.json: what differs from the defaults. The first node gives work, all get every block."""
+    """Content of config.json without defaults. The first node becomes the main one."""
     first, *others = nodes
     values: dict[str, Any] = {"mode": MODE_OF_NETWORK[first.network]}
     if MODES[values["mode"]].network != first.network:
@@ -249,21 +251,24 @@ def config_values(nodes: Sequence[Probed], payout_address: str, data_dir: Path |
 def _rpc_values(rpc: RpcConfig) -> dict[str, Any]:
     values = rpc.model_dump(mode="json", exclude_defaults=True, exclude={"password"})
     if password := rpc.password.get_secret_value():
-        values |= {"username": rpc.username, "password": password}  # the user may be empty: rpcpassword without rpcuser
+        values |= {
+            "username": rpc.username,
+            "password": password,
+        }  # the username may be empty: rpcpassword without rpcuser
     return {"host": rpc.host, **values}
 
 
 def refuse_existing(path: Path) -> None:
-    """Raises ConfigError where there is a file already, or that cannot be known."""
+    """Raises ConfigError if the file exists, or this cannot be determined."""
     seen = presence(path)
     if seen.problem:
-        raise ConfigError(f"cannot write {path}: {seen.problem}", "choose another place with --config")
+        raise ConfigError(f"cannot write {path}: {seen.problem}", "choose another path with --config")
     if seen.there:
-        raise ConfigError(f"{path} is there already", "choose another with --config, or replace it with --force")
+        raise ConfigError(f"{path} already exists", "choose another path with --config, or replace it with --force")
 
 
 def write_config(path: Path, values: dict[str, Any], *, replace: bool) -> Config:
-    """Check the values, and write config.json, readable by its owner alone. Raises ConfigError."""
+    """Validate the values and write config.json with permissions 600. Raises ConfigError."""
     if not replace:
         refuse_existing(path)
     config = load_config(overrides=values, environ={})
@@ -275,7 +280,7 @@ def write_config(path: Path, values: dict[str, Any], *, replace: bool) -> Config
             file.write(json.dumps(values, indent=2) + "\n")
         temporary.replace(path)
     except OSError as error:
-        raise ConfigError(f"cannot write {path}: {error.strerror}", "choose another place with --config") from error
+        raise ConfigError(f"cannot write {path}: {error.strerror}", "choose another path with --config") from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)

@@ -59,7 +59,7 @@ class BlockView:
 
 @dataclass(frozen=True, slots=True)
 class PayoutView:
-    """One payee of our blocks, and the satoshis that the block of the current job would pay it (0 without a job)."""
+    """One payee, with its satoshis in the block of the current job (0 without a job)."""
 
     address: str
     basis_points: int

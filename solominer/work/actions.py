@@ -1,6 +1,6 @@
-"""What is to be done: the actions out of the coordinator. The executor carries them out in order.
+"""Actions returned by the coordinator, executed in order by the executor.
 
-Nodes are known by the name that the configuration gives them. Hashes are 32 bytes in internal order.
+Nodes are identified by their configured names. Hashes are 32 bytes in internal order.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from solominer.work.template import Template
 
 
 class Severity(StrEnum):
-    """How bad an alarm is."""
+    """Severity of an alarm."""
 
     CRITICAL = "critical"
     HIGH = "high"
@@ -28,14 +28,14 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StopWork:
-    """Engines drop what they have at once; a PublishJob follows when there is work again."""
+    """Engines stop at once; a PublishJob follows when there is work again."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class PublishJob:
-    """Engines take this job and drop the one before."""
+    """Engines switch to this job."""
 
     job: Job
 
@@ -58,7 +58,7 @@ class RefreshTemplate:
 
 @dataclass(frozen=True, slots=True)
 class FetchTipHeader:
-    """Ask this node for the header of its new tip; answered by TipHeader or by silence."""
+    """Get the header of this node's new tip; answered by TipHeader, or not at all."""
 
     node: str
     hash_le: bytes
@@ -66,7 +66,7 @@ class FetchTipHeader:
 
 @dataclass(frozen=True, slots=True)
 class CheckTransactions:
-    """Run the slow half of a template's validation behind the job; answered by TransactionsChecked."""
+    """Validate a template's transactions after its job is published; answered by TransactionsChecked."""
 
     node: str
     template: Template
@@ -74,7 +74,7 @@ class CheckTransactions:
 
 @dataclass(frozen=True, slots=True)
 class ProposeJob:
-    """Ask a node whether it would take this job's block, less its proof of work; answered by ProposalAnswered."""
+    """Ask a node whether this job's block is valid except for proof of work; answered by ProposalAnswered."""
 
     node: str
     job: Job
@@ -82,14 +82,14 @@ class ProposeJob:
 
 @dataclass(frozen=True, slots=True)
 class LookAtNode:
-    """Ask for a fresh HealthSeen of this node now: it may have more work than the one in use."""
+    """Check this node's health now, as it may have more work than the current one; answered by HealthSeen."""
 
     node: str
 
 
 @dataclass(frozen=True, slots=True)
 class CompareNodes:
-    """Find out whether two nodes are on one chain; answered by NodesCompared, or by silence while one is away."""
+    """Compare the chains of two nodes; answered by NodesCompared, or not at all if one is unreachable."""
 
     one: str
     other: str
@@ -97,14 +97,14 @@ class CompareNodes:
 
 @dataclass(frozen=True, slots=True)
 class SaveBlock:
-    """Write a newly found block to disk, fsynced, without anything waiting for it."""
+    """Write a new block to disk with fsync; submission does not wait for it."""
 
     block: FoundBlock
 
 
 @dataclass(frozen=True, slots=True)
 class SendBlock:
-    """Send a block to one node; answered by SubmitAnswered. With `block_hex` empty, the journal has it."""
+    """Submit a block to one node; answered by SubmitAnswered. If `block_hex` is empty, it is read from the journal."""
 
     node: str
     block: FoundBlock
@@ -113,7 +113,7 @@ class SendBlock:
 
 @dataclass(frozen=True, slots=True)
 class ProposeBlock:
-    """Staging: put a solved block to a node in proposal mode instead of submitting it; answered by SubmitAnswered."""
+    """Staging: propose a solved block to a node instead of submitting it; answered by SubmitAnswered."""
 
     node: str
     block: FoundBlock
@@ -121,7 +121,7 @@ class ProposeBlock:
 
 @dataclass(frozen=True, slots=True)
 class LocateBlock:
-    """Ask a node where it has a block of ours; answered by BlockSeen, or by silence while the node is away."""
+    """Look up one of our blocks on a node; answered by BlockSeen, or not at all if it is unreachable."""
 
     node: str
     hash_le: bytes
@@ -130,7 +130,7 @@ class LocateBlock:
 
 @dataclass(frozen=True, slots=True)
 class SaveState:
-    """A block of ours has a new state; write it to its journal folder. `final` ones need no following any more."""
+    """Write the new state of one of our blocks to the journal. After a `final` state it is no longer tracked."""
 
     block: FoundBlock
     state: BlockState
@@ -141,7 +141,7 @@ class SaveState:
 
 @dataclass(frozen=True, slots=True)
 class ShareSeen:
-    """A share that holds, with its job, for the records; `stale` if its parent is not the tip any more."""
+    """A valid share with its job, for the records; `stale` if its parent is no longer the tip."""
 
     share: ShareFound
     job: Job
@@ -159,7 +159,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """Something a person should know; `todo` says what to do about it."""
+    """A problem for the operator; `todo` says what to do."""
 
     severity: Severity
     code: str

@@ -1,7 +1,7 @@
-"""The life of our blocks, from the hit until they are 100 deep or replaced (rules 41 to 47). Pure.
+"""Tracks our blocks from the hit until they have 100 confirmations or are replaced (rules 41 to 47). Pure.
 
-The chain decides, never a single answer: `null` is not durable (rule S2) and `duplicate` is not success (rule S3).
-So a block is sent to every node, sent again while its fate is unknown, and looked up until it is buried.
+The chain decides, not a single answer: `null` is not durable (rule S2) and `duplicate` is not success (rule S3). So a
+block is submitted to every node, again while its state is unknown, and looked up until it is mature.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from solominer.work.policy import RetryPolicy
 
 MATURE_DEPTH = 100
 SPARE_SECS = 5.0
-"""How long a block may go unaccepted before another one of ours with the same parent is sent too."""
+"""How long a block may remain unaccepted before another of our blocks on the same parent is submitted too."""
 
 UNSEEN_SECS = 5.0
-"""How long after a look that nobody answered a node is asked again about a block that it never told of."""
+"""Interval of lookups on a node that has never reported the block."""
 
 REFUSED_SECS, UNANSWERED_SECS = 1.0, 3.0
-"""How long after it was sent a block that is on no node's chain is worth an alarm: after a bad answer, after none."""
+"""Delay of the alarm for a block that is in no node's chain: after a bad answer, without an answer."""
 
 FIRST_ALARM_SECS, LONGEST_ALARM_SECS = 2.0, 60.0
-"""How soon, and at last how often, that alarm is repeated."""
+"""First and longest interval between repetitions of that alarm."""
 
 OPEN = frozenset({BlockState.FOUND, BlockState.SENT, BlockState.ACCEPTED, BlockState.CONFIRMED, BlockState.STALE})
 
@@ -47,7 +47,7 @@ _TIP_MOVED = "inconclusive-not-best-prevblk"
 
 @dataclass(slots=True)
 class _AtNode:
-    """What one node knows of one block. `None` for `send_at` means that nothing is to be sent."""
+    """State of one block on one node. `send_at` is None if it need not be sent."""
 
     attempts: int = 0
     send_at: Instant | None = None
@@ -60,10 +60,10 @@ class _AtNode:
 
 @dataclass(slots=True)
 class TrackedBlock:
-    """A block and where it stands. `confirmations` is the best that any node says.
+    """A block and its state. `confirmations` is the maximum reported by any node.
 
-    `spares` are later blocks of ours with the same parent, kept in case that this one fails. `earlier`: another run
-    found it. `on_disk`: the journal has it. `alarm_at`: when it is said next that no node has taken it.
+    `spares` are our later blocks on the same parent, kept in case this one fails. `earlier`: found by an earlier run.
+    `on_disk`: the journal has it. `alarm_at`: time of the next alarm while no node has it in its chain.
     """
 
     block: FoundBlock
@@ -80,13 +80,13 @@ class TrackedBlock:
 
     @property
     def is_new(self) -> bool:
-        """Whether no node has said yet that it is on its active chain."""
+        """Whether no node has reported it in its active chain yet."""
         return self.state in (BlockState.FOUND, BlockState.SENT)
 
     def confirmations_at(self, tip_height: int) -> int:
-        """Its confirmations under a tip of that height; a look is a minute old, so they are counted from the tip.
+        """Its confirmations at this tip height, counted from the tip because lookups are up to a minute old.
 
-        0 where it is not on the active chain as far as is known: one of an earlier run counts once it was looked up.
+        0 if it is not known to be in the active chain; a block of an earlier run counts once it was looked up.
         """
         if self.staged or self.state not in (BlockState.ACCEPTED, BlockState.CONFIRMED, BlockState.MATURE):
             return 0
@@ -96,7 +96,7 @@ class TrackedBlock:
 
 
 class BlockTracker:
-    """All blocks of ours that are not yet settled; gives actions, takes answers."""
+    """Tracks all our blocks that are not settled: handles answers, returns actions."""
 
     def __init__(self, nodes: Sequence[str], policy: RetryPolicy, *, staging: bool = False) -> None:
         self._names = tuple(nodes)
@@ -115,17 +115,17 @@ class BlockTracker:
 
     @property
     def accepted_count(self) -> int:
-        """Blocks that a node put on its active chain in this run and that are not beaten, each once."""
+        """Number of blocks that a node added to its active chain in this run and that are not stale."""
         return len(self._accepted)
 
     @property
     def standing(self) -> int:
-        """Blocks found in this run that were neither rejected nor are beaten at the moment."""
+        """Number of blocks found in this run that are neither rejected nor stale."""
         stale = sum(tracked.state is BlockState.STALE and not tracked.earlier for tracked in self.open.values())
         return self._found_count - self._refused_count - stale
 
     def sibling_of(self, block: FoundBlock, at: Instant) -> TrackedBlock | None:
-        """An earlier block of ours with the same parent that has won, or was sent just now and will."""
+        """An earlier block of ours on the same parent that was accepted, or was just submitted."""
         rivals = (tracked for tracked in self.open.values() if tracked.block.prevhash_le == block.prevhash_le)
         for tracked in rivals:
             hopeful = not tracked.is_new or at - tracked.state_at < SPARE_SECS
@@ -134,20 +134,20 @@ class BlockTracker:
         return None
 
     def found(self, block: FoundBlock, at: Instant) -> list[Action]:
-        """A new block: on to the disk and to every node at the same time."""
+        """A new block: save it and submit it to every node at the same time."""
         sends = self._track(block, at)
         return [*sends, *self._keep(block), *self._move(self.open[block.hash_le], BlockState.SENT, at, _SENT)]
 
     def superseded(self, block: FoundBlock, elder: TrackedBlock, at: Instant) -> list[Action]:
-        """A new block behind another one of ours, which it could only beat: kept, and sent if that one fails."""
+        """A new block on the same parent as `elder`, with which it would compete: sent only if that one fails."""
         elder.spares.append(block)
         spare = TrackedBlock(block, BlockState.SUPERSEDED, at)
-        return [*self._keep(block), *_state_actions(spare, f"behind {elder.block.hash_hex}")]
+        return [*self._keep(block), *_state_actions(spare, f"superseded by {elder.block.hash_hex}")]
 
     def restore(self, block: FoundBlock, state: BlockState, at: Instant) -> list[Action]:
-        """A block from the journal at start: looked up first, and sent again where a node does not have it (S2).
+        """A block from the journal at start: looked up, and sent again to nodes that do not have it (S2).
 
-        In staging there is nothing to follow: no node was ever given the block, and none may be.
+        Ignored in staging, where blocks are never submitted.
         """
         if state not in OPEN or block.hash_le in self.open or self._staging:
             return []
@@ -192,7 +192,7 @@ class BlockTracker:
         return actions
 
     def seen(self, event: BlockSeen) -> list[Action]:
-        """Where a node has the block. Unknown to it: sent again. Deep enough: settled."""
+        """A node's position of the block: if unknown, it is sent again; if mature, it is settled."""
         tracked = self.open.get(event.hash_le)
         if tracked is None or event.node not in tracked.nodes or tracked.staged:
             return []
@@ -216,7 +216,7 @@ class BlockTracker:
         return []
 
     def tick(self, at: Instant, tip_height: int) -> list[Action]:
-        """What is due by now: submissions to repeat, blocks to look up, settled ones to let go."""
+        """Actions that are due: resubmissions, lookups, alarms, and settled blocks."""
         actions: list[Action] = []
         looks = self._policy.looks_per_tick
         for tracked in list(self.open.values()):
@@ -227,7 +227,7 @@ class BlockTracker:
             for name, there in tracked.nodes.items():
                 if looks and there.look_at is not None and there.look_at <= at:
                     looks -= 1
-                    # A look may go unanswered: where nothing is known yet it is not left at that for long.
+                    # A lookup may remain unanswered: repeat it sooner if nothing is known yet.
                     wait_secs = self._policy.look_secs
                     there.look_at = at + (min(UNSEEN_SECS, wait_secs) if there.confirmations is None else wait_secs)
                     actions.append(LocateBlock(name, tracked.block.hash_le, tracked.block.height))
@@ -235,14 +235,14 @@ class BlockTracker:
                 (n.confirmations or 0) > 0 for n in tracked.nodes.values()
             )
             if gone and tip_height >= tracked.block.height + MATURE_DEPTH:
-                actions += _state_actions(tracked, f"its rival is {MATURE_DEPTH} deep", final=True)
+                actions += _state_actions(tracked, f"its replacement has {MATURE_DEPTH} confirmations", final=True)
                 self._settle(tracked)
         return actions
 
     def look_now(self, at: Instant, node: str | None = None) -> None:
-        """At the next tick look every block up, and send what is to be sent again, at one node or at all.
+        """At the next tick, look up every block and retry what is to be retried, on one node or all.
 
-        A chain was reorganized, or a node came back: it must not wait for the end of a pause between two submissions.
+        For a reorganization or a node's return: retries must not wait out their delay then.
         """
         for tracked in self.open.values():
             for there in (there for name, there in tracked.nodes.items() if node in (None, name)):
@@ -250,7 +250,7 @@ class BlockTracker:
                 there.send_at = min(there.send_at, at) if there.send_at is not None else None
 
     def nodes_beaten(self, beaten_nodes: frozenset[str], at: Instant) -> list[Action]:
-        """These nodes follow a chain with less work than another's: what only they have as active is beaten."""
+        """Set the nodes on a chain with less work: blocks that only they have in their active chain are stale."""
         if beaten_nodes == self._beaten_nodes:
             return []
         self._beaten_nodes = beaten_nodes
@@ -258,16 +258,16 @@ class BlockTracker:
         return [action for tracked in list(self.open.values()) for action in self._beaten_with(tracked, at)]
 
     def saved(self, hash_le: bytes) -> None:
-        """The block is on disk: its hex need not stay in memory once a node has it."""
+        """The block is on disk: its hex is dropped from memory once a node has it."""
         tracked = self.open.get(hash_le)
         if tracked is not None:
             tracked.on_disk = True
-            self._let_go_of_hex(tracked)
+            self._drop_hex(tracked)
 
-    # --- within --------------------------------------------------------------------------------------------------
+    # --- internals -----------------------------------------------------------------------------------------------
 
     @staticmethod
-    def _let_go_of_hex(tracked: TrackedBlock) -> None:
+    def _drop_hex(tracked: TrackedBlock) -> None:
         if tracked.on_disk and not tracked.is_new and not tracked.staged:
             tracked.block = replace(tracked.block, block_hex="")
 
@@ -299,20 +299,20 @@ class BlockTracker:
         return actions
 
     def _is_active(self, tracked: TrackedBlock) -> bool:
-        """Whether a node that counts has it on its active chain."""
+        """Whether a node that is not beaten has it in its active chain."""
         return any((it.confirmations or 0) >= 1 for n, it in tracked.nodes.items() if n not in self._beaten_nodes)
 
     def _beaten_with(self, tracked: TrackedBlock, at: Instant) -> list[Action]:
-        """Stale, where nodes on a beaten chain alone have it as active."""
+        """Mark it stale if only beaten nodes have it in their active chain."""
         having = [n for n, it in tracked.nodes.items() if n in self._beaten_nodes and (it.confirmations or 0) >= 1]
         if not having or tracked.state is BlockState.STALE or self._is_active(tracked):
             return []
         tracked.confirmations = 0
-        detail = f"on the chain of {', '.join(having)}, which has less work than another node's"
+        detail = f"only in the chain of {', '.join(having)}, which has less work than another node's"
         return self._move(tracked, BlockState.STALE, at, detail)
 
     def _forgotten(self, tracked: TrackedBlock, event: BlockSeen) -> list[Action]:
-        """A node that had the block does not know it any more (rule S2): unless another has it, it counts as sent."""
+        """A node no longer knows the block (rule S2): unless another has it, its state is `sent` again."""
         if self._is_active(tracked) or tracked.is_new or tracked.state is BlockState.STALE:
             return []
         return self._move(tracked, BlockState.SENT, event.at, f"{event.node} does not know it; sent again")
@@ -332,7 +332,7 @@ class BlockTracker:
 
     @staticmethod
     def _untaken(tracked: TrackedBlock, at: Instant) -> list[Action]:
-        """An alarm, repeated for as long as no node has the block on its chain, whatever the reason."""
+        """An alarm, repeated while no node has the block in its chain, for any reason."""
         if not tracked.is_new or tracked.staged:
             tracked.alarm_at, tracked.alarms = None, 0
             return []
@@ -345,10 +345,10 @@ class BlockTracker:
         block = tracked.block
         said = "; ".join(f"{name}: submitblock: {_words(there)}" for name, there in tracked.nodes.items())
         text = (
-            f"no node has our block {block.hash_hex} at height {block.height} on its chain, "
+            f"no node has our block {block.hash_hex} at height {block.height} in its chain, "
             f"{max(at.wall - block.found_at, 0):.0f} s after it was found. {said}"
         )
-        todo = "it is kept in submissions/ and sent again until one has it; do what the node's answer asks for"
+        todo = "it is kept in submissions/ and submitted again until a node has it; fix what the node's answer reports"
         return [Alarm(Severity.CRITICAL, "block-not-taken", text, todo)]
 
     def _backoff(self, attempts: int) -> float:
@@ -378,7 +378,7 @@ class BlockTracker:
 
     def _staged_answer(self, tracked: TrackedBlock, event: SubmitAnswered) -> list[Action]:
         if event.raw.startswith(_TIP_MOVED):
-            tracked.nodes[event.node].send_at = None  # it will say no more of this block
+            tracked.nodes[event.node].send_at = None  # no further answer on this block is expected
             if any(there.send_at is not None for there in tracked.nodes.values()):
                 return []
             return self._move(tracked, BlockState.STALE, event.at, f"proposal: {event.raw}", then=self._settle)
@@ -408,7 +408,7 @@ class BlockTracker:
             tracked.state, tracked.state_at = state, at
             self._refused_count += state is BlockState.REJECTED and not tracked.earlier
             actions = _state_actions(tracked, detail, final=then is not None)
-            self._let_go_of_hex(tracked)
+            self._drop_hex(tracked)
         if then is not None:
             then(tracked)
         return actions
@@ -421,9 +421,9 @@ class BlockTracker:
 
 
 def _words(there: _AtNode) -> str:
-    """What a node said last about a block that it does not have on its chain."""
+    """A node's last answer on a block that is not in its chain."""
     if there.answer is None:
-        return f"no answer yet to attempt {there.attempts}" if there.attempts else "not sent yet, being looked up"
+        return f"no answer yet to attempt {there.attempts}" if there.attempts else "not sent yet, lookup pending"
     return f"{printable(there.raw, 300)} (attempt {there.attempts})"
 
 

@@ -1,10 +1,10 @@
-"""The coordinator: one synchronous state machine that decides everything. Events in, actions out, no I/O, no clock.
+"""The coordinator: a synchronous state machine. Events in, actions out, no I/O, no clock.
 
-What it holds to:
-- a tip that is not the job's parent stops the work at once; only then is new work asked for;
-- every header that an engine hands in is judged against the network target before anything else, however late it is;
-- a job is built, checked by code of its own (`job_check`), and only then published;
-- ZMQ, polls and templates are all just hints about the tip: whichever comes first wins, the others change nothing.
+Invariants:
+- a tip that is not the job's parent stops work at once; only then is new work requested;
+- every header from an engine is checked against the network target first, however late it is;
+- a job is built, checked by independent code (`job_check`), and only then published;
+- ZMQ, polls and templates are hints about the tip: the first one counts, the others change nothing.
 """
 
 from __future__ import annotations
@@ -70,16 +70,16 @@ from solominer.work.policy import Policy
 from solominer.work.selection import NodeChooser, may_have_forgotten
 from solominer.work.signing import Signing
 from solominer.work.template import Template
-from solominer.work.templates import FAILURES_ALLOWED, SHUN_SECS, Templates, failure_told, no_template, same_work
+from solominer.work.templates import FAILURES_ALLOWED, SHUN_SECS, Templates, failure_actions, no_template, same_work
 from solominer.work.templates import record_of as template_record
 from solominer.work.tip import Tip
 
 
 class Coordinator:
-    """See the module. `run_id` is two bytes that differ from run to run; they begin every salt (rule 25).
+    """See the module. `run_id` is two bytes unique to the run, which begin every salt (rule 25).
 
-    Its parts decide, each for itself: `tip`, `templates`, `jobs`, `nodes`, `forks`, `blocks`, `judge` and the signing.
-    Here events are routed to them and what they want is put together.
+    Routes events to its parts (`tip`, `templates`, `jobs`, `nodes`, `forks`, `blocks`, `judge` and the signing) and
+    combines their actions.
     """
 
     def __init__(
@@ -126,23 +126,23 @@ class Coordinator:
         }
 
     def handle(self, event: Event) -> list[Action]:
-        """Take one event, give what is to be done, in order."""
+        """Handle one event; returns the actions in order."""
         return self._handlers[type(event)](event)
 
     @property
     def tip_le(self) -> bytes:
-        """The tip that work is for, in internal order."""
+        """The current tip, in internal order."""
         return self.tip.hash_le
 
     @property
     def enough(self) -> bool:
-        """Whether `max_blocks` are found."""
+        """Whether `max_blocks` is reached."""
         most = self.policy.max_blocks
         return most is not None and (self.demo_blocks or self.blocks.standing) >= most
 
     @property
     def status(self) -> str:
-        """What the miner is doing, in words."""
+        """What the miner is doing, as text."""
         if self.halted_by:
             return "paused: " + ", ".join(sorted(self.halted_by))
         if self.working:
@@ -157,7 +157,7 @@ class Coordinator:
 
     def _new_tip(self, event: NewTip) -> list[Action]:
         if event.node != self.nodes.current:
-            # Another node may be ahead of ours: its work decides, not its word.
+            # Another node may have a better chain: check its health, which has its chainwork.
             return [LookAtNode(event.node)] if event.hash_le != self.tip_le else []
         if event.hash_le == self.tip_le:
             return []
@@ -176,7 +176,7 @@ class Coordinator:
         return [Record("tip", {"hash": to_rpc_hex(hash_le), "source": source, "node": self.nodes.current})]
 
     def _tip_header(self, event: TipHeader) -> list[Action]:
-        """An empty block on the new tip, until the node's template is in."""
+        """Mine an empty block on the new tip until the node's template arrives."""
         tip = event.tip
         is_news = (event.node, tip.hash_le) == (self.nodes.current, self.tip_le) and self._job_parent() != tip.hash_le
         if not is_news or self.templates.latest is None:
@@ -194,7 +194,7 @@ class Coordinator:
         template, at = event.template, event.at
         seen = self.nodes.healths.get(event.node)
         if seen is not None and seen.best_hash_le == template.prevhash_le and seen.height != template.height - 1:
-            reason = f"a template for height {template.height} on a block that the node has at height {seen.height}"
+            reason = f"template for height {template.height} on a block at height {seen.height}"
             return self._template_failed(TemplateFailed(at, event.node, reason, refused=True))
         if event.node != self.nodes.current:
             return []
@@ -213,38 +213,38 @@ class Coordinator:
         return actions if as_good or self._solved_at is not None else actions + self._next_job(at)
 
     def _template_failed(self, event: TemplateFailed) -> list[Action]:
-        actions = failure_told(event)
+        actions = failure_actions(event)
         if event.node != self.nodes.current:
-            return actions  # the node in use is none the worse for it
+            return actions  # does not affect the current node
         self.templates.try_later(event.at, self.policy.refresh_secs)
         unsure = self.job is not None and self.job.template.provisional and not self.templates.empty_only
         if event.refused and unsure:
-            # The rules of that block may be the reason: without a template nothing vouches for the empty one (rule S1).
+            # The rules of the next block may be the reason: do not mine the empty one without a template (rule S1).
             actions = self._stop("template refused") + actions
         if not self.templates.gone:
             return actions
         if self.nodes.shun(event.node, event.at + SHUN_SECS):
             self.templates.failures = 0
             return actions + self._health_seen(HealthSeen(event.at, self.nodes.healths[event.node]))
-        # Said once; what is refused has said so each time.
-        told = event.refused or self.templates.failures > FAILURES_ALLOWED
-        return actions if told else [*actions, no_template(event)]
+        # Reported once; each refused template has its own alarm.
+        reported = event.refused or self.templates.failures > FAILURES_ALLOWED
+        return actions if reported else [*actions, no_template(event)]
 
     def _transactions_checked(self, event: TransactionsChecked) -> list[Action]:
         if not event.problem:
             return []
         actions: list[Action] = [Alarm(Severity.CRITICAL, "template-invalid", f"{event.node}: {event.problem}")]
-        lying = self.templates.latest
-        if lying is not None and lying.template_id == event.template_id and lying.prevhash_le == self.tip_le:
+        latest = self.templates.latest
+        if latest is not None and latest.template_id == event.template_id and latest.prevhash_le == self.tip_le:
             self.templates.empty_only = True
             actions += self._stop("template withdrawn")
-            actions += self._publish(lying.without_transactions(), event.at, event.node)
+            actions += self._publish(latest.without_transactions(), event.at, event.node)
         return actions
 
     # --- jobs ----------------------------------------------------------------------------------------------------
 
     def _next_job(self, at: Instant) -> list[Action]:
-        """A job of the template at hand, with a new extranonce."""
+        """Publish a new job of the current template."""
         template, node = self.templates.to_mine, self.nodes.current
         return [] if template is None or node is None else self._publish(template, at, node)
 
@@ -255,18 +255,18 @@ class Coordinator:
             job = self.jobs.make(template, self.policy.roll_secs)
             if self.policy.sign_for is not None:
                 asked = self._signing.ask(job, self.policy.sign_for, node, at)
-                # Until that one is signed, nothing replaces work on an older tip.
+                # Work on an older tip must not continue until the new job is signed.
                 return [*(self._stop("new tip") if self._job_parent() != self.tip_le else []), asked]
         except SolominerError as error:
             return [*self._stop("job refused"), Alarm(Severity.CRITICAL, "job-refused", error.what, error.todo)]
         return self._put_to_work(job, at, node)
 
     def _may_work(self, at: Instant) -> bool:
-        """Whether any job may go out now."""
+        """Whether a job may be published now."""
         return not (self.halted_by or self.enough or self._is_stale(at))
 
     def _is_stale(self, at: Instant) -> bool:
-        """Whether no node has been healthy for so long that the tip is not to be believed any more."""
+        """Whether no node has been healthy for so long that the tip may be outdated."""
         lost_at = self.nodes.lost_at
         return lost_at is not None and at - lost_at >= self.policy.stale_secs
 
@@ -279,7 +279,7 @@ class Coordinator:
             return [Alarm(Severity.CRITICAL, "job-refused", error.what, error.todo)]
         if job is None:
             self.templates.try_later(event.at, self.policy.refresh_secs)
-            todo = "it is tried again; see the wallet that holds the signet's key"
+            todo = "it is retried; check the wallet with the signet's key"
             return [Alarm(Severity.HIGH, "job-not-signed", f"{event.node}: {event.problem}", todo)]
         return self._put_to_work(job, event.at, event.node) if self._may_work(event.at) else []
 
@@ -290,25 +290,25 @@ class Coordinator:
         if job.template.transactions:
             actions.append(CheckTransactions(node, job.template))
         if self.policy.submit and self.jobs.is_new_shape(job):
-            actions.append(ProposeJob(node, job))  # behind its publication (rule 40)
+            actions.append(ProposeJob(node, job))  # after its publication (rule 40)
         return actions
 
     def _proposal_answered(self, event: ProposalAnswered) -> list[Action]:
         if event.answer not in (Answer.ACCEPTED, Answer.HELD):
-            self.jobs.doubt_shapes()  # refused, or nobody has checked it yet
+            self.jobs.forget_shapes()  # refused, or not checked
         if event.answer is not Answer.INVALID:
             return [Record("proposal", {"node": event.node, "job": event.job_id, "answer": event.raw})]
         alarm = Alarm(
             Severity.CRITICAL,
             "proposal-failed",
             f"{event.node} would reject our block: {event.raw}",
-            "mining goes on with empty blocks; report this with the log",
+            "mining continues with empty blocks; report this with the log",
         )
         proposed, current = self.judge.kept(event.job_id), self.job
         if proposed is None or current is None or proposed.is_empty or self.templates.empty_only:
             return [alarm]
         if current.template.prevhash_le != self.tip_le:
-            return [alarm]  # the tip has moved: its own job will be asked about
+            return [alarm]  # the tip has changed: the job on it is proposed separately
         self.templates.empty_only = True
         empty = current.template.without_transactions()
         return [alarm, *self._stop("proposal failed"), *self._publish(empty, event.at, event.node)]
@@ -329,24 +329,24 @@ class Coordinator:
         if now is None:
             return actions if was_lost else [*actions, self._no_node(health)]
         if now == before:
-            return actions + (self._tip_by_look(health, at) if health.node == now else [])
+            return actions + (self._tip_by_health(health, at) if health.node == now else [])
         actions.append(Record("node_switch", {"from": before, "to": now}))
-        news = self._tip_by_look(self.nodes.healths[now], at)
-        asked = any(isinstance(action, RefreshTemplate) for action in news)
-        return actions + news + ([] if asked else self._refresh(at, "node switch"))
+        tip_actions = self._tip_by_health(self.nodes.healths[now], at)
+        refreshes = any(isinstance(action, RefreshTemplate) for action in tip_actions)
+        return actions + tip_actions + ([] if refreshes else self._refresh(at, "node switch"))
 
     def _no_node(self, health: NodeHealth) -> Alarm:
         self.templates.due_at = None
         text = f"no node is healthy: {health.node}: {health.problem or 'unreachable'}"
-        todo = f"work stops in {self.policy.stale_secs:g} s unless one comes back; it resumes by itself"
+        todo = f"work stops in {self.policy.stale_secs:g} s unless a node recovers; it resumes automatically"
         return Alarm(Severity.HIGH, "no-node", text, todo)
 
-    def _weigh_chains(self, said: list[Action], at: Instant) -> list[Action]:
-        """Blocks count on the chain with the most work."""
-        return said + self.blocks.nodes_beaten(self.forks.beaten, at)
+    def _weigh_chains(self, actions: list[Action], at: Instant) -> list[Action]:
+        """Only blocks on the chain with the most work count."""
+        return actions + self.blocks.nodes_beaten(self.forks.beaten, at)
 
-    def _tip_by_look(self, health: NodeHealth, at: Instant) -> list[Action]:
-        """What a look at the node in use says of the tip. It may have begun before the tip moved."""
+    def _tip_by_health(self, health: NodeHealth, at: Instant) -> list[Action]:
+        """Take the tip from a health check of the current node, which may have begun before the tip changed."""
         if health.best_hash_le in (b"", self.tip_le):
             return []
         if self.tip.is_old_news("look", health.best_hash_le):
@@ -356,7 +356,7 @@ class Coordinator:
     def _refresh(self, at: Instant, reason: str) -> list[Action]:
         if self.nodes.current is None:
             return []
-        # An answer sets the real time of the next one; this is for a request that is never answered.
+        # In case the request is never answered; an answer sets the time of the next one.
         self.templates.due_at = at + self.policy.refresh_secs
         return [RefreshTemplate(self.nodes.current, reason)]
 
@@ -375,7 +375,7 @@ class Coordinator:
             return [Record("block_not_submitted", fields), *self._next_job(at)]
         elder = self.blocks.sibling_of(found, at)
         actions = self.blocks.found(found, at) if elder is None else self.blocks.superseded(found, elder, at)
-        if found.prevhash_le == self._job_parent() == self.tip_le:  # a late find must not hold up work on a new tip
+        if found.prevhash_le == self._job_parent() == self.tip_le:  # a late block must not stop work on a new tip
             self._solved_at = at
             actions += self._stop("block found")
         return actions
@@ -387,7 +387,7 @@ class Coordinator:
         if self.policy.staging:
             return actions + self._next_job(event.at)
         if event.answer is Answer.INVALID and event.hash_le not in self.blocks.open:
-            # Whatever made it invalid may sit in a transaction: go on with the coinbase alone.
+            # A transaction may have made it invalid: continue with empty blocks.
             self.templates.empty_only = True
             return actions + self._next_job(event.at)
         return actions
@@ -399,7 +399,7 @@ class Coordinator:
     # --- time, pauses, policy ------------------------------------------------------------------------------------
 
     def _hash_rate(self, event: HashRate) -> list[Action]:
-        """Sets how hard shares are; a job whose shares are far off, as the very first is, is replaced."""
+        """Set the share target; a job whose share target is far off, as the first one's is, is replaced."""
         if event.hps <= 0:
             return []
         self.jobs.aim(event.hps, self.policy.shares_per_hour)
@@ -410,7 +410,7 @@ class Coordinator:
 
     def _tick(self, event: Tick) -> list[Action]:
         at, used, refresh_secs = event.at, self.nodes.used, self.policy.refresh_secs
-        # Two answers must agree before a block is deep enough to be let go.
+        # The lower of two heights decides whether a block is deep enough to be dropped.
         actions = self.blocks.tick(at, min(self.tip.height, 0 if used is None else used.height))
         actions += self.forks.tick(at)
         if self._is_stale(at):
@@ -421,7 +421,7 @@ class Coordinator:
         if due_at is not None and at >= due_at:
             actions += self._refresh(at, "age")
         if self._solved_at is not None and at - self._solved_at >= refresh_secs:
-            # Our block is with the nodes and yet no new tip came: rather search on than stand still.
+            # Our block was submitted, but no new tip arrived: resume work.
             self._solved_at = None
             actions += self._refresh(at, "no new tip after our block")
         self.judge.forget_old(self.job, at)

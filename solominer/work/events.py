@@ -1,4 +1,4 @@
-"""What happens: the events into the coordinator. What is to be done then are actions.
+"""Events handled by the coordinator; the results are actions.
 
 Every event carries `at`, its instant by both clocks; the coordinator itself reads no clock. Nodes are known by the
 name that the configuration gives them. Hashes are 32 bytes in internal order.
@@ -18,18 +18,18 @@ from solominer.work.workers import WorkerId
 
 
 class Answer(StrEnum):
-    """What a node's reply to submitblock or to a proposal means (rule 44)."""
+    """Meaning of a node's reply to submitblock or a proposal (rule 44)."""
 
     ACCEPTED = "accepted"  # null: connected to the active chain at that moment
     HELD = "held"  # inconclusive, duplicate, duplicate-inconclusive: the node has it, the chain decides
     RETRY = "retry"  # time-too-new, prev-blk-not-found, -25, not ready: try again later
-    UNKNOWN = "unknown"  # timeout, connection lost, half a reply: nobody knows whether it arrived
-    INVALID = "invalid"  # any other string, duplicate-invalid, -22: the block is bad, raise the alarm
+    UNKNOWN = "unknown"  # timeout, connection lost, incomplete reply: it may or may not have arrived
+    INVALID = "invalid"  # any other string, duplicate-invalid, -22: the block is invalid
 
 
 @dataclass(frozen=True, slots=True)
 class NodeHealth:
-    """One look at a node. `problem` is empty where work may come from it, else one line that says why not."""
+    """Result of a node's health check. `problem` is why its templates must not be mined, in one line, or ''."""
 
     node: str
     reachable: bool
@@ -57,7 +57,7 @@ class NodeHealth:
 
 @dataclass(frozen=True, slots=True)
 class TipFacts:
-    """The new tip's header as the node tells it, enough for an empty block on top of it."""
+    """The facts of a new tip's header that an empty block on top of it requires."""
 
     hash_le: bytes
     height: int
@@ -88,7 +88,7 @@ class TipHeader:
 
 @dataclass(frozen=True, slots=True)
 class TemplateReady:
-    """A validated template; `rpc_secs` and `parse_secs` are what it took."""
+    """A validated template, with the durations of the RPC call and of validation."""
 
     at: Instant
     node: str
@@ -99,7 +99,7 @@ class TemplateReady:
 
 @dataclass(frozen=True, slots=True)
 class TemplateFailed:
-    """No template: the node's error in one line. `refused` where it came but broke a rule."""
+    """No template: `reason` is the error in one line. `refused`: the template broke a rule."""
 
     at: Instant
     node: str
@@ -109,7 +109,7 @@ class TemplateFailed:
 
 @dataclass(frozen=True, slots=True)
 class TransactionsChecked:
-    """The slow half of validation is through; `problem` is empty or says which transaction lies."""
+    """A template's transactions were validated; `problem` names an invalid one, or is ''."""
 
     at: Instant
     node: str
@@ -119,7 +119,7 @@ class TransactionsChecked:
 
 @dataclass(frozen=True, slots=True)
 class HealthSeen:
-    """A new look at a node."""
+    """A node's health was checked."""
 
     at: Instant
     health: NodeHealth
@@ -127,7 +127,7 @@ class HealthSeen:
 
 @dataclass(frozen=True, slots=True)
 class NodesCompared:
-    """The answer to CompareNodes: fresh looks at both, and the last height at which their chains are one."""
+    """The answer to CompareNodes: the health of both, and the last common height of their chains."""
 
     at: Instant
     one: NodeHealth
@@ -137,7 +137,7 @@ class NodesCompared:
 
 @dataclass(frozen=True, slots=True)
 class ShareFound:
-    """A header whose hash an engine believes to meet its share target. It is hashed again before it is believed.
+    """A header whose hash meets the share target according to an engine. It is hashed again here.
 
     `extranonce` is both halves, 12 bytes. `share_target` is what this worker was asked to meet (0: the job's own).
     `kernel` is what found it; `position` counts the chunks of this extranonce that the search plan visits before the
@@ -161,7 +161,7 @@ class ShareFound:
 
 @dataclass(frozen=True, slots=True)
 class WrongHit:
-    """A worker's kernel reported a hit that is none when hashed again; `count` such hits so far from this worker."""
+    """A worker's kernel reported an invalid hit; `count` is the number of its invalid hits so far."""
 
     at: Instant
     worker: WorkerId
@@ -171,7 +171,7 @@ class WrongHit:
 
 @dataclass(frozen=True, slots=True)
 class WorkerStarted:
-    """A worker process hashes (or is about to)."""
+    """A worker process has started."""
 
     at: Instant
     worker: WorkerId
@@ -181,7 +181,7 @@ class WorkerStarted:
 
 @dataclass(frozen=True, slots=True)
 class WorkerDied:
-    """A worker process ended though nobody asked it to; it comes back after `restart_secs`."""
+    """A worker process exited unexpectedly; it is restarted after `restart_secs`."""
 
     at: Instant
     worker: WorkerId
@@ -192,7 +192,7 @@ class WorkerDied:
 
 @dataclass(frozen=True, slots=True)
 class SubmitAnswered:
-    """One node's reply to one submission; `raw` is its own words."""
+    """One node's reply to one submission; `raw` is its text."""
 
     at: Instant
     node: str
@@ -205,7 +205,7 @@ class SubmitAnswered:
 
 @dataclass(frozen=True, slots=True)
 class SubmittingTried:
-    """A node was sent what is no block; `problem` is what was wrong with that, or ''."""
+    """Submission to a node was tested with an invalid block; `problem` is why it failed, or ''."""
 
     at: Instant
     node: str
@@ -214,7 +214,7 @@ class SubmittingTried:
 
 @dataclass(frozen=True, slots=True)
 class BlockSeen:
-    """Where a node has one of our blocks: `confirmations` >= 1 active, -1 off the chain, None unknown to it.
+    """A node's position of one of our blocks: `confirmations` >= 1 active, -1 not in the chain, None unknown.
 
     `rival_hex` is the hash of the active block at the same height, where there is another one.
     """
@@ -228,7 +228,7 @@ class BlockSeen:
 
 @dataclass(frozen=True, slots=True)
 class ProposalAnswered:
-    """A node's answer about an unsolved block of ours (rule 40)."""
+    """A node's answer to a proposed block (rule 40)."""
 
     at: Instant
     node: str
@@ -239,7 +239,7 @@ class ProposalAnswered:
 
 @dataclass(frozen=True, slots=True)
 class JobSigned:
-    """The answer to SignJob: the signet solution, or in `problem` why there is none."""
+    """The answer to SignJob: the signet solution, or why there is none in `problem`."""
 
     at: Instant
     node: str
@@ -250,7 +250,7 @@ class JobSigned:
 
 @dataclass(frozen=True, slots=True)
 class HashRate:
-    """What the engines do together, hashes per second; sets how hard shares are."""
+    """Total hash rate of the engines in hashes per second; sets the share target."""
 
     at: Instant
     hps: float
@@ -258,14 +258,14 @@ class HashRate:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """Time passes."""
+    """Periodic event for timeouts."""
 
     at: Instant
 
 
 @dataclass(frozen=True, slots=True)
 class PauseWanted:
-    """Somebody or something wants hashing to stop; reasons add up, work goes on when the last one is gone."""
+    """A reason to pause hashing; work resumes when no reason is left."""
 
     at: Instant
     reason: str
@@ -273,7 +273,7 @@ class PauseWanted:
 
 @dataclass(frozen=True, slots=True)
 class ResumeWanted:
-    """One reason for a pause is gone."""
+    """A reason for a pause has ended."""
 
     at: Instant
     reason: str
@@ -281,7 +281,7 @@ class ResumeWanted:
 
 @dataclass(frozen=True, slots=True)
 class PolicyChanged:
-    """The coordinator behaves by this policy from now on."""
+    """The coordinator's policy was changed."""
 
     at: Instant
     policy: Policy
@@ -289,7 +289,7 @@ class PolicyChanged:
 
 @dataclass(frozen=True, slots=True)
 class BlockSaved:
-    """A block of ours is on disk, fsynced."""
+    """One of our blocks was written to disk with fsync."""
 
     at: Instant
     hash_le: bytes
@@ -297,7 +297,7 @@ class BlockSaved:
 
 @dataclass(frozen=True, slots=True)
 class BlockRestored:
-    """At start: a block of an earlier run that was not settled yet."""
+    """At start: an unsettled block of an earlier run."""
 
     at: Instant
     block: FoundBlock

@@ -1,11 +1,11 @@
-"""Do the nodes follow one chain? Which of them follow one with less work, and when a person should know. Pure.
+"""Detects nodes on different chains, which of them have less work, and when to raise an alarm. Pure.
 
-Two nodes with different tips are compared after a moment: on one chain, where one is merely behind, or on two since
-some height. Whoever has less work then is *beaten*: what only it has on its active chain does not count (`beaten`).
-That holds at once; the alarm waits, since chains part for a while in ordinary life too:
-- a rival block at the same height, with equal work, lasts until the next block: an hour without one is rare (e^-6);
-- a node one block deep on the weaker chain has heard of the better one within seconds, on a slow line within a minute;
-- two blocks and more on either side is no race of two miners.
+Two nodes with different tips are compared after a delay: either one is behind, or they are on different chains since
+some height. A node with less work is `beaten`: blocks that only it has in its active chain do not count. This applies
+at once; the alarm is delayed, as short forks are normal:
+- a competing block at the same height, with equal work, lasts until the next block: rarely an hour (e^-6);
+- a node one block deep on the weaker chain gets the better one within seconds, or a minute on a slow connection;
+- two or more blocks on both sides are not a normal race of two miners.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from solominer.work.events import NodeHealth, NodesCompared
 from solominer.work.instant import Instant
 
 COMPARE_AFTER_SECS = 2.0
-"""How long two nodes may have different tips before they are compared: a new block is on its way."""
+"""How long two nodes may have different tips before they are compared, as a new block may be propagating."""
 
 AGAIN_SECS = 3.0
 """How often nodes on two chains are compared again."""
 
 UNANSWERED_SECS = 30.0
-"""When a comparison that nobody answered is asked for again."""
+"""When an unanswered comparison is repeated."""
 
 DEEP_SECS, SHALLOW_SECS, TIE_SECS = 3.0, 60.0, 3600.0
-"""How long two chains last before the alarm: two blocks deep on both sides; one block on one; one each, equal work."""
+"""Delay of the alarm: two or more blocks on both sides; one block on one side; one on each with equal work."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fork:
-    """Two nodes on different chains from `height` on. `loser` has less work than `winner` (equal: neither decides)."""
+    """Two nodes on different chains from `height` on. `loser` has less work than `winner`, or equal work."""
 
     winner: NodeHealth
     loser: NodeHealth
@@ -45,7 +45,7 @@ class Fork:
 
     @property
     def patience_secs(self) -> float:
-        """How long it is nobody's business."""
+        """Delay of its alarm."""
         if min(self.winner.height, self.loser.height) > self.height:
             return DEEP_SECS
         return TIE_SECS if self.is_tie else SHALLOW_SECS
@@ -53,9 +53,9 @@ class Fork:
 
 @dataclass(slots=True)
 class _Pair:
-    """Two nodes: their last tips, those that were compared, when to compare (again), and what came out.
+    """Two nodes: their latest tips, the compared ones, when to compare next, and the result.
 
-    `agreed`: the last that is known is that they are on one chain.
+    `agreed`: they were on the same chain when last compared.
     """
 
     tips: tuple[bytes, bytes] = (b"", b"")
@@ -68,7 +68,7 @@ class _Pair:
 
 
 class ForkWatch:
-    """Watches the nodes called `names`; gives CompareNodes, takes NodesCompared."""
+    """Watches the nodes called `names`; returns CompareNodes, handles NodesCompared."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self._names = tuple(names)
@@ -76,7 +76,7 @@ class ForkWatch:
 
     @property
     def forks(self) -> list[Fork]:
-        """The forks that a person was alarmed about and that still are."""
+        """The current forks for which an alarm was raised."""
         return [fork for fork in self._deciding() if self._pair_of(fork).alarmed_for is not None]
 
     @property
@@ -85,7 +85,7 @@ class ForkWatch:
         return frozenset(fork.loser.node for fork in self._deciding() if not fork.is_tie and fork.winner.usable)
 
     def _deciding(self) -> list[Fork]:
-        """The forks, less those that a third node decides: it beats the winner and is on one chain with the loser."""
+        """The forks, except those decided by a third node that beats the winner and is on the loser's chain."""
         forks = [pair.fork for pair in self._pairs.values() if pair.fork is not None]
 
         def decided(fork: Fork) -> bool:
@@ -105,16 +105,16 @@ class ForkWatch:
         return self._pairs[self._key(fork.winner.node, fork.loser.node)]
 
     def note(self, node: str) -> str:
-        """What `status` says of a node's chain; empty where there is nothing to say."""
+        """A note about a node's chain for `status`, or ''."""
         for fork in self.forks:
             if node in (fork.loser.node, fork.winner.node):
                 work = "equal" if fork.is_tie else "less" if node == fork.loser.node else "more"
                 other = fork.winner.node if node == fork.loser.node else fork.loser.node
-                return f"another chain than {other} since height {fork.height}, with {work} work"
+                return f"on a different chain from {other} since height {fork.height}, with {work} work"
         return ""
 
     def seen(self, healths: Mapping[str, NodeHealth], at: Instant) -> list[Action]:
-        """New looks at the nodes: what differs from the best is compared soon; what agrees again is said."""
+        """Handle new health checks: schedule comparisons with the best node, and report nodes that agree again."""
         actions: list[Action] = []
         for one, other in self._worth_comparing(healths):
             a, b = healths[one], healths[other]
@@ -126,7 +126,7 @@ class ForkWatch:
                 pair.due_at = min(at, at if pair.due_at is None else pair.due_at)
             elif pair.due_at is None and pair.tips != pair.compared:
                 pair.due_at = at + COMPARE_AFTER_SECS
-        self._forget_winners_that_are_gone(healths)
+        self._forget_unreachable_winners(healths)
         return actions
 
     def tick(self, at: Instant) -> list[Action]:
@@ -159,7 +159,7 @@ class ForkWatch:
         return [_alarm(fork)]
 
     def _worth_comparing(self, healths: Mapping[str, NodeHealth]) -> list[tuple[str, str]]:
-        """Every node with the usable one that has the most work, and whoever was on two chains before."""
+        """Pairs of every node with the best usable one, and pairs that are on different chains."""
         there = [name for name in self._names if name in healths and healths[name].best_hash_le]
         usable = [name for name in there if healths[name].usable]
         if not usable:
@@ -175,11 +175,11 @@ class ForkWatch:
         pair.fork, pair.agreed, pair.alarmed_for, pair.due_at = None, True, None, None
         if fork is None or not alarmed:
             return []
-        text = f"nodes {one} and {other} are on one chain again; they had been on two since height {fork.height}"
+        text = f"nodes {one} and {other} are on the same chain again, after a fork at height {fork.height}"
         return [Record("nodes_agree", {"nodes": [one, other]}), Alarm(Severity.INFO, "nodes-agree", text)]
 
-    def _forget_winners_that_are_gone(self, healths: Mapping[str, NodeHealth]) -> None:
-        """A chain that nobody shows any more beats nobody who has more work by now."""
+    def _forget_unreachable_winners(self, healths: Mapping[str, NodeHealth]) -> None:
+        """Drop forks whose winner is unreachable and whose loser has more work by now."""
         for pair in self._pairs.values():
             fork = pair.fork
             if fork is None or healths[fork.winner.node].reachable:
@@ -189,10 +189,10 @@ class ForkWatch:
 
 
 def common_height(height: int) -> Generator[int, bool, int]:
-    """The last height at which two chains are one, given that both have a block at `height` and begin alike.
+    """The last common height of two chains that have the same genesis block and reach `height`.
 
-    Yields heights and is sent whether both have the same block there; about 2·log2(depth) questions, since most forks
-    are shallow.
+    Yields heights and is sent whether both have the same block there; about 2·log2(depth) steps, as most forks are
+    shallow.
     """
     if (yield height):
         return height
@@ -218,5 +218,5 @@ def _alarm(fork: Fork) -> Alarm:
         text += f"{loser.node} has less work (height {loser.height}, {winner.node} {winner.height})"
         if winner.usable:
             text += ", so blocks on its chain are stale and do not count"
-    todo = f"connect them with addnode; look at the peers, version and debug.log of {loser.node} (getchaintips)"
+    todo = f"connect them with addnode; check the peers, version and debug.log of {loser.node} (getchaintips)"
     return Alarm(Severity.HIGH, "nodes-disagree", text, todo)

@@ -1,4 +1,4 @@
-"""A block of ours: found, and everything needed to send it, prove it and follow it."""
+"""A found block, with everything required to submit, prove and track it."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from solominer.work.workers import WorkerId
 
 
 class BlockState(StrEnum):
-    """The life of a found block."""
+    """State of a found block."""
 
     FOUND = "found"
     SENT = "sent"
-    ACCEPTED = "accepted"  # a node answered null, or holds it on its active chain
-    CONFIRMED = "confirmed"  # buried under at least one more block
-    MATURE = "mature"  # 100 deep: spendable
-    STALE = "stale"  # another block won its height; may come back
+    ACCEPTED = "accepted"  # a node answered null, or has it in its active chain
+    CONFIRMED = "confirmed"  # at least 2 confirmations
+    MATURE = "mature"  # 100 confirmations
+    STALE = "stale"  # another block replaced it; may become active again
     REJECTED = "rejected"  # invalid
-    SUPERSEDED = "superseded"  # another block of our own took its place before it was needed
+    SUPERSEDED = "superseded"  # another of our blocks on the same parent is submitted instead
 
 
 @dataclass(frozen=True, slots=True)
 class FoundBlock:
     """A solved block. Hashes and `header` are in internal order; `extranonce` is both halves.
 
-    `block_hex` is what submitblock takes, `coinbase_hex` the coinbase with its witness.
+    `block_hex` is the parameter of submitblock, `coinbase_hex` the coinbase with its witness.
     """
 
     hash_le: bytes

@@ -1,4 +1,4 @@
-"""A moment by both clocks: the wall clock names it, the monotonic clock measures from it."""
+"""A point in time on the wall clock and on the monotonic clock."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from functools import total_ordering
 @total_ordering
 @dataclass(frozen=True, slots=True, eq=False)
 class Instant:
-    """`wall` is Unix seconds, for names, records and header times; `mono` is seconds of the monotonic clock.
+    """`wall` is Unix seconds, for names, records and header times; `mono` is monotonic seconds.
 
-    Arithmetic and order go by `mono` alone, so a wall clock that steps changes no duration, deadline or age.
+    Arithmetic and order use only `mono`, so a step of the wall clock affects no duration, deadline or age.
     """
 
     wall: float

@@ -16,11 +16,11 @@ from solominer.work.workers import EXTRANONCE1_SIZE, EXTRANONCE2_SIZE, EXTRANONC
 
 SALT_SIZE = 4
 SEARCHED_SIZE = EXTRANONCE2_SIZE - SALT_SIZE
-"""How much of the extranonce our own kernels search."""
+"""Bytes of the extranonce that our kernels search."""
 
 
 class SplitCoinbase(NamedTuple):
-    """Another coinbase of a job: the stripped halves around its extranonce, and a name that no other one of it has."""
+    """An alternative coinbase of a job: the stripped halves around its extranonce, and a unique name."""
 
     name: str
     prefix: bytes
@@ -31,10 +31,10 @@ class SplitCoinbase(NamedTuple):
 class Job:
     """Work for engines.
 
-    `job_id` counts up within a run. The coinbase has room for an extranonce of 12 bytes: extranonce1 says who searches,
-    extranonce2 is searched. Our own kernels begin extranonce2 with the job's `salt`. `space` says what else may vary.
-    `share_target` >= the template's target. With a `signed_extranonce` only that one is valid: the block is signed (see
-    `signed`). `variant` names a coinbase that an engine put in place of the job's own.
+    `job_id` increases within a run. The coinbase has a 12-byte extranonce: extranonce1 identifies the worker,
+    extranonce2 is searched. Our kernels begin extranonce2 with the job's `salt`. `space` is what else may vary.
+    `share_target` >= the template's target. If set, only `signed_extranonce` is valid, as the block is signed (see
+    `signed`). `variant` is the name of an engine's alternative coinbase.
     """
 
     job_id: int
@@ -48,7 +48,7 @@ class Job:
     variant: str = ""
 
     def with_coinbase(self, other: SplitCoinbase) -> Job:
-        """The job as the engine searched it: with a coinbase of its own."""
+        """The job with an engine's alternative coinbase."""
         return replace(
             self,
             coinbase=replace(self.coinbase, prefix=other.prefix, suffix=other.suffix),
@@ -57,11 +57,11 @@ class Job:
 
     @property
     def is_empty(self) -> bool:
-        """Whether its block would have no transactions but the coinbase."""
+        """Whether its block would contain only the coinbase."""
         return not self.template.transactions
 
     def extranonce(self, extranonce1: bytes = bytes(EXTRANONCE1_SIZE), searched: int = 0) -> bytes:
-        """The 12 bytes that a kernel of ours uses: whose it is, the job's salt, and 32 bits that are searched."""
+        """The 12-byte extranonce of our kernels: extranonce1, the job's salt, and 32 searched bits."""
         return extranonce1 + self.salt + searched.to_bytes(SEARCHED_SIZE, "big")
 
     def merkle_root_le(self, extranonce: bytes) -> bytes:
@@ -69,7 +69,7 @@ class Job:
         return root_from_branch(self.coinbase.txid_le(extranonce), self.merkle_branch)
 
     def header(self, extranonce: bytes, version: int, ntime: int, nonce: int) -> Header:
-        """The header at one point of the space."""
+        """The header with these values."""
         template = self.template
         return Header(version, template.prevhash_le, self.merkle_root_le(extranonce), ntime, template.nbits, nonce)
 
@@ -79,7 +79,7 @@ class Job:
         return assemble_block_hex(header, coinbase, [tx.data_hex for tx in self.template.transactions])
 
     def describe(self) -> str:
-        """One line for people."""
+        """One line for logs."""
         template = self.template
         kind = "empty" if self.is_empty else f"{len(template.transactions)} transactions"
         return f"job {self.job_id} at height {template.height} on {to_rpc_hex(template.prevhash_le)[-12:]}, {kind}"
@@ -97,9 +97,8 @@ def build_job(
 ) -> Job:
     """A job from a template; `salt` has 4 bytes and differs between jobs and runs (rule 25).
 
-    `roll_secs` is how far ntime may be rolled ahead of the template's curtime when all else is used up. Raises
-    TemplateError if the block would break a limit (rules 30 and 38), BadValue if the tag is too long, PayoutError if
-    a part of a split would be dust.
+    `roll_secs` is how far ntime may be rolled beyond the template's curtime. Raises TemplateError if the block exceeds
+    a limit (rules 30 and 38), BadValue if the tag is too long, PayoutError if a part of a split would be dust.
     """
     if len(salt) != SALT_SIZE:
         raise ValueError(f"a salt has {SALT_SIZE} bytes")
@@ -128,17 +127,17 @@ def _check_limits(template: Template, coinbase: Coinbase) -> None:
     weight = block_weight(coinbase.weight, [tx.weight for tx in template.transactions])
     if weight > template.weight_limit:
         raise TemplateError(
-            f"the block would weigh {weight}, {template.weight_limit} are allowed",
+            f"the block's weight is {weight}, the limit is {template.weight_limit}",
             f"set blockreservedweight={_reserved_weight(coinbase)} in bitcoin.conf",
         )
     sigops = coinbase.sigop_cost + sum(tx.sigops for tx in template.transactions)
     if sigops > template.sigop_limit:
         raise TemplateError(
-            f"the block would have a signature operation cost of {sigops}, {template.sigop_limit} are allowed",
-            "pay fewer addresses, or addresses of another type",
+            f"the block's signature operation cost is {sigops}, the limit is {template.sigop_limit}",
+            "use fewer payout addresses, or addresses of another type",
         )
 
 
 def _reserved_weight(coinbase: Coinbase) -> int:
-    """What the node is to keep free for header, count of transactions and coinbase, in whole thousands."""
+    """Weight to reserve for header, transaction count and coinbase, in whole thousands."""
     return max(8000, -(-block_weight(coinbase.weight, []) // 1000) * 1000 + 1000)

@@ -1,8 +1,7 @@
-"""A second look at every job before it leaves, by code that shares nothing with the builder.
+"""Independent check of every job before it is published, by code that shares nothing with the builder.
 
-It reads the finished coinbase bytes as a node would and compares them with what the configuration promises: exactly
-the configured scripts and amounts, the right sum, height, witness commitment and Merkle root. A bug in the builder, or
-somebody's change to it, then stops a job instead of paying a block to the wrong place.
+It parses the coinbase as a node does and compares it with the configuration: scripts and amounts, sum, height, witness
+commitment and Merkle root. A bug or manipulation in the builder then stops the job instead of misdirecting a reward.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ _SCRIPT_SIG_AT = 42
 
 
 class CoinbaseRead(NamedTuple):
-    """What stands in a stripped coinbase; `outputs` are (scriptPubKey, satoshis)."""
+    """Content of a stripped coinbase; `outputs` are (scriptPubKey, satoshis)."""
 
     script_sig: bytes
     sequence: int
@@ -29,9 +28,9 @@ class CoinbaseRead(NamedTuple):
 
 
 def check_job(job: Job, payout: Payout) -> None:
-    """Raises TemplateError unless the job pays exactly what `payout` configures, in its order.
+    """Raises TemplateError unless the job pays exactly `payout`, in its order.
 
-    So do the outputs that the job says it has, of which engines with coinbases of their own make theirs.
+    The same applies to `job.coinbase.outputs`, from which engines build alternative coinbases.
     """
     template = job.template
     payouts = _amounts(payout, template.coinbase_value)
@@ -82,7 +81,7 @@ def check_coinbase(
 
 
 def read_coinbase(raw: bytes) -> CoinbaseRead:
-    """Take a stripped coinbase apart. Raises TemplateError if it is not one."""
+    """Parse a stripped coinbase. Raises TemplateError."""
     try:
         return _read(raw)
     except IndexError:
@@ -90,7 +89,7 @@ def read_coinbase(raw: bytes) -> CoinbaseRead:
 
 
 def _amounts(payout: Payout, value: int) -> list[tuple[bytes, int]]:
-    """(scriptPubKey, satoshis) of each payee: basis points rounded down, and what is left for the first one."""
+    """(scriptPubKey, satoshis) of each payee: basis points rounded down; the first receives the rest."""
     units, odd = divmod(value, 10_000)
     others = [
         (part.script_pubkey, units * part.basis_points + odd * part.basis_points // 10_000) for part in payout.others
@@ -119,7 +118,7 @@ def _read(raw: bytes) -> CoinbaseRead:
 
 
 def _length(raw: bytes, at: int) -> tuple[int, int]:
-    """A CompactSize of one byte, or of three where one does not do; and the place behind it."""
+    """Parse a CompactSize of one or three bytes; returns it and the position after it."""
     if raw[at] < 0xFD:
         return raw[at], at + 1
     size = raw[at + 1] | raw[at + 2] << 8
@@ -128,7 +127,7 @@ def _length(raw: bytes, at: int) -> tuple[int, int]:
 
 
 def _height_of(script_sig: bytes) -> int:
-    """The BIP 34 height at the beginning, or -1 where it is not encoded as short as it can be."""
+    """The BIP 34 height, or -1 if it is not minimally encoded."""
     first = script_sig[0]
     if 0x51 <= first <= 0x60:
         return first - 0x50
@@ -155,6 +154,6 @@ def _demand(holds: bool, problem: str) -> None:
 
 def _refused(problem: str) -> TemplateError:
     return TemplateError(
-        f"a job failed its own check and is not published: {problem}",
-        "nothing was mined on it; please report this with the log, it is a bug or tampering",
+        f"a job failed validation and is not published: {problem}",
+        "this is a bug or manipulation; please report it with the log",
     )

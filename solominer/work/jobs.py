@@ -48,13 +48,13 @@ class JobMaker:
         return not (wanted <= 2 * job.share_target and job.share_target <= 2 * wanted)
 
     def is_new_shape(self, job: Job) -> bool:
-        """Whether a coinbase like this one has not been proposed to a node yet (rule 40); marks it as proposed."""
+        """Whether no similar coinbase has been proposed to a node yet (rule 40); marks it as proposed."""
         shape = (job.is_empty, tuple(out.script_pubkey for out in job.coinbase.outputs[:-1]), job.coinbase.weight)
         new = shape not in self._shapes
         self._shapes.add(shape)
         return new
 
-    def doubt_shapes(self) -> None:
+    def forget_shapes(self) -> None:
         """Forget all proposed shapes, so that the next job is proposed again."""
         self._shapes.clear()
 

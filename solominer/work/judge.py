@@ -36,7 +36,7 @@ class SeenHeaders:
 
     def add(self, hash_le: bytes) -> bool:
         """Add a header; returns whether it is new."""
-        key = hash_le[:_KEY_SIZE]  # in internal order the zeros come last
+        key = hash_le[:_KEY_SIZE]  # in internal order the leading zeros of the hash come last
         if key in self._recent or key in self._older:
             return False
         self._recent.add(key)
@@ -47,7 +47,7 @@ class SeenHeaders:
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """A job for which shares may still come, and when it was published."""
+    """A job for which shares may still arrive, and when it was published."""
 
     job: Job
     at: Instant
@@ -139,7 +139,7 @@ class Judge:
         if job is None:
             return _of_unknown_job(share), None
         if job.signed_extranonce not in (None, share.extranonce):
-            # The engine exhausted the signed extranonce and went on: another one breaks the block's signature.
+            # The engine exhausted the signed extranonce: any other invalidates the block's signature.
             return [Record("share_outside_signature", {"worker": str(share.worker), "job": share.job_id})], None
         if share.coinbase is not None:
             job = job.with_coinbase(share.coinbase)
@@ -167,5 +167,5 @@ def _of_unknown_job(share: ShareFound) -> list[Action]:
     record = Record("share_of_unknown_job", {"worker": str(share.worker), "job": share.job_id})
     if not share.is_block:
         return [record]
-    what = f"worker {share.worker} found a block for job {share.job_id}, which is not kept any more: the block is lost"
+    what = f"worker {share.worker} found a block for job {share.job_id}, which is no longer kept: the block is lost"
     return [record, Alarm(Severity.CRITICAL, "block-without-job", what, "report this with the log")]

@@ -10,8 +10,8 @@ def submitting_tried(event: SubmittingTried) -> list[Action]:
     """Record whether a node would accept a block; raise an alarm if not."""
     actions: list[Action] = [Record("submission_trial", {"node": event.node, "problem": event.problem})]
     if event.problem:
-        text = f"{event.node} would not take a block of ours now: submitblock: {event.problem}"
-        todo = "mining goes on; a found block is kept and sent again until a node has it on its chain"
+        text = f"{event.node} would not accept a block now: submitblock: {event.problem}"
+        todo = "mining continues; a found block is kept and submitted again until a node has it in its chain"
         actions.append(Alarm(Severity.CRITICAL, "cannot-submit", text, todo))
     return actions
 
@@ -22,8 +22,8 @@ def wrong_hit(event: WrongHit) -> list[Action]:
     alarm = Alarm(
         Severity.HIGH,
         "wrong-hit",
-        f"worker {event.worker} reported a hash that is not one (kernel {event.kernel}, {event.count} so far)",
-        "the kernel is replaced after three; if it continues, test the memory and the CPU",
+        f"worker {event.worker} reported an invalid hash (kernel {event.kernel}, {event.count} so far)",
+        "the kernel is replaced after three; if this persists, test the memory and the CPU",
     )
     return [Record("wrong_hit", fields), alarm]
 
@@ -34,6 +34,6 @@ def worker_started(event: WorkerStarted) -> list[Action]:
 
 
 def worker_died(event: WorkerDied) -> list[Action]:
-    """Raise an alarm for a worker that ended."""
+    """Raise an alarm for a worker process that exited."""
     text = f"worker {event.worker} (process {event.pid}): {event.reason}"
     return [Alarm(Severity.MEDIUM, "worker-died", text, f"restarting in {event.restart_secs:g} s")]

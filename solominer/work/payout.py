@@ -1,4 +1,4 @@
-"""Who a block pays: one script, or a split by basis points. Exact integers; nothing is lost to rounding."""
+"""The payees of a block: one script, or a split by basis points. Exact integers; nothing is lost to rounding."""
 
 from __future__ import annotations
 
@@ -28,10 +28,9 @@ class PayoutPart(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Payout:
-    """Who is paid: `others` their parts of the coinbase value, `script_pubkey` all the rest.
+    """The payout: `others` receive their parts of the coinbase value, `script_pubkey` the rest.
 
-    Scripts come from the node's validateaddress. Raises PayoutError if a script is paid twice or nothing is left for
-    the first.
+    Scripts come from the node's validateaddress. Raises PayoutError for a duplicate script, or if the rest is zero.
     """
 
     script_pubkey: bytes
@@ -40,13 +39,13 @@ class Payout:
 
     def __post_init__(self) -> None:
         if len({part.script_pubkey for part in self.parts}) != len(self.parts):
-            raise PayoutError("the payout split names an address twice", "add its parts up")
+            raise PayoutError("duplicate address in the payout split", "combine its parts")
         if any(part.basis_points < 1 for part in self.parts):
             raise PayoutError("the parts of the payout split do not sum to 10000", "make them sum to 10000 (100 %)")
 
     @property
     def parts(self) -> tuple[PayoutPart, ...]:
-        """Every payee; the first one's basis points are what the others leave, and rounding adds to its satoshis."""
+        """All payees; the first receives the rest of the basis points, and the remainder of rounding."""
         rest = WHOLE - sum(part.basis_points for part in self.others)
         return (PayoutPart(self.script_pubkey, self.address, rest), *self.others)
 
@@ -58,13 +57,13 @@ class Payout:
             for part, amount in zip(self.parts, amounts, strict=True):
                 if amount < dust_sats(part.script_pubkey):
                     raise PayoutError(
-                        f"{part.address} would be paid {amount} satoshis of a block of {coinbase_value}, which is dust",
-                        "give it a larger part in payout_split, or remove it",
+                        f"{part.address} would receive {amount} of {coinbase_value} satoshis, which is dust",
+                        "increase its part in payout_split, or remove it",
                     )
         return tuple(TxOut(amount, part.script_pubkey) for part, amount in zip(self.parts, amounts, strict=True))
 
     def describe(self) -> str:
-        """One line for people: the address, or all of a split with their parts in percent."""
+        """One line for logs: the address, or the addresses of a split with their percentages."""
         if not self.others:
             return self.address or self.script_pubkey.hex()
         return ", ".join(f"{part.address} {percent(part.basis_points)}" for part in self.parts)
@@ -78,12 +77,12 @@ def split(parts: Sequence[tuple[Payout, int]]) -> Payout:
 
 
 def percent(basis_points: int) -> str:
-    """Basis points for people: 150 is `1.5 %`."""
+    """Basis points as text: 150 is `1.5 %`."""
     return f"{basis_points / 100:g} %"
 
 
 def dust_sats(script: bytes) -> int:
-    """Below how many satoshis an output costs more to spend than it is worth (src/policy/policy.cpp, at 3 sat/vB)."""
+    """Dust threshold of an output in satoshis (GetDustThreshold in src/policy/policy.cpp, at 3 sat/vB)."""
     is_witness = len(script) >= 4 and (script[0] == 0 or 0x51 <= script[0] <= 0x60) and script[1] == len(script) - 2
     spending = 32 + 4 + 1 + (107 // 4 if is_witness else 107) + 4
     return _DUST_SATS_PER_BYTE * (output_bytes(script) + spending)

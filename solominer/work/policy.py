@@ -1,4 +1,4 @@
-"""How the coordinator and the tracking of blocks behave: what the configuration decides, as frozen values."""
+"""Configuration of the coordinator and of block tracking."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """When to send again: `first_secs`, doubled each time up to `most_secs`; when to look a settled block up again."""
+    """Retry delays: `first_secs`, doubled each time up to `most_secs`; `look_secs` between checks of a block."""
 
     first_secs: float = 0.25
     most_secs: float = 30.0
@@ -17,13 +17,13 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How the coordinator behaves; times in seconds.
+    """Configuration of the coordinator; times in seconds.
 
-    `refresh_secs`: age at which a template is fetched anew. `stale_secs`: how long work goes on while no node is
-    healthy. `shares_per_hour`: how hard shares are made. `empty_first`: mine an empty block until the full template
-    of a new tip is in. `staging`: a found block is proposed and never submitted. `submit` False (demo): neither.
-    `max_blocks`: no more work once that many blocks are found and not lost again. `sign_for`: every job is
-    signed for this extranonce1 and these searched bits before it is published (signet; None: no signatures).
+    `refresh_secs`: age at which a template is refreshed. `stale_secs`: how long to mine without a healthy node.
+    `shares_per_hour` sets the share target. `empty_first`: mine an empty block on a new tip until its template arrives.
+    `staging`: found blocks are proposed, never submitted. `submit` False (demo): neither. `max_blocks`: stop after this
+    many blocks that are not stale. `sign_for`: the extranonce1 and searched bits for which every job is signed before
+    it is published (signet; None: no signatures).
     """
 
     refresh_secs: float = 30.0

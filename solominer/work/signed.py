@@ -1,4 +1,4 @@
-"""Jobs of a signet whose blocks are signed: the signature fixes everything but the nonce (mining rule 49)."""
+"""Jobs on a signet with signed blocks: the signature fixes everything except the nonce (mining rule 49)."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from solominer.work.space import HeaderSpace
 
 
 def to_be_signed(job: Job, extranonce: bytes) -> Job:
-    """The job with one extranonce, one version and one time, and room for a solution that is still empty."""
+    """The job with a fixed extranonce, version and time, and an empty solution."""
     space = HeaderSpace(job.space.version, 0, job.space.ntime_min, job.space.ntime_min)
     coinbase = with_solution(job.coinbase, b"")
     return _checked(replace(job, coinbase=coinbase, space=space, signed_extranonce=extranonce))
 
 
 def data_to_sign(job: Job) -> bytes:
-    """What the signature of such a job is over: 72 bytes."""
+    """The 72 bytes to sign for such a job."""
     extranonce = job.signed_extranonce
     if extranonce is None:
         raise TemplateError("a job without a fixed extranonce cannot be signed", "this is a bug; please report it")
@@ -28,7 +28,7 @@ def data_to_sign(job: Job) -> bytes:
 
 
 def signed(job: Job, solution: bytes) -> Job:
-    """The job with its solution. Raises TemplateError if taking it out again would not give what was signed."""
+    """The job with its solution. Raises TemplateError if it differs from what was signed."""
     done = _checked(replace(job, coinbase=with_solution(job.coinbase, solution)))
     if with_solution(done.coinbase, b"") != job.coinbase:
         raise TemplateError("the signed job differs from the one that was signed", "this is a bug; please report it")
@@ -36,11 +36,11 @@ def signed(job: Job, solution: bytes) -> Job:
 
 
 def _checked(job: Job) -> Job:
-    """The solution makes the block heavier: look at its limit again."""
+    """Check the weight limit again, as the solution adds weight."""
     weight = block_weight(job.coinbase.weight, [tx.weight for tx in job.template.transactions])
     if weight > job.template.weight_limit:
         raise TemplateError(
-            f"with its signature the block would weigh {weight}, {job.template.weight_limit} are allowed",
+            f"the block's weight with its signature is {weight}, the limit is {job.template.weight_limit}",
             "set blockreservedweight=8000 in bitcoin.conf",
         )
     return job

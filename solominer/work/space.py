@@ -1,7 +1,7 @@
-"""Header space: everything that may vary in a job, and how it is divided.
+"""Header space of a job: extranonce2 x version bits x ntime x nonce.
 
-extranonce2 x version bits x ntime x nonce. Workers own disjoint extranonce2 values, so no two ever hash the same
-header. Within one extranonce2 a worker walks version groups and nonces, and rolls ntime last of all.
+Workers have disjoint extranonce2 values, so no header is hashed twice. For each extranonce2 a worker searches version
+bits and nonces, and rolls ntime last.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from solominer.work.template import Template
 class HeaderSpace:
     """What may vary besides the extranonce: version bits in `version_mask` and ntime in `ntime_min..ntime_max`.
 
-    `version` is the template's own, which every rolled one differs from inside the mask only.
+    `version` is the template's; rolled versions differ from it only within the mask.
     """
 
     version: int
@@ -28,9 +28,8 @@ class HeaderSpace:
     def of(cls, template: Template, roll_secs: int) -> HeaderSpace:
         """The space of a template. ntime starts at curtime, never at the local clock (rule 18).
 
-        Where late blocks may be easier (testnet3, testnet4, regtest), a block whose bits are not the easiest must not
-        be moved past the edge of 20 minutes, so its time is not rolled at all (rule 17). Rolling forward from a
-        template that already has the easiest bits stays on its side of the edge.
+        On networks with minimum-difficulty blocks after 20 minutes (testnet3, testnet4, regtest), the required bits
+        depend on the time, so ntime is not rolled (rule 17) unless the template has minimum difficulty already.
         """
         network = template.network
         frozen = network.min_difficulty_blocks and template.target != _easiest(network.pow_limit)
@@ -43,5 +42,5 @@ class HeaderSpace:
 
 
 def _easiest(pow_limit: int) -> int:
-    """The limit as the compact form can say it: what bits of the easiest block decode to."""
+    """The proof-of-work limit rounded to its compact form: the target of a minimum-difficulty block."""
     return decode_compact(encode_compact(pow_limit))

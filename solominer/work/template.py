@@ -23,7 +23,7 @@ from solominer.chain.transaction import parse_transaction
 from solominer.errors import BadValue, DecodeError, TemplateError
 
 KNOWN_RULES = frozenset({"csv", "segwit", "taproot", "testdummy", "signet"})
-"""Rules whose `!` form this program implements; the others are fine only where they need nothing of the miner."""
+"""Rules implemented in their `!` form; others are allowed only if they require nothing of the miner."""
 
 VERSION_MIN, VERSION_MAX = 0x20000000, 0x3FFFFFFF
 BIP320_MASK = 0x1FFFE000
@@ -45,7 +45,7 @@ class TemplateTx(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """What one block may be made of. Hashes in internal order, amounts in satoshis, times in Unix seconds.
+    """A validated template. Hashes in internal order, amounts in satoshis, times in Unix seconds.
 
     `version_mask` are the version bits that may be rolled (BIP 320 less what the node uses, rules 7 and 11);
     `commitment_root_le` is the witness root with the coinbase's wtxid as zero; `template_id` names the content;
@@ -82,7 +82,7 @@ class Template:
         return self.coinbase_value - self.network.subsidy(self.height)
 
     def without_transactions(self) -> Template:
-        """The same block with the coinbase alone, paying the subsidy alone: the fallback of rule 40."""
+        """The same block with only the coinbase, paying only the subsidy: the fallback of rule 40."""
         return empty_template(
             self.network,
             height=self.height,
@@ -108,7 +108,7 @@ def empty_template(
     mintime: int,
     coinbase_aux: bytes = b"",
 ) -> Template:
-    """A template of a block without transactions, for the moments before the node's own template is in."""
+    """A template without transactions, to mine until the node's template arrives."""
     return Template(
         network=network,
         height=height,
@@ -165,17 +165,17 @@ def _parse(reply: Field, network: Network, known: Mapping[bytes, TemplateTx]) ->
     fees = sum(tx.fee_sats for tx in transactions)
     if fees + network.subsidy(height) != value:
         raise BadValue(
-            f"coinbasevalue is {value}, subsidy {network.subsidy(height)} and fees {fees} make "
+            f"coinbasevalue is {value}, but subsidy {network.subsidy(height)} and fees {fees} sum to "
             f"{fees + network.subsidy(height)}"
         )
     witness_root = merkle_root([ZERO_HASH, *(tx.wtxid_le for tx in transactions)])
     claimed = reply.get("default_witness_commitment")
-    # On signet the node's commitment carries the room for the block's signature behind it (BIP 325).
+    # On signet the node's commitment is followed by a placeholder for the block's signature (BIP 325).
     ours = commitment_output(witness_root).script_pubkey.hex()
     if claimed is not None and claimed.text(_MOST_SCRIPT)[: len(ours)] != ours:
         raise BadValue("default_witness_commitment does not match the transactions")
     if claimed is None and any(tx.wtxid_le != tx.txid_le for tx in transactions):
-        raise BadValue("default_witness_commitment is missing though transactions have witnesses")
+        raise BadValue("default_witness_commitment is missing, but transactions have witnesses")
     prevhash = reply["previousblockhash"].hash_le()
     longpollid = reply.get("longpollid")
     reply["sizelimit"].integer(1, MAX_BLOCK_WEIGHT)
@@ -205,18 +205,18 @@ def _template_id(prevhash_le: bytes, witness_root_le: bytes, value: int) -> str:
 
 
 def _check_rules(reply: Field, network: Network) -> None:
-    """Rule S1: every rule marked `!` must be one that is implemented here."""
+    """Rule S1: every rule marked `!` must be implemented here."""
     rules = [rule.text() for rule in reply["rules"].items(_MOST_NAMES)]
     allowed = KNOWN_RULES if network.name == "signet" else KNOWN_RULES - {"signet"}
     for rule in rules:
         if rule.startswith("!") and rule[1:] not in allowed:
-            raise BadValue(f"the node demands the consensus rule {rule!r}, which this program does not implement")
+            raise BadValue(f"the node requires the consensus rule {rule!r}, which this program does not implement")
     if rules and "!segwit" not in rules and "segwit" not in rules:
         raise BadValue("rules does not contain segwit")
 
 
 def _check_form(reply: Field) -> None:
-    """Rules 7 and 8: what the reply would let or make us do."""
+    """Rules 7 and 8: optional features in the reply."""
     for refused in ("coinbasetxn", "workid"):
         if reply.get(refused) is not None:
             raise BadValue(f"{refused} is not supported")
@@ -239,7 +239,7 @@ def _version(reply: Field) -> tuple[int, int]:
     mask = BIP320_MASK & ~required
     for name, bit in () if available is None else available.members():
         if name.startswith("!") and name[1:] not in KNOWN_RULES:
-            raise BadValue(f"the node demands the deployment {name!r:.80}, which this program does not implement")
+            raise BadValue(f"the node requires the deployment {name!r:.80}, which this program does not implement")
         mask &= ~(1 << bit.integer(0, 28))
     return version, mask
 
@@ -293,7 +293,7 @@ def _coinbase_aux(reply: Field) -> bytes:
 
 
 class TransactionCheck:
-    """Recomputes from each transaction's bytes its ids, weight and dependencies (rule 6); the slow half.
+    """Recomputes the ids, weight and dependencies of each transaction from its bytes (rule 6); slow.
 
     `checked` maps the fingerprint of each transaction checked so far to the txids that it spends from. Handed to a
     later check as `already_checked`, it saves parsing those transactions again; their place is judged anew.
@@ -306,7 +306,7 @@ class TransactionCheck:
         self._remaining = enumerate(template.transactions, start=1)
 
     def step(self, most_secs: float, steady: Callable[[], float]) -> bool:
-        """Go on until the clock `steady` has moved by `most_secs`, by whole transactions; whether there may be more.
+        """Check transactions for `most_secs` of the clock `steady`; returns whether there may be more.
 
         Raises TemplateError at the first mismatch.
         """
@@ -329,7 +329,7 @@ class TransactionCheck:
 def check_transactions(
     template: Template, already_checked: Mapping[bytes, Collection[bytes]] | None = None
 ) -> dict[bytes, Collection[bytes]]:
-    """All of a TransactionCheck at once, and what it gives. Raises TemplateError at the first mismatch."""
+    """Run a TransactionCheck to its end. Raises TemplateError at the first mismatch."""
     check = TransactionCheck(template, already_checked)
     check.step(inf, lambda: 0.0)
     return check.checked
@@ -340,11 +340,11 @@ def _data_digest(data_hex: str) -> bytes:
 
 
 def _spent_by(tx: TemplateTx) -> frozenset[bytes]:
-    """The txids that its inputs name, after its ids and weight were compared with its bytes."""
+    """Check a transaction's ids and weight with its bytes; returns the txids that its inputs spend."""
     try:
         data = bytes.fromhex(tx.data_hex)
         if 2 * len(data) != len(tx.data_hex):
-            raise ValueError("its hex contains whitespace")  # the node would not read the block
+            raise ValueError("its hex contains whitespace")  # the node would reject the block
         parsed = parse_transaction(data)
     except (ValueError, DecodeError) as error:
         raise TemplateError(f"{_name(tx)} cannot be parsed: {error}", _ADVICE) from error
@@ -360,11 +360,11 @@ def _spent_by(tx: TemplateTx) -> frozenset[bytes]:
 
 
 def _check_place(index: int, tx: TemplateTx, needed: set[int]) -> None:
-    """`needed` are the positions of the transactions that it spends from."""
+    """Check dependencies; `needed` are the positions of the transactions that it spends."""
     if needed != set(tx.depends):
         raise TemplateError(f"{_name(tx)} depends on {sorted(needed)}, not on {sorted(tx.depends)}", _ADVICE)
     if any(position >= index for position in needed):
-        raise TemplateError(f"{_name(tx)} comes before one that it spends from", _ADVICE)
+        raise TemplateError(f"{_name(tx)} comes before a transaction that it spends", _ADVICE)
 
 
 def _name(tx: TemplateTx) -> str:

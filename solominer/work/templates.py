@@ -1,4 +1,4 @@
-"""The templates of the node in use: the latest one, when the next is due, and an empty one where none is to be had."""
+"""Templates of the current node: the latest one, when the next is due, and empty ones until it arrives."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from solominer.work.job import Job
 from solominer.work.template import Template, empty_template
 
 FAILURES_ALLOWED, SHUN_SECS = 4, 600.0
-"""After so many failures in a row to give a template a node is left for another one, and for how long."""
+"""After this many failed requests in a row another node is used, and for how long."""
 
 TIMEWARP_SECS = 600
-"""How far a period's first block may lie before its parent (BIP 94, MAX_TIMEWARP)."""
+"""How much earlier than its parent the first block of a period may be (BIP 94, MAX_TIMEWARP)."""
 
 
 @dataclass(slots=True)
 class Templates:
-    """`latest` came at `at`; the next is asked for at `due_at`. `failures` counts requests in a row that gave none.
+    """`latest` arrived at `at`; the next is requested at `due_at`. `failures` counts failed requests in a row.
 
-    `empty_only`: on this tip the coinbase alone is mined, since something about the transactions is wrong.
+    `empty_only`: only empty blocks are mined on this tip, as a transaction of the template may be invalid.
     """
 
     network: Network
@@ -35,7 +35,7 @@ class Templates:
 
     @property
     def to_mine(self) -> Template | None:
-        """The latest one as it may be mined."""
+        """The latest template, without transactions if `empty_only`."""
         return self.latest.without_transactions() if self.latest and self.empty_only else self.latest
 
     @property
@@ -44,17 +44,17 @@ class Templates:
         return self.failures >= FAILURES_ALLOWED
 
     def take(self, template: Template, at: Instant, refresh_secs: float) -> None:
-        """A new one for the tip."""
+        """Take a new template for the tip."""
         self.latest, self.at, self.due_at = template, at, at + refresh_secs
         self._curtime_offset = template.curtime - at.wall
 
     def try_later(self, at: Instant, refresh_secs: float) -> None:
-        """There is no work to be had at the moment: the next request waits, twice as long after each failure."""
+        """Record a failure and delay the next request, twice as long after each failure."""
         self.failures += 1
         self.due_at = at + min(0.25 * float(1 << min(self.failures, 10)), refresh_secs)
 
     def empty_on(self, tip: TipFacts, at: Instant) -> Template | None:
-        """An empty template on a new tip, where its facts say all that it needs. Raises SolominerError if they lie."""
+        """An empty template on a new tip, or None if its bits are unknown. Raises SolominerError for invalid facts."""
         last, network, height = self.latest, self.network, tip.height + 1
         new_period = network.is_retarget_height(height)
         bits_may_change = (new_period or network.min_difficulty_blocks) and not network.no_retarget
@@ -68,7 +68,7 @@ class Templates:
             version=last.version,
             version_mask=last.version_mask,
             nbits=tip.nbits,
-            # Our wall clock may have been set since; the earlier time is never too new for the node.
+            # The wall clock may have been set since; the earlier time is never too new for the node.
             curtime=min(int(at.wall + self._curtime_offset), last.curtime + int(at - self.at)),
             mintime=max(mintime, tip.time - TIMEWARP_SECS) if new_period else mintime,
             coinbase_aux=last.coinbase_aux,
@@ -76,11 +76,11 @@ class Templates:
 
 
 def same_work(job: Job | None, template: Template, refresh_secs: float) -> bool:
-    """Whether the job at hand is as good: same parent, same content, and its time not far behind."""
+    """Whether the current job is equivalent: same parent, same content, and its time not far behind."""
     if job is None or job.template.prevhash_le != template.prevhash_le:
         return False
     if job.signed_extranonce is not None:
-        return template.curtime == job.template.curtime  # it has one nonce range only: a new time gives the next
+        return template.curtime == job.template.curtime  # it has only one nonce range; a new time provides another
     return (
         job.template.template_id == template.template_id
         and job.template.nbits == template.nbits
@@ -89,7 +89,7 @@ def same_work(job: Job | None, template: Template, refresh_secs: float) -> bool:
 
 
 def record_of(event: TemplateReady) -> Record:
-    """A template came, for the ledger."""
+    """The ledger's record of a template."""
     template = event.template
     fields = {
         "node": event.node,
@@ -103,15 +103,16 @@ def record_of(event: TemplateReady) -> Record:
     return Record("template", fields)
 
 
-def failure_told(event: TemplateFailed) -> list[Action]:
-    """No template came: said, and the node is looked at."""
+def failure_actions(event: TemplateFailed) -> list[Action]:
+    """Report a failed request, and check the node's health."""
     if event.refused:
-        alarm = Alarm(Severity.HIGH, "template-refused", f"{event.node}: {event.reason}", "see the rule it names")
+        todo = "check the node's version; if it is current, report this with the log"
+        alarm = Alarm(Severity.HIGH, "template-refused", f"{event.node}: {event.reason}", todo)
         return [alarm, LookAtNode(event.node)]
     return [Record("template_failed", {"node": event.node, "reason": event.reason}), LookAtNode(event.node)]
 
 
 def no_template(event: TemplateFailed) -> Alarm:
-    """The node gives none, and there is no other one to ask."""
+    """The alarm if the node provides no template and there is no other node."""
     todo = "it is retried; without a template, work stops at the next block. See the node's debug.log"
-    return Alarm(Severity.HIGH, "no-template", f"{event.node} gives no template: {event.reason}", todo)
+    return Alarm(Severity.HIGH, "no-template", f"no template from {event.node}: {event.reason}", todo)

@@ -72,7 +72,7 @@ def test_text_and_json(bench: Bench) -> None:
 
 
 def test_without_a_rate_the_network_is_told_of(bench: Bench) -> None:
-    assert "your chances  not known" in bench.run().output
+    assert "your chances  unknown" in bench.run().output
     told = json.loads(bench.run("--json").output)
     assert (told["miner_hps"], told["chances_of_a_block"], told["cost_per_block"]) == (None, [], None)
 
@@ -115,7 +115,7 @@ def test_errors(bench: Bench) -> None:
     bench.values["bitcoin_rpc"]["port"] = 1
     assert isinstance(bench.run().exception, NodeError)
     bench.values["mode"] = "demo"
-    assert "node of yours" in str(bench.run().exception)
+    assert "your own node" in str(bench.run().exception)
 
 
 def test_another_node_answers_where_the_first_does_not(bench: Bench) -> None:

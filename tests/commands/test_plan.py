@@ -118,10 +118,10 @@ def test_replay_refuses_what_does_not_hold(tmp_path: Path) -> None:
     moved = {**proof["plan"], "position": {**proof["plan"]["position"], "step": 0}}
     assert "the plan tries" in refused({**proof, "plan": moved})
     without = {key: value for key, value in proof["plan"].items() if key != "facts"}
-    assert "does not hold its plan" in refused({**proof, "plan": without})
+    assert "does not contain its plan" in refused({**proof, "plan": without})
     assert "names plan" in refused(proof, "--plan", plan)
-    assert "does not hold: " in refused({**proof, "hash": "00" * 32})
-    assert "is no proof" in refused([])
+    assert "is invalid: " in refused({**proof, "hash": "00" * 32})
+    assert "is not a proof" in refused([])
     assert isinstance(run("replay", tmp_path / "none.json").exception, RecordsError)
 
 

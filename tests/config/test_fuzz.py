@@ -34,8 +34,8 @@ SLOWEST_SECS = 5.0
 NAMES = {setting.keys[-1] for setting in (*settings_of(), *settings_of(NodeConfig))}
 NAMED = re.compile(
     "|".join(sorted(NAMES, key=len, reverse=True))
-    + r"|SOLOMINER_|no setting|two nodes|node is named|way into the node|does not belong there|that are no text"
-    + r"|payout address|is not complete JSON|not text in UTF-8|one JSON object"
+    + r"|SOLOMINER_|unknown|two nodes|node is configured|RPC credentials|must not contain|contains control"
+    + r"|payout address|is not valid JSON|not UTF-8 text|one JSON object"
 )
 
 

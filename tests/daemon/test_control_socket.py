@@ -59,7 +59,7 @@ async def test_answers_and_is_for_the_owner_alone(tmp_path: Path) -> None:
         with pytest.raises(SolominerError, match="it cannot be done") as caught:
             await asked(tmp_path, do="refuse")
         assert caught.value.todo == "do something else"
-        with pytest.raises(SolominerError, match="no such request"):
+        with pytest.raises(SolominerError, match="unknown request"):
             await asked(tmp_path, do="format the disk")
     assert not server.path.exists()
 

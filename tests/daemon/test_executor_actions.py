@@ -171,7 +171,7 @@ async def test_a_submission_that_breaks_is_unknown(bench: Bench, monkeypatch: py
 
 async def test_a_block_of_which_no_copy_is_left_is_an_alarm(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     await bench.done(SendBlock("a", replace(bench.block(), block_hex=""), 1))
-    assert (await bench.posted(SubmitAnswered)).raw == "not sent: no whole copy is left"
+    assert (await bench.posted(SubmitAnswered)).raw == "not sent: no complete copy is left"
     assert "[block-not-kept]" in caplog.text
 
 
@@ -197,7 +197,7 @@ async def test_a_disk_or_a_proof_that_fails_holds_no_block_up(
     await bench.done(SaveBlock(block), SendBlock("a", block, 1))
     assert later == [block]
     assert (await bench.posted(SubmitAnswered)).node == "a"
-    assert "cannot be handed to the disk" in caplog.text
+    assert "cannot start writing block" in caplog.text
     assert f"no proof of block {block.hash_hex}" in caplog.text
     monkeypatch.setattr(saver, "until_put", breaks)
     await bench.done(SaveBlock(block))
@@ -242,5 +242,5 @@ async def test_the_end_waits_only_so_long_and_the_journal_is_quoted(
     bench.executor.post(NewTip(T0, "a", tip(2), "zmq"))
     await bench.executor.settle(0.01)
     bench.executor.restore(Replay([], ["a folder without a block"]))
-    assert "a node has not answered in 0.01 s" in caplog.text
+    assert "no answer from a node in 0.01 s" in caplog.text
     assert "journal: a folder without a block" in caplog.text

@@ -42,9 +42,9 @@ def test_every_way_in(tmp_path: Path, rpc: dict[str, Any], kind: type) -> None:
 def test_without_a_name_the_local_node_is_taken_or_refused(tmp_path: Path) -> None:
     (settings,) = configured_nodes(config_of(tmp_path, mode="testnet4"))
     assert settings.port == 48332
-    with pytest.raises(ConfigError, match="no node is named"):
+    with pytest.raises(ConfigError, match="no node is configured"):
         configured_nodes(config_of(tmp_path, mode="testnet4", auto_detect=False))
-    with pytest.raises(ConfigError, match="no way into the node"):
+    with pytest.raises(ConfigError, match="no RPC credentials"):
         configured_nodes(config_of(tmp_path, auto_detect=False, bitcoin_rpc={"host": "127.0.0.1"}))
 
 
@@ -104,7 +104,7 @@ async def test_every_payee_of_a_split_is_asked_of_the_node(tmp_path: Path) -> No
 
 async def test_two_addresses_of_one_script_are_refused(tmp_path: Path) -> None:
     config = config_of(tmp_path, payout_address=ONE, payout_split=SPLIT)
-    with pytest.raises(PayoutError, match="names an address twice"):
+    with pytest.raises(PayoutError, match="duplicate address in the payout split"):
         await await_payout(config, {"a": FakeNode("a", lambda event: None)}, asyncio.Event(), lambda text: None)
 
 

@@ -84,7 +84,7 @@ def test_a_config_that_is_not_json_is_told(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{")
     done = run("--config", str(tmp_path / "config.json"), "--dry-run")
     assert done.returncode == 1
-    assert "is not complete JSON" in done.stderr
+    assert "is not valid JSON" in done.stderr
 
 
 @pytest.mark.parametrize(

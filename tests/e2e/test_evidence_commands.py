@@ -86,7 +86,7 @@ def test_the_tree_is_the_one_that_the_page_shows(data_dir: Path) -> None:
     assert all(f"`{name}`" in page for name in no_evidence)
     (log,) = (data_dir / "regtest/logs").rglob("solominer.log")
     lines = log.read_text().splitlines()
-    assert sum("FOUND a block" in line for line in lines) == BLOCKS
+    assert sum("BLOCK FOUND" in line for line in lines) == BLOCKS
     assert all(re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z [A-Z]+ ", line) for line in lines)
 
 

@@ -108,7 +108,7 @@ def test_without_the_key_it_refuses_with_the_reason(bitcoind_binary: BitcoindBin
 
 def test_the_public_signet_is_refused(bitcoind_binary: BitcoindBinary, tmp_path: Path) -> None:
     public = signet(bitcoind_binary, tmp_path / "node", PUBLIC_CHALLENGE)
-    with public as node, pytest.raises(SigningRefused, match="nobody else can mine it"):
+    with public as node, pytest.raises(SigningRefused, match="only the maintainers of the public signet can mine it"):
         mine(config_for(node, tmp_path / "data"))
 
 

@@ -105,7 +105,7 @@ def test_passes_within_a_minute_and_leaves_a_certificate(
     assert json.loads(kept.read_text()) == told
     steps = {(finding["subject"], finding["check"]): finding for finding in told["findings"]}
     assert "high-hash" in steps[f"{node.rpc_host}:{node.rpc_port}", "submission"]["evidence"]
-    assert "10 blocks proven" in steps["drill", "proof"]["evidence"]
+    assert "10 block proofs" in steps["drill", "proof"]["evidence"]
     assert verify(kept.parent).holds
     assert not (kept.parent / "private-node").exists()
     assert node.call("getblockcount") == before
@@ -133,7 +133,7 @@ def test_network_examines_each_node_and_the_path_between(
         assert isinstance(certificate, Certificate)
         assert certificate.passed
         by_other = {finding.check: finding for finding in certificate.findings if finding.subject == "other"}
-        assert by_other[f"chain of 127.0.0.1:{node.rpc_port}"].evidence.startswith("one chain with")
+        assert by_other[f"chain of 127.0.0.1:{node.rpc_port}"].evidence.startswith("same chain as")
         other.call("setnetworkactive", False)
         fork = other.call("generatetoaddress", 1, address)[0]
         told = list(smoke_test(config, RecentEvents(), network=True))

@@ -70,9 +70,9 @@ def test_stop_leaves_only_the_data(node: PrivateNode) -> None:
     assert not psutil.pid_exists(pid)
     assert not node.is_running()
     assert not node.cookie_file.exists()
-    with pytest.raises(NodeUnreachable, match="does not run"):
+    with pytest.raises(NodeUnreachable, match="is not running"):
         node.call("getblockcount")
-    with pytest.raises(NodeUnreachable, match="does not run"):
+    with pytest.raises(NodeUnreachable, match="is not running"):
         _ = node.pid
     node.stop()
 

@@ -74,7 +74,7 @@ def check_blocks(nodes: Sequence[Chain], solved: Collection[str], places: Sequen
         if kept is None:
             result.problems.append(f"{hash_hex} is not in the journal (confirmations {depth})")
         elif not kept.whole:
-            result.problems.append(f"{hash_hex} has no whole copy in the journal (confirmations {depth})")
+            result.problems.append(f"{hash_hex} has no complete copy in the journal (confirmations {depth})")
         fate = _fate(depth, kept, parents_held)
         result.fates[fate] += 1
         if fate is Fate.LOST:

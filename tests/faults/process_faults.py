@@ -84,7 +84,7 @@ def killed_twice(world: World) -> None:
     world.mine()
     world.bench.left.rpc.set(Fault(Kind.RESET, "submitblock", before=world.daemon.kill))
     world.daemon.wait_end()
-    world.at_line("still following block", world.daemon.kill)
+    world.at_line("still tracking block", world.daemon.kill)
     world.daemon.start()
     world.daemon.wait_end()
 

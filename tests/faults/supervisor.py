@@ -21,7 +21,7 @@ from tests.faults.launch import LAYOUT
 CLONE = Path(__file__).parents[2]
 PATIENCE_SECS = 60.0
 """How long a step that must come may take on a machine that is busy, or has yet to compile its kernels."""
-FOUND = re.compile(r"FOUND a block at height (\d+): ([0-9a-f]{64})")
+FOUND = re.compile(r"BLOCK FOUND at height (\d+): ([0-9a-f]{64})")
 ACCEPTED = re.compile(r"block (\d+) ([0-9a-f]{64}) is accepted")
 
 

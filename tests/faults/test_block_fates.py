@@ -70,7 +70,7 @@ def test_a_block_that_is_not_in_the_journal_is_a_problem(tmp_path: Path) -> None
 def test_a_torn_copy_is_none(tmp_path: Path, content: str) -> None:
     hash_hex = keep(tmp_path, 1, "confirmed")
     next(tmp_path.rglob("block.hex")).write_text(content)
-    assert "no whole copy" in check_blocks([Node(**{hash_hex: 1})], [], [tmp_path]).problems[0]
+    assert "no complete copy" in check_blocks([Node(**{hash_hex: 1})], [], [tmp_path]).problems[0]
 
 
 def test_a_second_block_of_ours_on_the_same_parent_is_excused_by_the_first_alone(tmp_path: Path) -> None:

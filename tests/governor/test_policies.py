@@ -239,10 +239,10 @@ def test_the_configuration_says_what_the_policies_need() -> None:
     ("overrides", "said"),
     [
         ({"policies.hours": "night"}, "22:00-06:00"),
-        ({"policies.target_rate_hps": 1e6}, "set intensity below 1"),
-        ({"policies.max_price_per_kwh": 0.3}, "needs electricity.price_per_kwh or price_url"),
-        ({"policies.max_cost_per_block": 5.0, "electricity.price_per_kwh": 0.3}, "needs electricity.watts"),
-        ({"electricity.price_url": "file:///etc/passwd"}, "begins with http"),
+        ({"policies.target_rate_hps": 1e6}, "requires intensity below 1"),
+        ({"policies.max_price_per_kwh": 0.3}, "requires electricity.price_per_kwh or price_url"),
+        ({"policies.max_cost_per_block": 5.0, "electricity.price_per_kwh": 0.3}, "requires electricity.watts"),
+        ({"electricity.price_url": "file:///etc/passwd"}, "begin with http"),
         ({"electricity.price_url": "http://x", "electricity.price_per_kwh": 1.0}, "only one of"),
     ],
 )

@@ -152,12 +152,12 @@ def test_a_broken_one_on_path_is_passed_over_and_said(machine: Machine, site: Re
     put_script(machine.bin / "bitcoind", b"#!/bin/sh\nexit 1\n")
     site.publish(tarball(script("4.0")))
     assert machine.find(base=site.base).version == "4.0"
-    assert any("passing over" in line for line in machine.said)
+    assert any("ignored: " in line for line in machine.said)
 
 
 def test_fetching_can_be_forbidden(machine: Machine, site: ReleaseSite) -> None:
     site.publish(tarball(script("4.0")))
-    with pytest.raises(BitcoindNotFound, match="fetching is off"):
+    with pytest.raises(BitcoindNotFound, match="downloads are disabled"):
         machine.find(base=site.base, fetch=False)
     assert site.asked == []
     assert not machine.cache.exists()
@@ -181,7 +181,7 @@ def test_a_tampered_tarball_is_refused_before_it_is_unpacked(machine: Machine, s
 def test_an_interrupted_download_is_never_used(machine: Machine, site: ReleaseSite) -> None:
     site.publish(tarball(script("4.0")))
     site.announced[TARBALL] = len(site.files[TARBALL]) + 1
-    with pytest.raises(BitcoindNotFound, match=r"broke off after \d+ of \d+ bytes"):
+    with pytest.raises(BitcoindNotFound, match=r"ended after \d+ of \d+ bytes"):
         machine.find(base=site.base)
     assert fetched(machine) == []
 
@@ -216,13 +216,13 @@ def test_a_link_in_a_tarball_is_not_unpacked(machine: Machine, site: ReleaseSite
         member.type, member.linkname = tarfile.SYMTYPE, str(put_script(tmp_path / "elsewhere", script("4.0")))
         archive.addfile(member)
     site.publish(buffer.getvalue())
-    with pytest.raises(BitcoindNotFound, match="no bitcoind in what was fetched"):
+    with pytest.raises(BitcoindNotFound, match="the download contains no bitcoind"):
         machine.find(base=site.base)
 
 
 def test_a_tarball_without_bitcoind_is_refused(machine: Machine, site: ReleaseSite) -> None:
     site.publish(tarball(b"hello", "bitcoin-99.0/README"))
-    with pytest.raises(BitcoindNotFound, match="no bitcoind in what was fetched"):
+    with pytest.raises(BitcoindNotFound, match="the download contains no bitcoind"):
         machine.find(base=site.base)
 
 
@@ -252,14 +252,14 @@ def test_the_error_tells_all_reasons_and_what_to_install(machine: Machine, site:
         machine.find(base=site.base)
     text = str(raised.value)
     assert "not a Debian system (apt-get, apt-cache, dpkg missing)" in text
-    assert f"{site.base}/ cannot be fetched: Not Found" in text
+    assert f"cannot download from {site.base}/: Not Found" in text
     assert "bitcoin-knots" in text
     assert "https://bitcoincore.org/en/download/" in text
     assert "--bitcoind" in text
 
 
 def test_no_server_at_all(machine: Machine) -> None:
-    with pytest.raises(BitcoindNotFound, match="cannot be fetched"):
+    with pytest.raises(BitcoindNotFound, match="cannot download from"):
         machine.find()
 
 
@@ -277,7 +277,7 @@ def test_a_platform_without_a_release(machine: Machine, monkeypatch: pytest.Monk
 
 def test_a_cache_that_cannot_be_written_is_named(machine: Machine) -> None:
     machine.cache.write_text("a file where the folder should be")
-    with pytest.raises(BitcoindNotFound, match=f"cannot keep a bitcoind in {machine.cache}"):
+    with pytest.raises(BitcoindNotFound, match=f"cannot write a bitcoind to {machine.cache}"):
         machine.find()
 
 

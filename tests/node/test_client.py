@@ -101,7 +101,7 @@ async def test_a_node_that_is_left_is_not_lost(
     await asyncio.sleep(0.3)
     assert all(seen.health.reachable for seen in inbox.of(HealthSeen))
     assert not [tried for tried in inbox.of(SubmittingTried) if "is closed" in tried.problem]
-    assert "is lost" not in caplog.text
+    assert "is unreachable" not in caplog.text
     await _stop(task)
 
 
@@ -196,8 +196,8 @@ async def test_a_lost_node_is_posted_once_and_looked_at_when_it_is_back(
     well.answers["getbestblockhash"] = A_HEX
     await inbox.until(lambda: inbox.of(HealthSeen)[-1].health.reachable)
     assert [each.health.reachable for each in inbox.of(HealthSeen)] == [True, False, True]
-    assert caplog.text.count("node alpha is lost") == 1
-    assert caplog.text.count("node alpha is back") == 1
+    assert caplog.text.count("node alpha is unreachable") == 1
+    assert caplog.text.count("node alpha is reachable again") == 1
     assert "secret" not in caplog.text
     await _stop(task)
 
@@ -413,7 +413,7 @@ async def test_a_node_without_long_polls_is_polled(
     await inbox.next(NewTip)
     well.answers["getbestblockhash"] = B_HEX
     await inbox.next(NewTip, lambda each: each.hash_le == from_rpc_hex(B_HEX))
-    while "no long polls" not in caplog.text:
+    while "no long polling" not in caplog.text:
         await asyncio.sleep(0.01)
     await _stop(task)
 
@@ -447,7 +447,7 @@ async def test_submitting_is_tried_at_the_start_and_when_the_node_is_back(
     well.answers["submitblock"] = lambda *_: Reply(403)
     away.set()
     problem = (await inbox.next(SubmittingTried, lambda each: bool(each.problem))).problem
-    assert "does not let user me call submitblock (HTTP 403); add it to rpcwhitelist" in problem
+    assert "does not allow user me to call submitblock (HTTP 403); add it to rpcwhitelist" in problem
     await _stop(task)
 
 
@@ -504,7 +504,7 @@ async def test_a_block_is_only_confirmed_by_two_looks_on_two_connections(
     assert well.connections == 2
     looks = [told_header(OURS, 1), told_header(OURS, 1, confirmations=-1)]
     well.answers["getblockheader"] = lambda _: looks.pop(0)
-    with pytest.raises(NodeError, match="do not agree"):
+    with pytest.raises(NodeError, match="disagree"):
         await node_client.where_is(OURS_LE, 1)
 
 

@@ -61,7 +61,7 @@ def test_an_empty_password_file_is_said(tmp_path: Path, content: str) -> None:
 
 
 def test_a_missing_password_file_is_said(tmp_path: Path) -> None:
-    with pytest.raises(NodeAuthFailed, match=r"there is no password file at .*nowhere"):
+    with pytest.raises(NodeAuthFailed, match=r"no password file at .*nowhere"):
         PasswordFile("me", tmp_path / "nowhere").header()
 
 
@@ -81,7 +81,7 @@ def test_a_missing_cookie_names_every_place(tmp_path: Path) -> None:
 def test_a_cookie_without_a_colon_is_not_quoted(tmp_path: Path) -> None:
     path = tmp_path / ".cookie"
     path.write_text("half-writ")
-    with pytest.raises(NodeAuthFailed, match="does not hold user:password") as caught:
+    with pytest.raises(NodeAuthFailed, match="is not user:password") as caught:
         CookieFile((path,)).header()
     assert "half-writ" not in str(caught.value)
 

@@ -30,8 +30,8 @@ def test_only_the_first_failure_begins_it_and_the_log_is_spared(caplog: pytest.L
     assert outage.over()
     assert not outage.ongoing
     assert [record.getMessage() for record in caplog.records] == [
-        "node alpha is lost: refused",
-        "node alpha has been away for 60 s: refused",
-        "node alpha has been away for 120 s: refused",
-        "node alpha is back after 129.0 s",
+        "node alpha is unreachable: refused",
+        "node alpha has been unreachable for 60 s: refused",
+        "node alpha has been unreachable for 120 s: refused",
+        "node alpha is reachable again after 129.0 s",
     ]

@@ -70,7 +70,7 @@ def test_raw_reply_is_the_body_as_it_came(fake: FakeNode, client: RpcClient) -> 
         (Reply(503, b"stopping"), NodeNotReady, "stopping"),
         (error(-28, "Loading block index"), NodeNotReady, "Loading block index"),
         (error(-9, "Bitcoin is not connected!"), NodeNotReady, "peers"),
-        (error(-10, "in initial sync"), NodeNotReady, "caught up"),
+        (error(-10, "in initial sync"), NodeNotReady, "is synced"),
         (error(-8, "Block height out of range"), RpcFailed, "Block height out of range"),
         (error(-32601, "Method not found", 404), RpcFailed, "Method not found"),
         (Reply(502, b"<html>Bad Gateway</html>"), NodeError, "HTTP 502"),
@@ -281,7 +281,7 @@ def test_what_is_optional_is_done_without(fake: FakeNode, client: RpcClient, cap
     assert [client.ask_optional("getnetworkinfo", instead={}).value for _ in range(3)] == [{}] * 3
     assert [client.ask_optional("getdeploymentinfo", instead=None).value for _ in range(3)] == [None] * 3
     first, second = (record.getMessage() for record in caplog.records)
-    assert "does not let user me call getnetworkinfo (HTTP 403): add it to rpcwhitelist" in first
+    assert "does not allow user me to call getnetworkinfo (HTTP 403): add it to rpcwhitelist" in first
     assert "getdeploymentinfo" in second
     fake.answers["help"] = error(-1, "broken")
     with pytest.raises(RpcFailed):
@@ -316,7 +316,7 @@ def test_a_refused_login_without_another_one_says_both(fake: FakeNode, tmp_path:
         fake.then(result(1), Reply(401))
         client.call("echo")
         cookie.unlink()
-        with pytest.raises(NodeAuthFailed, match=r"\(HTTP 401\), and there is no cookie file"):
+        with pytest.raises(NodeAuthFailed, match=r"\(HTTP 401\), and no cookie file"):
             client.call("echo")
         fake.then(result(2))
         assert client.call("echo") == 2, "it is tried on"

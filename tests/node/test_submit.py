@@ -230,9 +230,9 @@ def test_two_looks_must_agree() -> None:
     assert agreed(BlockPosition(100, ""), BlockPosition(99, "")) == BlockPosition(99, "")
     assert agreed(BlockPosition(-1, "aa"), BlockPosition(-1, "aa")) == BlockPosition(-1, "aa")
     for again in (BlockPosition(-1, ""), BlockPosition(None, ""), BlockPosition(-1, "bb")):
-        with pytest.raises(NodeError, match="do not agree"):
+        with pytest.raises(NodeError, match="disagree"):
             agreed(BlockPosition(3, ""), again)
-        with pytest.raises(NodeError, match="do not agree"):
+        with pytest.raises(NodeError, match="disagree"):
             agreed(BlockPosition(-1, "aa"), again)
 
 
@@ -291,7 +291,7 @@ def test_trying_sends_what_is_no_block_and_as_large_as_one(fake: FakeNode, clien
         (Reply(403), "submitblock (HTTP 403)"),
         (Reply(413), "HTTP 413"),
         (error(-22, "Block decode failed"), "-22"),
-        (Drop(), "cannot be reached"),
+        (Drop(), "is unreachable"),
     ],
 )
 def test_every_other_answer_to_a_trial_is_wrong(

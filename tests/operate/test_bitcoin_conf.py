@@ -117,7 +117,7 @@ def test_settings_with_several_values(text: str, arguments: tuple[str, ...], val
         ("regtest=0\nsignet=1", (), "signet"),
         ("regtest=0\nregtest=1", (), "regtest"),  # for these the last one
         ("noregtest=1", (), "mainnet"),
-        ("regtest=1", ("-noregtest",), "regtest"),  # which the node does not heed
+        ("regtest=1", ("-noregtest",), "regtest"),  # which the node ignores
         ("regtest=1", ("-regtest=0",), "mainnet"),
         ("[regtest]\nregtest=1\nrpcport=1", (), "mainnet"),
         ("regtest=", (), "regtest"),
@@ -159,7 +159,7 @@ def test_data_folder_and_conf_named_by_arguments_and_by_the_file(tmp_path: Path)
     _, datadir = read_node_conf(parse_command_line(["-datadir=own", "-conf="]), Path("/x"), tmp_path)
     assert datadir == tmp_path / "own"
     conf, _ = read_node_conf(parse_command_line(["-conf=gone.conf"]), tmp_path, tmp_path)
-    assert "gone.conf is not there" in conf.problems[0]
+    assert "gone.conf does not exist" in conf.problems[0]
     assert read_node_conf(parse_command_line(["-noconf"]), tmp_path, tmp_path)[0].problems == ()
 
 
@@ -169,7 +169,7 @@ def test_data_folder_and_conf_named_by_arguments_and_by_the_file(tmp_path: Path)
         ("rpcpassword=ab#cd-secret", "# in rpcpassword"),
         ("-rpcuser=secret", "line 1"),
         ("rpcport=1\nsecret", "line 2"),
-        ("conf=secret", "sets conf"),
+        ("conf=secret", "must not set conf"),
         ("\ufeffregtest=1", "byte order mark"),
     ],
 )

@@ -1,6 +1,6 @@
 """The doctor: all green on a healthy node and machine, and each deliberate fault turns exactly the right check red.
 
-The node is a fake that answers as told; the machine is this one, with one thing about it changed.
+The node is a fake; the machine is the real one with one property changed.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ P2PKH = "76a914728d4cc27d19707b0197cfcd7c412d43287864b588ac"
 
 
 def config_for(node: HealthyNode, folder: Path, **more: Any) -> dict[str, Any]:
-    """What stands in the config.json of somebody who mines with this node."""
+    """A config.json for mining with this node."""
     by_type = {each["type"]: each["address"] for each in node.answers["getzmqnotifications"]}
     return {
         "mode": "production",
@@ -198,8 +198,8 @@ FAULTS = (
     Fault("overloaded node", "answers", "rpcworkqueue", everything(Reply(503, b"Work queue depth exceeded"))),
     Fault("wrong network", "network", "correct mode or network", answers("getblockchaininfo", chain="test")),
     Fault("another coin", "network", "another coin", replies("getblockhash", "11" * 32)),
-    Fault("initial download", "synced", "caught up", answers("getblockchaininfo", initialblockdownload=True)),
-    Fault("node that lags", "synced", "caught up", answers("getblockchaininfo", headers=999_999)),
+    Fault("initial download", "synced", "is synced", answers("getblockchaininfo", initialblockdownload=True)),
+    Fault("node that lags", "synced", "is synced", answers("getblockchaininfo", headers=999_999)),
     Fault("no peers", "peers", "network connection", answers("getnetworkinfo", connections=0)),
     Fault("clock behind", "clock", "NTP", clock(-3600)),
     Fault("clock ahead", "clock", "NTP", clock(3600)),
@@ -300,14 +300,14 @@ def expect_red(found: dict[str, Finding], check: str, says: str) -> None:
 def test_this_machine_is_green(tmp_path: Path) -> None:
     found = examine_machine(Config(data_dir=tmp_path))
     assert red(list(found.values())) == []
-    assert "nonces agree with hashlib" in found["kernel"].evidence
+    assert "hashes match hashlib" in found["kernel"].evidence
 
 
 @pytest.mark.usefixtures("no_kernel")
 def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=5 << 20))
-    expect_red(examine_machine(Config(data_dir=tmp_path)), "disk space", "make room")
+    expect_red(examine_machine(Config(data_dir=tmp_path)), "disk space", "free some space")
 
 
 @pytest.mark.usefixtures("no_kernel")
@@ -319,7 +319,7 @@ def test_unwritable_data_folder(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("no_kernel")
 def test_slow_and_failing_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "fsync_secs", lambda folder: 2.5)
-    expect_red(examine_machine(Config(data_dir=tmp_path)), "disk speed", "another disk")
+    expect_red(examine_machine(Config(data_dir=tmp_path)), "disk speed", "faster disk")
 
     def broken(folder: Path) -> float:
         raise OSError(errno.EIO, "Input/output error")
@@ -366,7 +366,7 @@ def test_second_place_that_cannot_be_written(tmp_path: Path) -> None:
 def test_temperature_bound_without_a_sensor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("solominer.governor.throttle.Sensors.temperature_c", lambda self: None)
     config = load_config(environ={}, overrides={"data_dir": str(tmp_path), "throttle.max_temperature_c": 80})
-    expect_red(examine_machine(config), "sensors", "leave it out")
+    expect_red(examine_machine(config), "sensors", "remove max_temperature_c")
 
 
 @pytest.mark.usefixtures("no_kernel")
@@ -381,7 +381,7 @@ def test_unknown_kernel(tmp_path: Path) -> None:
 
 
 def test_kernel_that_computes_wrongly(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A kernel whose answers differ from hashlib's in a single hit is told of."""
+    """A kernel whose answers differ from hashlib's in a single hit is reported."""
     real = load_kernel(None, cache_dir=default_cache_dir())
 
     class Wrong:
@@ -393,7 +393,7 @@ def test_kernel_that_computes_wrongly(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
     monkeypatch.setattr(kernelcheck, "load_kernel", lambda name, cache_dir: Wrong())
     told = kernelcheck.main(str(tmp_path))
-    assert "does not agree with hashlib" in told["problem"]
+    assert "disagrees with hashlib" in told["problem"]
     assert "memory and processor" in told["todo"]
 
 

@@ -117,7 +117,7 @@ def test_running_node_of_another_user(tmp_path: Path, monkeypatch: pytest.Monkey
     running = {each.network: each.datadir for each in found}
     assert running["regtest"] == tmp_path / "4242/.bitcoin"
     assert running["signet"] == data
-    assert any("--datadir" in problem and "process 7" in problem for problem in problems)
+    assert any("--datadir" in problem and "process id 7" in problem for problem in problems)
 
 
 def test_empty_folder_has_nothing(tmp_path: Path) -> None:

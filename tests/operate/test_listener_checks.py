@@ -110,10 +110,10 @@ async def test_a_miner_is_played_against_each_listener_of_a_running_daemon(tmp_p
             assert found["authorize"].evidence == f"{OWN}.solominer-doctor is accepted"
             assert re.match(r"job \w+ after \d+ ms, clean_jobs", found["first job"].evidence)
             assert re.fullmatch(rf"[\d.]+ BTC in all \(regtest\): [\d.]+ BTC to {OWN}", found["outputs"].evidence)
-            assert "share" not in found, "nothing is handed in"
+            assert "share" not in found, "nothing is submitted"
         assert plain["address"].status is Status.OK
         assert "0.0.0.0" not in plain["address"].evidence
-        assert f":{ports[0]}; a firewall must let port {ports[0]} through" in plain["address"].evidence
+        assert f":{ports[0]}; firewalls must allow port {ports[0]}" in plain["address"].evidence
         assert proxied["address"].status is Status.OK
         assert tls["address"].status is Status.WARNING
         assert (
@@ -125,7 +125,7 @@ async def test_a_miner_is_played_against_each_listener_of_a_running_daemon(tmp_p
         make_certificate(certificate.parent, "other.lan")
         (_, _, tls, _) = await seen(config)
         assert tls["certificate"].status is Status.WARNING
-        assert "still has another certificate" in tls["certificate"].evidence
+        assert "uses an older certificate" in tls["certificate"].evidence
 
 
 async def test_what_differs_from_the_running_daemon_is_said(tmp_path: Path) -> None:
@@ -134,10 +134,10 @@ async def test_what_differs_from_the_running_daemon_is_said(tmp_path: Path) -> N
     async with running(config_of(tmp_path, f"127.0.0.1:{port}")):
         (found,) = await seen(config_of(tmp_path, f"127.0.0.1:{port}", payout_address=OTHER))
         assert reds(found) == ["outputs"]
-        assert f"BTC to {OWN}; it should be 100 % to {OTHER}" in found["outputs"].evidence
+        assert f"BTC to {OWN}; expected 100 % to {OTHER}" in found["outputs"].evidence
         (found,) = await seen(config_of(tmp_path, f"127.0.0.1:{free_port()}"))
         assert reds(found) == ["connect"]
-        assert "nothing listens on 127.0.0.1" in found["connect"].evidence
+        assert "refuses connections" in found["connect"].evidence
         assert "solominer reload" in found["connect"].todo
         assert found["first job"].status is Status.SKIPPED
 
@@ -155,7 +155,7 @@ async def test_a_split_must_be_paid_to_the_satoshi(tmp_path: Path) -> None:
         assert f"BTC to {OTHER}" in found["outputs"].evidence
         (found,) = await seen(split(1235))
         assert reds(found) == ["outputs"]
-        assert f"it should be 87.65 % to {OWN}, 12.35 % to {OTHER}" in found["outputs"].evidence
+        assert f"expected 87.65 % to {OWN}, 12.35 % to {OTHER}" in found["outputs"].evidence
 
 
 async def test_a_simulation_pays_nobody(tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_without_a_daemon_all_that_it_needs_is_there(tmp_path: Path) -> None:
     listener = {"listen": f"localhost:{free_port()}", "tls_certificate": str(certificate), "tls_key": str(key)}
     found = look(config_of(tmp_path, listener))
     assert [each.status for each in found.values()] == [Status.OK, Status.WARNING, Status.OK]
-    assert found["listen"].evidence == "no daemon runs, and the port is free"
+    assert found["listen"].evidence == "the daemon is not running, and the port is free"
     assert found["certificate"].evidence == "for miner.lan, pool.lan, valid for 30 more days"
     path = tmp_path / "s.sock"
     with socket.socket(socket.AF_UNIX) as left_behind:
@@ -237,9 +237,9 @@ def refused_port(error: int, says: str) -> Callable[[Path], AbstractContextManag
     "fault",
     [
         taken,
-        plainly("192.0.2.1:3333", "0.0.0.0 for all of them"),
+        plainly("192.0.2.1:3333", "0.0.0.0 for all"),
         plainly("no.such.host.invalid:3333", "set another address"),
-        refused_port(errno.EACCES, "set a port from 1024 on"),
+        refused_port(errno.EACCES, "set a port of 1024 or above"),
         refused_port(errno.EMFILE, "set another address"),
         plainly("unix:/nonexistent/s.sock", "create it"),
         taken_socket,
@@ -295,7 +295,7 @@ def test_a_certificate_that_cannot_be_used(kind: str, says: str, tmp_path: Path)
             server_context(str(certificate), str(key))
 
 
-@pytest.mark.parametrize(("names", "days", "todo"), [((), 30.0, "make one with the name"), (("a",), 5.0, "renew it")])
+@pytest.mark.parametrize(("names", "days", "todo"), [((), 30.0, "create one for the host"), (("a",), 5.0, "renew it")])
 def test_a_certificate_that_will_not_do_for_long(
     names: tuple[str, ...], days: float, todo: str, tmp_path: Path
 ) -> None:
@@ -310,7 +310,7 @@ def test_a_machine_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(listener_checks, "reachable", lambda url: [url])
     found = look(config_of(tmp_path, f"0.0.0.0:{free_port()}"))["address"]
     assert found.status is Status.WARNING
-    assert "no address in a network" in found.evidence
+    assert "no network address" in found.evidence
 
 
 def test_the_doctor_looks_at_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

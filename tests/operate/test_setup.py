@@ -82,7 +82,7 @@ def test_replacing_a_file_wants_a_yes(nodes: list[Probed], tmp_path: Path) -> No
     nodes.append(node("regtest", 18443))
     path = tmp_path / "config.json"
     path.write_text("{}")
-    with pytest.raises(ConfigError, match="there already"):
+    with pytest.raises(ConfigError, match="already exists"):
         set_up(path, Answers(), ask=Person("no"), say=lambda text: None)
     set_up(path, Answers(), ask=Person("yes", ""), say=lambda text: None)
     assert json.loads(path.read_text())["mode"] == "regtest"
@@ -92,20 +92,20 @@ def test_replacing_a_file_wants_a_yes(nodes: list[Probed], tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("found", "answers", "says"),
     [
-        ([], Answers(), "no node was found"),
-        ([node("mainnet", 1, "broken")], Answers(), "no node that works"),
+        ([], Answers(), "found no node on this machine"),
+        ([node("mainnet", 1, "broken")], Answers(), "found no usable node"),
         ([node("mainnet", 1), node("signet", 2)], Answers(), "several networks"),
-        ([node("mainnet", 1)], Answers(), "payout address is needed"),
-        ([node("mainnet", 1)], Answers(network="regtest"), "no node on regtest"),
+        ([node("mainnet", 1)], Answers(), "payout address is required"),
+        ([node("mainnet", 1)], Answers(network="regtest"), "found no node on regtest"),
         ([], Answers(rpc="host"), "is not HOST:PORT"),
-        ([], Answers(rpc="host:1"), "needs one way to log in"),
-        ([], Answers(rpc="host:1", username="a:b", password_file=Path("/x")), "cannot be used"),
+        ([], Answers(rpc="host:1"), "requires one login"),
+        ([], Answers(rpc="host:1", username="a:b", password_file=Path("/x")), "invalid node"),
         (
             [],
             Answers(rpc="host:1", password_file=Path("/x"), cookie_file=Path("/y"), username="a"),
-            "one way to log in",
+            "requires one login",
         ),
-        ([], Answers(rpc="host:1", password_file=Path("/x")), "needs --username"),
+        ([], Answers(rpc="host:1", password_file=Path("/x")), "requires --username"),
     ],
 )
 def test_where_nobody_can_be_asked_it_says_what_is_missing(
@@ -132,11 +132,11 @@ def test_file_that_cannot_be_written_or_used_leaves_nothing(tmp_path: Path) -> N
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="cannot write"):
         write_config(tmp_path / "file" / "config.json", {}, replace=False)
-    with pytest.raises(ConfigError, match="no setting"):
+    with pytest.raises(ConfigError, match="unknown setting"):
         write_config(tmp_path / "config.json", {"nonsense": 1}, replace=False)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
     write_config(tmp_path / "config.json", {"mode": "regtest"}, replace=False)
-    with pytest.raises(ConfigError, match="there already"):
+    with pytest.raises(ConfigError, match="already exists"):
         write_config(tmp_path / "config.json", {"mode": "demo"}, replace=False)
 
 
@@ -157,7 +157,7 @@ def test_where_a_publisher_is_reached(address: str, host: str, choices: list[str
 
 
 def test_publisher_that_is_not_reached_is_named() -> None:
-    far = Probed(RpcConfig(), "mainnet", "/folder", version=280_000, unheard={"hashblock": "tcp://10.9.9.9:1"})
+    far = Probed(RpcConfig(), "mainnet", "/folder", version=280_000, unreachable={"hashblock": "tcp://10.9.9.9:1"})
     lines = {each.line.partition("=")[0]: each.reason for each in missing_lines(far)}
     assert "tcp://10.9.9.9:1" in lines["zmqpubhashblock"]
     assert "tcp://" not in lines["zmqpubsequence"]

@@ -82,7 +82,7 @@ def test_unwritable_folder_is_told(tmp_path: Path) -> None:
 
 
 def test_bounded_mode_wants_an_end() -> None:
-    with pytest.raises(ConfigError, match="needs a limit"):
+    with pytest.raises(ConfigError, match="requires a limit"):
         check_start(Config(mode="test"), RunOptions(), None)
     for options in (RunOptions(blocks=1), RunOptions(hashes=1), RunOptions(secs=1)):
         check_start(Config(mode="test"), options, None)
@@ -94,7 +94,7 @@ def test_without_a_configuration_it_says_what_to_do_next(
     mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigError, match="no configuration is given") as refused:
+    with pytest.raises(ConfigError, match="no configuration was given") as refused:
         check_start(Config(mode=mode), RunOptions(), None)
     assert "solominer init" in refused.value.todo
     assert "--mode regtest" in refused.value.todo

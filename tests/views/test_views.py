@@ -48,7 +48,7 @@ SNAPSHOT = Snapshot(
     nodes=(
         NodeView("home", True, True, 260, 10, "live", 0.0012, ""),
         NodeView("spare", False, False, 0, None, "off", 0.0, "connection refused"),
-        NodeView("lost", True, False, 250, 3, "off", 0.01, "", "another chain than home since height 249"),
+        NodeView("lost", True, False, 250, 3, "off", 0.01, "", "on a different chain from home since height 249"),
     ),
     blocks=(BlockView(259, "ab" * 32, "accepted", 2, 2_500_000_000), BlockView(260, "cd" * 32, "stale", 0, 1)),
     events=((1_795_000_090.0, "mining job 7 at height 261"),),

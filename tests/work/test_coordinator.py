@@ -729,7 +729,7 @@ def test_a_node_that_would_not_take_a_block_is_an_alarm() -> None:
     machine, _ = mining()
     (alarm,) = of_type(Alarm, feed(machine, SubmittingTried(T0, "a", "HTTP 403")))
     assert (alarm.severity, alarm.code) == (Severity.CRITICAL, "cannot-submit")
-    assert "a would not take a block of ours now: submitblock: HTTP 403" in alarm.message
+    assert "a would not accept a block now: submitblock: HTTP 403" in alarm.message
     assert machine.working
     assert not of_type(Alarm, feed(machine, SubmittingTried(T0, "a", "")))
 

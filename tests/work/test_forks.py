@@ -155,7 +155,7 @@ def test_two_chains_raise_an_alarm_that_names_height_and_loser_and_an_all_clear_
     (alarm,) = nodes.alarms
     assert alarm.severity is Severity.HIGH
     assert "nodes a and b disagree: they are on different chains since height 1; b has less work" in alarm.message
-    assert nodes.machine.forks.note("b") == "another chain than a since height 1, with less work"
+    assert nodes.machine.forks.note("b") == "on a different chain from a since height 1, with less work"
     nodes.machine.working = True
     assert nodes.machine.status == "mining, but the nodes disagree since height 1"
     nodes.live(600)

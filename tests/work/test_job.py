@@ -109,7 +109,7 @@ TAMPERED: list[tuple[str, Callable[[Job], Job]]] = [
 
 @pytest.mark.parametrize("change", [change for _, change in TAMPERED], ids=[name for name, _ in TAMPERED])
 def test_the_guard_stops_a_job_that_is_not_what_was_configured(change: Callable[[Job], Job]) -> None:
-    with pytest.raises(TemplateError, match="failed its own check"):
+    with pytest.raises(TemplateError, match="failed validation"):
         check_job(change(job_of(real_template())), PAYOUT)
 
 

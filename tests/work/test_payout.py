@@ -45,8 +45,8 @@ def test_single_payouts_become_one() -> None:
 @pytest.mark.parametrize(
     ("others", "problem"),
     [
-        ([(P2WPKH, 5000)], "names an address twice"),
-        ([(OTHER, 100), (OTHER, 100)], "names an address twice"),
+        ([(P2WPKH, 5000)], "duplicate address in the payout split"),
+        ([(OTHER, 100), (OTHER, 100)], "duplicate address in the payout split"),
         ([(OTHER, 0)], "do not sum to 10000"),
         ([(OTHER, 10_000)], "do not sum to 10000"),
         ([(OTHER, 10_001), (P2PKH, -5)], "do not sum to 10000"),
@@ -59,7 +59,7 @@ def test_what_is_no_split_is_refused(others: list[tuple[bytes, int]], problem: s
 
 def test_dust_is_refused_by_name() -> None:
     payout = Payout(P2WPKH, "me", (PayoutPart(OTHER, "friend", 1),))
-    with pytest.raises(PayoutError, match="friend would be paid 293 satoshis of a block of 2939999, which is dust"):
+    with pytest.raises(PayoutError, match="friend would receive 293 of 2939999 satoshis, which is dust"):
         payout.outputs(2_939_999)
     assert payout.outputs(2_940_000)[1].value_sats == 294
     template = replace(template_on(tip(1), 261), coinbase_value=2_939_999)

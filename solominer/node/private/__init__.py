@@ -1,1 +1,1 @@
-"""Getting and running a bitcoind of our own, for trying things on."""
+"""Find, download and run a bitcoind for a private node."""

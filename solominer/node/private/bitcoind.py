@@ -1,8 +1,8 @@
-"""Find a bitcoind for a private node, or fetch one into a cache folder.
+"""Find a bitcoind for a private node, or download one to a cache folder.
 
-The order: the path given, `$BITCOIND`, `bitcoind` on PATH, one fetched earlier, Debian's package unpacked without
-root (`bitcoind_debian`), Bitcoin Core's release tarball (`bitcoind_release`). Nothing outside the cache folder is
-written, and a fetch becomes visible only when it is complete and has answered `--version`.
+In this order: the given path, `$BITCOIND`, `bitcoind` on PATH, an earlier download, Debian's package unpacked without
+root (`bitcoind_debian`), Bitcoin Core's release tarball (`bitcoind_release`). Only the cache folder is written, and a
+download is used only once it is complete and `--version` works.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from solominer.errors import BitcoindNotFound
 from solominer.node.private import bitcoind_debian, bitcoind_release
 
 INSTALL_ADVICE = (
-    "install Bitcoin Core or Knots and name it with --bitcoind PATH or $BITCOIND"
+    "install Bitcoin Core or Knots and pass it with --bitcoind PATH or $BITCOIND"
     " (Debian 13: apt install -t trixie-backports bitcoin-knots; macOS: brew install bitcoin;"
     " anywhere: https://bitcoincore.org/en/download/)"
 )
@@ -32,7 +32,7 @@ _STALE_PREFIX = ".fetch-"
 
 @dataclass(frozen=True, slots=True)
 class BitcoindBinary:
-    """A bitcoind that runs: `argv` is the command to put arguments behind, several words where it needs a loader."""
+    """A working bitcoind. `argv` is the command to which arguments are appended; it may include a loader."""
 
     argv: tuple[str, ...]
     version: str
@@ -41,7 +41,7 @@ class BitcoindBinary:
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """A way to fetch: `fetch(folder, report)` fills a folder, `command(folder)` tells how to run what lies in one."""
+    """A download source: `fetch(folder, report)` fills a folder, `command(folder)` is the command to run it."""
 
     name: str
     origin: str
@@ -57,11 +57,11 @@ def find_bitcoind(
     release_base: str = bitcoind_release.RELEASE_BASE,
     report: Callable[[str], None],
 ) -> BitcoindBinary:
-    """Return the first bitcoind that runs; fetch one into `cache_dir` if there is none and `fetch` allows it.
+    """Return the first working bitcoind; if there is none, download one to `cache_dir` if `fetch` is set.
 
-    `release_base` is the folder address that holds the release tarballs and their SHA256SUMS; `report` gets one line
-    per step that takes time. A path given by hand or in `$BITCOIND` is never passed over in silence.
-    Raises BitcoindNotFound, which says what was tried and what to install.
+    `release_base` is the URL of the release tarballs and their SHA256SUMS; `report` is called with one line per slow
+    step. An explicit path or `$BITCOIND` that does not work is an error. Raises BitcoindNotFound, which says what was
+    tried and what to install.
     """
     if explicit is not None:
         return _probe((str(explicit),), "given path")
@@ -71,13 +71,13 @@ def find_bitcoind(
         try:
             return _probe((on_path,), "PATH")
         except BitcoindNotFound as broken:
-            report(f"passing over {broken.what}")
+            report(f"ignored: {broken.what}")
     cache_dir = cache_dir.absolute()
     sources = _sources(release_base)
     if (found := _cached(cache_dir, sources)) is not None:
         return found
     if not fetch:
-        raise BitcoindNotFound(f"no bitcoind on PATH or in {cache_dir}, and fetching is off", INSTALL_ADVICE)
+        raise BitcoindNotFound(f"no bitcoind on PATH or in {cache_dir}, and downloads are disabled", INSTALL_ADVICE)
     return _fetch(cache_dir, sources, report)
 
 
@@ -113,9 +113,9 @@ def _cached(cache_dir: Path, sources: tuple[_Source, ...]) -> BitcoindBinary | N
     for source in sources:
         if (argv := source.command(cache_dir / source.name)) is not None:
             try:
-                return _probe(argv, f"{source.origin}, fetched earlier")
+                return _probe(argv, f"{source.origin}, cached")
             except BitcoindNotFound:
-                continue  # damaged: a fetch replaces it
+                continue  # damaged: a download replaces it
     return None
 
 
@@ -123,18 +123,18 @@ def _fetch(cache_dir: Path, sources: tuple[_Source, ...], report: Callable[[str]
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
         with _locked(cache_dir, report):
-            # Whoever held the lock before us may have fetched it.
+            # The previous holder of the lock may have downloaded it.
             return _cached(cache_dir, sources) or _fetch_first_working(cache_dir, sources, report)
     except OSError as error:
         raise BitcoindNotFound(
-            f"cannot keep a bitcoind in {cache_dir}: {error}", f"make room or rights there, or {INSTALL_ADVICE}"
+            f"cannot write a bitcoind to {cache_dir}: {error}", f"check its space and permissions, or {INSTALL_ADVICE}"
         ) from error
 
 
 def _fetch_first_working(
     cache_dir: Path, sources: tuple[_Source, ...], report: Callable[[str], None]
 ) -> BitcoindBinary:
-    for left_over in cache_dir.glob(f"{_STALE_PREFIX}*"):  # of an interrupted fetch: the lock is ours
+    for left_over in cache_dir.glob(f"{_STALE_PREFIX}*"):  # of an interrupted download, as we hold the lock
         shutil.rmtree(left_over, ignore_errors=True)
     reasons = []
     for source in sources:
@@ -142,7 +142,7 @@ def _fetch_first_working(
         try:
             source.fetch(folder, report)
             if (argv := source.command(folder)) is None:
-                raise BitcoindNotFound("there is no bitcoind in what was fetched")
+                raise BitcoindNotFound("the download contains no bitcoind")
             _probe(argv, source.origin)
             final = cache_dir / source.name
             shutil.rmtree(final, ignore_errors=True)
@@ -154,16 +154,16 @@ def _fetch_first_working(
             report(f"no bitcoind from the {source.origin}: {failed.what}")
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-    raise BitcoindNotFound("no bitcoind found and none could be fetched (" + "; ".join(reasons) + ")", INSTALL_ADVICE)
+    raise BitcoindNotFound("no bitcoind found, and downloading failed (" + "; ".join(reasons) + ")", INSTALL_ADVICE)
 
 
 @contextmanager
 def _locked(cache_dir: Path, report: Callable[[str], None]) -> Iterator[None]:
-    """Hold the cache's lock file; the kernel drops the lock with its holder, however that ends."""
+    """Hold the cache's lock file; the kernel releases the lock when the process ends."""
     with (cache_dir / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            report("waiting for another fetch of bitcoind to end")
+            report("waiting for another download of bitcoind")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -1,8 +1,8 @@
-"""Fetch bitcoind from Debian without root: apt downloads into a private folder, dpkg unpacks there.
+"""Download bitcoind from Debian without root: apt downloads to a private folder, dpkg unpacks there.
 
 The package is `bitcoin-knots` (a Bitcoin Core derivative with the same RPC and ZMQ) of suite trixie-backports, with
 the trixie libraries it needs, libc included, so that it runs on an older system through its own dynamic loader. apt
-checks every download against the Debian archive keyring; the system's package state is neither read nor touched.
+verifies every download with the Debian archive keyring; the system's package state is neither read nor changed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def fetch(folder: Path, report: Callable[[str], None]) -> None:
         raise BitcoindNotFound(f"not a Debian system ({', '.join(missing)} missing)")
     if not KEYRING.exists():
         raise BitcoindNotFound(f"the Debian archive keyring {KEYRING} is missing")
-    report(f"fetching {PACKAGE} from {BACKPORTS} (about 30 MB, no root needed)")
+    report(f"downloading {PACKAGE} from {BACKPORTS} (about 30 MB, without root)")
     archives = folder / "apt" / "archives"
     config = _write_config(folder / "apt", _sites(), _run("dpkg", "--print-architecture").strip())
     _run("apt-get", "-c", config, "-q", "update")
@@ -48,7 +48,7 @@ def fetch(folder: Path, report: Callable[[str], None]) -> None:
 
 
 def command(folder: Path) -> tuple[str, ...] | None:
-    """How to run what `fetch` left in `folder`: its own loader, with its own library path; None if it is not there."""
+    """The command to run the bitcoind that `fetch` unpacked, with its own loader and libraries; None if missing."""
     root = (folder / "root").absolute()
     bitcoind = root / "usr/bin/bitcoind"
     loader = next((path for pattern in _LOADERS for path in sorted(root.glob(pattern))), None)
@@ -59,7 +59,7 @@ def command(folder: Path) -> tuple[str, ...] | None:
 
 
 def needed_libraries(package_record: str) -> list[str]:
-    """The shared libraries in a package record's Depends; what only its system service needs is left out."""
+    """The shared libraries in a package record's Depends, without packages for its system service."""
     depends = re.search(r"^Depends:(.*(?:\n[ \t].*)*)", package_record, re.MULTILINE)
     names = [item.split()[0].partition(":")[0] for item in depends[1].split(",") if item.strip()] if depends else []
     libraries = sorted({name for name in names if name.startswith("lib")})
@@ -77,17 +77,17 @@ def debian_sites(index_targets: str) -> list[str]:
 def _sites() -> list[str]:
     sites = debian_sites(_run("apt-get", "indextargets", "--format", "$(SITE) $(LABEL)"))
     if not sites:
-        raise BitcoindNotFound("this machine's apt sources name no Debian archive")
+        raise BitcoindNotFound("this machine's apt sources contain no Debian archive")
     return sites
 
 
 def _write_config(state: Path, sites: Iterable[str], architecture: str) -> str:
-    """Write private apt settings below `state` and return their path; the system's proxy settings stay in force."""
+    """Write private apt settings below `state` and return their path; the system's proxy settings still apply."""
     (state / "lists/partial").mkdir(parents=True)
     (state / "archives/partial").mkdir(parents=True)
     (state / "status").touch()
     sources = state / "sources.list"
-    sources.touch(mode=0o600)  # a site can hold credentials
+    sources.touch(mode=0o600)  # a URL may contain credentials
     sources.write_text(
         "".join(
             f"deb [arch={architecture} signed-by={KEYRING}] {site} {suite} main\n"
@@ -109,9 +109,9 @@ def _write_config(state: Path, sites: Iterable[str], architecture: str) -> str:
         "Dir::Log": state,
         "Acquire::Languages": "none",
         "APT::Install-Suggests": "false",
-        "APT::Sandbox::User": "root",  # the folder may be closed to apt's own user
+        "APT::Sandbox::User": "root",  # apt's own user may not have access to the folder
     }
-    # Hooks of the system (container images clean its cache after each update) have no business here.
+    # Disable hooks of the system: container images clean the cache after each update.
     hooks = ("APT::Update::Pre-Invoke", "APT::Update::Post-Invoke", "APT::Update::Post-Invoke-Success")
     config.write_text(
         "".join(f"#clear {hook};\n" for hook in (*hooks, "DPkg::Post-Invoke"))
@@ -121,7 +121,7 @@ def _write_config(state: Path, sites: Iterable[str], architecture: str) -> str:
 
 
 def _run(*argv: str, cwd: Path | None = None) -> str:
-    """Run a tool in plain English and return its output; BitcoindNotFound carries its last complaint."""
+    """Run a tool with LC_ALL=C and return its output. Raises BitcoindNotFound with its error message."""
     try:
         done = subprocess.run(
             argv,
@@ -141,5 +141,5 @@ def _run(*argv: str, cwd: Path | None = None) -> str:
 
 def _complaint(argv: Sequence[str], stderr: str) -> str:
     errors = [line for line in stderr.splitlines() if line.startswith(("E:", "dpkg"))] or stderr.splitlines()
-    text = errors[0] if errors else f"{' '.join(argv[:2])} gave no reason"
+    text = errors[0] if errors else f"{' '.join(argv[:2])} failed without a message"
     return re.sub(r"//[^/@\s]+@", "//", text)[:300]  # no credentials of a mirror

@@ -1,7 +1,6 @@
-"""Fetch bitcoind from Bitcoin Core's release tarball, checked against SHA256SUMS before it is unpacked.
+"""Download bitcoind from Bitcoin Core's release tarball, verified with SHA256SUMS before it is unpacked.
 
-SHA256SUMS comes from the same address, so the check finds damage and a bad mirror of the tarball; that the sums
-themselves are right rests on HTTPS.
+SHA256SUMS comes from the same site, so it detects damage; its own authenticity relies on HTTPS.
 """
 
 from __future__ import annotations
@@ -34,20 +33,20 @@ _CHUNK_BYTES = 1 << 20
 
 
 def fetch(folder: Path, base: str, report: Callable[[str], None]) -> None:
-    """Unpack this platform's release from the address `base` into `folder`. Raises BitcoindNotFound with the reason."""
+    """Unpack this platform's release from the URL `base` into `folder`. Raises BitcoindNotFound with the reason."""
     machine = (platform.system(), platform.machine())
     if machine not in PLATFORMS:
-        raise BitcoindNotFound(f"there is no release for {' '.join(machine)}")
+        raise BitcoindNotFound(f"no release for {' '.join(machine)}")
     base = base.rstrip("/") + "/"
     tarball = folder / "release.tar.gz"
     try:
         with _open(base + "SHA256SUMS") as reply:
             sums = reply.read(_MAX_SUMS_BYTES).decode("ascii", "replace")
         name, wanted_hex = pick_tarball(sums, PLATFORMS[machine])
-        report(f"fetching {base}{name} (about 50 MB)")
+        report(f"downloading {base}{name} (about 50 MB)")
         found_hex = _download(base + name, tarball)
     except (OSError, ValueError, http.client.HTTPException) as error:
-        raise BitcoindNotFound(f"{base} cannot be fetched: {getattr(error, 'reason', error)}") from error
+        raise BitcoindNotFound(f"cannot download from {base}: {getattr(error, 'reason', error)}") from error
     if found_hex != wanted_hex:
         raise BitcoindNotFound(f"{base}{name} does not match its SHA256SUMS: {found_hex}, expected {wanted_hex}")
     try:
@@ -58,7 +57,7 @@ def fetch(folder: Path, base: str, report: Callable[[str], None]) -> None:
 
 
 def command(folder: Path) -> tuple[str, ...] | None:
-    """How to run what `fetch` left in `folder`; None if it is not there."""
+    """The command to run the bitcoind that `fetch` unpacked; None if missing."""
     found = sorted(folder.glob("bitcoin-*/bin/bitcoind"))
     return (str(found[0].absolute()),) if found else None
 
@@ -72,10 +71,7 @@ def pick_tarball(sums: str, platform_name: str) -> tuple[str, str]:
 
 
 def _unpack(tarball: Path, folder: Path) -> None:
-    """The archive's bitcoind alone, to where `command` finds it.
-
-    Without `extractall(filter="data")`, which Python has only since 3.11.4 and Debian 12's 3.11.2 does not.
-    """
+    """Unpack only bitcoind. `extractall(filter="data")` requires Python 3.11.4; Debian 12 has 3.11.2."""
     with tarfile.open(tarball) as archive:
         for member in archive:
             content = archive.extractfile(member) if member.isreg() and _BITCOIND.fullmatch(member.name) else None
@@ -107,5 +103,5 @@ def _download(url: str, target: Path) -> str:
             file.write(chunk)
         announced = reply.headers.get("Content-Length")
     if announced is not None and int(announced) != size:
-        raise ValueError(f"{url} broke off after {size} of {announced} bytes")
+        raise ValueError(f"{url} ended after {size} of {announced} bytes")
     return digest.hexdigest()

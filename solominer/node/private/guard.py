@@ -1,11 +1,10 @@
-"""Runs one command and ends it together with whoever started this guard, however that ended.
+"""Runs a command and terminates it when the parent process ends for any reason.
 
     python -I -S guard.py GRACE_SECS COMMAND...
 
-The starter keeps the write end of the pipe that is this process's standard input. When the pipe closes (the starter
-closed it, ended, or was killed) the command gets SIGTERM, and SIGKILL after the grace. The command's pid goes to
-standard output as one line; the guard ends with the command's exit code. Nothing here is special to one system:
-a pipe closes with its holder everywhere. Standard library only, for it must start fast and on its own.
+The parent holds the write end of the pipe on standard input. When the pipe closes (the parent closed it, ended, or was
+killed) the command gets SIGTERM, and SIGKILL after GRACE_SECS. The command's pid is written to standard output as one
+line; the exit code is the command's. Works on every platform; standard library only, to start fast.
 """
 
 import os
@@ -20,7 +19,7 @@ def main(grace_secs: float, argv: list[str]) -> int:
     try:
         child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=sys.stderr)
     except OSError as error:
-        sys.stderr.write(f"{argv[0]} cannot be started: {error}\n")
+        sys.stderr.write(f"cannot start {argv[0]}: {error}\n")
         return 127
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: child.terminate())

@@ -1,7 +1,7 @@
-"""A private node: a bitcoind of our own on loopback, started and stopped with us, for trying things on.
+"""A private node: a bitcoind on loopback that is started and stopped by this program, for tests and trials.
 
-It listens on loopback only, on ports that were free, with cookie authentication and ZMQ (`hashblock`, `sequence`).
-A guard process (`guard`) ends it also when we are killed. Its data folder is kept; starting again continues from it.
+It listens only on loopback, on free ports, with cookie authentication and ZMQ (`hashblock`, `sequence`). A guard
+process (`guard`) ends it even if this process is killed. Its data directory is kept and used again.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from solominer.node.proxy import bracketed
 from solominer.node.rpc import CookieRpc
 
 LOOPBACK = ("127.0.0.1", "::1")
-"""Where a private node listens: the first one that this machine has."""
+"""Addresses of a private node: the first one that is available is used."""
 _START_TIMEOUT_SECS = 60.0
 _STOP_TIMEOUT_SECS = 30.0
 _POLL_SECS = 0.02
@@ -37,7 +37,7 @@ _CLASH_WORDS = ("Unable to bind", "Failed to listen", "Unable to start HTTP serv
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The TCP ports of one private node, all at `host`, which is loopback."""
+    """The TCP ports of one private node on `host`, a loopback address."""
 
     host: str
     rpc: int
@@ -59,9 +59,9 @@ def full_block_args(version: str) -> tuple[str, ...]:
 class PrivateNode:
     """One bitcoind in `datadir` on `chain` (regtest, signet, ...); a context manager that starts and stops it.
 
-    `extra_args` go behind our own and may override them; `connect_to` are host:port of peers to stay connected to.
-    The ports are chosen at the first start and kept over restarts. Errors of starting are NodeError with the end of
-    the node's log; `call` raises RpcFailed for the node's own errors.
+    `extra_args` follow the default arguments and may override them; `connect_to` are HOST:PORT of permanent peers.
+    The ports are chosen at the first start and kept over restarts. `start` raises NodeError with the end of the node's
+    log; `call` raises RpcFailed for errors of the node.
     """
 
     def __init__(
@@ -83,11 +83,11 @@ class PrivateNode:
         self._pid: int | None = None
         self._rpc: CookieRpc | None = None
 
-    # What others need to know of it
+    # Properties
 
     @property
     def rpc_host(self) -> str:
-        """Where its RPC and ZMQ listen."""
+        """Address of its RPC and ZMQ."""
         return self._chosen.host
 
     @property
@@ -97,7 +97,7 @@ class PrivateNode:
 
     @property
     def p2p_port(self) -> int:
-        """TCP port on which it takes peers, of this machine only."""
+        """TCP port for peers on this machine."""
         return self._chosen.p2p
 
     @property
@@ -112,39 +112,39 @@ class PrivateNode:
 
     @property
     def chain_dir(self) -> Path:
-        """The chain's folder in the data folder: blocks, wallets, cookie and debug.log."""
+        """The chain's subdirectory of the data directory: blocks, wallets, cookie and debug.log."""
         return self.datadir / NETWORK_OF_CHAIN[self.chain].folder
 
     @property
     def cookie_file(self) -> Path:
-        """The file of its RPC credentials, `user:password`; it changes at every start."""
+        """Its cookie file, `user:password`; the content changes at every start."""
         return self.chain_dir / ".cookie"
 
     @property
     def pid(self) -> int:
-        """Process id of the running bitcoind. Raises NodeUnreachable if it does not run."""
+        """Process id of the running bitcoind. Raises NodeUnreachable if it is not running."""
         if self._pid is None or not self.is_running():
-            raise NodeUnreachable("the private node does not run", "start it first")
+            raise NodeUnreachable("the private node is not running", "start it first")
         return self._pid
 
     def is_running(self) -> bool:
-        """Whether the process is there; it says nothing about the RPC."""
+        """Whether the process is running; its RPC may not be ready."""
         return self._guard is not None and self._guard.poll() is None
 
     def log_tail(self, lines: int = 20) -> str:
-        """The last lines of debug.log and of what the process printed."""
+        """The last lines of debug.log and of the process's output."""
         parts = []
         for path in (self.chain_dir / "debug.log", self._console):
             if path.exists():
                 parts += path.read_text(errors="replace").splitlines()[-lines:]
         return "\n".join(parts)
 
-    # Its life
+    # Start and stop
 
     def start(self, timeout_secs: float = _START_TIMEOUT_SECS) -> None:
-        """Start it and return when its RPC answers; a clash of freshly chosen ports is tried again with others.
+        """Start it and wait until its RPC answers; if a chosen port is taken, retry with others.
 
-        Raises NodeError when it ends at once, NodeTimeout when it does not answer in time.
+        Raises NodeError if it exits, NodeTimeout if it does not answer in time.
         """
         if self.is_running():
             return
@@ -164,11 +164,11 @@ class PrivateNode:
                 return
 
     def stop(self, timeout_secs: float = _STOP_TIMEOUT_SECS) -> None:
-        """End it cleanly, by force after `timeout_secs`; nothing is left of it but its data folder."""
+        """Stop it cleanly, or kill it after `timeout_secs`; its data directory remains."""
         self._end(timeout_secs)
 
     def kill(self) -> None:
-        """Kill it where it stands (SIGKILL), as a power cut would."""
+        """Kill it with SIGKILL, as a power failure would."""
         if self._pid is not None and self.is_running():
             os.kill(self._pid, signal.SIGKILL)
         self._end(_STOP_TIMEOUT_SECS)
@@ -191,7 +191,7 @@ class PrivateNode:
     def rpc(self) -> CookieRpc:
         """Its RPC. Raises NodeUnreachable if it was not started."""
         if self._rpc is None:
-            raise NodeUnreachable("the private node does not run", "start it first")
+            raise NodeUnreachable("the private node is not running", "start it first")
         return self._rpc
 
     def call(self, method: str, *params: object, wallet: str | None = None, timeout_secs: float = 60.0) -> Any:
@@ -202,7 +202,7 @@ class PrivateNode:
         """Call `method` once for each item of `params` in one request; the first failing call raises RpcFailed."""
         return self.rpc.batch(method, params, timeout_secs=timeout_secs)
 
-    # Inside
+    # Internals
 
     @property
     def _chosen(self) -> Ports:
@@ -234,7 +234,7 @@ class PrivateNode:
             "-dnsseed=0",
             "-fixedseeds=0",
             "-natpmp=0",
-            "-connect=0",  # no peers but those we name
+            "-connect=0",  # only the peers of -addnode
             f"-zmqpubhashblock=tcp://{host}:{ports.zmq_hashblock}",
             f"-zmqpubsequence=tcp://{host}:{ports.zmq_sequence}",
             "-fallbackfee=0.0002",
@@ -251,7 +251,7 @@ class PrivateNode:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=console,
-                start_new_session=True,  # Ctrl-C on the terminal is for us; the node goes when we let it
+                start_new_session=True,  # Ctrl-C in the terminal must not reach the node
             )
         self._pid = _read_pid(self._guard.stdout)
         self._rpc = CookieRpc(ports.host, ports.rpc, self.cookie_file)
@@ -273,7 +273,7 @@ class PrivateNode:
                 if time.monotonic() > deadline:
                     raise NodeTimeout(
                         f"the private node did not answer in time; its log ends:\n{self.log_tail(5)}",
-                        f"look at {self.chain_dir / 'debug.log'}",
+                        f"see {self.chain_dir / 'debug.log'}",
                     ) from None
             time.sleep(_POLL_SECS)
 
@@ -281,10 +281,10 @@ class PrivateNode:
         said = self._console.read_bytes()[said_before:].decode(errors="replace").strip() or self.log_tail(5)
         if any(word in said for word in _CLASH_WORDS):
             return PortClash(f"a port of the private node is taken: {said}", "free it, or start again")
-        return NodeError(f"the private node ended at once: {said}", f"look at {self.chain_dir / 'debug.log'}")
+        return NodeError(f"the private node exited at startup: {said}", f"see {self.chain_dir / 'debug.log'}")
 
     def _check_zmq(self) -> None:
-        """bitcoind goes on without ZMQ when it cannot bind it; here that is a clash like any other."""
+        """Raises PortClash if ZMQ is missing: bitcoind continues without it if it cannot bind the port."""
         if not any(arg.startswith("-zmqpub") for arg in self.extra_args) and not self.call("getzmqnotifications"):
             raise PortClash("a ZMQ port of the private node is taken", "free it, or start again")
 
@@ -304,13 +304,13 @@ class PrivateNode:
 
 
 def _read_pid(pipe: IO[bytes] | None) -> int | None:
-    """The node's pid as the guard tells it; None if the command could not be started."""
+    """The node's pid from the guard; None if the command could not be started."""
     line = pipe.readline() if pipe is not None else b""
     return int(line) if line.strip() else None
 
 
 def _free_ports() -> Ports:
-    """Four ports that are free now; all held at once, so that they differ."""
+    """Four different free ports, bound at the same time."""
     host = LOOPBACK[0]
     try:
         socket.create_server((host, 0)).close()
