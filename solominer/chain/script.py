@@ -53,12 +53,12 @@ def push_int(value: int) -> bytes:
 
 
 def push_height(height: int) -> bytes:
-    """The prefix that BIP 34 demands of the coinbase's scriptSig at `height`."""
+    """The prefix of the coinbase's scriptSig at `height` (BIP 34)."""
     return push_int(height)
 
 
 def operations(script: bytes) -> Iterator[tuple[int, bytes]]:
-    """(opcode, pushed data) one by one; ends silently at a push that runs past the end, as Core's GetOp does."""
+    """Yield (opcode, pushed data); stops at a push beyond the end, as Core's GetOp does."""
     position, end = 0, len(script)
     while position < end:
         opcode = script[position]
