@@ -95,7 +95,7 @@ def payout_type(script: bytes) -> PayoutType:
     """The type of a payout's scriptPubKey.
 
     Raises PayoutError for everything that rule 29 refuses: witness versions 2 to 16, pay-to-anchor, a taproot output
-    whose x is not on the curve (nobody could ever spend it), and every other script.
+    whose x is not on the curve (unspendable), and every other script.
     """
     size = len(script)
     if size == 25 and script[:3] == b"\x76\xa9\x14" and script[23:] == b"\x88\xac":
