@@ -1,4 +1,4 @@
-"""The forecast models against history: what each would have said in every past epoch, and how wrong it was.
+"""Back-test of the forecast models: their forecasts and errors in every past epoch.
 
 An epoch's true timespan follows exactly from the bits of the next one. Where within the epoch its blocks came does not:
 without real header times it is drawn, so that the drawn epoch ends when the real one did. `walk` draws the hash rate as

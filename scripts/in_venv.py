@@ -1,7 +1,7 @@
-"""Imported first by every script that needs more than Python: goes on in .venv, and finds this checkout's packages.
+"""Imported first by scripts that require packages: restarts them in .venv, and adds this checkout to the path.
 
-An environment that has the tests' packages is used as it is; else the script begins again in .venv, which `make test`
-makes.
+An environment with the packages of the tests is used as it is; otherwise the script restarts in .venv, which `make
+test` creates.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ def odds() -> str:
     lines = [
         f"Difficulty {difficulty:,.0f}, in force from block {height:,} on; {PRICE_PER_KWH:.2f} for a kilowatt-hour.",
         "",
-        "| miner | chance of a block in a year | half of such miners wait longer than | best share to expect in a year "
+        "| miner | chance of a block in a year | median wait | expected best share in a year "
         "| electricity for one block, on average |",
         "| --- | ---: | ---: | ---: | ---: |",
     ]

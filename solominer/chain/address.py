@@ -29,16 +29,16 @@ def refuse_secret(text: str) -> None:
 
 
 def without_uri(text: str) -> str:
-    """The address in a `bitcoin:` URI (BIP 21); any other text as it is, without blanks around it."""
+    """The address in a `bitcoin:` URI (BIP 21); any other text is returned stripped."""
     stripped = text.strip()
     match = _URI.fullmatch(stripped)
     return match[1].strip("/") if match else stripped
 
 
 def address_in(text: str) -> str:
-    """The entered address. Raises PayoutError if it is a secret or not of the form of an address.
+    """The entered address. Raises PayoutError if it is a secret or malformed.
 
-    The text is not repeated in the error: what has no address's form may be anything.
+    The error does not quote the text, which may be anything.
     """
     address = without_uri(text)
     refuse_secret(address)

@@ -2,7 +2,7 @@
 
 Rules 22 to 35: one null input; scriptSig = BIP 34 height, coinbaseaux, extranonce, tag, 2 to 100 bytes in all; the
 outputs sum to the coinbase value exactly; the witness commitment is the last output; the witness is one item of 32
-bytes; locktime height - 1 and sequence 0xfffffffe, as BIP 54 will want them.
+bytes; locktime height - 1 and sequence 0xfffffffe, as BIP 54 will require.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ RESERVED_VALUE = ZERO_HASH
 
 @dataclass(frozen=True, slots=True)
 class Coinbase:
-    """A coinbase with a hole of `extranonce_size` bytes; `prefix` and `suffix` are of the stripped serialization.
+    """A coinbase without its extranonce of `extranonce_size` bytes: the stripped serialization before and after it.
 
-    Stratum calls them coinb1 and coinb2. `sigop_cost` and `weight` count the whole transaction with its witness.
+    Stratum calls `prefix` and `suffix` coinb1 and coinb2. `sigop_cost` and `weight` include the witness.
     """
 
     prefix: bytes
@@ -69,8 +69,8 @@ def build_coinbase(
 ) -> Coinbase:
     """The coinbase of the block at `height` that pays `payouts`, which must sum to `coinbase_value` satoshis.
 
-    `tag` is what the miner wants to be known by, pushed behind the extranonce; `aux` is the template's coinbaseaux,
-    put in raw. Raises BadValue if the scriptSig would leave its 2 to 100 bytes or the sums differ.
+    `tag` is the miner's text, pushed after the extranonce; `aux` is the template's coinbaseaux, inserted raw. Raises
+    BadValue if the scriptSig is not 2 to 100 bytes long or the sums differ.
     """
     if not payouts:
         raise BadValue("a coinbase has at least one payout")

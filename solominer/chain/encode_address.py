@@ -1,4 +1,4 @@
-"""Scripts as people know them: addresses (base58check, BIP 173, BIP 350), or what else an output is."""
+"""Scripts as addresses (base58check, BIP 173, BIP 350), or a description of other outputs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def address_of(script: bytes, network: Network) -> str:
 
 
 def described(script: bytes, network: Network) -> str:
-    """The address of `script`, else `OP_RETURN` and its size, else the script in hex, cut where it is long."""
+    """The address of `script`, else `OP_RETURN` and its size, else the script in hex, shortened."""
     address = address_of(script, network)
     if address:
         return address
@@ -58,7 +58,7 @@ def _segwit(hrp: str, version: int, program: bytes) -> str:
 
 
 def _five_bits(data: bytes) -> list[int]:
-    """The bits of `data` in groups of five, big end first, zeros behind."""
+    """The bits of `data` in groups of five, most significant first, padded with zeros."""
     bits = 8 * len(data)
     groups = -(-bits // 5)
     number = int.from_bytes(data, "big") << (5 * groups - bits)

@@ -1,7 +1,7 @@
-"""The one reader of values from outside: replies, requests and files, decoded and read with a bound on everything.
+"""Typed and bounded access to external JSON values: replies, requests and files.
 
-`decode` is orjson's: it refuses NaN, infinity, lone surrogates, invalid UTF-8 and more than 1024 levels; of a key that
-is repeated the last value counts, and integers beyond 64 bits become floats, which `Field.integer` then refuses.
+`decode` uses orjson: it rejects NaN, infinity, lone surrogates, invalid UTF-8 and more than 1024 levels; the last value
+of a duplicate key is used, and integers beyond 64 bits become floats, which `Field.integer` rejects.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MAX_TIME = 0xFFFFFFFF
 """Of a block header: Unix seconds in 32 bits."""
 
 MAX_NAME = 200
-"""Characters of a text that names something: a network, a version, a wallet, an address of ZMQ."""
+"""Maximum characters of a name: a network, a version, a wallet, a ZMQ address."""
 
 _HEX = re.compile("[0-9a-fA-F]*")
 
@@ -35,7 +35,7 @@ def decode(data: bytes | str) -> object:
 
 
 def shown(value: object, most: int = 80) -> str:
-    """A value of any size and depth for a message: escaped, short."""
+    """A value of any size and depth for a message, escaped and shortened."""
     if isinstance(value, dict | list):
         return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)}"
     if isinstance(value, int) and value.bit_length() > 256:
@@ -44,7 +44,7 @@ def shown(value: object, most: int = 80) -> str:
 
 
 class Field:
-    """A value from outside, and `name` for messages. Each reader returns the value in the form asked for, or raises
+    """An external value, and its `name` for messages. Each method returns the value in the requested form, or raises
     the error that `refuse` makes of a message.
     """
 
@@ -54,7 +54,7 @@ class Field:
         self.value, self.name, self._refuse = value, name, refuse
 
     def __getitem__(self, key: str) -> Field:
-        """The member `key` of an object, which must be there."""
+        """The required member `key` of an object."""
         found = self.get(key)
         if found is None:
             raise self._refuse(f"{self.name} has no {key!r}")
@@ -76,14 +76,14 @@ class Field:
         return [self._part(value, f"{self.name}[{index}]") for index, value in enumerate(self.value)]
 
     def integer(self, low: int, high: int) -> int:
-        """A whole number from `low` to `high`; neither true nor 1.0 is one."""
+        """A whole number from `low` to `high`; not true, not 1.0."""
         value = self.value
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
             raise self.refused(f"a whole number from {low} to {high}")
         return value
 
     def number(self, low: float, high: float) -> float:
-        """A finite number from `low` to `high`, also one that is written as text."""
+        """A finite number from `low` to `high`, or a string with one."""
         value, number = self.value, math.nan
         if isinstance(value, int | float | str) and not isinstance(value, bool):
             with suppress(ValueError, OverflowError):
@@ -105,7 +105,7 @@ class Field:
         return self.value
 
     def hex_bytes(self, most: int) -> bytes:
-        """At most `most` bytes, written in hex without blanks."""
+        """At most `most` bytes, in hex without whitespace."""
         text = self.text(2 * most)
         if not _HEX.fullmatch(text) or len(text) % 2:
             raise self.refused("bytes in hex")
@@ -126,7 +126,7 @@ class Field:
             raise self.refused("a hash of 64 hex digits") from None
 
     def refused(self, wanted: str) -> Exception:
-        """The error that this value is not what was `wanted`."""
+        """The error that this value is not `wanted`."""
         return self._refuse(f"{self.name} is {shown(self.value)}, not {wanted}")
 
     def _object(self) -> dict[str, object]:

@@ -1,10 +1,10 @@
 """Double SHA-256, the two byte orders of a hash, and Merkle trees.
 
-A hash travels as 32 bytes in *internal* order (the order SHA-256 gives, `_le`: read as a little-endian integer it is
-the number compared with the target) and is shown by Bitcoin Core's RPC as 64 hex digits in reversed order (`_hex`).
+A hash is 32 bytes in *internal* order (the output of SHA-256, `_le`: as a little-endian integer it is compared with the
+target), and 64 hex digits in reversed order in Bitcoin Core's RPC (`_hex`).
 
 Merkle trees are over transaction ids in internal order (src/consensus/merkle.cpp). At odd levels the last node is
-paired with itself, which lets two different lists share a root (CVE-2012-2459): equal neighbours are therefore refused.
+paired with itself, so two different lists may have the same root (CVE-2012-2459): equal neighbours are rejected.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def merkle_root(leaves: Sequence[bytes]) -> bytes:
 
 
 def coinbase_branch(others: Sequence[bytes]) -> tuple[bytes, ...]:
-    """The hashes that lead from the coinbase (leaf 0, not given) to the root; `others` are the leaves behind it.
+    """The Merkle branch of the coinbase (leaf 0, not passed); `others` are the leaves after it.
 
     Stratum calls this the merkle_branch. Raises BadValue for equal neighbours.
     """
@@ -84,7 +84,7 @@ def coinbase_branch(others: Sequence[bytes]) -> tuple[bytes, ...]:
 
 
 def root_from_branch(leaf: bytes, branch: Sequence[bytes]) -> bytes:
-    """The root that leaf 0 and its branch give."""
+    """The root from leaf 0 and its branch."""
     for other in branch:
         leaf = sha256d(leaf + other)
     return leaf

@@ -1,4 +1,4 @@
-"""Parameters of the networks, passed to whoever needs them and never global (src/kernel/chainparams.cpp)."""
+"""Parameters of the networks, passed explicitly, never global (src/kernel/chainparams.cpp)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ COIN = 100_000_000
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """What differs between the chains.
+    """Parameters that differ between networks.
 
     `chain` is the name in getblockchaininfo, `genesis_hex` the RPC form of the first block's hash,
     `pow_limit` the easiest target, `min_difficulty_blocks` whether a late block may have the easiest target.
@@ -77,4 +77,4 @@ def network_named(name: str) -> Network:
     try:
         return NETWORKS[name]
     except KeyError:
-        raise ConfigError(f"there is no network {name!r}", f"use one of {', '.join(NETWORKS)}") from None
+        raise ConfigError(f"unknown network {name!r}", f"use one of {', '.join(NETWORKS)}") from None

@@ -1,8 +1,8 @@
-"""Proofs as plain data: that a header was worked for, and that it commits to a coinbase. Built and checked here.
+"""Builds and verifies proofs that a header has proof of work and commits to a coinbase.
 
-A proof is a dict of JSON values that needs nothing else to be checked: whoever has it can hash it again. It is of kind
-`block` (the hash meets the network's target) or `share` (it meets the target that the proof names). What a proof cannot
-show by itself is said in so many words. docs/evidence.md describes the format, docs/schemas/proof.schema.json fixes it.
+A proof is a self-contained JSON object. It is of kind `block` (the hash meets the network target) or `share` (it meets
+the target in the proof). What a proof cannot show by itself is reported as unchecked. The format is described in
+docs/evidence.md and specified in docs/schemas/proof.schema.json.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _BIP34_VERSION = 2
 
 @dataclass(slots=True)
 class Findings:
-    """The result of a check: what holds, what cannot be checked with the data at hand, and what is wrong."""
+    """Result of a verification: what is valid, what cannot be checked with the data, and what is wrong."""
 
     checked: list[str] = field(default_factory=list)
     unchecked: list[str] = field(default_factory=list)
@@ -67,11 +67,11 @@ def make_proof(
     template: Mapping[str, Any] | None = None,
     plan: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The proof of a header. `coinbase` is the whole transaction, with its witness if it has one.
+    """The proof of a header. `coinbase` is the complete transaction, with its witness if it has one.
 
-    Without it `coinbase_txid_le` may stand for it; what is not given is left out and said to be unchecked later.
-    `found` says when, by whom and with what, `template` what the block was made of, `plan` where in a search plan the
-    header lies; all three are the miner's word and are copied as they are. `share_target` belongs to kind `share`.
+    `coinbase_txid_le` may replace it; missing parts are reported as unchecked. `found` (time, worker, kernel),
+    `template` and `plan` (the position in a search plan) are unverified claims of the miner. `share_target` is for kind
+    `share`.
     """
     parsed = Header.unpack(header)
     target = proof_target(parsed.nbits, NETWORKS[network].pow_limit)
@@ -102,7 +102,7 @@ def make_proof(
 
 
 def verify_proof(proof: Mapping[str, Any]) -> Findings:
-    """Check everything that the proof's own data allows. Never raises: malformed data is reported as wrong."""
+    """Verify what the proof's data allows. Never raises: malformed data is reported as wrong."""
     findings = Findings()
     try:
         _verify(proof, findings)
@@ -245,9 +245,9 @@ def read_block(raw: bytes) -> list[Transaction]:
 
 
 def check_block(raw: bytes) -> None:
-    """Whether the block is whole: its transactions give its Merkle root, its witnesses its commitment.
+    """Check that a block is complete: its Merkle root and witness commitment match its transactions.
 
-    Raises DecodeError that says which is not so.
+    Raises DecodeError.
     """
     coinbase, *others = read_block(raw)
     if merkle_root([coinbase.txid_le(), *(tx.txid_le() for tx in others)]) != raw[36:68]:

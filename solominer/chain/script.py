@@ -53,12 +53,12 @@ def push_int(value: int) -> bytes:
 
 
 def push_height(height: int) -> bytes:
-    """The prefix that BIP 34 demands of the coinbase's scriptSig at `height`."""
+    """The prefix of the coinbase's scriptSig at `height` (BIP 34)."""
     return push_int(height)
 
 
 def operations(script: bytes) -> Iterator[tuple[int, bytes]]:
-    """(opcode, pushed data) one by one; ends silently at a push that runs past the end, as Core's GetOp does."""
+    """Yield (opcode, pushed data); stops at a push beyond the end, as Core's GetOp does."""
     position, end = 0, len(script)
     while position < end:
         opcode = script[position]
@@ -95,7 +95,7 @@ def payout_type(script: bytes) -> PayoutType:
     """The type of a payout's scriptPubKey.
 
     Raises PayoutError for everything that rule 29 refuses: witness versions 2 to 16, pay-to-anchor, a taproot output
-    whose x is not on the curve (nobody could ever spend it), and every other script.
+    whose x is not on the curve (unspendable), and every other script.
     """
     size = len(script)
     if size == 25 and script[:3] == b"\x76\xa9\x14" and script[23:] == b"\x88\xac":

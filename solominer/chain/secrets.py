@@ -1,6 +1,6 @@
 """Recognizes secrets entered in the wrong place (private keys, seeds, logins) by their form.
 
-By form and not by checksum: a mistyped key is as secret as the right one. Nothing here repeats what it has found.
+By form, not by checksum, as a mistyped key is secret too. The text is never quoted.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ _SEED_PHRASE = "a wallet's seed phrase"
 
 
 def secret_kind(text: str, *, as_address: bool = False, may_be_hash: bool = False) -> str:
-    """What kind of secret is in `text`, for people; "" for none.
+    """A description of the secret in `text`, or "".
 
-    `as_address`: it was typed as an address, where anything that may be a key counts as one. `may_be_hash`: it is a
-    place where 64 hexadecimal digits are ordinary, a path or a host name.
+    `as_address`: it was entered as an address, where anything that may be a key counts as one. `may_be_hash`: 64 hex
+    digits are normal there, as in a path or a host name.
     """
     compact = "".join(text.split())
     for kind, pattern in _TOKENS:
@@ -60,12 +60,12 @@ def secret_kind(text: str, *, as_address: bool = False, may_be_hash: bool = Fals
 
 
 def _is_mini_key(text: str) -> bool:
-    """Whether its own check holds, which one text of 256 passes by chance (Casascius)."""
+    """Whether its checksum is valid (Casascius mini key); 1 of 256 other texts passes by chance."""
     return sha256(text.encode() + b"?").digest()[0] == 0
 
 
 def _is_seed_phrase(text: str, *, as_address: bool, may_be_path: bool) -> bool:
-    """At least twelve words and nothing else but their numbers; those of BIP 39 have three to eight letters."""
+    """At least twelve words of three to eight letters (BIP 39), and nothing else except numbers."""
     parts = re.split(r"\s+" if may_be_path else r"[\s,;.:()_-]+", text)
     words = [part for part in parts if part and not part.isdecimal()]
     if len(words) < _LEAST_WORDS or not all(map(str.isalpha, words)):

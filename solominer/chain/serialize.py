@@ -41,7 +41,7 @@ def compact_size(value: int) -> bytes:
 
 
 def sized(data: bytes) -> bytes:
-    """`data` behind its CompactSize length."""
+    """`data` prefixed with its CompactSize length."""
     return compact_size(len(data)) + data
 
 

@@ -1,9 +1,9 @@
-"""Signet blocks: what is signed, where the solution goes, and the transactions that carry it (BIP 325, src/signet.cpp).
+"""Signet blocks: the signed data, the position of the solution, and its transactions (BIP 325, src/signet.cpp).
 
 A signet's challenge is a script. A block is valid if its *solution* (a scriptSig and a witness) satisfies that script
-in two made-up transactions, of which the first commits to the block. The solution lies in the coinbase's witness
-commitment output, behind the commitment, in one push that begins with SIGNET_HEADER; what is signed is the block
-without it. So version, ntime and coinbase are fixed by the signature, and only the nonce is left to search.
+in two virtual transactions, of which the first commits to the block. The solution is in the coinbase's witness
+commitment output, after the commitment, in one push that begins with SIGNET_HEADER; the block is signed without it. So
+the signature fixes version, ntime and coinbase, and only the nonce is left to search.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PUBLIC_CHALLENGE = bytes.fromhex(
     "512103ad5e0edad18cb1f0fc0d28a3d4f1f3e445640337489abb10404f2d1e086be430"
     "210359ef5021964fe22d6f8e05b2463c9540ce96883fe3b278760f048f5189f2e6c452ae"
 )
-"""The public signet's: a multisignature of its two maintainers (src/kernel/chainparams.cpp)."""
+"""The challenge of the public signet: a multisignature of its two maintainers (src/kernel/chainparams.cpp)."""
 
 COMMITMENT_SIZE = 38
 _SIGHASH_ALL = 1
@@ -33,22 +33,22 @@ _UNSIGNED_TX, _NON_WITNESS_UTXO, _WITNESS_UTXO, _SIGHASH_TYPE = 0x00, 0x00, 0x01
 
 
 def is_trivial(challenge: bytes) -> bool:
-    """Whether everybody may mine: OP_TRUE needs no solution at all."""
+    """Whether anyone can mine: OP_TRUE requires no solution."""
     return challenge == bytes((OP_1,))
 
 
 def is_taproot(challenge: bytes) -> bool:
-    """Whether the challenge is a taproot output, which is signed with another default (BIP 341)."""
+    """Whether the challenge is a taproot output, which has another default sighash type (BIP 341)."""
     return len(challenge) == 34 and challenge[:2] == b"\x51\x20"
 
 
 def block_data(version: int, prevhash_le: bytes, merkle_root_le: bytes, ntime: int) -> bytes:
-    """What the first transaction commits to: 72 bytes. The Merkle root is of the block without its solution."""
+    """The 72 bytes to which the first transaction commits. The Merkle root is of the block without its solution."""
     return _DATA.pack(version, prevhash_le, merkle_root_le, ntime)
 
 
 def to_spend(challenge: bytes, data: bytes) -> Transaction:
-    """The first transaction: its one output is locked by the challenge."""
+    """The first transaction, with one output locked by the challenge."""
     script_sig = bytes((OP_0,)) + push(data)
     return Transaction(0, (TxIn(ZERO_HASH, COINBASE_INDEX, script_sig, 0),), (TxOut(0, challenge),), 0)
 
@@ -78,7 +78,7 @@ def psbt(challenge: bytes, data: bytes) -> bytes:
 
 
 def with_solution(coinbase: Coinbase, solution: bytes) -> Coinbase:
-    """The coinbase with this solution behind its commitment, in the place of any other; b"" is the form to be signed.
+    """The coinbase with this solution after its commitment, replacing any other; b"" is the form to be signed.
 
     Raises BadValue if the solution cannot be pushed.
     """

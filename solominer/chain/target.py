@@ -55,12 +55,12 @@ def proof_target(nbits: int, pow_limit: int) -> int:
 
 
 def difficulty(target: int) -> float:
-    """How many times harder than difficulty 1, for display; `target` > 0."""
+    """The difficulty of a target > 0, for display."""
     return DIFFICULTY_1_TARGET / target
 
 
 def target_from_difficulty(value: float) -> int:
-    """The largest target that is at least `value` times as hard as difficulty 1; exact to the float given."""
+    """The largest target of at least difficulty `value`, exact for the given float."""
     if value <= 0:
         raise BadValue("a difficulty is positive")
     numerator, denominator = float(value).as_integer_ratio()

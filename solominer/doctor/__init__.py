@@ -1,1 +1,1 @@
-"""Examinations of the machine and the nodes, and the fire drill."""
+"""Checks of the machine and the nodes, and the smoke test."""

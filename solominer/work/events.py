@@ -1,7 +1,7 @@
 """Events handled by the coordinator; the results are actions.
 
-Every event carries `at`, its instant by both clocks; the coordinator itself reads no clock. Nodes are known by the
-name that the configuration gives them. Hashes are 32 bytes in internal order.
+Every event has `at`, its instant; the coordinator reads no clock. Nodes are identified by their configured names.
+Hashes are 32 bytes in internal order.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What the coordinator's surroundings must be able to do: engines that search, nodes that give work and take blocks.
+"""Interfaces that the coordinator requires: engines that search, and nodes that provide templates and accept blocks.
 
-Whatever implements these is handed in; tests hand in fakes (`tests/fakes.py`).
+Implementations are injected; tests use fakes (`tests/fakes.py`).
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from solominer.work.template import Template
 from solominer.work.workers import EngineSnapshot, ExtranonceRange, WorkerId
 
 Post = Callable[[Event], None]
-"""Takes an event, on the event loop's thread; never blocks."""
+"""Posts an event; called in the event loop's thread, never blocks."""
 
 
 class Engine(Protocol):
-    """Anything that takes jobs and finds shares: the CPU pool, a GPU, a Stratum server, a cluster."""
+    """Takes jobs and finds shares: the CPU pool, a GPU, a Stratum server, a cluster."""
 
     @property
     def name(self) -> str:
         """The first half of its workers' ids."""
 
     async def start(self, post: Post, space: ExtranonceRange) -> None:
-        """Begin; every extranonce1 of its headers comes from `space`. Raises EngineError if it cannot."""
+        """Start; every extranonce1 of its headers must be from `space`. Raises EngineError."""
 
     def publish(self, job: Job, *, clean: bool) -> None:
-        """Search this job and drop the one before; within 1 ms. `clean`: the tip moved, older shares are stale."""
+        """Switch to this job within 1 ms. `clean`: the tip has changed, older shares are stale."""
 
     def stop_work(self) -> None:
         """Drop the job at once; a publish follows when there is work again."""
@@ -43,46 +43,46 @@ class Engine(Protocol):
         """A block that this engine found is on disk; within 1 ms."""
 
     def set_intensity(self, share: float) -> None:
-        """Use this share of the engine's power, 0 to 1. Called by the governor alone."""
+        """Use this fraction of the engine's power, 0 to 1. Called only by the governor."""
 
     def snapshot(self) -> EngineSnapshot:
-        """What its workers are doing."""
+        """State and counters of its workers."""
 
     async def run(self) -> None:
-        """Supervise until cancelled or stopped; whatever else ends this is raised and ends the daemon."""
+        """Supervise until cancelled or stopped; any other exception ends the daemon."""
 
     async def stop(self, timeout_secs: float) -> None:
-        """Hand in what was found and end; by force after `timeout_secs`. Nothing is left running."""
+        """Post remaining shares and stop, by force after `timeout_secs`. No process is left running."""
 
 
 class ShareObserver(Protocol):
-    """An engine's own monitor of its search: it is shown all jobs, shares and blocks.
+    """Monitors an engine's search: it gets all jobs, shares and blocks.
 
-    What it returns of a share or block goes into the records; None where it has nothing to say.
+    What it returns for a share or block is recorded; None for nothing.
     """
 
     def published(self, job: Job) -> None:
-        """The engines got this job."""
+        """This job was published."""
 
     def share(self, seen: ShareSeen) -> Mapping[str, Any] | None:
-        """A share that holds; returns where in the search plan it lies."""
+        """A valid share; returns its position in the search plan."""
 
     def block(self, block: FoundBlock, job: Job | None) -> Mapping[str, Any] | None:
-        """A block was found; returns where in the search plan it lies, with the plan."""
+        """A block was found; returns its position in the search plan, with the plan."""
 
     def repeated(self, worker: WorkerId) -> None:
-        """A worker handed in a share for the second time."""
+        """A worker submitted a duplicate share."""
 
     def look(self, at: float, mono: float) -> None:
-        """Look at the workers; called once a second with the wall clock and the monotonic one."""
+        """Check the workers; called once a second with wall time and monotonic time."""
 
     def close(self, at: float, mono: float) -> None:
-        """The run ends: hand in what is left to say."""
+        """The run ends: record the remaining results."""
 
 
 @dataclass(frozen=True, slots=True)
 class SubmitReply:
-    """A node's answer to a block: what it means, the node's own words, and how long it took."""
+    """A node's answer to a block: its meaning, its text, and its duration."""
 
     answer: Answer
     raw: str
@@ -91,7 +91,7 @@ class SubmitReply:
 
 @dataclass(frozen=True, slots=True)
 class BlockPosition:
-    """Where a node has a block: `confirmations` as in BlockSeen, `rival_hex` the active block at its height or ''."""
+    """A node's position of a block: `confirmations` as in BlockSeen, `rival_hex` the block that replaced it or ''."""
 
     confirmations: int | None
     rival_hex: str
@@ -99,14 +99,14 @@ class BlockPosition:
 
 @dataclass(frozen=True, slots=True)
 class DifficultyForecast:
-    """Today's difficulty, and the forecast of the next one over it."""
+    """The current difficulty, and the ratio of the forecast one to it."""
 
     difficulty: float
     next_ratio: float
 
 
 class Node(Protocol):
-    """One configured node. Everything it learns by itself is posted as an event."""
+    """One configured node. Everything that it observes is posted as an event."""
 
     @property
     def name(self) -> str:
@@ -123,10 +123,10 @@ class Node(Protocol):
         """Close all connections."""
 
     def may_recover(self, error: NodeError) -> bool:
-        """Whether waiting can help after this error."""
+        """Whether retrying can help after this error."""
 
     async def payout(self, address: str) -> Payout:
-        """The payout of an address. Raises PayoutError, or NodeError while it cannot be asked."""
+        """The payout of an address. Raises PayoutError or NodeError."""
 
     async def must_sign(self) -> bool:
         """Whether this chain's blocks are signed. Raises SigningRefused if the node cannot, or NodeError."""
@@ -138,10 +138,10 @@ class Node(Protocol):
         """Post TransactionsChecked."""
 
     async def look(self) -> NodeHealth:
-        """Look at it once. Never raises NodeError."""
+        """Check its health. Never raises NodeError."""
 
     async def submit(self, block_hex: str) -> SubmitReply:
-        """Send a block. Never raises NodeError."""
+        """Submit a block. Never raises NodeError."""
 
     async def propose(self, block_hex: str) -> SubmitReply:
         """Ask whether an unsolved block would be valid. Never raises NodeError."""
@@ -153,10 +153,10 @@ class Node(Protocol):
         """The hash of its active block at a height, internal order. Raises NodeError."""
 
     async def tip_facts(self, hash_le: bytes) -> TipFacts:
-        """A block's header, as an empty block on top of it needs it. Raises NodeError."""
+        """The facts of a block's header that an empty block on top of it requires. Raises NodeError."""
 
     async def forecast_difficulty(self) -> DifficultyForecast | None:
-        """What the next retarget is expected to set; None where nothing can be foretold. Raises NodeError."""
+        """The forecast of the next retarget, or None if there is none. Raises NodeError."""
 
     async def sign(self, data: bytes) -> bytes:
         """The signet solution for 72 bytes of a block. Raises SigningRefused or NodeError."""

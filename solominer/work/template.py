@@ -1,8 +1,8 @@
 """A block template: one validated `getblocktemplate` reply (BIP 22, 23, 145; src/rpc/mining.cpp).
 
-Validation is in two parts. `parse_template` checks everything that is cheap, fails closed, and gives the Template that
-jobs are made of. `check_transactions` recomputes ids and weights from the raw bytes, which takes longer than the time
-in which a job must be out; it runs behind the publication, and a mismatch withdraws the job.
+Validation has two parts. `parse_template` performs all fast checks, fails closed, and returns the Template for jobs.
+`check_transactions` recomputes ids and weights from the raw bytes, which is too slow before the publication of a job;
+it runs afterwards, and a mismatch withdraws the job.
 """
 
 from __future__ import annotations

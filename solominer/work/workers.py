@@ -1,4 +1,4 @@
-"""Who searches and where: names of workers, the parts of the extranonce space they own, and what is known of each."""
+"""Workers: their ids, their ranges of the extranonce space, and snapshots of their state."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _EXTRANONCE1_VALUES = 1 << 8 * EXTRANONCE1_SIZE
 
 @dataclass(frozen=True, slots=True, order=True)
 class WorkerId:
-    """An engine and the name of one of its workers; as text `cpu/3`, `gpu/0`, `stratum/rack1.s19`."""
+    """Engine and name of a worker; as text `cpu/3`, `gpu/0`, `stratum/rack1.s19`."""
 
     engine: str
     name: str
@@ -23,14 +23,14 @@ class WorkerId:
 
     @classmethod
     def parse(cls, text: str) -> WorkerId:
-        """The id in `cpu/3`; text without a slash names a worker of an unknown engine."""
+        """Parse an id such as `cpu/3`; without a slash, the engine is `unknown`."""
         engine, slash, name = text.partition("/")
         return cls(engine, name) if slash else cls("unknown", text)
 
 
 @dataclass(frozen=True, slots=True)
 class ExtranonceRange:
-    """`count` values of extranonce1 from `first` on, wrapping at 2**32; whoever owns it shares it with nobody."""
+    """`count` values of extranonce1 from `first` on, wrapping at 2**32, with exactly one owner."""
 
     first: int
     count: int
@@ -46,13 +46,13 @@ class ExtranonceRange:
 
 
 class ExtranonceDealer:
-    """Deals out extranonce1, each value once in a run; `start` differs from run to run (mining rule 25)."""
+    """Assigns extranonce1 values, each once per run; `start` must differ between runs (mining rule 25)."""
 
     def __init__(self, start: int) -> None:
         self._start, self._dealt = start % _EXTRANONCE1_VALUES, 0
 
     def deal(self, count: int) -> ExtranonceRange:
-        """The next `count` values. Raises ValueError when fewer are left."""
+        """The next `count` values. Raises ValueError if fewer are left."""
         if count < 1 or self._dealt + count > _EXTRANONCE1_VALUES:
             raise ValueError(f"{count} values of extranonce1 cannot be dealt, {self._dealt} are in use")
         first = (self._start + self._dealt) % _EXTRANONCE1_VALUES
@@ -62,10 +62,10 @@ class ExtranonceDealer:
 
 @dataclass(frozen=True, slots=True)
 class WorkerSnapshot:
-    """One worker at a moment.
+    """State of one worker.
 
-    `hashes_counted` are those that our own kernels counted, `hashes_credited` those that shares prove; one of the two
-    is 0. Both only grow. `share_target` is what the worker is asked to meet (0: the job's). `state` is one of starting,
+    `hashes_counted` is counted by our own kernels, `hashes_credited` estimated from shares; one of the two is 0. Both
+    only increase. `share_target` is that of the worker (0: of the job). `state` is one of starting,
     idle, hashing, paused, parked, exhausted, lost. `details` are for display: kernel, pid, rss_bytes, user_agent, ...
     """
 
@@ -81,7 +81,7 @@ class WorkerSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class EngineSnapshot:
-    """An engine at a moment. `active` is how many of its workers may hash, `urls` where others may join."""
+    """State of an engine. `active` is how many of its workers may hash, `urls` are addresses for miners."""
 
     engine: str
     workers: tuple[WorkerSnapshot, ...]
@@ -90,10 +90,10 @@ class EngineSnapshot:
 
     @property
     def hashes(self) -> float:
-        """Hashes of all workers since the start, counted and credited."""
+        """Hashes of all workers since the start, counted or credited."""
         return sum(worker.hashes_counted + worker.hashes_credited for worker in self.workers)
 
     @property
     def rate_hps(self) -> float:
-        """Hashes a second of all workers."""
+        """Hashes per second of all workers."""
         return sum(worker.rate_hps for worker in self.workers)

@@ -198,7 +198,7 @@ async def test_a_disk_or_a_proof_that_fails_holds_no_block_up(
     assert later == [block]
     assert (await bench.posted(SubmitAnswered)).node == "a"
     assert "cannot start writing block" in caplog.text
-    assert f"no proof of block {block.hash_hex}" in caplog.text
+    assert f"cannot record the proof of block {block.hash_hex}" in caplog.text
     monkeypatch.setattr(saver, "until_put", breaks)
     await bench.done(SaveBlock(block))
     assert "_save failed unexpectedly" in caplog.text

@@ -109,7 +109,7 @@ def test_a_manager_that_is_gone_is_told_once(caplog: pytest.LogCaptureFixture) -
     notifier = Notifier("@nobody-listens-here")
     notifier.ready("started")
     notifier.alive("mining")
-    assert caplog.text.count("cannot be told") == 1
+    assert caplog.text.count("cannot notify") == 1
     notifier.close()
 
 

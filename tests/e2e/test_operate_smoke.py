@@ -1,4 +1,4 @@
-"""The fire drill on a real node: it passes, and with one part broken on purpose it fails and names that step.
+"""The smoke test on a real node: it passes, and with one part broken on purpose it fails and names that step.
 
 A part of the node is broken by a wrapper around the real bitcoind that takes away an RPC method or moves a publisher.
 """

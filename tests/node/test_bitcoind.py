@@ -123,7 +123,7 @@ def test_places_are_tried_in_order(
         (str(machine.cache / "release/bitcoin-99.0/bin/bitcoind"),), "4.0", "release tarball"
     )
     asked = len(site.asked)
-    assert machine.find(base=site.base).origin == "release tarball, fetched earlier"
+    assert machine.find(base=site.base).origin == "release tarball, cached"
     assert len(site.asked) == asked
     put_script(machine.bin / "bitcoind", script("3.0"))
     assert machine.find().version == "3.0"

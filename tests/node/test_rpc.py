@@ -59,7 +59,7 @@ def test_raw_reply_is_the_body_as_it_came(fake: FakeNode, client: RpcClient) -> 
     ("step", "expected", "words"),
     [
         (Reply(401), NodeAuthFailed, "401"),
-        (Reply(403), MethodNotAllowed, "let user me call echo (HTTP 403)\n  -> add it to rpcwhitelist"),
+        (Reply(403), MethodNotAllowed, "allow user me to call echo (HTTP 403)\n  -> add it to rpcwhitelist"),
         (Raw(b"\x9c\xf3\x1b[31m\n\x00 rubbish\n"), NodeUnreachable, "P2P port (8333)? RPC is 8332"),
         (Raw(b"\x15\x03\x03\x00\x02\x02\x46"), NodeUnreachable, "TLS"),
         (Raw(b"HTTP/\x1b[31m rubbish\r\n\r\n"), NodeUnreachable, "for echo"),
