@@ -12,11 +12,7 @@ from solominer.engines.stratum.session import BLOCKS_PER_WORK
 from solominer.engines.stratum.work import swap_words
 from solominer.node.private.node import PrivateNode
 from solominer.records.evidence.verify import verify
-from tests.e2e.stratum_rig import (
-    in_thread,
-    serving,
-    solve,
-)
+from tests.e2e.stratum_rig import in_thread, serving, solve
 from tests.engines.stratum.builders import line
 from tests.engines.stratum.test_clients import PLAYS
 from tests.engines.stratum.wire import WireMiner
