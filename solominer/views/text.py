@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 MOST_SHOWN = 24
+MOST_OF_A_NAME = 40
+"""Characters of a miner's name on the live view."""
 """Workers that are shown one by one."""
 
 T = TypeVar("T")

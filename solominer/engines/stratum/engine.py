@@ -428,7 +428,10 @@ def _news_text(news: News) -> str:
                 f"miner {fields['worker']} connected from {fields['peer']}: {fields['user_agent'] or 'no user agent'}"
             )
         case "miner_left":
-            return f"miner {fields['worker']} left after {fields['secs']:.0f} s: {fields['reason']}"
+            return (
+                f"miner {fields['worker']} left after {fields['secs']:.0f} s and {fields['shares']} shares:"
+                f" {fields['reason']}"
+            )
         case "miner_refused":
             return f"miner {fields['worker']} from {fields['peer']} refused: {fields['reason']}"
         case "miner_banned":
