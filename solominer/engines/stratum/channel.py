@@ -209,7 +209,8 @@ class News(msgspec.Struct, tag=True):
                 agent = fields["user_agent"] or "no user agent"
                 return f"miner {fields['worker']} connected from {fields['peer']}: {agent}"
             case "miner_left":
-                return f"miner {fields['worker']} left after {fields['secs']:.0f} s: {fields['reason']}"
+                secs, shares = fields["secs"], fields["shares"]
+                return f"miner {fields['worker']} left after {secs:.0f} s and {shares} shares: {fields['reason']}"
             case "miner_refused":
                 return f"miner {fields['worker']} from {fields['peer']} refused: {fields['reason']}"
             case "miner_banned":

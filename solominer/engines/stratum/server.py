@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import secrets
 import time
 from collections import deque
@@ -241,9 +242,7 @@ class Server:
         if banned:
             self._news("miner_banned", peer=connection.address, reason=reason)
         elif connection.logged_in:
-            name = next(iter(session.workers.values())).name
-            secs = round(now - connection.opened_at, 1)
-            self._news("miner_left", worker=name, peer=connection.address, secs=secs, reason=reason)
+            self._news("miner_left", peer=connection.address, reason=reason, **_connection_record(connection, now))
 
     def event(self, connection: Connection, event: Event) -> None:
         """Something that a session says."""
@@ -349,6 +348,20 @@ def _session_of(session: Session) -> Held | None:
     if held is not None:
         held.difficulty = session.difficulty.announced
     return held
+
+
+def _connection_record(connection: Connection, now: float) -> dict[str, str | int | float]:
+    """Of a logged-in connection: its first worker, how long it was open, shares, hash rate with its interval."""
+    session = connection.session
+    assert session is not None
+    rate, low, high = session.difficulty.rate_interval_hps(now)
+    record: dict[str, str | int | float] = {
+        "worker": next(iter(session.workers.values())).name,
+        "user_agent": session.user_agent,
+        "secs": round(now - connection.opened_at, 1),
+        "shares": session.difficulty.shares,
+    }
+    return record | ({"rate_hps": rate, "rate_low_hps": low, "rate_high_hps": high} if high < math.inf else {})
 
 
 def _payouts(work: Work, audience: Audience) -> tuple[TxOut, ...]:
