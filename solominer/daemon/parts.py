@@ -96,7 +96,7 @@ def stratum_of(
 
 
 def _stratum_settings(config: Config) -> StratumSettings:
-    from solominer.engines.stratum.channel import ListenerSetup
+    from solominer.engines.stratum.channel import ListenerSetup, ServerLimits
     from solominer.engines.stratum.engine import StratumSettings
 
     def setup(listener: ListenerConfig) -> ListenerSetup:
@@ -119,6 +119,7 @@ def _stratum_settings(config: Config) -> StratumSettings:
         tuple(map(setup, config.stratum)),
         config.coinbase_tag.encode(),
         config.records_dir / config.tree_name / "stratum-sessions.json",
+        ServerLimits(config.stratum_limits.connections, config.stratum_limits.connections_per_address),
     )
 
 
