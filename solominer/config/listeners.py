@@ -63,6 +63,8 @@ class ListenerConfig(Part):
     def _bounds(self) -> ListenerConfig:
         if self.most_difficulty and self.most_difficulty < max(self.least_difficulty, self.start_difficulty):
             raise ValueError("most_difficulty is below least_difficulty or start_difficulty")
+        if self.proxies and self.tls_certificate is not None:
+            raise ValueError("proxies begin with a PROXY header in plain text: leave TLS to them, or leave proxies out")
         if self.tls_key is not None and self.tls_certificate is None:
             raise ValueError("tls_key needs tls_certificate")
         return self
@@ -71,6 +73,17 @@ class ListenerConfig(Part):
     def place(self) -> tuple[str, int, str]:
         """(host, port, path of a Unix socket)."""
         return forms.listen_address(self.listen, DEFAULT_PORT)
+
+
+class StratumLimits(Part):
+    """How many miners may be connected at a time."""
+
+    connections: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        16_384, description="connections in all; also bounded by the open files that the system allows (ulimit -n)"
+    )
+    connections_per_address: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        4096, description="connections from one IPv4 address or one IPv6 /64: a whole rack may stand behind a router"
+    )
 
 
 def as_listeners(value: Any) -> Any:

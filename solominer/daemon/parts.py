@@ -97,7 +97,7 @@ def stratum_of(config: Config, recorder: Recorder, ask: Callable[[str], Awaitabl
 
 
 def _stratum_settings(config: Config) -> StratumSettings:
-    from solominer.engines.stratum.channel import ListenerSetup
+    from solominer.engines.stratum.channel import ListenerSetup, ServerLimits
     from solominer.engines.stratum.engine import StratumSettings
 
     def setup(listener: ListenerConfig) -> ListenerSetup:
@@ -120,6 +120,7 @@ def _stratum_settings(config: Config) -> StratumSettings:
         tuple(map(setup, config.stratum)),
         config.coinbase_tag.encode(),
         config.records_dir / config.tree_name / "stratum-sessions.json",
+        ServerLimits(config.stratum_limits.connections, config.stratum_limits.connections_per_address),
         simulated=config.mode_rules.simulated,
     )
 

@@ -20,7 +20,7 @@ from solominer.doctor.stratum_link import Server, served_certificate
 from solominer.doctor.stratum_talk import Login, Patience, Talk
 from solominer.doctor.stratum_trial import Trial
 from solominer.doctor.stratum_work import own_payouts_outcome
-from solominer.engines.stratum.addresses import reachable
+from solominer.engines.stratum.addresses import listens_on, reachable
 from solominer.engines.stratum.tls import CertificateFacts, certificate_facts
 from solominer.errors import NotRunning, SolominerError
 from solominer.governor.governor import folder_of
@@ -157,11 +157,9 @@ def _unix_socket(path: Path) -> CheckOutcome:
         return failed(f"there is no folder {folder}", "create it, writable for the user that solominer runs as")
     if not os.access(folder, os.W_OK | os.X_OK):
         return failed(f"this user may not write to {folder}", "let it, or set another path")
-    if path.is_socket():
-        with socket.socket(socket.AF_UNIX) as other:
-            if other.connect_ex(str(path)) == 0:
-                return failed("another program listens there", "end it, or set another path")
-    elif path.exists():
+    if listens_on(path):
+        return failed("another program listens there", "end it, or set another path")
+    if path.exists() and not path.is_socket():
         return failed(f"{path} is there and is no socket", "remove it, or set another path")
     return ok("no daemon runs, and the socket can be made")
 

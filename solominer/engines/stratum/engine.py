@@ -49,7 +49,7 @@ from solominer.engines.stratum.channel import (
     encode,
 )
 from solominer.engines.stratum.events import BlockFound, NotableShare
-from solominer.engines.stratum.extranonces import RESUME_SECS, Held
+from solominer.engines.stratum.extranonces import MAX_RESUMABLE, RESUME_SECS, Held
 from solominer.engines.stratum.jobs import KEEP_SECS
 from solominer.engines.stratum.miners import NAME, Miners
 from solominer.engines.stratum.sessions_file import SessionsFile
@@ -437,7 +437,7 @@ class StratumEngine:
             self._sessions.move_to_end(held.session_id)
         while self._sessions:
             at, _ = next(iter(self._sessions.values()))
-            if now - at < RESUME_SECS:
+            if now - at < RESUME_SECS and len(self._sessions) <= MAX_RESUMABLE:
                 break
             self._sessions.popitem(last=False)
         self._save_sessions()

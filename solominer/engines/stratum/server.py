@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import resource
 import secrets
 import time
 from collections import deque
@@ -60,6 +61,10 @@ SESSION_TICK_SECS = 4
 FAN_OUT_AT_ONCE = 256
 NEWS_A_MINUTE = 120
 FRESH_SECS = 0.02
+ASK_AT_ONCE = 4
+SCRIPTS_KEPT = 20_000
+SPARE_FILES = 64
+"""Open files that no connection may use: listeners, the daemon, what Python itself opens."""
 
 
 class _Miner:
@@ -79,7 +84,7 @@ class Server:
         self, setup: Setup, send: Callable[[FromProcess], None], now: Callable[[], float] = time.monotonic
     ) -> None:
         self.now = now
-        self._setup, self._send, self._limits = setup, send, setup.limits
+        self._setup, self._send = setup, send
         self._board = JobBoard(_payouts, setup.first_seq)
         space = ExtranonceRange(setup.extranonce_first, setup.extranonce_count)
         self._table = ExtranonceTable(space, lambda: secrets.token_hex(8))
@@ -88,10 +93,13 @@ class Server:
         self.unsaved = UnsavedBlocks()
         self._tallies = Tallies()
         self._scripts: dict[str, bytes] = {}
-        self._doorman = Doorman(setup.limits.connections, setup.limits.connections_per_address)
+        self._doorman = Doorman(0, 0)
+        self._use_limits(setup.limits)
         self._connections: dict[Connection, None] = {}
+        self._awaited: dict[Connection, None] = {}
         self._by_session: dict[str, Connection] = {}
         self._asking: dict[str, list[Connection]] = {}
+        self._asked: set[str] = set()
         self._miners: dict[Tally, _Miner] = {}
         self._sessions_told: dict[str, tuple[object, ...]] = {}
         self._sessions_gone: list[Held] = []
@@ -158,7 +166,9 @@ class Server:
 
     def _use_limits(self, limits: ServerLimits) -> None:
         self._limits = limits
-        self._doorman.most, self._doorman.most_per_address = limits.connections, limits.connections_per_address
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self._doorman.most = min(limits.connections, max(1, files - SPARE_FILES))
+        self._doorman.most_per_address = limits.connections_per_address
 
     def close(self) -> None:
         """Take no more connections and close those that are open."""
@@ -199,12 +209,25 @@ class Server:
         """The node's word about an address that a miner wants to be paid at."""
         if answer.script is not None:
             self._scripts[answer.address] = answer.script
+            while len(self._scripts) > SCRIPTS_KEPT:
+                del self._scripts[next(iter(self._scripts))]
+        self._asked.discard(answer.address)
         for connection in self._asking.pop(answer.address, ()):
             if connection.session is not None and not connection.closed_for:
                 now = self.now()
                 connection.carry_out(
                     connection.session.address_resolved(answer.address, answer.script, answer.reason, now)
                 )
+        self._ask()
+
+    def _ask(self) -> None:
+        """Have the node asked about addresses that miners want to be paid at, a few at a time: it has better to do."""
+        for address in self._asking:
+            if len(self._asked) >= ASK_AT_ONCE:
+                return
+            if address not in self._asked:
+                self._asked.add(address)
+                self._send(AddressQuestion(address))
 
     def _lacks_work(self) -> bool:
         since = self._no_work_since
@@ -212,8 +235,13 @@ class Server:
 
     # Connections
 
+    def await_header(self, connection: Connection) -> None:
+        """A proxy connected, which is to say for whom."""
+        self._awaited[connection] = None
+
     def admit(self, connection: Connection) -> str:
         """Take a new connection; or why not."""
+        self._awaited.pop(connection, None)
         if self._lacks_work():
             return "no work from the node: try another server"
         refused = self._doorman.admit(connection.address, self.now())
@@ -224,12 +252,15 @@ class Server:
         return refused
 
     def left(self, connection: Connection, error: Exception | None) -> None:
-        """An admitted connection is gone."""
+        """A connection is gone."""
         now, session = self.now(), connection.session
+        self._awaited.pop(connection, None)
+        if session is None:  # it was not admitted
+            return
         self._connections.pop(connection, None)
-        failed = bool(connection.closed_for)
-        banned = self._doorman.leave(connection.address, now, was_logged_in=connection.logged_in, failed=failed)
-        assert session is not None
+        banned = self._doorman.leave(
+            connection.address, now, was_logged_in=connection.logged_in, failed=connection.at_fault
+        )
         if session.held is not None and not connection.taken_over:
             session.closed(now)
             self._by_session.pop(session.held.session_id, None)
@@ -258,10 +289,8 @@ class Server:
                 self.checker.use(None)
                 self._send(Fault(event.header))
             case AddressWanted():
-                asking = self._asking.setdefault(event.address, [])
-                asking.append(connection)
-                if len(asking) == 1:
-                    self._send(AddressQuestion(event.address))
+                self._asking.setdefault(event.address, []).append(connection)
+                self._ask()
             case Subscribed():
                 before = self._by_session.get(event.session_id)
                 if before is not None and before is not connection:
@@ -310,6 +339,8 @@ class Server:
                 connection.close("no work from the node")
             elif (connection.number + self._beat) % SESSION_TICK_SECS == 0:
                 connection.tick(now)
+        for connection in list(self._awaited):
+            connection.tick(now)
         self.report()
 
     def report(self) -> None:
