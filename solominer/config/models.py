@@ -18,7 +18,7 @@ from solominer.chain.address import without_uri
 from solominer.chain.networks import NETWORK_OF_CHAIN, NETWORKS, Network, network_named
 from solominer.config import forms
 from solominer.config.hours import parse_hours
-from solominer.config.listeners import ListenerConfig, as_listeners
+from solominer.config.listeners import GroupWindow, ListenerConfig, as_listeners
 from solominer.config.modes import MODES, Mode, mode_named
 from solominer.config.part import LOWERED, AnyPath, Part
 from solominer.config.paths import default_data_dir
@@ -284,6 +284,7 @@ class Config(Part):
     stratum: Annotated[tuple[ListenerConfig, ...], BeforeValidator(as_listeners)] = Field(
         (), description="where miners connect over Stratum V1, e.g. 0.0.0.0:3333"
     )
+    group_window: GroupWindow = 5.0
     max_memory_gb: Gigabytes | None = Field(None, description="ceiling for the whole program", json_schema_extra=LIVE)
     kernel: str | None = Field(None, description="name of a hash kernel; left out, the fastest one is chosen")
     plan: AnyPath | None = Field(

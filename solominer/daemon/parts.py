@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from solominer.config.listeners import ListenerConfig
 from solominer.config.models import Config
@@ -28,7 +28,10 @@ from solominer.records.settings import RecorderSettings
 from solominer.work.actions import Severity
 from solominer.work.payout import Payout
 from solominer.work.policy import Policy, RetryPolicy
-from solominer.work.ports import Engine, Node, ShareObserver
+from solominer.work.ports import BlockObserver, Node, ShareObserver
+
+if TYPE_CHECKING:
+    from solominer.engines.stratum.engine import StratumEngine
 
 log = logging.getLogger("solominer.daemon.daemon")
 
@@ -44,6 +47,7 @@ class Parts:
     nodes: Mapping[str, Node]
     payout: Payout
     signs: bool
+    block_state: BlockObserver
 
 
 def recorder_of(config: Config) -> Recorder:
@@ -82,7 +86,7 @@ def pool_limits(config: Config) -> dict[str, Any]:
 
 def stratum_of(
     config: Config, ask: Callable[[str], Awaitable[Payout]], note: Callable[[str, Mapping[str, Any]], None]
-) -> Engine | None:
+) -> StratumEngine | None:
     """The Stratum server, where miners may connect."""
     if not config.stratum:
         return None
@@ -109,6 +113,8 @@ def stratum_of(
         tuple(map(setup, config.stratum)),
         config.coinbase_tag.encode(),
         config.records_dir / config.tree_name / "stratum-sessions.json",
+        config.records_dir / config.tree_name / "stratum-group.json",
+        round(1000 * config.group_window),
     )
     return StratumEngine(settings, now, ask=ask, note=note)
 

@@ -156,11 +156,15 @@ class MinerReport(msgspec.Struct):
 
 
 class Report(msgspec.Struct, tag=True):
-    """Once a second: what changed since the last one, and how many connections there are."""
+    """Once a second: what changed since the last one, and how many connections there are.
+
+    `credits` is the work that members of the group (scriptPubKeys in hex) have proven, in expected hashes.
+    """
 
     connections: int
     miners: list[MinerReport]
     sessions: list[Held]
+    credits: dict[str, str] = {}
 
 
 class News(msgspec.Struct, tag=True):
@@ -168,6 +172,22 @@ class News(msgspec.Struct, tag=True):
 
     kind: str
     fields: dict[str, str | int | float]
+
+    @property
+    def text(self) -> str:
+        """As a line of the log."""
+        fields = self.fields
+        match self.kind:
+            case "miner_connected":
+                agent = fields["user_agent"] or "no user agent"
+                return f"miner {fields['worker']} connected from {fields['peer']}: {agent}"
+            case "miner_left":
+                return f"miner {fields['worker']} left after {fields['secs']:.0f} s: {fields['reason']}"
+            case "miner_refused":
+                return f"miner {fields['worker']} from {fields['peer']} refused: {fields['reason']}"
+            case "miner_banned":
+                return f"{fields['peer']} is turned away for some minutes: {fields['reason']}"
+        return self.kind
 
 
 ToProcess = Setup | Publish | Withdraw | AddressAnswer | Quit

@@ -58,7 +58,7 @@ class BlockFound:
     """A header that meets the network's target, confirmed by hashlib. `refused` is why its share was not, or empty.
 
     `header` has 80 bytes; `prefix`, `extranonce` and `suffix` are the stripped coinbase of job `job_id`, which was made
-    of the work `work_id`.
+    of the work `work_id`. `group_bytes` is the coinbase limit that a group's payouts were planned for, 0 without one.
     """
 
     work_id: int
@@ -72,6 +72,7 @@ class BlockFound:
     user_agent: str
     share_difficulty: float
     refused: str
+    group_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

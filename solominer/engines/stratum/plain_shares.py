@@ -86,4 +86,6 @@ def _answer(
     replies, accepted, above, duplicates, best = answered
     session.answer(replies)
     worker.tally.add(accepted, difficulty, best, above=above, duplicates=duplicates)
+    if accepted and worker.credit is not None:
+        worker.credit(accepted, difficulty)
     return bool(accepted) and session.difficulty.counts_all_at(difficulty) and session.difficulty.many(accepted, now)

@@ -43,13 +43,14 @@ from solominer.engines.stratum.events import (
     Tally,
 )
 from solominer.engines.stratum.extranonces import ExtranonceTable, Held
-from solominer.engines.stratum.jobs import JobBoard
+from solominer.engines.stratum.jobs import JobBoard, plan_of
 from solominer.engines.stratum.reference import HashlibValidator
 from solominer.engines.stratum.session import Session
-from solominer.engines.stratum.shared import ListenerSettings, PayTo, Shared, Tallies
+from solominer.engines.stratum.shared import Credits, ListenerSettings, PayTo, Shared, Tallies
 from solominer.engines.stratum.shares import ShareChecker
 from solominer.engines.stratum.work import Audience, Work
 from solominer.errors import EngineError
+from solominer.work.group_check import check_group
 from solominer.work.workers import ExtranonceRange
 
 SESSION_TICK_SECS = 4
@@ -87,7 +88,7 @@ class Server:
         self._table = ExtranonceTable(space, lambda: secrets.token_hex(8))
         self._table.restore(setup.sessions, now())
         self.checker = ShareChecker(HashlibValidator(), Duplicates())
-        self._tallies = Tallies()
+        self._tallies, self._credits = Tallies(), Credits()
         self._scripts: dict[str, bytes] = {}
         self._doorman = Doorman(setup.limits.connections, setup.limits.connections_per_address)
         self._connections: dict[Connection, None] = {}
@@ -126,7 +127,7 @@ class Server:
             listener.fractional,
         )
         settings = ListenerSettings(pay_to=PayTo(listener.pay_to), limits=limits)
-        shared = Shared(self._board, self._table, self.checker, settings, self._scripts, self._tallies)
+        shared = Shared(self._board, self._table, self.checker, settings, self._scripts, self._tallies, self._credits)
         proxies = frozenset(listener.proxies)
         tls = _tls_of(listener) if listener.certificate else None
         loop = asyncio.get_running_loop()
@@ -322,7 +323,7 @@ class Server:
             if self._sessions_told.get(session_id) != seen:
                 self._sessions_told[session_id] = seen
                 sessions.append(held)
-        self._send(Report(len(self._connections), miners, sessions))
+        self._send(Report(len(self._connections), miners, sessions, self._credits.take()))
 
     def _news(self, kind: str, **fields: str | int | float) -> None:
         """At most some a minute: a rack that comes back after a power cut is not worth thousands of lines."""
@@ -354,9 +355,14 @@ def _session_of(session: Session) -> Held | None:
 
 
 def _payouts(work: Work, audience: Audience) -> tuple[TxOut, ...]:
-    """The configured payout, or the whole reward for the audience's own script."""
+    """The whole reward for the audience's own script, or what the group is due, or the configured payout."""
     if audience.script is not None:
         return (TxOut(work.coinbase_value, audience.script),)
+    if audience.coinbase_bytes and work.group is not None and work.group.works:
+        outputs = plan_of(work, audience.coinbase_bytes).outputs
+        paid = [(out.script_pubkey, out.value_sats) for out in outputs]
+        check_group(paid, work.group.members, work.coinbase_value)
+        return outputs
     return tuple(TxOut(value, script) for script, value in work.outputs)
 
 

@@ -6,7 +6,7 @@ makes a block, the block is found all the same.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -37,10 +37,11 @@ class ShareValidator(Protocol):
 
 @dataclass(slots=True)
 class Worker:
-    """One name that is logged in on a connection."""
+    """One name that is logged in on a connection. `credit` takes (accepted shares, their difficulty) for its group."""
 
     name: str
     tally: Tally
+    credit: Callable[[int, float], None] | None = None
 
 
 class Claim(NamedTuple):
@@ -187,6 +188,7 @@ class ShareChecker:
             user_agent=user_agent,
             share_difficulty=claim.job_difficulty,
             refused=claim.refusal.text if claim.refusal else "",
+            group_bytes=job.audience.coinbase_bytes,
         )
 
     def _credit(self, claim: Claim, worker: Worker, hash_int: int) -> list[Event]:
@@ -194,6 +196,8 @@ class ShareChecker:
         tally.accepted += 1
         tally.difficulty_sum += claim.job_difficulty
         tally.best_hash = min(tally.best_hash, hash_int)
+        if worker.credit is not None:
+            worker.credit(1, claim.job_difficulty)
         job, candidate = claim.job, claim.candidates[0]
         assert job is not None
         if not job.work.target < hash_int <= job.work.notable_target:  # a block is recorded as such
