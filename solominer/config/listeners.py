@@ -14,6 +14,11 @@ DEFAULT_PORT = 3333
 
 _DIFFICULTY = BeforeValidator(forms.quantity(forms.RATE, "1024, 64k or 0.001"))
 Difficulty = Annotated[float, Field(ge=0, le=1e15), _DIFFICULTY]
+GroupWindow = Annotated[
+    float,
+    Field(ge=0.001, le=1000, description="payout group: how much work counts, in network difficulties"),
+    BeforeValidator(forms.quantity(forms.PLAIN, "5")),
+]
 
 
 class ListenerConfig(Part):
@@ -22,10 +27,10 @@ class ListenerConfig(Part):
     listen: str = Field(
         f"0.0.0.0:{DEFAULT_PORT}", description="ADDRESS:PORT to listen on, PORT alone, or unix:/path of a socket"
     )
-    payout: Annotated[Literal["config", "miner"], LOWERED] = Field(
+    payout: Annotated[Literal["config", "miner", "group"], LOWERED] = Field(
         "config",
-        description="config: every block pays payout_address; miner: it pays the address that its miner logs in with "
-        "(ADDRESS or ADDRESS.WORKER)",
+        description="config: every block pays payout_address and payout_split; miner: it pays the address that its "
+        "miner logs in with (ADDRESS or ADDRESS.WORKER); group: it pays all such addresses by their proven work",
     )
     start_difficulty: Difficulty = Field(0.0, description="difficulty of a miner's first shares; 0: by its kind")
     least_difficulty: Difficulty = Field(0.0, description="no miner gets a lower one; 0: by its kind")

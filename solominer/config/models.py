@@ -18,7 +18,7 @@ from solominer.chain.address import without_uri
 from solominer.chain.networks import NETWORK_OF_CHAIN, NETWORKS, Network, network_named
 from solominer.config import forms
 from solominer.config.hours import parse_hours
-from solominer.config.listeners import ListenerConfig, StratumLimits, as_listeners
+from solominer.config.listeners import GroupWindow, ListenerConfig, StratumLimits, as_listeners
 from solominer.config.modes import MODES, Mode, mode_named
 from solominer.config.part import LOWERED, AnyPath, Part
 from solominer.config.paths import default_data_dir
@@ -285,6 +285,7 @@ class Config(Part):
         (), description="where miners connect over Stratum V1, e.g. 0.0.0.0:3333", json_schema_extra=LIVE
     )
     stratum_limits: StratumLimits = Field(StratumLimits(), json_schema_extra=LIVE)
+    group_window: GroupWindow = 5.0
     max_memory_gb: Gigabytes | None = Field(None, description="ceiling for the whole program", json_schema_extra=LIVE)
     kernel: str | None = Field(None, description="name of a hash kernel; left out, the fastest one is chosen")
     plan: AnyPath | None = Field(

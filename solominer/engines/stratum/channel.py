@@ -189,11 +189,15 @@ class MinerReport(msgspec.Struct):
 
 
 class Report(msgspec.Struct, tag=True):
-    """Once a second: what changed since the last one, and how many connections there are."""
+    """Once a second: what changed since the last one, and how many connections there are.
+
+    `credits` is the work that members of the group (scriptPubKeys in hex) have proven, in expected hashes.
+    """
 
     connections: int
     miners: list[MinerReport]
     sessions: list[Held]
+    credits: dict[str, str] = {}
 
 
 class News(msgspec.Struct, tag=True):

@@ -46,15 +46,16 @@ from solominer.engines.stratum.events import (
     Worker,
 )
 from solominer.engines.stratum.extranonces import ExtranonceTable, Held
-from solominer.engines.stratum.jobs import JobBoard
+from solominer.engines.stratum.jobs import JobBoard, plan_of
 from solominer.engines.stratum.listener import Listener
 from solominer.engines.stratum.reference import HashlibValidator
 from solominer.engines.stratum.session import Session
-from solominer.engines.stratum.shared import ListenerSettings, Shared, Tallies
+from solominer.engines.stratum.shared import Credits, ListenerSettings, Shared, Tallies
 from solominer.engines.stratum.shares import ShareChecker
 from solominer.engines.stratum.unsaved import UnsavedBlocks
 from solominer.engines.stratum.work import Audience, Work
 from solominer.errors import EngineError
+from solominer.work.group_check import check_group
 from solominer.work.workers import ExtranonceRange
 
 SESSION_TICK_SECS = 4
@@ -91,7 +92,7 @@ class Server:
         self._table.restore(setup.sessions, now())
         self.checker = ShareChecker(HashlibValidator(), Duplicates())
         self.unsaved = UnsavedBlocks()
-        self._tallies = Tallies()
+        self._tallies, self._credits = Tallies(), Credits()
         self._scripts: dict[str, bytes] = {}
         self._doorman = Doorman(0, 0)
         self._use_limits(setup.limits)
@@ -153,7 +154,7 @@ class Server:
 
     def _listener(self, setup: ListenerSetup) -> Listener:
         shared = Shared(
-            self._board, self._table, self.checker, ListenerSettings(), self._scripts, tallies=self._tallies
+            self._board, self._table, self.checker, ListenerSettings(), self._scripts, self._tallies, self._credits
         )
         return Listener(setup, shared)
 
@@ -364,7 +365,7 @@ class Server:
             if self._sessions_told.get(session_id) != seen:
                 self._sessions_told[session_id] = seen
                 sessions.append(held)
-        self._send(Report(len(self._connections), miners, sessions))
+        self._send(Report(len(self._connections), miners, sessions, self._credits.take()))
 
     def _news(self, kind: str, **fields: str | int | float) -> None:
         """At most some a minute: a rack that comes back after a power cut is not worth thousands of lines."""
@@ -396,9 +397,14 @@ def _connection_record(connection: Connection, now: float) -> dict[str, str | in
 
 
 def _payouts(work: Work, audience: Audience) -> tuple[TxOut, ...]:
-    """The configured payout, or the whole reward for the audience's own script."""
+    """The whole reward for the audience's own script, or what the group is due, or the configured payout."""
     if audience.script is not None:
         return (TxOut(work.coinbase_value, audience.script),)
+    if audience.coinbase_bytes and work.group is not None and work.group.works:
+        outputs = plan_of(work, audience.coinbase_bytes).outputs
+        paid = [(out.script_pubkey, out.value_sats) for out in outputs]
+        check_group(paid, work.group.members, work.coinbase_value)
+        return outputs
     return tuple(TxOut(value, script) for script, value in work.outputs)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from solominer.chain.target import DIFFICULTY_1_TARGET
@@ -303,7 +304,7 @@ class Session:
             self._out.append(reply_true(id_json))
         elif self._has_too_many_workers():
             self._out.append(reply_error(id_json, Errors.TOO_MANY_WORKERS, result=b"false"))
-        elif self.shared.settings.pay_to is not PayTo.MINER:
+        elif self.shared.settings.pay_to is PayTo.CONFIG:
             self._login(login, None, now)
         elif not login.name.address:
             self._refuse(login, "the username must be a Bitcoin address, such as bc1q....worker")
@@ -319,6 +320,13 @@ class Session:
         return full or chars > MAX_USERNAMES_CHARS
 
     def _login(self, login: _Login, script: bytes | None, now: float) -> None:
+        credit = None
+        if script is not None and self.shared.settings.pay_to is PayTo.GROUP:
+            work, credits = self.shared.board.current, self.shared.credits
+            if not credits.admit(script.hex(), work.group if work else None):
+                self._refuse(login, f"the group has {credits.MOST_MEMBERS} members, which is the most")
+                return
+            credit, script = partial(credits.add, script.hex()), None
         if self._script not in (None, script):
             self._refuse(login, f"this connection already pays {self._address}: use a second one")
             return
@@ -332,7 +340,7 @@ class Session:
             self._refuse(login, error.what)
             return
         self._known.clear()
-        worker = self.workers[login.raw] = Worker(login.name.name, Tally())
+        worker = self.workers[login.raw] = Worker(login.name.name, Tally(), credit)
         if first:
             self.difficulty.ask(parse_password(login.password))
         if self.held:

@@ -185,10 +185,13 @@ class ShareChecker:
             user_agent=user_agent,
             share_difficulty=claim.job_difficulty,
             refused=claim.refusal.text if claim.refusal else "",
+            group_bytes=job.audience.coinbase_bytes,
         )
 
     def _credit(self, claim: Claim, worker: Worker, hash_int: int, user_agent: str) -> list[Event]:
         worker.tally.accept(1, share_hashes(claim.job_difficulty), hash_int)
+        if worker.credit is not None:
+            worker.credit(1, claim.job_difficulty)
         job, candidate = claim.job, claim.candidates[0]
         assert job is not None
         if not job.work.target < hash_int <= job.work.notable_target:  # a block is recorded as such
