@@ -138,15 +138,18 @@ class StratumEngine:
         self._saved: dict[bytes, None] = {}
         self._sessions: OrderedDict[str, tuple[float, Held]] = OrderedDict()
         self._file = SessionsFile(settings.sessions_file) if settings.sessions_file else None
-        self._group: GroupBooks | None = None
-        if settings.group_file is not None and any(each.pay_to == "group" for each in settings.listeners):
-            self._group = GroupBooks(settings.group_file, settings.group_window, note)
+        self._group = self._books_of(settings)
         self._miners = Miners()
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._ended = asyncio.Event()
         self.urls: list[str] = []
         """Where miners can connect, once it has started."""
+
+    def _books_of(self, settings: StratumSettings) -> GroupBooks | None:
+        if settings.group_file is None or all(each.pay_to != "group" for each in settings.listeners):
+            return None
+        return GroupBooks(settings.group_file, settings.group_window, self._note)
 
     @property
     def is_serving(self) -> bool:
@@ -348,6 +351,12 @@ class StratumEngine:
         async with self._applying:
             if not self.is_serving:
                 return ["stratum: its server is starting: reload again in a few seconds"]
+            if self._group is None and (books := self._books_of(settings)) is not None:
+                try:
+                    books.open()
+                except EngineError as error:
+                    return [f"stratum: {error.what}: {error.todo}"]
+                self._group = books
             self._relistened = asyncio.get_running_loop().create_future()
             self._send(Relisten(list(settings.listeners), settings.limits))
             try:
