@@ -19,8 +19,9 @@ from solominer.doctor.check import Check, CheckOutcome, Finding, failed, ok, run
 from solominer.doctor.stratum_link import Server, served_certificate
 from solominer.doctor.stratum_talk import Login, Patience, Talk
 from solominer.doctor.stratum_trial import Trial
-from solominer.doctor.stratum_work import own_payouts_outcome
+from solominer.doctor.stratum_work import group_payouts_outcome, own_payouts_outcome
 from solominer.engines.stratum.addresses import listens_on, reachable
+from solominer.engines.stratum.assignment import CoinbaseView
 from solominer.engines.stratum.tls import CertificateFacts, certificate_facts
 from solominer.errors import NotRunning, SolominerError
 from solominer.governor.governor import folder_of
@@ -64,14 +65,8 @@ def _examine_running(
 ) -> Iterator[Finding]:
     server = _server_of(listener)
     user = f"{payees[0][0]}.{WORKER}" if payees else WORKER
-    expected = ((payees[0][0], WHOLE),) if payees and listener.payout != "config" else payees
     talk = Talk(server, Login(user, "x", WORKER, 0.0), patience)
-    trial = Trial(
-        talk,
-        lambda assignment, view, user: (
-            own_payouts_outcome(view, expected, network) if expected else skipped("this daemon pays no address")
-        ),
-    )
+    trial = Trial(talk, lambda assignment, view, user: _outputs(view, listener, payees, network))
     connect, *steps = trial.job_checks()
     checks = [
         replace(connect, run=lambda: _connected(connect)),
@@ -84,6 +79,14 @@ def _examine_running(
         yield from run_checks(checks, listener.listen)
     finally:
         talk.link.close()
+
+
+def _outputs(view: CoinbaseView, listener: ListenerConfig, payees: Payees, network: Network) -> CheckOutcome:
+    if not payees:
+        return skipped("this daemon pays no address")
+    if listener.payout == "group":
+        return group_payouts_outcome(view, network)
+    return own_payouts_outcome(view, payees if listener.payout == "config" else ((payees[0][0], WHOLE),), network)
 
 
 def _connected(connect: Check) -> CheckOutcome:
