@@ -49,6 +49,14 @@ def printable(text: str | bytes, limit: int = LONGEST_TEXT) -> str:
     return cut if len(cut) <= limit else f"{cut[:limit]}…"
 
 
+def shortened(text: str, limit: int) -> str:
+    """`text`, or both ends of a longer one with `...` between them: at most `limit` characters."""
+    if len(text) <= limit:
+        return text
+    end = (limit - 3) // 2
+    return f"{text[: limit - 3 - end]}...{text[len(text) - end :]}"
+
+
 def printable_lines(text: str, limit: int = LONGEST_TEXT) -> str:
     """As `printable`, but keeps line ends."""
     return (

@@ -14,6 +14,11 @@ DEFAULT_PORT = 3333
 
 _DIFFICULTY = BeforeValidator(forms.quantity(forms.RATE, "1024, 64k or 0.001"))
 Difficulty = Annotated[float, Field(ge=0, le=1e15), _DIFFICULTY]
+GroupWindow = Annotated[
+    float,
+    Field(ge=0.001, le=1000, description="payout group: how much work counts, in network difficulties"),
+    BeforeValidator(forms.quantity(forms.PLAIN, "5")),
+]
 
 
 class ListenerConfig(Part):
@@ -22,10 +27,10 @@ class ListenerConfig(Part):
     listen: str = Field(
         f"0.0.0.0:{DEFAULT_PORT}", description="ADDRESS:PORT to listen on, PORT alone, or unix:/path of a socket"
     )
-    payout: Annotated[Literal["config", "miner"], LOWERED] = Field(
+    payout: Annotated[Literal["config", "miner", "group"], LOWERED] = Field(
         "config",
-        description="config: blocks pay payout_address; miner: a block pays the address in its miner's username "
-        "(ADDRESS or ADDRESS.WORKER)",
+        description="config: blocks pay payout_address and payout_split; miner: a block pays the address in its miner's "
+        "username (ADDRESS or ADDRESS.WORKER); group: blocks pay all such addresses by their proven work",
     )
     start_difficulty: Difficulty = Field(0.0, description="initial share difficulty; 0: chosen by the miner's model")
     least_difficulty: Difficulty = Field(0.0, description="minimum share difficulty; 0: chosen by the miner's model")
@@ -61,6 +66,8 @@ class ListenerConfig(Part):
     def _bounds(self) -> ListenerConfig:
         if self.most_difficulty and self.most_difficulty < max(self.least_difficulty, self.start_difficulty):
             raise ValueError("most_difficulty is below least_difficulty or start_difficulty")
+        if self.proxies and self.tls_certificate is not None:
+            raise ValueError("proxies begin with a PROXY header in plain text: leave TLS to them, or leave proxies out")
         if self.tls_key is not None and self.tls_certificate is None:
             raise ValueError("tls_key needs tls_certificate")
         return self
@@ -69,6 +76,17 @@ class ListenerConfig(Part):
     def place(self) -> tuple[str, int, str]:
         """(host, port, path of a Unix socket)."""
         return forms.listen_address(self.listen, DEFAULT_PORT)
+
+
+class StratumLimits(Part):
+    """How many miners may be connected at a time."""
+
+    connections: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        16_384, description="connections in all; also bounded by the open files that the system allows (ulimit -n)"
+    )
+    connections_per_address: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        4096, description="connections from one IPv4 address or one IPv6 /64: a whole rack may stand behind a router"
+    )
 
 
 def as_listeners(value: Any) -> Any:

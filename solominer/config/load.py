@@ -326,6 +326,8 @@ def _of_nodes(config: Config) -> Iterator[str]:
 
 
 def _of_groups(config: Config) -> Iterator[str]:
+    if _given(config, ("group_window",)) and all(listener.payout != "group" for listener in config.stratum):
+        yield "group_window has no effect: no stratum listener has the payout group"
     for group, names, wanted in _NEEDS:
         part = getattr(config, group)
         if not _given(part, wanted):

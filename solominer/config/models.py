@@ -18,7 +18,7 @@ from solominer.chain.address import without_uri
 from solominer.chain.networks import NETWORK_OF_CHAIN, NETWORKS, Network, network_named
 from solominer.config import forms
 from solominer.config.hours import parse_hours
-from solominer.config.listeners import ListenerConfig, as_listeners
+from solominer.config.listeners import GroupWindow, ListenerConfig, StratumLimits, as_listeners
 from solominer.config.modes import MODES, Mode, mode_named
 from solominer.config.part import LOWERED, AnyPath, Part
 from solominer.config.paths import default_data_dir
@@ -284,6 +284,8 @@ class Config(Part):
     stratum: Annotated[tuple[ListenerConfig, ...], BeforeValidator(as_listeners)] = Field(
         (), description="addresses of the Stratum V1 server, e.g. 0.0.0.0:3333", json_schema_extra=LIVE
     )
+    stratum_limits: StratumLimits = Field(StratumLimits(), json_schema_extra=LIVE)
+    group_window: GroupWindow = 5.0
     max_memory_gb: Gigabytes | None = Field(None, description="memory limit of all processes", json_schema_extra=LIVE)
     kernel: str | None = Field(None, description="name of a hash kernel; default: the fastest")
     plan: AnyPath | None = Field(None, description="search plan (plan.yaml); default: the built-in plan")

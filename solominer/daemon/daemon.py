@@ -140,7 +140,8 @@ class Run:
         known = await await_payout(
             self.config, nodes, self._stop, lambda text: self._notifier.starting(text, START_PATIENCE_SECS)
         )
-        return None if known is None else Parts(recorder, replay, pool, engines, stratum, nodes, *known)
+        block_state = stratum.block_state if stratum else lambda block, state: None
+        return None if known is None else Parts(recorder, replay, pool, engines, stratum, nodes, *known, block_state)
 
     async def serve(self, parts: Parts) -> int:
         """Mine until stopped, then shut down; returns the exit code. Raises SolominerError if a part fails."""
@@ -157,7 +158,15 @@ class Run:
                     tasks.add(task)
                     task.add_done_callback(tasks.discard)
 
-                executor = Executor(coordinator, parts.engines, parts.nodes, parts.recorder, spawn, observer)
+                executor = Executor(
+                    coordinator,
+                    parts.engines,
+                    parts.nodes,
+                    parts.recorder,
+                    spawn,
+                    observer,
+                    block_state=parts.block_state,
+                )
                 self.executor = executor
                 executor.restore(parts.replay)
                 for event in self._early:

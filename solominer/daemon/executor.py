@@ -56,7 +56,7 @@ from solominer.work.events import (
 )
 from solominer.work.found import BlockState, FoundBlock
 from solominer.work.instant import Clock
-from solominer.work.ports import Node, ShareObserver, SubmitReply
+from solominer.work.ports import BlockObserver, Node, ShareObserver, SubmitReply
 from solominer.work.signed import data_to_sign
 from solominer.work.workers import EngineSnapshot, WorkerId
 
@@ -94,9 +94,10 @@ class Executor:
         spawn: Callable[[Coroutine[Any, Any, None]], object],
         observer: ShareObserver | None,
         clock: Clock = now,
+        block_state: BlockObserver = lambda block, state: None,
     ) -> None:
         self.coordinator = coordinator
-        self._observer = observer
+        self._observer, self._block_state = observer, block_state
         self._engines, self._nodes, self._recorder, self._spawn, self._clock = engines, nodes, recorder, spawn, clock
         self.queue = EventQueue()
         self._dropped_recorded = 0
@@ -122,7 +123,7 @@ class Executor:
             SendBlock: lambda a: self._go_urgently(self._send, a),
             ProposeBlock: lambda a: self._go_urgently(self._propose_block, a),
             LocateBlock: lambda a: self._go(self._locate(a)),
-            SaveState: lambda a: self._go_urgently(self._save_state, a),
+            SaveState: self._state_changed,
             ShareSeen: self._share,
             Record: self._record,
             Alarm: lambda a: self.alarm(a.severity, a.code, a.message, a.todo),
@@ -309,6 +310,10 @@ class Executor:
     def _saved(self, block: FoundBlock) -> None:
         self.post(BlockSaved(self._clock(), block.hash_le))
         self._engines.block_saved(block.worker, block.hash_le)
+
+    def _state_changed(self, action: SaveState) -> None:
+        self._block_state(action.block, action.state)
+        self._go_urgently(self._save_state, action)
 
     async def _save_state(self, action: SaveState) -> None:
         block = action.block

@@ -28,7 +28,7 @@ from solominer.records.settings import RecorderSettings
 from solominer.work.actions import Severity
 from solominer.work.payout import Payout
 from solominer.work.policy import Policy, RetryPolicy
-from solominer.work.ports import Node, ShareObserver
+from solominer.work.ports import BlockObserver, Node, ShareObserver
 
 if TYPE_CHECKING:
     from solominer.engines.stratum.engine import StratumEngine, StratumSettings
@@ -48,6 +48,7 @@ class Parts:
     nodes: Mapping[str, Node]
     payout: Payout
     signs: bool
+    block_state: BlockObserver
 
 
 def recorder_of(config: Config) -> Recorder:
@@ -97,7 +98,7 @@ def stratum_of(config: Config, recorder: Recorder, ask: Callable[[str], Awaitabl
 
 
 def _stratum_settings(config: Config) -> StratumSettings:
-    from solominer.engines.stratum.channel import ListenerSetup
+    from solominer.engines.stratum.channel import ListenerSetup, ServerLimits
     from solominer.engines.stratum.engine import StratumSettings
 
     def setup(listener: ListenerConfig) -> ListenerSetup:
@@ -120,6 +121,9 @@ def _stratum_settings(config: Config) -> StratumSettings:
         tuple(map(setup, config.stratum)),
         config.coinbase_tag.encode(),
         config.records_dir / config.tree_name / "stratum-sessions.json",
+        group_file=config.records_dir / config.tree_name / "stratum-group.json",
+        group_window=round(1000 * config.group_window),
+        limits=ServerLimits(config.stratum_limits.connections, config.stratum_limits.connections_per_address),
         simulated=config.mode_rules.simulated,
     )
 

@@ -19,8 +19,9 @@ from solominer.doctor.check import Check, CheckOutcome, Finding, failed, ok, run
 from solominer.doctor.stratum_link import Server, served_certificate
 from solominer.doctor.stratum_talk import Login, Patience, Talk
 from solominer.doctor.stratum_trial import Trial
-from solominer.doctor.stratum_work import own_payouts_outcome
-from solominer.engines.stratum.addresses import reachable
+from solominer.doctor.stratum_work import group_payouts_outcome, own_payouts_outcome
+from solominer.engines.stratum.addresses import listens_on, reachable
+from solominer.engines.stratum.assignment import CoinbaseView
 from solominer.engines.stratum.tls import CertificateFacts, certificate_facts
 from solominer.errors import NotRunning, SolominerError
 from solominer.governor.governor import folder_of
@@ -64,14 +65,8 @@ def _examine_running(
 ) -> Iterator[Finding]:
     server = _server_of(listener)
     user = f"{payees[0][0]}.{WORKER}" if payees else WORKER
-    expected = ((payees[0][0], WHOLE),) if payees and listener.payout != "config" else payees
     talk = Talk(server, Login(user, "x", WORKER, 0.0), patience)
-    trial = Trial(
-        talk,
-        lambda assignment, view, user: (
-            own_payouts_outcome(view, expected, network) if expected else skipped("a simulation has no payout address")
-        ),
-    )
+    trial = Trial(talk, lambda assignment, view, user: _outputs(view, listener, payees, network))
     connect, *steps = trial.job_checks()
     checks = [
         replace(connect, run=lambda: _connected(connect)),
@@ -84,6 +79,14 @@ def _examine_running(
         yield from run_checks(checks, listener.listen)
     finally:
         talk.link.close()
+
+
+def _outputs(view: CoinbaseView, listener: ListenerConfig, payees: Payees, network: Network) -> CheckOutcome:
+    if not payees:
+        return skipped("a simulation has no payout address")
+    if listener.payout == "group":
+        return group_payouts_outcome(view, network)
+    return own_payouts_outcome(view, payees if listener.payout == "config" else ((payees[0][0], WHOLE),), network)
 
 
 def _connected(connect: Check) -> CheckOutcome:
@@ -157,11 +160,9 @@ def _unix_socket(path: Path) -> CheckOutcome:
         return failed(f"folder {folder} does not exist", "create it, writable by the user that runs solominer")
     if not os.access(folder, os.W_OK | os.X_OK):
         return failed(f"this user may not write to {folder}", "change its permissions, or set another path")
-    if path.is_socket():
-        with socket.socket(socket.AF_UNIX) as other:
-            if other.connect_ex(str(path)) == 0:
-                return failed("another program listens on this socket", "stop it, or set another path")
-    elif path.exists():
+    if listens_on(path):
+        return failed("another program listens on this socket", "stop it, or set another path")
+    if path.exists() and not path.is_socket():
         return failed(f"{path} exists but is not a socket", "remove it, or set another path")
     return ok("the daemon is not running, and the socket can be created")
 

@@ -15,6 +15,7 @@ from solominer.insight.uniformity import DEFAULT_ALARM_RATE, HASH_BYTES, Finding
 TESTS = ("best hashes", "hash bits")
 _BITS = 8 * HASH_BYTES
 _SAME = 1e-6
+_FEWEST_HASHES = 1024
 
 
 @dataclass(slots=True)
@@ -31,7 +32,10 @@ class BestShares:
         """The smallest hash of `shares` shares that take `hashes` on average; `hashes_squared` adds each one's square.
 
         Of n hashes that are uniform below a target T the smallest, b, has -n ln(1 - b / T) exponentially distributed.
+        Shares that take next to no hashes (regtest) are left out: their hashes are known as whole numbers only.
         """
+        if hashes < shares * _FEWEST_HASHES:
+            return
         self.samples += 1
         for bit in range(_BITS):
             self.ones[bit] += best_hash >> bit & 1

@@ -10,9 +10,19 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from solominer.errors import printable
+from solominer.errors import printable, shortened
 from solominer.views.snapshot import Snapshot
-from solominer.views.text import MOST_SHOWN, busiest, coins, difficulty_text, duration, rate, scaled, utc
+from solominer.views.text import (
+    MOST_OF_A_NAME,
+    MOST_SHOWN,
+    busiest,
+    coins,
+    difficulty_text,
+    duration,
+    rate,
+    scaled,
+    utc,
+)
 
 _STATE_STYLE = {
     "accepted": "green",
@@ -116,8 +126,8 @@ def _miners(s: Snapshot) -> RenderableType:
     table = _table("miner", "client", "rate", "difficulty", "shares", "rejected", "best")
     for miner in busiest(miners, key=lambda miner: (miner.alive, miner.rate_hps)):
         table.add_row(
-            Text(printable(miner.worker.partition("/")[2])),
-            Text(printable(miner.kernel)),
+            Text(printable(shortened(miner.worker.partition("/")[2], MOST_OF_A_NAME))),
+            Text(printable(shortened(miner.kernel, MOST_OF_A_NAME))),
             rate(miner.rate_hps) if miner.alive else Text("not connected", style="yellow"),
             difficulty_text(miner.difficulty),
             str(miner.shares),

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 from solominer.work.payout import percent
 
 MOST_SHOWN = 24
+MOST_OF_A_NAME = 40
+"""Characters of a miner's name on the live view."""
 """Workers that are shown one by one."""
 
 T = TypeVar("T")

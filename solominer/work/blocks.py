@@ -346,7 +346,7 @@ class BlockTracker:
         said = "; ".join(f"{name}: submitblock: {_words(there)}" for name, there in tracked.nodes.items())
         text = (
             f"no node has our block {block.hash_hex} at height {block.height} in its chain, "
-            f"{max(at.wall - block.found_at, 0):.0f} s after it was found. {said}"
+            f"{max(at.wall - block.found_at, 0):.0f} s after {block.worker} found it. {said}"
         )
         todo = "it is kept in submissions/ and submitted again until a node has it; fix what the node's answer reports"
         return [Alarm(Severity.CRITICAL, "block-not-taken", text, todo)]
@@ -367,7 +367,7 @@ class BlockTracker:
         alarm = Alarm(
             Severity.CRITICAL,
             "block-rejected",
-            f"{event.node} rejects our block {block.hash_hex} at height {block.height}: {event.raw}",
+            f"{event.node} rejects our block {block.hash_hex} of {block.worker} at height {block.height}: {event.raw}",
             "the block is kept in submissions/; report it with its folder and the node's debug.log",
         )
         others = (there.answer for name, there in tracked.nodes.items() if name != event.node)

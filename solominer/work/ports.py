@@ -13,7 +13,7 @@ from solominer.chain.networks import Network
 from solominer.errors import NodeError
 from solominer.work.actions import ShareSeen
 from solominer.work.events import Answer, Event, NodeHealth, TipFacts
-from solominer.work.found import FoundBlock
+from solominer.work.found import BlockState, FoundBlock
 from solominer.work.job import Job
 from solominer.work.payout import Payout
 from solominer.work.template import Template
@@ -21,6 +21,10 @@ from solominer.work.workers import EngineSnapshot, ExtranonceRange, WorkerId
 
 Post = Callable[[Event], None]
 """Posts an event; called in the event loop's thread, never blocks."""
+
+
+BlockObserver = Callable[[FoundBlock, BlockState], None]
+"""Takes each change of the state of a block of ours; never blocks."""
 
 
 class Engine(Protocol):

@@ -244,3 +244,11 @@ def test_splits_that_are_refused_at_load(tmp_path: Path, address: str, parts: li
 def test_a_simulation_pays_nobody_and_says_so(tmp_path: Path) -> None:
     config = load(tmp_path, {"mode": "demo", "payout_split": [{"address": ONE, "basis_points": 10_000}]})
     assert "payout_split has no effect: mode demo uses no node" in warnings_about(None, config)
+
+
+def test_a_window_without_a_group_has_no_effect(tmp_path: Path) -> None:
+    config = load(tmp_path, {"mode": "regtest", "group_window": "2.5", "stratum": "0.0.0.0:3333"})
+    assert "group_window has no effect: no stratum listener has the payout group" in warnings_about(None, config)
+    config = load(tmp_path, {"mode": "regtest", "group_window": 2.5, "stratum": {"payout": "Group"}})
+    assert config.group_window == 2.5
+    assert warnings_about(None, config) == []

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -78,12 +78,10 @@ class Bench:
     node: PrivateNode
     url: str
     data: Path
-    miners: list[WireMiner] = field(default_factory=list)
 
     def miner(self, session: str = "", user: str = "rig.1") -> WireMiner:
         """A miner that is logged in and has a job; with `session` it resumes that one."""
         miner = WireMiner(url=self.url)
-        self.miners.append(miner)
         miner.log_in(user=user, session=session)
         return miner
 

@@ -12,11 +12,7 @@ from solominer.engines.stratum.session import BLOCKS_PER_WORK
 from solominer.engines.stratum.work import swap_words
 from solominer.node.private.node import PrivateNode
 from solominer.records.evidence.verify import verify
-from tests.e2e.stratum_rig import (
-    in_thread,
-    serving,
-    solve,
-)
+from tests.e2e.stratum_rig import in_thread, serving, solve
 from tests.engines.stratum.builders import line
 from tests.engines.stratum.test_clients import PLAYS
 from tests.engines.stratum.wire import WireMiner
@@ -63,10 +59,16 @@ async def test_six_kinds_of_clients_find_blocks_in_a_row(
         assert coinbase["vout"][0]["scriptPubKey"]["hex"] == script
     assert verify(bench.data).holds
     (file,) = bench.data.glob("reports/*/*/*/*/report.json")
-    engine = json.loads(file.read_text())["hashes"]["engines"]["stratum"]
+    report = json.loads(file.read_text())
+    engine, section = report["hashes"]["engines"]["stratum"], report["miners"]
     assert engine["shares"] == BLOCKS
     assert engine["counted"] == 0
     assert engine["credited"] > 0
+    assert section["hashes"] == pytest.approx(engine["credited"])
+    assert section["shares"] == sum(row["shares"] for row in section["user_agents"]) == BLOCKS
+    assert len(section["user_agents"]) == len(SIX)
+    proofs = [json.loads(proof.read_text()) for proof in bench.data.glob("proofs/*/*/*/*/[0-9]*.json")]
+    assert {proof["found"]["worker"] for proof in proofs} == {row["worker"] for row in section["workers"]}
 
 
 async def test_a_miner_that_finds_far_more_blocks_than_are_wanted(

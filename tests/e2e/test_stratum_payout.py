@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from regtest.scenarios import coins_address
 from solominer.daemon.control_socket import ask
+from solominer.engines.stratum.work import swap_words
 from solominer.node.private.node import PrivateNode
 from solominer.records.evidence.verify import verify
-from tests.e2e.stratum_rig import confirmations, free_port, in_thread, serving, solve
+from tests.e2e.stratum_rig import Bench, confirmations, free_port, in_thread, serving, solve
 from tests.engines.stratum.builders import line
 from tests.engines.stratum.wire import WireMiner
 
@@ -76,3 +79,57 @@ async def test_a_split_is_paid_by_blocks_of_the_cpu_and_of_miners(
         ]  # fmt: skip
         assert sum(each["sats"] for each in status["payouts"]) > 0
     assert verify(bench.data).holds
+
+
+async def test_a_group_is_paid_by_proven_work_over_restarts_and_anybody_can_recompute_it(
+    node: PrivateNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two miners, a server that is killed, a daemon that is started again; the records prove each payout."""
+    one, two = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080", "mrCDrCybB6J1vRfbwM5hemdJz73FwDBC8r"
+    scripts = {user: node.call("validateaddress", user)["scriptPubKey"] for user in (one, two)}
+    port = free_port()
+    more = {"stratum": [{"listen": f"127.0.0.1:{port}", "payout": "group"}], "group_window": 1000}
+    paid: list[dict[str, int]] = []
+
+    async def find(bench: Bench, user: str, shares: int) -> None:
+        """A miner hands in that many blocks, each on the tip before."""
+        bench.url = f"stratum+tcp://127.0.0.1:{port}"
+        miner = await in_thread(lambda: bench.miner(user=user))
+        for _ in range(shares):
+            params, hash_hex = solve(miner)
+            assert await bench.hand_in(miner, params, user) is None
+            await bench.on_the_chain(hash_hex)
+            while swap_words(bytes.fromhex(miner.job[1])) != bytes.fromhex(hash_hex)[::-1]:
+                await asyncio.to_thread(miner.read)
+            coinbase = node.call("getblock", hash_hex, 2)["tx"][0]
+            outs = coinbase["vout"][:-1]
+            paid.append({out["scriptPubKey"]["hex"]: round(out["value"] * 10**8) for out in outs})
+
+    def works(bench: Bench) -> dict[str, int]:
+        books = bench.engine._group
+        assert books is not None
+        done, pending = books._account.window.works(), books._pending
+        return {member: done.get(member, 0) + pending.get(member, 0) for member in done | pending}
+
+    async with serving(node, tmp_path, monkeypatch, **more) as bench:
+        await find(bench, one, 3)
+        await bench.running.until(lambda: scripts[one] in works(bench))  # the server reports once a second
+        os.kill(bench.server_pid, signal.SIGKILL)
+        await bench.running.until(lambda: bench.engine._starts == 2 and bench.engine.is_serving)
+        await find(bench, two, 3)
+        await bench.running.until(lambda: scripts[two] in works(bench))
+    async with serving(node, tmp_path, monkeypatch, **more) as bench:
+        known = works(bench)
+        assert known.keys() == set(scripts.values())
+        await find(bench, two, 1)
+    total = sum(known.values())
+    value = sum(paid[-1].values())
+    assert value == 50 * 10**8 >> node.call("getblockcount") // 150
+    for member, work in known.items():
+        assert abs(paid[-1][member] - value * work // total) <= 2
+    own = node.call("validateaddress", coins_address(node))["scriptPubKey"]
+    assert paid[0].keys() == {own}  # nobody had proven any work yet
+    result = verify(tmp_path / "data/regtest", thorough=True)
+    assert result.wrong == []
+    assert result.checked["{n} block(s) of a group: the coinbase pays them"] >= 4
+    assert result.checked["{n} change(s) of a group's account"] >= 4

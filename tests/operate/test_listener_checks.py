@@ -158,6 +158,15 @@ async def test_a_split_must_be_paid_to_the_satoshi(tmp_path: Path) -> None:
         assert f"expected 87.65 % to {OWN}, 12.35 % to {OTHER}" in found["outputs"].evidence
 
 
+async def test_a_group_is_shown_with_all_whom_it_pays(tmp_path: Path) -> None:
+    listener = {"listen": f"127.0.0.1:{free_port()}", "payout": "group"}
+    config = config_of(tmp_path, listener, payout_address=OWN)
+    async with running(config):
+        (found,) = await seen(config)
+    assert reds(found) == []
+    assert found["outputs"].evidence.startswith("the group: ")
+
+
 async def test_a_simulation_pays_nobody(tmp_path: Path) -> None:
     config = config_of(tmp_path, f"127.0.0.1:{free_port()}", mode="demo", network="regtest")
     async with running(config):

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from solominer.chain.target import HASH_SPACE, expected_hashes
+from solominer.insight.best_shares import BestShares
 from solominer.records.evidence.verify import verify
 from solominer.records.ledger.miner_sums import LISTED, MinerSums, fields_of
 from solominer.records.report.hour import HourFold
@@ -156,6 +157,21 @@ def test_a_miner_that_keeps_its_best_shares_back_is_noticed_and_an_honest_one_is
     chance = random.Random(1)
     assert not any(hour_with(chance)["alarms"] for _ in range(60))
     assert all(hour_with(chance, keep=0.05)["alarms"] == ["best hashes"] for _ in range(20))
+
+
+def test_shares_of_next_to_no_hashes_are_not_tested() -> None:
+    tests = BestShares()
+    tests.add(1 << 254, 1000, 2000, 4000.0)
+    assert not tests.samples
+    assert [finding.p_value for finding in tests.findings()] == [1.0, 1.0]
+
+
+def test_hashes_whose_low_bits_are_no_fair_coins_are_noticed() -> None:
+    chance, tests = random.Random(4), BestShares()
+    for _ in range(60):
+        best = min(chance.randrange(T) for _ in range(32)) & ~1
+        tests.add(best, 32, 32 * EACH, 32 * float(EACH) ** 2)
+    assert [finding.test for finding in tests.findings() if finding.alarm] == ["hash bits"]
 
 
 def test_the_rate_has_the_gamma_interval_of_its_shares() -> None:

@@ -71,6 +71,7 @@ def test_a_refusal_is_an_alarm_sooner_and_quotes_the_node(answer: Answer) -> Non
     assert alarm.severity is Severity.CRITICAL
     assert "a: submitblock: no\\x1b[31mxxx" in alarm.message
     assert "b: submitblock: no answer yet" in alarm.message
+    assert f"after {block.worker} found it" in alarm.message
     assert len(alarm.message) < 700
 
 
@@ -307,6 +308,7 @@ def test_a_rejection_by_the_only_node_is_final_and_loud(block: FoundBlock) -> No
     actions = blocks.answered(answer(block, Answer.INVALID, "bad-cb-amount"))
     [alarm] = of_type(Alarm, actions)
     assert (alarm.severity, alarm.code) == (Severity.CRITICAL, "block-rejected")
+    assert f"of {block.worker} at height" in alarm.message
     assert "bad-cb-amount" in alarm.message
     assert states(actions) == [BlockState.REJECTED]
     assert (blocks.standing, len(blocks.open)) == (0, 0)

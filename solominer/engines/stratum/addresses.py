@@ -1,9 +1,11 @@
-"""What a person types into a miner: a listener's address as other machines see it."""
+"""Where listeners are: what a person types into a miner, and who has a Unix socket."""
 
 from __future__ import annotations
 
+import errno
 import socket
 from ipaddress import ip_address
+from pathlib import Path
 
 import psutil
 
@@ -20,6 +22,13 @@ def reachable(url: str) -> list[str]:
         return [url]
     hosts = [f"[{each}]" if ":" in each else each for each in _addresses(family)]
     return [f"{scheme}://{each}:{port}" for each in hosts[:MOST]] or [url]
+
+
+def listens_on(path: Path) -> bool:
+    """Whether a program listens on this Unix socket; False for what is none or was left behind."""
+    with socket.socket(socket.AF_UNIX) as other:
+        other.setblocking(False)
+        return path.is_socket() and other.connect_ex(str(path)) in (0, errno.EAGAIN)  # EAGAIN: its backlog is full
 
 
 def _addresses(family: int) -> list[str]:

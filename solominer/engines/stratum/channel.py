@@ -189,11 +189,15 @@ class MinerReport(msgspec.Struct):
 
 
 class Report(msgspec.Struct, tag=True):
-    """Once a second: what changed since the last one, and how many connections there are."""
+    """Once a second: what changed since the last one, and how many connections there are.
+
+    `credits` is the work that members of the group (scriptPubKeys in hex) have proven, in expected hashes.
+    """
 
     connections: int
     miners: list[MinerReport]
     sessions: list[Held]
+    credits: dict[str, str] = {}
 
 
 class News(msgspec.Struct, tag=True):
@@ -209,7 +213,8 @@ class News(msgspec.Struct, tag=True):
                 agent = fields["user_agent"] or "no user agent"
                 return f"miner {fields['worker']} connected from {fields['peer']}: {agent}"
             case "miner_left":
-                return f"miner {fields['worker']} left after {fields['secs']:.0f} s: {fields['reason']}"
+                secs, shares = fields["secs"], fields["shares"]
+                return f"miner {fields['worker']} left after {secs:.0f} s and {shares} shares: {fields['reason']}"
             case "miner_refused":
                 return f"miner {fields['worker']} from {fields['peer']} refused: {fields['reason']}"
             case "miner_banned":

@@ -25,7 +25,15 @@ LONG_TURN_SECS = 0.05
 
 MAX_BUFFERED_BYTES = 1 << 20
 SLOW_READER_SECS = 30.0
+PROXY_HEADER_SECS = 10.0
 _MOST_PAUSE_SECS = 5.0
+_SOCKET_OPTIONS = {  # a client that has lost its power or its network is noticed within two minutes
+    (socket.SOL_SOCKET, "SO_KEEPALIVE"): 1,
+    (socket.IPPROTO_TCP, "TCP_KEEPIDLE"): 60,
+    (socket.IPPROTO_TCP, "TCP_KEEPINTVL"): 20,
+    (socket.IPPROTO_TCP, "TCP_KEEPCNT"): 3,
+    (socket.IPPROTO_TCP, "TCP_USER_TIMEOUT"): 120_000,  # milliseconds
+}
 
 
 class Connection(asyncio.Protocol):
@@ -40,6 +48,8 @@ class Connection(asyncio.Protocol):
         self.address = ""
         self.logged_in = self.taken_over = False
         self.closed_for = ""
+        self.at_fault = False
+        self._closed_at: float | None = None
         self.opened_at = 0.0
         self.number = 0
 
@@ -50,11 +60,15 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         sock = transport.get_extra_info("socket")
         if sock is not None and sock.family != socket.AF_UNIX:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for (level, name), value in _SOCKET_OPTIONS.items():
+                if hasattr(socket, name):  # not everywhere
+                    sock.setsockopt(level, getattr(socket, name), value)
         peer = transport.get_extra_info("peername")
         address = peer[0] if isinstance(peer, tuple) else "unix"
+        self.opened_at = self._server.now()
         if address in self.listener.proxies:
             self._proxy = ProxyHeader()
+            self._server.await_header(self)
         else:
             self._begin(address)
 
@@ -80,8 +94,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
-        if self.session is not None:
-            self._server.left(self, exc)
+        self._server.left(self, exc)
         self._transport = None
 
     def pause_writing(self) -> None:
@@ -101,7 +114,6 @@ class Connection(asyncio.Protocol):
             self.send(messages.reply_error(b"null", StratumError(20, refused)))
             self.close(refused)
             return
-        self.opened_at = self._server.now()
         self.session = Session(self.listener.shared, self.opened_at)
 
     def carry_out(self, output: Output) -> None:
@@ -117,12 +129,16 @@ class Connection(asyncio.Protocol):
             if not isinstance(event, BlockFound):
                 self._server.event(self, event)
         if output.close:
+            self.at_fault = True
             self.close(output.close)
 
     def tick(self, now: float) -> None:
         """Time passed."""
-        if self._slow_since is not None and now - self._slow_since > SLOW_READER_SECS:
+        since = self._slow_since if self._closed_at is None else self._closed_at
+        if since is not None and now - since > SLOW_READER_SECS:
             self.abort("it does not read what it is sent")
+        elif self._proxy is not None and now - self.opened_at > PROXY_HEADER_SECS:
+            self.abort("no PROXY header")
         elif self.session is not None and not self.closed_for and not self.taken_over:
             self.carry_out(self.session.tick(now))
 
@@ -145,7 +161,8 @@ class Connection(asyncio.Protocol):
 
     def close(self, reason: str) -> None:
         """Send what is waiting, then close."""
-        self.closed_for = self.closed_for or reason
+        if not self.closed_for:
+            self.closed_for, self._closed_at = reason, self._server.now()
         if self._transport is not None:
             self._transport.close()
 

@@ -9,7 +9,7 @@ from solominer.engines.stratum.agents import UNKNOWN, Agent
 from solominer.engines.stratum.extranonces import Held
 from solominer.engines.stratum.names import PasswordOptions
 from solominer.engines.stratum.shares import share_target
-from solominer.engines.stratum.vardiff import Rule, Vardiff
+from solominer.engines.stratum.vardiff import Rule, Vardiff, rate_interval_hps
 
 LEAST_WHOLE, LEAST_FRACTION = 1.0, 1e-4
 MOST_REMEMBERED = 256
@@ -46,10 +46,12 @@ class Difficulty:
         """Shares that count for the hash rate, since the first job."""
         return self._vardiff.shares if self._vardiff else 0
 
-    @property
-    def exposure(self) -> float:
-        """The sum of dt / D since the first job; with `shares` it gives the rate (`vardiff.rate_interval_hps`)."""
-        return self._vardiff.exposure if self._vardiff else 0.0
+    def rate_interval_hps(self, now: float) -> tuple[float, float, float]:
+        """Mean and 95 % interval of the hash rate since the first job, in H/s (`vardiff.rate_interval_hps`)."""
+        if self._vardiff is None:
+            return rate_interval_hps(0, 0.0)
+        self._vardiff.set(self._vardiff.difficulty, now)
+        return rate_interval_hps(self._vardiff.shares, self._vardiff.exposure)
 
     def ask(self, options: PasswordOptions) -> None:
         """The options of the password that came with the first login."""

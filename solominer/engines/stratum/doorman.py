@@ -1,12 +1,13 @@
 """Who may connect: bounds on connections, and addresses that are turned away for a while. Sans I/O.
 
 The bounds suit a home and a rack behind one address: nobody is turned away for refused shares, and an address with a
-miner that is logged in is never banned.
+miner that is logged in is never banned. An IPv6 address counts with its whole /64, of which one machine may use any.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from ipaddress import IPv6Address
 
 FAILURES = 30
 WINDOW_SECS = 60.0
@@ -27,8 +28,7 @@ class _Address:
 class Doorman:
     """Admits connections. `most` in all and `most_per_address`; times are monotonic seconds.
 
-    An address is banned for BAN_SECS after FAILURES connections within WINDOW_SECS that the server had to end before a
-    login.
+    An address is banned for BAN_SECS after FAILURES connections within WINDOW_SECS that had to be ended before a login.
     """
 
     def __init__(self, most: int, most_per_address: int) -> None:
@@ -39,30 +39,31 @@ class Doorman:
     def admit(self, address: str, now: float) -> str:
         """Count a new connection; or why it is not admitted (and not counted). Every admitted one is to `leave`."""
         if self.open >= self.most:
-            return f"this server has {self.most} connections, as many as it may"
-        known = self._addresses.get(address)
+            return f"this server is at its limit of {self.most} connections"
+        key = _network(address)
+        known = self._addresses.get(key)
         if known is None:
-            known = self._addresses[address] = _Address()
+            known = self._addresses[key] = _Address()
             self._forget()
-        self._addresses.move_to_end(address)
+        self._addresses.move_to_end(key)
         if now < known.banned_until and not known.logged_in:
             return f"this address is turned away for {known.banned_until - now:.0f} s: too many connections failed"
         if known.open >= self.most_per_address:
-            return f"this address has {self.most_per_address} connections, as many as it may"
+            return f"this address is at its limit of {self.most_per_address} connections"
         known.open += 1
         self.open += 1
         return ""
 
     def logged_in(self, address: str) -> None:
         """A connection of this address has its first login."""
-        known = self._addresses[address]
+        known = self._addresses[_network(address)]
         known.logged_in += 1
         known.failures = 0
         known.banned_until = 0.0
 
     def leave(self, address: str, now: float, *, was_logged_in: bool, failed: bool) -> bool:
-        """A connection ended, `failed` if the server ended it; whether its address is banned from now on for that."""
-        known = self._addresses[address]
+        """A connection ended, `failed` if its client was at fault; whether that bans its address from now on."""
+        known = self._addresses[_network(address)]
         known.open -= 1
         self.open -= 1
         known.logged_in -= was_logged_in
@@ -82,3 +83,11 @@ class Doorman:
             gone = [address for address, known in self._addresses.items() if not known.open]
             for address in gone[: len(gone) // 2]:
                 del self._addresses[address]
+
+
+def _network(address: str) -> str:
+    """What counts as one: an IPv4 address, the /64 of an IPv6 address, or a name such as `unix`."""
+    if ":" not in address:
+        return address
+    number = IPv6Address(address.partition("%")[0])
+    return str(number.ipv4_mapped or int(number) >> 64)

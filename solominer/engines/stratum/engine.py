@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from solominer.chain.hashes import to_rpc_hex
 from solominer.chain.header import Header
 from solominer.chain.target import target_from_difficulty
 from solominer.engines.cpu.job_slot import anonymous_file
@@ -49,13 +50,15 @@ from solominer.engines.stratum.channel import (
     encode,
 )
 from solominer.engines.stratum.events import BlockFound, NotableShare
-from solominer.engines.stratum.extranonces import RESUME_SECS, Held
+from solominer.engines.stratum.extranonces import MAX_RESUMABLE, RESUME_SECS, Held
+from solominer.engines.stratum.group import GroupBooks
 from solominer.engines.stratum.jobs import KEEP_SECS
 from solominer.engines.stratum.miners import NAME, Miners
 from solominer.engines.stratum.sessions_file import SessionsFile
 from solominer.engines.stratum.work import Work
 from solominer.errors import EngineError, NodeError, SolominerError
 from solominer.work.events import ShareFound, WorkerDied, WorkerStarted
+from solominer.work.found import BlockState, FoundBlock
 from solominer.work.instant import Clock
 from solominer.work.job import Job, SplitCoinbase
 from solominer.work.miners import MinerShares
@@ -84,14 +87,17 @@ TakeSums = Callable[[list[MinerShares]], None]
 
 @dataclass(frozen=True, slots=True)
 class StratumSettings:
-    """Listeners, bounds, the tag for coinbases that are made here, and the file that keeps sessions over a restart.
+    """Listeners, bounds, the tag for coinbases that are made here, and the files that are kept over a restart.
 
-    `simulated`: found blocks are neither kept nor sent, so no answer waits for the disk.
+    `group_window` is the window of the group's listeners, in thousandths of the network's difficulty. `simulated`:
+    found blocks are neither kept nor sent, so no answer waits for the disk.
     """
 
     listeners: tuple[ListenerSetup, ...]
     tag: bytes = b""
     sessions_file: Path | None = None
+    group_file: Path | None = None
+    group_window: int = 1000
     limits: ServerLimits = field(default_factory=ServerLimits)
     simulated: bool = False
 
@@ -132,12 +138,18 @@ class StratumEngine:
         self._saved: dict[bytes, None] = {}
         self._sessions: OrderedDict[str, tuple[float, Held]] = OrderedDict()
         self._file = SessionsFile(settings.sessions_file) if settings.sessions_file else None
+        self._group = self._books_of(settings)
         self._miners = Miners()
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._ended = asyncio.Event()
         self.urls: list[str] = []
         """Where miners can connect, once it has started."""
+
+    def _books_of(self, settings: StratumSettings) -> GroupBooks | None:
+        if settings.group_file is None or all(each.pay_to != "group" for each in settings.listeners):
+            return None
+        return GroupBooks(settings.group_file, settings.group_window, self._note)
 
     @property
     def is_serving(self) -> bool:
@@ -152,6 +164,8 @@ class StratumEngine:
     async def start(self, post: Post, space: ExtranonceRange) -> None:
         """Open all listeners. Raises EngineError if one cannot be opened or the process does not start."""
         self._post, self._space = post, space
+        if self._group is not None:
+            self._group.open()
         if self._file is not None:
             now = time.monotonic()
             self._sessions.update((held.session_id, (now, held)) for held in self._file.load())
@@ -264,6 +278,9 @@ class StratumEngine:
         for task in self._tasks:
             task.cancel()
         self._save_sessions(now=True)
+        if self._group is not None:
+            self._group.flush()
+            self._group.save()
         self._ended.set()
 
     async def _kill(self) -> None:
@@ -291,12 +308,15 @@ class StratumEngine:
                 log.warning("blocks of this chain are signed: miners cannot work on it, only the CPU")
             self.stop_work()
             return
-        work = work_of(job, self.settings.tag)
+        standing = self._group.standing(job.template.target) if self._group is not None else None
+        work = replace(work_of(job, self.settings.tag), group=standing)
         self._works[job.job_id] = time.monotonic(), work
         while len(self._works) > KEEP_WORKS:
             del self._works[next(iter(self._works))]
         self._has_work = True
         self._send(Publish(work))
+        if self._group is not None:
+            self._group.flush()
 
     def stop_work(self) -> None:
         """Announce nothing more until there is a job. Miners go on with theirs: its shares are still judged."""
@@ -310,6 +330,11 @@ class StratumEngine:
         if len(self._saved) > SAVED_KEPT:
             del self._saved[next(iter(self._saved))]
         self._send(Saved(hash_le))
+
+    def block_state(self, block: FoundBlock, state: BlockState) -> None:
+        """A block of any engine is in another state: what a block of the group carries over is booked, or undone."""
+        if self._group is not None:
+            self._group.block_state(block.hash_hex, state)
 
     def set_intensity(self, share: float) -> None:
         """Nothing: miners cannot be told to work less."""
@@ -326,6 +351,12 @@ class StratumEngine:
         async with self._applying:
             if not self.is_serving:
                 return ["stratum: its server is starting: reload again in a few seconds"]
+            if self._group is None and (books := self._books_of(settings)) is not None:
+                try:
+                    books.open()
+                except EngineError as error:
+                    return [f"stratum: {error.what}: {error.todo}"]
+                self._group = books
             self._relistened = asyncio.get_running_loop().create_future()
             self._send(Relisten(list(settings.listeners), settings.limits))
             try:
@@ -366,6 +397,8 @@ class StratumEngine:
                 self._share(message.share)
             case Report():
                 self._sums(self._miners.report(time.monotonic(), message))
+                if self._group is not None and message.credits:
+                    self._group.credit(message.credits)
                 self._keep_sessions(message.sessions)
             case News():
                 log.info("%s", message)
@@ -393,6 +426,8 @@ class StratumEngine:
         if found.refused:
             log.warning("a share of %s was refused (%s) and is a block", found.worker, found.refused)
         self._post(self._share_found(found, found.share_difficulty, is_block=True))
+        if self._group is not None and found.group_bytes and found.work_id in self._works:
+            self._group.found(to_rpc_hex(found.hash_le), self._works[found.work_id][1], found.group_bytes)
         if self.settings.simulated or found.hash_le in self._saved:  # handed in again, after a restart of the server
             self._send(Saved(found.hash_le))
 
@@ -437,7 +472,7 @@ class StratumEngine:
             self._sessions.move_to_end(held.session_id)
         while self._sessions:
             at, _ = next(iter(self._sessions.values()))
-            if now - at < RESUME_SECS:
+            if now - at < RESUME_SECS and len(self._sessions) <= MAX_RESUMABLE:
                 break
             self._sessions.popitem(last=False)
         self._save_sessions()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from solominer.work.miners import NO_HASH
@@ -49,10 +50,14 @@ class Tally:
 
 @dataclass(slots=True)
 class Worker:
-    """One name that is logged in on a connection, and the tally that its shares count in."""
+    """One name that is logged in on a connection, and the tally that its shares count in.
+
+    `credit` takes (accepted shares, their difficulty) for its group.
+    """
 
     name: str
     tally: Tally
+    credit: Callable[[int, float], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +110,7 @@ class BlockFound:
     """A header that meets the network's target, confirmed by hashlib. `refused` is why its share was not, or empty.
 
     `header` has 80 bytes; `prefix`, `extranonce` and `suffix` are the stripped coinbase of job `job_id`, which was made
-    of the work `work_id`.
+    of the work `work_id`. `group_bytes` is the coinbase limit that a group's payouts were planned for, 0 without one.
     """
 
     work_id: int
@@ -119,6 +124,7 @@ class BlockFound:
     user_agent: str
     share_difficulty: float
     refused: str
+    group_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

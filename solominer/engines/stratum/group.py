@@ -1,162 +1,180 @@
-"""Group solo: friends mine together, and a block pays each in proportion to the work he has proven.
+"""The books of a group that mines at the Stratum server: what is proven and paid, in the ledger and in a file.
 
-The work that counts is that of a window (PPLNS) as long as a multiple of the network's difficulty; a block does not
-empty it, so it never pays to come or go at a certain time. Amounts too small to be paid, or for which the coinbase has
-no room, are carried over: who holds them for the others is paid less at the next block. All numbers are integers and
-every step is deterministic, so anybody can recompute his share from the records.
+The file keeps the account over restarts. Each change is a line of the ledger, with the whole account at the start of a
+run and in each hour, so that whoever has the records can recompute every payout (`records.evidence.group`).
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import logging
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
-from solominer.chain.transaction import TxOut
-from solominer.errors import PayoutError
-from solominer.work.payout import coinbase_bytes, dust_sats, output_bytes
+import msgspec
 
-BUCKETS = 1024
+from solominer.chain.target import expected_hashes
+from solominer.engines.stratum.jobs import plan_of, script_sig_bytes
+from solominer.engines.stratum.work import Standing, Work
+from solominer.errors import BadValue, EngineError, PayoutError
+from solominer.records.files import read_bounded
+from solominer.records.tree import HOUR_SECS, atomic_write
+from solominer.work.found import BlockState
+from solominer.work.group import Account
 
+SAVE_SECS = 10.0
+MOST_OPEN = 1024
+"""Blocks whose state may still change; beyond, the oldest is forgotten."""
 
-class Window:
-    """The last work of a group: at most `milli_units` / 1000 times what a block takes on average.
+_PAID = (BlockState.ACCEPTED, BlockState.CONFIRMED, BlockState.MATURE)
+_LOST = (BlockState.STALE, BlockState.REJECTED, BlockState.SUPERSEDED)
+_BAD = (OSError, LookupError, TypeError, ValueError, AttributeError, BadValue, msgspec.MsgspecError)
 
-    Work is in expected hashes (`chain.target.expected_hashes` of a share's target). It is kept in buckets of a 1024th
-    of the window, so that memory is bounded; what falls out of the oldest bucket is taken from all in it in proportion.
-    """
-
-    def __init__(self, milli_units: int, buckets: Iterable[Mapping[str, int]] = ()) -> None:
-        self.milli_units = milli_units
-        self._buckets: deque[dict[str, int]] = deque(dict(bucket) for bucket in buckets)
-        self._totals = deque(sum(bucket.values()) for bucket in self._buckets)
-        self.total = sum(self._totals)
-
-    def credit(self, member: str, work: int, network_work: int) -> None:
-        """A share of `member`; `network_work` is what a block takes on average at the present difficulty."""
-        size = self.milli_units * network_work // 1000
-        if not self._buckets or self._totals[-1] * BUCKETS >= size:
-            self._buckets.append({})
-            self._totals.append(0)
-        bucket = self._buckets[-1]
-        bucket[member] = bucket.get(member, 0) + work
-        self._totals[-1] += work
-        self.total += work
-        self._trim(size)
-
-    def works(self) -> dict[str, int]:
-        """The work of each member in the window."""
-        works: dict[str, int] = {}
-        for bucket in self._buckets:
-            for member, work in bucket.items():
-                works[member] = works.get(member, 0) + work
-        return works
-
-    def buckets(self) -> list[dict[str, int]]:
-        """The whole state, oldest first, for the ledger; the constructor takes it back."""
-        return [dict(bucket) for bucket in self._buckets]
-
-    def _trim(self, size: int) -> None:
-        while self.total > size and self.total - self._totals[0] >= size:
-            self.total -= self._totals.popleft()
-            self._buckets.popleft()
-        if self.total > size and self._buckets:
-            before = self._totals[0]
-            keep = before - (self.total - size)
-            cut = {member: work * keep // before for member, work in self._buckets[0].items()}
-            self._buckets[0] = {member: work for member, work in cut.items() if work}
-            self._totals[0] = sum(cut.values())
-            self.total -= before - self._totals[0]
+log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class GroupPlan:
-    """What one block would pay, and why: enough to check it.
+class _OpenBlock(msgspec.Struct):
+    """What a found block of the group carries over, and whether that is booked."""
 
-    `shares` is each member's part of this block, `paid` what its coinbase pays; they differ by what is carried over.
-    """
-
-    value_sats: int
-    works: dict[str, int]
-    shares: dict[str, int]
-    paid: dict[str, int]
-    outputs: tuple[TxOut, ...]
-
-    def carried(self) -> dict[str, int]:
-        """How the block changes each balance, if it is found; sums to zero. Above zero: still to be paid."""
-        members = sorted(self.shares.keys() | self.paid.keys())
-        changes = {member: self.shares.get(member, 0) - self.paid.get(member, 0) for member in members}
-        return {member: change for member, change in changes.items() if change}
+    carried: dict[str, int]
+    booked: bool = False
 
 
-def plan_group(
-    works: Mapping[str, int],
-    balances: Mapping[str, int],
-    scripts: Mapping[str, bytes],
-    value_sats: int,
-    *,
-    room_bytes: int,
-    script_sig_bytes: int,
-) -> GroupPlan:
-    """The payouts of a block of `value_sats`; `room_bytes` is the longest coinbase that the client takes.
+class _File(msgspec.Struct):
+    """`pending` is work that is not in the account yet, by member."""
 
-    `balances` are what is carried over, summing to zero. Raises PayoutError if nobody has proven work or nobody fits.
-    """
-    total = sum(works.values())
-    if total <= 0:
-        raise PayoutError("nobody in the group has proven work yet", "mine with a configured payout until then")
-    shares = {member: value_sats * work // total for member, work in works.items()}
-    first = min(works, key=lambda member: (-works[member], member))
-    shares[first] += value_sats - sum(shares.values())
-    due = {member: shares.get(member, 0) + balances.get(member, 0) for member in shares.keys() | balances.keys()}
-    order = sorted(due, key=lambda member: (-due[member], member))
-    chosen: list[str] = []
-    used = coinbase_bytes((), script_sig_bytes)
-    for member in order:
-        script = scripts[member]
-        count_bytes = 2 if len(chosen) + 2 >= 0xFD else 0
-        fits = used + output_bytes(script) + count_bytes <= room_bytes
-        if fits and (not chosen or due[member] >= dust_sats(script)):
-            chosen.append(member)
-            used += output_bytes(script)
-    if not chosen:
-        raise PayoutError(f"no payout fits a coinbase of {room_bytes} bytes", "shorten coinbase_tag")
-    paid = _balance(chosen, due, {member: dust_sats(scripts[member]) for member in chosen}, value_sats)
-    outputs = tuple(TxOut(amount, scripts[member]) for member, amount in paid.items())
-    return GroupPlan(value_sats, dict(works), shares, paid, outputs)
+    account: dict[str, Any]
+    pending: dict[str, str] = {}
+    blocks: dict[str, _OpenBlock] = {}
+    format: str = "solominer-stratum-group/1"
 
 
-def _balance(chosen: list[str], due: Mapping[str, int], least: Mapping[str, int], value_sats: int) -> dict[str, int]:
-    """What the chosen are paid so that it sums to the value: the first holds what others are not paid now.
+class GroupBooks:
+    """The account of the group, kept in `path`; `note` writes a line of the ledger."""
 
-    Where others owe more than they are due, the chosen are paid less, the largest first, but nobody below his least.
-    """
-    paid = {member: due[member] for member in chosen}
-    rest = value_sats - sum(paid.values())
-    while rest < 0:
-        for member in paid:
-            cut = min(-rest, max(0, paid[member] - least[member]))
-            paid[member] -= cut
-            rest += cut
-        if rest < 0 and len(paid) > 1:
-            rest += paid.popitem()[1]
-        elif rest < 0:
-            break
-    paid[next(iter(paid))] += rest
-    return paid
+    def __init__(self, path: Path, milli_units: int, note: Callable[[str, Mapping[str, Any]], None]) -> None:
+        self._path, self._milli_units, self._note = path, milli_units, note
+        self._account = Account({}, milli_units)
+        self._pending: dict[str, int] = {}
+        self._blocks: dict[str, _OpenBlock] = {}
+        self._lines: list[tuple[str, dict[str, Any]]] = []
+        self._saved_mono = 0.0
+        self._failing = False
+        self._hour = -1
 
+    def open(self) -> None:
+        """Read the file. Raises EngineError if it cannot be used: it says who is owed what, so it is not begun anew."""
+        try:
+            file = msgspec.json.decode(read_bounded(self._path), type=_File)
+            if file.format != _File({}).format:
+                raise ValueError(f"format {file.format!r:.60}")
+            self._account = Account(file.account, self._milli_units)
+            self._pending = {member: int(work) for member, work in file.pending.items()}
+            self._blocks = file.blocks
+        except FileNotFoundError:
+            log.info("the group begins a new account: %s", self._path)
+        except _BAD as error:
+            raise EngineError(
+                f"the group's account {self._path} cannot be read: {error!s:.200}",
+                "restore it from a backup, or move it away to begin a new account",
+            ) from error
 
-class Balances:
-    """What is carried over between the blocks of a group. Sums to zero at any time."""
+    def credit(self, credits: Mapping[str, str]) -> None:
+        """Work that members have proven; it counts from the next job on."""
+        for member, work in credits.items():
+            self._pending[member] = self._pending.get(member, 0) + int(work)
+        if time.monotonic() - self._saved_mono >= SAVE_SECS:
+            self.save()
 
-    def __init__(self, balances: Mapping[str, int] | None = None) -> None:
-        self.sats: dict[str, int] = dict(balances or {})
+    def standing(self, target: int) -> Standing:
+        """What a new job on the network's `target` pays by: all work up to now is put into the account.
 
-    def settle(self, plan: GroupPlan, *, undo: bool = False) -> None:
-        """The plan's block is on the chain; with `undo`, it has left the chain again."""
-        for member, change in plan.carried().items():
-            value = self.sats.get(member, 0) + (-change if undo else change)
-            if value:
-                self.sats[member] = value
-            else:
-                self.sats.pop(member, None)
+        Nothing is written before `flush`, so that the job need not wait for the disk.
+        """
+        if (hour := int(time.time() // HOUR_SECS)) != self._hour:
+            self._hour = hour
+            self._lines.append(("group_account", {"window_milli": self._milli_units, **self._account.state()}))
+        if self._pending:
+            credits = {member: str(work) for member, work in sorted(self._pending.items())}
+            self._pending = {}
+            self._change("group_work", {"credits": credits, "network_work": str(expected_hashes(target))})
+        works, balances = self._account.window.works(), self._account.balances
+        members = sorted(works.keys() | balances.keys())
+        return Standing(
+            self._account.number,
+            tuple((member, str(works.get(member, 0)), balances.get(member, 0)) for member in members),
+        )
+
+    def found(self, hash_hex: str, work: Work, room_bytes: int) -> None:
+        """A miner of the group found a block of `work`: record how it is paid."""
+        standing = work.group
+        if standing is None or not standing.works or hash_hex in self._blocks:
+            return  # paid as configured, or found twice
+        try:
+            plan = plan_of(work, room_bytes)
+        except PayoutError as error:
+            log.error("the group's block %s is not in its account: %s", hash_hex, error.what)
+            return
+        self._blocks[hash_hex] = _OpenBlock(plan.carried())
+        while len(self._blocks) > MOST_OPEN:
+            del self._blocks[next(iter(self._blocks))]
+        fields = {
+            "hash": hash_hex,
+            "height": work.height,
+            "number": standing.number,
+            "value_sats": work.coinbase_value,
+            "room_bytes": room_bytes,
+            "script_sig_bytes": script_sig_bytes(work),
+            "works": {member: str(proven) for member, proven in standing.works.items()},
+            "balances": standing.balances,
+            "shares": plan.shares,
+            "paid": plan.paid,
+        }
+        self._lines.append(("group_block", fields))
+        self.flush()
+
+    def block_state(self, hash_hex: str, state: BlockState) -> None:
+        """Book what a block carries over when it is on the chain, and undo that when it leaves it."""
+        block = self._blocks.get(hash_hex)
+        if block is None:
+            return
+        final = state in (BlockState.MATURE, BlockState.REJECTED)
+        if (state in _PAID and not block.booked) or (state in _LOST and block.booked):
+            sign = -1 if block.booked else 1
+            block.booked = not block.booked
+            carried = {member: sign * sats for member, sats in block.carried.items()}
+            if final:
+                del self._blocks[hash_hex]
+            self._change("group_settled", {"hash": hash_hex, "state": state.value, "carried": carried})
+            self.flush()
+        elif final:
+            del self._blocks[hash_hex]
+
+    def flush(self) -> None:
+        """Write the new lines, behind the file: after a crash the ledger may lack lines, the account does not."""
+        if self._lines:
+            self.save()
+        for kind, fields in self._lines:
+            self._note(kind, fields)
+        self._lines = []
+
+    def save(self) -> None:
+        """Replace the file."""
+        self._saved_mono = time.monotonic()
+        pending = {member: str(work) for member, work in self._pending.items()}
+        file = _File(self._account.state(), pending, self._blocks)
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            atomic_write(self._path, msgspec.json.encode(file))
+        except OSError as error:
+            if not self._failing:
+                log.error("the group's account is not kept on disk: %s; it is tried again", error)
+            self._failing = True
+        else:
+            self._failing = False
+
+    def _change(self, kind: str, fields: dict[str, Any]) -> None:
+        line = {"number": self._account.number + 1, **fields}
+        self._account.apply(kind, line)
+        self._lines.append((kind, line))

@@ -13,10 +13,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 from solominer.chain.coinbase import build_coinbase
-from solominer.chain.script import push
+from solominer.chain.script import push, push_height
 from solominer.chain.serialize import uint32_le
 from solominer.chain.transaction import TxOut
-from solominer.engines.stratum.work import EXTRANONCE_SIZE, Audience, Job, Work, seq_of
+from solominer.engines.stratum.work import EXTRANONCE_SIZE, Audience, Job, Standing, Work, seq_of
+from solominer.work.group import GroupPlan, plan_group
 from solominer.work.job_check import check_coinbase
 
 KEEP_BYTES = 100_000_000
@@ -25,6 +26,25 @@ WORK_BYTES = 4096
 JOBS_PER_WORK_BITS = 24
 
 Payouts = Callable[[Work, Audience], Sequence[TxOut]]
+
+
+def script_sig_bytes(work: Work) -> int:
+    """Size of the scriptSig in the coinbases of its jobs."""
+    counter = len(push(bytes(4)))
+    tag = len(push(work.tag)) if work.tag else 0
+    return len(push_height(work.height)) + len(work.coinbase_aux) + counter + 1 + EXTRANONCE_SIZE + tag
+
+
+def plan_of(work: Work, room_bytes: int) -> GroupPlan:
+    """What a block of the group pays whose coinbase may have `room_bytes`. Raises PayoutError if nobody can be paid."""
+    standing = work.group or Standing(0, ())
+    return plan_group(
+        standing.works,
+        standing.balances,
+        work.coinbase_value,
+        room_bytes=room_bytes,
+        script_sig_bytes=script_sig_bytes(work),
+    )
 
 
 class _Kept:

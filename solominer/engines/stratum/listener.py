@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from solominer.engines.stratum.addresses import listens_on
 from solominer.engines.stratum.channel import ListenerSetup
 from solominer.engines.stratum.difficulty import Limits
 from solominer.engines.stratum.shared import ListenerSettings, PayTo, Shared
 from solominer.engines.stratum.tls import load_certificate, server_context
 from solominer.errors import EngineError
 
+TLS_HANDSHAKE_SECS = 15.0
 _BACKLOG = 8192
 _SOCKET_MODE = 0o660
 
@@ -35,17 +40,20 @@ class Listener:
     async def open(self, protocol: Callable[[], asyncio.Protocol]) -> None:
         """Take connections. Raises EngineError that says why it cannot."""
         loop, setup = asyncio.get_running_loop(), self.setup
+        options: dict[str, Any] = {"backlog": _BACKLOG, "ssl": self._tls}
+        if self._tls is not None:
+            options["ssl_handshake_timeout"] = TLS_HANDSHAKE_SECS
         try:
             if setup.path:
                 path = Path(setup.path)
+                if listens_on(path):
+                    raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
                 if path.is_socket():  # of a server before this one; anything else there is not ours to remove
                     path.unlink()
-                self._server = await loop.create_unix_server(protocol, setup.path, backlog=_BACKLOG, ssl=self._tls)
+                self._server = await loop.create_unix_server(protocol, setup.path, **options)
                 path.chmod(_SOCKET_MODE)
             else:
-                self._server = await loop.create_server(
-                    protocol, setup.host, setup.port, backlog=_BACKLOG, ssl=self._tls
-                )
+                self._server = await loop.create_server(protocol, setup.host, setup.port, **options)
         except (OSError, ValueError) as error:  # ValueError: an address that is none
             reason = getattr(error, "strerror", None) or error
             todo = "choose another address or port, or end what has it"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from solominer.errors import shortened
+
 MAX_WORKER_NAME = 64
 MAX_ADDRESS = 90
 MAX_USER_AGENT = 128
@@ -12,10 +14,7 @@ MAX_USER_AGENT = 128
 
 def clean_text(text: str, limit: int) -> str:
     """`text` for logs, records and pages: what is not printable ASCII becomes `?`; of a long one both ends are kept."""
-    if len(text) > limit:
-        end = (limit - 3) // 2
-        text = f"{text[: limit - 3 - end]}...{text[len(text) - end :]}"
-    return "".join(char if " " <= char <= "~" else "?" for char in text)
+    return "".join(char if " " <= char <= "~" else "?" for char in shortened(text, limit))
 
 
 @dataclass(frozen=True, slots=True)

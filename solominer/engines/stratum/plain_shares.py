@@ -90,4 +90,6 @@ def _answer(
     tally.accept(accepted, share_hashes(difficulty), best)
     tally.reject(Errors.ABOVE_TARGET.text, above)
     tally.reject(Errors.DUPLICATE.text, duplicates)
+    if accepted and worker.credit is not None:
+        worker.credit(accepted, difficulty)
     return bool(accepted) and session.difficulty.counts_all_at(difficulty) and session.difficulty.many(accepted, now)

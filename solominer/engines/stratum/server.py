@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import resource
 import secrets
 import time
 from collections import deque
@@ -44,21 +46,26 @@ from solominer.engines.stratum.events import (
     Worker,
 )
 from solominer.engines.stratum.extranonces import ExtranonceTable, Held
-from solominer.engines.stratum.jobs import JobBoard
+from solominer.engines.stratum.jobs import JobBoard, plan_of
 from solominer.engines.stratum.listener import Listener
 from solominer.engines.stratum.reference import HashlibValidator
 from solominer.engines.stratum.session import Session
-from solominer.engines.stratum.shared import ListenerSettings, Shared, Tallies
+from solominer.engines.stratum.shared import Credits, ListenerSettings, Shared, Tallies
 from solominer.engines.stratum.shares import ShareChecker
 from solominer.engines.stratum.unsaved import UnsavedBlocks
 from solominer.engines.stratum.work import Audience, Work
 from solominer.errors import EngineError
+from solominer.work.group_check import check_group
 from solominer.work.workers import ExtranonceRange
 
 SESSION_TICK_SECS = 4
 FAN_OUT_AT_ONCE = 256
 NEWS_A_MINUTE = 120
 FRESH_SECS = 0.02
+ASK_AT_ONCE = 4
+SCRIPTS_KEPT = 20_000
+SPARE_FILES = 64
+"""Open files that no connection may use: listeners, the daemon, what Python itself opens."""
 
 
 class _Miner:
@@ -78,19 +85,22 @@ class Server:
         self, setup: Setup, send: Callable[[FromProcess], None], now: Callable[[], float] = time.monotonic
     ) -> None:
         self.now = now
-        self._setup, self._send, self._limits = setup, send, setup.limits
+        self._setup, self._send = setup, send
         self._board = JobBoard(_payouts, setup.first_seq)
         space = ExtranonceRange(setup.extranonce_first, setup.extranonce_count)
         self._table = ExtranonceTable(space, lambda: secrets.token_hex(8))
         self._table.restore(setup.sessions, now())
         self.checker = ShareChecker(HashlibValidator(), Duplicates())
         self.unsaved = UnsavedBlocks()
-        self._tallies = Tallies()
+        self._tallies, self._credits = Tallies(), Credits()
         self._scripts: dict[str, bytes] = {}
-        self._doorman = Doorman(setup.limits.connections, setup.limits.connections_per_address)
+        self._doorman = Doorman(0, 0)
+        self._use_limits(setup.limits)
         self._connections: dict[Connection, None] = {}
+        self._awaited: dict[Connection, None] = {}
         self._by_session: dict[str, Connection] = {}
         self._asking: dict[str, list[Connection]] = {}
+        self._asked: set[str] = set()
         self._miners: dict[Tally, _Miner] = {}
         self._sessions_told: dict[str, tuple[object, ...]] = {}
         self._sessions_gone: list[Held] = []
@@ -144,7 +154,7 @@ class Server:
 
     def _listener(self, setup: ListenerSetup) -> Listener:
         shared = Shared(
-            self._board, self._table, self.checker, ListenerSettings(), self._scripts, tallies=self._tallies
+            self._board, self._table, self.checker, ListenerSettings(), self._scripts, self._tallies, self._credits
         )
         return Listener(setup, shared)
 
@@ -157,7 +167,9 @@ class Server:
 
     def _use_limits(self, limits: ServerLimits) -> None:
         self._limits = limits
-        self._doorman.most, self._doorman.most_per_address = limits.connections, limits.connections_per_address
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self._doorman.most = min(limits.connections, max(1, files - SPARE_FILES))
+        self._doorman.most_per_address = limits.connections_per_address
 
     def close(self) -> None:
         """Take no more connections and close those that are open."""
@@ -198,12 +210,25 @@ class Server:
         """The node's word about an address that a miner wants to be paid at."""
         if answer.script is not None:
             self._scripts[answer.address] = answer.script
+            while len(self._scripts) > SCRIPTS_KEPT:
+                del self._scripts[next(iter(self._scripts))]
+        self._asked.discard(answer.address)
         for connection in self._asking.pop(answer.address, ()):
             if connection.session is not None and not connection.closed_for:
                 now = self.now()
                 connection.carry_out(
                     connection.session.address_resolved(answer.address, answer.script, answer.reason, now)
                 )
+        self._ask()
+
+    def _ask(self) -> None:
+        """Have the node asked about addresses that miners want to be paid at, a few at a time: it has better to do."""
+        for address in self._asking:
+            if len(self._asked) >= ASK_AT_ONCE:
+                return
+            if address not in self._asked:
+                self._asked.add(address)
+                self._send(AddressQuestion(address))
 
     def _lacks_work(self) -> bool:
         since = self._no_work_since
@@ -211,8 +236,13 @@ class Server:
 
     # Connections
 
+    def await_header(self, connection: Connection) -> None:
+        """A proxy connected, which is to say for whom."""
+        self._awaited[connection] = None
+
     def admit(self, connection: Connection) -> str:
         """Take a new connection; or why not."""
+        self._awaited.pop(connection, None)
         if self._lacks_work():
             return "no work from the node: try another server"
         refused = self._doorman.admit(connection.address, self.now())
@@ -223,12 +253,15 @@ class Server:
         return refused
 
     def left(self, connection: Connection, error: Exception | None) -> None:
-        """An admitted connection is gone."""
+        """A connection is gone."""
         now, session = self.now(), connection.session
+        self._awaited.pop(connection, None)
+        if session is None:  # it was not admitted
+            return
         self._connections.pop(connection, None)
-        failed = bool(connection.closed_for)
-        banned = self._doorman.leave(connection.address, now, was_logged_in=connection.logged_in, failed=failed)
-        assert session is not None
+        banned = self._doorman.leave(
+            connection.address, now, was_logged_in=connection.logged_in, failed=connection.at_fault
+        )
         if session.held is not None and not connection.taken_over:
             session.closed(now)
             self._by_session.pop(session.held.session_id, None)
@@ -241,9 +274,7 @@ class Server:
         if banned:
             self._news("miner_banned", peer=connection.address, reason=reason)
         elif connection.logged_in:
-            name = next(iter(session.workers.values())).name
-            secs = round(now - connection.opened_at, 1)
-            self._news("miner_left", worker=name, peer=connection.address, secs=secs, reason=reason)
+            self._news("miner_left", peer=connection.address, reason=reason, **_connection_record(connection, now))
 
     def event(self, connection: Connection, event: Event) -> None:
         """Something that a session says."""
@@ -259,10 +290,8 @@ class Server:
                 self.checker.use(None)
                 self._send(Fault(event.header))
             case AddressWanted():
-                asking = self._asking.setdefault(event.address, [])
-                asking.append(connection)
-                if len(asking) == 1:
-                    self._send(AddressQuestion(event.address))
+                self._asking.setdefault(event.address, []).append(connection)
+                self._ask()
             case Subscribed():
                 before = self._by_session.get(event.session_id)
                 if before is not None and before is not connection:
@@ -311,6 +340,8 @@ class Server:
                 connection.close("no work from the node")
             elif (connection.number + self._beat) % SESSION_TICK_SECS == 0:
                 connection.tick(now)
+        for connection in list(self._awaited):
+            connection.tick(now)
         self.report()
 
     def report(self) -> None:
@@ -334,7 +365,7 @@ class Server:
             if self._sessions_told.get(session_id) != seen:
                 self._sessions_told[session_id] = seen
                 sessions.append(held)
-        self._send(Report(len(self._connections), miners, sessions))
+        self._send(Report(len(self._connections), miners, sessions, self._credits.take()))
 
     def _news(self, kind: str, **fields: str | int | float) -> None:
         """At most some a minute: a rack that comes back after a power cut is not worth thousands of lines."""
@@ -351,10 +382,29 @@ def _session_of(session: Session) -> Held | None:
     return held
 
 
+def _connection_record(connection: Connection, now: float) -> dict[str, str | int | float]:
+    """Of a logged-in connection: its first worker, how long it was open, shares, hash rate with its interval."""
+    session = connection.session
+    assert session is not None
+    rate, low, high = session.difficulty.rate_interval_hps(now)
+    record: dict[str, str | int | float] = {
+        "worker": next(iter(session.workers.values())).name,
+        "user_agent": session.user_agent,
+        "secs": round(now - connection.opened_at, 1),
+        "shares": session.difficulty.shares,
+    }
+    return record | ({"rate_hps": rate, "rate_low_hps": low, "rate_high_hps": high} if high < math.inf else {})
+
+
 def _payouts(work: Work, audience: Audience) -> tuple[TxOut, ...]:
-    """The configured payout, or the whole reward for the audience's own script."""
+    """The whole reward for the audience's own script, or what the group is due, or the configured payout."""
     if audience.script is not None:
         return (TxOut(work.coinbase_value, audience.script),)
+    if audience.coinbase_bytes and work.group is not None and work.group.works:
+        outputs = plan_of(work, audience.coinbase_bytes).outputs
+        paid = [(out.script_pubkey, out.value_sats) for out in outputs]
+        check_group(paid, work.group.members, work.coinbase_value)
+        return outputs
     return tuple(TxOut(value, script) for script, value in work.outputs)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from solominer.chain.target import DIFFICULTY_1_TARGET
@@ -50,6 +51,9 @@ from solominer.errors import SolominerError
 
 MAX_PENDING_LOGINS = 16
 MAX_BAD_LINES = 32
+MAX_REFUSED_LOGINS = 32
+MAX_USERNAMES_CHARS = 32 * 1024
+"""Of all usernames of a connection: as many as the longest lines that are allowed make two of."""
 
 BLOCKS_PER_WORK = 8
 """Blocks of one work that the daemon gets from a connection. All have the same parent, so one is wanted and the others
@@ -78,7 +82,7 @@ class Session:
         self._lines = LineReader()
         self._opened = self._last_notify = self._line_time = now
         self._line_room = 2 * shared.settings.lines_per_sec
-        self._bad_lines = 0
+        self._bad_lines = self._refused_logins = 0
         self._out: list[bytes] = []
         self._claims: list[tuple[int, Claim]] = []  # (place of its reply in _out, claim)
         self._events: list[Event] = []
@@ -298,9 +302,9 @@ class Session:
         login = _Login(id_json, raw, parse_username(raw), params[1] if len(params) > 1 else None)
         if raw in self.workers:
             self._out.append(reply_true(id_json))
-        elif len(self.workers) >= self.shared.settings.max_workers or len(self._logins) >= MAX_PENDING_LOGINS:
+        elif self._has_too_many_workers():
             self._out.append(reply_error(id_json, Errors.TOO_MANY_WORKERS, result=b"false"))
-        elif self.shared.settings.pay_to is not PayTo.MINER:
+        elif self.shared.settings.pay_to is PayTo.CONFIG:
             self._login(login, None, now)
         elif not login.name.address:
             self._refuse(login, "the username must be a Bitcoin address, such as bc1q....worker")
@@ -310,7 +314,19 @@ class Session:
             self._logins.append(login)
             self._events.append(AddressWanted(login.name.address))
 
+    def _has_too_many_workers(self) -> bool:
+        chars = sum(map(len, self.workers)) + sum(len(login.raw) for login in self._logins)
+        full = len(self.workers) >= self.shared.settings.max_workers or len(self._logins) >= MAX_PENDING_LOGINS
+        return full or chars > MAX_USERNAMES_CHARS
+
     def _login(self, login: _Login, script: bytes | None, now: float) -> None:
+        credit = None
+        if script is not None and self.shared.settings.pay_to is PayTo.GROUP:
+            work, credits = self.shared.board.current, self.shared.credits
+            if not credits.admit(script.hex(), work.group if work else None):
+                self._refuse(login, f"the group has {credits.MOST_MEMBERS} members, which is the most")
+                return
+            credit, script = partial(credits.add, script.hex()), None
         if self._script not in (None, script):
             self._refuse(login, f"this connection already pays {self._address}: use a second one")
             return
@@ -324,7 +340,7 @@ class Session:
             self._refuse(login, error.what)
             return
         self._known.clear()
-        worker = self.workers[login.raw] = Worker(login.name.name, Tally())
+        worker = self.workers[login.raw] = Worker(login.name.name, Tally(), credit)
         if first:
             self.difficulty.ask(parse_password(login.password))
         if self.held:
@@ -339,6 +355,9 @@ class Session:
         self._events.append(Authorized(worker))
 
     def _refuse(self, login: _Login, reason: str) -> None:
+        self._refused_logins += 1
+        if self._refused_logins >= MAX_REFUSED_LOGINS and not self.workers:
+            self._close = f"{MAX_REFUSED_LOGINS} logins that were refused"
         self._events.append(AuthorizeRefused(login.name.name, reason))
         self._out.append(reply_error(login.id_json, StratumError(24, reason), result=b"false"))
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
+from solominer.chain.target import expected_hashes
 from solominer.engines.stratum.difficulty import Limits
 from solominer.engines.stratum.events import Tally
 from solominer.engines.stratum.extranonces import ExtranonceTable
 from solominer.engines.stratum.jobs import JobBoard
-from solominer.engines.stratum.shares import ShareChecker
+from solominer.engines.stratum.shares import ShareChecker, share_target
+from solominer.engines.stratum.work import Standing
 
 
 class PayTo(Enum):
@@ -30,6 +32,37 @@ class ListenerSettings:
     max_workers: int = 256
     handshake_secs: float = 60.0
     notify_secs: float = 55.0
+
+
+class Credits:
+    """Work that members of the group have proven since it was last taken, in expected hashes by member.
+
+    A member is a scriptPubKey in hex. Beyond MOST_MEMBERS no new one is admitted, so that memory is bounded.
+    """
+
+    MOST_MEMBERS = 250
+
+    def __init__(self) -> None:
+        self._works: dict[str, int] = {}
+        self._members: set[str] = set()
+
+    def admit(self, member: str, standing: Standing | None) -> bool:
+        """Whether he may mine for the group."""
+        known = self._members | {each for each, _, _ in (standing.members if standing else ())}
+        if member not in known and len(known) >= self.MOST_MEMBERS:
+            return False
+        self._members.add(member)
+        return True
+
+    def add(self, member: str, shares: int, difficulty: float) -> None:
+        """So many accepted shares of that difficulty."""
+        work = shares * expected_hashes(share_target(difficulty))
+        self._works[member] = self._works.get(member, 0) + work
+
+    def take(self) -> dict[str, str]:
+        """What came since the last time; amounts as decimal text, since a message holds 64 bits."""
+        works, self._works = self._works, {}
+        return {member: str(work) for member, work in works.items()}
 
 
 class Tallies:
@@ -62,3 +95,4 @@ class Shared:
     settings: ListenerSettings
     scripts: dict[str, bytes] = field(default_factory=dict)
     tallies: Tallies = field(default_factory=Tallies)
+    credits: Credits = field(default_factory=Credits)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from solominer.chain.hashes import hash_to_int
 from solominer.chain.header import meets_target
-from solominer.chain.target import expected_hashes, target_from_difficulty
+from solominer.chain.target import HASH_SPACE, target_from_difficulty
 from solominer.engines.stratum.duplicates import Duplicates
 from solominer.engines.stratum.events import BlockFound, Event, KernelFault, NotableShare, Worker
 from solominer.engines.stratum.messages import Errors, StratumError
@@ -29,8 +29,9 @@ share_target = lru_cache(maxsize=4096)(target_from_difficulty)
 
 @lru_cache(maxsize=4096)
 def share_hashes(difficulty: float) -> int:
-    """How many hashes a share of this difficulty takes on average."""
-    return expected_hashes(share_target(difficulty))
+    """How many hashes a share of this difficulty takes on average, to the nearest whole number."""
+    values = share_target(difficulty) + 1
+    return (HASH_SPACE + values // 2) // values
 
 
 class ShareValidator(Protocol):
@@ -184,10 +185,13 @@ class ShareChecker:
             user_agent=user_agent,
             share_difficulty=claim.job_difficulty,
             refused=claim.refusal.text if claim.refusal else "",
+            group_bytes=job.audience.coinbase_bytes,
         )
 
     def _credit(self, claim: Claim, worker: Worker, hash_int: int, user_agent: str) -> list[Event]:
         worker.tally.accept(1, share_hashes(claim.job_difficulty), hash_int)
+        if worker.credit is not None:
+            worker.credit(1, claim.job_difficulty)
         job, candidate = claim.job, claim.candidates[0]
         assert job is not None
         if not job.work.target < hash_int <= job.work.notable_target:  # a block is recorded as such

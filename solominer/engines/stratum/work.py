@@ -14,14 +14,36 @@ EXTRANONCE1_SIZE, EXTRANONCE2_SIZE = 4, 8
 EXTRANONCE_SIZE = EXTRANONCE1_SIZE + EXTRANONCE2_SIZE
 
 
+@dataclass(frozen=True)
+class Standing:
+    """What the members of a group (scriptPubKeys in hex) have proven and what is carried over, when work was made.
+
+    `number` is that of the account's last line; `members` are (member, work as decimal text, balance in satoshis).
+    """
+
+    number: int
+    members: tuple[tuple[str, str, int], ...]
+
+    @property
+    def works(self) -> dict[str, int]:
+        """Work in the window, of those who have any."""
+        return {member: int(work) for member, work, _ in self.members if work != "0"}
+
+    @property
+    def balances(self) -> dict[str, int]:
+        """What is carried over, of those who have any."""
+        return {member: sats for member, _, sats in self.members if sats}
+
+
 @dataclass(frozen=True, eq=False)
 class Work:
     """One template for miners: all of a block but who is paid and the extranonce.
 
     Hashes in internal order, amounts in satoshis, times in Unix seconds. `work_id` is the daemon's name for it.
     Only version bits in `version_mask` may be rolled, and ntime within its bounds. `external_bytes` is what is kept
-    elsewhere for it (transactions), counted against the limit of kept work. `outputs` are the configured payout. Shares
-    that meet `notable_target_le` (32 bytes, little-endian; empty: none) are recorded whole.
+    elsewhere for it (transactions), counted against the limit of kept work. `outputs` are the configured payout,
+    `group` is what a group's jobs pay by. Shares that meet `notable_target_le` (32 bytes, little-endian; empty: none)
+    are recorded whole.
     """
 
     work_id: int
@@ -41,6 +63,7 @@ class Work:
     external_bytes: int = 0
     outputs: tuple[tuple[bytes, int], ...] = ()
     notable_target_le: bytes = b""
+    group: Standing | None = None
 
     @cached_property
     def target(self) -> int:
@@ -76,7 +99,10 @@ class Work:
 
 
 class Audience(NamedTuple):
-    """Whom a job is for: clients with the same payout script (None: the configured payout) and coinbase limit."""
+    """Whom a job is for: clients with the same payout script, or of the group with the same coinbase limit.
+
+    With neither, those whose blocks pay what is configured.
+    """
 
     script: bytes | None = None
     coinbase_bytes: int = 0

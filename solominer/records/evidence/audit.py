@@ -12,6 +12,7 @@ from typing import Any
 from solominer.errors import RecordsError
 from solominer.records.evidence.content import check_file, check_ledger
 from solominer.records.evidence.findings import VerifyResult
+from solominer.records.evidence.group import GroupAudit
 from solominer.records.evidence.seal import SIGNATURE, hash_file
 from solominer.records.evidence.signing import signature_holds
 from solominer.records.evidence.state import MANIFEST, READABLE, REPORT, SEAL, read_report
@@ -92,9 +93,12 @@ class Audit:
             if one is not None:
                 sealed.append(one)
         self._retired = self._gather_retired(sealed)
+        group = GroupAudit(self._tree, self._result)
         for one in sealed:
             self._check_files(one)
             self._check_content(one, thorough)
+            if thorough:
+                group.hour(one.part)
         if not thorough and sealed:
             self._result.unchecked["every single share: use --thorough"] = 1
         return sealed

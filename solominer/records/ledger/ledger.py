@@ -6,7 +6,8 @@ recomputed from the ledger.
 
 Most kinds come from the coordinator (`tip`, `template`, `job`, `block_found`, `block_answer`, `block_state`, ...). The
 others are `open` and `close` of a run, `begin` of an hour, `work` (a job with everything needed to rehash its shares),
-`share`, `counters`, `latency`, `system`, `health`, `error`, and `torn` or `lost` where lines are missing.
+`share`, `counters`, `miners` (sums of their shares), `latency`, `system`, `health`, `error`, and `torn` or `lost` where
+lines are missing.
 """
 
 from __future__ import annotations

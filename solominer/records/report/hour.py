@@ -191,7 +191,7 @@ class HourFold:
         if target is not None:
             self._tighten(target)
         self.counts.share(str(entry["worker"]), self._share_hashes(target))
-        self.miners.share(str(entry["worker"]), str(entry["kernel"]), self._share_hashes(target))
+        self.miners.share(str(entry["worker"]), str(entry.get("kernel", "")), self._share_hashes(target))
         self.searched.plan((entry.get("plan") or {}).get("plan_hash_hex"))
         job = self._jobs.get(entry["job"])
         if job is not None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
 
-from solominer.errors import printable
+from solominer.errors import printable, shortened
 from solominer.records.report.formats import duration, interval_text, short
 
 LISTED = 20
@@ -57,11 +57,7 @@ def _rejected(reasons: Mapping[str, int]) -> str:
 
 
 def _short(name: str) -> str:
-    """A name on one line: escaped, and shortened in its middle."""
-    if len(name) > _NAME:
-        end = (_NAME - 3) // 2
-        name = f"{name[: _NAME - 3 - end]}...{name[-end:]}"
-    return printable(name)
+    return printable(shortened(name, _NAME))
 
 
 def miners_fragment(section: Mapping[str, Any] | None) -> str:

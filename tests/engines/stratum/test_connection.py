@@ -10,6 +10,7 @@ import pytest
 from solominer.engines.stratum.channel import ListenerSetup, ServerLimits, Setup
 from solominer.engines.stratum.connection import LONG_TURN_SECS, Connection
 from solominer.engines.stratum.events import Output
+from solominer.engines.stratum.listener import Listener
 from solominer.engines.stratum.server import Server
 from solominer.engines.stratum.session import Session
 from tests.engines.stratum.builders import make_shared
@@ -53,7 +54,8 @@ async def test_who_keeps_the_server_busy_waits_as_long_again(
         call()
 
     setup = Setup(1, [ListenerSetup()], ServerLimits(), 0, 1, 0)
-    connection = Connection(Server(setup, lambda message: None, lambda: clock[0]), make_shared(), frozenset())
+    server = Server(setup, lambda message: None, lambda: clock[0])
+    connection = Connection(server, Listener(ListenerSetup(), make_shared()))
     transport = Transport()
     connection.connection_made(transport)
     monkeypatch.setattr(Session, "receive", receive)

@@ -1,210 +1,240 @@
-"""Payouts of a group exact to the satoshi, read back by a reader that shares no code with the builder of coinbases.
-
-SOLOMINER_PAYOUT_CASES sets the number of generated cases of each kind, 10,000 if it is not set.
-"""
+"""The group at the server: who may log in, which shares are credited, what jobs pay, and the books over restarts."""
 
 from __future__ import annotations
 
-import os
-import random
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from solominer.chain.coinbase import Coinbase, build_coinbase
-from solominer.chain.transaction import TxOut
-from solominer.engines.stratum.group import Balances, GroupPlan, Window, plan_group
-from solominer.errors import PayoutError, TemplateError
-from solominer.work.job_check import check_coinbase, read_coinbase
-from solominer.work.payout import dust_sats
+from solominer.chain.target import expected_hashes
+from solominer.engines.stratum.batch import Batch
+from solominer.engines.stratum.events import AddressWanted, BlockFound
+from solominer.engines.stratum.group import GroupBooks
+from solominer.engines.stratum.jobs import plan_of, script_sig_bytes
+from solominer.engines.stratum.server import _payouts
+from solominer.engines.stratum.shared import Credits, PayTo, Shared
+from solominer.engines.stratum.shares import share_target
+from solominer.engines.stratum.validate import Validator
+from solominer.engines.stratum.work import Standing, Work
+from solominer.errors import EngineError
+from solominer.work.found import BlockState
+from solominer.work.job_check import read_coinbase
+from tests.engines.stratum.builders import EASY, P2PKH, P2WPKH, REGTEST_BITS, Client, line, make_shared
+from tests.engines.stratum.builders import make_work as plain_work
 
-CASES = int(os.environ.get("SOLOMINER_PAYOUT_CASES", "10000"))
-ROOT = bytes(range(32))
-TAPROOT = bytes.fromhex("5120a60869f0dbcf1dc659c9cecbaf8050135ea9e8cdc487053f1dc6880949dc684c")
-
-
-def random_script(rng: random.Random) -> bytes:
-    """A script of any type that may be paid, but that taproot's key is fixed."""
-    data = rng.randbytes(32)
-    return rng.choice(
-        [
-            b"\x00\x14" + data[:20],
-            b"\x00\x20" + data,
-            b"\xa9\x14" + data[:20] + b"\x87",
-            b"\x76\xa9\x14" + data[:20] + b"\x88\xac",
-        ]
-    )
+ONE, TWO = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080", "mrCDrCybB6J1vRfbwM5hemdJz73FwDBC8r"
+A, B = P2WPKH.hex(), P2PKH.hex()
+OWN = b"\x00\x14" + b"\x77" * 20
+BOTH = Standing(3, ((A, "300", -40), (B, "100", 40)))
+SHARE = expected_hashes(share_target(EASY))
 
 
-def build(value: int, outputs: tuple[TxOut, ...], height: int = 900_000) -> Coinbase:
-    return build_coinbase(
-        height=height, payouts=outputs, coinbase_value=value, witness_root_le=ROOT, extranonce_size=12, tag=b"/x/"
-    )
+def make_work(*, group: Standing | None = None, **more: Any) -> Work:
+    return plain_work(outputs=((OWN, 312_500_000),), group=group, **more)
 
 
-def read_back(value: int, outputs: tuple[TxOut, ...], height: int = 900_000) -> list[tuple[bytes, int]]:
-    """The payouts as they stand in the finished coinbase."""
-    coinbase = build(value, outputs, height)
-    payouts = [(out.script_pubkey, out.value_sats) for out in outputs]
-    check_coinbase(
-        coinbase.prefix,
-        coinbase.suffix,
-        12,
-        height=height,
-        witness_root_le=ROOT,
-        coinbase_value=value,
-        payouts=payouts,
-    )
-    return read_coinbase(coinbase.stripped(bytes(12))).outputs[:-1]
+def group_of(work: Work) -> Shared:
+    shared = make_shared(work, payouts=_payouts, pay_to=PayTo.GROUP)
+    shared.scripts.update({ONE: P2WPKH, TWO: P2PKH})
+    return shared
 
 
-def test_a_coinbase_that_was_tampered_with_is_refused() -> None:
-    """Any bit of the coinbase but the version's and the tag's."""
-    value, outputs = 5000, (TxOut(2000, b"\x00\x14" + bytes(20)), TxOut(3000, TAPROOT))
-    coinbase = build(value, outputs)
-    payouts = [(out.script_pubkey, out.value_sats) for out in outputs]
-    tag = coinbase.suffix.index(b"/x/")
-    for half in (0, 1):
-        for place in range(len((coinbase.prefix, coinbase.suffix)[half])):
-            halves = [bytearray(coinbase.prefix), bytearray(coinbase.suffix)]
-            halves[half][place] ^= 0x40
-            if half and tag - 1 <= place < tag + 3:
-                continue
-            with pytest.raises(TemplateError):
-                check_coinbase(
-                    bytes(halves[0]),
-                    bytes(halves[1]),
-                    12,
-                    height=900_000,
-                    witness_root_le=ROOT,
-                    coinbase_value=value,
-                    payouts=payouts,
-                )
+def paid_by(job: list[Any], extranonce1: bytes) -> list[tuple[bytes, int]]:
+    return read_coinbase(bytes.fromhex(job[2]) + extranonce1 + bytes(8) + bytes.fromhex(job[3])).outputs[:-1]
 
 
-@pytest.mark.parametrize("size", range(0, 160, 7))
-def test_a_short_coinbase_is_refused(size: int) -> None:
-    whole = build(5000, (TxOut(5000, TAPROOT),)).stripped(bytes(12))
-    with pytest.raises(TemplateError):
-        read_coinbase(whole[:size])
+def test_members_log_in_with_addresses_and_their_shares_are_credited() -> None:
+    shared = group_of(make_work())
+    client = Client(shared)
+    assert client.login(user=f"{ONE}.shelf")[1]["result"] is True
+    client.send(line(3, "mining.authorize", f"{TWO}.attic", "x"))
+    for number, user in enumerate((f"{ONE}.shelf", f"{ONE}.shelf", f"{TWO}.attic")):
+        share = client.mine(start=100 * number)[0]
+        assert client.submit(share, user=user)["result"] is True
+    assert client.submit(share, user=f"{TWO}.attic")["error"][1] == "Duplicate"
+    assert shared.credits.take() == {A: str(2 * SHARE), B: str(SHARE)}
+    assert shared.credits.take() == {}
 
 
-# Groups
+def test_names_that_are_no_address_are_refused_and_others_are_asked_of_the_node() -> None:
+    client = Client(group_of(make_work()))
+    assert "must be a Bitcoin address" in client.login(user="rig")[1]["error"][1]
+    client.send(line(3, "mining.authorize", "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4", "x"))
+    (wanted,) = client.of(AddressWanted)
+    client.take(client.session.address_resolved(wanted.address, None, "it belongs to mainnet", 0.0))
+    assert client.lines[-1]["error"] == [24, "it belongs to mainnet", None]
 
 
-def check_plan(plan: GroupPlan, balances: dict[str, int], scripts: dict[str, bytes], room: int) -> None:
-    """Whatever holds for every plan, recomputed from what the plan itself records."""
-    assert sum(plan.shares.values()) == plan.value_sats
-    total = sum(plan.works.values())
-    largest = min(plan.works, key=lambda member: (-plan.works[member], member))
-    for member, work in plan.works.items():
-        rounding = len(plan.works) if member == largest else 0
-        assert 0 <= plan.shares[member] - plan.value_sats * work // total <= rounding
-    paid = read_back(plan.value_sats, plan.outputs)
-    assert paid == [(scripts[member], sats) for member, sats in plan.paid.items()]
-    assert sum(sats for _, sats in paid) == plan.value_sats
-    assert len(build(plan.value_sats, plan.outputs).stripped(bytes(12))) <= room
-    assert len(plan.paid) == 1 or all(sats >= dust_sats(scripts[member]) for member, sats in plan.paid.items())
-    assert sum(plan.carried().values()) == 0
-    after = {member: balances.get(member, 0) + plan.carried().get(member, 0) for member in scripts}
-    due = {member: plan.shares.get(member, 0) + balances.get(member, 0) for member in scripts}
-    assert all(after[member] == due[member] - plan.paid.get(member, 0) for member in scripts)
+def test_shares_of_listeners_without_a_group_are_not_credited() -> None:
+    shared = make_shared(make_work(), payouts=_payouts)
+    client = Client(shared)
+    client.login(user=f"{ONE}.shelf")
+    assert client.submit(client.mine()[0], user=f"{ONE}.shelf")["result"] is True
+    assert shared.credits.take() == {}
 
 
-def test_groups_are_exact_over_many_blocks() -> None:
-    rng = random.Random(2)
-    done = 0
-    while done < CASES:
-        members = [f"m{i}" for i in range(rng.choice((1, 2, 3, 8, 40)))]
-        scripts = {member: random_script(rng) for member in members}
-        balances = Balances()
-        paid_ever: dict[str, int] = dict.fromkeys(members, 0)
-        earned_ever: dict[str, int] = dict.fromkeys(members, 0)
-        for _ in range(20):
-            active = [member for member in members if rng.random() < 0.8]
-            works = {member: rng.choice((1, 10, 10**6, 10**12)) * rng.randrange(1, 100) for member in active}
-            if not works:
-                continue
-            value = rng.choice((0, 100, rng.randrange(1000, 10**6), 312_500_000))
-            room = rng.choice((165, 255, 255, 750, 6500))
-            before = dict(balances.sats)
-            plan = plan_group(works, before, scripts, value, room_bytes=room, script_sig_bytes=4 + 13 + 4)
-            check_plan(plan, before, scripts, room)
-            if rng.random() < 0.2:  # the block is found, and lost again in a reorganization
-                balances.settle(plan)
-                balances.settle(plan, undo=True)
-                assert balances.sats == before
-            balances.settle(plan)
-            for member in members:
-                paid_ever[member] += plan.paid.get(member, 0)
-                earned_ever[member] += plan.shares.get(member, 0)
-                assert earned_ever[member] - paid_ever[member] == balances.sats.get(member, 0)
-            assert sum(balances.sats.values()) == 0
-            done += 1
+def test_shares_that_the_jitted_path_takes_are_credited_alike() -> None:
+    batch = Batch(Validator())
+    batch.warm_up()
+    works = []
+    for use in (batch, None):
+        shared = group_of(make_work())
+        shared.checker.use(use)
+        client = Client(shared)
+        client.login(user=ONE, password=f"x={EASY:.20f}")
+        shares = [client.mine(start=100 * number)[0] for number in range(20)]
+        client.send(*(line(9, "mining.submit", ONE, *share) for share in shares))
+        works.append(shared.credits.take())
+    assert works == [{A: str(20 * SHARE)}] * 2
 
 
-def test_small_amounts_are_carried_over_until_they_can_be_paid() -> None:
-    scripts = {"big": b"\x00\x14" + bytes(20), "small": b"\x00\x14" + b"\1" * 20}
-    balances = Balances()
-    payments = []
-    for _ in range(4):
-        plan = plan_group(
-            {"big": 9999, "small": 1}, balances.sats, scripts, 1_000_000, room_bytes=255, script_sig_bytes=21
-        )
-        balances.settle(plan)
-        payments.append(plan.paid.get("small", 0))
-    assert payments == [0, 0, 300, 0]
+def test_a_group_is_full_at_some_size() -> None:
+    credits = Credits()
+    standing = Standing(1, tuple((f"0014{number:040x}", "1", 0) for number in range(Credits.MOST_MEMBERS - 1)))
+    assert credits.admit(A, standing)
+    assert credits.admit(A, standing)
+    assert credits.admit(f"0014{0:040x}", standing)
+    assert not credits.admit(B, standing)
 
 
-def test_a_group_without_work_or_room() -> None:
-    scripts = {"a": b"\x00\x14" + bytes(20)}
-    with pytest.raises(PayoutError, match="nobody in the group has proven work"):
-        plan_group({}, {}, scripts, 5000, room_bytes=255, script_sig_bytes=21)
-    with pytest.raises(PayoutError, match="no payout fits"):
-        plan_group({"a": 1}, {}, scripts, 5000, room_bytes=100, script_sig_bytes=21)
+def test_jobs_pay_what_is_configured_until_somebody_has_proven_work_and_then_the_group() -> None:
+    client = Client(group_of(make_work(group=Standing(0, ()))))
+    client.login(user=ONE)
+    assert paid_by(client.job, client.extranonce1) == [(OWN, 312_500_000)]
+    client.publish(make_work(work_id=2, group=BOTH))
+    assert paid_by(client.job, client.extranonce1) == [(P2WPKH, 234_375_000 - 40), (P2PKH, 78_125_000 + 40)]
 
 
-def test_the_window_holds_the_last_work() -> None:
-    """Against a list of single shares; what a bucket blurs is at most a 1024th of the window."""
-    rng = random.Random(3)
-    window, shares = Window(2000), []
-    for _ in range(20_000):
-        member, work = rng.choice("abc"), rng.randrange(1, 200)
-        shares.append((member, work))
-        window.credit(member, work, network_work=100_000)
-        assert window.total <= 200_000
-    exact = dict.fromkeys("abc", 0)
-    left = 200_000
-    for member, work in reversed(shares):
-        exact[member] += min(work, left)
-        left -= min(work, left)
-    works = window.works()
-    assert sum(works.values()) == window.total > 200_000 - 4
-    assert all(abs(works[member] - exact[member]) <= 2 * (200_000 // 1024 + 200) for member in "abc")
-    assert len(window.buckets()) <= 1026
+def test_a_small_client_gets_a_coinbase_that_it_can_take() -> None:
+    many = Standing(1, tuple((f"0014{number:040x}", str(10**6 - number), 0) for number in range(40)))
+    for agent, most, payees in (("NerdMinerV2", 255, 3), ("bitaxe/BM1370", 6500, 40)):
+        work = make_work(group=many)
+        client = Client(group_of(work))
+        assert client.login(agent, user=ONE)[1]["result"] is True
+        coinbase = bytes.fromhex(client.job[2]) + bytes(12) + bytes.fromhex(client.job[3])
+        assert len(coinbase) <= most
+        assert len(read_coinbase(coinbase).outputs) == payees + 1
+        assert len(read_coinbase(coinbase).script_sig) == script_sig_bytes(work)
 
 
-def test_the_window_follows_the_networks_difficulty() -> None:
-    window = Window(1000)
-    for _ in range(1000):
-        window.credit("a", 10, 5000)
-    assert window.total == 5000
-    window.credit("b", 10, 1000)
-    assert window.total <= 1000
-    assert window.works()["b"] == 10
-    for _ in range(1000):
-        window.credit("b", 10, 8000)
-    assert window.works() == {"b": 8000}
+def test_a_block_of_the_group_says_what_it_was_planned_for() -> None:
+    shared = group_of(make_work(nbits=REGTEST_BITS, group=BOTH))
+    client = Client(shared)
+    client.login("bitaxe", user=ONE)
+    client.submit(client.mine(target=1 << 254)[0], user=ONE)
+    assert client.of(BlockFound)[0].group_bytes == 6500
 
 
-def test_the_window_can_be_recomputed_from_its_record() -> None:
-    rng = random.Random(4)
-    window = Window(500)
-    for _ in range(500):
-        window.credit(rng.choice("abcd"), rng.randrange(1, 50), 3000)
-    again = Window(500, window.buckets())
-    for _ in range(500):
-        member, work = rng.choice("abcd"), rng.randrange(1, 50)
-        window.credit(member, work, 3000)
-        again.credit(member, work, 3000)
-    assert again.buckets() == window.buckets()
-    assert again.works() == window.works()
+# The books
+
+
+class Ledger:
+    """What is noted."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, dict[str, Any]]] = []
+
+    def __call__(self, kind: str, fields: Mapping[str, Any]) -> None:
+        self.lines.append((kind, json.loads(json.dumps(fields))))
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        return [fields for each, fields in self.lines if each == kind]
+
+
+def books_in(path: Path, ledger: Ledger) -> GroupBooks:
+    books = GroupBooks(path / "stratum-group.json", 5000, ledger)
+    books.open()
+    return books
+
+
+def test_work_counts_from_the_next_job_on_and_over_restarts(tmp_path: Path) -> None:
+    ledger = Ledger()
+    books = books_in(tmp_path, ledger)
+    books.credit({A: "300"})
+    books.credit({A: "1", B: "100"})
+    assert books.standing(2**220) == books.standing(2**220)
+    standing = books.standing(2**220)
+    assert standing.members == ((B, "100", 0), (A, "301", 0)) if B < A else ((A, "301", 0), (B, "100", 0))
+    books.flush()
+    books.credit({B: "7"})
+    books.save()  # as at the end, or after some seconds
+    again = books_in(tmp_path, ledger)
+    assert again.standing(2**220).works == {A: 301, B: 107}
+    again.flush()
+    assert [line["number"] for line in ledger.of("group_work")] == [1, 2]
+    assert [line["number"] for line in ledger.of("group_account")] == [0, 1]
+
+
+def a_block(books: GroupBooks, hash_hex: str = "ab" * 32, room: int = 165) -> dict[str, int]:
+    """A block whose coinbase has no room for all three: what is carried over."""
+    books.credit({A: "300", B: "200", "0014" + "cc" * 20: "100"})
+    work = make_work(group=books.standing(2**220))
+    books.found(hash_hex, work, room)
+    return plan_of(work, room).carried()
+
+
+def test_what_a_block_carries_over_is_booked_once_undone_and_kept(tmp_path: Path) -> None:
+    ledger = Ledger()
+    books = books_in(tmp_path, ledger)
+    carried = a_block(books)
+    assert carried
+    assert books.standing(2**220).balances == {}
+    for state in (BlockState.FOUND, BlockState.SENT, BlockState.ACCEPTED, BlockState.CONFIRMED):
+        books.block_state("ab" * 32, state)
+    assert books.standing(2**220).balances == carried
+    books = books_in(tmp_path, ledger)  # restarted: the block may still be lost
+    books.block_state("ab" * 32, BlockState.STALE)
+    assert books.standing(2**220).balances == {}
+    books.block_state("ab" * 32, BlockState.STALE)
+    books.block_state("ab" * 32, BlockState.MATURE)
+    assert books.standing(2**220).balances == carried
+    books.block_state("ab" * 32, BlockState.STALE)  # it is not followed any more
+    books.block_state("cd" * 32, BlockState.ACCEPTED)  # not of the group
+    assert books.standing(2**220).balances == carried
+    assert [line["state"] for line in ledger.of("group_settled")] == ["accepted", "stale", "mature"]
+
+
+def test_a_block_that_is_handed_in_twice_is_recorded_once(tmp_path: Path) -> None:
+    ledger = Ledger()
+    books = books_in(tmp_path, ledger)
+    a_block(books)
+    a_block(books)
+    books.found("cd" * 32, make_work(group=Standing(0, ())), 255)
+    books.found("ef" * 32, make_work(group=books.standing(2**220)), 50)
+    (block,) = ledger.of("group_block")
+    assert block["hash"] == "ab" * 32
+    assert sum(block["paid"].values()) == sum(block["shares"].values()) == 312_500_000
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{}",
+        b'{"account": {"balances": {"0014": 1}}}',
+        b'{"account": {}, "pending": {"0014": "much"}}',
+        b'{"account": {}, "format": "solominer-stratum-group/2"}',
+    ],
+)
+def test_an_account_that_cannot_be_read_is_not_begun_anew(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "stratum-group.json").write_bytes(content)
+    with pytest.raises(EngineError, match=r"the group's account .* cannot be read") as refused:
+        books_in(tmp_path, Ledger())
+    assert "backup" in refused.value.todo
+    assert (tmp_path / "stratum-group.json").read_bytes() == content
+
+
+def test_a_disk_that_fails_ends_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    ledger = Ledger()
+    books = books_in(tmp_path / "file", ledger)
+    (tmp_path / "file").write_text("")
+    books.credit({A: "1"})
+    books.standing(2**220)
+    books.flush()
+    assert caplog.text.count("the group's account is not kept on disk") == 1
+    (tmp_path / "file").unlink()
+    books.save()
+    assert books_in(tmp_path / "file", ledger).standing(2**220).works == {A: 1}

@@ -108,6 +108,15 @@ def test_usernames(text: str, address: str, worker: str) -> None:
     assert (name.address, name.worker) == (address, worker)
 
 
+def test_of_a_long_name_both_ends_are_kept() -> None:
+    name = parse_username("bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4." + "x" * 200 + "shelf\u00e9")
+    assert name.name.startswith("bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4.xxx")
+    assert name.name.endswith("xxxshelf?")
+    assert len(name.name) == 155
+    assert clean_text("12345678901", 10) == "1234...901"
+    assert clean_text("1234567890", 10) == "1234567890"
+
+
 @given(st.text(max_size=300))
 def test_names_are_printable(text: str) -> None:
     name = parse_username(text)

@@ -18,9 +18,12 @@ from solominer.engines.stratum import engine as engine_module
 from solominer.engines.stratum.channel import ListenerSetup, ServerLimits
 from solominer.engines.stratum.tls import certificate_facts
 from solominer.work.events import WorkerStarted
+from tests.engines.stratum.builders import P2WPKH
 from tests.engines.stratum.engine_rig import SPACE, Bench, in_thread, running
 from tests.engines.stratum.pem import make_certificate
 from tests.engines.stratum.wire import WireMiner
+
+MEMBER = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080"
 
 
 @pytest.fixture(autouse=True)
@@ -183,7 +186,7 @@ async def test_proxies_and_limits_are_for_the_next_connection() -> None:
         assert (await in_thread(lambda: miner_at(listener, before=header))).job
         third = await in_thread(lambda: WireMiner(url=listener.url, before=header))
         assert await in_thread(third.ended)
-        assert "has 2 connections, as many as it may" in str(third.lines)
+        assert "at its limit of 2 connections" in str(third.lines)
         await still_works(bench, miner)
 
 
@@ -201,3 +204,25 @@ async def test_a_server_that_does_not_answer_is_said(monkeypatch: pytest.MonkeyP
     supervising = asyncio.create_task(bench.engine.run())
     await bench.engine.stop(5.0)
     await asyncio.wait_for(supervising, 5.0)
+
+
+async def test_a_group_may_begin_by_a_reload(tmp_path: Path) -> None:
+    """Its account is opened first; one that cannot be read leaves everything as it was."""
+    stays, group = on_a_port(), on_a_port(pay_to="group")
+    account = tmp_path / "group.json"
+    async with running(stays) as bench:
+        bench.publish()
+        settings = replace(bench.engine.settings, listeners=(stays, group), group_file=account)
+        account.write_text("{")
+        (problem,) = await bench.engine.apply(settings)
+        assert "cannot be read" in problem
+        assert bench.engine.urls == [stays.url]
+        account.unlink()
+        assert await bench.engine.apply(settings) == []
+        bench.scripts[MEMBER] = P2WPKH
+        miner = WireMiner(url=group.url)
+        await in_thread(lambda: miner.log_in(user=MEMBER))
+        params, _ = miner.mine()
+        assert (await in_thread(lambda: miner.hand_in(params, MEMBER)))["error"] is None
+        await bench.until(lambda: bench.engine._group is not None and bench.engine._group._pending)
+    assert P2WPKH.hex() in account.read_text()

@@ -108,6 +108,13 @@ def test_a_share_is_accepted_once() -> None:
     assert tally.rejected == {"Duplicate": 1}
 
 
+def test_the_hashes_of_a_share_are_whole_and_right_even_where_they_are_two() -> None:
+    regtest = make_work(nbits=REGTEST_BITS)
+    assert share_hashes(regtest.difficulty * (1 - 1e-5)) == 2
+    assert share_hashes(EASY) == 4
+    assert share_hashes(1.0) == 2**256 // (0xFFFF << 208)
+
+
 def test_a_worker_counts_by_its_client_also_where_it_logs_in_before_it_subscribes() -> None:
     client = Client(make_shared(make_work()))
     client.send(line(1, "mining.authorize", "rig.1", "x"))

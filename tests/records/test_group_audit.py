@@ -1,0 +1,136 @@
+"""The verifier recomputes a group's payouts from the ledger, and every line that was changed is noticed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from solominer.engines.stratum.group import GroupBooks
+from solominer.records.evidence.findings import VerifyResult
+from solominer.records.evidence.group import GroupAudit
+from solominer.records.tree import Part, Tree
+from solominer.work.found import BlockState
+from tests.engines.stratum.builders import make_work
+
+PARTS = (Part.at(1_800_000_000), Part.at(1_800_003_600))
+A, B, C = ("0014" + each * 20 for each in ("aa", "bb", "cc"))
+FIRST, SECOND = "11" * 32, "22" * 32
+Entry = dict[str, Any]
+
+
+class Records:
+    """Two hours of a group: work, a block that is booked, lost and booked again, and a restart between."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder / "regtest"
+        self.entries: list[list[Entry]] = [[], []]
+        self._hour = 0
+        self.books: GroupBooks
+        self.start()
+        self.mine(FIRST)
+        for state in (BlockState.ACCEPTED, BlockState.STALE, BlockState.ACCEPTED):
+            self.books.block_state(FIRST, state)
+        self.mine("")
+        self._hour = 1
+        self.start()
+        self.mine(SECOND)
+        self.books.block_state(SECOND, BlockState.ACCEPTED)
+
+    def start(self) -> None:
+        self.books = GroupBooks(self.root / "stratum-group.json", 2000, self.note)
+        self.books.open()
+
+    def mine(self, hash_hex: str) -> None:
+        self.books.credit({A: "300", B: "200", C: "1"})
+        work = make_work(group=self.books.standing(2**247))
+        self.books.flush()
+        if hash_hex:
+            self.books.found(hash_hex, work, 200)  # room for two of the three
+
+    def note(self, kind: str, fields: Mapping[str, Any]) -> None:
+        line = {"seq": len(self.entries[0]) + len(self.entries[1]) + 1, "kind": kind, **json.loads(json.dumps(fields))}
+        self.entries[self._hour].append(line)
+
+    def audit(self, parts: tuple[Part, ...] = PARTS) -> VerifyResult:
+        for part, entries in zip(PARTS, self.entries, strict=True):
+            folder = self.root / "ledger" / part.path
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "ledger.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+        result = VerifyResult()
+        audit = GroupAudit(Tree(self.root), result)
+        for part in parts:
+            audit.hour(part)
+        return result
+
+    def first(self, kind: str, hour: int = 0) -> Entry:
+        return next(entry for entry in self.entries[hour] if entry["kind"] == kind)
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> Records:
+    return Records(tmp_path)
+
+
+def test_what_was_recorded_holds(records: Records) -> None:
+    result = records.audit()
+    assert result.wrong == []
+    assert result.checked["{n} change(s) of a group's account"] == 7
+    assert result.checked["{n} block(s) of a group: payouts recomputed from the work"] == 2
+    assert result.checked["{n} group account(s) follow from the lines before"] == 1
+    assert result.unchecked == {"{n} block(s) of a group without a proof in their hour": 2}
+
+
+def test_an_hour_can_be_checked_alone(records: Records) -> None:
+    result = records.audit(PARTS[1:])
+    assert result.wrong == []
+    assert result.checked["{n} block(s) of a group: payouts recomputed from the work"] == 1
+
+
+def test_hours_without_a_group_say_nothing(tmp_path: Path) -> None:
+    result = VerifyResult()
+    GroupAudit(Tree(tmp_path), result).hour(PARTS[0])
+    assert not result.checked
+    assert not result.unchecked
+
+
+def test_lines_that_a_crash_took_are_said(records: Records) -> None:
+    del records.entries[0][-1]
+    result = records.audit()
+    assert result.wrong == []
+    assert result.unchecked["{n} group account(s) after a crash: lines before them are missing"] == 1
+
+
+def a_satoshi(entry: Entry, field: str) -> None:
+    one, other = list(entry[field])[:2]
+    entry[field][one] -= 1
+    entry[field][other] = entry[field].get(other, 0) + 1
+
+
+CHANGES: dict[str, tuple[Callable[[Records], object], str]] = {
+    "paid": (lambda r: a_satoshi(r.first("group_block"), "paid"), "pays something else"),
+    "shares": (lambda r: a_satoshi(r.first("group_block"), "shares"), "pays something else"),
+    "value": (lambda r: r.first("group_block").update(value_sats=1), "pays something else"),
+    "credits": (lambda r: r.first("group_work")["credits"].update({A: "301"}), "counts other work"),
+    "credits of a later line": (lambda r: r.entries[0][-1]["credits"].update({A: "301"}), "lines before lead to"),
+    "carried": (lambda r: a_satoshi(r.first("group_settled"), "carried"), "carries over something else"),
+    "a line removed": (lambda r: r.entries[0].remove(r.first("group_settled")), "group line 3 follows line 1"),
+    "account": (lambda r: r.first("group_account", 1)["balances"].update({A: 0, B: 0, C: 0}), "lines before lead to"),
+    "older account": (lambda r: r.first("group_account", 1).update(number=1), "goes back to an older one"),
+    "no account": (lambda r: r.first("group_account").update(balances={A: 1}), "do not sum to zero"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_was_changed_is_noticed(records: Records, name: str) -> None:
+    change, problem = CHANGES[name]
+    change(records)
+    assert problem in " ".join(reason for _, reason in records.audit().wrong)
+
+
+def test_a_line_before_any_account_is_not_checked(records: Records) -> None:
+    records.entries[0].pop(0)
+    assert records.audit().unchecked["{n} line(s) of a group before its account is stated"] > 0
