@@ -29,8 +29,8 @@ class ListenerConfig(Part):
     )
     payout: Annotated[Literal["config", "miner", "group"], LOWERED] = Field(
         "config",
-        description="config: blocks pay payout_address and payout_split; miner: a block pays the address in its miner's "
-        "username (ADDRESS or ADDRESS.WORKER); group: blocks pay all such addresses by their proven work",
+        description="config: blocks pay payout_address and payout_split; miner: each pays the address in its miner's "
+        "username (ADDRESS or ADDRESS.WORKER); group: blocks pay all such addresses by proven work",
     )
     start_difficulty: Difficulty = Field(0.0, description="initial share difficulty; 0: chosen by the miner's model")
     least_difficulty: Difficulty = Field(0.0, description="minimum share difficulty; 0: chosen by the miner's model")

@@ -131,5 +131,6 @@ async def test_a_group_is_paid_by_proven_work_over_restarts_and_anybody_can_reco
     assert paid[0].keys() == {own}  # nobody had proven any work yet
     result = verify(tmp_path / "data/regtest", thorough=True)
     assert result.wrong == []
-    assert result.checked["{n} block(s) of a group: the coinbase pays them"] >= 4
+    # Jobs from before the first credit pay as configured.
+    assert result.checked["{n} block(s) of a group: the coinbase pays them"] >= 3
     assert result.checked["{n} change(s) of a group's account"] >= 4
