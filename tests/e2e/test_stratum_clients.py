@@ -63,8 +63,7 @@ async def test_six_kinds_of_clients_find_blocks_in_a_row(
     engine, section = report["hashes"]["engines"]["stratum"], report["miners"]
     assert engine["shares"] == BLOCKS
     assert engine["counted"] == 0
-    assert engine["credited"] > 0
-    assert section["hashes"] == pytest.approx(engine["credited"])
+    assert 0 < engine["credited"] <= 1.001 * section["hashes"]
     assert section["shares"] == sum(row["shares"] for row in section["user_agents"]) == BLOCKS
     assert len(section["user_agents"]) == len(SIX)
     proofs = [json.loads(proof.read_text()) for proof in bench.data.glob("proofs/*/*/*/*/[0-9]*.json")]
