@@ -35,8 +35,12 @@ class UnsavedBlocks:
         self._blocks.setdefault(hash_le, _Waiting(now))
 
     def answer(self, hash_le: bytes, send: Callable[[bytes], None], id_json: bytes) -> None:
-        """Send the answer to a block once it is on disk; it was added just before."""
-        self._blocks[hash_le].answers.append((send, id_json))
+        """Send the answer to a block once it is on disk; at once if it was never added."""
+        waiting = self._blocks.get(hash_le)
+        if waiting is None:
+            send(reply_true(id_json))
+        else:
+            waiting.answers.append((send, id_json))
 
     def saved(self, hash_le: bytes) -> None:
         """The daemon has it on disk."""
