@@ -274,7 +274,7 @@ def test_a_host_that_is_none() -> None:
         (saying(b"\x15\x03\x01\x00\x02\x02\x46"), "configure: HERE expects TLS"),
         (endless(b"\x1b[2J" * 100), "configure: HERE sends an overlong line, beginning with \\x1b[2J"),
         (endless(b"\n"), "subscribe: no answer to mining.subscribe within 0 s"),
-        (refusing, "configure: HERE closed the connection; it had said 'no work: "),
+        (refusing, "configure: HERE closed the connection; its last message was 'no work: "),
     ],
 )
 def test_what_is_no_stratum_server(behave: Callable[[socket.socket], None], fault: str) -> None:

@@ -47,7 +47,7 @@ def test_asks_again_for_another_split(tmp_path: Path) -> None:
     make_sure(split, yes=False, ask=person)
     make_sure(split, yes=False, ask=None)
     assert len(person.asked) == 2
-    assert "my address (98.5 %),\n    bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4 (1.5 %)\n" in person.asked[1]
+    assert "my address (98.5 %),\n    bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4 (1.5 %).\n" in person.asked[1]
 
 
 def test_no_is_no(tmp_path: Path) -> None:
