@@ -109,6 +109,7 @@ def stratum_of(
         tuple(map(setup, config.stratum)),
         config.coinbase_tag.encode(),
         config.records_dir / config.tree_name / "stratum-sessions.json",
+        cache_dir=default_cache_dir(),
     )
     return StratumEngine(settings, now, ask=ask, note=note)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from typing import TYPE_CHECKING, cast
 
 from solominer.engines.stratum import messages
@@ -28,6 +27,11 @@ _MOST_PAUSE_SECS = 5.0
 class Connection(asyncio.Protocol):
     """Moves bytes between a socket and its session; whatever the session says beyond that goes to the server."""
 
+    __slots__ = (
+        "_proxies", "_proxy", "_server", "_shared", "_slow_since", "_transport",
+        "address", "closed_for", "logged_in", "number", "opened_at", "session", "taken_over",
+    )  # fmt: skip
+
     def __init__(self, server: Server, shared: Shared, proxies: frozenset[str]) -> None:
         self._server, self._shared, self._proxies = server, shared, proxies
         self._transport: asyncio.Transport | None = None
@@ -45,9 +49,6 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client connected."""
         self._transport = cast("asyncio.Transport", transport)
-        sock = transport.get_extra_info("socket")
-        if sock is not None and sock.family != socket.AF_UNIX:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         peer = transport.get_extra_info("peername")
         address = peer[0] if isinstance(peer, tuple) else "unix"
         if address in self._proxies:
@@ -99,12 +100,13 @@ class Connection(asyncio.Protocol):
 
     def carry_out(self, output: Output) -> None:
         """Do what the session wants: blocks first, then the bytes, then everything else."""
-        for event in output.events:
+        events = output.events
+        for event in events:
             if isinstance(event, BlockFound):
                 self._server.event(self, event)
         if output.data:
             self._send(output.data)
-        for event in output.events:
+        for event in events:
             if isinstance(event, Authorized):
                 self.logged_in = True
             if not isinstance(event, BlockFound):
@@ -152,7 +154,7 @@ class Connection(asyncio.Protocol):
         if transport is None or transport.is_closing():
             return
         transport.write(data)
-        if transport.get_write_buffer_size() > MAX_BUFFERED_BYTES:
+        if self._slow_since is not None and transport.get_write_buffer_size() > MAX_BUFFERED_BYTES:
             self.abort("it does not read what it is sent")
 
     def _read_on(self) -> None:

@@ -74,12 +74,14 @@ Note = Callable[[str, Mapping[str, Any]], None]
 
 @dataclass(frozen=True, slots=True)
 class StratumSettings:
-    """Listeners, bounds, the tag for coinbases that are made here, and the file that keeps sessions over a restart."""
+    """Listeners, bounds, the tag for coinbases that are made here, the file that keeps sessions over a restart, and the
+    folder that keeps compiled code."""
 
     listeners: tuple[ListenerSetup, ...]
     tag: bytes = b""
     sessions_file: Path | None = None
     limits: ServerLimits = field(default_factory=ServerLimits)
+    cache_dir: Path | None = None
 
 
 class StratumEngine:
@@ -166,6 +168,7 @@ class StratumEngine:
             extranonce_count=self._space.count,
             first_seq=self._first_seq,
             sessions=[held for at, held in self._sessions.values() if now - at < RESUME_SECS],
+            cache_dir=str(self.settings.cache_dir or ""),
         )
         self._send(setup)
         self._reading = asyncio.create_task(self._read(reader), name="stratum messages")
@@ -331,7 +334,7 @@ class StratumEngine:
                     EngineError(f"the Stratum server cannot listen on {message.problem}", message.todo)
                 )
             case Fault():
-                log.error("the jitted check of shares was wrong about a header; hashlib goes on in its place")
+                log.error("the compiled check of shares was wrong about a header; hashlib goes on in its place")
                 self._note("validator_fault", {"header": message.header.hex()})
             case _:
                 pass

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import msgspec
+
 from solominer.engines.stratum.messages import Errors
 
 
@@ -94,7 +96,7 @@ class NotableShare:
 
 @dataclass(frozen=True, slots=True)
 class KernelFault:
-    """The jitted check called a header a block and hashlib did not: the check is not to be used any more."""
+    """The compiled check called a header a block and hashlib did not: the check is not to be used any more."""
 
     header: bytes
 
@@ -112,15 +114,14 @@ Event = (
 )
 
 
-@dataclass(slots=True)
-class Output:
+class Output(msgspec.Struct, gc=False):
     """What is to be done for a connection: send `data`, handle `events`, then close if `close` gives a reason.
 
     With `pause_secs` nothing is to be read from it for so long: it sends more lines than a connection may.
     """
 
     data: bytes = b""
-    events: list[Event] = field(default_factory=list)
+    events: list[Event] = []
     close: str = ""
     pause_secs: float = 0.0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import socket
 import ssl
 import time
 from collections import deque
@@ -53,7 +54,7 @@ from solominer.errors import EngineError
 from solominer.work.workers import ExtranonceRange
 
 SESSION_TICK_SECS = 4
-FAN_OUT_AT_ONCE = 256
+FAN_OUT_AT_ONCE = 64
 NEWS_A_MINUTE = 120
 FRESH_SECS = 0.02
 BLOCKS_PER_WORK = 8
@@ -144,6 +145,8 @@ class Server:
             return listener.url
         server = await loop.create_server(protocol, listener.host, listener.port, backlog=_BACKLOG, ssl=tls)
         self._listeners.append(server)
+        for each in server.sockets:
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # accepted connections inherit it
         port = server.sockets[0].getsockname()[1]
         return ListenerSetup(listener.host, port, certificate=listener.certificate).url
 
