@@ -125,6 +125,7 @@ def _stratum_settings(config: Config) -> StratumSettings:
         group_window=round(1000 * config.group_window),
         limits=ServerLimits(config.stratum_limits.connections, config.stratum_limits.connections_per_address),
         simulated=config.mode_rules.simulated,
+        cache_dir=default_cache_dir(),
     )
 
 

@@ -2,9 +2,9 @@
 
     <cache_dir>/kernels/<machine key>/<variant>/     Numba's cache files and MANIFEST.json, their SHA-256 digests
 
-Numba's cache files are pickles, so they are loaded only from folders that nobody else can write, and only if every file
-matches the manifest. Anything else is recompiled. If the folder cannot be used, a private temporary folder is used, or
-the kernel is compiled in memory.
+They are code, so they are loaded only from folders that nobody else can write, and only if every file matches the
+manifest. Anything else is recompiled. If the folder cannot be used, a private temporary folder is used, or the kernel
+is compiled in memory.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from solominer.engines.cpu.machine import this_machine
 from solominer.engines.cpu.processes import python_command
@@ -30,6 +31,7 @@ MANIFEST = "MANIFEST.json"
 COMPILE_TIMEOUT_SECS = 180
 
 Report = Callable[[str], None]
+T = TypeVar("T")
 
 
 class Functions(NamedTuple):
@@ -37,6 +39,17 @@ class Functions(NamedTuple):
 
     scan: Any
     midstates: Any
+
+
+class Compiled(NamedTuple, Generic[T]):
+    """What a process of its own compiles into a folder, the last argument of `command` (module and arguments).
+
+    `load` reads a folder that matches its manifest; None if its files cannot be used.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    load: Callable[[Path], T | None]
 
 
 class _Unusable(OSError):
@@ -50,38 +63,50 @@ def machine_folder(cache_dir: Path) -> Path:
 
 def load_functions(number: int, cache_dir: Path | None, report: Report) -> Functions:
     """Variant `number`, from `cache_dir` if it is intact there, else compiled and stored there if possible."""
-    if cache_dir is not None:
+    name = VARIANTS[number].name
+    what = Compiled(name, ("solominer.engines.cpu.compile", str(number)), partial(_load, number))
+    functions = load_compiled(what, machine_folder(cache_dir) if cache_dir else None, report)
+    if functions is None:
+        report(f"compiling kernel {name} in memory")
+    return functions or _make(number)
+
+
+def load_compiled(what: Compiled[T], parent: Path | None, report: Report) -> T | None:
+    """It, from its folder in `parent` if it is intact there, else compiled there or in a temporary folder.
+
+    `parent` is a folder of `<cache_dir>/kernels` for this kind of machine. None if it can be compiled nowhere.
+    """
+    if parent is not None:
         try:
-            return _load_or_build(number, machine_folder(cache_dir), report)
+            return _load_or_build(what, parent, report)
         except OSError as error:
-            report(f"kernel cache {cache_dir} not used: {error}")
+            report(f"kernel cache {parent.parents[1]} not used: {error}")
     try:
         with tempfile.TemporaryDirectory(prefix="solominer-kernels-") as folder:
-            return _load_or_build(number, Path(folder), report)
+            return _load_or_build(what, Path(folder), report)
     except OSError as error:
-        report(f"no temporary folder to compile in: {error}; compiling in memory")
-    return _make(number)
+        report(f"no temporary folder to compile in: {error}")
+    return None
 
 
-def _load_or_build(number: int, parent: Path, report: Report) -> Functions:
-    name = VARIANTS[number].name
-    folder = parent / name
+def _load_or_build(what: Compiled[T], parent: Path, report: Report) -> T:
+    folder = parent / what.name
     private_folder(parent)
     with _locked(parent):
         problem = _problem(folder)
         if problem is None:
-            functions = _load(number, folder)
-            if functions is not None:
-                return functions
-            problem = "Numba cannot load it"
+            loaded = what.load(folder)
+            if loaded is not None:
+                return loaded
+            problem = "it cannot be loaded"
         if problem:
-            report(f"compiled kernel {name} discarded: {problem}")
-        report(f"compiling kernel {name} ...")
-        _build(number, folder)
-        functions = _load(number, folder)
-    if functions is None:
-        raise _Unusable("the compiled kernel cannot be loaded")
-    return functions
+            report(f"compiled kernel {what.name} discarded: {problem}")
+        report(f"compiling kernel {what.name} ...")
+        _build(what, folder)
+        loaded = what.load(folder)
+    if loaded is None:
+        raise _Unusable("the compiled code cannot be loaded")
+    return loaded
 
 
 def private_folder(folder: Path) -> None:
@@ -135,13 +160,13 @@ def _digests(folder: Path) -> dict[str, str]:
     return digests
 
 
-def _build(number: int, folder: Path) -> None:
+def _build(what: Compiled[Any], folder: Path) -> None:
     """Compile in a child process, then write the manifest."""
     if folder.is_symlink() or folder.is_file():
         folder.unlink()
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700)
-    command, environment = python_command("solominer.engines.cpu.compile", str(number), str(folder))
+    command, environment = python_command(*what.command, str(folder))
     try:
         done = subprocess.run(
             command,

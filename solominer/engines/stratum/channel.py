@@ -71,7 +71,7 @@ class ServerLimits(msgspec.Struct, frozen=True):
 class Setup(msgspec.Struct, tag=True):
     """The first message: how to serve, and what an earlier process of this run left behind.
 
-    extranonce1 values are `extranonce_first` and the next `extranonce_count`.
+    extranonce1 values are `extranonce_first` and the next `extranonce_count`. `cache_dir` keeps compiled code.
     """
 
     parent_pid: int
@@ -81,6 +81,7 @@ class Setup(msgspec.Struct, tag=True):
     extranonce_count: int
     first_seq: int
     sessions: list[Held] = []
+    cache_dir: str = ""
 
 
 class Publish(msgspec.Struct, tag=True):
@@ -157,7 +158,7 @@ class Notable(msgspec.Struct, tag=True):
 
 
 class Fault(msgspec.Struct, tag=True):
-    """The jitted check was wrong about this header; hashlib goes on in its place."""
+    """The compiled check was wrong about this header; hashlib goes on in its place."""
 
     header: bytes
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from typing import TYPE_CHECKING, cast
 
 from solominer.engines.stratum import messages
@@ -27,17 +26,15 @@ MAX_BUFFERED_BYTES = 1 << 20
 SLOW_READER_SECS = 30.0
 PROXY_HEADER_SECS = 10.0
 _MOST_PAUSE_SECS = 5.0
-_SOCKET_OPTIONS = {  # a client that has lost its power or its network is noticed within two minutes
-    (socket.SOL_SOCKET, "SO_KEEPALIVE"): 1,
-    (socket.IPPROTO_TCP, "TCP_KEEPIDLE"): 60,
-    (socket.IPPROTO_TCP, "TCP_KEEPINTVL"): 20,
-    (socket.IPPROTO_TCP, "TCP_KEEPCNT"): 3,
-    (socket.IPPROTO_TCP, "TCP_USER_TIMEOUT"): 120_000,  # milliseconds
-}
 
 
 class Connection(asyncio.Protocol):
     """Moves bytes between a socket and its session; whatever the session says beyond that goes to the server."""
+
+    __slots__ = (
+        "_closed_at", "_proxy", "_server", "_slow_since", "_transport", "address", "at_fault", "closed_for",
+        "listener", "logged_in", "number", "opened_at", "session", "taken_over",
+    )  # fmt: skip
 
     def __init__(self, server: Server, listener: Listener) -> None:
         self._server, self.listener = server, listener
@@ -58,11 +55,6 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client connected."""
         self._transport = cast("asyncio.Transport", transport)
-        sock = transport.get_extra_info("socket")
-        if sock is not None and sock.family != socket.AF_UNIX:
-            for (level, name), value in _SOCKET_OPTIONS.items():
-                if hasattr(socket, name):  # not everywhere
-                    sock.setsockopt(level, getattr(socket, name), value)
         peer = transport.get_extra_info("peername")
         address = peer[0] if isinstance(peer, tuple) else "unix"
         self.opened_at = self._server.now()
@@ -118,12 +110,13 @@ class Connection(asyncio.Protocol):
 
     def carry_out(self, output: Output) -> None:
         """Do what the session wants: blocks first, then the bytes, then everything else."""
-        for event in output.events:
+        events = output.events
+        for event in events:
             if isinstance(event, BlockFound):
                 self._server.event(self, event)
         if output.data:
             self.send(output.data)
-        for event in output.events:
+        for event in events:
             if isinstance(event, Authorized):
                 self.logged_in = True
             if not isinstance(event, BlockFound):
@@ -178,7 +171,7 @@ class Connection(asyncio.Protocol):
         if transport is None or transport.is_closing():
             return
         transport.write(data)
-        if transport.get_write_buffer_size() > MAX_BUFFERED_BYTES:
+        if self._slow_since is not None and transport.get_write_buffer_size() > MAX_BUFFERED_BYTES:
             self.abort("it does not read what it is sent")
 
     def _pause(self, secs: float) -> None:

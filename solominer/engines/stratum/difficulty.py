@@ -33,6 +33,10 @@ class Difficulty:
     from; the same one again changes nothing.
     """
 
+    __slots__ = (
+        "_agent", "_fixed", "_floor", "_limits", "_network", "_resumed", "_suggested", "_vardiff", "announced",
+    )  # fmt: skip
+
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._vardiff: Vardiff | None = None

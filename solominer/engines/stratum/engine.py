@@ -90,7 +90,7 @@ class StratumSettings:
     """Listeners, bounds, the tag for coinbases that are made here, and the files that are kept over a restart.
 
     `group_window` is the window of the group's listeners, in thousandths of the network's difficulty. `simulated`:
-    found blocks are neither kept nor sent, so no answer waits for the disk.
+    found blocks are neither kept nor sent, so no answer waits for the disk. `cache_dir` keeps compiled code.
     """
 
     listeners: tuple[ListenerSetup, ...]
@@ -100,6 +100,7 @@ class StratumSettings:
     group_window: int = 1000
     limits: ServerLimits = field(default_factory=ServerLimits)
     simulated: bool = False
+    cache_dir: Path | None = None
 
 
 class StratumEngine:
@@ -197,6 +198,7 @@ class StratumEngine:
             extranonce_count=self._space.count,
             first_seq=self._first_seq,
             sessions=[held for at, held in self._sessions.values() if now - at < RESUME_SECS],
+            cache_dir=str(self.settings.cache_dir or ""),
         )
         self._send(setup)
         self._reading = asyncio.create_task(self._read(reader), name="stratum messages")
@@ -417,7 +419,7 @@ class StratumEngine:
             case Relistened() if self._relistened and not self._relistened.done():
                 self._relistened.set_result(message)
             case Fault():
-                log.error("the jitted check of shares was wrong about a header; hashlib goes on in its place")
+                log.error("the compiled check of shares was wrong about a header; hashlib goes on in its place")
                 self._note("validator_fault", {"header": message.header.hex()})
             case _:
                 pass

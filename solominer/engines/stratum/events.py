@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+import msgspec
+
 from solominer.work.miners import NO_HASH
 
 
@@ -156,7 +158,7 @@ class NotableShare:
 
 @dataclass(frozen=True, slots=True)
 class KernelFault:
-    """The jitted check called a header a block and hashlib did not: the check is not to be used any more."""
+    """The compiled check called a header a block and hashlib did not: the check is not to be used any more."""
 
     header: bytes
 
@@ -175,14 +177,13 @@ Event = (
 )
 
 
-@dataclass(slots=True)
-class Output:
+class Output(msgspec.Struct, gc=False):
     """What is to be done for a connection: send `data`, handle `events`, then close if `close` gives a reason.
 
     With `pause_secs` nothing is to be read from it for so long: it sends more lines than a connection may.
     """
 
     data: bytes = b""
-    events: list[Event] = field(default_factory=list)
+    events: list[Event] = []
     close: str = ""
     pause_secs: float = 0.0

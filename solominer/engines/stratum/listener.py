@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,14 @@ from solominer.errors import EngineError
 TLS_HANDSHAKE_SECS = 15.0
 _BACKLOG = 8192
 _SOCKET_MODE = 0o660
+
+_SOCKET_OPTIONS = {  # accepted connections inherit them: a client that lost its power is noticed within two minutes
+    (socket.SOL_SOCKET, "SO_KEEPALIVE"): 1,
+    (socket.IPPROTO_TCP, "TCP_KEEPIDLE"): 60,
+    (socket.IPPROTO_TCP, "TCP_KEEPINTVL"): 20,
+    (socket.IPPROTO_TCP, "TCP_KEEPCNT"): 3,
+    (socket.IPPROTO_TCP, "TCP_USER_TIMEOUT"): 120_000,  # milliseconds
+}
 
 
 class Listener:
@@ -54,6 +63,10 @@ class Listener:
                 path.chmod(_SOCKET_MODE)
             else:
                 self._server = await loop.create_server(protocol, setup.host, setup.port, **options)
+                for sock in self._server.sockets:
+                    for (level, name), value in _SOCKET_OPTIONS.items():
+                        if hasattr(socket, name):  # not everywhere
+                            sock.setsockopt(level, getattr(socket, name), value)
         except (OSError, ValueError) as error:  # ValueError: an address that is none
             reason = getattr(error, "strerror", None) or error
             todo = "choose another address or port, or end what has it"

@@ -1,7 +1,7 @@
 """The Stratum process: `python -m solominer.engines.stratum`, started by the daemon and ended with it.
 
 Its standard input is one end of a socket pair (`channel`). With uvloop where that is installed, else with asyncio's own
-loop. Shares are hashed with hashlib until the jitted check is ready, so that miners are served at once.
+loop. Shares are checked with hashlib until the compiled check is loaded, so that miners are served at once.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ import resource
 import socket
 import threading
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from solominer.engines.cpu.processes import die_with, leave_signals_to_parent
+from solominer.engines.stratum.batch import Batch
 from solominer.engines.stratum.channel import (
     AddressAnswer,
     CannotListen,
@@ -32,6 +34,7 @@ from solominer.engines.stratum.channel import (
     encode,
 )
 from solominer.engines.stratum.server import Server
+from solominer.engines.stratum.validate import load_validator
 from solominer.errors import EngineError
 
 TICK_SECS = 1.0
@@ -108,7 +111,8 @@ async def _serve() -> int:
         return 1
     channel.serve_with(server)
     channel.send(Listening(urls))
-    threading.Thread(target=_load_validator, args=(loop, server), name="validator", daemon=True).start()
+    cache_dir = Path(setup.cache_dir) if setup.cache_dir else None
+    threading.Thread(target=_load_validator, args=(loop, server, cache_dir), name="validator", daemon=True).start()
     while not channel.ended.is_set():
         with suppress(TimeoutError):
             await asyncio.wait_for(channel.ended.wait(), TICK_SECS)
@@ -118,19 +122,16 @@ async def _serve() -> int:
     return 0
 
 
-def _load_validator(loop: asyncio.AbstractEventLoop, server: Server) -> None:
-    """Have shares hashed by jitted code as soon as it is compiled."""
+def _load_validator(loop: asyncio.AbstractEventLoop, server: Server, cache_dir: Path | None) -> None:
+    """Have shares checked by compiled code as soon as it is there."""
     try:
-        from solominer.engines.stratum.batch import Batch
-        from solominer.engines.stratum.validate import Validator
-
-        batch = Batch(Validator())
-        batch.warm_up()
-    except Exception:  # whatever keeps Numba from compiling, hashlib goes on
-        log.warning("shares are hashed with hashlib: the jitted check does not load", exc_info=True)
+        validator = load_validator(cache_dir, log.info)
+    except Exception:  # whatever keeps it from loading, hashlib goes on
+        log.warning("shares are checked with hashlib: the compiled check does not load", exc_info=True)
         return
-    with suppress(RuntimeError):  # the loop has ended meanwhile
-        loop.call_soon_threadsafe(server.checker.use, batch)
+    if validator is not None:
+        with suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(server.checker.use, Batch(validator))
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""Shares checked with hashlib: what `validate` must agree with, and what stands in where Numba cannot be had."""
+"""Shares checked with hashlib: what `validate` must agree with, and what stands in until compiled code is there."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def header_of(parts: JobParts, share: ShareCandidate) -> Header:
 
 
 class HashlibValidator:
-    """The same interface as `validate.Validator`, without Numba."""
+    """The same interface as `validate.Validator`, without compiled code."""
 
     def prepare(self, parts: JobParts) -> JobParts:
         """Nothing is prepared."""

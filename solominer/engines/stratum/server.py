@@ -59,7 +59,7 @@ from solominer.work.group_check import check_group
 from solominer.work.workers import ExtranonceRange
 
 SESSION_TICK_SECS = 4
-FAN_OUT_AT_ONCE = 256
+FAN_OUT_AT_ONCE = 64
 NEWS_A_MINUTE = 120
 FRESH_SECS = 0.02
 ASK_AT_ONCE = 4

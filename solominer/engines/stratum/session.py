@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from solominer.chain.target import DIFFICULTY_1_TARGET
 from solominer.engines.stratum import messages, plain_shares
@@ -77,6 +76,12 @@ class _Login:
 class Session:
     """The state of one connection. Every method returns an `Output` to be carried out."""
 
+    __slots__ = (
+        "_address", "_bad_lines", "_blocks", "_claims", "_close", "_events", "_known", "_last_notify", "_line_room", "_line_time",
+        "_lines", "_logins", "_opened", "_out", "_refused_logins", "_script", "_tip_le", "agent", "aimed", "difficulty", "held",
+        "is_mining", "shared", "user_agent", "version_mask", "wants_extranonce", "workers",
+    )  # fmt: skip
+
     def __init__(self, shared: Shared, now: float) -> None:
         self.shared = shared
         self._lines = LineReader()
@@ -101,8 +106,8 @@ class Session:
         self.workers: dict[str, Worker] = {}
         self.difficulty = Difficulty(shared.settings.limits)
         self.wants_extranonce = False
-        self.aim: tuple[object, Any] | None = None
-        """Of the batch: what plain shares of the newest job must meet."""
+        self.aimed: plain_shares.Aimed | None = None
+        """None once what it says may have changed."""
 
     # Inputs
 
@@ -113,15 +118,9 @@ class Session:
             data = self._lines.unread() + data
             done, count = plain_shares.take(self, batch, data, now)
             data = data[done:]
-        lines = self._lines.feed(data) if data else []
-        for line in lines:
-            if line and line != b"\r":
-                self.take_line(line, now)
-        self.check_claims(now)
-        if self._lines.problem is not None and not self._close:
-            self._close, answer = messages.last_words(self._lines.problem)
-            self._out.append(answer)
-        return self._take(self._pause_secs(count + len(lines), now))
+        if data:
+            count += self._take_lines(data, now)
+        return self._take(self._pause_secs(count, now))
 
     def tick(self, now: float) -> Output:
         """Time passed: to be called every few seconds."""
@@ -167,6 +166,18 @@ class Session:
             self.shared.table.close(self.held, now)
 
     # Lines
+
+    def _take_lines(self, data: bytes, now: float) -> int:
+        """How many lines these bytes complete."""
+        lines = self._lines.feed(data)
+        for line in lines:
+            if line and line != b"\r":
+                self.take_line(line, now)
+        self.check_claims(now)
+        if self._lines.problem is not None and not self._close:
+            self._close, answer = messages.last_words(self._lines.problem)
+            self._out.append(answer)
+        return len(lines)
 
     def take_line(self, line: bytes, now: float) -> None:
         """One line of the client, without its end."""
@@ -266,6 +277,7 @@ class Session:
             self.version_mask = agreed.version_mask
         if agreed.least_difficulty is not None and self.difficulty.at_least(agreed.least_difficulty, now):
             self.retarget(now)
+        self.aimed = None
         self.wants_extranonce |= agreed.wants_extranonce
         if agreed.info:
             self._events.append(ClientInfo(agreed.info))
@@ -442,6 +454,7 @@ class Session:
         held.last_seq, self._tip_le, self._last_notify = job.seq, work.prevhash_le, now
         self.is_mining = True
         self._known.clear()
+        self.aimed = None
 
     # Output
 

@@ -19,6 +19,7 @@ from solominer.engines.cpu.sha256d import K, compress
 from solominer.engines.cpu.sha_instructions import X86, clear_upper_halves
 
 _intrinsic: Callable[..., Any] = intrinsic
+_pointer: Any = types.CPointer
 
 
 def host_has_sha() -> bool:
@@ -58,14 +59,12 @@ def _make(emit: Callable[..., list[ir.Value]]) -> Any:
     @_intrinsic
     def compress_words(typingctx: Any, states: Any, state_at: Any, blocks: Any, block_at: Any) -> Any:
         def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-            def pointers(position: int, count: int) -> list[ir.Value]:
-                data = context.make_array(signature.args[position])(context, builder, args[position]).data
-                at = args[position + 1]
+            def pointers(data: ir.Value, at: ir.Value, count: int) -> list[ir.Value]:
                 return [builder.gep(data, [builder.add(at, ir.Constant(at.type, i))]) for i in range(count)]
 
-            outs = pointers(0, 8)
+            outs = pointers(args[0], args[1], 8)
             state = [builder.load(pointer) for pointer in outs]
-            block = [builder.load(pointer) for pointer in pointers(2, 16)]
+            block = [builder.load(pointer) for pointer in pointers(args[2], args[3], 16)]
             for pointer, word in zip(outs, emit(builder, state, block), strict=True):
                 builder.store(word, pointer)
             return context.get_dummy_value()
@@ -78,3 +77,14 @@ def _make(emit: Callable[..., list[ir.Value]]) -> Any:
 compress_plain = _make(_plain)
 compress_x86 = _make(_x86)
 """`compress(states, at, blocks, at)`: the eight words at `states[at:]` become the state after 16 at `blocks[at:]`."""
+
+
+@_intrinsic
+def pointer_at(typingctx: Any, addresses: Any, index: Any) -> Any:
+    """The pointer to 64-bit numbers whose address is `addresses[index]`."""
+    pointer = _pointer(types.uint64)
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        return builder.inttoptr(builder.load(builder.gep(args[0], [args[1]])), context.get_value_type(pointer))
+
+    return pointer(addresses, types.int64), generate

@@ -111,10 +111,10 @@ class ShareChecker:
         self.validator = validator
         self.duplicates = duplicates
         self.batch: Batch | None = None
-        """Checks plain shares of a packet together, where jitted code is to be had."""
+        """Checks plain shares of a packet together, where compiled code is to be had."""
 
     def use(self, batch: Batch | None) -> None:
-        """Check with jitted code from now on; None: with hashlib alone."""
+        """Check with compiled code from now on; None: with hashlib alone."""
         self.batch, self.validator = batch, batch.validator if batch else HashlibValidator()
 
     def check(self, claims: Sequence[Claim], user_agent: str) -> tuple[list[CheckedClaim], list[Event]]:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
+from solominer.config.paths import default_cache_dir
 from solominer.engines.stratum.channel import ListenerSetup, ServerLimits
 from solominer.engines.stratum.engine import StratumEngine, StratumSettings
 from solominer.work.events import Event, ShareFound
@@ -39,7 +40,11 @@ class Bench:
         self.jobs: list[Job] = []
         self.saves = not simulated
         settings = StratumSettings(
-            listeners or (LOCAL,), b"/test/", limits=limits or ServerLimits(), simulated=simulated
+            listeners or (LOCAL,),
+            b"/test/",
+            limits=limits or ServerLimits(),
+            simulated=simulated,
+            cache_dir=default_cache_dir(),
         )
         self.engine = StratumEngine(
             settings,

@@ -1,4 +1,4 @@
-"""Shares by the packet: whatever a client sends, the jitted path answers byte by byte what the session does alone."""
+"""Shares by the packet: whatever a client sends, the compiled path answers byte by byte what the session does alone."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from solominer.chain.hashes import sha256d
+from solominer.config.paths import default_cache_dir
 from solominer.engines.stratum.batch import Batch
 from solominer.engines.stratum.duplicates import Duplicates
 from solominer.engines.stratum.events import BlockAccepted, BlockFound
 from solominer.engines.stratum.reference import MAX_BATCH
 from solominer.engines.stratum.shares import share_target
-from solominer.engines.stratum.validate import Validator
+from solominer.engines.stratum.validate import load_validator
 from solominer.engines.stratum.work import Work
 from tests.engines.stratum.builders import EASY, HARD_BITS, MASK, REGTEST_BITS, Client, line, make_shared, make_work
 
@@ -25,13 +26,13 @@ PASSWORD = f"x={EASY:.20f}"
 
 @pytest.fixture(scope="module")
 def batch() -> Batch:
-    made = Batch(Validator())
-    made.warm_up()
-    return made
+    validator = load_validator(default_cache_dir(), print)
+    assert validator is not None
+    return Batch(validator)
 
 
 def pair(batch: Batch, work: Work) -> tuple[Client, Client]:
-    """The same client twice: with the jitted path and without."""
+    """The same client twice: with the compiled path and without."""
     clients = []
     for use in (batch, None):
         shared = make_shared(work)

@@ -26,7 +26,7 @@ def test_the_last_ones_are_remembered() -> None:
     hashes = [rng.randbytes(32) for _ in range(10_000)]
     assert all(duplicates.is_new(b"tip", each) for each in hashes)
     assert not any(duplicates.is_new(b"tip", each) for each in hashes[-1536:])  # 3 full tables of 512
-    tables = duplicates._tips[b"tip"]
+    tables = duplicates.on(b"tip").tables
     assert len(tables) == 4
     assert sum(sys.getsizeof(table.slots) for table in tables) < 4 * 1024 * 8 + 1000
 

@@ -15,6 +15,7 @@ import pytest
 
 from solominer.chain.hashes import hash_to_int
 from solominer.chain.header import meets_target
+from solominer.config.paths import default_cache_dir
 from solominer.engines.stratum.channel import ListenerSetup, ServerLimits
 from solominer.engines.stratum.engine import START_SECS, StratumEngine, StratumSettings
 from solominer.errors import EngineError, NodeUnreachable, PayoutError
@@ -299,7 +300,10 @@ async def test_sessions_outlive_the_daemon_and_a_bad_file_harms_nobody(tmp_path:
     async def daemon() -> AsyncIterator[Bench]:
         bench = Bench()
         bench.engine = StratumEngine(
-            StratumSettings((LOCAL,), b"/test/", path), real_clock, ask=bench._ask, note=lambda kind, fields: None
+            StratumSettings((LOCAL,), b"/test/", path, cache_dir=default_cache_dir()),
+            real_clock,
+            ask=bench._ask,
+            note=lambda kind, fields: None,
         )
         await bench.engine.start(bench.post, SPACE)
         supervising = asyncio.create_task(bench.engine.run())

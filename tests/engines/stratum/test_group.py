@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from solominer.chain.target import expected_hashes
+from solominer.config.paths import default_cache_dir
 from solominer.engines.stratum.batch import Batch
 from solominer.engines.stratum.events import AddressWanted, BlockFound
 from solominer.engines.stratum.group import GroupBooks
@@ -17,7 +18,7 @@ from solominer.engines.stratum.jobs import plan_of, script_sig_bytes
 from solominer.engines.stratum.server import _payouts
 from solominer.engines.stratum.shared import Credits, PayTo, Shared
 from solominer.engines.stratum.shares import share_target
-from solominer.engines.stratum.validate import Validator
+from solominer.engines.stratum.validate import load_validator
 from solominer.engines.stratum.work import Standing, Work
 from solominer.errors import EngineError
 from solominer.work.found import BlockState
@@ -77,8 +78,9 @@ def test_shares_of_listeners_without_a_group_are_not_credited() -> None:
 
 
 def test_shares_that_the_jitted_path_takes_are_credited_alike() -> None:
-    batch = Batch(Validator())
-    batch.warm_up()
+    validator = load_validator(default_cache_dir(), print)
+    assert validator is not None
+    batch = Batch(validator)
     works = []
     for use in (batch, None):
         shared = group_of(make_work())

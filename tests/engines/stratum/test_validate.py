@@ -1,4 +1,4 @@
-"""The jitted check agrees with hashlib on every share: hash, share target, network target.
+"""The compiled check agrees with hashlib on every share: hash, share target, network target.
 
 SOLOMINER_VALIDATE_CASES sets the number of random shares, 100,000 if it is not set.
 """
@@ -7,11 +7,18 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from solominer.chain.hashes import hash_to_int
+from solominer.config.paths import default_cache_dir
+from solominer.engines.cpu import cache
+from solominer.engines.stratum.compile import object_file
+from solominer.engines.stratum.native import OBJECT_FILE, Native
 from solominer.engines.stratum.reference import (
     BLOCK,
     MAX_BATCH,
@@ -22,14 +29,76 @@ from solominer.engines.stratum.reference import (
     ShareCandidate,
 )
 from solominer.engines.stratum.sha256ir import host_has_sha
-from solominer.engines.stratum.validate import Validator
+from solominer.engines.stratum.validate import Validator, load_validator
 
 CASES = int(os.environ.get("SOLOMINER_VALIDATE_CASES", "100000"))
 
 
 @pytest.fixture(scope="module")
 def native() -> Validator:
-    return Validator()
+    validator = load_validator(default_cache_dir(), print)
+    assert validator is not None
+    return validator
+
+
+def copied(tmp_path: Path) -> Path:
+    """A cache with the compiled check in it; where its object file is."""
+    assert load_validator(default_cache_dir(), print) is not None
+    files = default_cache_dir().glob(f"kernels/stratum-*/shares/{OBJECT_FILE}")
+    newest = max(files, key=lambda path: path.stat().st_mtime)
+    shutil.copytree(newest.parents[1], tmp_path / "kernels" / newest.parents[1].name)
+    (tmp_path / "kernels").chmod(0o700)
+    return tmp_path / newest.relative_to(default_cache_dir())
+
+
+def torn(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def writable_by_all(path: Path) -> None:
+    path.chmod(0o666)
+
+
+def test_what_is_in_the_cache_is_not_compiled_again(tmp_path: Path) -> None:
+    copied(tmp_path)
+    lines: list[str] = []
+    assert load_validator(tmp_path, lines.append) is not None
+    assert lines == []
+
+
+@pytest.mark.parametrize("damage", [torn, writable_by_all])
+def test_a_damaged_or_foreign_file_is_compiled_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: Callable[[Path], None]
+) -> None:
+    path, lines = copied(tmp_path), list[str]()
+    whole = path.parent.with_name("whole")
+    shutil.copytree(path.parent, whole)
+    damage(path)
+
+    def build(what: object, folder: Path) -> None:
+        shutil.rmtree(folder)
+        shutil.copytree(whole, folder)
+
+    monkeypatch.setattr(cache, "_build", build)
+    assert load_validator(tmp_path, lines.append) is not None
+    assert "compiled kernel shares discarded" in lines[0]
+
+
+def test_code_that_disagrees_with_hashlib_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copied(tmp_path)
+    monkeypatch.setattr(cache, "_build", lambda what, folder: None)
+    monkeypatch.setattr(HashlibValidator, "check", lambda self, prepared, shares: [])
+    lines: list[str] = []
+    assert load_validator(tmp_path, lines.append) is None
+    assert any("cannot be loaded" in line for line in lines)
+
+
+def test_without_a_compiler_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server goes on with hashlib then."""
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    lines: list[str] = []
+    assert load_validator(tmp_path, lines.append) is None
+    assert any("compiler exited with code 1" in line for line in lines)
 
 
 def random_parts(rng: random.Random, prefix: int, suffix: int, branch: int) -> JobParts:
@@ -72,7 +141,7 @@ def test_random_shares(native: Validator) -> None:
 
 def test_without_sha_instructions() -> None:
     """The code for a CPU that has none; on other machines both tests run the same."""
-    rng, reference, plain = random.Random(21), HashlibValidator(), Validator(plain=True)
+    rng, reference, plain = random.Random(21), HashlibValidator(), Validator(Native(object_file(plain=True)))
     for _ in range(10):
         parts = random_parts(rng, rng.randrange(300), rng.randrange(400), rng.randrange(15))
         shares = random_shares(rng, 50)

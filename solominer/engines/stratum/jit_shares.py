@@ -1,0 +1,302 @@
+"""Shares checked and answered by jitted code: coinbase, Merkle branch, header, targets, duplicates, replies.
+
+The hash of the coinbase begins at a midstate behind the blocks that all miners share. `reference` does the same in
+hashlib, and checks again whatever counts as a block. Importing this module imports Numba.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+
+from solominer.engines.cpu.sha256d import IV
+from solominer.engines.stratum.messages import Errors, reply_error, reply_true
+from solominer.engines.stratum.native import (
+    ABOVE_TARGET,
+    ACCEPTED,
+    BITS,
+    COLUMNS,
+    DUPLICATE,
+    EXTRANONCE1,
+    EXTRANONCE2_AT,
+    ID_AT,
+    ID_LEN,
+    JOB_HEAD,
+    JOB_ID_LEN,
+    NONCE,
+    NTIME,
+    NTIME_MAX,
+    NTIME_MIN,
+    RESULT_WORDS,
+    SCRATCH_HEAD,
+    SHARE_WORDS,
+    SPECIAL,
+    USERNAME_LEN,
+    VERSION,
+    VERSION_MASK,
+)
+from solominer.engines.stratum.sha256ir import pointer_at
+
+_helper = numba.njit(boundscheck=False)
+
+
+def make_functions(emit: Any, scan: Any) -> dict[str, Any]:
+    """The functions by name; `emit` compresses a block, `scan` reads lines. A row is a share of `scan`.
+
+    - compress(state, state_at, block, block_at): see `sha256ir`.
+    - check(job, shares, results, scratch, start, end): hash shares of the prepared job; a result is a hash and the bits
+      of `reference.SHARE` and `BLOCK`.
+    - judge(data, rows, start, end, bounds, job, shares, targets, results, scratch, codes): check rows of one job, which
+      gives each a code; the result is how many are special.
+    - mark(results, codes, start, end, tables, count, room): find duplicates among the accepted rows and add the others
+      to the last of the tables, which takes `room`. Results: where it stopped, and how many were added.
+    - write(data, rows, codes, results, start, end, out): the replies. Results: their bytes, the number of accepted rows
+      and of those above their target, and the row of the best hash or -1.
+    - take(data, size, at, rows, bounds, ..., names, tables, ...): scan, and if all rows are of the names (username and
+      job id, joined) and none is special, judge, mark and write. Results: the number of rows or -1, where the next line
+      begins, then those of `write`.
+    """
+    check = _make_check(emit)
+    judge, mark, write = _make_judge(check), _make_mark(), _make_write()
+
+    @_helper
+    def same(data, at, end, names, names_at, size):  # type: ignore[no-untyped-def]
+        if end - at != size:
+            return False
+        for i in range(size):  # noqa: SIM110 - Numba has no generators here
+            if data[at + i] != names[names_at + i]:
+                return False
+        return True
+
+    @_helper
+    def take(  # type: ignore[no-untyped-def]
+        data, size, at, rows, bounds, job, shares, targets, results, scratch, codes, names, tables, count, room, out
+    ):
+        first = np.int64(0)
+        found, end, alike, user, user_end, job_id, job_id_end = scan(data, size, at, rows)
+        if (
+            found == 0
+            or found > room
+            or not alike
+            or not same(data, user, user_end, names, 0, bounds[USERNAME_LEN])
+            or not same(data, job_id, job_id_end, names, bounds[USERNAME_LEN], bounds[JOB_ID_LEN])
+            or judge(data, rows, first, found, bounds, job, shares, targets, results, scratch, codes)[0]
+        ):
+            return -1, at, 0, 0, 0, -1
+        mark(results, codes, first, found, tables, count, room)
+        written, accepted, above, best = write(data, rows, codes, results, first, found, out)
+        return found, end, written, accepted, above, best
+
+    @_helper
+    def compress(state, state_at, block, block_at):  # type: ignore[no-untyped-def]
+        emit(state, state_at, block, block_at)
+
+    return {"compress": compress, "check": check, "judge": judge, "mark": mark, "write": write, "take": take}
+
+
+@_helper
+def _at_most(words, at, limits, limit_at):  # type: ignore[no-untyped-def]
+    """Whether one number of eight words is at most another; the lowest words stand first."""
+    for i in range(7, -1, -1):
+        mine, limit = words[at + i], limits[limit_at + i]
+        if mine != limit:
+            return mine < limit
+    return True
+
+
+def _make_check(emit: Any) -> Any:
+    start = np.array(IV, np.uint32)
+    pad_64 = np.array([0x80000000, *[0] * 13, 0, 8 * 64], np.uint32)
+
+    @_helper
+    def compress_at(states, state_at, blocks, block_at):  # type: ignore[no-untyped-def]
+        emit(states, state_at, blocks, block_at)
+
+    @_helper
+    def swap(x):  # type: ignore[no-untyped-def]
+        high = (x << np.uint32(24)) | ((x & np.uint32(0xFF00)) << np.uint32(8))
+        return np.uint32(high | ((x >> np.uint32(8)) & np.uint32(0xFF00)) | (x >> np.uint32(24)))
+
+    @_helper
+    def second(scratch):  # type: ignore[no-untyped-def]
+        """The state becomes the hash of itself as a digest of 32 bytes."""
+        for i in range(8):
+            scratch[8 + i] = scratch[i]
+            scratch[16 + i] = np.uint32(0)
+            scratch[i] = start[i]
+        scratch[16] = np.uint32(0x80000000)
+        scratch[23] = np.uint32(256)
+        compress_at(scratch, 0, scratch, 8)
+
+    @_helper
+    def check(job, shares, results, scratch, first, end):  # type: ignore[no-untyped-def]
+        """Scratch: a state (8 words), a digest's or a header's block (16), the padding block (16), then the tail."""
+        blocks, hole, branch = np.int64(job[8]), np.int64(job[9]), np.int64(job[10])
+        tail = JOB_HEAD + 8 * branch
+        for row in range(first, end):
+            at, result = row * SHARE_WORDS, row * RESULT_WORDS
+            for i in range(16 * blocks):
+                scratch[SCRATCH_HEAD + i] = job[tail + i]
+            for i in range(12):
+                byte = (shares[at + (i >> 2)] >> np.uint32(8 * (i & 3))) & np.uint32(0xFF)
+                place = hole + i
+                scratch[SCRATCH_HEAD + (place >> 2)] |= byte << np.uint32(24 - 8 * (place & 3))
+            for i in range(8):
+                scratch[i] = job[i]
+            for block in range(blocks):
+                compress_at(scratch, 0, scratch, SCRATCH_HEAD + 16 * block)
+            second(scratch)
+            for level in range(branch):
+                for i in range(8):
+                    scratch[8 + i] = scratch[i]
+                    scratch[16 + i] = job[JOB_HEAD + 8 * level + i]
+                    scratch[i] = start[i]
+                compress_at(scratch, 0, scratch, 8)
+                for i in range(16):
+                    scratch[24 + i] = pad_64[i]
+                compress_at(scratch, 0, scratch, 24)
+                second(scratch)
+            # The header: version, parent, seven words of the root; then the root's last word, time, bits and nonce.
+            for i in range(7):
+                scratch[17 + i] = scratch[i]
+            last_of_root = scratch[7]
+            scratch[8] = swap(shares[at + 3])
+            for i in range(8):
+                scratch[9 + i] = job[11 + i]
+                scratch[i] = start[i]
+            compress_at(scratch, 0, scratch, 8)
+            for i in range(5, 15):
+                scratch[8 + i] = np.uint32(0)
+            scratch[8] = last_of_root
+            scratch[9] = swap(shares[at + 4])
+            scratch[10] = job[19]
+            scratch[11] = swap(shares[at + 5])
+            scratch[12] = np.uint32(0x80000000)
+            scratch[23] = np.uint32(640)
+            compress_at(scratch, 0, scratch, 8)
+            second(scratch)
+            for i in range(8):
+                results[result + i] = swap(scratch[i])
+            meets = np.uint32(0)
+            if _at_most(results, result, shares, at + 6):
+                meets = np.uint32(1)
+            if _at_most(results, result, job, 20):
+                meets |= np.uint32(2)
+            results[result + 8] = meets
+
+    return check
+
+
+def _make_judge(check: Any) -> Any:
+    @_helper
+    def half_byte(c):  # type: ignore[no-untyped-def]
+        return np.uint32(c - 48 if c <= 57 else (c | 32) - 87)
+
+    @_helper
+    def judge(  # type: ignore[no-untyped-def]
+        data, rows, start, end, bounds, job, shares, targets, results, scratch, codes
+    ):
+        version, mask = bounds[VERSION], bounds[VERSION_MASK]
+        for number in range(start, end):
+            row, at = number * COLUMNS, number * SHARE_WORDS
+            place = rows[row + EXTRANONCE2_AT]
+            shares[at] = np.uint32(bounds[EXTRANONCE1])
+            for word in range(2):
+                value = np.uint32(0)
+                for byte in range(4):
+                    two = place + 8 * word + 2 * byte
+                    value |= (half_byte(data[two]) << np.uint32(4) | half_byte(data[two + 1])) << np.uint32(8 * byte)
+                shares[at + 1 + word] = value
+            shares[at + 3] = np.uint32(version | (rows[row + BITS] & mask))
+            shares[at + 4] = np.uint32(rows[row + NTIME])
+            shares[at + 5] = np.uint32(rows[row + NONCE])
+            for i in range(8):
+                shares[at + 6 + i] = targets[i]
+        check(job, shares, results, scratch, start, end)
+        special = 0
+        for number in range(start, end):
+            row, at = number * COLUMNS, number * RESULT_WORDS
+            meets = results[at + 8]
+            code = ACCEPTED if meets & np.uint32(1) else ABOVE_TARGET
+            ntime = rows[row + NTIME]
+            odd = rows[row + BITS] & ~mask or ntime < bounds[NTIME_MIN] or ntime > bounds[NTIME_MAX]
+            if odd or meets & np.uint32(2) or (code == ACCEPTED and _at_most(results, at, targets, 8)):
+                code = SPECIAL
+                special += 1
+            codes[number] = code
+        return (special,)
+
+    return judge
+
+
+def _make_mark() -> Any:
+    @_helper
+    def find(tables, index, key):  # type: ignore[no-untyped-def]
+        """The slots of a table (its address and its mask), and the place of a key or of an empty slot."""
+        slots, mask = pointer_at(tables, 2 * index), tables[2 * index + 1]
+        at = key & mask
+        while slots[at] and slots[at] != key:
+            at = (at + np.uint64(1)) & mask
+        return slots, at
+
+    @_helper
+    def mark(results, codes, start, end, tables, count, room):  # type: ignore[no-untyped-def]
+        added = 0
+        for row in range(start, end):
+            if codes[row] != ACCEPTED:
+                continue
+            if added == room:
+                return row, added
+            at = row * RESULT_WORDS
+            key = np.uint64(results[at]) | np.uint64(results[at + 1]) << np.uint64(32)
+            if not key:
+                key = np.uint64(1)
+            for index in range(count - 1):
+                slots, place = find(tables, index, key)
+                if slots[place]:
+                    codes[row] = DUPLICATE
+            slots, place = find(tables, count - 1, key)
+            if slots[place]:
+                codes[row] = DUPLICATE
+            elif codes[row] == ACCEPTED:
+                slots[place] = key
+                added += 1
+        return end, added
+
+    return mark
+
+
+def _make_write() -> Any:
+    begin = np.frombuffer(b'{"id":', np.uint8)
+    ends = [reply_true(b"")[6:]] + [
+        reply_error(b"", error, result=b"false")[6:] for error in (Errors.ABOVE_TARGET, Errors.DUPLICATE)
+    ]
+    starts = np.array([0, *np.cumsum([len(each) for each in ends])], np.int64)
+    tails = np.frombuffer(b"".join(ends), np.uint8)
+
+    @_helper
+    def write(data, rows, codes, results, start, end, out):  # type: ignore[no-untyped-def]
+        size, accepted, above, best = 0, 0, 0, -1
+        for number in range(start, end):
+            for i in range(6):
+                out[size + i] = begin[i]
+            size += 6
+            first, length = rows[number * COLUMNS + ID_AT], rows[number * COLUMNS + ID_LEN]
+            for i in range(length):
+                out[size + i] = data[first + i]
+            size += length
+            code = codes[number]
+            for i in range(starts[code], starts[code + 1]):
+                out[size] = tails[i]
+                size += 1
+            if code == ABOVE_TARGET:
+                above += 1
+            elif code == ACCEPTED:
+                accepted += 1
+                if best < 0 or _at_most(results, number * RESULT_WORDS, results, best * RESULT_WORDS):
+                    best = number
+        return size, accepted, above, best
+
+    return write

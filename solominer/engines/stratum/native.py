@@ -1,0 +1,74 @@
+"""The compiled functions that read and check shares: what they are called with, and how they are loaded.
+
+`compile` makes one object file of them. LLVM's loader alone brings it into a process, so a server has neither Numba nor
+NumPy in memory. Arrays are passed by their addresses.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from array import array
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+LINE_AT, LINE_END, ID_AT, ID_LEN, USER_AT, USER_LEN, JOB_AT, JOB_LEN = range(8)
+EXTRANONCE2_AT, NTIME, NONCE, BITS, SAME, COLUMNS = range(8, 14)
+"""A row, which is a share as it was read: places in the packet, numbers, and 1 if user and job are the row's before."""
+
+ACCEPTED, ABOVE_TARGET, DUPLICATE, SPECIAL = 0, 1, 2, 3
+"""What becomes of a share. A special one is to be handled by the session."""
+
+EXTRANONCE1, VERSION, VERSION_MASK, NTIME_MIN, NTIME_MAX, USERNAME_LEN, JOB_ID_LEN = range(7)
+"""What shares must meet beside their targets, and the lengths of the names that they are handed in with."""
+
+SHARE_WORDS, RESULT_WORDS, JOB_HEAD, SCRATCH_HEAD = 14, 9, 28, 40
+"""32-bit words: a share to be hashed, its hash and what it meets, a prepared job before its branch, scratch memory
+before the tail of the coinbase."""
+
+REPLY_BYTES = 192
+OBJECT_FILE = "shares.o"
+
+FUNCTIONS = {
+    "compress": ("InIn", 0),
+    "check": ("IIIInn", 0),
+    "scan": ("Bnnq", 7),
+    "judge": ("Bqnn qIII IIB", 1),
+    "mark": ("IBnn Qnn", 2),
+    "write": ("BqBI nnB", 4),
+    "take": ("Bnn qqIII IIB B Qnn B", 6),
+}
+"""Arguments (an array by its type code, n for a number) and how many results. See `jit_lines` and `jit_shares`."""
+
+
+def address(of: array[Any]) -> int:
+    """Where the items of an array are. It must not change its size, and must be kept."""
+    return of.buffer_info()[0]
+
+
+class Native:
+    """The functions of an object file, by name. Each leaves its results, 64-bit numbers, in `results`.
+
+    `code` must be whole and of `compile`: LLVM ends the process over anything else. Raises RuntimeError for a function
+    that is missing.
+    """
+
+    def __init__(self, code: bytes) -> None:
+        from llvmlite import binding
+
+        binding.initialize_native_target()
+        binding.initialize_native_asmprinter()
+        machine = binding.Target.from_default_triple().create_target_machine(jit=True)
+        self._engine = binding.create_mcjit_compiler(binding.parse_assembly(""), machine)
+        self._engine.add_object_file(binding.ObjectFileRef.from_data(code))
+        self._engine.finalize_object()
+        self.results = array("q", [0]) * 8
+        self.compress, self.check, self.scan, self.judge, self.mark, self.write, self.take = map(self._named, FUNCTIONS)
+
+    def _named(self, name: str) -> Callable[..., None]:
+        kinds = [ctypes.c_int64 if kind == "n" else ctypes.c_void_p for kind in FUNCTIONS[name][0].replace(" ", "")]
+        place = self._engine.get_function_address(name)
+        if not place:
+            raise RuntimeError(f"no function {name}")
+        function = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, *kinds)(place)
+        return partial(function, address(self.results), None)  # no description of an exception, since none is raised
