@@ -9,7 +9,6 @@ A change of difficulty goes out with a new job, because clients apply it at the 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 from solominer.chain.target import DIFFICULTY_1_TARGET
@@ -32,69 +31,42 @@ from solominer.engines.stratum.events import (
     Worker,
 )
 from solominer.engines.stratum.extranonces import Held
+from solominer.engines.stratum.limits import BlockBudget, LineRate
 from solominer.engines.stratum.lines import LineReader
+from solominer.engines.stratum.logins import MAX_REFUSED_LOGINS, Login, Logins, parse_login
 from solominer.engines.stratum.messages import Errors, Request, StratumError, reply, reply_error, reply_true
-from solominer.engines.stratum.names import (
-    MAX_USER_AGENT,
-    Username,
-    clean_text,
-    parse_password,
-    parse_username,
-    positive_number,
-)
+from solominer.engines.stratum.names import MAX_USER_AGENT, clean_text, parse_password, positive_number
 from solominer.engines.stratum.shared import PayTo, Shared
 from solominer.engines.stratum.shares import Claim, make_claim
 from solominer.engines.stratum.submit import parse_submit
 from solominer.engines.stratum.work import EXTRANONCE2_SIZE, Audience, Job
 from solominer.errors import SolominerError
 
-MAX_PENDING_LOGINS = 16
 MAX_BAD_LINES = 32
-MAX_REFUSED_LOGINS = 32
-MAX_USERNAMES_CHARS = 32 * 1024
-"""Of all usernames of a connection: as many as the longest lines that are allowed make two of."""
-
-BLOCKS_PER_WORK = 8
-"""Blocks of one work that the daemon gets from a connection. All have the same parent, so one is wanted and the others
-are spare; on regtest a miner finds thousands before it hears of the next tip. What comes beyond counts as a share.
-
-Each connection has a bound of its own, so that none uses up another's; and so has each work: if something was wrong
-with the blocks of one, those of the next, on the same tip, are wanted again."""
-
-WORKS_COUNTED = 1024
-"""More works than are kept at a time."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Login:
-    id_json: bytes
-    raw: str
-    name: Username
-    password: object
 
 
 class Session:
     """The state of one connection. Every method returns an `Output` to be carried out."""
 
     __slots__ = (
-        "_address", "_bad_lines", "_blocks", "_claims", "_close", "_events", "_known", "_last_notify", "_line_room", "_line_time",
-        "_lines", "_logins", "_opened", "_out", "_refused_logins", "_script", "_tip_le", "agent", "aimed", "difficulty", "held",
+        "_address", "_bad_lines", "_blocks", "_claims", "_close", "_events", "_known", "_last_notify", "_lines",
+        "_logins", "_opened", "_out", "_rate", "_script", "_tip_le", "agent", "aimed", "difficulty", "held",
         "is_mining", "shared", "user_agent", "version_mask", "wants_extranonce", "workers",
     )  # fmt: skip
 
     def __init__(self, shared: Shared, now: float) -> None:
         self.shared = shared
         self._lines = LineReader()
-        self._opened = self._last_notify = self._line_time = now
-        self._line_room = 2 * shared.settings.lines_per_sec
-        self._bad_lines = self._refused_logins = 0
+        self._opened = self._last_notify = now
+        self._rate = LineRate(shared.settings.lines_per_sec, now)
+        self._bad_lines = 0
         self._out: list[bytes] = []
         self._claims: list[tuple[int, Claim]] = []  # (place of its reply in _out, claim)
         self._events: list[Event] = []
-        self._blocks: dict[int, int] = {}  # by work
+        self._blocks = BlockBudget()
         self._close = ""
         self.version_mask: int | None = None
-        self._logins: list[_Login] = []
+        self._logins = Logins()
         self._known: dict[str, tuple[Job, float | None]] = {}  # since the last job, by id
         self._script: bytes | None = None
         self._address = ""
@@ -120,7 +92,7 @@ class Session:
             data = data[done:]
         if data:
             count += self._take_lines(data, now)
-        return self._take(self._pause_secs(count, now))
+        return self._take(self._rate.pause_secs(count, self.shared.settings.lines_per_sec, now))
 
     def tick(self, now: float) -> Output:
         """Time passed: to be called every few seconds."""
@@ -150,9 +122,7 @@ class Session:
 
     def address_resolved(self, address: str, script: bytes | None, reason: str, now: float) -> Output:
         """The node's answer about an address: its script, or None and why it cannot be paid."""
-        logins = [login for login in self._logins if login.name.address == address]
-        self._logins = [login for login in self._logins if login.name.address != address]
-        for login in logins:
+        for login in self._logins.of(address):
             if script is None:
                 self._refuse(login, reason)
             else:
@@ -245,7 +215,7 @@ class Session:
         if not self._claims:
             return
         checked, events = self.shared.checker.check([claim for _, claim in self._claims], self.user_agent)
-        events = [event for event in events if not isinstance(event, BlockFound) or self._is_wanted(event)]
+        events = [event for event in events if not isinstance(event, BlockFound) or self._blocks.admits(event.work_id)]
         self._events += events
         blocks = {event.hash_le for event in events if isinstance(event, BlockFound)}
         moved = False
@@ -261,14 +231,6 @@ class Session:
         self._claims = []
         if moved:
             self.retarget(now)
-
-    def _is_wanted(self, block: BlockFound) -> bool:
-        """Whether the daemon is to have this block."""
-        blocks = self._blocks
-        count = blocks[block.work_id] = blocks.get(block.work_id, 0) + 1
-        if len(blocks) > WORKS_COUNTED:
-            del blocks[next(iter(blocks))]
-        return count <= BLOCKS_PER_WORK
 
     def _configure(self, request: Request, now: float) -> None:
         work = self.shared.board.current
@@ -306,16 +268,13 @@ class Session:
             self._announce(now)
 
     def _authorize(self, request: Request, now: float) -> None:
-        id_json, params = request.id_json(), request.params
-        if not isinstance(params, list) or not params or not isinstance(params[0], str) or not params[0]:
-            self._out.append(reply_error(id_json, Errors.NO_USERNAME, result=b"false"))
-            return
-        raw = params[0]
-        login = _Login(id_json, raw, parse_username(raw), params[1] if len(params) > 1 else None)
-        if raw in self.workers:
-            self._out.append(reply_true(id_json))
-        elif self._has_too_many_workers():
-            self._out.append(reply_error(id_json, Errors.TOO_MANY_WORKERS, result=b"false"))
+        login = parse_login(request)
+        if login is None:
+            self._out.append(reply_error(request.id_json(), Errors.NO_USERNAME, result=b"false"))
+        elif login.raw in self.workers:
+            self._out.append(reply_true(login.id_json))
+        elif self._logins.is_full(self.workers, self.shared.settings.max_workers):
+            self._out.append(reply_error(login.id_json, Errors.TOO_MANY_WORKERS, result=b"false"))
         elif self.shared.settings.pay_to is PayTo.CONFIG:
             self._login(login, None, now)
         elif not login.name.address:
@@ -323,15 +282,10 @@ class Session:
         elif login.name.address in self.shared.scripts:
             self._login(login, self.shared.scripts[login.name.address], now)
         else:
-            self._logins.append(login)
+            self._logins.wait(login)
             self._events.append(AddressWanted(login.name.address))
 
-    def _has_too_many_workers(self) -> bool:
-        chars = sum(map(len, self.workers)) + sum(len(login.raw) for login in self._logins)
-        full = len(self.workers) >= self.shared.settings.max_workers or len(self._logins) >= MAX_PENDING_LOGINS
-        return full or chars > MAX_USERNAMES_CHARS
-
-    def _login(self, login: _Login, script: bytes | None, now: float) -> None:
+    def _login(self, login: Login, script: bytes | None, now: float) -> None:
         credit = None
         if script is not None and self.shared.settings.pay_to is PayTo.GROUP:
             work, credits = self.shared.board.current, self.shared.credits
@@ -366,9 +320,9 @@ class Session:
         worker.tally = self.shared.tallies.of(worker.name, self.user_agent)
         self._events.append(Authorized(worker))
 
-    def _refuse(self, login: _Login, reason: str) -> None:
-        self._refused_logins += 1
-        if self._refused_logins >= MAX_REFUSED_LOGINS and not self.workers:
+    def _refuse(self, login: Login, reason: str) -> None:
+        self._logins.refused += 1
+        if self._logins.refused >= MAX_REFUSED_LOGINS and not self.workers:
             self._close = f"{MAX_REFUSED_LOGINS} logins that were refused"
         self._events.append(AuthorizeRefused(login.name.name, reason))
         self._out.append(reply_error(login.id_json, StratumError(24, reason), result=b"false"))
@@ -457,12 +411,6 @@ class Session:
         self.aimed = None
 
     # Output
-
-    def _pause_secs(self, lines: int, now: float) -> float:
-        rate = self.shared.settings.lines_per_sec
-        self._line_room = min(2 * rate, self._line_room + (now - self._line_time) * rate) - lines
-        self._line_time = now
-        return -self._line_room / rate if self._line_room < 0 else 0.0
 
     def _take(self, pause_secs: float = 0.0) -> Output:
         output = Output(b"".join(self._out), self._events, self._close, pause_secs)

@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 
 from solominer.engines.stratum import connection as connection_module
-from solominer.engines.stratum import session as session_module
 from solominer.engines.stratum.addresses import listens_on
 from solominer.engines.stratum.channel import (
     AddressAnswer,
@@ -30,6 +29,7 @@ from solominer.engines.stratum.channel import (
 )
 from solominer.engines.stratum.connection import Connection
 from solominer.engines.stratum.doorman import FAILURES
+from solominer.engines.stratum.logins import MAX_REFUSED_LOGINS, MAX_USERNAMES_CHARS
 from solominer.engines.stratum.server import ASK_AT_ONCE, SCRIPTS_KEPT, SESSION_TICK_SECS, SPARE_FILES, Server
 from solominer.engines.stratum.shared import PayTo
 from solominer.errors import EngineError
@@ -333,13 +333,13 @@ def test_usernames_of_a_connection_are_bounded_together() -> None:
     client.login()
     for number in range(100):
         client.send(line(1, "mining.authorize", f"{number}" + "w" * 10_000, "x"))
-    assert sum(map(len, client.session.workers)) < session_module.MAX_USERNAMES_CHARS + 16_384
+    assert sum(map(len, client.session.workers)) < MAX_USERNAMES_CHARS + 16_384
     assert client.lines[-1]["error"][1] == "Too many workers on one connection"
 
 
 def test_logins_that_are_refused_again_and_again_end_the_connection() -> None:
     client = Client(make_shared(make_work(), pay_to=PayTo.MINER))
-    for number in range(session_module.MAX_REFUSED_LOGINS):
+    for number in range(MAX_REFUSED_LOGINS):
         assert not client.closed
         client.send(line(1, "mining.authorize", f"name{number}", "x"))
     assert client.closed == "32 logins that were refused"
