@@ -31,7 +31,7 @@ async def test_the_server_is_killed_under_a_crowd(
         crowd = Crowd(bench.url)
         await crowd.all_have_a_job(20)
         await crowd.accepts(2, 20)
-        await bench.running.until(lambda: set(crowd.sessions.values()) <= set(bench.engine._sessions))
+        await bench.running.until(lambda: all(each in bench.engine._sessions for each in crowd.sessions.values()))
         os.kill(bench.server_pid, signal.SIGKILL)
         await until(lambda: not crowd.with_job, BACK_SECS)
         await crowd.all_have_a_job(BACK_SECS)

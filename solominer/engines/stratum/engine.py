@@ -12,7 +12,6 @@ import logging
 import os
 import socket
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -20,8 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from solominer.chain.hashes import to_rpc_hex
-from solominer.chain.header import Header
-from solominer.chain.target import target_from_difficulty
 from solominer.engines.cpu.job_slot import anonymous_file
 from solominer.engines.cpu.processes import python_command
 from solominer.engines.stratum.addresses import reachable
@@ -50,17 +47,17 @@ from solominer.engines.stratum.channel import (
     encode,
 )
 from solominer.engines.stratum.events import BlockFound, NotableShare
-from solominer.engines.stratum.extranonces import MAX_RESUMABLE, RESUME_SECS, Held
 from solominer.engines.stratum.group import GroupBooks
 from solominer.engines.stratum.jobs import KEEP_SECS
 from solominer.engines.stratum.miners import NAME, Miners
-from solominer.engines.stratum.sessions_file import SessionsFile
+from solominer.engines.stratum.sessions_file import KeptSessions, SessionsFile
+from solominer.engines.stratum.translate import share_found, work_of
 from solominer.engines.stratum.work import Work
 from solominer.errors import EngineError, NodeError, SolominerError
-from solominer.work.events import ShareFound, WorkerDied, WorkerStarted
+from solominer.work.events import WorkerDied, WorkerStarted
 from solominer.work.found import BlockState, FoundBlock
 from solominer.work.instant import Clock
-from solominer.work.job import Job, SplitCoinbase
+from solominer.work.job import Job
 from solominer.work.miners import MinerShares
 from solominer.work.payout import Payout
 from solominer.work.ports import Post
@@ -137,8 +134,7 @@ class StratumEngine:
         self._works: dict[int, tuple[float, Work]] = {}
         self._has_work = False
         self._saved: dict[bytes, None] = {}
-        self._sessions: OrderedDict[str, tuple[float, Held]] = OrderedDict()
-        self._file = SessionsFile(settings.sessions_file) if settings.sessions_file else None
+        self._sessions = KeptSessions(SessionsFile(settings.sessions_file) if settings.sessions_file else None)
         self._group = self._books_of(settings)
         self._miners = Miners()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -167,9 +163,7 @@ class StratumEngine:
         self._post, self._space = post, space
         if self._group is not None:
             self._group.open()
-        if self._file is not None:
-            now = time.monotonic()
-            self._sessions.update((held.session_id, (now, held)) for held in self._file.load())
+        self._sessions.load()
         await self._start_process()
 
     async def _start_process(self) -> None:
@@ -197,7 +191,7 @@ class StratumEngine:
             extranonce_first=self._space.first,
             extranonce_count=self._space.count,
             first_seq=self._first_seq,
-            sessions=[held for at, held in self._sessions.values() if now - at < RESUME_SECS],
+            sessions=self._sessions.resumable(),
             cache_dir=str(self.settings.cache_dir or ""),
         )
         self._send(setup)
@@ -279,7 +273,7 @@ class StratumEngine:
             self._close()
         for task in self._tasks:
             task.cancel()
-        self._save_sessions(now=True)
+        self._sessions.save(now=True)
         if self._group is not None:
             self._group.flush()
             self._group.save()
@@ -396,12 +390,12 @@ class StratumEngine:
             case Found():
                 self._block(message.block)
             case Notable():
-                self._share(message.share)
+                self._share(message.share, message.share.job_difficulty, is_block=False)
             case Report():
                 self._sums(self._miners.report(time.monotonic(), message))
                 if self._group is not None and message.credits:
                     self._group.credit(message.credits)
-                self._keep_sessions(message.sessions)
+                self._sessions.keep(message.sessions)
             case News():
                 log.info("%s", message)
                 self._note(message.kind, message.fields)
@@ -427,33 +421,15 @@ class StratumEngine:
     def _block(self, found: BlockFound) -> None:
         if found.refused:
             log.warning("a share of %s was refused (%s) and is a block", found.worker, found.refused)
-        self._post(self._share_found(found, found.share_difficulty, is_block=True))
+        self._share(found, found.share_difficulty, is_block=True)
         if self._group is not None and found.group_bytes and found.work_id in self._works:
             self._group.found(to_rpc_hex(found.hash_le), self._works[found.work_id][1], found.group_bytes)
         if self.settings.simulated or found.hash_le in self._saved:  # handed in again, after a restart of the server
             self._send(Saved(found.hash_le))
 
-    def _share(self, share: NotableShare) -> None:
-        self._post(self._share_found(share, share.job_difficulty, is_block=False))
-
-    def _share_found(self, what: BlockFound | NotableShare, difficulty: float, *, is_block: bool) -> ShareFound:
-        header = Header.unpack(what.header)
-        asked = target_from_difficulty(difficulty) if difficulty else 0
-        _, work = self._works.get(what.work_id, (0.0, None))
-        recorded = work.notable_target if work else 0
-        return ShareFound(
-            at=self._clock(),
-            worker=WorkerId(NAME, what.worker),
-            job_id=what.work_id,
-            extranonce=what.extranonce,
-            version=header.version,
-            ntime=header.ntime,
-            nonce=header.nonce,
-            share_target=min(asked, recorded) if asked and recorded else asked,
-            kernel=what.user_agent or NAME,
-            is_block=is_block,
-            coinbase=SplitCoinbase(what.job_id, what.prefix, what.suffix),
-        )
+    def _share(self, share: BlockFound | NotableShare, difficulty: float, *, is_block: bool) -> None:
+        _, work = self._works.get(share.work_id, (0.0, None))
+        self._post(share_found(share, difficulty, work, self._clock(), is_block=is_block))
 
     async def _answer(self, address: str) -> None:
         try:
@@ -466,42 +442,3 @@ class StratumEngine:
         else:
             answer = AddressAnswer(address, payout.script_pubkey)
         self._send(answer)
-
-    def _keep_sessions(self, sessions: list[Held]) -> None:
-        now = time.monotonic()
-        for held in sessions:
-            self._sessions[held.session_id] = (now, held)
-            self._sessions.move_to_end(held.session_id)
-        while self._sessions:
-            at, _ = next(iter(self._sessions.values()))
-            if now - at < RESUME_SECS and len(self._sessions) <= MAX_RESUMABLE:
-                break
-            self._sessions.popitem(last=False)
-        self._save_sessions()
-
-    def _save_sessions(self, *, now: bool = False) -> None:
-        if self._file is not None and self._sessions:
-            self._file.save([held for _, held in self._sessions.values()], now=now)
-
-
-def work_of(job: Job, tag: bytes) -> Work:
-    """A job as the Stratum process needs it."""
-    template, space = job.template, job.space
-    return Work(
-        work_id=job.job_id,
-        height=template.height,
-        prevhash_le=template.prevhash_le,
-        version=space.version,
-        version_mask=space.version_mask,
-        nbits=template.nbits,
-        ntime=space.ntime_min,
-        ntime_min=space.ntime_min,
-        ntime_max=space.ntime_max,
-        coinbase_value=template.coinbase_value,
-        witness_root_le=template.commitment_root_le,
-        merkle_branch=job.merkle_branch,
-        coinbase_aux=template.coinbase_aux,
-        tag=tag,
-        outputs=tuple((out.script_pubkey, out.value_sats) for out in job.coinbase.outputs[:-1]),
-        notable_target_le=job.share_target.to_bytes(32, "little"),
-    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import OrderedDict
 from collections.abc import Collection
 from pathlib import Path
 
@@ -76,6 +77,46 @@ class SessionsFile:
             self._failing = True
         else:
             self._failing = False
+
+
+class KeptSessions:
+    """The newest state of every session that may be resumed: for the next process, and in the file."""
+
+    def __init__(self, file: SessionsFile | None) -> None:
+        self._file = file
+        self._sessions: OrderedDict[str, tuple[float, Held]] = OrderedDict()
+
+    def __contains__(self, session_id: str) -> bool:
+        return session_id in self._sessions
+
+    def load(self) -> None:
+        """Begin with what is in the file."""
+        if self._file is not None:
+            now = time.monotonic()
+            self._sessions.update((held.session_id, (now, held)) for held in self._file.load())
+
+    def resumable(self) -> list[Held]:
+        """Those of the last RESUME_SECS."""
+        now = time.monotonic()
+        return [held for at, held in self._sessions.values() if now - at < RESUME_SECS]
+
+    def keep(self, sessions: Collection[Held]) -> None:
+        """Sessions that are new or have changed."""
+        now = time.monotonic()
+        for held in sessions:
+            self._sessions[held.session_id] = (now, held)
+            self._sessions.move_to_end(held.session_id)
+        while self._sessions:
+            at, _ = next(iter(self._sessions.values()))
+            if now - at < RESUME_SECS and len(self._sessions) <= MAX_RESUMABLE:
+                break
+            self._sessions.popitem(last=False)
+        self.save()
+
+    def save(self, *, now: bool = False) -> None:
+        """Write the file, unless that was done a moment ago; `now`: also then."""
+        if self._file is not None and self._sessions:
+            self._file.save([held for _, held in self._sessions.values()], now=now)
 
 
 def _held(saved: _Saved) -> Held:

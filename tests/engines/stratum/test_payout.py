@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from solominer.config.payees import MOST_PAYEES
 from solominer.engines.stratum.agents import AGENTS
-from solominer.engines.stratum.engine import work_of
 from solominer.engines.stratum.jobs import JobBoard
 from solominer.engines.stratum.server import _payouts
+from solominer.engines.stratum.translate import work_of
 from solominer.engines.stratum.work import Audience
 from solominer.errors import PayoutError
 from solominer.work.job import build_job

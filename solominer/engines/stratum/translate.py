@@ -1,0 +1,58 @@
+"""Jobs in the words of the Stratum server, and what its miners find in the words of the coordinator."""
+
+from __future__ import annotations
+
+from solominer.chain.header import Header
+from solominer.chain.target import target_from_difficulty
+from solominer.engines.stratum.events import BlockFound, NotableShare
+from solominer.engines.stratum.miners import NAME
+from solominer.engines.stratum.work import Work
+from solominer.work.events import ShareFound
+from solominer.work.instant import Instant
+from solominer.work.job import Job, SplitCoinbase
+from solominer.work.workers import WorkerId
+
+
+def share_found(
+    what: BlockFound | NotableShare, difficulty: float, work: Work | None, at: Instant, *, is_block: bool
+) -> ShareFound:
+    """The event of a share at that difficulty; `work` is what it was for, None if that is not kept any more."""
+    header = Header.unpack(what.header)
+    asked = target_from_difficulty(difficulty) if difficulty else 0
+    recorded = work.notable_target if work else 0
+    return ShareFound(
+        at=at,
+        worker=WorkerId(NAME, what.worker),
+        job_id=what.work_id,
+        extranonce=what.extranonce,
+        version=header.version,
+        ntime=header.ntime,
+        nonce=header.nonce,
+        share_target=min(asked, recorded) if asked and recorded else asked,
+        kernel=what.user_agent or NAME,
+        is_block=is_block,
+        coinbase=SplitCoinbase(what.job_id, what.prefix, what.suffix),
+    )
+
+
+def work_of(job: Job, tag: bytes) -> Work:
+    """A job as the Stratum process needs it."""
+    template, space = job.template, job.space
+    return Work(
+        work_id=job.job_id,
+        height=template.height,
+        prevhash_le=template.prevhash_le,
+        version=space.version,
+        version_mask=space.version_mask,
+        nbits=template.nbits,
+        ntime=space.ntime_min,
+        ntime_min=space.ntime_min,
+        ntime_max=space.ntime_max,
+        coinbase_value=template.coinbase_value,
+        witness_root_le=template.commitment_root_le,
+        merkle_branch=job.merkle_branch,
+        coinbase_aux=template.coinbase_aux,
+        tag=tag,
+        outputs=tuple((out.script_pubkey, out.value_sats) for out in job.coinbase.outputs[:-1]),
+        notable_target_le=job.share_target.to_bytes(32, "little"),
+    )
