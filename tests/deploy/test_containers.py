@@ -180,7 +180,7 @@ def test_the_lab_mines(tmp_path: Path) -> None:
         )  # fmt: skip
         assert done.returncode == 0, done.stderr[-3000:]
         assert "5 blocks accepted" in done.stderr
-        assert "connected at tcp://127.0.0.1" in done.stderr
+        assert "connected to tcp://127.0.0.1" in done.stderr
     finally:
         node.terminate()
         node.wait(60)

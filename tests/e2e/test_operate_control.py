@@ -106,7 +106,7 @@ def test_the_whole_conversation(daemon: Running, node: PrivateNode) -> None:
     assert "poll_secs: 1.0 -> 2.0 (needs a restart)" in changes
     nice = [os.getpriority(os.PRIO_PROCESS, worker["pid"]) for worker in daemon.status()["workers"]]
     assert nice == [5] * len(nice)
-    assert "nothing has changed" in daemon.command("reload").stdout
+    assert "no changes" in daemon.command("reload").stdout
 
     daemon.path.write_text('{"mode": "regtest", "refr')
     broken = daemon.command("reload")

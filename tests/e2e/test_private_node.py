@@ -182,7 +182,7 @@ def test_a_data_folder_in_use_is_told_and_its_owner_left_alone(
 
 
 def test_a_program_that_cannot_be_started(tmp_path: Path) -> None:
-    with pytest.raises(NodeError, match="/nowhere/bitcoind cannot be started"):
+    with pytest.raises(NodeError, match="cannot start /nowhere/bitcoind"):
         PrivateNode(BitcoindBinary(("/nowhere/bitcoind",), "0", "test"), tmp_path).start()
 
 

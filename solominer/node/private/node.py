@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -169,8 +170,9 @@ class PrivateNode:
 
     def kill(self) -> None:
         """Kill it with SIGKILL, as a power failure would."""
-        if self._pid is not None and self.is_running():
-            os.kill(self._pid, signal.SIGKILL)
+        if self._pid is not None:
+            with suppress(ProcessLookupError):  # it has ended by itself
+                os.kill(self._pid, signal.SIGKILL)
         self._end(_STOP_TIMEOUT_SECS)
 
     def restart(self) -> None:
@@ -298,7 +300,8 @@ class PrivateNode:
             process.wait(timeout_secs)
         except subprocess.TimeoutExpired:
             if pid is not None:
-                os.kill(pid, signal.SIGKILL)
+                with suppress(ProcessLookupError):  # it ended this moment
+                    os.kill(pid, signal.SIGKILL)
             process.wait()
         process.stdout.close()
 
