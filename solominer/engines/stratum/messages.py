@@ -78,6 +78,8 @@ def parse_request(line: bytes) -> Request | None:
     if len(line) > _SHORT_LINE and line.count(b"[") + line.count(b"{") > MAX_NESTING:
         return None
     try:
+        if not line.isascii():
+            line.decode()  # msgspec takes any bytes in an id, which would be echoed, and in fields that it skips
         return _decode(line)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, ValueError):
         return None

@@ -33,6 +33,20 @@ def test_ids_that_are_not_echoed(text: str) -> None:
     assert request.id_json() == b"null"
 
 
+@pytest.mark.parametrize(
+    "line", [b'{"id":"\xc6","method":"mining.ping"}', b'{"id":1,"method":"mining.ping","x":"\xff"}']
+)
+def test_what_is_no_utf8_is_no_request(line: bytes) -> None:
+    """An id is echoed, so a reply to it would not be JSON either."""
+    assert messages.parse_request(line) is None
+
+
+def test_ids_beyond_ascii_are_echoed() -> None:
+    request = messages.parse_request('{"id":"é","method":"mining.ping"}'.encode())
+    assert request is not None
+    assert request.id_json().decode() == '"é"'
+
+
 def test_a_missing_id_is_a_notification() -> None:
     for line in (b'{"method":"m"}', b'{"method":"m","id":null}'):
         request = messages.parse_request(line)
