@@ -15,7 +15,7 @@ from solominer.doctor.stratum_talk import exact_difficulty
 from solominer.engines.stratum.assignment import Assignment, CoinbaseView
 from solominer.errors import printable
 from solominer.views.text import coins
-from solominer.work.payout import WHOLE, percent
+from solominer.work.payout import amounts_of, percent
 
 SMALL_COINBASE_BYTES = 255
 FAR_OFF_SECS = 600
@@ -72,8 +72,7 @@ def own_payouts_outcome(view: CoinbaseView, payees: Sequence[tuple[str, int]], n
     """Check that the coinbase pays exactly these (address, basis points), as expected of our own server."""
     outputs, said = _outputs(view, network)
     total = sum(out.value_sats for out in outputs)
-    amounts = [total * points // WHOLE for _, points in payees]
-    amounts[0] += total - sum(amounts)
+    amounts = amounts_of([points for _, points in payees], total)
     paid = [(address_of(out.script_pubkey, network), out.value_sats) for out in outputs]
     if len(paid) != len(payees) or any(
         sats != amount or not _same(address, payee)

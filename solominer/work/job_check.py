@@ -7,7 +7,8 @@ commitment and Merkle root. A bug or manipulation in the builder then stops the 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
 from typing import NamedTuple
 
 from solominer.errors import TemplateError
@@ -78,6 +79,21 @@ def check_coinbase(
     _demand(outputs[-1] == (commitment, 0), "the witness commitment is wrong or not the last output")
     _demand(outputs[:-1] == list(payouts), "the outputs are not the configured payouts")
     _demand(sum(value for _, value in outputs) == coinbase_value, "the outputs do not sum to the coinbase value")
+
+
+def check_group(outputs: Sequence[tuple[bytes, int]], members: Iterable[tuple[str, str, int]], value: int) -> None:
+    """Raises TemplateError if `outputs` (scriptPubKey, satoshis) pay a stranger, or a member twice or more than is due.
+
+    `members` are (scriptPubKey in hex, work, balance in satoshis) of all. Only the first output may be larger than what
+    is due: it holds what others are not paid yet. Rounding may add less than a satoshi for each member.
+    """
+    works = {bytes.fromhex(member): (int(work), balance) for member, work, balance in members}
+    total = sum(work for work, _ in works.values())
+    due = {script: Fraction(value * work, total) + balance for script, (work, balance) in works.items()}
+    strangers = [script for script, _ in outputs if script not in due]
+    over = [script for script, sats in outputs[1:] if not strangers and sats > due[script] + len(due)]
+    twice = len({script for script, _ in outputs}) != len(outputs)
+    _demand(not (strangers or over or twice), "the outputs are not the group's")
 
 
 def read_coinbase(raw: bytes) -> CoinbaseRead:

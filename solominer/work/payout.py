@@ -51,8 +51,7 @@ class Payout:
 
     def outputs(self, coinbase_value: int) -> tuple[TxOut, ...]:
         """The payout outputs for `coinbase_value` satoshis. Raises PayoutError if a split has a part that is dust."""
-        amounts = [coinbase_value * part.basis_points // WHOLE for part in self.others]
-        amounts.insert(0, coinbase_value - sum(amounts))
+        amounts = amounts_of([part.basis_points for part in self.parts], coinbase_value)
         if self.others:
             for part, amount in zip(self.parts, amounts, strict=True):
                 if amount < dust_sats(part.script_pubkey):
@@ -74,6 +73,13 @@ def split(parts: Sequence[tuple[Payout, int]]) -> Payout:
     (first, _), *others = parts
     more = tuple(PayoutPart(each.script_pubkey, each.address, points) for each, points in others)
     return Payout(first.script_pubkey, first.address, more)
+
+
+def amounts_of(basis_points: Sequence[int], value_sats: int) -> list[int]:
+    """The satoshis of each part of a block of `value_sats`, rounded down; the first receives the remainder."""
+    amounts = [value_sats * points // WHOLE for points in basis_points]
+    amounts[0] += value_sats - sum(amounts)
+    return amounts
 
 
 def percent(basis_points: int) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import plistlib
 import re
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +24,7 @@ from solominer.config.load import load_config
 from solominer.errors import ConfigError
 from solominer.node.private.bitcoind import find_bitcoind
 from tests.deploy.manager import REPO, SOLOMINER
+from tests.ports import free_ports
 
 DEPLOY = REPO / "deploy"
 COMPOSE = sorted((DEPLOY / "compose").glob("*.yaml"))
@@ -143,15 +143,6 @@ def local(value: str, ports: dict[str, int]) -> str:
     for inside, here in ports.items():
         value = value.replace(inside, str(here))
     return value.replace("//node:", "//127.0.0.1:").replace("0.0.0.0", "127.0.0.1")
-
-
-def free_ports(count: int) -> list[int]:
-    """TCP ports that were free a moment ago."""
-    with_socket = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in with_socket]
-    for each in with_socket:
-        each.close()
-    return ports
 
 
 @pytest.mark.e2e

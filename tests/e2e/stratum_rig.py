@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -27,19 +26,13 @@ from solominer.work.blocks import TrackedBlock
 from tests.e2e.harness import RunningMiner, config_for
 from tests.engines.stratum.builders import line
 from tests.engines.stratum.wire import WireMiner
+from tests.ports import free_port
 
 MINERS = 200
 FINDERS = 2
 """How many of a crowd hand in blocks all the time."""
 
 _PACE_SECS, _RETRY_SECS = 0.2, 0.2
-
-
-def free_port() -> int:
-    """A port that nobody uses at the moment."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 async def in_thread(work: Callable[[], Any]) -> Any:

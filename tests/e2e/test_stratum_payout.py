@@ -14,9 +14,10 @@ from solominer.daemon.control_socket import ask
 from solominer.engines.stratum.work import swap_words
 from solominer.node.private.node import PrivateNode
 from solominer.records.evidence.verify import verify
-from tests.e2e.stratum_rig import Bench, confirmations, free_port, in_thread, serving, solve
+from tests.e2e.stratum_rig import Bench, confirmations, in_thread, serving, solve
 from tests.engines.stratum.builders import line
 from tests.engines.stratum.wire import WireMiner
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 

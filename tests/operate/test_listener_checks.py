@@ -31,6 +31,7 @@ from solominer.work.payout import Payout
 from solominer.work.ports import Node, Post
 from tests.engines.stratum.pem import make_certificate
 from tests.fakes import PAYOUT, FakeNode, FakeNodes
+from tests.ports import free_port
 
 SHORT = Patience(10.0, 3.0, 20.0, 1.0)
 OWN = address_of(PAYOUT.script_pubkey, REGTEST)
@@ -41,12 +42,6 @@ SCRIPT = bytes.fromhex("0014751e76e8199196d454941c45d1b3a323f1433bd6")
 def config_of(folder: Path, *listeners: Any, **values: Any) -> Config:
     values = {"mode": "test", "data_dir": str(folder), "cpu_workers": 0, "stratum": list(listeners)} | values
     return load_config(overrides=values, environ={})
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 def reds(found: dict[str, Finding]) -> list[str]:

@@ -18,8 +18,7 @@ from solominer.chain.coinbase import Coinbase, build_coinbase
 from solominer.chain.transaction import TxOut
 from solominer.errors import BadValue, PayoutError, TemplateError
 from solominer.work.group import BUCKETS, Account, GroupPlan, Window, plan_group
-from solominer.work.group_check import check_group
-from solominer.work.job_check import check_coinbase, read_coinbase
+from solominer.work.job_check import check_coinbase, check_group, read_coinbase
 from solominer.work.payout import dust_sats
 
 CASES = int(os.environ.get("SOLOMINER_PAYOUT_CASES", "10000"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
-from solominer.chain.target import DIFFICULTY_1_TARGET
+from solominer.chain.target import difficulty
 from solominer.engines.stratum.channel import MinerReport, Report
 from solominer.engines.stratum.shared import Tallies
 from solominer.work.miners import NO_HASH, MinerShares
@@ -140,7 +140,7 @@ def _snapshot(name: str, miners: Sequence[_Miner], now: float, has_work: bool) -
             "peer": newest.peer,
             "connections": connections,
             "difficulty": newest.difficulty,
-            "best_difficulty": DIFFICULTY_1_TARGET / max(best_hash, 1) if best_hash < NO_HASH else 0.0,
+            "best_difficulty": difficulty(max(best_hash, 1)) if best_hash < NO_HASH else 0.0,
             "rejected": sum(miner.rejected for miner in miners),
         },
     )

@@ -55,7 +55,7 @@ from solominer.engines.stratum.shares import ShareChecker
 from solominer.engines.stratum.unsaved import UnsavedBlocks
 from solominer.engines.stratum.work import Audience, Work
 from solominer.errors import EngineError
-from solominer.work.group_check import check_group
+from solominer.work.job_check import check_group
 from solominer.work.workers import ExtranonceRange
 
 SESSION_TICK_SECS = 4

@@ -14,6 +14,7 @@ from solominer.insight.best_shares import BestShares
 from solominer.insight.distributions import gamma_quantile
 from solominer.insight.estimate import Estimate, from_share_sums
 from solominer.insight.mismatch import check_claim
+from solominer.insight.odds import hashes_at_difficulty
 from solominer.records.report.formats import interval
 from solominer.work.miners import NO_HASH, MinerShares
 
@@ -21,7 +22,6 @@ MAX_MINERS = 1000
 LISTED = 100
 _MOST = 2**62
 _MOST_REASONS = 64
-_HASHES_PER_DIFFICULTY = 2.0**32
 
 _Key = tuple[str, str]
 
@@ -188,7 +188,7 @@ def _hashes(group: list[_Miner], total: MinerShares) -> Estimate:
     high = 0.0
     for sums in (miner.sums for miner in group):
         if sums.exposure_secs > 0:
-            rate_hps = gamma_quantile(0.5, 0.975) * _HASHES_PER_DIFFICULTY / sums.exposure_secs
+            rate_hps = hashes_at_difficulty(gamma_quantile(0.5, 0.975)) / sums.exposure_secs
             high += rate_hps * sums.connected_secs
         else:
             high = math.inf

@@ -7,12 +7,12 @@ import os
 import signal
 import socket
 import ssl
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from solominer.engines.stratum import engine as engine_module
 from solominer.engines.stratum.channel import ListenerSetup, ServerLimits
@@ -22,27 +22,14 @@ from tests.engines.stratum.builders import P2WPKH
 from tests.engines.stratum.engine_rig import SPACE, Bench, in_thread, running
 from tests.engines.stratum.pem import make_certificate
 from tests.engines.stratum.wire import WireMiner
+from tests.ports import free_port
 
 MEMBER = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080"
 
 
-@pytest.fixture(autouse=True)
-def _all_miners_leave() -> Iterator[None]:
-    yield
-    while WireMiner.opened:
-        WireMiner.opened.pop().close()
-
-
 def on_a_port(**changes: Any) -> ListenerSetup:
     """A listener on a port of its own."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        values: dict[str, Any] = {"host": "127.0.0.1", "port": server.getsockname()[1], "fractional": True}
-    return ListenerSetup(**(values | changes))
-
-
-def changed(listener: ListenerSetup, **changes: Any) -> ListenerSetup:
-    values = {name: getattr(listener, name) for name in listener.__struct_fields__}
-    return ListenerSetup(**(values | changes))
+    return structs.replace(ListenerSetup("127.0.0.1", free_port(), fractional=True), **changes)
 
 
 async def relisten(bench: Bench, *listeners: ListenerSetup, limits: ServerLimits | None = None) -> list[str]:
@@ -100,7 +87,7 @@ async def test_bounds_of_difficulty_reach_miners_that_are_connected() -> None:
         bench.publish()
         miner = await in_thread(lambda: miner_at(listener))
         assert miner.difficulty == 1e-10
-        assert await relisten(bench, changed(listener, most_difficulty=4e-11)) == []
+        assert await relisten(bench, structs.replace(listener, most_difficulty=4e-11)) == []
         await in_thread(lambda: miner.until("mining.set_difficulty", count=2))
         await in_thread(lambda: miner.until("mining.notify", count=2))
         assert miner.difficulty == 4e-11
@@ -137,10 +124,10 @@ async def test_a_renewed_certificate_is_for_new_connections_and_a_bad_one_for_no
 async def test_who_must_log_in_anew_is_disconnected(change: str, tmp_path: Path) -> None:
     """The same address with other payouts, or with TLS: its miners come back to that."""
     listener = on_a_port()
-    other = changed(listener, pay_to="miner")
+    other = structs.replace(listener, pay_to="miner")
     if change == "TLS":
         certificate, key = make_certificate(tmp_path)
-        other = changed(listener, certificate=str(certificate), key=str(key))
+        other = structs.replace(listener, certificate=str(certificate), key=str(key))
     async with running(listener) as bench:
         bench.publish()
         miner = await in_thread(lambda: miner_at(listener))
@@ -158,7 +145,7 @@ async def test_what_is_not_possible_leaves_everything_else_as_it_was(tmp_path: P
     listener = on_a_port()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         other = on_a_port(port=taken.getsockname()[1])
-        bad = changed(listener, certificate=str(tmp_path / "missing.pem"))
+        bad = structs.replace(listener, certificate=str(tmp_path / "missing.pem"))
         async with running(listener) as bench:
             bench.publish()
             miner = await in_thread(lambda: miner_at(listener))
@@ -180,7 +167,8 @@ async def test_proxies_and_limits_are_for_the_next_connection() -> None:
         bench.publish()
         miner = await in_thread(lambda: miner_at(listener))
         assert (
-            await relisten(bench, changed(listener, proxies=("127.0.0.1",)), limits=ServerLimits(connections=2)) == []
+            await relisten(bench, structs.replace(listener, proxies=("127.0.0.1",)), limits=ServerLimits(connections=2))
+            == []
         )
         header = b"PROXY TCP4 192.0.2.7 127.0.0.1 5555 3333\r\n"
         assert (await in_thread(lambda: miner_at(listener, before=header))).job
