@@ -102,7 +102,7 @@ def reload(
 
 def _ask(what: str, config: Path | None, mode: str | None, data_dir: Path | None) -> dict[str, Any]:
     from solominer.config.load import load_config
-    from solominer.daemon.control_socket import ask, running_in
+    from solominer.records.control_client import ask, running_in
 
     settings = load_config(config, overrides={"mode": mode, "data_dir": data_dir})
     named = settings.records_dir / settings.tree_name

@@ -14,7 +14,6 @@ from pathlib import Path
 from solominer.chain.networks import Network
 from solominer.config.listeners import ListenerConfig
 from solominer.config.models import Config
-from solominer.daemon.control_socket import ask
 from solominer.doctor.check import Check, CheckOutcome, Finding, failed, ok, run_checks, skipped, warning
 from solominer.doctor.stratum_link import Server, served_certificate
 from solominer.doctor.stratum_talk import Login, Patience, Talk
@@ -25,6 +24,7 @@ from solominer.engines.stratum.assignment import CoinbaseView
 from solominer.engines.stratum.tls import CertificateFacts, certificate_facts
 from solominer.errors import NotRunning, SolominerError
 from solominer.governor.governor import folder_of
+from solominer.records.control_client import ask
 from solominer.work.payout import WHOLE
 
 Payees = tuple[tuple[str, int], ...]

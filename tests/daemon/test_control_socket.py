@@ -13,17 +13,9 @@ from typing import Any
 import pytest
 
 from solominer.chain.fields import Field
-from solominer.daemon.control_socket import (
-    MAX_PATH_BYTES,
-    POINTER_NAME,
-    SOCKET_NAME,
-    ControlServer,
-    Handler,
-    ask,
-    running_in,
-    socket_path,
-)
+from solominer.daemon.control_socket import ControlServer, Handler
 from solominer.errors import ConfigError, NotRunning, SolominerError
+from solominer.records.control_client import MAX_PATH_BYTES, POINTER_NAME, SOCKET_NAME, ask, running_in, socket_path
 
 
 def refuse(request: Field) -> dict[str, Any]:

@@ -20,13 +20,13 @@ from solominer.config.load import load_config
 from solominer.config.models import Config
 from solominer.daemon import daemon as module
 from solominer.daemon import status as status_module
-from solominer.daemon.control_socket import ask
 from solominer.daemon.daemon import Run, RunOptions
 from solominer.daemon.nodes import nodes_of
 from solominer.daemon.parts import pool_settings_of
 from solominer.engines.cpu.pool import PoolSettings
 from solominer.errors import ConfigError, NodeUnreachable, SolominerError
 from solominer.governor.governor import folder_of
+from solominer.records.control_client import ask
 from solominer.views.logs import RecentEvents
 from tests.fakes import FakeEngine, FakeNode, FakeNodes
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from solominer.daemon.control_socket import ask
 from solominer.errors import NotRunning
 from solominer.node.private.node import PrivateNode
+from solominer.records.control_client import ask
 from tests.e2e.harness import config_for
 
 pytestmark = pytest.mark.e2e

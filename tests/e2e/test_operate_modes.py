@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from solominer.config.models import Config
-from solominer.daemon.control_socket import ask
 from solominer.daemon.daemon import RunOptions, run
 from solominer.errors import AlreadyRunning
 from solominer.governor.throttle import SensorReadings
 from solominer.node.private.node import PrivateNode
+from solominer.records.control_client import ask
 from solominer.views.logs import RecentEvents
 from tests.e2e.harness import RunningMiner, config_for
 

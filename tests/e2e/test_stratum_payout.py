@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from regtest.scenarios import coins_address
-from solominer.daemon.control_socket import ask
 from solominer.engines.stratum.work import swap_words
 from solominer.node.private.node import PrivateNode
+from solominer.records.control_client import ask
 from solominer.records.evidence.verify import verify
 from tests.e2e.stratum_rig import Bench, confirmations, in_thread, serving, solve
 from tests.engines.stratum.builders import line

@@ -18,7 +18,6 @@ from solominer.chain.encode_address import address_of
 from solominer.chain.networks import REGTEST
 from solominer.config.load import load_config
 from solominer.config.models import Config
-from solominer.daemon.control_socket import running_in
 from solominer.daemon.daemon import Run, RunOptions
 from solominer.doctor import examination, listener_checks
 from solominer.doctor.check import Finding, Status
@@ -26,6 +25,7 @@ from solominer.doctor.listener_checks import examine_listeners
 from solominer.doctor.stratum_talk import Patience
 from solominer.engines.stratum.tls import server_context
 from solominer.errors import EngineError
+from solominer.records.control_client import running_in
 from solominer.views.logs import RecentEvents
 from solominer.work.payout import Payout
 from solominer.work.ports import Node, Post

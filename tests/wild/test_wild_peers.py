@@ -15,10 +15,11 @@ from typing import Any
 import orjson
 import pytest
 
-from solominer.daemon.control_socket import ControlServer, ask
+from solominer.daemon.control_socket import ControlServer
 from solominer.errors import PriceError, SolominerError
 from solominer.governor.prices import PriceSource
 from solominer.node.zmq_hints import Publisher
+from solominer.records.control_client import ask
 from solominer.records.ledger.jsonlines import parse_object, read_lines
 from solominer.records.report.hour import HourFold
 from solominer.records.report.report import build_report
