@@ -65,7 +65,7 @@ def socket_path(folder: Path) -> Path:
 
 
 def found_socket(folder: Path) -> Path:
-    """The socket of the daemon with records in `folder`, from its pointer file: it may have other environment variables."""
+    """The socket of the daemon with records in `folder`. A pointer file names it: environments may differ."""
     try:
         return Path((folder / POINTER_NAME).read_text().strip())
     except OSError:
