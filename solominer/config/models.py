@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
     BeforeValidator,
     Field,
     SecretStr,
@@ -17,43 +16,17 @@ from pydantic import (
 from solominer.chain.address import without_uri
 from solominer.chain.networks import NETWORK_OF_CHAIN, NETWORKS, Network, network_named
 from solominer.config import forms
-from solominer.config.hours import parse_hours
 from solominer.config.listeners import GroupWindow, ListenerConfig, StratumLimits, as_listeners
 from solominer.config.modes import MODES, Mode, mode_named
 from solominer.config.part import LOWERED, AnyPath, Part
 from solominer.config.paths import default_data_dir
 from solominer.config.payees import PayoutSplit, payees_of
+from solominer.config.quantities import DAYS, GIGABYTES, NUMBER, SECS, WHOLE, Gigabytes, Port, Seconds
+from solominer.config.steering import ElectricityConfig, PoliciesConfig, ScheduleConfig, ThrottleConfig
+from solominer.config.web import WebConfig
 from solominer.errors import ConfigError
 
 MAX_TAG_BYTES = 60
-
-_NUMBER = BeforeValidator(forms.quantity(forms.PLAIN, "0.5"))
-_SECS = BeforeValidator(forms.quantity(forms.SECONDS, "30, 30s, 5m or 1h"))
-_DAYS = BeforeValidator(forms.quantity(forms.DAYS, "400, 400d or 1y"))
-_GIGABYTES = BeforeValidator(forms.quantity(forms.GIGABYTES, "4, 4GB or 512MB"))
-_SHARE = BeforeValidator(forms.quantity(forms.SHARE, "0.5 or 50%"))
-_CELSIUS = BeforeValidator(forms.quantity(forms.CELSIUS, "80"))
-_WATTS = BeforeValidator(forms.quantity(forms.WATTS, "250, 250W or 1.2kW"))
-_RATE = BeforeValidator(forms.quantity(forms.RATE, "40e6 or 40M"))
-_WHOLE = BeforeValidator(forms.whole)
-
-Port = Annotated[int, Field(ge=1, le=65535), _WHOLE]
-Seconds = Annotated[float, Field(ge=0.01, le=86400), _SECS]
-Share = Annotated[float, Field(ge=0, le=1), _SHARE]
-PositiveShare = Annotated[float, Field(gt=0, le=1), _SHARE]
-Gigabytes = Annotated[float, Field(gt=0, le=1e6), _GIGABYTES]
-Period = Annotated[float, Field(gt=0, le=366 * 86400), _SECS]
-Amount = Annotated[float, Field(ge=0, le=1e15), _NUMBER]
-PositiveAmount = Annotated[float, Field(gt=0, le=1e15), _NUMBER]
-
-
-def _as_hours(text: str) -> str:
-    parse_hours(text)
-    return text
-
-
-Hours = Annotated[str, AfterValidator(_as_hours)]
-
 
 LIVE: dict[str, Any] = {"live": True}
 """Marks a setting that a reload applies; all others require a restart."""
@@ -81,7 +54,7 @@ class RpcConfig(Part):
     password: SecretStr = Field(SecretStr(""), description="prefer password_file or the environment variable")
     password_file: AnyPath | None = Field(None, description="file whose first line is the password")
     cookie_file: AnyPath | None = Field(None, description="the .cookie file in the node's data directory")
-    timeout_secs: Annotated[float, Field(ge=0.1, le=86400), _SECS] = Field(30.0, description="timeout of an RPC call")
+    timeout_secs: Annotated[float, Field(ge=0.1, le=86400), SECS] = Field(30.0, description="timeout of an RPC call")
 
     @model_validator(mode="before")
     @classmethod
@@ -140,123 +113,14 @@ class RetryConfig(Part):
 class RecordsConfig(Part):
     """Retention of records, and the key that signs reports. Reports, proofs and blocks are never deleted."""
 
-    keep_days: Annotated[float, Field(gt=0, le=36500), _DAYS] = Field(
+    keep_days: Annotated[float, Field(gt=0, le=36500), DAYS] = Field(
         400.0, description="ledgers, errors and logs older than this are deleted"
     )
     quota_gb: Gigabytes = Field(4.0, description="above this size the oldest are deleted earlier")
-    free_gb: Annotated[float, Field(ge=0, le=1e6), _GIGABYTES] = Field(
+    free_gb: Annotated[float, Field(ge=0, le=1e6), GIGABYTES] = Field(
         1.0, description="below this free disk space the oldest are deleted earlier"
     )
     signing_key: AnyPath | None = Field(None, description="Ed25519 private key (PEM) that signs the hourly reports")
-
-
-class ScheduleConfig(Part):
-    """When to mine, and how many blocks. Times are local."""
-
-    days: Annotated[
-        Annotated[int, Field(ge=1, le=36500)] | Literal["forever"], BeforeValidator(forms.whole_or("forever"))
-    ] = Field("forever", description="exit after this many days from the start of the run")
-    days_week: Annotated[int, Field(ge=1, le=7), _WHOLE] = Field(
-        7, description="mine on the first N days of each week, starting on Monday"
-    )
-    hours: Hours | None = Field(None, description="mining hours, e.g. 22:00-06:00 or 00:00-08:00,20:00-24:00")
-    blocks_per_day: Annotated[
-        Annotated[int, Field(ge=1, le=10**9)] | Literal["random", "all"],
-        BeforeValidator(forms.whole_or("random", "all")),
-    ] = Field("all", description="pause until midnight after this many blocks; random: a new number each day")
-    block_interval_secs: Annotated[float, Field(ge=1, le=366 * 86400), _SECS] | None = Field(
-        None, description="minimum time between blocks; regtest and signet only"
-    )
-
-
-class ThrottleConfig(Part):
-    """When to pause for other uses of the machine. Each condition is off by default."""
-
-    max_temperature_c: Annotated[float, Field(gt=0, le=150), _CELSIUS] | None = Field(
-        None, description="pause above this temperature of any sensor; resume 5 degrees below"
-    )
-    max_other_load: PositiveAmount | None = Field(
-        None, description="pause while other programs use more than this many cores"
-    )
-    pause_on_battery: bool = Field(False, description="pause while on battery power")
-    pause_while_active_secs: Period | None = Field(
-        None, description="pause while a user has been active at a terminal within this time"
-    )
-    resume_after_secs: Annotated[float, Field(ge=0, le=86400), _SECS] = Field(
-        60.0, description="resume once no condition has applied for this long"
-    )
-
-    @property
-    def is_on(self) -> bool:
-        """Whether any condition is set."""
-        bounds = (self.max_temperature_c, self.max_other_load, self.pause_while_active_secs)
-        return self.pause_on_battery or any(bound is not None for bound in bounds)
-
-
-class ElectricityConfig(Part):
-    """Electricity costs, for forecasts and policies. No request is made unless `price_url` is set."""
-
-    watts: Annotated[float, Field(gt=0, le=1e9), _WATTS] | None = Field(
-        None, description="power consumption of the machine while mining"
-    )
-    price_per_kwh: Amount | None = Field(None, description="a fixed price, in any currency")
-    price_url: SecretStr | None = Field(None, description="HTTP URL of a JSON document with the price")
-    price_json_path: str = Field("", description="path of the price in the document, e.g. data.0.price")
-    price_scale: PositiveAmount = Field(1.0, description="factor to a price per kWh; 0.001 if it is per MWh")
-    refresh_secs: Annotated[float, Field(ge=10, le=366 * 86400), _SECS] = Field(
-        900.0, description="interval of price requests"
-    )
-    stale_secs: Period = Field(7200.0, description="age at which a price is no longer used")
-    currency: str = Field("", max_length=20, description="currency of the price, for display")
-
-    @field_validator("price_url")
-    @classmethod
-    def _http(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not value.get_secret_value().startswith(("http://", "https://")):
-            raise ValueError("must begin with http:// or https://")
-        return value
-
-    @model_validator(mode="after")
-    def _one_price(self) -> ElectricityConfig:
-        if self.price_per_kwh is not None and self.price_url is not None:
-            raise ValueError("set only one of price_per_kwh and price_url")
-        return self
-
-
-class PoliciesConfig(Part):
-    """When to hash with fewer workers or none. Each policy is off by default. An intensity is the fraction of workers
-    that hash. Every decision is logged with its reason."""
-
-    dry_run: bool = Field(False, description="only log what the policies would do (also: run --dry-run)")
-    look_secs: Seconds = Field(60.0, description="interval between decisions")
-    intensity: PositiveShare = Field(1.0, description="normal intensity: fraction of workers that hash")
-    difficulty_factor: PositiveAmount | None = Field(
-        None, description="reduce intensity while the next difficulty is forecast above this multiple of today's"
-    )
-    difficulty_intensity: Share = Field(0.5, description="intensity for difficulty_factor; 0 stops")
-    hours: Hours | None = Field(None, description="hours of normal intensity, e.g. 22:00-06:00")
-    intensity_outside: Share = Field(0.5, description="intensity outside of hours; 0 stops")
-    max_price_per_kwh: Amount | None = Field(None, description="stop above this price")
-    max_cost_per_block: PositiveAmount | None = Field(
-        None, description="stop while the expected electricity cost of a block is higher"
-    )
-    target_rate_hps: Annotated[float, Field(gt=0, le=1e24), _RATE] | None = Field(
-        None,
-        description="add workers while the hash rate is below target_share of this; requires intensity below 1",
-    )
-    target_share: PositiveShare = Field(0.9, description="fraction of target_rate_hps that must be reached")
-
-    @property
-    def is_on(self) -> bool:
-        """Whether any policy is set."""
-        bounds = (self.difficulty_factor, self.max_price_per_kwh, self.max_cost_per_block, self.target_rate_hps)
-        return self.intensity < 1 or self.hours is not None or any(bound is not None for bound in bounds)
-
-    @model_validator(mode="after")
-    def _can_add_workers(self) -> PoliciesConfig:
-        if self.target_rate_hps is not None and self.intensity == 1:
-            raise ValueError("target_rate_hps requires intensity below 1, to have workers to add")
-        return self
 
 
 class Config(Part):
@@ -275,10 +139,10 @@ class Config(Part):
     payout_split: PayoutSplit = ()
     coinbase_tag: str = Field("/solominer/", description="text in the coinbase of your blocks")
     auto_detect: bool = Field(True, description="locate the node's cookie, and detect cores and memory")
-    cpu_cores_reserved: Annotated[int, Field(ge=0, le=4096), _WHOLE] = Field(
+    cpu_cores_reserved: Annotated[int, Field(ge=0, le=4096), WHOLE] = Field(
         1, description="cores reserved for other programs", json_schema_extra=LIVE
     )
-    cpu_workers: Annotated[int, Field(ge=0, le=4096), _WHOLE] | None = Field(
+    cpu_workers: Annotated[int, Field(ge=0, le=4096), WHOLE] | None = Field(
         None, description="number of CPU workers; default: one for each unreserved core. 0: Stratum miners only"
     )
     stratum: Annotated[tuple[ListenerConfig, ...], BeforeValidator(as_listeners)] = Field(
@@ -286,10 +150,11 @@ class Config(Part):
     )
     stratum_limits: StratumLimits = Field(StratumLimits(), json_schema_extra=LIVE)
     group_window: GroupWindow = 5.0
+    web: WebConfig = WebConfig()
     max_memory_gb: Gigabytes | None = Field(None, description="memory limit of all processes", json_schema_extra=LIVE)
     kernel: str | None = Field(None, description="name of a hash kernel; default: the fastest")
     plan: AnyPath | None = Field(None, description="search plan (plan.yaml); default: the built-in plan")
-    nice: Annotated[int, Field(ge=0, le=19), _WHOLE] = Field(
+    nice: Annotated[int, Field(ge=0, le=19), WHOLE] = Field(
         10, description="nice value of the workers, 19 is the lowest priority", json_schema_extra=LIVE
     )
     data_dir: AnyPath | None = Field(None, description="folder of all records; default: ~/.local/share/solominer")
@@ -303,7 +168,7 @@ class Config(Part):
     empty_first: bool | None = Field(
         None, description="mine an empty block on a new tip until its template arrives; default: except on regtest"
     )
-    shares_per_hour: Annotated[float, Field(ge=0.001, le=3_600_000), _NUMBER] = Field(
+    shares_per_hour: Annotated[float, Field(ge=0.001, le=3_600_000), NUMBER] = Field(
         1000.0, description="target number of recorded shares per hour", json_schema_extra=LIVE
     )
     retry: RetryConfig = RetryConfig()

@@ -11,7 +11,7 @@ import logging
 import os
 import socket
 import stat
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -27,13 +27,18 @@ IDLE_SECS = 30.0
 Handler = Callable[[Field], dict[str, Any] | Awaitable[dict[str, Any]]]
 """Answers one request; a SolominerError becomes `error` and `todo` of the reply."""
 
+Stream = Callable[[Field], AsyncIterator[bytes]]
+"""Answers one request with lines until the client disconnects."""
+
 
 class ControlServer:
     """Control socket of the daemon with records in `folder` (`data_dir/<network>`), which must hold its lock."""
 
-    def __init__(self, folder: Path, handlers: dict[str, Handler]) -> None:
+    def __init__(
+        self, folder: Path, handlers: Mapping[str, Handler], streams: Mapping[str, Stream] | None = None
+    ) -> None:
         self._folder = folder.absolute()
-        self._handlers = handlers
+        self._handlers, self._streams = handlers, streams or {}
         self.path = socket_path(folder)
 
     async def run(self) -> None:
@@ -78,6 +83,11 @@ class ControlServer:
                 line = await asyncio.wait_for(reader.readline(), IDLE_SECS)
                 if not line:
                     break
+                stream = self._stream(line)
+                if stream is not None:
+                    async for part in stream:
+                        writer.write(part)
+                        await asyncio.wait_for(writer.drain(), IDLE_SECS)
                 writer.write(json.dumps(await self._answer(line)).encode() + b"\n")
                 await writer.drain()
         except (OSError, TimeoutError, ValueError):  # disconnected, idle, or an overlong line
@@ -85,12 +95,24 @@ class ControlServer:
         finally:
             writer.close()
 
+    def _stream(self, line: bytes) -> AsyncIterator[bytes] | None:
+        """The stream that this request asks for; None for other requests, and for those that are invalid."""
+        with suppress(BadValue):
+            request = Field(decode(line), "the request")
+            stream = self._streams.get(request["do"].text())
+            return None if stream is None else stream(request)
+        return None
+
     async def _answer(self, line: bytes) -> dict[str, Any]:
         try:
             request = Field(decode(line), "the request")
             handler = self._handlers.get(request["do"].text())
             if handler is None:
-                return {"ok": False, "error": "unknown request", "todo": f"use one of {', '.join(self._handlers)}"}
+                return {
+                    "ok": False,
+                    "error": "unknown request",
+                    "todo": f"use one of {', '.join([*self._handlers, *self._streams])}",
+                }
             answer = handler(request)
             return {"ok": True, **(await answer if isinstance(answer, Awaitable) else answer)}
         except BadValue as error:

@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterator, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +22,7 @@ from solominer.config.models import Config
 from solominer.daemon.control_socket import ControlServer
 from solominer.daemon.executor import Executor
 from solominer.daemon.host_metrics import now
+from solominer.daemon.job_view import TemplateViews
 from solominer.daemon.nodes import await_payout, nodes_of, payout_of
 from solominer.daemon.parts import (
     Parts,
@@ -35,6 +36,7 @@ from solominer.daemon.parts import (
 )
 from solominer.daemon.sd_notify import Notifier
 from solominer.daemon.status import Sampler, snapshot_of, why_no_hash
+from solominer.daemon.status_feed import StatusFeed
 from solominer.engines.cpu.pool import WorkerPool
 from solominer.engines.engine_set import EngineSet
 from solominer.errors import SolominerError
@@ -44,6 +46,7 @@ from solominer.views.logs import RecentEvents, logged_to
 from solominer.views.snapshot import Snapshot
 from solominer.views.text import coins, duration, rate
 from solominer.work.actions import Severity
+from solominer.work.coordinator import Coordinator
 from solominer.work.events import Event, Tick
 from solominer.work.found import BlockState
 from solominer.work.ports import Engine, Node, Post, ShareObserver
@@ -103,6 +106,7 @@ class Run:
         self._notifier = Notifier.from_environment()
         self.executor: Executor | None = None
         self._early: list[Event] = []
+        self._templates = TemplateViews()
 
     def stop(self) -> None:
         """Request shutdown, as SIGTERM does."""
@@ -175,7 +179,7 @@ class Run:
                 snapshot = partial(self._snapshot, parts, executor, sampler)
                 governor = self._governor(parts, executor, snapshot, spawn)
                 spawn(self._mine(parts, executor, sampler))
-                beside = group.create_task(self._serve_users(governor, sampler, snapshot))
+                beside = group.create_task(self._serve_users(governor, executor.coordinator, sampler, snapshot))
                 self._notifier.ready("started")
                 await self._stop.wait()
                 await self.shutdown(parts, executor, governor, sampler, observer, beside)
@@ -235,12 +239,21 @@ class Run:
             status = partial(_service_status, executor, sampler)
             group.create_task(self._notifier.keep_alive(executor.changed, status), name="watchdog")
 
-    async def _serve_users(self, governor: Governor, sampler: Sampler, snapshot: Callable[[], Snapshot]) -> None:
+    async def _serve_users(
+        self, governor: Governor, coordinator: Coordinator, sampler: Sampler, snapshot: Callable[[], Snapshot]
+    ) -> None:
         """Samples, governor, control socket and view. They read the engines, so they end before them."""
+
+        def urgent() -> Hashable:
+            blocks = coordinator.blocks
+            return coordinator.tip_le, coordinator.status, len(blocks.open), len(blocks.settled), *governor.pauses
+
+        feed = StatusFeed(governor.snapshot, urgent)
+        control = ControlServer(folder_of(self.config), governor.handlers(), {"watch": feed.lines})
         async with asyncio.TaskGroup() as group:
             group.create_task(sampler.run(), name="samples")
             group.create_task(governor.run(), name="governor")
-            group.create_task(ControlServer(folder_of(self.config), governor.handlers()).run(), name="control socket")
+            group.create_task(control.run(), name="control socket")
             group.create_task(self._show(snapshot), name="view")
 
     def _catch_signals(self) -> None:
@@ -278,6 +291,7 @@ class Run:
             rate=sampler.rate.estimate(),
             payout=parts.payout,
             events=list(self._recent.lines),
+            templates=self._templates,
         )
 
     def _governor(

@@ -14,6 +14,7 @@ from solominer.chain.target import difficulty
 from solominer.config.models import Config
 from solominer.daemon.executor import Executor
 from solominer.daemon.host_metrics import age_secs, machine, now
+from solominer.daemon.job_view import TemplateViews, coinbase_view
 from solominer.engines.cpu.pool import WorkerPool
 from solominer.engines.cpu.snapshot import PoolSnapshot
 from solominer.insight.estimate import Estimate, from_counters
@@ -120,8 +121,9 @@ def snapshot_of(
     rate: Estimate,
     payout: Payout,
     events: Sequence[tuple[float, str]],
+    templates: TemplateViews,
 ) -> Snapshot:
-    """The state at `at` (Unix seconds)."""
+    """The state at `at` (Unix seconds), without pauses."""
     template, job = coordinator.templates.latest, coordinator.job
     return Snapshot(
         at=at,
@@ -152,6 +154,8 @@ def snapshot_of(
         blocks=tuple(_block(tracked, coordinator.tip.height) for tracked in _recent_blocks(coordinator)),
         events=tuple(events),
         stratum_urls=tuple(url for engine in engines for url in engine.urls),
+        template=templates.of(job) if job else None,
+        coinbase=coinbase_view(job.coinbase, config.chain, config.coinbase_tag.encode()) if job else None,
     )
 
 

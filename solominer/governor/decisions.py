@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from solominer.config.models import PoliciesConfig
+from solominer.config.steering import PoliciesConfig
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,12 @@ coordinator as events; engines get an intensity. Nothing here decides about work
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
-import math
 import time
 import zlib
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import datetime
 from enum import Enum, auto
 from pathlib import Path
@@ -26,7 +26,7 @@ from solominer.errors import ConfigError, SolominerError
 from solominer.governor.policies import Policies
 from solominer.governor.schedule import RunProgress, ScheduleState, blocks_on, schedule_at, schedule_of
 from solominer.governor.throttle import SensorReadings, Sensors, ThrottleRules
-from solominer.views.snapshot import Snapshot
+from solominer.views.snapshot import Snapshot, encode
 from solominer.work.coordinator import Coordinator
 from solominer.work.events import PauseWanted, PolicyChanged, ResumeWanted
 from solominer.work.found import BlockState
@@ -116,6 +116,10 @@ class Governor:
         """Every reason for which nothing is hashed now; empty while hashing is allowed."""
         return sorted(frozenset().union(*self._holds.values()))
 
+    def snapshot(self) -> Snapshot:
+        """The state of the run, with its pauses."""
+        return replace(self._snapshot(), pauses=tuple(self.pauses))
+
     def stopping(self) -> None:
         """Pause for good: the run ends."""
         self._hold(Source.STOP, [STOPPING])
@@ -125,7 +129,7 @@ class Governor:
     def handlers(self) -> dict[str, Callable[[Field], dict[str, Any] | Awaitable[dict[str, Any]]]]:
         """What the control socket answers."""
         return {
-            "status": lambda request: {"status": _finite(asdict(self._snapshot())), "pauses": self.pauses},
+            "status": lambda request: {"status": json.loads(encode(self.snapshot())), "pauses": self.pauses},
             "pause": lambda request: self._by_hand(BY_HAND),
             "resume": lambda request: self._by_hand(),
             "reload": self._reload_on_request,
@@ -279,15 +283,6 @@ def _differences(old: Any, new: Any, prefix: str = "") -> list[tuple[str, Any, A
             found += _differences(old.get(key), new.get(key), f"{prefix}.{key}" if prefix else key)
         return found
     return [] if old == new else [(prefix, old, new)]
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no infinity: an interval without an end becomes null."""
-    if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
-    if isinstance(value, tuple | list):
-        return [_finite(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _local(at: float) -> datetime:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from solominer.config.hours import is_within, parse_hours
-from solominer.config.models import ElectricityConfig, PoliciesConfig
+from solominer.config.steering import ElectricityConfig, PoliciesConfig
 from solominer.errors import NodeError
 from solominer.governor.decisions import Conditions, Decision, decide
 from solominer.governor.prices import Price, PriceSource

@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import Literal
 
 from solominer.config.hours import is_within, parse_hours
-from solominer.config.models import ScheduleConfig
+from solominer.config.steering import ScheduleConfig
 
 _SECS_A_DAY = 86_400
 MOST_RANDOM_BLOCKS = 12

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from solominer.config.models import ThrottleConfig
+from solominer.config.steering import ThrottleConfig
 
 COOLER_BY_C = 5.0
 LIGHTER_BY = 0.8

@@ -1,8 +1,17 @@
-"""One consistent look at the running miner, made by the daemon for whoever shows it."""
+"""The state of the running miner, as the daemon makes it for the console, `solominer status` and the web page.
+
+As JSON (`status` and `watch` on the control socket, `/api/v1/status` of the web server) it is version 1: fields are
+added, never renamed or removed. Times are Unix seconds, amounts satoshis, rates hashes per second.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import orjson
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +76,55 @@ class PayoutView:
 
 
 @dataclass(frozen=True, slots=True)
+class OutputView:
+    """One output of the coinbase. `pays` is its address, or what else it is."""
+
+    sats: int
+    script_hex: str
+    pays: str
+
+
+@dataclass(frozen=True, slots=True)
+class CoinbaseView:
+    """The coinbase of the current job, decoded. Miners with their own payout have other outputs.
+
+    `tag` is the miner's text in the scriptSig; prefix and suffix are the serialization without witness, before and
+    after the extranonce of `extranonce_bytes`.
+    """
+
+    outputs: tuple[OutputView, ...]
+    tag: str
+    witness_commitment_hex: str
+    prefix_hex: str
+    suffix_hex: str
+    extranonce_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateView:
+    """The block of the current job. `fee_histogram` has (lowest sat/vB of the bin, vbytes), lowest first.
+
+    `provisional` is the empty block that is mined on a new tip until its template arrives.
+    """
+
+    height: int
+    provisional: bool
+    transactions: int
+    fees_sats: int
+    reward_sats: int
+    weight: int
+    weight_limit: int
+    sigops: int
+    fee_histogram: tuple[tuple[float, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything at one moment. Times in Unix seconds, rates in hashes per second with a 95 % interval."""
+    """Everything at one moment. Times in Unix seconds, rates in hashes per second with a 95 % interval.
+
+    `template` and `coinbase` are those of the current job; None without a job. `pauses` are the reasons why nothing is
+    hashed. `version` is the version of this structure.
+    """
 
     at: float
     mode: str
@@ -98,3 +154,23 @@ class Snapshot:
     events: tuple[tuple[float, str], ...]
     stratum_urls: tuple[str, ...] = ()
     payouts: tuple[PayoutView, ...] = ()
+    pauses: tuple[str, ...] = ()
+    template: TemplateView | None = None
+    coinbase: CoinbaseView | None = None
+    version: int = 1
+
+
+def encode(snapshot: Snapshot) -> bytes:
+    """The snapshot as JSON. Numbers that are not finite become null."""
+    try:
+        return orjson.dumps(snapshot)
+    except TypeError:  # hashes beyond 64 bits: two days at 100 TH/s
+        return json.dumps(_finite(asdict(snapshot)), separators=(",", ":")).encode()
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, tuple | list):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solominer.config.models import PoliciesConfig
+from solominer.config.steering import PoliciesConfig
 from solominer.governor.decisions import Conditions, Decision, decide
 
 CALM = Conditions(

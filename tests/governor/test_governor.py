@@ -15,7 +15,8 @@ import pytest
 
 from solominer.chain.fields import Field
 from solominer.config.load import load_config
-from solominer.config.models import Config, PoliciesConfig, reloads_live
+from solominer.config.models import Config, reloads_live
+from solominer.config.steering import PoliciesConfig
 from solominer.engines.cpu.job_slot import SharedBlock
 from solominer.engines.cpu.pool import PoolSettings, WorkerPool, _Seat
 from solominer.engines.engine_set import EngineSet

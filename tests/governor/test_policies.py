@@ -13,7 +13,7 @@ import pytest
 
 from solominer.chain.networks import MAINNET, REGTEST, Network
 from solominer.config.load import load_config
-from solominer.config.models import ElectricityConfig, PoliciesConfig
+from solominer.config.steering import ElectricityConfig, PoliciesConfig
 from solominer.daemon.host_metrics import now
 from solominer.errors import ConfigError, NodeError
 from solominer.governor.policies import Electricity, Policies, electricity_of, forecast_from

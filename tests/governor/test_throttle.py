@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
-from solominer.config.models import ThrottleConfig
+from solominer.config.steering import ThrottleConfig
 from solominer.governor import throttle
 from solominer.governor.governor import Governor
 from solominer.governor.throttle import BATTERY, BUSY, HOT, USER, SensorReadings, Sensors, ThrottleRules
