@@ -11,7 +11,7 @@ import typer
 
 from solominer import __version__
 from solominer.chain.secrets import secret_kind
-from solominer.cli import control, evidence, forecast, operate, plan, replay, try_stratum
+from solominer.cli import control, evidence, forecast, operate, plan, replay, try_stratum, web
 from solominer.cli.control import some_secs
 from solominer.config.modes import MODES
 
@@ -121,6 +121,7 @@ def run(
         list[str] | None, typer.Option(help="Address of the Stratum server: 0.0.0.0:3333; may be repeated.")
     ] = None,
     cpu_workers: Annotated[int | None, typer.Option(min=0, help="CPU workers; 0: Stratum miners only.")] = None,
+    web: Annotated[bool, typer.Option("--web", help="Also start the web server; prints its address.")] = False,
     data_dir: DataDirOption = None,
     payout_address: Annotated[str | None, typer.Option(help="Address that receives the reward.")] = None,
     bitcoind: Annotated[Path | None, typer.Option(help="bitcoind for a private regtest node.")] = None,
@@ -147,6 +148,7 @@ def run(
         "log_level": log_level,
         "stratum": stratum or None,
         "cpu_workers": cpu_workers,
+        "web.enabled": web or None,
         "policies.dry_run": dry_run or None,
         "schedule.blocks_per_day": blocks_per_day,
         "schedule.days": days,
@@ -162,7 +164,7 @@ def run(
 
     live = not plain and sys.stdout.isatty() and sys.stderr.isatty()
     reload = None if config is None else lambda: _load(config, overrides)
-    options = RunOptions(blocks, seconds, live, hashes, reload)
+    options = RunOptions(blocks, seconds, live, hashes, reload, config)
     check_start(settings, options, config)
     check_nodes(settings)
     make_sure(settings, yes=yes, ask=_do_you_understand if sys.stdin.isatty() else None)
@@ -191,3 +193,4 @@ plan.register(app)
 forecast.register(app)
 replay.register(app)
 try_stratum.register(app)
+web.register(app)

@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterator, 
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, NoReturn
 
 from solominer.config.models import Config
@@ -69,7 +70,7 @@ EXIT_SECOND_SIGNAL = 130
 class RunOptions:
     """Options of one run: limits in `blocks`, seconds (`secs`) and `hashes`, and whether to show the live view.
 
-    `reload` loads the configuration again, with the flags of this run.
+    `reload` loads the configuration again, with the flags of this run. `config_file` is its file, if any.
     """
 
     blocks: int | None = None
@@ -77,6 +78,7 @@ class RunOptions:
     live_view: bool = False
     hashes: int | None = None
     reload: Callable[[], Config] | None = None
+    config_file: Path | None = None
 
 
 def run(config: Config, options: RunOptions, recent: RecentEvents) -> int:
@@ -255,6 +257,12 @@ class Run:
             group.create_task(governor.run(), name="governor")
             group.create_task(control.run(), name="control socket")
             group.create_task(self._show(snapshot), name="view")
+            if self.config.web.enabled:
+                from solominer.daemon.web_process import WebProcess
+                from solominer.web.setup import WebSetup
+
+                web = WebProcess(WebSetup.of(self.config, self.options.config_file))
+                group.create_task(web.run(), name="web server")
 
     def _catch_signals(self) -> None:
         loop = asyncio.get_running_loop()

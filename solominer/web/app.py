@@ -1,0 +1,52 @@
+"""The ASGI application."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, Response
+from fastapi.staticfiles import StaticFiles
+
+from solominer import __version__
+from solominer.errors import SolominerError
+from solominer.web.api import status
+from solominer.web.headers import SecurityHeaders
+from solominer.web.site import Site
+
+STATIC = Path(__file__).parent / "static"
+
+
+def create_app(site: Site) -> FastAPI:
+    """The application for one daemon; it connects to the daemon while it runs."""
+    app = FastAPI(
+        title="solominer",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+        lifespan=_following,
+    )
+    app.state.site = site
+    app.add_exception_handler(SolominerError, _explain)
+    app.include_router(status.router)
+    app.mount("/", StaticFiles(directory=STATIC, html=True), name="page")
+    app.add_middleware(SecurityHeaders)
+    return app
+
+
+@asynccontextmanager
+async def _following(app: FastAPI) -> AsyncIterator[None]:
+    task = asyncio.create_task(app.state.site.feed.run())
+    yield
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+async def _explain(request: Request, error: Exception) -> Response:
+    assert isinstance(error, SolominerError)
+    return JSONResponse({"error": error.what, "todo": error.todo}, 422)

@@ -1,0 +1,89 @@
+"""Serves the application with uvicorn on one address."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import ssl
+from collections.abc import Callable
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from solominer.config.web import WebConfig
+from solominer.engines.stratum.tls import server_context
+from solominer.errors import EngineError
+
+BACKLOG = 2048
+LAST_RESPONSES_SECS = 2
+
+
+class WebServer:
+    """Binds on construction. Raises EngineError if the address or the certificate cannot be used."""
+
+    def __init__(self, app: ASGIApp, config: WebConfig) -> None:
+        self._context = _tls(config)
+        self._listener = _bound(*config.place)
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=bool(config.proxies),
+                forwarded_allow_ips=list(config.proxies),
+                timeout_keep_alive=30,
+                timeout_graceful_shutdown=LAST_RESPONSES_SECS,
+            )
+        )
+        host, port = self._listener.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        self.url = f"{'https' if self._context else 'http'}://{shown}:{port}/"
+
+    async def serve(self, ready: Callable[[], None] = lambda: None) -> None:
+        """Serve until `stop` or a signal; `ready` is called when connections are accepted."""
+        config = self._server.config
+        config.load()
+        config.ssl = self._context
+        startup = self._server.startup
+
+        async def start(sockets: list[socket.socket] | None = None) -> None:
+            await startup(sockets)
+            ready()
+
+        self._server.startup = start  # type: ignore[method-assign]
+        await self._server.serve([self._listener])
+
+    def stop(self) -> None:
+        """Finish open responses and return from `serve`."""
+        self._server.should_exit = True
+
+
+def _tls(config: WebConfig) -> ssl.SSLContext | None:
+    if config.tls_certificate is None:
+        return None
+    return server_context(str(config.tls_certificate), str(config.tls_key or ""))
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise EngineError(f"the web server cannot listen on {host}: {error.strerror}", "check web.listen") from error
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        todo = "another program uses this port: stop it, or set web.listen to another port"
+        if error.errno != errno.EADDRINUSE:
+            todo = "set web.listen to an address of this machine and a port that this user may use"
+        raise EngineError(
+            f"the web server cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}", todo
+        ) from error
+    return listener

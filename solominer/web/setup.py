@@ -1,0 +1,33 @@
+"""What the web server needs to know. It has no access to the node, and holds none of its secrets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from solominer.config.models import Config
+from solominer.config.web import WebConfig
+
+
+class WebSetup(BaseModel):
+    """`folder` holds the records of one network (`data_dir/<network>`); `config_file` is the daemon's, if any."""
+
+    model_config = ConfigDict(frozen=True)
+
+    folder: Path
+    network: str
+    simulated: bool
+    web: WebConfig
+    config_file: Path | None = None
+
+    @classmethod
+    def of(cls, config: Config, config_file: Path | None = None) -> WebSetup:
+        """The setup for a daemon with this configuration."""
+        return cls(
+            folder=config.records_dir / config.tree_name,
+            network=config.chain.name,
+            simulated=config.mode_rules.simulated,
+            web=config.web,
+            config_file=config_file,
+        )
