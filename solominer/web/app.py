@@ -7,17 +7,47 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from solominer import __version__
-from solominer.errors import SolominerError
-from solominer.web.api import status
+from solominer.web.api import (
+    blocks,
+    docs,
+    doctor,
+    errors,
+    forecast,
+    history,
+    latency,
+    ledger,
+    odds,
+    reports,
+    shares,
+    status,
+    ws,
+)
 from solominer.web.headers import SecurityHeaders
+from solominer.web.problems import add_handlers
 from solominer.web.site import Site
 
 STATIC = Path(__file__).parent / "static"
+
+READ_ROUTERS = (
+    status.router,
+    history.router,
+    shares.router,
+    blocks.router,
+    odds.router,
+    forecast.router,
+    latency.router,
+    errors.router,
+    reports.router,
+    reports.pages,
+    ledger.router,
+    doctor.router,
+    docs.router,
+    ws.router,
+)
 
 
 def create_app(site: Site) -> FastAPI:
@@ -31,8 +61,9 @@ def create_app(site: Site) -> FastAPI:
         lifespan=_following,
     )
     app.state.site = site
-    app.add_exception_handler(SolominerError, _explain)
-    app.include_router(status.router)
+    add_handlers(app)
+    for router in READ_ROUTERS:
+        app.include_router(router)
     app.mount("/", StaticFiles(directory=STATIC, html=True), name="page")
     app.add_middleware(SecurityHeaders)
     return app
@@ -45,8 +76,3 @@ async def _following(app: FastAPI) -> AsyncIterator[None]:
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
-
-
-async def _explain(request: Request, error: Exception) -> Response:
-    assert isinstance(error, SolominerError)
-    return JSONResponse({"error": error.what, "todo": error.todo}, 422)
