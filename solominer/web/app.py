@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+import logging
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from solominer import __version__
 from solominer.web.api import (
+    alerts,
     blocks,
     docs,
     doctor,
@@ -30,6 +33,8 @@ from solominer.web.headers import SecurityHeaders
 from solominer.web.problems import add_handlers
 from solominer.web.site import Site
 
+log = logging.getLogger(__name__)
+
 STATIC = Path(__file__).parent / "static"
 
 READ_ROUTERS = (
@@ -47,7 +52,10 @@ READ_ROUTERS = (
     doctor.router,
     docs.router,
     ws.router,
+    alerts.router,
 )
+
+CONTROL_ROUTERS = (alerts.control,)
 
 
 def create_app(site: Site) -> FastAPI:
@@ -62,7 +70,7 @@ def create_app(site: Site) -> FastAPI:
     )
     app.state.site = site
     add_handlers(app)
-    for router in READ_ROUTERS:
+    for router in (*READ_ROUTERS, *CONTROL_ROUTERS):
         app.include_router(router)
     app.mount("/", StaticFiles(directory=STATIC, html=True), name="page")
     app.add_middleware(SecurityHeaders)
@@ -71,8 +79,23 @@ def create_app(site: Site) -> FastAPI:
 
 @asynccontextmanager
 async def _following(app: FastAPI) -> AsyncIterator[None]:
-    task = asyncio.create_task(app.state.site.feed.run())
+    site: Site = app.state.site
+    tasks = [_task(site.feed.run(), "daemon feed")]
+    if site.alerts.is_on:
+        tasks.append(_task(site.alerts.run(), "alerts"))
     yield
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _task(work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
+    """A task whose failure is logged: the page stays up without it."""
+
+    def ended(task: asyncio.Task[Any]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            log.error("%s ended unexpectedly: restart the web server", name, exc_info=task.exception())
+
+    task = asyncio.create_task(work, name=name)
+    task.add_done_callback(ended)
+    return task

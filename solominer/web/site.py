@@ -10,6 +10,7 @@ from starlette.requests import HTTPConnection
 
 from solominer.records.ledger.index import LedgerIndex
 from solominer.records.tree import Tree
+from solominer.web.alerts.center import AlertCenter
 from solominer.web.answers import Answers
 from solominer.web.best import BestShares
 from solominer.web.feed import DaemonFeed
@@ -35,6 +36,7 @@ class Site:
     best: BestShares
     hub: Hub
     answers: Answers
+    alerts: AlertCenter
 
     @classmethod
     def of(cls, setup: WebSetup) -> Site:
@@ -43,7 +45,9 @@ class Site:
         ledger = LedgerIndex(tree, timeout_secs=INDEX_TIMEOUT_SECS)
         live, hours = Live(tree, ledger, setup.network), Hours(tree)
         best = BestShares(tree, live, hours)
-        return cls(setup, DaemonFeed(setup.folder), tree, ledger, live, hours, best, Hub(live), Answers())
+        feed = DaemonFeed(setup.folder)
+        alerts = AlertCenter(setup.alerts, setup, feed, live)
+        return cls(setup, feed, tree, ledger, live, hours, best, Hub(live), Answers(), alerts)
 
 
 def _site(connection: HTTPConnection) -> Site:

@@ -8,6 +8,7 @@ from typing import Any
 from solominer.chain.hashes import hash_to_int
 from solominer.chain.target import decode_compact, difficulty
 from solominer.config.alerts import AlertKind, AlertsConfig
+from solominer.errors import SolominerError
 from solominer.views.text import coins, difficulty_text, duration, rate
 from solominer.web.alerts.alert import Alert
 from solominer.web.alerts.conditions import Conditions
@@ -49,7 +50,7 @@ class LedgerRules:
         if handler is not None:
             try:
                 yield from handler(line, float(line["at"]))
-            except (KeyError, TypeError, ValueError, ArithmeticError):
+            except (KeyError, TypeError, ValueError, ArithmeticError, SolominerError):
                 return
 
     def _block_found(self, line: Mapping[str, Any], at: float) -> Iterator[Alert]:
@@ -145,6 +146,7 @@ class StatusRules:
             )
 
     def _alarms(self, status: Mapping[str, Any]) -> Iterator[Alert]:
+        self.alarms_until = min(self.alarms_until, status["at"])  # the clock was set back
         for alarm in status.get("alarms", ()):
             at, severity, code = alarm["at"], alarm["severity"], alarm["code"]
             if at <= self.alarms_until:

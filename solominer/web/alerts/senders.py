@@ -20,6 +20,7 @@ from solominer.config.alerts import AlertsConfig, SmtpConfig
 from solominer.engines.cpu.processes import python_command
 from solominer.errors import SolominerError
 from solominer.web.alerts.alert import Alert
+from solominer.web.alerts.state import public
 
 TIMEOUT_SECS = 20.0
 APPRISE_SECS = 60.0
@@ -105,22 +106,7 @@ class _Webhook:
         self._url = url
 
     def __call__(self, alert: Alert) -> None:
-        request(self._url, json.dumps(document(alert)).encode(), {"Content-Type": "application/json"})
-
-
-def document(alert: Alert) -> dict[str, object]:
-    """An alert as JSON values. `id` is the same when it is sent again."""
-    return {
-        "id": alert.id,
-        "kind": alert.kind,
-        "key": alert.key,
-        "at": alert.at,
-        "title": alert.title,
-        "text": alert.text,
-        "priority": alert.priority,
-        "recovered": alert.recovered,
-        "fields": alert.fields,
-    }
+        request(self._url, json.dumps(public(alert)).encode(), {"Content-Type": "application/json"})
 
 
 class _Mail:
