@@ -431,7 +431,7 @@ def test_a_node_that_tells_something_else_every_time_is_not_remembered_for_ever(
     for height in range(500):
         recorder.health(HOUR + 2, NodeHealth("node0", True, problem=f"the node is behind: {height} blocks"))
     recorder.flush()
-    assert len(recorder._books._told_up) + len(recorder._books._told_change) < 10
+    assert len(recorder._books._written_up) + len(recorder._books._written_change) < 10
     recorder.close(HOUR + 3)
 
 
