@@ -50,7 +50,7 @@ class MinerSums:
         return fields
 
     def end_hour(self) -> None:
-        """List the busiest miners anew in the next hour."""
+        """List the busiest miners again in the next hour."""
         self._listed.clear()
 
 

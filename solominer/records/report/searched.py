@@ -81,12 +81,12 @@ def search_lines(search: Mapping[str, Any]) -> list[str]:
         follows = f"NOT FOLLOWED: {search['off_plan']} shares off the plan, {search['miscounts']} jobs miscounted"
     lines = [f"plan       {plans}: {follows}"]
     if search["min_p_value"] is not None:
-        odd = [
+        failing = [
             f"{worker['worker']} fails {', '.join(worker['alarms'])}"
             for worker in search["workers"]
             if worker["alarms"]
         ]
-        outcome = f"FAILED: {'; '.join(odd)}" if odd else "all pass"
+        outcome = f"FAILED: {'; '.join(failing)}" if failing else "all pass"
         lines.append(
             f"tests      of the shares' hashes: {outcome} (smallest p-value {search['min_p_value']:.2g}, corrected)"
         )
