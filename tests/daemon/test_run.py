@@ -96,7 +96,7 @@ async def test_resume_names_the_policy_that_still_holds_mining(tmp_path: Path) -
     running = Running(config)
     price = "the price per kWh is 0.5, above 0.3"
     await running.until(lambda: running.run.executor and running.run.executor.coordinator.halted_by == {price})
-    assert (await running.ask("pause"))["pauses"] == [price, "by hand"]
+    assert (await running.ask("pause"))["pauses"] == ["by hand", price]
     assert (await running.ask("resume"))["pauses"] == [price]
     reply = await running.ask("status")
     assert reply["pauses"] == [price]

@@ -103,9 +103,9 @@ def test_resume_names_every_reason_that_remains(tmp_path: Path) -> None:
     bench = Bench(tmp_path, config={"schedule.hours": "13:00-14:00"})
     outside = "outside the mining hours"
     bench.governor.take_policies(0.0, ["the price per kWh is 0.5, above 0.3"])
-    assert bench.ask("pause") == {"pauses": ["the price per kWh is 0.5, above 0.3", BY_HAND, outside]}
-    assert bench.ask("resume") == {"pauses": ["the price per kWh is 0.5, above 0.3", outside]}
-    assert bench.coordinator.status == f"paused: the price per kWh is 0.5, above 0.3, {outside}"
+    assert bench.ask("pause") == {"pauses": [BY_HAND, outside, "the price per kWh is 0.5, above 0.3"]}
+    assert bench.ask("resume") == {"pauses": [outside, "the price per kWh is 0.5, above 0.3"]}
+    assert bench.coordinator.status == f"paused: {outside}, the price per kWh is 0.5, above 0.3"
     bench.pass_time(3600)
     assert bench.ask("resume") == {"pauses": ["the price per kWh is 0.5, above 0.3"]}
     bench.governor.take_policies(0.25, ["outside the electricity hours"])
@@ -297,7 +297,7 @@ async def test_it_follows_throttle_policies_and_schedule(tmp_path: Path, monkeyp
     heat["c"] = 50.0
     bench.wall += 7200
     await bench.until(
-        lambda: bench.governor.pauses == ["the price per kWh is 0.5, above 0.3", "outside the mining hours"]
+        lambda: bench.governor.pauses == ["outside the mining hours", "the price per kWh is 0.5, above 0.3"]
     )
 
 

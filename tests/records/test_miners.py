@@ -196,7 +196,7 @@ def test_shares_that_are_recorded_whole_are_held_against_the_credited_hashes(par
     assert report["miners"]["workers"][0]["mismatch"]["flagged"] is flagged
     assert report["miners"]["user_agents"][0]["mismatch"]["flagged"] is flagged
     assert (
-        "MISMATCH: fewer shares" in report_text({**report, "evidence": {**report["evidence"], "mismatch": None}})
+        "MISMATCH: too few shares" in report_text({**report, "evidence": {**report["evidence"], "mismatch": None}})
     ) is flagged
 
 
