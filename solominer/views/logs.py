@@ -1,4 +1,4 @@
-"""Plain log lines where there is no terminal: time, level, logger, message."""
+"""Log lines, for when there is no live view: time, level, message."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _LONGEST_RECORD = 20_000
 
 
 class _LineFormatter(logging.Formatter):
-    """One event a line, UTC with milliseconds; under systemd with its priority and without the time it adds itself.
+    """One event per line, UTC with milliseconds; under systemd with a priority and without the time.
 
-    Whatever a record quotes is made printable, and further lines of it (a traceback) are indented, so that no foreign
-    text can pass for a line of its own.
+    Unprintable characters are escaped, and further lines of a record (a traceback) are indented, so that foreign text
+    cannot forge a log line.
     """
 
     @staticmethod
@@ -61,7 +61,7 @@ class RecentEvents(logging.Handler):
 
 @contextmanager
 def logged_to(handler: logging.Handler) -> Iterator[None]:
-    """While the block runs, everything that is logged goes to `handler`, too, as lines with the time."""
+    """While the `with` block runs, also log to `handler`, as lines with the time."""
     root = logging.getLogger("solominer")
     handler.setFormatter(_LineFormatter(under_systemd=False))
     root.addHandler(handler)
@@ -72,7 +72,7 @@ def logged_to(handler: logging.Handler) -> Iterator[None]:
 
 
 def set_up_logging(level: str, *, live_view: bool) -> RecentEvents:
-    """Route the program's logging: to stderr as lines, or, while the live view is on, into it alone."""
+    """Send the program's log to stderr, or only to the live view if that is on."""
     recent = RecentEvents()
     root = logging.getLogger("solominer")
     root.handlers.clear()

@@ -16,9 +16,9 @@ import orjson
 
 @dataclass(frozen=True, slots=True)
 class WorkerView:
-    """One worker of any engine; `rate_hps` over the last seconds. `pid` is 0 where it is no process of ours.
+    """One worker of any engine; `rate_hps` is over the last seconds. `pid` is 0 if it is not one of our processes.
 
-    A Stratum miner has its user agent as `kernel`; `connections` to `rejected` (shares) are of such miners alone.
+    For a Stratum miner `kernel` is its user agent; only such miners have `connections` to `rejected` (shares).
     """
 
     worker: str
@@ -42,7 +42,7 @@ class WorkerView:
 
 @dataclass(frozen=True, slots=True)
 class NodeView:
-    """One node; `note` is its problem in a line, `fork` that it is on another chain than another node; else empty."""
+    """One node; `note` is its problem in one line, `fork` describes a fork with another node; both may be ''."""
 
     name: str
     usable: bool

@@ -133,5 +133,5 @@ async def test_a_group_is_paid_by_proven_work_over_restarts_and_anybody_can_reco
     result = verify(tmp_path / "data/regtest", thorough=True)
     assert result.wrong == []
     # Jobs from before the first credit pay as configured.
-    assert result.checked["{n} block(s) of a group: the coinbase pays them"] >= 3
+    assert result.checked["{n} group block(s): the coinbase contains the payouts"] >= 3
     assert result.checked["{n} change(s) of a group's account"] >= 4

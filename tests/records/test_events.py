@@ -161,7 +161,7 @@ def test_the_record_of_a_killed_run_is_read_as_far_as_it_goes(recorded: Recorded
     outcome = recorded.replay()  # it was never closed
     assert outcome.difference is None
     assert outcome.events.total() > 20
-    assert "has no end" in outcome.ends
+    assert "is incomplete" in outcome.ends
     (file,) = event_files(recorded.root)
     torn = file.path.read_bytes()
     for size in range(len(torn) - 1, 700, -97):
@@ -241,7 +241,7 @@ def test_a_full_day_ends_the_record_and_says_so_once(tmp_path: Path, caplog: pyt
     a_run(recorded)
     recorded.tell(*(Tick(T0 + n) for n in range(200, 500)))
     recorded.log.close()
-    assert caplog.text.count("no more events of this run are recorded") == 1
+    assert caplog.text.count("event recording stopped for this run") == 1
     outcome = recorded.replay()
     assert outcome.difference is None
     assert "limit of 0 MB per day" in outcome.ends
@@ -252,7 +252,7 @@ def test_a_disk_error_ends_the_record_and_nothing_else(tmp_path: Path, caplog: p
     recorded = Recorded(tmp_path / "root")
     a_run(recorded)
     recorded.log.close()
-    assert caplog.text.count("no more events of this run are recorded") == 1
+    assert caplog.text.count("event recording stopped for this run") == 1
     assert len(recorded.blocks) == 2
 
 

@@ -79,15 +79,15 @@ def test_what_was_recorded_holds(records: Records) -> None:
     result = records.audit()
     assert result.wrong == []
     assert result.checked["{n} change(s) of a group's account"] == 7
-    assert result.checked["{n} block(s) of a group: payouts recomputed from the work"] == 2
-    assert result.checked["{n} group account(s) follow from the lines before"] == 1
-    assert result.unchecked == {"{n} block(s) of a group without a proof in their hour": 2}
+    assert result.checked["{n} group block(s): payouts recomputed from the work"] == 2
+    assert result.checked["{n} group account(s) match the preceding lines"] == 1
+    assert result.unchecked == {"{n} group block(s) without a proof in their hour": 2}
 
 
 def test_an_hour_can_be_checked_alone(records: Records) -> None:
     result = records.audit(PARTS[1:])
     assert result.wrong == []
-    assert result.checked["{n} block(s) of a group: payouts recomputed from the work"] == 1
+    assert result.checked["{n} group block(s): payouts recomputed from the work"] == 1
 
 
 def test_hours_without_a_group_say_nothing(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_lines_that_a_crash_took_are_said(records: Records) -> None:
     del records.entries[0][-1]
     result = records.audit()
     assert result.wrong == []
-    assert result.unchecked["{n} group account(s) after a crash: lines before them are missing"] == 1
+    assert result.unchecked["{n} group account(s) after a crash: preceding lines are missing"] == 1
 
 
 def a_satoshi(entry: Entry, field: str) -> None:
@@ -111,15 +111,21 @@ def a_satoshi(entry: Entry, field: str) -> None:
 
 
 CHANGES: dict[str, tuple[Callable[[Records], object], str]] = {
-    "paid": (lambda r: a_satoshi(r.first("group_block"), "paid"), "pays something else"),
-    "shares": (lambda r: a_satoshi(r.first("group_block"), "shares"), "pays something else"),
-    "value": (lambda r: r.first("group_block").update(value_sats=1), "pays something else"),
-    "credits": (lambda r: r.first("group_work")["credits"].update({A: "301"}), "counts other work"),
-    "credits of a later line": (lambda r: r.entries[0][-1]["credits"].update({A: "301"}), "lines before lead to"),
-    "carried": (lambda r: a_satoshi(r.first("group_settled"), "carried"), "carries over something else"),
+    "paid": (lambda r: a_satoshi(r.first("group_block"), "paid"), "do not match the group's work"),
+    "shares": (lambda r: a_satoshi(r.first("group_block"), "shares"), "do not match the group's work"),
+    "value": (lambda r: r.first("group_block").update(value_sats=1), "do not match the group's work"),
+    "credits": (lambda r: r.first("group_work")["credits"].update({A: "301"}), "does not match the group's account"),
+    "credits of a later line": (
+        lambda r: r.entries[0][-1]["credits"].update({A: "301"}),
+        "does not match the preceding lines",
+    ),
+    "carried": (lambda r: a_satoshi(r.first("group_settled"), "carried"), "carried amounts differ"),
     "a line removed": (lambda r: r.entries[0].remove(r.first("group_settled")), "group line 3 follows line 1"),
-    "account": (lambda r: r.first("group_account", 1)["balances"].update({A: 0, B: 0, C: 0}), "lines before lead to"),
-    "older account": (lambda r: r.first("group_account", 1).update(number=1), "goes back to an older one"),
+    "account": (
+        lambda r: r.first("group_account", 1)["balances"].update({A: 0, B: 0, C: 0}),
+        "does not match the preceding lines",
+    ),
+    "older account": (lambda r: r.first("group_account", 1).update(number=1), "is older than the previous one"),
     "no account": (lambda r: r.first("group_account").update(balances={A: 1}), "do not sum to zero"),
 }
 
@@ -133,4 +139,4 @@ def test_what_was_changed_is_noticed(records: Records, name: str) -> None:
 
 def test_a_line_before_any_account_is_not_checked(records: Records) -> None:
     records.entries[0].pop(0)
-    assert records.audit().unchecked["{n} line(s) of a group before its account is stated"] > 0
+    assert records.audit().unchecked["{n} group line(s) before the first `group_account`"] > 0
