@@ -119,6 +119,10 @@ def _folder(settings: Config) -> Path:
 def _address(settings: Config) -> str:
     """The address of the page as far as the configuration tells it."""
     web = settings.web
+    host, port = web.place
     scheme = "http" if web.tls_certificate is None else "https"
-    place = f"{web.hosts[0]}:{web.place[1]}" if web.hosts else web.listen
-    return f"{scheme}://{place}/"
+    if web.hosts:
+        host = web.hosts[0]
+    elif host in ("0.0.0.0", "::"):
+        host = "ADDRESS-OF-THIS-MACHINE"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}/"

@@ -111,7 +111,7 @@ async def login_page() -> Response:
 @router.post(LOGIN, include_in_schema=False)
 async def login_form(request: Request, access: TheAccess) -> Response:
     """The form, sent."""
-    fields = parse_qs((await request.body()).decode(errors="replace"), max_num_fields=10)
+    fields = parse_qs((await request.body()).decode(errors="replace"))
     return _let_in(fields.get("token", [""])[0].strip(), request, access)
 
 

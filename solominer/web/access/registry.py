@@ -11,7 +11,7 @@ from solominer.errors import RecordsError
 from solominer.web.access.tokens import Token, TokenFile, hash_of
 
 USE_SECS = 60.0
-"""Times of last use are written at most this often."""
+"""A token's last use is written at most this often."""
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,6 @@ class TokenRegistry:
         self._tokens: dict[str, Token] = {}
         self._seen: tuple[int, ...] | None = None
         self._uses = self._file.load_uses()
-        self._saved_at = float("-inf")
 
     @property
     def tokens(self) -> dict[str, Token]:
@@ -49,12 +48,10 @@ class TokenRegistry:
         return self.tokens.get(token.hash) == token and not token.has_expired(self._clock())
 
     def used(self, token: Token) -> None:
-        """Remember that it was used now."""
+        """Keep that it was used now, unless it was used within the last minute."""
         now = self._clock()
-        self._uses[token.hash] = now
-        if abs(now - self._saved_at) >= USE_SECS:
-            self._saved_at = now
-            self._uses = {key: at for key, at in self._uses.items() if key in self.tokens}
+        if abs(now - self._uses.get(token.hash, 0.0)) >= USE_SECS:
+            self._uses = {key: at for key, at in self._uses.items() if key in self.tokens} | {token.hash: now}
             self._file.save_uses(self._uses)
 
     def _state_of_file(self) -> tuple[int, ...]:
