@@ -9,13 +9,18 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from solominer import __version__
+from solominer.web.access import login
+from solominer.web.access.access import Access
+from solominer.web.access.guard import Guard
+from solominer.web.access.visitor import Refused, may_control, may_read, refuse
 from solominer.web.api import (
     alerts,
     blocks,
+    control,
     docs,
     doctor,
     errors,
@@ -55,7 +60,7 @@ READ_ROUTERS = (
     alerts.router,
 )
 
-CONTROL_ROUTERS = (alerts.control,)
+CONTROL_ROUTERS = (control.router, alerts.control)
 
 
 def create_app(site: Site) -> FastAPI:
@@ -69,10 +74,16 @@ def create_app(site: Site) -> FastAPI:
         lifespan=_following,
     )
     app.state.site = site
+    app.state.access = access = Access(site.setup)
     add_handlers(app)
-    for router in (*READ_ROUTERS, *CONTROL_ROUTERS):
-        app.include_router(router)
+    app.add_exception_handler(Refused, refuse)
+    for router in READ_ROUTERS:
+        app.include_router(router, dependencies=[Depends(may_read)])
+    for router in CONTROL_ROUTERS:
+        app.include_router(router, dependencies=[Depends(may_control)])
+    app.include_router(login.router)
     app.mount("/", StaticFiles(directory=STATIC, html=True), name="page")
+    app.add_middleware(Guard, access=access)
     app.add_middleware(SecurityHeaders)
     return app
 
@@ -80,6 +91,7 @@ def create_app(site: Site) -> FastAPI:
 @asynccontextmanager
 async def _following(app: FastAPI) -> AsyncIterator[None]:
     site: Site = app.state.site
+    app.state.access.announce()
     tasks = [_task(site.feed.run(), "daemon feed")]
     if site.alerts.is_on:
         tasks.append(_task(site.alerts.run(), "alerts"))

@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from solominer.errors import RecordsError, SolominerError, printable
+from solominer.errors import NotRunning, RecordsError, SolominerError, printable
 from solominer.records.files import reason
 
 SEE_DOCS = "see /api/docs for the parameters and their bounds"
@@ -54,7 +54,7 @@ def add_handlers(app: FastAPI) -> None:
 
 def answer(error: SolominerError) -> JSONResponse:
     """The response for an error."""
-    status = 404 if isinstance(error, NotFound) else 503 if isinstance(error, Unavailable | RecordsError) else 422
+    status = 404 if isinstance(error, NotFound) else 503 if isinstance(error, Unavailable | RecordsError | NotRunning) else 422
     return JSONResponse({"error": error.what, "todo": error.todo}, status)
 
 
