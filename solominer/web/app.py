@@ -13,6 +13,7 @@ from fastapi.staticfiles import StaticFiles
 
 from solominer import __version__
 from solominer.errors import SolominerError
+from solominer.web import health, metrics
 from solominer.web.api import status
 from solominer.web.headers import SecurityHeaders
 from solominer.web.site import Site
@@ -33,6 +34,8 @@ def create_app(site: Site) -> FastAPI:
     app.state.site = site
     app.add_exception_handler(SolominerError, _explain)
     app.include_router(status.router)
+    app.include_router(health.router)
+    app.include_router(metrics.router)
     app.mount("/", StaticFiles(directory=STATIC, html=True), name="page")
     app.add_middleware(SecurityHeaders)
     return app
