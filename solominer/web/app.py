@@ -15,6 +15,7 @@ from solominer import __version__
 from solominer.errors import SolominerError
 from solominer.web import health, metrics
 from solominer.web.api import status
+from solominer.web.compat import ckpool, public_pool
 from solominer.web.headers import SecurityHeaders
 from solominer.web.site import Site
 
@@ -36,6 +37,7 @@ def create_app(site: Site) -> FastAPI:
     app.include_router(status.router)
     app.include_router(health.router)
     app.include_router(metrics.router)
+    app.include_router(public_pool.router)
     app.mount("/", StaticFiles(directory=STATIC, html=True), name="page")
     app.add_middleware(SecurityHeaders)
     return app
@@ -43,11 +45,15 @@ def create_app(site: Site) -> FastAPI:
 
 @asynccontextmanager
 async def _following(app: FastAPI) -> AsyncIterator[None]:
-    task = asyncio.create_task(app.state.site.feed.run())
+    site: Site = app.state.site
+    tasks = [asyncio.create_task(site.feed.run())]
+    if site.setup.web.status_files_dir is not None:
+        tasks.append(asyncio.create_task(ckpool.keep_written(site, site.setup.web.status_files_dir)))
     yield
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+    for task in tasks:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
 
 
 async def _explain(request: Request, error: Exception) -> Response:

@@ -10,24 +10,27 @@ from starlette.requests import HTTPConnection
 
 from solominer.records.ledger.index import LedgerIndex
 from solominer.records.tree import Tree
+from solominer.web.compat.history import WorkHistory
 from solominer.web.feed import DaemonFeed
 from solominer.web.setup import WebSetup
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """The setup, the daemon's newest state, and the records."""
+    """The setup, the daemon's newest state, the records, and what workers did according to them."""
 
     setup: WebSetup
     feed: DaemonFeed
     tree: Tree
     ledger: LedgerIndex
+    work: WorkHistory
 
     @classmethod
     def of(cls, setup: WebSetup) -> Site:
         """The site of one daemon, not yet connected to it."""
         tree = Tree(setup.folder)
-        return cls(setup, DaemonFeed(setup.folder), tree, LedgerIndex(tree))
+        ledger = LedgerIndex(tree)
+        return cls(setup, DaemonFeed(setup.folder), tree, ledger, WorkHistory(ledger))
 
 
 def _site(connection: HTTPConnection) -> Site:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,10 @@ CREATE INDEX IF NOT EXISTS by_time ON entries (at);
 _QUERY = (
     "SELECT part, offset, size FROM entries JOIN files ON files.id = entries.file"
     " WHERE kind GLOB ? AND at >= ? AND at < ? ORDER BY seq DESC LIMIT ?"
+)
+_FOLLOW = (
+    "SELECT part, offset, size FROM entries JOIN files ON files.id = entries.file"
+    " WHERE kind IN ({}) AND seq > ? AND at >= ? ORDER BY seq"
 )
 _BATCH = 10_000
 
@@ -87,6 +91,20 @@ class LedgerIndex:
                 self._take_in(database)
                 rows = database.execute(_QUERY, arguments).fetchall()
         return list(self._lines(rows[::-1]))
+
+    def follow(self, kinds: Sequence[str], *, after_seq: int = 0, since: float = 0.0) -> Iterator[dict[str, Any]]:
+        """Entries of these kinds behind the one numbered `after_seq`, from `since` (Unix seconds) on, oldest first.
+
+        Raises RecordsError if the index cannot be used.
+        """
+        self.update()
+        try:
+            with self._open() as database:
+                query = _FOLLOW.format(", ".join("?" * len(kinds)))
+                rows = database.execute(query, (*kinds, after_seq, since)).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise self._failed(error) from error
+        return self._lines(rows)
 
     def _lines(self, rows: list[tuple[str, int, int]]) -> Iterator[dict[str, Any]]:
         file, of_part = None, ""
