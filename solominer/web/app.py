@@ -13,6 +13,7 @@ from fastapi import Depends, FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from solominer import __version__
+from solominer.web import health, metrics
 from solominer.web.access import login
 from solominer.web.access.access import Access
 from solominer.web.access.guard import Guard
@@ -34,6 +35,7 @@ from solominer.web.api import (
     status,
     ws,
 )
+from solominer.web.compat import ckpool, public_pool
 from solominer.web.headers import SecurityHeaders
 from solominer.web.problems import add_handlers
 from solominer.web.site import Site
@@ -58,6 +60,8 @@ READ_ROUTERS = (
     docs.router,
     ws.router,
     alerts.router,
+    metrics.router,
+    public_pool.router,
 )
 
 CONTROL_ROUTERS = (control.router, alerts.control)
@@ -82,6 +86,7 @@ def create_app(site: Site) -> FastAPI:
     for router in CONTROL_ROUTERS:
         app.include_router(router, dependencies=[Depends(may_control)])
     app.include_router(login.router)
+    app.include_router(health.router)
     app.mount("/", StaticFiles(directory=STATIC, html=True), name="page")
     app.add_middleware(Guard, access=access)
     app.add_middleware(SecurityHeaders)
@@ -95,6 +100,8 @@ async def _following(app: FastAPI) -> AsyncIterator[None]:
     tasks = [_task(site.feed.run(), "daemon feed")]
     if site.alerts.is_on:
         tasks.append(_task(site.alerts.run(), "alerts"))
+    if site.setup.web.status_files_dir is not None:
+        tasks.append(_task(ckpool.keep_written(site, site.setup.web.status_files_dir), "ckpool's status files"))
     yield
     for task in tasks:
         task.cancel()

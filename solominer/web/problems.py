@@ -54,7 +54,8 @@ def add_handlers(app: FastAPI) -> None:
 
 def answer(error: SolominerError) -> JSONResponse:
     """The response for an error."""
-    status = 404 if isinstance(error, NotFound) else 503 if isinstance(error, Unavailable | RecordsError | NotRunning) else 422
+    unavailable = isinstance(error, Unavailable | RecordsError | NotRunning)
+    status = 404 if isinstance(error, NotFound) else 503 if unavailable else 422
     return JSONResponse({"error": error.what, "todo": error.todo}, status)
 
 

@@ -13,6 +13,7 @@ from solominer.records.tree import Tree
 from solominer.web.alerts.center import AlertCenter
 from solominer.web.answers import Answers
 from solominer.web.best import BestShares
+from solominer.web.compat.history import WorkHistory
 from solominer.web.feed import DaemonFeed
 from solominer.web.hours import Hours
 from solominer.web.hub import Hub
@@ -25,7 +26,7 @@ INDEX_TIMEOUT_SECS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """The setup, the daemon's newest state, and the records."""
+    """The setup, the daemon's newest state, the records, and what workers did according to them."""
 
     setup: WebSetup
     feed: DaemonFeed
@@ -37,6 +38,7 @@ class Site:
     hub: Hub
     answers: Answers
     alerts: AlertCenter
+    work: WorkHistory
 
     @classmethod
     def of(cls, setup: WebSetup) -> Site:
@@ -47,7 +49,7 @@ class Site:
         best = BestShares(tree, live, hours)
         feed = DaemonFeed(setup.folder)
         alerts = AlertCenter(setup.alerts, setup, feed, live)
-        return cls(setup, feed, tree, ledger, live, hours, best, Hub(live), Answers(), alerts)
+        return cls(setup, feed, tree, ledger, live, hours, best, Hub(live), Answers(), alerts, WorkHistory(ledger))
 
 
 def _site(connection: HTTPConnection) -> Site:
