@@ -93,6 +93,11 @@ class Bench:
         return self.engine._servers[0].pid
 
     @property
+    def server_starts(self) -> int:
+        """How often that one was started."""
+        return self.engine._servers[0].starts
+
+    @property
     def engine(self) -> StratumEngine:
         """The engine of the daemon."""
         engine = self.running.executor._engines.engines["stratum"]

@@ -161,7 +161,7 @@ class Listening(msgspec.Struct, tag=True):
 
 
 class Relistened(msgspec.Struct, tag=True):
-    """The answer to Relisten: its listeners now, as wanted and with their ports, and a line for what is not possible."""
+    """The answer to Relisten: the listeners of now, as wanted and with their ports, and what was not possible."""
 
     listeners: list[ListenerSetup]
     bound: list[ListenerSetup]

@@ -126,7 +126,7 @@ class StratumEngine:
         self._first_seq = (os.urandom(1)[0] & 0x7F) << 56
         self._servers = [ServerProcess(partial(self._take, number)) for number in range(settings.processes)]
         self._bound: list[ListenerSetup] = []
-        self._applying = asyncio.Lock()
+        self._starting, self._applying = asyncio.Lock(), asyncio.Lock()
         self._asking = asyncio.Semaphore(_ASK_AT_ONCE)
         self._works: dict[int, tuple[float, Work]] = {}
         self._has_work = False
@@ -166,6 +166,10 @@ class StratumEngine:
             raise
 
     async def _start_process(self, number: int) -> None:
+        async with self._starting:
+            await self._start_next(number)
+
+    async def _start_next(self, number: int) -> None:
         server, space = self._servers[number], self._space.part(number, len(self._servers))
         setup = Setup(
             parent_pid=os.getpid(),
@@ -189,12 +193,13 @@ class StratumEngine:
             server.send(encode(Withdraw()))
 
     def _listeners_of(self, number: int) -> list[ListenerSetup]:
-        """What a process listens on. The first one has the Unix sockets, and finds out whether a port is free."""
+        """What a process is to listen on: the ports of those that serve, if any. The first one has the Unix sockets."""
         if len(self._servers) == 1:
             return list(self.settings.listeners)
-        if number == 0 and not any(server.is_serving for server in self._servers):
-            return [structs.replace(each, sharing=Sharing.FIRST) for each in self.settings.listeners]
-        return [structs.replace(each, sharing=Sharing.JOIN) for each in self._bound if number == 0 or not each.path]
+        joins = any(server.is_serving for server in self._servers)
+        listeners = self._bound if joins or number else self.settings.listeners
+        sharing = Sharing.JOIN if joins else Sharing.FIRST
+        return [structs.replace(each, sharing=sharing) for each in listeners if not number or not each.path]
 
     def _id_of(self, number: int) -> WorkerId:
         return WorkerId(NAME, f"server-{number + 1}" if len(self._servers) > 1 else "server")
