@@ -48,7 +48,7 @@ from solominer.engines.stratum.channel import (
 from solominer.engines.stratum.events import BlockFound, NotableShare
 from solominer.engines.stratum.extranonces import Held
 from solominer.engines.stratum.group import GroupBooks
-from solominer.engines.stratum.jobs import KEEP_SECS, PROCESS_SEQS
+from solominer.engines.stratum.jobs import KEEP_SECS, PROCESS_SEQS, RUN_SEQS
 from solominer.engines.stratum.miners import NAME, Miners
 from solominer.engines.stratum.server_process import ServerProcess
 from solominer.engines.stratum.sessions_file import KeptSessions, SessionsFile
@@ -123,7 +123,7 @@ class StratumEngine:
         self._clock, self._ask, self._note, self._sums = clock, ask, note, sums
         self._post: Post = lambda event: None
         self._space = ExtranonceRange(0, 1)
-        self._first_seq = (os.urandom(1)[0] & 0x7F) << 56
+        self._first_seq = (os.urandom(1)[0] & 0x7F) * RUN_SEQS
         self._servers = [ServerProcess(partial(self._take, number)) for number in range(settings.processes)]
         self._bound: list[ListenerSetup] = []
         self._starting, self._applying = asyncio.Lock(), asyncio.Lock()

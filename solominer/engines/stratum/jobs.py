@@ -26,6 +26,8 @@ WORK_BYTES = 4096
 JOBS_PER_WORK_BITS = 24
 PROCESS_SEQS = 1 << 52
 """Numbers of one process of the server: the first numbers of two are a multiple of it apart."""
+RUN_SEQS = 1 << 56
+"""Numbers of all processes of one run of the daemon: the first number of a run is a multiple of it."""
 
 Payouts = Callable[[Work, Audience], Sequence[TxOut]]
 
@@ -146,7 +148,7 @@ class JobBoard:
     def find_elsewhere(self, job_id: str, audience: Audience) -> Job | None:
         """The job that another process announced under `job_id`; here it has the number that this one would use."""
         seq = seq_of(job_id)
-        if seq is None or not self._works:
+        if seq is None or not self._works or seq // RUN_SEQS != self._first_seq // RUN_SEQS:
             return None
         seq = self._first_seq + (seq - self._first_seq) % PROCESS_SEQS
         end = self._first_seq + (self._works[-1].work.work_id + 1 << JOBS_PER_WORK_BITS)
