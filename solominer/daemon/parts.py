@@ -121,6 +121,7 @@ def _stratum_settings(config: Config) -> StratumSettings:
         limits=ServerLimits(config.stratum_limits.connections, config.stratum_limits.connections_per_address),
         simulated=config.mode_rules.simulated,
         cache_dir=default_cache_dir(),
+        processes=config.stratum_processes,
     )
 
 

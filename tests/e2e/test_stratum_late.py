@@ -119,7 +119,7 @@ async def test_a_solution_counts_after_the_server_was_killed(
         miner, params, hash_hex = await bench.solved()
         await bench.running.until(lambda: miner.session_id in bench.engine._sessions)
         os.kill(bench.server_pid, signal.SIGKILL)
-        await bench.running.until(lambda: bench.engine._starts == 2 and bench.engine.is_serving)
+        await bench.running.until(lambda: bench.server_starts == 2 and bench.engine.is_serving)
         again = await in_thread(lambda: bench.miner(session=miner.session_id))
         assert again.job[0] != params[0]
         assert again.extranonce1 == miner.extranonce1

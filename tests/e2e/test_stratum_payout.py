@@ -116,7 +116,7 @@ async def test_a_group_is_paid_by_proven_work_over_restarts_and_anybody_can_reco
         await find(bench, one, 3)
         await bench.running.until(lambda: scripts[one] in works(bench))  # the server reports once a second
         os.kill(bench.server_pid, signal.SIGKILL)
-        await bench.running.until(lambda: bench.engine._starts == 2 and bench.engine.is_serving)
+        await bench.running.until(lambda: bench.server_starts == 2 and bench.engine.is_serving)
         await find(bench, two, 3)
         await bench.running.until(lambda: scripts[two] in works(bench))
     async with serving(node, tmp_path, monkeypatch, **more) as bench:

@@ -21,6 +21,7 @@ from solominer.engines.stratum.batch import Batch
 from solominer.engines.stratum.channel import (
     AddressAnswer,
     CannotListen,
+    Elsewhere,
     Frames,
     FromProcess,
     Listening,
@@ -87,6 +88,8 @@ class _Channel(asyncio.Protocol):
                 task = asyncio.create_task(self._relisten(server, message))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
+            case Elsewhere() if server:
+                server.sessions_elsewhere(message.sessions)
             case AddressAnswer() if server:
                 server.address_answered(message)
             case Saved() if server:
@@ -104,13 +107,13 @@ async def _serve() -> int:
     die_with(setup.parent_pid)
     server = Server(setup, channel.send)
     try:
-        urls = await server.open()
+        bound = await server.open()
     except EngineError as error:
         channel.send(CannotListen(error.what, error.todo))
         await asyncio.sleep(LAST_BYTES_SECS)
         return 1
     channel.serve_with(server)
-    channel.send(Listening(urls))
+    channel.send(Listening(bound))
     cache_dir = Path(setup.cache_dir) if setup.cache_dir else None
     threading.Thread(target=_load_validator, args=(loop, server, cache_dir), name="validator", daemon=True).start()
     while not channel.ended.is_set():

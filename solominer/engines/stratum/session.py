@@ -180,12 +180,15 @@ class Session:
             self._out.append(reply_error(id_json, Errors.NOT_SUBSCRIBED, result=b"false"))
             return
         job, job_difficulty = self.announced(share.job_id, self.held)
+        extranonce1 = self.held.extranonce1
+        if job is None and self.workers and (before := self.shared.table.elsewhere(self.held.session_id)):
+            job, extranonce1 = self.shared.board.find_elsewhere(share.job_id, self._audience()), before
         claim = make_claim(
             id_json,
             share,
             worker=worker,
             job=job,
-            extranonce1=self.held.extranonce1,
+            extranonce1=extranonce1,
             mask=self.version_mask,
             job_difficulty=job_difficulty,
             tip_le=self.shared.board.tip_le,

@@ -100,10 +100,13 @@ class KeptSessions:
         now = time.monotonic()
         return [held for at, held in self._sessions.values() if now - at < RESUME_SECS]
 
-    def keep(self, sessions: Collection[Held]) -> None:
-        """Sessions that are new or have changed."""
-        now = time.monotonic()
+    def keep(self, sessions: Collection[Held]) -> list[Held]:
+        """Sessions that are new or have changed; of these, those with another extranonce1 or difficulty."""
+        now, moved = time.monotonic(), []
         for held in sessions:
+            _, known = self._sessions.get(held.session_id, (now, None))
+            if known is None or (known.extranonce1, known.difficulty) != (held.extranonce1, held.difficulty):
+                moved.append(held)
             self._sessions[held.session_id] = (now, held)
             self._sessions.move_to_end(held.session_id)
         while self._sessions:
@@ -112,6 +115,7 @@ class KeptSessions:
                 break
             self._sessions.popitem(last=False)
         self.save()
+        return moved
 
     def save(self, *, now: bool = False) -> None:
         """Write the file, unless that was done a moment ago; `now`: also then."""
