@@ -48,11 +48,10 @@ from solominer.engines.stratum.channel import (
 )
 from solominer.engines.stratum.events import BlockFound, NotableShare
 from solominer.engines.stratum.group import GroupBooks
-from solominer.engines.stratum.jobs import KEEP_SECS
+from solominer.engines.stratum.kept_works import KeptWorks
 from solominer.engines.stratum.miners import NAME, Miners
 from solominer.engines.stratum.sessions_file import KeptSessions, SessionsFile
 from solominer.engines.stratum.translate import share_found, work_of
-from solominer.engines.stratum.work import Work
 from solominer.errors import EngineError, NodeError, SolominerError
 from solominer.work.events import WorkerDied, WorkerStarted
 from solominer.work.found import BlockState, FoundBlock
@@ -65,11 +64,8 @@ from solominer.work.workers import EngineSnapshot, ExtranonceRange, WorkerId
 
 START_SECS = 20.0
 APPLY_SECS = 5.0
-KEEP_WORKS = 512
 SAVED_KEPT = 4096
 """Blocks whose finders get their answer at once if they hand them in again."""
-SKIP_JOBS = 1 << 18
-"""More job numbers than a process can use for one work before the daemon hears of its end."""
 
 _FIRST_BACKOFF_SECS, _MAX_BACKOFF_SECS, _HEALTHY_SECS = 0.1, 10.0, 60.0
 _SAID_BYTES = 4096
@@ -93,6 +89,7 @@ class StratumSettings:
     listeners: tuple[ListenerSetup, ...]
     tag: bytes = b""
     sessions_file: Path | None = None
+    works_file: Path | None = None
     group_file: Path | None = None
     group_window: int = 1000
     limits: ServerLimits = field(default_factory=ServerLimits)
@@ -122,7 +119,6 @@ class StratumEngine:
         self._clock, self._ask, self._note, self._sums = clock, ask, note, sums
         self._post: Post = lambda event: None
         self._space = ExtranonceRange(0, 1)
-        self._first_seq = (os.urandom(1)[0] & 0x7F) << 56
         self._process: asyncio.subprocess.Process | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._reading: asyncio.Task[None] | None = None
@@ -131,7 +127,7 @@ class StratumEngine:
         self._relistened: asyncio.Future[Relistened] | None = None
         self._applying = asyncio.Lock()
         self._starts = 0
-        self._works: dict[int, tuple[float, Work]] = {}
+        self._works = KeptWorks(settings.works_file)
         self._has_work = False
         self._saved: dict[bytes, None] = {}
         self._sessions = KeptSessions(SessionsFile(settings.sessions_file) if settings.sessions_file else None)
@@ -158,12 +154,19 @@ class StratumEngine:
 
     # Life
 
+    def extranonce_first(self) -> int | None:
+        """Where the extranonces of the last run began, if its miners may resume their sessions with them."""
+        self._sessions.load()
+        return self._sessions.extranonce_first
+
     async def start(self, post: Post, space: ExtranonceRange) -> None:
         """Open all listeners. Raises EngineError if one cannot be opened or the process does not start."""
         self._post, self._space = post, space
         if self._group is not None:
             self._group.open()
         self._sessions.load()
+        self._sessions.extranonce_first = space.first
+        self._works.restore(post, self._clock)
         await self._start_process()
 
     async def _start_process(self) -> None:
@@ -183,14 +186,13 @@ class StratumEngine:
         reader, self._writer = await asyncio.open_connection(sock=ours)
         self._listening = asyncio.get_running_loop().create_future()
         self._starts += 1
-        now = time.monotonic()
         setup = Setup(
             parent_pid=os.getpid(),
             listeners=list(self.settings.listeners),
             limits=self.settings.limits,
             extranonce_first=self._space.first,
             extranonce_count=self._space.count,
-            first_seq=self._first_seq,
+            first_seq=self._works.first_seq,
             sessions=self._sessions.resumable(),
             cache_dir=str(self.settings.cache_dir or ""),
         )
@@ -206,9 +208,8 @@ class StratumEngine:
             await self._kill()
             raise
         self._post(WorkerStarted(self._clock(), WorkerId(NAME, "server"), self._process.pid, NAME))
-        for at, work in self._works.values():
-            if now - at < KEEP_SECS:
-                self._send(Publish(work, now - at, SKIP_JOBS * (self._starts - 1)))
+        for message in self._works.messages(self._starts, has_work=self._has_work):
+            self._send(message)
         if not self._has_work:
             self._send(Withdraw())
 
@@ -274,6 +275,7 @@ class StratumEngine:
         for task in self._tasks:
             task.cancel()
         self._sessions.save(now=True)
+        await asyncio.to_thread(self._works.close)
         if self._group is not None:
             self._group.flush()
             self._group.save()
@@ -306,11 +308,9 @@ class StratumEngine:
             return
         standing = self._group.standing(job.template.target) if self._group is not None else None
         work = replace(work_of(job, self.settings.tag), group=standing)
-        self._works[job.job_id] = time.monotonic(), work
-        while len(self._works) > KEEP_WORKS:
-            del self._works[next(iter(self._works))]
         self._has_work = True
         self._send(Publish(work))
+        self._works.add(work, job.template)
         if self._group is not None:
             self._group.flush()
 
@@ -422,13 +422,13 @@ class StratumEngine:
         if found.refused:
             log.warning("a share of %s was refused (%s) and is a block", found.worker, found.refused)
         self._share(found, found.share_difficulty, is_block=True)
-        if self._group is not None and found.group_bytes and found.work_id in self._works:
-            self._group.found(to_rpc_hex(found.hash_le), self._works[found.work_id][1], found.group_bytes)
+        if self._group is not None and found.group_bytes and (work := self._works.get(found.work_id)) is not None:
+            self._group.found(to_rpc_hex(found.hash_le), work, found.group_bytes)
         if self.settings.simulated or found.hash_le in self._saved:  # handed in again, after a restart of the server
             self._send(Saved(found.hash_le))
 
     def _share(self, share: BlockFound | NotableShare, difficulty: float, *, is_block: bool) -> None:
-        _, work = self._works.get(share.work_id, (0.0, None))
+        work = self._works.get(share.work_id)
         self._post(share_found(share, difficulty, work, self._clock(), is_block=is_block))
 
     async def _answer(self, address: str) -> None:
