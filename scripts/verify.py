@@ -12,8 +12,9 @@ network's folder. Read this file first; it is meant to take ten minutes. What it
     every other file of the hour. A single changed byte breaks one of these.
  3. Chain: every report has the hash of the previous report, so no old hour can be changed, removed or inserted.
 
-With --shares every share in the ledgers is hashed again, too. Exit code 0: every check passed; 1: something is wrong,
-and each invalid file was listed; 2: nothing to check there.
+With --shares every share in the ledgers is hashed again, too, and the payouts of a group of miners are recomputed from
+the work in its lines. Exit code 0: every check passed; 1: something is wrong, and each invalid file was listed; 2:
+nothing to check there.
 """
 
 import hashlib
@@ -375,6 +376,201 @@ def check_ledger(path: Path, report: dict[str, Any]) -> None:
     count(checked, "shares, rehashed from their jobs", shares)
 
 
+# --- 1c. a group: what each of its blocks pays follows from the work that its members have proven -------------------
+
+
+class Plan(NamedTuple):
+    """What a block pays each member (a script in hex) in the order of the coinbase, and what is due to each for it."""
+
+    shares: dict[str, int]
+    paid: dict[str, int]
+
+    def carried(self) -> dict[str, int]:
+        """What each is still owed from this block, or has been paid too much by it (negative)."""
+        changes = {who: self.shares.get(who, 0) - self.paid.get(who, 0) for who in {*self.shares, *self.paid}}
+        return {who: sats for who, sats in changes.items() if sats}
+
+
+def output_size(script: bytes) -> int:
+    return 8 + (1 if len(script) < 253 else 3) + len(script)
+
+
+def dust(script: bytes) -> int:
+    """The least that Bitcoin Core relays to a script: 3 satoshis for each byte of the output and of spending it."""
+    witness = len(script) >= 4 and script[0] in (0, *range(0x51, 0x61)) and script[1] == len(script) - 2
+    return 3 * (output_size(script) + (67 if witness else 148))
+
+
+def group_plan(works: dict[str, int], owed: dict[str, int], block: dict[str, Any]) -> Plan:
+    """Divide a block's value by work, add what is owed from earlier blocks, and pay as many as the coinbase has room
+    for, the largest first and none below dust. The largest holds the rest for those who are not paid now.
+    """
+    value, total = block["value_sats"], sum(works.values())
+    need(total > 0, "nobody has proven work")
+    shares = {who: value * work // total for who, work in works.items()}
+    shares[min(works, key=lambda who: (-works[who], who))] += value - sum(shares.values())  # the rounding
+    due = {who: shares.get(who, 0) + owed.get(who, 0) for who in {*shares, *owed}}
+    size = 4 + 1 + 36 + 1 + block["script_sig_bytes"] + 4 + 1 + 47 + 4  # with one output, which commits to witnesses
+    paid: dict[str, int] = {}
+    for who in sorted(due, key=lambda who: (-due[who], who)):
+        script = bytes.fromhex(who)
+        larger_count = 2 if len(paid) + 2 > 252 else 0
+        fits = size + output_size(script) + larger_count <= block["room_bytes"]
+        if fits and (not paid or due[who] >= dust(script)):
+            paid[who] = due[who]
+            size += output_size(script)
+    need(bool(paid), "no payout fits its coinbase")
+    excess = sum(paid.values()) - value
+    while excess > 0:  # others owe some of it: those who are paid wait for that, down to dust, or else the last goes
+        for who in paid:
+            less = min(excess, max(0, paid[who] - dust(bytes.fromhex(who))))
+            paid[who] -= less
+            excess -= less
+        if excess > 0 and len(paid) == 1:
+            break
+        excess -= paid.popitem()[1] if excess > 0 else 0
+    paid[next(iter(paid))] -= excess
+    return Plan(shares, paid)
+
+
+class Group:
+    """A group's account, followed through its lines in the ledger.
+
+    Work counts while it is in the window: the last work of the group, `window_milli` thousandths of what a block takes
+    on average. It lies in buckets, the oldest first, of which a 256th of the window begins the next.
+    """
+
+    def __init__(self) -> None:
+        self.number = -1  # of its last line; no account was stated yet
+        self.window_milli = 0
+        self.buckets: list[dict[str, int]] = []
+        self.sizes: list[int] = []
+        self.owed: dict[str, int] = {}
+        self.standings: dict[int, tuple[dict[str, int], dict[str, int]]] = {}
+        self.carried: dict[str, dict[str, int]] = {}
+
+    def hour(self, root: Path, path: str) -> None:
+        """Check its lines of an hour."""
+        ledger = f"ledger/{path}/ledger.jsonl"
+        for line in content(root / ledger).split(b"\n") if (root / ledger).is_file() else ():
+            if b'"group_' not in line:
+                continue
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue  # torn; counted with the shares
+            try:
+                self.line(entry, root, path)
+            except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+                wrong.append(f"{ledger}: line {entry.get('seq')}: {error!s:.200}")
+
+    def line(self, entry: dict[str, Any], root: Path, path: str) -> None:
+        kind = entry["kind"]
+        if kind == "group_account":
+            self.begin(entry)
+        elif kind not in ("group_work", "group_settled", "group_block"):
+            return
+        elif self.number < 0:
+            count(unchecked, "lines of a group before its account is stated")
+        elif kind == "group_block":
+            self.block(entry, root, path)
+        else:
+            need(entry["number"] == self.number + 1, f"change {entry['number']} of the group follows {self.number}")
+            if kind == "group_work":
+                for who, work in sorted(entry["credits"].items()):
+                    self.credit(who, int(work), int(entry["network_work"]))
+            else:
+                self.settle(entry["hash"], entry["carried"])
+            self.number += 1
+            self.remember()
+            count(checked, "changes of a group's account")
+
+    def begin(self, entry: dict[str, Any]) -> None:
+        """The whole account, as each run and hour begins with it: it must be what the lines before lead to."""
+        names, number = entry["members"], entry["number"]
+        buckets = [{names[place]: int(work) for place, work in bucket} for bucket in entry["buckets"]]
+        owed = entry["balances"]
+        need(not sum(owed.values()), "what the group's members owe each other does not sum to zero")
+        need(all(work > 0 for bucket in buckets for work in bucket.values()), "work that is not above zero")
+        same, went_back = (buckets, owed) == (self.buckets, self.owed), number < self.number
+        if number == self.number and same:
+            count(checked, "accounts of a group that follow from the lines before")
+        elif number > self.number >= 0:
+            count(unchecked, "accounts of a group after a crash: lines before them are missing")
+        known, self.number, self.window_milli = self.number, number, entry["window_milli"]
+        self.buckets, self.owed = buckets, owed
+        self.sizes = [sum(bucket.values()) for bucket in buckets]
+        self.remember()
+        need(not went_back, "the group's account goes back to an older one")
+        need(number != known or same, "the group's account is not what the lines before lead to")
+
+    def credit(self, who: str, work: int, network_work: int) -> None:
+        window = self.window_milli * network_work // 1000
+        if not self.buckets or 256 * self.sizes[-1] >= window:
+            self.buckets.append({})
+            self.sizes.append(0)
+        self.buckets[-1][who] = self.buckets[-1].get(who, 0) + work
+        self.sizes[-1] += work
+        excess = sum(self.sizes) - window
+        while self.buckets and excess > 0 and excess >= self.sizes[0]:
+            excess -= self.sizes.pop(0)
+            del self.buckets[0]
+        if excess > 0:  # from all in the oldest bucket in proportion
+            size = self.sizes[0]
+            left = {each: done * (size - excess) // size for each, done in self.buckets[0].items()}
+            self.buckets[0] = {each: done for each, done in left.items() if done}
+            self.sizes[0] = sum(left.values())
+
+    def settle(self, block: str, carried: dict[str, int]) -> None:
+        """A block is in the chain, or left it: its amounts are carried over, or that is undone."""
+        known = self.carried.get(block, carried)
+        undone = {who: -sats for who, sats in known.items()}
+        need(carried in (known, undone), f"carries over something else than block {block} does")
+        need(not sum(carried.values()), "what a block carries over does not sum to zero")
+        sums = {who: self.owed.get(who, 0) + carried.get(who, 0) for who in {*self.owed, *carried}}
+        self.owed = {who: sats for who, sats in sums.items() if sats}
+
+    def remember(self) -> None:
+        """Keep what the account was: a block is paid by that of its job, which may be some lines back."""
+        works: dict[str, int] = {}
+        for bucket in self.buckets:
+            for who, work in bucket.items():
+                works[who] = works.get(who, 0) + work
+        self.standings.pop(self.number, None)
+        self.standings[self.number] = works, self.owed
+        if len(self.standings) > 1024:
+            del self.standings[next(iter(self.standings))]
+
+    def block(self, entry: dict[str, Any], root: Path, path: str) -> None:
+        name, works = entry["hash"], {who: int(work) for who, work in entry["works"].items()}
+        plan = group_plan(works, entry["balances"], entry)
+        said = entry["shares"], entry["paid"]
+        need(said == (plan.shares, plan.paid), f"block {name} pays something else than the work of the group leads to")
+        self.carried[name] = plan.carried()
+        count(checked, "blocks of a group: payouts recomputed from the work")
+        basis = entry["number"]
+        need(basis <= self.number, f"block {name} is paid by line {basis} of the account, which comes later")
+        standing = self.standings.get(basis)
+        if standing is None:
+            count(unchecked, "blocks of a group: the account at their jobs is not in these hours")
+        else:
+            need(standing == (works, entry["balances"]), f"block {name} counts other work than the group's account has")
+        proof = root / f"proofs/{path}/{entry['height']}-{name}.json"
+        if not proof.is_file():
+            count(unchecked, "blocks of a group without a proof in their hour")
+            return
+        *outputs, _ = Bytes(bytes.fromhex(parsed(content(proof))["coinbase_hex"])).tx().outputs
+        pays = [(sats, bytes.fromhex(who)) for who, sats in plan.paid.items()]
+        need(outputs == pays, f"the coinbase of block {name} pays something else than the group's lines say")
+        count(checked, "blocks of a group: the coinbase pays them")
+
+
+def check_group(root: Path, paths: list[str]) -> None:
+    group = Group()
+    for path in sorted(paths, key=lambda path: [int(number) for number in re.split("[/.]", path)]):
+        group.hour(root, path)
+
+
 # --- 2. hours: seal -> report -> list of files -> every file --------------------------------------------------------
 
 
@@ -542,6 +738,8 @@ def check_tree(root: Path, stretch: str) -> None:
     for hour in hours:
         check_files(root, hour, retired)
         check_previous(root, hour)
+    if "--shares" in sys.argv:
+        check_group(root, [hour.path for hour in hours])
     if not stretch:
         check_whole(root, hours)
     if "--shares" not in sys.argv:

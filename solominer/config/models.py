@@ -151,7 +151,7 @@ class Config(Part):
         (), description="addresses of the Stratum V1 server, e.g. 0.0.0.0:3333", json_schema_extra=LIVE
     )
     stratum_limits: StratumLimits = Field(StratumLimits(), json_schema_extra=LIVE)
-    stratum_processes: Annotated[int, Field(ge=1, le=16), _WHOLE] = Field(
+    stratum_processes: Annotated[int, Field(ge=1, le=16), WHOLE] = Field(
         1, description="processes of the Stratum server, which share its ports; one serves some thousand miners"
     )
     group_window: GroupWindow = 5.0

@@ -173,6 +173,7 @@ class Executor:
         for entry in replay.blocks:
             if entry.block is not None:
                 self._saver.kept_in(entry.hash_le, entry.folders)
+                self._engines.block_saved(entry.block.worker, entry.hash_le)
                 if self._handle(BlockRestored(self._clock(), entry.block, entry.state)):
                     log.info("still tracking block %d %s", entry.height, entry.block.hash_hex)
 

@@ -28,9 +28,13 @@ from solominer.records.settings import RecorderSettings
 from solominer.work.payout import Payout
 from solominer.work.policy import Policy, RetryPolicy
 from solominer.work.ports import BlockObserver, Node, ShareObserver
+from solominer.work.workers import ExtranonceDealer, ExtranonceRange
 
 if TYPE_CHECKING:
     from solominer.engines.stratum.engine import StratumEngine, StratumSettings
+
+STRATUM_EXTRANONCES = 1 << 24
+"""Maximum number of connected and resumable miners."""
 
 log = logging.getLogger("solominer.daemon.daemon")
 
@@ -116,6 +120,7 @@ def _stratum_settings(config: Config) -> StratumSettings:
         tuple(map(setup, config.stratum)),
         config.coinbase_tag.encode(),
         config.records_dir / config.tree_name / "stratum-sessions.json",
+        works_file=None if config.mode_rules.simulated else config.records_dir / config.tree_name / "stratum-works.bin",
         group_file=config.records_dir / config.tree_name / "stratum-group.json",
         group_window=round(1000 * config.group_window),
         limits=ServerLimits(config.stratum_limits.connections, config.stratum_limits.connections_per_address),
@@ -123,6 +128,19 @@ def _stratum_settings(config: Config) -> StratumSettings:
         cache_dir=default_cache_dir(),
         processes=config.stratum_processes,
     )
+
+
+def extranonces_of(stratum: StratumEngine | None) -> tuple[ExtranonceDealer, dict[str, ExtranonceRange]]:
+    """A dealer of extranonce1 that differs from run to run, and the Stratum server's range, apart from the dealer's.
+
+    The server keeps its range as long as miners may resume their sessions: what they find in a job of the last run
+    counts only with the extranonce1 that they had.
+    """
+    first = stratum.extranonce_first() if stratum else None
+    if first is None:
+        first = int.from_bytes(os.urandom(4))
+    dealer = ExtranonceDealer(first + STRATUM_EXTRANONCES + int.from_bytes(os.urandom(3)))
+    return dealer, {stratum.name: ExtranonceRange(first, STRATUM_EXTRANONCES)} if stratum else {}
 
 
 async def apply_to_engines(config: Config, parts: Parts) -> list[str]:

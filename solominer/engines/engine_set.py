@@ -8,24 +8,24 @@ from collections.abc import Callable, Sequence
 
 from solominer.work.job import Job
 from solominer.work.ports import Engine, Post
-from solominer.work.workers import EngineSnapshot, ExtranonceDealer, WorkerId
+from solominer.work.workers import EngineSnapshot, ExtranonceDealer, ExtranonceRange, WorkerId
 
 _log = logging.getLogger(__name__)
 
 
 class EngineSet:
-    """`engines` by name, each with its own extranonces from `dealer`: the number in `ranges`, or 1.
+    """`engines` by name, each with its own extranonces: those in `ranges`, or 1 from `dealer`.
 
     Raises ValueError if two engines have the same name.
     """
 
     def __init__(
-        self, engines: Sequence[Engine], dealer: ExtranonceDealer, ranges: dict[str, int] | None = None
+        self, engines: Sequence[Engine], dealer: ExtranonceDealer, ranges: dict[str, ExtranonceRange] | None = None
     ) -> None:
         self.engines = {engine.name: engine for engine in engines}
         if len(self.engines) != len(engines):
             raise ValueError("two engines have the same name")
-        self._spaces = {name: dealer.deal((ranges or {}).get(name, 1)) for name in self.engines}
+        self._spaces = {name: (ranges or {}).get(name) or dealer.deal(1) for name in self.engines}
 
     def extranonce1(self, engine: str) -> bytes:
         """The first extranonce1 of an engine."""

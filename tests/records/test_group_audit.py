@@ -1,10 +1,11 @@
-"""The verifier recomputes a group's payouts from the ledger, and every line that was changed is noticed."""
+"""Both verifiers recompute a group's payouts from the ledger, and every line that was changed is noticed by both."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -15,11 +16,17 @@ from solominer.records.evidence.group import GroupAudit
 from solominer.records.tree import Part, Tree
 from solominer.work.found import BlockState
 from tests.engines.stratum.builders import make_work
+from tests.records.standalone import check_group
 
 PARTS = (Part.at(1_800_000_000), Part.at(1_800_003_600))
 A, B, C = ("0014" + each * 20 for each in ("aa", "bb", "cc"))
 FIRST, SECOND = "11" * 32, "22" * 32
 Entry = dict[str, Any]
+
+
+def named(wrong: list[str]) -> set[str]:
+    """File and line of each finding."""
+    return {": ".join(finding.split(": ")[:2]) for finding in wrong}
 
 
 class Records:
@@ -64,6 +71,8 @@ class Records:
         audit = GroupAudit(Tree(self.root), result)
         for part in parts:
             audit.hour(part)
+        self.alone = check_group(self.root, [part.path for part in parts])
+        assert named(self.alone) == {f"{path}: {reason.partition(': ')[0]}" for path, reason in result.wrong}
         return result
 
     def first(self, kind: str, hour: int = 0) -> Entry:
@@ -126,6 +135,7 @@ CHANGES: dict[str, tuple[Callable[[Records], object], str]] = {
         "does not match the preceding lines",
     ),
     "older account": (lambda r: r.first("group_account", 1).update(number=1), "is older than the previous one"),
+    "later account": (lambda r: r.first("group_block").update(number=9), "a later line of the account"),
     "no account": (lambda r: r.first("group_account").update(balances={A: 1}), "do not sum to zero"),
 }
 
@@ -140,3 +150,47 @@ def test_what_was_changed_is_noticed(records: Records, name: str) -> None:
 def test_a_line_before_any_account_is_not_checked(records: Records) -> None:
     records.entries[0].pop(0)
     assert records.audit().unchecked["{n} group line(s) before the first `group_account`"] > 0
+
+
+UNBOUND = ("seq", "hash", "height", "window_milli", "network_work", "room_bytes", "script_sig_bytes")
+"""What nothing follows from in the group's lines alone, or nothing here: the hash of the file tells that it changed."""
+
+
+def test_every_changed_digit_is_noticed_by_both(records: Records) -> None:
+    """Without the hash of the file, as for someone who seals his records anew after he changed them."""
+    tried = 0
+    for hour, place, text in [(h, p, json.dumps(e)) for h in (0, 1) for p, e in enumerate(records.entries[h])]:
+        before = records.entries[hour][place]
+        for at in [at for at, character in enumerate(text) if character.isdigit()][place::5]:
+            changed = json.loads(text[:at] + str((int(text[at]) + 1) % 10 or 1) + text[at + 1 :])
+            records.entries[hour][place] = changed
+            noticed = bool(records.audit().wrong)
+            bound = any(changed[name] != before[name] for name in before if name not in UNBOUND)
+            assert noticed or not bound, (before["kind"], changed)
+            tried += bound
+        records.entries[hour][place] = before
+    assert tried > 50
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_both_come_to_the_payouts_of_any_group(tmp_path: Path, seed: int) -> None:
+    """Many members, little room, a window that moves on, members that owe each other, blocks that leave the chain."""
+    random = Random(seed)
+    records = Records(tmp_path)
+    kinds = ("0014", "0020", "5120")
+    members = [random.choice(kinds) + random.randbytes(32).hex() for _ in range(random.randrange(1, 14))]
+    blocks: list[str] = []
+    for number in range(60):
+        records.books.credit({member: str(random.randrange(1, 200)) for member in random.sample(members, 1)})
+        work = make_work(
+            coinbase_value=random.choice((1000, 50_000, 312_500_000)), group=records.books.standing(2**248)
+        )
+        records.books.flush()
+        if random.random() < 0.4:
+            blocks.append(f"{number:064x}")
+            records.books.found(blocks[-1], work, random.randrange(200, 600))
+        if blocks:
+            records.books.block_state(random.choice(blocks), random.choice((BlockState.ACCEPTED, BlockState.STALE)))
+    result = records.audit()
+    assert result.wrong == []
+    assert result.checked["{n} group block(s): payouts recomputed from the work"] > 10

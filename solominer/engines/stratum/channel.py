@@ -109,11 +109,15 @@ class Setup(msgspec.Struct, tag=True):
 
 
 class Publish(msgspec.Struct, tag=True):
-    """Work for all miners, which came `age_secs` ago; a process before this one may have used `skip` job numbers."""
+    """Work for all miners, which came `age_secs` ago; a process before this one may have used `skip` job numbers.
+
+    Unless it is to `announce` it, the process only checks shares of it.
+    """
 
     work: Work
     age_secs: float = 0.0
     skip: int = 0
+    announce: bool = True
 
 
 class Withdraw(msgspec.Struct, tag=True):

@@ -48,12 +48,12 @@ from solominer.engines.stratum.channel import (
 from solominer.engines.stratum.events import BlockFound, NotableShare
 from solominer.engines.stratum.extranonces import Held
 from solominer.engines.stratum.group import GroupBooks
-from solominer.engines.stratum.jobs import KEEP_SECS, PROCESS_SEQS, RUN_SEQS
+from solominer.engines.stratum.jobs import PROCESS_SEQS
+from solominer.engines.stratum.kept_works import KeptWorks
 from solominer.engines.stratum.miners import NAME, Miners
 from solominer.engines.stratum.server_process import ServerProcess
 from solominer.engines.stratum.sessions_file import KeptSessions, SessionsFile
 from solominer.engines.stratum.translate import share_found, work_of
-from solominer.engines.stratum.work import Work
 from solominer.errors import EngineError, NodeError, SolominerError
 from solominer.work.events import WorkerDied, WorkerStarted
 from solominer.work.found import BlockState, FoundBlock
@@ -65,11 +65,8 @@ from solominer.work.ports import Post
 from solominer.work.workers import EngineSnapshot, ExtranonceRange, WorkerId
 
 APPLY_SECS = 5.0
-KEEP_WORKS = 512
 SAVED_KEPT = 4096
 """Blocks whose finders get their answer at once if they hand them in again."""
-SKIP_JOBS = 1 << 18
-"""More job numbers than a process can use for one work before the daemon hears of its end."""
 
 _ASK_AT_ONCE = 4
 
@@ -93,6 +90,7 @@ class StratumSettings:
     listeners: tuple[ListenerSetup, ...]
     tag: bytes = b""
     sessions_file: Path | None = None
+    works_file: Path | None = None
     group_file: Path | None = None
     group_window: int = 1000
     limits: ServerLimits = field(default_factory=ServerLimits)
@@ -123,12 +121,11 @@ class StratumEngine:
         self._clock, self._ask, self._note, self._sums = clock, ask, note, sums
         self._post: Post = lambda event: None
         self._space = ExtranonceRange(0, 1)
-        self._first_seq = (os.urandom(1)[0] & 0x7F) * RUN_SEQS
         self._servers = [ServerProcess(partial(self._take, number)) for number in range(settings.processes)]
         self._bound: list[ListenerSetup] = []
         self._starting, self._applying = asyncio.Lock(), asyncio.Lock()
         self._asking = asyncio.Semaphore(_ASK_AT_ONCE)
-        self._works: dict[int, tuple[float, Work]] = {}
+        self._works = KeptWorks(settings.works_file)
         self._has_work = False
         self._saved: dict[bytes, None] = {}
         self._sessions = KeptSessions(SessionsFile(settings.sessions_file) if settings.sessions_file else None)
@@ -151,12 +148,19 @@ class StratumEngine:
 
     # Life
 
+    def extranonce_first(self) -> int | None:
+        """Where the extranonces of the last run began, if its miners may resume their sessions with them."""
+        self._sessions.load()
+        return self._sessions.extranonce_first
+
     async def start(self, post: Post, space: ExtranonceRange) -> None:
         """Open all listeners. Raises EngineError if one cannot be opened or a process does not start."""
         self._post, self._space = post, space
         if self._group is not None:
             self._group.open()
         self._sessions.load()
+        self._sessions.extranonce_first = space.first
+        self._works.restore(post, self._clock)
         try:
             for number in range(len(self._servers)):
                 await self._start_process(number)
@@ -177,18 +181,16 @@ class StratumEngine:
             limits=self.settings.limits.part(len(self._servers)),
             extranonce_first=space.first,
             extranonce_count=space.count,
-            first_seq=self._first_seq + number * PROCESS_SEQS,
+            first_seq=self._works.first_seq + number * PROCESS_SEQS,
             sessions=self._sessions.resumable(),
             cache_dir=str(self.settings.cache_dir or ""),
         )
-        now = time.monotonic()
         listening = await server.start(setup)
         if number == 0:
             self._listen_at(listening.bound)
         self._post(WorkerStarted(self._clock(), self._id_of(number), server.pid, NAME))
-        for at, work in self._works.values():
-            if now - at < KEEP_SECS:
-                server.send(encode(Publish(work, now - at, SKIP_JOBS * (server.starts - 1))))
+        for message in self._works.messages(server.starts, has_work=self._has_work):
+            server.send(encode(message))
         if not self._has_work:
             server.send(encode(Withdraw()))
 
@@ -225,6 +227,7 @@ class StratumEngine:
         for task in self._tasks:
             task.cancel()
         self._sessions.save(now=True)
+        await asyncio.to_thread(self._works.close)
         if self._group is not None:
             self._group.flush()
             self._group.save()
@@ -241,11 +244,9 @@ class StratumEngine:
             return
         standing = self._group.standing(job.template.target) if self._group is not None else None
         work = replace(work_of(job, self.settings.tag), group=standing)
-        self._works[job.job_id] = time.monotonic(), work
-        while len(self._works) > KEEP_WORKS:
-            del self._works[next(iter(self._works))]
         self._has_work = True
         self._send(Publish(work))
+        self._works.add(work, job.template)
         if self._group is not None:
             self._group.flush()
 
@@ -362,13 +363,13 @@ class StratumEngine:
         if found.refused:
             log.warning("a share of %s was refused (%s) and is a block", found.worker, found.refused)
         self._share(found, found.share_difficulty, is_block=True)
-        if self._group is not None and found.group_bytes and found.work_id in self._works:
-            self._group.found(to_rpc_hex(found.hash_le), self._works[found.work_id][1], found.group_bytes)
+        if self._group is not None and found.group_bytes and (work := self._works.get(found.work_id)) is not None:
+            self._group.found(to_rpc_hex(found.hash_le), work, found.group_bytes)
         if self.settings.simulated or found.hash_le in self._saved:  # handed in again, after a restart of the server
             self._servers[number].send(encode(Saved(found.hash_le)))
 
     def _share(self, share: BlockFound | NotableShare, difficulty: float, *, is_block: bool) -> None:
-        _, work = self._works.get(share.work_id, (0.0, None))
+        work = self._works.get(share.work_id)
         self._post(share_found(share, difficulty, work, self._clock(), is_block=is_block))
 
     async def _answer(self, number: int, address: str) -> None:

@@ -186,6 +186,9 @@ class Server:
         now = self.now()
         self._board.publish(message.work, now - message.age_secs)
         self._board.skip(message.skip)
+        if not message.announce:
+            self._board.withdraw()
+            return
         self._no_work_since = None
         idle = not self._fanning
         self._fanning = deque(self._connections)

@@ -46,7 +46,7 @@ class GroupAudit:
         elif self._account is None:
             self._result.unchecked["{n} group line(s) before the first `group_account`"] += 1
         elif kind == "group_block":
-            self._block(part, path, entry)
+            self._block(part, path, entry, self._account)
         elif kind in ("group_work", "group_settled"):
             known = self._carried.get(entry.get("hash", ""))
             if known is not None and entry["carried"] not in (known, {each: -sats for each, sats in known.items()}):
@@ -78,7 +78,7 @@ class GroupAudit:
         while len(self._standings) > _KEPT:
             self._standings.popitem(last=False)
 
-    def _block(self, part: Part, path: str, entry: Mapping[str, Any]) -> None:
+    def _block(self, part: Part, path: str, entry: Mapping[str, Any], account: Account) -> None:
         works = {member: int(work) for member, work in entry["works"].items()}
         balances = entry["balances"]
         plan = plan_group(
@@ -92,6 +92,10 @@ class GroupAudit:
             raise ValueError(f"the payouts of block {entry['hash']} do not match the group's work")
         self._carried[entry["hash"]] = plan.carried()
         self._result.checked["{n} group block(s): payouts recomputed from the work"] += 1
+        if entry["number"] > account.number:
+            raise ValueError(
+                f"block {entry['hash']} is paid by line {entry['number']} of the account, which comes later"
+            )
         if entry["number"] not in self._standings:
             self._result.unchecked["{n} group block(s): the account at their jobs is not in these hours"] += 1
         elif (works, balances) != self._standings[entry["number"]]:
