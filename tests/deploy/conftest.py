@@ -79,4 +79,4 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
 
 def _is_complete(live: Live) -> bool:
     status = live.get("/api/v1/status").json()
-    return bool(status["blocks"] and status["rate_hps"]) and any(each["connections"] for each in status["workers"])
+    return bool(status["blocks"]) and any(each["connections"] for each in status["workers"])
