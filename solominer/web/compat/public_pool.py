@@ -36,11 +36,11 @@ Shape = dict[str, Any]
 def pool(site: TheSite) -> Shape:
     """Hash rate, miners and blocks. `totalMiners` counts workers, not connections."""
     status = _status(site)
-    clients = _clients(site)
+    workers = [each for each in status["workers"] if each["alive"]] if site.feed.running else []
     return {
-        "totalHashRate": sum(each.view["rate_hps"] for each in clients),
+        "totalHashRate": sum(each["rate_hps"] for each in workers),
         "blockHeight": status["height"],
-        "totalMiners": len(clients),
+        "totalMiners": len(workers),
         "blocksFound": _blocks(site, status),
         "fee": 0,
     }
