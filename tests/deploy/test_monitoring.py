@@ -80,13 +80,11 @@ class Prometheus:
 
     def query(self, expression: str) -> list[Any]:
         """The samples of an instant query."""
-        answer = httpx.get(f"{self._api}/query", params={"query": expression}, timeout=10).json()
-        assert answer["status"] == "success", (expression, answer)
-        return list(answer["data"]["result"])
+        return list(self.get("query", query=expression)["result"])
 
-    def get(self, path: str) -> Any:
-        """The data of another part of its API."""
-        return httpx.get(f"{self._api}/{path}", timeout=10).json()["data"]
+    def get(self, path: str, **parameters: str) -> Any:
+        """The data of a part of its API."""
+        return httpx.get(f"{self._api}/{path}", params=parameters, timeout=10).raise_for_status().json()["data"]
 
 
 @pytest.fixture(scope="module")

@@ -78,7 +78,7 @@ def test_openmetrics_has_the_start_of_the_run(tmp_path: Path) -> None:
     here = site(tmp_path)
     tell(here, status(started_at=1_700_000_000.0))
     response = get(here, "/metrics", accept="application/openmetrics-text; version=1.0.0")
-    families = {family.name: family for family in parse_openmetrics(response.text)}
+    families = {family.name: family for family in parse_openmetrics(response.text)}  # type: ignore[no-untyped-call]
     created = [each.value for each in families["solominer_hashes"].samples if each.name.endswith("_created")]
     assert created == [1_700_000_000.0]
 

@@ -65,7 +65,7 @@ def write(folder: Path, status: Mapping[str, Any], history: WorkHistory) -> None
     for address in sorted({each.address for each in clients} - {""}):
         path = folder / "users" / address
         theirs = [each for each in clients if each.address == address]
-        document = user(theirs, status, history.end_at, _best_ever(path))
+        document = user(theirs, status, _best_ever(path))
         atomic_write(path, (json.dumps(document, indent=1) + "\n").encode())
     lines = "".join(json.dumps(line) + "\n" for line in pool(clients, status, history))
     atomic_write(folder / "pool/pool.status", lines.encode())
@@ -91,36 +91,36 @@ def pool(
             "Idle": sum(status["at"] - each.last_share_at > IDLE_SECS for each in connected),
             "Disconnected": len(clients) - len(connected),
         },
-        _rates([history.work], POOL_WINDOWS, history.end_at),
+        _rates([history.work], POOL_WINDOWS, status["at"]),
         {
             "diff": round(100 * accepted / network_difficulty, 2) if network_difficulty else 0.0,
             "accepted": int(accepted),
             "rejected": sum(each.view["rejected"] for each in clients),
             "bestshare": int(max((each.best_of_run for each in clients), default=0)),
-            **{name: round(history.shares.rate(secs, history.end_at), 6) for name, secs in SHARE_WINDOWS.items()},
+            **{name: round(history.shares.rate(secs, status["at"]), 6) for name, secs in SHARE_WINDOWS.items()},
         },
     )
 
 
-def user(clients: Sequence[Client], status: Mapping[str, Any], end_at: float, best_ever: int) -> dict[str, Any]:
+def user(clients: Sequence[Client], status: Mapping[str, Any], best_ever: int) -> dict[str, Any]:
     """The file of an address. `authorised` is when its first worker of this run logged in, in Unix seconds."""
     logins = [each.past.connected_at for each in clients if each.past.connected_at >= status["started_at"]]
     return {
-        **_rates([each.past.work for each in clients], USER_WINDOWS, end_at),
+        **_rates([each.past.work for each in clients], USER_WINDOWS, status["at"]),
         "lastshare": int(max(each.last_share_at for each in clients)),
         "workers": sum(each.is_connected for each in clients),
         "shares": int(sum(each.work for each in clients)),
         "bestshare": max(each.best_of_run for each in clients),
         "bestever": max(best_ever, *(int(each.best_difficulty) for each in clients)),
         "authorised": int(min(logins, default=status["started_at"])),
-        "worker": [_worker(each, end_at) for each in clients],
+        "worker": [_worker(each, status["at"]) for each in clients],
     }
 
 
-def _worker(each: Client, end_at: float) -> dict[str, Any]:
+def _worker(each: Client, now: float) -> dict[str, Any]:
     return {
         "workername": f"{each.address}.{each.name}",
-        **_rates([each.past.work], USER_WINDOWS, end_at),
+        **_rates([each.past.work], USER_WINDOWS, now),
         "lastshare": int(each.last_share_at),
         "shares": int(each.work),
         "bestshare": each.best_of_run,
@@ -128,9 +128,9 @@ def _worker(each: Client, end_at: float) -> dict[str, Any]:
     }
 
 
-def _rates(works: Sequence[Series], windows: Mapping[str, int], end_at: float) -> dict[str, str]:
+def _rates(works: Sequence[Series], windows: Mapping[str, int], now: float) -> dict[str, str]:
     return {
-        f"hashrate{name}": suffixed(sum(work.rate(secs, end_at) for work in works) * UNIT_HASHES)
+        f"hashrate{name}": suffixed(sum(work.rate(secs, now) for work in works) * UNIT_HASHES)
         for name, secs in windows.items()
     }
 

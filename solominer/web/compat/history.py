@@ -22,8 +22,8 @@ UNIT_HASHES = 1 << 32
 
 MOST_WORKERS = 1000
 READ_SECS = 10.0
-SILENT_SECS = 90.0
-"""Lines come once a minute. Rates end with the newest one, unless there was none for this long."""
+READING_SECS = 60.0
+"""How often there are `counters` and `miners` lines."""
 
 _KINDS = ("open", "counters", "miners", "share")
 _ODD = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
@@ -58,12 +58,13 @@ class WorkHistory:
         self._lock = threading.Lock()
         self._read_mono = float("-inf")
         self._seq = 0
-        self._line_at = 0.0
+        self._line_before_at = self._line_at = 0.0
         self._run_began = False
         self._counted: dict[str, float] = {}
         self.workers: dict[str, WorkerHistory] = {}
         self.work = Series()
         self.shares = Series()
+        self._own_shares = 0
 
     @contextmanager
     def current(self) -> Iterator[WorkHistory]:
@@ -76,11 +77,6 @@ class WorkHistory:
                     self._take(entry)
                 self._read_mono = time.monotonic()
             yield self
-
-    @property
-    def end_at(self) -> float:
-        """Where rates end."""
-        return max(self._line_at, time.time() - SILENT_SECS)
 
     def worker(self, name: str) -> WorkerHistory:
         """By its name in the status; an empty history if there is nothing."""
@@ -117,7 +113,9 @@ class WorkHistory:
                 self._worker(name).work.add(self._line_at, at, gained)
                 total += gained
             self.work.add(self._line_at, at, total)
-        self._run_began, self._line_at = True, at
+            self.shares.add(self._line_at, at, self._own_shares)
+        self._own_shares = 0
+        self._run_began, self._line_before_at, self._line_at = True, self._line_at, at
         self._counted.update(units)
 
     def _miners(self, entry: Mapping[str, Any]) -> None:
@@ -132,11 +130,11 @@ class WorkHistory:
                 worker.connected_at = at
             if shares and row.get("best"):
                 worker.share(at, row["best"])
-        self.shares.add(self._line_at if self._line_at < at else at - 60, at, total)
+        self.shares.add(self._line_before_at if self._line_at == at else at - READING_SECS, at, total)
 
     def _share(self, entry: Mapping[str, Any]) -> None:
         name, at = entry["worker"], float(entry["at"])
         if not entry["stale"]:
             self._worker(name).share(at, entry["hash"])
             if not name.startswith("stratum/"):  # those of miners are in the sums too
-                self.shares.add(at - 1, at, 1)
+                self._own_shares += 1

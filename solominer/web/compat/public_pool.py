@@ -6,6 +6,7 @@ no miners, and its last height.
 
 from __future__ import annotations
 
+import time
 import zlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -35,11 +36,11 @@ Shape = dict[str, Any]
 def pool(site: TheSite) -> Shape:
     """Hash rate, miners and blocks. `totalMiners` counts workers, not connections."""
     status = _status(site)
-    clients = _clients(site)
+    workers = [each for each in status["workers"] if each["alive"]] if site.feed.running else []
     return {
-        "totalHashRate": sum(each.view["rate_hps"] for each in clients),
+        "totalHashRate": sum(each["rate_hps"] for each in workers),
         "blockHeight": status["height"],
-        "totalMiners": len(clients),
+        "totalMiners": len(workers),
         "blocksFound": _blocks(site, status),
         "fee": 0,
     }
@@ -89,7 +90,7 @@ def info(site: TheSite) -> Shape:
 def info_chart(site: TheSite) -> list[Shape]:
     """The hash rate of the last day in steps of ten minutes."""
     with site.work.current() as history:
-        return _chart([history.work], history.end_at)
+        return _chart([history.work], time.time())
 
 
 @router.get("/client/{address}")
@@ -109,7 +110,7 @@ def client_chart(site: TheSite, address: str) -> list[Shape]:
     status = _status(site)
     with site.work.current() as history:
         works = [each.work for name, each in history.workers.items() if split(name, status)[0] == address]
-        return _chart(works, history.end_at)
+        return _chart(works, time.time())
 
 
 def _status(site: Site) -> Mapping[str, Any]:
@@ -164,9 +165,9 @@ def _blocks(site: Site, status: Mapping[str, Any]) -> list[Shape]:
     return shapes
 
 
-def _chart(works: Sequence[Series], end_at: float) -> list[Shape]:
+def _chart(works: Sequence[Series], now: float) -> list[Shape]:
     """Bins that are over, oldest first. Those in which nothing was done are left out, as public-pool does."""
-    newest = int(end_at // BIN_SECS) * BIN_SECS
+    newest = int(now // BIN_SECS) * BIN_SECS
     sums: dict[int, float] = {}
     for work in works:
         for start, units in work.bins.items():

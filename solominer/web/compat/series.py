@@ -7,6 +7,9 @@ from collections import deque
 BIN_SECS = 600
 RECENT_SECS = 900
 KEPT_SECS = 7 * 86400
+SILENT_SECS = 90.0
+"""Amounts come once a minute. Rates end with the newest one, unless there was none for this long."""
+
 _MARGIN_SECS = 300
 
 
@@ -14,7 +17,7 @@ class Series:
     """Something that was counted, such as hashes or shares. Times in Unix seconds."""
 
     def __init__(self) -> None:
-        self.first_at = 0.0
+        self.first_at = self.last_at = 0.0
         self.bins: dict[int, float] = {}
         self._recent: deque[tuple[float, float, float]] = deque()
 
@@ -22,6 +25,7 @@ class Series:
         """Count `amount`, spread evenly over the time from `from_at` to `to_at`: a second at least."""
         from_at = max(min(from_at, to_at - 1), to_at - KEPT_SECS)
         self.first_at = self.first_at or from_at
+        self.last_at = max(self.last_at, to_at)
         self._recent.append((from_at, to_at, amount))
         while self._recent[0][1] < to_at - RECENT_SECS - _MARGIN_SECS:
             self._recent.popleft()
@@ -31,8 +35,9 @@ class Series:
         while self.bins and next(iter(self.bins)) < to_at - KEPT_SECS - BIN_SECS:
             del self.bins[next(iter(self.bins))]
 
-    def rate(self, secs: float, end_at: float) -> float:
-        """Per second over the `secs` before `end_at`, or since the first amount if that is less."""
+    def rate(self, secs: float, now: float) -> float:
+        """Per second over the last `secs`, or since the first amount if that is less."""
+        end_at = max(self.last_at, now - SILENT_SECS)
         from_at = max(end_at - secs, self.first_at)
         if not self.first_at or end_at <= from_at:
             return 0.0
