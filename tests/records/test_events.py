@@ -27,6 +27,7 @@ from solominer.work.events import (
     Event,
     HashRate,
     HealthSeen,
+    JobRestored,
     NodesCompared,
     PauseWanted,
     PolicyChanged,
@@ -141,6 +142,7 @@ def recorded(tmp_path: Path) -> Iterator[Recorded]:
     a_run(earlier)
     earlier.log.close()
     recorded.tell(BlockRestored(T0, replace(earlier.blocks[1], hash_le=tip(7)), BlockState.SENT))
+    recorded.tell(JobRestored(T0, 12, real_template(), 60.0))
     a_run(recorded)
     yield recorded
     recorded.log.close()
@@ -152,7 +154,8 @@ def test_a_run_decides_again_as_it_did(recorded: Recorded) -> None:
     assert outcome.difference is None
     assert outcome.ends == ""
     assert outcome.events["TemplateReady"] == 4
-    assert outcome.events["BlockRestored"] == 1
+    assert outcome.events["BlockRestored"] == outcome.events["JobRestored"] == 1
+    assert min(job.job_id for job in recorded.jobs) > 12
     assert len(recorded.blocks) == 2
     assert outcome.actions > 40
 

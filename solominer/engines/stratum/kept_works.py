@@ -51,12 +51,19 @@ class KeptWorks:
         return self._works[work_id][1] if work_id in self._works else None
 
     def restore(self, post: Post, clock: Clock) -> None:
-        """Begin with those of the run before, whose miners may still hand in solutions; `post` hears of their jobs."""
-        for saved in self._file.load() if self._file else ():
+        """Begin with those of the run before, whose miners may still hand in solutions; `post` hears of their jobs.
+
+        Works that are added from now on are written.
+        """
+        if self._file is None:
+            return
+        for saved in self._file.load():
             age = max(0.0, time.time() - saved.at)
             self.first_seq = saved.first_seq
             self._works[saved.work.work_id] = time.monotonic() - age, saved.work
             post(JobRestored(clock(), saved.work.work_id, saved.template, age))
+        self._thread = threading.Thread(target=self._write, args=(self._file,), name="stratum works", daemon=True)
+        self._thread.start()
 
     def add(self, work: Work, template: Template) -> None:
         """Work that miners are given now, and the template that it was made of."""
@@ -67,9 +74,6 @@ class KeptWorks:
             with self._changed:
                 self._waiting.append(SavedWork(time.time(), self.first_seq, work, template))
                 self._changed.notify()
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._write, args=(self._file,), name="works", daemon=True)
-                self._thread.start()
 
     def messages(self, starts: int, *, has_work: bool) -> Iterator[Publish]:
         """What a process hears that is started for the `starts`-th time: all works; the newest is announced."""

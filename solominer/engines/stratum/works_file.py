@@ -121,7 +121,7 @@ class WorksFile:
                 self._begin(saved)
         except OSError as error:
             if not self._failing:
-                log.warning("jobs of miners are not saved over a restart: %s", error)
+                log.warning("jobs of miners are not kept over a restart: %s", error)
             self._failing = True
             self._forget()
         else:
