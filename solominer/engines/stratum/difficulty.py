@@ -94,10 +94,12 @@ class Difficulty:
         """Whether each share that meets `difficulty` counts: it is the one in force."""
         return self._vardiff is not None and self._vardiff.difficulty == difficulty
 
-    def many(self, count: int, now: float) -> bool:
-        """So many shares arrived, each of which counts. Whether the difficulty is to change."""
+    def many(self, count: int, difficulty: float, now: float) -> bool:
+        """So many shares arrived which meet `difficulty`: they count if it is in force. Whether it is to change."""
         vardiff = self._vardiff
-        return vardiff is not None and vardiff.share(now, count) and vardiff.difficulty != self.announced
+        if vardiff is None or vardiff.difficulty != difficulty:
+            return False
+        return vardiff.share(now, count) and vardiff.difficulty != self.announced
 
     def tick(self, now: float) -> bool:
         """Time passed. Whether the difficulty is to change."""
