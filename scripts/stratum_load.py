@@ -25,18 +25,19 @@ READ_BYTES = 1 << 14
 
 
 class Miner:
-    """One connection: a socket, the first job, and the packets that are still to be sent."""
+    """One connection: a socket, what it read until its first job, and the packets that are still to be sent."""
 
-    __slots__ = ("job_id", "left", "ntime", "number", "owed", "rest", "socket")
+    __slots__ = ("is_ready", "left", "number", "owed", "read", "socket")
 
     def __init__(self, number: int, port: int) -> None:
         self.number = number
-        self.job_id = self.ntime = ""
-        self.rest = b""
+        self.is_ready = False
+        self.read = b""
         self.left: Iterator[bytes] = iter(())
         self.owed = 0
         """Replies that are still to come."""
-        self.socket = socket.create_connection(("127.0.0.1", port))
+        self.socket = socket.socket()
+        self.socket.connect(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.send(
             b'{"id":1,"method":"mining.subscribe","params":["bench/1"]}\n'
@@ -46,24 +47,22 @@ class Miner:
 
     def reads_job(self, data: bytes) -> bool:
         """Whether these bytes complete its first job."""
-        self.rest += data
-        at = self.rest.find(b'"mining.notify","params":[')
-        if at < 0 or b"\n" not in self.rest[at:]:
-            return False
-        params = json.loads(self.rest[at + 25 : self.rest.index(b"\n", at) - 1])
-        self.job_id, self.ntime = params[0], params[7]
-        return True
+        self.read += data
+        self.is_ready = self.read.endswith(b",true]}\n")
+        return self.is_ready
 
     def packets(self, count: int, lines: int) -> Iterator[bytes]:
-        """So many packets of shares, each share another one."""
+        """So many packets of shares of the first job, each share another one."""
+        params = json.loads(self.read.splitlines()[-1])["params"]
+        job_id, ntime = params[0], params[7]
         share = 0
         for _ in range(count):
             text = []
             for _ in range(lines):
                 share += 1
                 text.append(
-                    f'{{"id":{share},"method":"mining.submit","params":["m{self.number}","{self.job_id}",'
-                    f'"{share:016x}","{self.ntime}","{self.number:08x}"]}}\n'
+                    f'{{"id":{share},"method":"mining.submit","params":["m{self.number}","{job_id}",'
+                    f'"{share:016x}","{ntime}","{self.number:08x}"]}}\n'
                 )
             yield "".join(text).encode()
 
@@ -86,7 +85,7 @@ class Load:
             self._poll.register(miner.socket, select.EPOLLIN)
         ready = 0
         while ready + self.lost < self.wanted:
-            ready += sum(miner.reads_job(data) for miner, data in self._received() if not miner.job_id)
+            ready += sum(miner.reads_job(data) for miner, data in self._received() if not miner.is_ready)
         return time.perf_counter() - began
 
     def _received(self) -> Iterator[tuple[Miner, bytes]]:
@@ -165,7 +164,7 @@ def bare(args: argparse.Namespace) -> None:
     poll.register(sys.stdin, select.EPOLLIN)
     say({"port": listening.getsockname()[1]})
     notify = args.job.encode() + b"\n"
-    login = b"x" * 250 + notify
+    login = b"x" * 249 + b"\n" + notify
     share = b'{"id":100,"result":true,"error":null}\n'
     sockets: dict[int, socket.socket] = {}
     fresh = set()

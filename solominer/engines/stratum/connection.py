@@ -128,12 +128,12 @@ class Connection(asyncio.Protocol):
 
     def carry_out(self, output: Output) -> None:
         """Do what the session wants: blocks first, then the bytes, then everything else."""
-        events = output.events
+        data, events = output.data, output.events
         for event in events:
             if isinstance(event, BlockFound):
                 self._server.event(self, event)
-        if output.data:
-            self.send(output.data)
+        if data:
+            self.send(data)
         for event in events:
             if isinstance(event, Authorized):
                 self.logged_in = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 from solominer.engines.stratum.agents import UNKNOWN, Agent
 from solominer.engines.stratum.extranonces import Held
@@ -141,15 +142,7 @@ class Difficulty:
         return self._suggested or self._resumed or self._limits.start or self._agent.start_difficulty
 
     def _rule(self) -> Rule:
-        asked = (each for each in (self._fixed, self._floor, self._suggested) if each)
-        fractional = self._limits.fractional or self._agent.fractional or min(asked, default=1.0) < 1
-        least = 0.0 if self._limits.fractional else LEAST_FRACTION if fractional else LEAST_WHOLE
-        least = max(least, self._limits.least, self._agent.least_difficulty, self._floor)
-        network = float(f"{self._network * (1 - 1e-5):.6g}")  # a little below, so that no block is kept back
-        most = min(self._limits.most, network if fractional else max(network, LEAST_WHOLE))
-        if self._fixed:
-            least = most = min(max(self._fixed, self._limits.least), most)
-        return Rule(shares_per_minute=self._agent.shares_per_minute, least=least, most=most)
+        return _rule(self._limits, self._agent, self._network, self._fixed, self._floor, self._suggested)
 
     def _apply(self, now: float, wanted: float = 0.0) -> bool:
         if self._vardiff is None:
@@ -160,3 +153,17 @@ class Difficulty:
         if wanted:
             self._vardiff.set(wanted, now)
         return self._vardiff.difficulty != self.announced
+
+
+@lru_cache(maxsize=1024)
+def _rule(limits: Limits, agent: Agent, network: float, fixed: float, floor: float, suggested: float) -> Rule:
+    """The rule that many clients have in common."""
+    asked = (each for each in (fixed, floor, suggested) if each)
+    fractional = limits.fractional or agent.fractional or min(asked, default=1.0) < 1
+    least = 0.0 if limits.fractional else LEAST_FRACTION if fractional else LEAST_WHOLE
+    least = max(least, limits.least, agent.least_difficulty, floor)
+    network = float(f"{network * (1 - 1e-5):.6g}")  # a little below, so that no block is kept back
+    most = min(limits.most, network if fractional else max(network, LEAST_WHOLE))
+    if fixed:
+        least = most = min(max(fixed, limits.least), most)
+    return Rule(shares_per_minute=agent.shares_per_minute, least=least, most=most)
