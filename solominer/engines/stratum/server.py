@@ -46,6 +46,7 @@ from solominer.engines.stratum.events import (
     Worker,
 )
 from solominer.engines.stratum.extranonces import ExtranonceTable, Held
+from solominer.engines.stratum.intake import Intake
 from solominer.engines.stratum.jobs import JobBoard, plan_of
 from solominer.engines.stratum.listener import Listener
 from solominer.engines.stratum.reference import HashlibValidator
@@ -91,6 +92,7 @@ class Server:
         self._table = ExtranonceTable(space, lambda: secrets.token_hex(8))
         self._table.restore(setup.sessions, now())
         self.checker = ShareChecker(HashlibValidator(), Duplicates())
+        self.intake = Intake(self.checker, self._board, now)
         self.unsaved = UnsavedBlocks()
         self._tallies, self._credits = Tallies(), Credits()
         self._scripts: dict[str, bytes] = {}
@@ -173,6 +175,7 @@ class Server:
 
     def close(self) -> None:
         """Take no more connections and close those that are open."""
+        self.intake.drain()
         for listener in self._listeners.values():
             listener.close()
         for connection in list(self._connections):
@@ -183,6 +186,7 @@ class Server:
 
     def publish(self, message: Publish) -> None:
         """Other work, for everybody at once."""
+        self.intake.drain()
         now = self.now()
         self._board.publish(message.work, now - message.age_secs)
         self._board.skip(message.skip)
