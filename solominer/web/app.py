@@ -9,13 +9,15 @@ from pathlib import Path
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
-from fastapi.staticfiles import StaticFiles
+from starlette.middleware.gzip import GZipMiddleware
 
 from solominer import __version__
 from solominer.errors import SolominerError
-from solominer.web.api import status
+from solominer.web import plain
+from solominer.web.api import qr, status
 from solominer.web.headers import SecurityHeaders
 from solominer.web.site import Site
+from solominer.web.static_files import PageFiles
 
 STATIC = Path(__file__).parent / "static"
 
@@ -33,7 +35,9 @@ def create_app(site: Site) -> FastAPI:
     app.state.site = site
     app.add_exception_handler(SolominerError, _explain)
     app.include_router(status.router)
-    app.mount("/", StaticFiles(directory=STATIC, html=True), name="page")
+    app.include_router(qr.router)
+    app.include_router(plain.router)
+    app.mount("/", GZipMiddleware(PageFiles(directory=STATIC, html=True)), name="page")
     app.add_middleware(SecurityHeaders)
     return app
 
