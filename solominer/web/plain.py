@@ -30,7 +30,7 @@ def plain(site: TheSite) -> HTMLResponse:
     if status is None:
         daemon = "The daemon has not been reached yet: start it with <code>solominer run</code>."
     elif site.feed.lost_at is not None:
-        daemon = f"<strong>The daemon has not answered since {_utc(site.feed.lost_at)}.</strong> This was its last state:"
+        daemon = f"<strong>The daemon has not answered since {_utc(site.feed.lost_at)}.</strong> Its last state:"
     else:
         daemon = f"As of {_utc(status['at'])}; this page reloads itself every {RELOAD_SECS} s."
     text = "\n".join(status_lines(status)) if status else ""

@@ -44,7 +44,7 @@ def chromium() -> Iterator[Browser]:
 
 @dataclass
 class Seen:
-    """What a page did: requests by address, and complaints: CSP violations, uncaught errors, messages of the console."""
+    """What a page did: its requests, and complaints: CSP violations, uncaught errors, errors on the console."""
 
     urls: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)

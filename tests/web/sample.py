@@ -254,7 +254,6 @@ def errors(now: float) -> dict[str, Any]:
 
 def reports(now: float) -> dict[str, Any]:
     """The last 24 hours."""
-    import time
 
     hours = [time.gmtime(now - (number + 1) * HOUR_SECS) for number in range(24)]
     return {"reports": [{"part": time.strftime("%Y/%m/%d/%H", hour), "rate_hps": RATE_HPS} for hour in hours]}
@@ -264,7 +263,13 @@ def doctor() -> dict[str, Any]:
     """One warning with lines for bitcoin.conf."""
     return {
         "findings": [
-            {"check": "node answers", "status": "ok", "evidence": "home answers in 2 ms", "todo": "", "subject": "home"},
+            {
+                "check": "node answers",
+                "status": "ok",
+                "evidence": "home answers in 2 ms",
+                "todo": "",
+                "subject": "home",
+            },
             {
                 "check": "zmq",
                 "status": "warning",

@@ -22,7 +22,7 @@ export function Blocks({ answer, status, onMore }) {
   return html`<${Section} id="blocks" title="Blocks">
     <${Card} title=${blocks.length ? "Found blocks, newest first" : "Found blocks"} wide name="blocks">
       ${blocks.length ? html`<ul class="blocks">${blocks.map((block) => html`<${Block} key=${block.hash} block=${block} tip=${status?.height} />`)}</ul>` : html`<${NoData} why=${answer.error ?? "no block has been found yet"} />`}
-      ${answer.data?.next && html`<button type="button" class="quiet" onClick=${onMore}>Older blocks</button>`}
+      ${onMore && answer.data?.next && html`<button type="button" class="quiet" onClick=${onMore}>Older blocks</button>`}
       ${blocks.length > 0 && answer.error && html`<p class="note">Only the daemon's newest: ${answer.error}</p>`}
       <${NotUpdated} answer=${answer} />
     </${Card}>
@@ -50,7 +50,7 @@ function Block({ block, tip }) {
 
 function Life({ block }) {
   const steps = [
-    ...(block.states ?? []).map(({ at, state }) => [at, state]),
+    ...(block.states ?? []).map(({ at, state, reason }) => [at, reason ? `${state}: ${reason}` : state]),
     ...(block.answers ?? []).map(({ at, node, answer }) => [at, `${node}: ${answer}`]),
   ].sort(([one], [other]) => one - other);
   if (steps.length === 0) return null;

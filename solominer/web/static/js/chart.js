@@ -32,7 +32,7 @@ function options(element, { series, bands = [], scale, values, label }, height) 
     legend: { show: false },
     scales: { y: scale },
     axes: [
-      { ...axis, values: times, space: 70 },
+      { ...axis, values: times, space: 70, size: 28 },
       { ...axis, values: (plot, splits) => splits.map((each) => (each === null ? "" : values(each))), size: 76, label, labelFont: font, labelSize: 20, space: 40 },
     ],
     series: [{}, ...series(palette, faint)],

@@ -75,15 +75,15 @@ const MINER = [
 ];
 
 const KINDS = {
-  tip_to_stop: "new tip until old work has stopped",
-  tip_to_empty: "new tip until the empty job",
-  tip_to_full: "new tip until the full job",
+  tip_to_stop: "old work stopped",
+  tip_to_empty: "empty job out",
+  tip_to_full: "full job out",
 };
 
 function Latency() {
   const answer = useApi("/latency", 30);
   const columns = [
-    ["From … until", ([kind]) => KINDS[kind] ?? kind.replaceAll("_", " ")],
+    ["New tip until", ([kind]) => KINDS[kind] ?? kind.replaceAll("_", " ")],
     ["Median", ([, each]) => si(each.p50_secs, "s"), "number"],
     ["99 %", ([, each]) => si(each.p99_secs, "s"), "number"],
     ["Last", ([, each]) => si(each.last_secs, "s"), "number"],

@@ -18,6 +18,7 @@ import { Setup } from "./setup.js";
 const THEMES = [["light", "Light"], ["system", "Auto"], ["dark", "Dark"]];
 const PLACES = [["hashrate", "Hash rate"], ["shares", "Shares"], ["blocks", "Blocks"], ["job", "Job"], ["fleet", "Nodes"], ["log", "Events"], ["setup", "Setup"]];
 const FEW_BLOCKS = 8;
+const MOST_BLOCKS = 100;
 const LOCAL = { role: "control", local: true, login_required: false };
 
 function App() {
@@ -43,7 +44,7 @@ function Page({ session, onLogout }) {
       <${Working} live=${live} shares=${shares} session=${session} />
       <${HashRate} />
       <${Shares} answer=${shares} status=${status} />
-      <${Blocks} answer=${blocks} status=${status} onMore=${() => setBlockLimit((limit) => limit * 4)} />
+      <${Blocks} answer=${blocks} status=${status} onMore=${blockLimit < MOST_BLOCKS && (() => setBlockLimit((limit) => Math.min(limit * 4, MOST_BLOCKS)))} />
       <${Job} status=${status} />
       <${Fleet} status=${status} />
       <${Log} status=${status} />

@@ -1,8 +1,8 @@
 // A proof of solominer (docs/evidence.md), checked with Web Crypto alone: no code of the server has a part in it.
 
 const COMMITMENT_HEADER = "6a24aa21a9ed";
-const POW_LIMITS = { signet: 0x377aen << 216n, regtest: (1n << 255n) - 1n };
-const OTHER_POW_LIMIT = (1n << 224n) - 1n;
+const POW_LIMIT = (1n << 224n) - 1n;
+const POW_LIMITS = { mainnet: POW_LIMIT, testnet3: POW_LIMIT, testnet4: POW_LIMIT, signet: 0x377aen << 216n, regtest: (1n << 255n) - 1n };
 const NOT_SECURE =
   "this browser hashes only on pages over HTTPS or on this machine; verify with `solominer verify` or scripts/verify.py instead";
 
@@ -88,6 +88,8 @@ export async function verifyProof(proof) {
   const expect = (holds, checked, wrong) => (holds ? findings.checked.push(checked) : findings.wrong.push(wrong), holds);
   try {
     if (proof.schema !== "solominer-proof/1") throw new Error(`${proof.schema} is no proof that this page knows`);
+    if (proof.kind !== "block" && proof.kind !== "share") throw new Error("it is neither of a block nor of a share");
+    if (!(proof.network in POW_LIMITS)) throw new Error(`there is no network ${proof.network}`);
     const header = bytes(proof.header_hex);
     if (header.length !== 80) throw new Error("a header has 80 bytes");
     await checkWork(proof, header, expect);
@@ -103,30 +105,32 @@ export async function verifyProof(proof) {
 async function checkWork(proof, header, expect) {
   const hash = await sha256d(header);
   const target = targetOf(Number(littleEndian(header.subarray(72, 76))));
-  const limit = POW_LIMITS[proof.network] ?? OTHER_POW_LIMIT;
   expect(hex(reversed(hash)) === proof.hash, "the header hashes to the block's hash", `the header hashes to ${hex(reversed(hash))}`);
   const stated = BigInt(`0x${proof.target_hex}`) === target && BigInt(proof.expected_hashes) === (1n << 256n) / (target + 1n);
-  expect(stated && target > 0n && target <= limit, "the target is what the header's bits say", "the target is not what the header's bits say");
+  expect(stated && target > 0n && target <= POW_LIMITS[proof.network], "the target is what the header's bits say", "the target is not what the header's bits say");
   const bound = proof.kind === "block" ? target : BigInt(`0x${proof.share_target_hex}`);
   const name = proof.kind === "block" ? "network's target" : "share target";
   expect(littleEndian(hash) <= bound, `the hash is below the ${name}`, `the hash is above the ${name}`);
 }
 
 async function checkCoinbase(proof, header, expect, findings) {
-  if (!proof.coinbase_hex || !proof.merkle_branch_hex) {
-    findings.unchecked.push("that the header commits to a coinbase: it is not in the proof");
+  if (!(proof.coinbase_hex || proof.coinbase_txid) || !proof.merkle_branch_hex) {
+    findings.unchecked.push("that the header commits to a coinbase: it or its Merkle branch is not in the proof");
     return;
   }
-  const coinbase = parseCoinbase(bytes(proof.coinbase_hex));
-  let root = await sha256d(coinbase.stripped);
+  const coinbase = proof.coinbase_hex ? parseCoinbase(bytes(proof.coinbase_hex)) : null;
+  let root = coinbase ? await sha256d(coinbase.stripped) : reversed(bytes(proof.coinbase_txid));
   for (const other of proof.merkle_branch_hex) root = await sha256d(joined(root, bytes(other)));
   const leads = expect(
     hex(root) === hex(header.subarray(36, 68)),
     `the coinbase leads through ${proof.merkle_branch_hex.length} hashes to the header's Merkle root`,
     "the coinbase and its branch do not give the header's Merkle root",
   );
-  if (!leads) return;
-  expect(hex(coinbase.scriptSig).startsWith(heightPush(proof.height)), `the coinbase states height ${proof.height}`, "the coinbase states another height");
+  if (coinbase === null) findings.unchecked.push("what the coinbase says and pays: only its txid is in the proof");
+  if (coinbase === null || !leads) return;
+  if (littleEndian(header.subarray(0, 4)) >= 2n && proof.height > 0) {
+    expect(hex(coinbase.scriptSig).startsWith(heightPush(proof.height)), `the coinbase states height ${proof.height}`, "the coinbase states another height");
+  }
   await checkCommitment(proof, coinbase, expect, findings);
   const paid = coinbase.outputs.reduce((sum, { sats }) => sum + sats, 0);
   if (proof.template?.reward_sats !== undefined) {

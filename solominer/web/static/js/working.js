@@ -55,7 +55,7 @@ function Trouble({ live }) {
     return html`<p class="trouble">Trying again every few seconds.${live.status && html` What is shown is from ${clock(live.status.at)}.`}</p>`;
   }
   if (live.lostAt === null) return null;
-  const since = live.status ? html`daemon lost since <${Time} at=${live.lostAt} />; what is shown is from ${clock(live.status.at)}` : "the daemon has not been reached yet";
+  const since = live.status ? html`Daemon lost since <${Time} at=${live.lostAt} />; what is shown is from ${clock(live.status.at)}` : "The daemon has not been reached yet";
   return html`<p class="trouble" data-widget="lost">${since}. Start it with <code>solominer run</code>, or look at its log.</p>`;
 }
 
