@@ -106,6 +106,5 @@ def _ask(what: str, config: Path | None, mode: str | None, data_dir: Path | None
 
     settings = load_config(config, overrides={"mode": mode, "data_dir": data_dir})
     named = settings.records_dir / settings.tree_name
-    if config is not None or mode is not None:
-        return ask(named, {"do": what})
-    return ask(running_in(settings.records_dir) or named, {"do": what})
+    folder = named if config is not None or mode is not None else running_in(settings.records_dir) or named
+    return ask(folder, {"do": what, "by": f"solominer {what}"})

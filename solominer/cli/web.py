@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from solominer.cli import web_tokens
 from solominer.cli.control import ConfigOption, DataDirOption, ModeOption
 
 web = typer.Typer(help="The web server: page, API and metrics.", rich_markup_mode=None)
@@ -14,6 +15,7 @@ web = typer.Typer(help="The web server: page, API and metrics.", rich_markup_mod
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
+    web_tokens.register(web)
     app.add_typer(web, name="web")
 
 

@@ -27,6 +27,7 @@ from solominer.config.web import WebConfig
 from solominer.errors import ConfigError
 
 MAX_TAG_BYTES = 60
+MAX_CORES = 4096
 
 LIVE: dict[str, Any] = {"live": True}
 """Marks a setting that a reload applies; all others require a restart."""
@@ -139,10 +140,10 @@ class Config(Part):
     payout_split: PayoutSplit = ()
     coinbase_tag: str = Field("/solominer/", description="text in the coinbase of your blocks")
     auto_detect: bool = Field(True, description="locate the node's cookie, and detect cores and memory")
-    cpu_cores_reserved: Annotated[int, Field(ge=0, le=4096), WHOLE] = Field(
+    cpu_cores_reserved: Annotated[int, Field(ge=0, le=MAX_CORES), WHOLE] = Field(
         1, description="cores reserved for other programs", json_schema_extra=LIVE
     )
-    cpu_workers: Annotated[int, Field(ge=0, le=4096), WHOLE] | None = Field(
+    cpu_workers: Annotated[int, Field(ge=0, le=MAX_CORES), WHOLE] | None = Field(
         None, description="number of CPU workers; default: one for each unreserved core. 0: Stratum miners only"
     )
     stratum: Annotated[tuple[ListenerConfig, ...], BeforeValidator(as_listeners)] = Field(

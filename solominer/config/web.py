@@ -29,7 +29,8 @@ class WebConfig(Part):
     tls_certificate: AnyPath | None = Field(None, description="PEM file with a certificate chain; enables HTTPS")
     tls_key: AnyPath | None = Field(None, description="PEM file with its private key, if separate")
     proxies: tuple[str, ...] = Field(
-        (), description="addresses or networks of reverse proxies whose Forwarded headers are believed"
+        (),
+        description="addresses or networks of reverse proxies, whose X-Forwarded-For and -Proto headers are believed",
     )
     status_files_dir: AnyPath | None = Field(
         None, description="folder for pool/pool.status and users/ADDRESS as ckpool writes them, for ckstats"

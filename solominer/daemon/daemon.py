@@ -326,6 +326,7 @@ class Run:
             apply=lambda config: apply_to_engines(config, parts),
             reload=self.options.reload,
             max_blocks=self.options.blocks,
+            note=parts.recorder.record,
         )
         if not has_controlling_terminal():
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: spawn(reload()))

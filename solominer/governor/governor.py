@@ -11,7 +11,7 @@ import json
 import logging
 import time
 import zlib
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from enum import Enum, auto
@@ -21,8 +21,9 @@ from typing import Any, Protocol
 import psutil
 
 from solominer.chain.fields import Field
-from solominer.config.models import Config, reloads_live
+from solominer.config.models import MAX_CORES, Config, reloads_live
 from solominer.errors import ConfigError, SolominerError
+from solominer.governor.audit import Audit, Note
 from solominer.governor.policies import Policies
 from solominer.governor.schedule import RunProgress, ScheduleState, blocks_on, schedule_at, schedule_of
 from solominer.governor.throttle import SensorReadings, Sensors, ThrottleRules
@@ -64,9 +65,14 @@ async def _nothing_to_apply(config: Config) -> list[str]:
     return []
 
 
+def _not_recorded(at: float, kind: str, fields: Mapping[str, Any]) -> None:
+    """Where there is no ledger."""
+
+
 class Governor:
     """Runs beside the coordinator. `apply` hands a new configuration to the engines and returns what they could not
-    take, a line each. `reload` reads the configuration again (None: there is no file to read).
+    take, a line each. `reload` reads the configuration again (None: there is no file to read). `note` takes lines for
+    the ledger.
     """
 
     def __init__(
@@ -83,8 +89,10 @@ class Governor:
         apply: Callable[[Config], Awaitable[list[str]]] = _nothing_to_apply,
         reload: Callable[[], Config] | None = None,
         max_blocks: int | None = None,
+        note: Note = _not_recorded,
     ) -> None:
         self.config = config
+        self._audit = Audit(note, clock)
         self._coordinator, self._post, self._engines = coordinator, post, engines
         self._snapshot, self._stop, self._clock = snapshot, stop, clock
         self._policies, self._apply_to_engines, self._read_again = policies, apply, reload
@@ -130,18 +138,38 @@ class Governor:
         """What the control socket answers."""
         return {
             "status": lambda request: {"status": json.loads(encode(self.snapshot())), "pauses": self.pauses},
-            "pause": lambda request: self._by_hand(BY_HAND),
-            "resume": lambda request: self._by_hand(),
+            "pause": lambda request: self._by_hand(request, BY_HAND),
+            "resume": lambda request: self._by_hand(request),
             "reload": self._reload_on_request,
+            "cores": self._reserve_cores,
         }
 
-    def _by_hand(self, *reasons: str) -> dict[str, Any]:
+    def _by_hand(self, request: Field, *reasons: str) -> dict[str, Any]:
         """`resume` takes back only `pause`: other reasons stay and are in the reply."""
-        self._hold(Source.HAND, reasons)
+        with self._audit.request(request) as done:
+            self._hold(Source.HAND, reasons)
+            done += [f"paused: {', '.join(self.pauses)}" if self.pauses else "not paused"]
         return {"pauses": self.pauses}
 
     async def _reload_on_request(self, request: Field) -> dict[str, Any]:
-        return {"changes": await self.reload()}
+        with self._audit.request(request) as done:
+            done += await self.reload()
+        return {"changes": done}
+
+    async def _reserve_cores(self, request: Field) -> dict[str, Any]:
+        """Reserve this many cores until the next reload."""
+        with self._audit.request(request) as done:
+            old, reserved = self.config, request["reserved"].integer(0, MAX_CORES)
+            if old.cpu_workers is not None:
+                raise ConfigError(
+                    f"cpu_workers is set to {old.cpu_workers}, so no cores are reserved",
+                    "remove cpu_workers from the configuration and restart",
+                )
+            self.config = old.model_copy(update={"cpu_cores_reserved": reserved})
+            done += [f"cpu_cores_reserved: {old.cpu_cores_reserved} -> {reserved}"]
+            done += await self._apply_to_engines(self.config)
+        log.info("%s", "; ".join(done))
+        return {"changes": done}
 
     async def reload(self) -> list[str]:
         """Read the configuration again and apply what can change while running; a line for each change.
@@ -165,7 +193,8 @@ class Governor:
     async def reload_by_signal(self) -> None:
         """As `reload`, for SIGHUP: whatever is wrong with the file is logged, and mining goes on as before."""
         try:
-            await self.reload()
+            with self._audit.call("reload", "SIGHUP") as done:
+                done += await self.reload()
         except SolominerError as error:
             log.error("not reloaded: %s", str(error).replace("\n", " "))
 

@@ -7,14 +7,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.middleware.gzip import GZipMiddleware
 
 from solominer import __version__
-from solominer.errors import SolominerError
+from solominer.errors import NotRunning, SolominerError
 from solominer.web import plain
-from solominer.web.api import qr, status
+from solominer.web.access import login
+from solominer.web.access.access import Access
+from solominer.web.access.guard import Guard
+from solominer.web.access.visitor import Refused, may_control, may_read, refuse
+from solominer.web.api import control, qr, status
 from solominer.web.headers import SecurityHeaders
 from solominer.web.site import Site
 from solominer.web.static_files import PageFiles
@@ -33,17 +37,22 @@ def create_app(site: Site) -> FastAPI:
         lifespan=_following,
     )
     app.state.site = site
+    app.state.access = access = Access(site.setup)
     app.add_exception_handler(SolominerError, _explain)
-    app.include_router(status.router)
-    app.include_router(qr.router)
-    app.include_router(plain.router)
+    app.add_exception_handler(Refused, refuse)
+    for readable in (status, qr, plain):
+        app.include_router(readable.router, dependencies=[Depends(may_read)])
+    app.include_router(control.router, dependencies=[Depends(may_control)])
+    app.include_router(login.router)
     app.mount("/", GZipMiddleware(PageFiles(directory=STATIC, html=True)), name="page")
+    app.add_middleware(Guard, access=access)
     app.add_middleware(SecurityHeaders)
     return app
 
 
 @asynccontextmanager
 async def _following(app: FastAPI) -> AsyncIterator[None]:
+    app.state.access.announce()
     task = asyncio.create_task(app.state.site.feed.run())
     yield
     task.cancel()
@@ -53,4 +62,4 @@ async def _following(app: FastAPI) -> AsyncIterator[None]:
 
 async def _explain(request: Request, error: Exception) -> Response:
     assert isinstance(error, SolominerError)
-    return JSONResponse({"error": error.what, "todo": error.todo}, 422)
+    return JSONResponse({"error": error.what, "todo": error.todo}, 503 if isinstance(error, NotRunning) else 422)

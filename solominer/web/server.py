@@ -6,7 +6,8 @@ import errno
 import os
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from ipaddress import ip_network
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -14,6 +15,7 @@ from starlette.types import ASGIApp
 from solominer.config.web import WebConfig
 from solominer.engines.stratum.tls import server_context
 from solominer.errors import EngineError
+from solominer.web.access.guard import MAX_BODY_BYTES
 
 BACKLOG = 2048
 LAST_RESPONSES_SECS = 2
@@ -32,7 +34,8 @@ class WebServer:
                 access_log=False,
                 server_header=False,
                 proxy_headers=bool(config.proxies),
-                forwarded_allow_ips=list(config.proxies),
+                forwarded_allow_ips=_as_peers(config.proxies),
+                ws_max_size=MAX_BODY_BYTES,
                 timeout_keep_alive=30,
                 timeout_graceful_shutdown=LAST_RESPONSES_SECS,
             )
@@ -58,6 +61,13 @@ class WebServer:
     def stop(self) -> None:
         """Finish open responses and return from `serve`."""
         self._server.should_exit = True
+
+
+def _as_peers(proxies: Iterable[str]) -> list[str]:
+    """These networks, and how their IPv4 addresses appear to a listener on `::`."""
+    networks = list(map(ip_network, proxies))
+    mapped = [f"::ffff:{net.network_address}/{96 + net.prefixlen}" for net in networks if net.version == 4]
+    return [*map(str, networks), *mapped]
 
 
 def _tls(config: WebConfig) -> ssl.SSLContext | None:

@@ -34,6 +34,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     recorder = bench.recorder()
     recorder.open(HOUR + 1)
     mine(bench, recorder, HOUR + 1)
+    recorder.record(HOUR + 2, "control", {"what": "pause", "by": "solominer pause", "ok": True, "result": "paused"})
     recorder.tick(HOUR + 3600)
     recorder.tick(HOUR + 7200)
     recorder.close(HOUR + 7300)
@@ -60,7 +61,8 @@ def test_every_line_of_the_ledger_keeps_its_schema(bench: Bench) -> None:
     for line in lines:
         check(json.loads(line), "ledger")
         kinds.add(json.loads(line)["kind"])
-    assert {"open", "begin", "work", "share", "counters", "latency", "error", "block_found", "block_state"} <= kinds
+    assert {"open", "begin", "work", "share", "counters", "latency", "error", "control"} <= kinds
+    assert {"block_found", "block_state"} <= kinds
 
 
 def test_proofs_of_real_blocks_and_periods_keep_theirs(bench: Bench) -> None:

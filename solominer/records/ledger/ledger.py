@@ -6,8 +6,8 @@ recomputed from the ledger.
 
 Most kinds come from the coordinator (`tip`, `template`, `job`, `block_found`, `block_answer`, `block_state`, ...). The
 others are `open` and `close` of a run, `begin` of an hour, `work` (a job with everything needed to rehash its shares),
-`share`, `counters`, `miners` (sums of their shares), `latency`, `system`, `health`, `error`, and `torn` or `lost` where
-lines are missing.
+`share`, `counters`, `miners` (sums of their shares), `latency`, `system`, `health`, `error`, `control` (who paused,
+resumed or reconfigured the daemon), and `torn` or `lost` where lines are missing.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _MOST_DEPTH = 8
 
 def is_urgent(kind: str) -> bool:
     """Whether lines of this kind are written and fsynced at once; the others follow within `flush_secs`."""
-    return kind.startswith("block") or kind in ("error", "open", "close", "begin")
+    return kind.startswith("block") or kind in ("error", "open", "close", "begin", "control")
 
 
 def is_frame(entry: Mapping[str, Any]) -> bool:
