@@ -7,23 +7,57 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from fastapi import Depends, FastAPI, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi import Depends, FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 
 from solominer import __version__
-from solominer.errors import NotRunning, SolominerError
 from solominer.web import plain
 from solominer.web.access import login
 from solominer.web.access.access import Access
 from solominer.web.access.guard import Guard
 from solominer.web.access.visitor import Refused, may_control, may_read, refuse
-from solominer.web.api import control, qr, status
+from solominer.web.api import (
+    blocks,
+    control,
+    docs,
+    doctor,
+    errors,
+    forecast,
+    history,
+    latency,
+    ledger,
+    odds,
+    qr,
+    reports,
+    shares,
+    status,
+    ws,
+)
 from solominer.web.headers import SecurityHeaders
+from solominer.web.problems import add_handlers
 from solominer.web.site import Site
 from solominer.web.static_files import PageFiles
 
 STATIC = Path(__file__).parent / "static"
+
+READ_ROUTERS = (
+    status.router,
+    qr.router,
+    plain.router,
+    history.router,
+    shares.router,
+    blocks.router,
+    odds.router,
+    forecast.router,
+    latency.router,
+    errors.router,
+    reports.router,
+    reports.pages,
+    ledger.router,
+    doctor.router,
+    docs.router,
+    ws.router,
+)
 
 
 def create_app(site: Site) -> FastAPI:
@@ -38,10 +72,10 @@ def create_app(site: Site) -> FastAPI:
     )
     app.state.site = site
     app.state.access = access = Access(site.setup)
-    app.add_exception_handler(SolominerError, _explain)
+    add_handlers(app)
     app.add_exception_handler(Refused, refuse)
-    for readable in (status, qr, plain):
-        app.include_router(readable.router, dependencies=[Depends(may_read)])
+    for router in READ_ROUTERS:
+        app.include_router(router, dependencies=[Depends(may_read)])
     app.include_router(control.router, dependencies=[Depends(may_control)])
     app.include_router(login.router)
     app.mount("/", GZipMiddleware(PageFiles(directory=STATIC, html=True)), name="page")
@@ -58,8 +92,3 @@ async def _following(app: FastAPI) -> AsyncIterator[None]:
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
-
-
-async def _explain(request: Request, error: Exception) -> Response:
-    assert isinstance(error, SolominerError)
-    return JSONResponse({"error": error.what, "todo": error.todo}, 503 if isinstance(error, NotRunning) else 422)
