@@ -75,9 +75,11 @@ class FakeDaemon:
 
 
 @contextmanager
-def web_server(folder: Path) -> Iterator[str]:
+def web_server(folder: Path, port: int | None = None) -> Iterator[str]:
     """A process of `solominer.web` for the records in `folder`; yields its address, with a slash at the end."""
-    setup = WebSetup(folder=folder, network="mainnet", simulated=True, web=WebConfig(listen=f"127.0.0.1:{free_port()}"))
+    setup = WebSetup(
+        folder=folder, network="mainnet", simulated=True, web=WebConfig(listen=f"127.0.0.1:{port or free_port()}")
+    )
     process = subprocess.Popen(
         [sys.executable, "-m", "solominer.web"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )

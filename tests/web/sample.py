@@ -256,7 +256,7 @@ def reports(now: float) -> dict[str, Any]:
     """The last 24 hours."""
 
     hours = [time.gmtime(now - (number + 1) * HOUR_SECS) for number in range(24)]
-    return {"reports": [{"part": time.strftime("%Y/%m/%d/%H", hour), "rate_hps": RATE_HPS} for hour in hours]}
+    return {"reports": [{"part": time.strftime("%Y-%m-%d-%H", hour), "rate_hps": RATE_HPS} for hour in hours]}
 
 
 def doctor() -> dict[str, Any]:

@@ -3,6 +3,7 @@ import { html, useEffect, useRef } from "./core.js";
 import { hourMinute, shortDate } from "./format.js";
 
 const HEIGHT = 240;
+const NARROW = 480;
 const DAY_SECS = 86400;
 
 // The colour that a custom property stands for in the theme that is shown.
@@ -21,8 +22,9 @@ const times = (plot, splits, axis, space, step) =>
   splits.map((at) => (step >= DAY_SECS || new Date(at * 1000).getHours() + new Date(at * 1000).getMinutes() === 0 ? shortDate(at) : hourMinute(at)));
 
 function options(element, { series, bands = [], scale, values, label }, height) {
-  const palette = { line: colour(element, "--accent"), quiet: colour(element, "--muted"), grid: colour(element, "--line") };
+  const palette = { line: colour(element, "--accent"), quiet: colour(element, "--muted"), text: colour(element, "--text"), grid: colour(element, "--line") };
   const font = `12px ${getComputedStyle(element).fontFamily}`;
+  const named = element.clientWidth > NARROW ? { label, labelFont: font, labelSize: 20 } : {};
   const axis = { stroke: palette.quiet, font, grid: { stroke: palette.grid, width: 1 }, ticks: { show: false } };
   return {
     width: element.clientWidth,
@@ -33,7 +35,7 @@ function options(element, { series, bands = [], scale, values, label }, height) 
     scales: { y: scale },
     axes: [
       { ...axis, values: times, space: 70, size: 28 },
-      { ...axis, values: (plot, splits) => splits.map((each) => (each === null ? "" : values(each))), size: 76, label, labelFont: font, labelSize: 20, space: 40 },
+      { ...axis, values: (plot, splits) => splits.map((each) => (each === null ? "" : values(each))), size: 76, space: 40, ...named },
     ],
     series: [{}, ...series(palette, faint)],
     bands: bands.map((band) => ({ ...band, fill: faint(palette.line, 0.16) })),

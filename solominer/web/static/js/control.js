@@ -33,29 +33,8 @@ export function PauseButton({ status, session }) {
   </div>`;
 }
 
-// Trades a token for a cookie.
-export function Login({ onDone }) {
-  const [error, setError] = useState(null);
-  async function submit(event) {
-    event.preventDefault();
-    try {
-      await post("/login", { token: new FormData(event.target).get("token").trim() });
-      onDone();
-    } catch (failure) {
-      setError(failure.message);
-    }
-  }
-  return html`<form class="card login" onSubmit=${submit}>
-    <h1>Log in</h1>
-    <label for="token">Token</label>
-    <input id="token" name="token" type="password" autocomplete="current-password" required aria-describedby="token-help" />
-    <p id="token-help" class="note">Make one on the miner: <code>solominer web token add</code></p>
-    ${error && html`<p class="trouble" role="alert">${error}</p>`}
-    <button type="submit" class="primary">Log in</button>
-  </form>`;
-}
-
-export function LogoutButton({ session, onDone }) {
+export function LogoutButton({ session }) {
   if (session.local || !session.role) return null;
-  return html`<button type="button" class="small" onClick=${() => post("/logout").then(onDone, onDone)}>Log out</button>`;
+  const logOut = () => post("/logout").finally(() => location.replace("/login"));
+  return html`<button type="button" class="small" onClick=${logOut}>Log out</button>`;
 }

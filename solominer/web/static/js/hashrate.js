@@ -23,9 +23,9 @@ const SHARES = {
   label: "shares",
   scale: { range: (plot, low, high) => [0, (high ?? 1) * 1.1 || 1] },
   values: (value) => si(value),
-  series: (palette) => [
-    { stroke: palette.line, width: 2, paths: globalThis.uPlot.paths.bars({ size: [0.7, 24] }), fill: palette.line, points: { show: false } },
-    { stroke: palette.quiet, width: 2, dash: [5, 4], points: { show: false } },
+  series: (palette, faint) => [
+    { stroke: "transparent", paths: globalThis.uPlot.paths.bars({ size: [0.7, 24] }), fill: faint(palette.line, 0.35), points: { show: false } },
+    { stroke: palette.text, width: 2, dash: [5, 4], points: { show: false } },
   ],
 };
 
@@ -48,9 +48,10 @@ function Charts({ history, span }) {
   const { points } = history;
   const rates = useMemo(() => columns(points, "rate_low_hps", "rate_high_hps", "rate_hps"), [history]);
   const shares = useMemo(() => columns(points, "shares", "expected_shares"), [history]);
+  const hasShares = points.some((point) => point.shares !== null);
   const zone = zoneName(points.at(-1).at);
   return html`<${Chart} make=${RATE} data=${rates} sentence=${rateSentence(points, span)} />
-    <${Chart} make=${SHARES} data=${shares} height=${150} sentence=${sharesSentence(points, span)} />
+    ${hasShares && html`<${Chart} make=${SHARES} data=${shares} height=${150} sentence=${sharesSentence(points, span)} />`}
     <${ChartTable} title=${`Hash rate and shares over ${nameOf(span)} as a table, times in ${zone}`} rows=${() => [...points].reverse()} columns=${TABLE} />`;
 }
 

@@ -35,12 +35,12 @@ const Problem = ({ error: { at, severity, message, todo, count } }) =>
 function Reports() {
   const answer = useApi("/reports?limit=24", 60);
   const reports = answer.data?.reports ?? [];
-  const days = [...new Set(reports.map(({ part }) => part.split("/").slice(0, 3).join("-")))];
+  const days = [...new Set(reports.map(({ part }) => part.slice(0, 10)))];
   return html`<${Card} title="Reports, in UTC" name="reports">
     ${missing(answer) ??
     (reports.length
       ? html`<p class="links"><b>Days</b> ${days.map((day) => html`<a href=${`/reports/${day}`}>${day}</a> `)}</p>
-          <p class="links"><b>Hours</b> ${reports.map(({ part, rate_hps }) => html`<a href=${`/reports/${part}`} title=${rate_hps ? rate(rate_hps) : null}>${part.split("/").slice(1).join("-")}</a> `)}</p>`
+          <p class="links"><b>Hours</b> ${reports.map(({ part, rate_hps }) => html`<a href=${`/reports/${part}`} title=${rate_hps ? rate(rate_hps) : null}>${part.slice(5)}</a> `)}</p>`
       : html`<${NoData} why="the first report is written at the end of the first hour" />`)}
     <${NotUpdated} answer=${answer} />
   </${Card}>`;

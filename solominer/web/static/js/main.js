@@ -5,7 +5,7 @@ import { follow } from "./stream.js";
 import { Choice } from "./ui.js";
 import { useKept } from "./kept.js";
 import { dateTime } from "./format.js";
-import { Login, LogoutButton } from "./control.js";
+import { LogoutButton } from "./control.js";
 import { FoundBanner, Notices, Working } from "./working.js";
 import { HashRate } from "./hashrate.js";
 import { Shares } from "./shares.js";
@@ -19,25 +19,23 @@ const THEMES = [["light", "Light"], ["system", "Auto"], ["dark", "Dark"]];
 const PLACES = [["hashrate", "Hash rate"], ["shares", "Shares"], ["blocks", "Blocks"], ["job", "Job"], ["fleet", "Nodes"], ["log", "Events"], ["setup", "Setup"]];
 const FEW_BLOCKS = 8;
 const MOST_BLOCKS = 100;
-const LOCAL = { role: "control", local: true, login_required: false };
+const UNKNOWN = { role: null, local: false, login_required: false };
 
 function App() {
   const [session, setSession] = useState(null);
-  const ask = () => get("/session").then(setSession, (error) => setSession(error.status === 404 ? LOCAL : { role: null, local: false, login_required: error.status === 401 }));
-  useEffect(() => void ask(), []);
-  if (session === null) return null;
-  if (session.role === null && session.login_required) return html`<${Header} /><main><${Login} onDone=${ask} /></main>`;
-  return html`<${Page} session=${session} onLogout=${ask} />`;
+  useEffect(() => void get("/session").then(enter, () => setSession(UNKNOWN)), []);
+  const enter = (found) => (found.login_required ? location.replace("/login") : setSession(found));
+  return session && html`<${Page} session=${session} />`;
 }
 
-function Page({ session, onLogout }) {
+function Page({ session }) {
   const [live, setLive] = useState({ status: null, lostAt: null, cutAt: null });
   const [blockLimit, setBlockLimit] = useState(FEW_BLOCKS);
   useEffect(() => follow(setLive), []);
   const { status } = live;
   const shares = useApi("/shares?limit=500", 15, status?.started_at);
   const blocks = useApi(`/blocks?limit=${blockLimit}`, 30, status?.blocks.at(-1)?.hash_hex);
-  return html`<${Header} places=${PLACES}><${LogoutButton} session=${session} onDone=${onLogout} /></${Header}>
+  return html`<${Header} places=${PLACES}><${LogoutButton} session=${session} /></${Header}>
     <main id="main">
       <${Notices} status=${status} />
       <${FoundBanner} status=${status} blocks=${blocks} />

@@ -47,7 +47,7 @@ function Scatter({ shares }) {
   const best = shares.reduce((most, share) => (share.difficulty > most.difficulty ? share : most));
   const span = data[0].at(-1) - data[0][0];
   const sentence = `${integer(shares.length)} shares in ${duration(span)}, each a point at its difficulty. The best has ${si(best.difficulty)}, found by ${best.worker}.`;
-  return html`<${Chart} make=${SCATTER} data=${data} sentence=${sentence} />
+  return html`<${Chart} make=${SCATTER} data=${data} sentence=${sentence} height=${320} />
     <${ChartTable} title="The newest shares as a table" rows=${() => [...shares].sort((one, other) => other.at - one.at).slice(0, 100)} columns=${COLUMNS} />`;
 }
 
