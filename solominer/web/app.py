@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import Depends, FastAPI
-from fastapi.staticfiles import StaticFiles
+from starlette.middleware.gzip import GZipMiddleware
 
 from solominer import __version__
-from solominer.web import health, metrics
+from solominer.web import health, metrics, plain
 from solominer.web.access import login
 from solominer.web.access.access import Access
 from solominer.web.access.guard import Guard
@@ -30,6 +30,7 @@ from solominer.web.api import (
     latency,
     ledger,
     odds,
+    qr,
     reports,
     shares,
     status,
@@ -39,6 +40,7 @@ from solominer.web.compat import ckpool, public_pool
 from solominer.web.headers import SecurityHeaders
 from solominer.web.problems import add_handlers
 from solominer.web.site import Site
+from solominer.web.static_files import PageFiles
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +48,8 @@ STATIC = Path(__file__).parent / "static"
 
 READ_ROUTERS = (
     status.router,
+    qr.router,
+    plain.router,
     history.router,
     shares.router,
     blocks.router,
@@ -87,7 +91,7 @@ def create_app(site: Site) -> FastAPI:
         app.include_router(router, dependencies=[Depends(may_control)])
     app.include_router(login.router)
     app.include_router(health.router)
-    app.mount("/", StaticFiles(directory=STATIC, html=True), name="page")
+    app.mount("/", GZipMiddleware(PageFiles(directory=STATIC, html=True)), name="page")
     app.add_middleware(Guard, access=access)
     app.add_middleware(SecurityHeaders)
     return app

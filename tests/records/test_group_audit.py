@@ -135,7 +135,10 @@ CHANGES: dict[str, tuple[Callable[[Records], object], str]] = {
         "does not match the preceding lines",
     ),
     "older account": (lambda r: r.first("group_account", 1).update(number=1), "is older than the previous one"),
-    "later account": (lambda r: r.first("group_block").update(number=9), "is paid by line 9 of the account, which comes later"),
+    "later account": (
+        lambda r: r.first("group_block").update(number=9),
+        "is paid by line 9 of the account, which comes later",
+    ),
     "no account": (lambda r: r.first("group_account").update(balances={A: 1}), "do not sum to zero"),
 }
 

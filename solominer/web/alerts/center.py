@@ -26,6 +26,7 @@ from solominer.web.tail import Entry
 from solominer.work.instant import Instant
 
 FIRST_RETRY_SECS, MAX_RETRY_SECS, GIVE_UP_SECS = 5.0, 3600.0, 86_400.0
+LAST_ANSWER_SECS = 2.0
 MOST_AN_HOUR = 20
 """Alerts of one kind within an hour; the rest is dropped and logged: on regtest blocks come every second."""
 
@@ -178,7 +179,7 @@ class AlertCenter:
             if (secs := first.next_at - time.time()) > 0:
                 await asyncio.sleep(min(secs, MAX_RETRY_SECS))
             try:
-                await asyncio.to_thread(self.senders[name], first.alert)
+                await self._send(name, first)
             except SendFailed as error:
                 if not failing:
                     log.warning("%s did not take an alert: %s", name, error)
@@ -190,9 +191,23 @@ class AlertCenter:
                 log.error("an alert was given up for %s: %s", name, first.alert.title)
             else:
                 failing = False
-            with suppress(ValueError):  # dropped meanwhile, as too many were waiting
-                self.state.queue.remove(first)
+            self._done(first)
             self._file.save(self.state)
+
+    async def _send(self, name: str, queued: Queued) -> None:
+        """Send one; at shutdown, wait a moment for the answer, so that it is not sent again. Raises SendFailed."""
+        sending = asyncio.create_task(asyncio.to_thread(self.senders[name], queued.alert))
+        try:
+            await asyncio.shield(sending)
+        except asyncio.CancelledError:
+            await asyncio.wait([sending], timeout=LAST_ANSWER_SECS)
+            if sending.done() and sending.exception() is None:
+                self._done(queued)
+            raise
+
+    def _done(self, queued: Queued) -> None:
+        with suppress(ValueError):  # dropped meanwhile, as too many were waiting
+            self.state.queue.remove(queued)
 
     async def _ping(self) -> None:
         """Request the URL while mining works; its service alerts when the requests stop."""

@@ -1,0 +1,75 @@
+// A uPlot chart in the page's colours, with its sentence. A canvas says nothing to who cannot see it.
+import { html, useEffect, useRef } from "./core.js";
+import { hourMinute, shortDate } from "./format.js";
+
+const HEIGHT = 240;
+const NARROW = 480;
+const DAY_SECS = 86400;
+
+// The colour that a custom property stands for in the theme that is shown.
+function colour(element, name) {
+  const probe = document.createElement("i");
+  probe.style.color = `var(${name})`;
+  element.append(probe);
+  const found = getComputedStyle(probe).color;
+  probe.remove();
+  return found;
+}
+
+const faint = (rgb, alpha) => rgb.replace("rgb(", "rgba(").replace(")", `, ${alpha})`);
+
+const times = (plot, splits, axis, space, step) =>
+  splits.map((at) => (step >= DAY_SECS || new Date(at * 1000).getHours() + new Date(at * 1000).getMinutes() === 0 ? shortDate(at) : hourMinute(at)));
+
+function options(element, { series, bands = [], scale, values, label }, height) {
+  const palette = { line: colour(element, "--accent"), quiet: colour(element, "--muted"), text: colour(element, "--text"), grid: colour(element, "--line") };
+  const font = `12px ${getComputedStyle(element).fontFamily}`;
+  const named = element.clientWidth > NARROW ? { label, labelFont: font, labelSize: 20 } : {};
+  const axis = { stroke: palette.quiet, font, grid: { stroke: palette.grid, width: 1 }, ticks: { show: false } };
+  return {
+    width: element.clientWidth,
+    height,
+    padding: [8, 8, 0, 0],
+    cursor: { drag: { x: true, y: false }, points: { size: 7 } },
+    legend: { show: false },
+    scales: { y: scale },
+    axes: [
+      { ...axis, values: times, space: 70, size: 28 },
+      { ...axis, values: (plot, splits) => splits.map((each) => (each === null ? "" : values(each))), size: 76, space: 40, ...named },
+    ],
+    series: [{}, ...series(palette, faint)],
+    bands: bands.map((band) => ({ ...band, fill: faint(palette.line, 0.16) })),
+  };
+}
+
+// `make` has series(palette, faint), bands, scale, values (of the axis) and label; `data` is uPlot's, x in Unix seconds.
+export function Chart({ make, data, sentence, height = HEIGHT }) {
+  const element = useRef(null);
+  const plot = useRef(null);
+
+  useEffect(() => {
+    const place = element.current;
+    const draw = () => {
+      plot.current?.destroy();
+      plot.current = new globalThis.uPlot(options(place, make, height), data, place);
+    };
+    draw();
+    const themes = new MutationObserver(draw);
+    themes.observe(document.documentElement, { attributeFilter: ["data-theme"] });
+    const sizes = new ResizeObserver(() => {
+      if (place.clientWidth !== plot.current.width) plot.current.setSize({ width: place.clientWidth, height });
+    });
+    sizes.observe(place);
+    return () => {
+      themes.disconnect();
+      sizes.disconnect();
+      plot.current.destroy();
+      plot.current = null;
+    };
+  }, [make, data, height]);
+
+  return html`<figure class="chart">
+    <div ref=${element} role="img" aria-label=${sentence}></div>
+    <figcaption>${sentence}</figcaption>
+  </figure>`;
+}
