@@ -55,7 +55,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
         "SOLOMINER_CACHE": str(REPO / ".cache"),
         "SOLOMINER_CPU_WORKERS": "1",
         "SOLOMINER_STRATUM": f'[{{"listen": "127.0.0.1:{stratum}", "payout": "miner"}}]',
-        "SOLOMINER_SCHEDULE__BLOCK_INTERVAL_SECS": "0.3",
+        "SOLOMINER_SCHEDULE__BLOCK_INTERVAL_SECS": "1",
         "SOLOMINER_WEB__LISTEN": f"127.0.0.1:{web}",
         "SOLOMINER_WEB__STATUS_FILES_DIR": str(folder / "ckpool"),
     }

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from solominer.web.compat import ckpool
+from solominer.web.compat import history as history_module
 from solominer.web.compat.ckpool import suffixed, write
 from solominer.web.site import Site
 from tests.web.shapes import check
@@ -149,3 +150,16 @@ def _dict(snapshot: Any) -> dict[str, Any]:
     tell(here, replace(snapshot))
     assert here.feed.status is not None
     return here.feed.status
+
+
+def test_only_new_lines_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = site(tmp_path)
+    ledger, now = Ledger(here), time.time()
+    monkeypatch.setattr(history_module, "READ_SECS", 0.0)
+    for units, total in ((0.0, 0), (60.0, 60), (180.0, 180)):
+        if not units:
+            ledger.add(now - 200, "open", {"run": "a"})
+        ledger.add(now - 190 + units, "counters", {"counters": {}, "credited": {RIG: units}})
+        for _ in range(2):
+            with here.work.current() as history:
+                assert sum(history.worker(RIG).work.bins.values()) == pytest.approx(total)
