@@ -66,6 +66,7 @@ def request(url: SecretStr, body: bytes | None = None, headers: dict[str, str] |
         with _opener.open(built, timeout=TIMEOUT_SECS) as reply:
             reply.read(_MOST_REPLY_BYTES)
     except urllib.error.HTTPError as error:
+        error.close()
         raise SendFailed(f"it answered {error.code}", "check the URL and its token") from None
     except (OSError, ValueError) as error:
         raise SendFailed(f"it cannot be reached: {_reason(error)}", "check the URL and the network") from None
