@@ -98,7 +98,7 @@ class Rig:
 
     def tallies(self) -> list[tuple[object, ...]]:
         """What was counted, by client."""
-        counted = []
+        counted: list[tuple[object, ...]] = []
         for connection in self.connections:
             assert connection.session is not None
             (worker,) = connection.session.workers.values()
