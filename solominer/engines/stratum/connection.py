@@ -189,7 +189,7 @@ class Connection(asyncio.Protocol):
         if transport is None or transport.is_closing():
             return
         transport.write(data)
-        if self._slow_since is not None and transport.get_write_buffer_size() > MAX_BUFFERED_BYTES:
+        if transport.get_write_buffer_size() > MAX_BUFFERED_BYTES:
             self.abort("it does not read what it is sent")
 
     def _pause(self, secs: float) -> None:

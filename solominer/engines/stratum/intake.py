@@ -36,11 +36,13 @@ class Intake:
         self._bytes = 0
 
     def takes(self, connection: Connection, data: bytes) -> bool:
-        """Whether it takes a packet; what it took before of this connection is answered otherwise."""
+        """Whether it keeps a packet of this connection until the end of the turn; an earlier one is answered first."""
         waiting, session = self._waiting, connection.session
         if connection in waiting:
             self.drain()
-        if session is None or session.aimed is None or len(data) > SMALL_BYTES or self._checker.batch is None:
+        if session is None or session.aimed is None or self._checker.batch is None:
+            return False
+        if len(data) > SMALL_BYTES or connection.closed_for:
             return False
         if not waiting:
             asyncio.get_running_loop().call_soon(self.drain)

@@ -53,6 +53,10 @@ class Wire(asyncio.Transport):
         """Note it."""
         self.closed = True
 
+    def get_write_buffer_size(self) -> int:
+        """Nothing waits: the client reads all."""
+        return 0
+
     def pause_reading(self) -> None:
         """Note it."""
         self.paused = True
