@@ -178,7 +178,7 @@ def test_a_job_of_an_earlier_run_is_forgotten_by_its_age_there() -> None:
 
 
 def test_a_job_of_an_earlier_run_that_cannot_be_built_is_recorded_and_its_id_not_used() -> None:
-    machine, before = mining()
+    _, before = mining()
     later = coordinator("a")
     (record,) = feed(later, JobRestored(T0, 5, replace(before.template, weight_limit=100), 0.0))
     assert isinstance(record, Record)
