@@ -271,6 +271,7 @@ class Run:
             engines=parts.engines.snapshot(),
             rate=sampler.rate.estimate(),
             payout=parts.payout,
+            miners=parts.stratum.payouts() if parts.stratum else None,
             events=list(self._recent.lines),
         )
 
