@@ -292,6 +292,7 @@ class Run:
             engines=parts.engines.snapshot(),
             rate=sampler.rate.estimate(),
             payout=parts.payout,
+            miners=parts.stratum.payouts() if parts.stratum else None,
             recent=self._recent,
             templates=self._templates,
         )

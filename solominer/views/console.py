@@ -11,11 +11,13 @@ from rich.table import Table
 from rich.text import Text
 
 from solominer.errors import printable, shortened
-from solominer.views.snapshot import Snapshot
+from solominer.views.snapshot import GroupView, Snapshot
 from solominer.views.text import (
+    MOST_MEMBERS,
     MOST_OF_A_NAME,
     MOST_SHOWN,
     busiest,
+    carried,
     coins,
     difficulty_text,
     duration,
@@ -67,6 +69,8 @@ def render(snapshot: Snapshot) -> RenderableType:
         parts.append(_workers(snapshot))
     if any(worker.is_miner for worker in snapshot.workers):
         parts.append(_miners(snapshot))
+    if snapshot.group is not None and snapshot.group.members:
+        parts.append(_group(snapshot.group))
     parts.append(_nodes(snapshot))
     if snapshot.blocks:
         parts.append(_blocks(snapshot))
@@ -136,6 +140,16 @@ def _miners(s: Snapshot) -> RenderableType:
         )
     if len(miners) > MOST_SHOWN:
         table.add_row(f"and {len(miners) - MOST_SHOWN} more", *[""] * 6)
+    return table
+
+
+def _group(group: GroupView) -> RenderableType:
+    table = _table("member of the group", "work", "paid now", "carried over")
+    for member in group.members[:MOST_MEMBERS]:
+        share = f"{100 * member.work_share:.2f} %"
+        table.add_row(member.address, share, coins(member.paid_sats), carried(member.carried_sats))
+    if len(group.members) > MOST_MEMBERS:
+        table.add_row(f"and {len(group.members) - MOST_MEMBERS} more", "", "", "")
     return table
 
 

@@ -130,6 +130,41 @@ class TemplateView:
 
 
 @dataclass(frozen=True, slots=True)
+class ListenerView:
+    """A listener of the Stratum server, and whom the blocks of its miners pay: `config`, `miner` or `group`."""
+
+    url: str
+    payout: str
+
+
+@dataclass(frozen=True, slots=True)
+class GroupMemberView:
+    """A member: his part of the work that counts (0 to 1), and what a block of the current job pays him.
+
+    `carried_sats` he is owed from earlier blocks; below zero he was paid so much for others.
+    """
+
+    address: str
+    work_share: float
+    paid_sats: int
+    carried_sats: int
+
+
+@dataclass(frozen=True, slots=True)
+class GroupView:
+    """The group: the largest payments first. If nobody has proven work, blocks pay as configured.
+
+    The window of work that counts is as long as `window_blocks` blocks take on average; `window_filled` from 0 to 1.
+    Payments are those in a coinbase of at most `coinbase_bytes`, as the fastest miner takes.
+    """
+
+    members: tuple[GroupMemberView, ...]
+    window_blocks: float
+    window_filled: float
+    coinbase_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """Everything at one moment. Times in Unix seconds, rates in hashes per second with a 95 % interval.
 
@@ -169,6 +204,8 @@ class Snapshot:
     template: TemplateView | None = None
     coinbase: CoinbaseView | None = None
     alarms: tuple[AlarmView, ...] = ()
+    listeners: tuple[ListenerView, ...] = ()
+    group: GroupView | None = None
     version: int = 1
 
 

@@ -12,6 +12,14 @@ MOST_SHOWN = 24
 """Workers listed individually."""
 MOST_OF_A_NAME = 40
 """Characters of a miner's name on the live view."""
+MOST_MEMBERS = 10
+"""Members of a group listed individually."""
+
+_PAYS = {
+    "config": "pays as configured",
+    "miner": "pays the address that its finder logged in with",
+    "group": "pays the group",
+}
 
 T = TypeVar("T")
 _STEPS = ("", "k", "M", "G", "T", "P", "E")
@@ -34,6 +42,11 @@ def rate(hps: float) -> str:
 def coins(sats: int) -> str:
     """Satoshis as whole coins, exact."""
     return f"{sats // 100_000_000}.{sats % 100_000_000:08d} BTC"
+
+
+def carried(sats: int) -> str:
+    """What a member of the group is owed from earlier blocks; below zero he was paid so much for others."""
+    return f"-{coins(-sats)}" if sats < 0 else coins(sats)
 
 
 def duration(secs: float) -> str:
@@ -72,6 +85,33 @@ def _worker_text(worker: Mapping[str, Any]) -> str:
     return f"{state}, {shares}, {worker['rejected']} rejected, {best}; {worker['kernel'] or 'no user agent'}"
 
 
+def _payout_lines(status: Mapping[str, Any]) -> Iterator[str]:
+    """Who is paid what by the block that is mined now."""
+    if len(status["payouts"]) > 1:
+        for payee in status["payouts"]:
+            yield f"  pays {payee['address']}: {percent(payee['basis_points'])}, {coins(payee['sats'])} now"
+    for listener in status["listeners"]:
+        yield f"  a block found at {listener['url']} {_PAYS[listener['payout']]}"
+    group = status["group"]
+    if group is None:
+        return
+    window = f"window of {group['window_blocks']:g} blocks, {100 * group['window_filled']:.1f} % full"
+    count = len(group["members"])
+    if any(member["work_share"] for member in group["members"]):
+        noun = "member" if count == 1 else "members"
+        yield f"  group: {count} {noun}, {window}; paid now, in a coinbase of up to {group['coinbase_bytes']} bytes:"
+    else:
+        yield f"  group: nobody has proven work yet, so its blocks pay as configured; {window}"
+    for member in group["members"][:MOST_MEMBERS]:
+        owed = f", {carried(member['carried_sats'])} carried over" if member["carried_sats"] else ""
+        share = f"{100 * member['work_share']:.2f} % of the work"
+        yield f"    {member['address']}: {coins(member['paid_sats'])}, {share}{owed}"
+    if count > MOST_MEMBERS:
+        rest = group["members"][MOST_MEMBERS:]
+        paid = coins(sum(member["paid_sats"] for member in rest))
+        yield f"    and {count - MOST_MEMBERS} more members: {paid}"
+
+
 def status_lines(status: Mapping[str, Any]) -> Iterator[str]:
     """The lines of a status snapshot from the control socket."""
     simulated = "  SIMULATION, nothing is submitted" if status["simulated"] else ""
@@ -83,9 +123,7 @@ def status_lines(status: Mapping[str, Any]) -> Iterator[str]:
     yield f"  {rate(status['rate_hps'])}{spread}, {scaled(status['hashes'], 'H')} done, {status['shares']} shares"
     yield f"  template: {status['transactions']} transactions paying {coins(status['fees_sats'])}"
     yield f"  {status['accepted_blocks']} blocks accepted; the reward goes to {status['payout'] or '-'}"
-    if len(status["payouts"]) > 1:
-        for payee in status["payouts"]:
-            yield f"  pays {payee['address']}: {percent(payee['basis_points'])}, {coins(payee['sats'])} now"
+    yield from _payout_lines(status)
     if status["stratum_urls"]:
         yield f"  miners connect to {' or '.join(status['stratum_urls'])}"
     workers = busiest(status["workers"], key=lambda worker: (worker["alive"], worker["rate_hps"]))

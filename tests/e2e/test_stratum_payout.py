@@ -124,6 +124,10 @@ async def test_a_group_is_paid_by_proven_work_over_restarts_and_anybody_can_reco
         known = works(bench)
         assert known.keys() == set(scripts.values())
         await find(bench, two, 1)
+        shown = (await in_thread(lambda: ask(bench.data, {"do": "status"})))["status"]
+    assert [listener["payout"] for listener in shown["listeners"]] == ["group"]
+    assert {member["address"] for member in shown["group"]["members"]} == {one, two}
+    assert sum(member["paid_sats"] for member in shown["group"]["members"]) > 0
     total = sum(known.values())
     value = sum(paid[-1].values())
     assert value == 50 * 10**8 >> node.call("getblockcount") // 150

@@ -12,7 +12,16 @@ from rich.console import Console
 
 from solominer.views.console import ConsoleView, render
 from solominer.views.logs import RecentEvents, set_up_logging
-from solominer.views.snapshot import BlockView, NodeView, PayoutView, Snapshot, WorkerView
+from solominer.views.snapshot import (
+    BlockView,
+    GroupMemberView,
+    GroupView,
+    ListenerView,
+    NodeView,
+    PayoutView,
+    Snapshot,
+    WorkerView,
+)
 from solominer.views.text import coins, duration, rate, status_lines, utc
 
 SNAPSHOT = Snapshot(
@@ -78,6 +87,43 @@ def test_a_split_is_shown_with_what_each_would_be_paid_now() -> None:
     lines = "\n".join(status_lines(asdict(replace(SNAPSHOT, payouts=payouts))))
     assert "  pays bcrt1qme: 98.5 %, 3.07812500 BTC now\n  pays bcrt1qfriend: 1.5 %, 0.04687500 BTC now\n" in lines
     assert "BTC now" not in "\n".join(status_lines(asdict(replace(SNAPSHOT, payouts=payouts[:1]))))
+
+
+def group_of(count: int, shares: bool = True) -> GroupView:
+    members = tuple(
+        GroupMemberView(f"bcrt1q{n:03}", 1 / count if shares else 0.0, 1_000 * shares, 5 - n) for n in range(count)
+    )
+    return GroupView(members, 5.0, 0.423, 255)
+
+
+def test_who_is_paid_by_blocks_of_miners_is_shown_for_each_listener() -> None:
+    listeners = tuple(
+        ListenerView(f"stratum+tcp://[::]:{n}", how) for n, how in ((1, "config"), (2, "miner"), (3, "group"))
+    )
+    lines = "\n".join(status_lines(asdict(replace(SNAPSHOT, listeners=listeners, group=group_of(2)))))
+    assert "a block found at stratum+tcp://[::]:1 pays as configured" in lines
+    assert "a block found at stratum+tcp://[::]:2 pays the address that its finder logged in with" in lines
+    assert "a block found at stratum+tcp://[::]:3 pays the group" in lines
+    assert "group: 2 members, window of 5 blocks, 42.3 % full; paid now, in a coinbase of up to 255 bytes:" in lines
+    assert "bcrt1q000: 0.00001000 BTC, 50.00 % of the work, 0.00000005 BTC carried over" in lines
+
+
+def test_many_members_are_counted_and_debts_have_a_sign() -> None:
+    snapshot = replace(SNAPSHOT, group=group_of(13))
+    lines = "\n".join(status_lines(asdict(snapshot)))
+    assert "bcrt1q009: 0.00001000 BTC, 7.69 % of the work, -0.00000004 BTC carried over" in lines
+    assert "bcrt1q005: 0.00001000 BTC, 7.69 % of the work\n" in lines
+    assert "and 3 more members: 0.00003000 BTC" in lines
+    screen = drawn(snapshot)
+    assert "-0.00000004 BTC" in screen
+    assert "and 3 more" in screen
+    assert "bcrt1q010" not in screen + lines
+
+
+def test_a_group_without_work_pays_as_configured() -> None:
+    for group in (group_of(2, shares=False), GroupView((), 5.0, 0.0, 255)):
+        lines = "\n".join(status_lines(asdict(replace(SNAPSHOT, group=group))))
+        assert "group: nobody has proven work yet, so its blocks pay as configured; window of 5 blocks" in lines
 
 
 def test_a_simulation_says_so_on_screen() -> None:

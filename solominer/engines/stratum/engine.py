@@ -51,6 +51,7 @@ from solominer.engines.stratum.group import GroupBooks
 from solominer.engines.stratum.jobs import PROCESS_SEQS
 from solominer.engines.stratum.kept_works import KeptWorks
 from solominer.engines.stratum.miners import NAME, Miners
+from solominer.engines.stratum.payouts import MinerPayouts, miner_payouts
 from solominer.engines.stratum.server_process import ServerProcess
 from solominer.engines.stratum.sessions_file import KeptSessions, SessionsFile
 from solominer.engines.stratum.translate import share_found, work_of
@@ -274,6 +275,11 @@ class StratumEngine:
     def snapshot(self) -> EngineSnapshot:
         """What every miner is doing."""
         return replace(self._miners.snapshot(time.monotonic(), self._has_work), urls=tuple(self.urls))
+
+    def payouts(self) -> MinerPayouts:
+        """What a block pays that a miner finds now."""
+        workers = self.snapshot().workers
+        return miner_payouts(self.settings.listeners, self.settings.group_window, self._works.newest, workers)
 
     async def apply(self, settings: StratumSettings) -> list[str]:
         """Change listeners and limits while it runs; connections of listeners that stay do not notice.

@@ -46,6 +46,11 @@ class KeptWorks:
     def __len__(self) -> int:
         return len(self._works)
 
+    @property
+    def newest(self) -> Work | None:
+        """What was added last."""
+        return next(reversed(self._works.values()))[1] if self._works else None
+
     def get(self, work_id: int) -> Work | None:
         """The work of that id, if it is kept."""
         return self._works[work_id][1] if work_id in self._works else None

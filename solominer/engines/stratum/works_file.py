@@ -2,7 +2,7 @@
 
 With it a solution that miners find while the daemon is away, or hand in when it is back, is still a block. Work is
 appended as it is published, each transaction once; another tip begins the file anew. It is not synced: it outlives the
-daemon, and after a power cut miners begin anew as well. If it is lost, torn or not ours, nothing is restored.
+daemon, and after a power cut miners begin anew as well. If it is lost or not ours, nothing is restored.
 """
 
 from __future__ import annotations
