@@ -6,6 +6,7 @@ import { Card, ChartTable, Choice, missing, NotUpdated, Section } from "./ui.js"
 import { dateTime, fixed, integer, rate, rateInterval, si, zoneName } from "./format.js";
 
 const SPANS = [["1h", "1 h"], ["24h", "24 h"], ["7d", "7 d"], ["30d", "30 d"]];
+const SECS = { "1h": 3600, "24h": 86400, "7d": 7 * 86400, "30d": 30 * 86400 };
 
 const RATE = {
   label: "hash rate",
@@ -50,8 +51,8 @@ function Charts({ history, span }) {
   const shares = useMemo(() => columns(points, "shares", "expected_shares"), [history]);
   const hasShares = points.some((point) => point.shares !== null);
   const zone = zoneName(points.at(-1).at);
-  return html`<${Chart} make=${RATE} data=${rates} sentence=${rateSentence(points, span)} />
-    ${hasShares && html`<${Chart} make=${SHARES} data=${shares} height=${150} sentence=${sharesSentence(points, span)} />`}
+  return html`<${Chart} make=${RATE} data=${rates} secs=${SECS[span]} sentence=${rateSentence(points, span)} />
+    ${hasShares && html`<${Chart} make=${SHARES} data=${shares} secs=${SECS[span]} height=${150} sentence=${sharesSentence(points, span)} />`}
     <${ChartTable} title=${`Hash rate and shares over ${nameOf(span)} as a table, times in ${zone}`} rows=${() => [...points].reverse()} columns=${TABLE} />`;
 }
 
