@@ -1,6 +1,6 @@
 // A uPlot chart in the page's colours, with its sentence. A canvas says nothing to who cannot see it.
 import { html, useEffect, useRef } from "./core.js";
-import { hourMinute, shortDate } from "./format.js";
+import { clock, hourMinute, shortDate } from "./format.js";
 
 const HEIGHT = 240;
 const NARROW = 480;
@@ -18,8 +18,10 @@ function colour(element, name) {
 
 const faint = (rgb, alpha) => rgb.replace("rgb(", "rgba(").replace(")", `, ${alpha})`);
 
+const isMidnight = (at) => hourMinute(at) === "00:00";
+
 const times = (plot, splits, axis, space, step) =>
-  splits.map((at) => (step >= DAY_SECS || new Date(at * 1000).getHours() + new Date(at * 1000).getMinutes() === 0 ? shortDate(at) : hourMinute(at)));
+  splits.map((at) => (step < 60 ? clock(at) : step >= DAY_SECS || isMidnight(at) ? shortDate(at) : hourMinute(at)));
 
 const LEAST_SPAN_SECS = 60;
 
@@ -27,7 +29,7 @@ const LEAST_SPAN_SECS = 60;
 function reach(ats, secs) {
   const [first, last] = [ats[0], ats.at(-1)];
   const from = secs ? Math.min(first, last - secs) : Math.min(first, last - LEAST_SPAN_SECS);
-  return (plot, low, high) => (low === first && high === last ? [from, last] : [low, high]);
+  return (plot, low, high) => (first === last || (low === first && high === last) ? [from, last] : [low, high]);
 }
 
 function options(element, { series, bands = [], scale, values, label }, height, range) {

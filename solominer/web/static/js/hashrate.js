@@ -79,5 +79,5 @@ export function rateSentence(points, span) {
 export function sharesSentence(points, span) {
   const sum = (name) => points.reduce((total, point) => total + (point[name] ?? 0), 0);
   const expected = points.some((point) => point.expected_shares !== null) ? fixed(sum("expected_shares"), 1) : null;
-  return `${integer(sum("shares"))} shares over ${nameOf(span)}${expected ? `; ${expected} were to be expected for the hashes done (dashed)` : ""}.`;
+  return `${integer(sum("shares"))} shares over ${nameOf(span)}${expected ? `; ${expected} expected for the hashes done (dashed)` : ""}.`;
 }
