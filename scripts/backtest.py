@@ -1,10 +1,10 @@
 """Back-test of the forecast models: their forecasts and errors in every past epoch.
 
-An epoch's true timespan follows exactly from the bits of the next one. Where within the epoch its blocks came does not:
-without real header times it is drawn, so that the drawn epoch ends when the real one did. `walk` draws the hash rate as
-a random walk conditioned on the known means of this epoch and of its two neighbours: what is to be expected of a rate
-that knows nothing of epochs. `flat` lets it stand still within the epoch and jump between epochs; that is not how
-miners behave, but it suits the elapsed-time model best, and so shows how far the comparison hangs on the drawing.
+An epoch's true timespan follows exactly from the bits of the next one, but the times of its blocks do not: without real
+header times they are simulated, so that the simulated epoch ends when the real one did. By default the hash rate is a
+random walk conditioned on the known means of this epoch and its two neighbours, as expected of a rate that does not
+depend on epochs. With `flat` it is constant within an epoch; that is unrealistic, but it suits the elapsed-time model
+best, and so shows how much the comparison depends on the simulation.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ Observer = Callable[[int], Sequence[EpochProgress]]
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A model at a point of the epoch: median and 90th percentile of |forecast / truth - 1|, share of intervals that
-    held the truth, and over how many forecasts."""
+    """A model's result at a point of the epoch: median and 90th percentile of |forecast / truth - 1|, fraction of
+    intervals that contained the truth, and number of forecasts."""
 
     model: str
     point: float
@@ -48,17 +48,17 @@ class Score:
 
 
 def epochs_of(nbits: Sequence[int]) -> list[Epoch]:
-    """The closed epochs of a chain from the bits of each in turn; one fewer than bits, the last one being open.
+    """The closed epochs of a chain from the bits of each; one fewer than bits, since the last one is open.
 
-    The timespan is what the retarget computed with: new target / old target times two weeks, exact to the 23 bits that
-    the compact form keeps; where a retarget was clamped to a factor of four it is only a bound.
+    The timespan is the retarget's: new target / old target times two weeks, exact to the 23 bits of the compact form;
+    if a retarget was clamped to a factor of four it is only a bound.
     """
     targets = [decode_compact(bits) for bits in nbits]
     return [Epoch(difficulty(old), TARGET_SPAN_SECS * (new / old)) for old, new in pairwise(targets)]
 
 
 def drawn(epochs: Sequence[Epoch], rng: np.random.Generator, *, flat: bool = False) -> Observer:
-    """An observer that draws when within an epoch its blocks came (see the top of this file)."""
+    """An observer that simulates the times of an epoch's blocks (see the top of this file)."""
     logs = np.array([epoch.log_rate for epoch in epochs])
 
     def observe(index: int) -> list[EpochProgress]:
@@ -69,10 +69,10 @@ def drawn(epochs: Sequence[Epoch], rng: np.random.Generator, *, flat: bool = Fal
 
 
 def _conditioned_walk(logs: NDArray[np.float64], index: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """A path of the log rate through epoch `index`: a random walk, shifted to the known means of three epochs.
+    """A path of the log rate through epoch `index`: a random walk, conditioned on the known means of three epochs.
 
-    The walk's step has the variance of that time's steps between epoch means (which is 2/3 of the walk's own). The
-    shift is the usual one of conditioning by kriging: prior covariance times what the means miss.
+    The walk's variance is 3/2 of the variance of steps between the epoch means of that time. It is conditioned by
+    kriging: shifted by the prior covariance times the means' residuals.
     """
     near = np.diff(logs[max(0, index - 13) : index + 14])
     variance = 1.5 * float(np.var(near)) / _GRID
@@ -89,7 +89,7 @@ def _conditioned_walk(logs: NDArray[np.float64], index: int, rng: np.random.Gene
 
 
 def _blocks_along(path: NDArray[np.float64], epoch: Epoch, rng: np.random.Generator) -> list[EpochProgress]:
-    """The epoch at each point, its blocks uniform in the work that a log rate along `path` does."""
+    """The epoch at each point, with blocks uniform in the work done at a log rate along `path`."""
     work = np.concatenate([[0.0], np.cumsum(np.exp(path))])
     seen, done, progress = 0, 0.0, []
     for point in POINTS:
@@ -117,7 +117,7 @@ def backtest(
 ) -> list[Score]:
     """Score every model at every point over the epochs `indices`, once for each observer.
 
-    A forecast sees closed epochs before its own only. Raises ValueError for an index with too little history.
+    A forecast uses only closed epochs before its own. Raises ValueError for an index with too little history.
     """
     errors: dict[tuple[str, float], list[tuple[float, bool]]] = {(m, p): [] for m in MODELS for p in POINTS}
     for index in indices:
@@ -127,8 +127,9 @@ def backtest(
         for observe in observers:
             for point, progress in zip(POINTS, observe(index), strict=True):
                 for model in MODELS:
-                    said = forecast_retarget(epochs[:index], progress, model, level).difficulty
-                    errors[model, point].append((abs(said.value / truth - 1), said.low <= truth <= said.high))
+                    forecast = forecast_retarget(epochs[:index], progress, model, level).difficulty
+                    hit = forecast.low <= truth <= forecast.high
+                    errors[model, point].append((abs(forecast.value / truth - 1), hit))
     return [_score(model, point, results) for (model, point), results in errors.items()]
 
 

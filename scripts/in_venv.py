@@ -1,7 +1,6 @@
 """Imported first by scripts that require packages: restarts them in .venv, and adds this checkout to the path.
 
-An environment with the packages of the tests is used as it is; otherwise the script restarts in .venv, which `make
-test` creates.
+An environment with the test packages is used as is; otherwise the script restarts in .venv, which `make test` creates.
 """
 
 from __future__ import annotations
@@ -17,6 +16,6 @@ VENV = ROOT / ".venv"
 if not all(find_spec(name) for name in ("numba", "orjson", "pytest")):
     python = VENV / "bin" / "python"
     if not python.exists() or Path(sys.prefix).resolve() == VENV.resolve():
-        sys.exit(f"{sys.argv[0]} needs the packages that the tests need: run `make test` first, it makes .venv")
+        sys.exit(f"{sys.argv[0]} requires the test packages: run `make test` first, which creates .venv")
     os.execv(python, [str(python), *sys.argv])
 sys.path.insert(0, str(ROOT))

@@ -6,14 +6,15 @@
 PATH is a proof (.json), the folder of an hour (.../reports/2026/11/21/07), of a day, month or year, or a whole
 network's folder. Read this file first; it is meant to take ten minutes. What it does, from the bottom up:
 
- 1. Work: hashes headers again and compares them with targets; follows Merkle branches from the coinbase to the header;
-    takes blocks apart and recomputes their roots.
- 2. Hours: `report.json.sha256` holds the hash of `report.json`, which holds the hash of `SHA256SUMS`, which holds the
-    hash of every other file of the hour. One changed byte anywhere breaks one of these.
- 3. Chain: every report holds the hash of the report before it, so no old hour can be changed, taken out or put in.
+ 1. Work: hashes headers and compares them with targets; follows Merkle branches from the coinbase to the header;
+    parses blocks and recomputes their roots.
+ 2. Hours: `report.json.sha256` has the hash of `report.json`, which has the hash of `SHA256SUMS`, which has the hash of
+    every other file of the hour. A single changed byte breaks one of these.
+ 3. Chain: every report has the hash of the previous report, so no old hour can be changed, removed or inserted.
 
-With --shares every share in the ledgers is hashed again, too. Exit code 0: all that was checked holds; 1: something is
-wrong, and each wrong file was named; 2: nothing to check there.
+With --shares every share in the ledgers is hashed again, too, and the payouts of a group of miners are recomputed from
+the work in its lines. Exit code 0: every check passed; 1: something is wrong, and each invalid file was listed; 2:
+nothing to check there.
 """
 
 import hashlib
@@ -25,14 +26,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 SECTIONS = ("reports", "errors", "ledger", "submissions", "proofs", "logs")
-RETIRABLE = ("errors", "ledger", "logs")  # what may be deleted for its age, if a later report says so
+RETIRABLE = ("errors", "ledger", "logs")  # may be deleted by retention, if a later report lists it
 OWN = ("report.json", "report.json.sha256", "SHA256SUMS", "report.sig")
 POW_LIMIT = {"signet": 0x377AE << 216, "regtest": (1 << 255) - 1}  # the other networks: 2**224 - 1
 
 checked: dict[str, int] = {}
 unchecked: dict[str, int] = {}
 wrong: list[str] = []
-evidence: list[str] = []  # hashes counted by the workers, beside the number that the best hashes speak for
+evidence: list[str] = []  # hashes counted by the workers, and the number estimated from the best hashes
 
 
 def count(notes: dict[str, int], what: str, n: int = 1) -> None:
@@ -57,14 +58,14 @@ def shown(hash_le: bytes) -> str:
 
 
 def target_of(nbits: int) -> int:
-    """The number that a header's 4 bytes of `bits` stand for: 3 digits in base 256, and an exponent."""
+    """The target that a header's 4 bytes of `bits` encode: 3 digits in base 256, and an exponent."""
     exponent, digits = nbits >> 24, nbits & 0x7FFFFF
     need(not nbits & 0x800000, "negative bits")
     return digits >> 8 * (3 - exponent) if exponent <= 3 else digits << 8 * (exponent - 3)
 
 
 def climb(leaf: bytes, branch: list[str]) -> bytes:
-    """From the coinbase's txid, always the leftmost leaf, to the Merkle root."""
+    """The Merkle root from the coinbase's txid, always the leftmost leaf."""
     for other in branch:
         leaf = sha256d(leaf + bytes.fromhex(other))
     return leaf
@@ -93,7 +94,7 @@ class Bytes:
         self.data, self.at = data, 0
 
     def take(self, size: int) -> bytes:
-        need(self.at + size <= len(self.data), "cut short")
+        need(self.at + size <= len(self.data), "truncated")
         self.at += size
         return self.data[self.at - size : self.at]
 
@@ -126,73 +127,73 @@ class Bytes:
 
 
 def commitment(coinbase: Tx) -> bytes:
-    """What the coinbase commits to for all witnesses (BIP 141), or nothing."""
+    """The coinbase's witness commitment (BIP 141), or nothing."""
     scripts = [script for _, script in coinbase.outputs if script[:6].hex() == "6a24aa21a9ed" and len(script) >= 38]
     return scripts[-1][6:38] if scripts else b""
 
 
 def check_block(data: bytes, name: str) -> None:
-    """A whole block: it has the hash of its folder, and its transactions give its roots."""
-    need(name.endswith("-" + shown(sha256d(data[:80]))), "the header's hash is not that of its folder")
+    """A whole block: its hash is in its folder's name, and its transactions match its roots."""
+    need(name.endswith("-" + shown(sha256d(data[:80]))), "the header's hash differs from the folder's name")
     reader = Bytes(data)
     header = reader.take(80)
     txs = [reader.tx() for _ in range(reader.length())]
-    need(reader.at == len(data), "bytes are left over")
-    need(root_of([tx.txid for tx in txs]) == header[36:68], "its transactions do not give its Merkle root")
+    need(reader.at == len(data), "trailing bytes")
+    need(root_of([tx.txid for tx in txs]) == header[36:68], "the transactions do not match the Merkle root")
     if commitment(txs[0]) and txs[0].witness:
         witness_root = root_of([bytes(32)] + [tx.wtxid for tx in txs[1:]])
-        need(sha256d(witness_root + txs[0].witness[0]) == commitment(txs[0]), "its witnesses do not fit its coinbase")
+        need(sha256d(witness_root + txs[0].witness[0]) == commitment(txs[0]), "the witnesses do not match the coinbase")
     count(checked, "full blocks: transactions match the Merkle root and the witness commitment")
 
 
 def check_proof(proof: dict[str, Any]) -> None:
-    """A header that was worked for, and the coinbase that it commits to."""
+    """A header with proof of work, and the coinbase that it commits to."""
     header = bytes.fromhex(proof["header_hex"])
-    need(len(header) == 80, "a header has 80 bytes")
+    need(len(header) == 80, "the header does not have 80 bytes")
     hash_le, target = sha256d(header), target_of(int.from_bytes(header[72:76], "little"))
-    need(proof["hash"] == shown(hash_le), "the header has another hash")
-    need(0 < target <= POW_LIMIT.get(proof["network"], (1 << 224) - 1), "no network has such an easy target")
-    need(int(proof["target_hex"], 16) == target, "the target is not what the header's bits say")
+    need(proof["hash"] == shown(hash_le), "the header does not hash to the stated hash")
+    need(0 < target <= POW_LIMIT.get(proof["network"], (1 << 224) - 1), "the target is easier than the network's limit")
+    need(int(proof["target_hex"], 16) == target, "the target does not match the header's bits")
     need(int(proof["expected_hashes"]) == (1 << 256) // (target + 1), "the expected work is wrong")
-    need(proof["kind"] in ("block", "share"), "neither a block nor a share")
+    need(proof["kind"] in ("block", "share"), "the kind is neither block nor share")
     bound = target if proof["kind"] == "block" else int(proof["share_target_hex"], 16)
     need(int.from_bytes(hash_le, "little") <= bound, "the hash does not meet its target")
     count(checked, f"proofs of a {proof['kind']}: the header's hash meets the target")
-    count(unchecked, "proofs: that the block is in the chain (ask a node), and who found it when (stated by the miner)")
+    count(unchecked, "proofs: whether the block is in the chain (ask a node), and finder and time (miner's claims)")
     if "coinbase_hex" in proof:
         coinbase = Bytes(bytes.fromhex(proof["coinbase_hex"])).tx()
-        need(coinbase.is_coinbase, "what stands as coinbase is none")
+        need(coinbase.is_coinbase, "the coinbase transaction is not a coinbase")
         txid = coinbase.txid
     elif "coinbase_txid" in proof:
         coinbase, txid = None, bytes.fromhex(proof["coinbase_txid"])[::-1]
-        count(unchecked, "proofs: the content of the coinbase; only its txid is given")
+        count(unchecked, "proofs: the content of the coinbase; the proof has only its txid")
     else:
-        count(unchecked, "proofs: that the header commits to a coinbase; none is given")
+        count(unchecked, "proofs: whether the header commits to a coinbase; the coinbase is missing")
         return
     if "merkle_branch_hex" not in proof:
-        count(unchecked, "proofs: that the header commits to the coinbase; the Merkle branch is missing")
+        count(unchecked, "proofs: whether the header commits to the coinbase; the Merkle branch is missing")
         return
-    need(climb(txid, proof["merkle_branch_hex"]) == header[36:68], "the coinbase does not lead to the Merkle root")
-    count(checked, "proofs: the coinbase leads to the header's Merkle root")
+    need(climb(txid, proof["merkle_branch_hex"]) == header[36:68], "the coinbase does not match the Merkle root")
+    count(checked, "proofs: the coinbase matches the header's Merkle root")
     if coinbase is not None and int.from_bytes(header[:4], "little") >= 2 and proof["height"] > 16:  # BIP 34
         size = proof["height"].bit_length() // 8 + 1
         stated = bytes((size,)) + proof["height"].to_bytes(size, "little")
-        need(coinbase.script_sig.startswith(stated), "the coinbase states another height")
-        count(checked, "proofs: the coinbase states the height")
+        need(coinbase.script_sig.startswith(stated), "the coinbase contains another height")
+        count(checked, "proofs: the coinbase contains the height")
     if coinbase is not None and "plan" in proof:
         check_plan(proof["plan"], header, coinbase.script_sig)
     if coinbase is not None and "witness_root_hex" in proof and coinbase.witness:
         root = bytes.fromhex(proof["witness_root_hex"])
-        need(sha256d(root + coinbase.witness[0]) == commitment(coinbase), "the witness commitment is another one")
+        need(sha256d(root + coinbase.witness[0]) == commitment(coinbase), "the witness commitment does not match")
         count(checked, "proofs: the coinbase commits to the witness root")
 
 
-# --- 1b. the search plan: the header must lie where the plan's walk is said to have met it --------------------------
+# --- 1b. the search plan: the header must be at the claimed position ------------------------------------------------
 
 
 def chunk_at(step: int, size: int, stride: dict[str, Any], extranonce: int) -> int:
-    """Which of `size` chunks of nonces an order visits at its `step`-th step."""
-    need(0 <= step < size, "the plan has fewer steps")
+    """The number of the chunk, of `size` chunks of nonces, that an order visits at `step`."""
+    need(0 <= step < size, "the claimed step is beyond the plan's last")
     if stride["order"] == "sequential":
         return step
     if stride["order"] == "strided":  # 0, s, 2s, ... then 1, 1 + s, ...
@@ -227,17 +228,18 @@ def chunk_at(step: int, size: int, stride: dict[str, Any], extranonce: int) -> i
 
 
 def check_plan(claim: dict[str, Any], header: bytes, script_sig: bytes) -> None:
-    """Walk to the claimed position: extranonce, version bits and nonce there must be those of the header."""
+    """Compute the claimed position: extranonce, version bits and nonce there must be the header's."""
     extranonce = bytes.fromhex(claim["extranonce_hex"])
-    need(len(extranonce) == 12 and b"\x0c" + extranonce in script_sig, "the coinbase has another extranonce")
-    need(int.from_bytes(extranonce[-4:], "big") == claim["extranonce"], "two extranonces are claimed")
+    need(len(extranonce) == 12 and b"\x0c" + extranonce in script_sig, "the coinbase does not contain the extranonce")
+    need(int.from_bytes(extranonce[-4:], "big") == claim["extranonce"], "extranonce and extranonce_hex differ")
     if "facts" not in claim:
         count(unchecked, "positions in a search plan that the proof does not contain")
         return
     plan, place = claim["facts"], claim["position"]
     digest = hashlib.sha256(json.dumps(plan, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-    need(digest == claim["plan_hash_hex"], "the plan has another hash")
-    need(all(type(n) is int and n >= 0 for n in [*place.values(), claim["worker"], claim["worker_count"]]), "no count")
+    need(digest == claim["plan_hash_hex"], "the plan does not have the stated hash")
+    numbers = [*place.values(), claim["worker"], claim["worker_count"]]
+    need(all(type(n) is int and n >= 0 for n in numbers), "a number of the position is negative or not an integer")
     families, chunk_size = plan["families"], plan["chunk_nonces"]
     space, engines = 1 << families["extranonce_bits"], families["engines"]
     number = engines.index(claim["engine"])
@@ -252,14 +254,14 @@ def check_plan(claim: dict[str, Any], header: bytes, script_sig: bytes) -> None:
     mask = int(claim["version_mask"], 16) & 0x1FFFE000
     bits = [bit for bit in plan["palette"]["bits"] if mask >> bit & 1]
     index = place["version"]
-    need(index < 1 << len(bits), "the plan has fewer version patterns")
+    need(index < 1 << len(bits), "the claimed version pattern is beyond the plan's last")
     if plan["palette"]["order"] == "gray":
         index ^= index >> 1
     elif plan["palette"]["order"] == "reversed":
         index = (1 << len(bits)) - 1 - index
     pattern = sum((index >> n & 1) << bit for n, bit in enumerate(bits))
     need(int.from_bytes(header[:4], "little") & mask == pattern, "the plan has other version bits there")
-    need(place["offset"] < chunk_size, "the plan's chunks are smaller")
+    need(place["offset"] < chunk_size, "the claimed offset is beyond the chunk")
     chunk = chunk_at(place["step"], -(-(1 << 32) // chunk_size), plan["strides"], tried)
     nonce = chunk * chunk_size + place["offset"]
     need(int.from_bytes(header[76:], "little") == nonce, "the plan has another nonce there")
@@ -267,7 +269,7 @@ def check_plan(claim: dict[str, Any], header: bytes, script_sig: bytes) -> None:
 
 
 def check_share(share: dict[str, Any], job: dict[str, Any]) -> int:
-    """Put a share's header together from its job, and hash it; the hash as a number."""
+    """Build a share's header from its job, and hash it; returns the hash as a number."""
     parts = (job["coinbase_prefix_hex"], share["extranonce_hex"], job["coinbase_suffix_hex"])
     root = climb(sha256d(bytes.fromhex("".join(parts))), job["merkle_branch_hex"])
     numbers = [
@@ -277,33 +279,30 @@ def check_share(share: dict[str, Any], job: dict[str, Any]) -> int:
     value = int.from_bytes(sha256d(header), "little")
     need(f"{value:064x}" == share["hash"], f"share {share['hash']} actually hashes to {value:064x}")
     target = int(share.get("share_target_hex", job["share_target_hex"]), 16)
-    need(
-        value <= target,
-        f"share {share['hash']} does not meet its target",
-    )
+    need(value <= target, f"share {share['hash']} does not meet its target")
     return value
 
 
 def check_best(document: dict[str, Any], report: dict[str, Any] | None = None) -> None:
-    """The smallest hashes of an hour, and what the k-th of them says of how many were tried."""
+    """The smallest hashes of an hour, and the estimate of how many were tried."""
     values = [check_share(share, document["jobs"][share["job"]]) for share in document["hashes"]]
-    need(values == sorted(set(values)), "the hashes are not in order, or one is there twice")
+    need(values == sorted(set(values)), "the hashes are not sorted, or there is a duplicate")
     count(checked, "best hashes, recomputed from coinbase, branch and header", len(values))
     if report and len(values) == document["k"] and report["evidence"]["kth_hash"]:
         claimed = f"{report['hashes']['counted']:.4g} counted and {report['hashes']['credited']:.4g} credited"
         tried = (document["k"] - 1 / 3) / ((values[-1] + 1) / (1 << 256))
-        evidence.append(f"{report['part']}: {claimed} hashes, {tried:.4g} by the best")
+        evidence.append(f"{report['part']}: {claimed} hashes, {tried:.4g} estimated from the best hashes")
 
 
 class Counters:
-    """Hashes done, from the readings of workers' counters: those they counted, and those that shares credit to them."""
+    """Hashes done, from the readings of workers' counters: counted hashes, and those credited for shares."""
 
     def __init__(self) -> None:
         self.done: dict[str, float] = {"counters": 0, "credited": 0.0}
         self.last: dict[tuple[str, str], float] = {}
 
     def line(self, entry: dict[str, Any]) -> None:
-        """A run begins at zero, an hour with the last readings; a counter that went back began at zero again."""
+        """A run begins at zero, an hour with the last readings; a counter that decreased restarted from zero."""
         if entry["kind"] != "counters":
             self.last = {}
         for kind, unit in (("counters", 1), ("credited", 1 << 32)):
@@ -315,7 +314,7 @@ class Counters:
 
 
 class Miners:
-    """What miners did, added up from the lines with their sums: of all, of each name, and of each kind of client."""
+    """The sums of the `miners` lines: in all, by name, and by client."""
 
     def __init__(self) -> None:
         self.sums: dict[str, dict[str, Any]] = {}
@@ -337,22 +336,22 @@ class Miners:
             sums["rejected"][reason] = sums["rejected"].get(reason, 0) + number
 
     def check(self, section: dict[str, Any] | None) -> None:
-        """Every sum that the report states must be that of the ledger."""
-        said = {} if section is None else {"all": section}
+        """Every sum in the report must match the ledger's."""
+        stated = {} if section is None else {"all": section}
         for row in section["workers"] if section else ():
-            said[f"miner {row['worker']}"] = row
+            stated[f"miner {row['worker']}"] = row
         for row in section["user_agents"] if section else ():
-            said[f"client {row['user_agent']}"] = row
-        need(bool(said) == bool(self.sums), "the ledger and the report do not both have miners")
-        for who, row in said.items():
+            stated[f"client {row['user_agent']}"] = row
+        need(bool(stated) == bool(self.sums), "only one of ledger and report has miners")
+        for who, row in stated.items():
             for name, value in self.sums.get(who, {"shares": None}).items():
                 value = float(value) if name == "hashes" else value
-                need(row[name] == value, f"the report says {row[name]} {name} of {who}, its ledger {value}")
-        count(checked, "sums of miners, added up from the ledger", len(said))
+                need(row[name] == value, f"{name} of {who}: {row[name]} in the report, {value} in the ledger")
+        count(checked, "sums of miners, recomputed from the ledger", len(stated))
 
 
 def check_ledger(path: Path, report: dict[str, Any]) -> None:
-    """Hash every share of an hour again, and count them."""
+    """Hash and count the shares of an hour."""
     jobs: dict[str, dict[str, Any]] = {}
     shares, hashes, miners = 0, Counters(), Miners()
     for line in content(path).split(b"\n"):
@@ -370,14 +369,209 @@ def check_ledger(path: Path, report: dict[str, Any]) -> None:
             hashes.line(entry)
         elif entry["kind"] == "miners":
             miners.line(entry)
-    need(shares == report["shares"]["found"], f"{shares} shares, the report says {report['shares']['found']}")
-    said = {"counters": report["hashes"]["counted"], "credited": report["hashes"]["credited"]}
-    need(hashes.done == said, f"the report says {said} hashes, its ledger {hashes.done}")
+    need(shares == report["shares"]["found"], f"{shares} shares, {report['shares']['found']} in the report")
+    stated = {"counters": report["hashes"]["counted"], "credited": report["hashes"]["credited"]}
+    need(hashes.done == stated, f"hashes: {stated} in the report, {hashes.done} in the ledger")
     miners.check(report.get("miners"))
     count(checked, "shares, rehashed from their jobs", shares)
 
 
-# --- 2. hours: every file has its hash in a file that has its hash in a file ----------------------------------------
+# --- 1c. a group: what each of its blocks pays follows from the work that its members have proven -------------------
+
+
+class Plan(NamedTuple):
+    """What a block pays each member (a script in hex) in the order of the coinbase, and what is due to each for it."""
+
+    shares: dict[str, int]
+    paid: dict[str, int]
+
+    def carried(self) -> dict[str, int]:
+        """What each is still owed from this block, or has been paid too much by it (negative)."""
+        changes = {who: self.shares.get(who, 0) - self.paid.get(who, 0) for who in {*self.shares, *self.paid}}
+        return {who: sats for who, sats in changes.items() if sats}
+
+
+def output_size(script: bytes) -> int:
+    return 8 + (1 if len(script) < 253 else 3) + len(script)
+
+
+def dust(script: bytes) -> int:
+    """The least that Bitcoin Core relays to a script: 3 satoshis for each byte of the output and of spending it."""
+    witness = len(script) >= 4 and script[0] in (0, *range(0x51, 0x61)) and script[1] == len(script) - 2
+    return 3 * (output_size(script) + (67 if witness else 148))
+
+
+def group_plan(works: dict[str, int], owed: dict[str, int], block: dict[str, Any]) -> Plan:
+    """Divide a block's value by work, add what is owed from earlier blocks, and pay as many as the coinbase has room
+    for, the largest first and none below dust. The largest holds the rest for those who are not paid now.
+    """
+    value, total = block["value_sats"], sum(works.values())
+    need(total > 0, "nobody has proven work")
+    shares = {who: value * work // total for who, work in works.items()}
+    shares[min(works, key=lambda who: (-works[who], who))] += value - sum(shares.values())  # the rounding
+    due = {who: shares.get(who, 0) + owed.get(who, 0) for who in {*shares, *owed}}
+    size = 4 + 1 + 36 + 1 + block["script_sig_bytes"] + 4 + 1 + 47 + 4  # with one output, which commits to witnesses
+    paid: dict[str, int] = {}
+    for who in sorted(due, key=lambda who: (-due[who], who)):
+        script = bytes.fromhex(who)
+        larger_count = 2 if len(paid) + 2 > 252 else 0
+        fits = size + output_size(script) + larger_count <= block["room_bytes"]
+        if fits and (not paid or due[who] >= dust(script)):
+            paid[who] = due[who]
+            size += output_size(script)
+    need(bool(paid), "no payout fits its coinbase")
+    excess = sum(paid.values()) - value
+    while excess > 0:  # others owe some of it: those who are paid wait for that, down to dust, or else the last goes
+        for who in paid:
+            less = min(excess, max(0, paid[who] - dust(bytes.fromhex(who))))
+            paid[who] -= less
+            excess -= less
+        if excess > 0 and len(paid) == 1:
+            break
+        excess -= paid.popitem()[1] if excess > 0 else 0
+    paid[next(iter(paid))] -= excess
+    return Plan(shares, paid)
+
+
+class Group:
+    """A group's account, followed through its lines in the ledger.
+
+    Work counts while it is in the window: the last work of the group, `window_milli` thousandths of what a block takes
+    on average. It lies in buckets, the oldest first, of which a 256th of the window begins the next.
+    """
+
+    def __init__(self) -> None:
+        self.number = -1  # of its last line; no account was stated yet
+        self.window_milli = 0
+        self.buckets: list[dict[str, int]] = []
+        self.sizes: list[int] = []
+        self.owed: dict[str, int] = {}
+        self.standings: dict[int, tuple[dict[str, int], dict[str, int]]] = {}
+        self.carried: dict[str, dict[str, int]] = {}
+
+    def hour(self, root: Path, path: str) -> None:
+        """Check its lines of an hour."""
+        ledger = f"ledger/{path}/ledger.jsonl"
+        for line in content(root / ledger).split(b"\n") if (root / ledger).is_file() else ():
+            if b'"group_' not in line:
+                continue
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue  # torn; counted with the shares
+            try:
+                self.line(entry, root, path)
+            except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+                wrong.append(f"{ledger}: line {entry.get('seq')}: {error!s:.200}")
+
+    def line(self, entry: dict[str, Any], root: Path, path: str) -> None:
+        kind = entry["kind"]
+        if kind == "group_account":
+            self.begin(entry)
+        elif kind not in ("group_work", "group_settled", "group_block"):
+            return
+        elif self.number < 0:
+            count(unchecked, "lines of a group before its account is stated")
+        elif kind == "group_block":
+            self.block(entry, root, path)
+        else:
+            need(entry["number"] == self.number + 1, f"change {entry['number']} of the group follows {self.number}")
+            if kind == "group_work":
+                for who, work in sorted(entry["credits"].items()):
+                    self.credit(who, int(work), int(entry["network_work"]))
+            else:
+                self.settle(entry["hash"], entry["carried"])
+            self.number += 1
+            self.remember()
+            count(checked, "changes of a group's account")
+
+    def begin(self, entry: dict[str, Any]) -> None:
+        """The whole account, as each run and hour begins with it: it must be what the lines before lead to."""
+        names, number = entry["members"], entry["number"]
+        buckets = [{names[place]: int(work) for place, work in bucket} for bucket in entry["buckets"]]
+        owed = entry["balances"]
+        need(not sum(owed.values()), "what the group's members owe each other does not sum to zero")
+        need(all(work > 0 for bucket in buckets for work in bucket.values()), "work that is not above zero")
+        same, went_back = (buckets, owed) == (self.buckets, self.owed), number < self.number
+        if number == self.number and same:
+            count(checked, "accounts of a group that follow from the lines before")
+        elif number > self.number >= 0:
+            count(unchecked, "accounts of a group after a crash: lines before them are missing")
+        known, self.number, self.window_milli = self.number, number, entry["window_milli"]
+        self.buckets, self.owed = buckets, owed
+        self.sizes = [sum(bucket.values()) for bucket in buckets]
+        self.remember()
+        need(not went_back, "the group's account goes back to an older one")
+        need(number != known or same, "the group's account is not what the lines before lead to")
+
+    def credit(self, who: str, work: int, network_work: int) -> None:
+        window = self.window_milli * network_work // 1000
+        if not self.buckets or 256 * self.sizes[-1] >= window:
+            self.buckets.append({})
+            self.sizes.append(0)
+        self.buckets[-1][who] = self.buckets[-1].get(who, 0) + work
+        self.sizes[-1] += work
+        excess = sum(self.sizes) - window
+        while self.buckets and excess > 0 and excess >= self.sizes[0]:
+            excess -= self.sizes.pop(0)
+            del self.buckets[0]
+        if excess > 0:  # from all in the oldest bucket in proportion
+            size = self.sizes[0]
+            left = {each: done * (size - excess) // size for each, done in self.buckets[0].items()}
+            self.buckets[0] = {each: done for each, done in left.items() if done}
+            self.sizes[0] = sum(left.values())
+
+    def settle(self, block: str, carried: dict[str, int]) -> None:
+        """A block is in the chain, or left it: its amounts are carried over, or that is undone."""
+        known = self.carried.get(block, carried)
+        undone = {who: -sats for who, sats in known.items()}
+        need(carried in (known, undone), f"carries over something else than block {block} does")
+        need(not sum(carried.values()), "what a block carries over does not sum to zero")
+        sums = {who: self.owed.get(who, 0) + carried.get(who, 0) for who in {*self.owed, *carried}}
+        self.owed = {who: sats for who, sats in sums.items() if sats}
+
+    def remember(self) -> None:
+        """Keep what the account was: a block is paid by that of its job, which may be some lines back."""
+        works: dict[str, int] = {}
+        for bucket in self.buckets:
+            for who, work in bucket.items():
+                works[who] = works.get(who, 0) + work
+        self.standings.pop(self.number, None)
+        self.standings[self.number] = works, self.owed
+        if len(self.standings) > 1024:
+            del self.standings[next(iter(self.standings))]
+
+    def block(self, entry: dict[str, Any], root: Path, path: str) -> None:
+        name, works = entry["hash"], {who: int(work) for who, work in entry["works"].items()}
+        plan = group_plan(works, entry["balances"], entry)
+        said = entry["shares"], entry["paid"]
+        need(said == (plan.shares, plan.paid), f"block {name} pays something else than the work of the group leads to")
+        self.carried[name] = plan.carried()
+        count(checked, "blocks of a group: payouts recomputed from the work")
+        basis = entry["number"]
+        need(basis <= self.number, f"block {name} is paid by line {basis} of the account, which comes later")
+        standing = self.standings.get(basis)
+        if standing is None:
+            count(unchecked, "blocks of a group: the account at their jobs is not in these hours")
+        else:
+            need(standing == (works, entry["balances"]), f"block {name} counts other work than the group's account has")
+        proof = root / f"proofs/{path}/{entry['height']}-{name}.json"
+        if not proof.is_file():
+            count(unchecked, "blocks of a group without a proof in their hour")
+            return
+        *outputs, _ = Bytes(bytes.fromhex(parsed(content(proof))["coinbase_hex"])).tx().outputs
+        pays = [(sats, bytes.fromhex(who)) for who, sats in plan.paid.items()]
+        need(outputs == pays, f"the coinbase of block {name} pays something else than the group's lines say")
+        count(checked, "blocks of a group: the coinbase pays them")
+
+
+def check_group(root: Path, paths: list[str]) -> None:
+    group = Group()
+    for path in sorted(paths, key=lambda path: [int(number) for number in re.split("[/.]", path)]):
+        group.hour(root, path)
+
+
+# --- 2. hours: seal -> report -> list of files -> every file --------------------------------------------------------
 
 
 class Hour(NamedTuple):
@@ -388,15 +582,15 @@ class Hour(NamedTuple):
 
 
 def listed(text: str) -> dict[str, str]:
-    """SHA-256 by file, from lines as sha256sum writes them."""
+    """SHA-256 by file, from lines in sha256sum's format."""
     pairs = (line.split("  ", 1) for line in text.split("\n")[:-1])
     return {path: digest for digest, path in pairs}
 
 
 def content(path: Path) -> bytes:
-    """A file's bytes. Pipes, devices and the like, which others may have put there, are not read."""
+    """A file's bytes. Pipes, devices and the like are not read."""
     if not path.is_file() or path.stat().st_size > 1 << 30:
-        raise OSError("not a regular file, or a huge one")
+        raise OSError("not a regular file, or larger than 1 GiB")
     return path.read_bytes()
 
 
@@ -425,16 +619,16 @@ def open_hour(root: Path, path: str) -> Hour | None:
                 raise ValueError("does not match the hash in report.json.sha256 (one of the two was changed)")
         name = "report.json"
         report = parsed(content(folder / name))
-        need(report["part"] == path, "the report of another hour")
+        need(report["part"] == path, "it is the report of another hour")
         name = "SHA256SUMS"
-        need(digest_of(folder / name) == report["files"]["sha256"], "does not have the hash in report.json")
+        need(digest_of(folder / name) == report["files"]["sha256"], "does not match the hash in report.json")
         files = listed(content(folder / name).decode())
     except (OSError, ValueError, KeyError, TypeError) as error:
         wrong.append(f"reports/{path}/{name}: {error}")
         return None
     count(checked, "hours: seal, report, list of files")
     if "report.sig" in sealed:
-        count(unchecked, "signatures: openssl pkeyutl -verify can, see docs/evidence.md")
+        count(unchecked, "signatures: use openssl pkeyutl -verify, see docs/evidence.md")
     return Hour(path, report, sealed["report.json"], files)
 
 
@@ -446,7 +640,7 @@ def check_files(root: Path, hour: Hour, retired: set[str]) -> None:
             if f"{path.split('/')[0]}/{hour.path}" in retired:
                 count(unchecked, "files deleted by retention, according to a later report")
             else:
-                wrong.append(f"{path}: missing; SHA256SUMS of {hour.path} lists it")
+                wrong.append(f"{path}: missing; listed in reports/{hour.path}/SHA256SUMS")
             continue
         try:
             need(hashlib.sha256(data).hexdigest() == digest, "changed since the hour was sealed")
@@ -464,7 +658,7 @@ def check_files(root: Path, hour: Hour, retired: set[str]) -> None:
     own = {f"reports/{hour.path}/{name}" for name in OWN}
     for section in SECTIONS:
         there = set(files_below(root, f"{section}/{hour.path}")) - own - set(hour.files)
-        reason = "not listed when the hour was sealed: added later, or not of the records"
+        reason = "not listed when the hour was sealed: added later, or not a record file"
         wrong.extend(f"{path}: {reason}" for path in sorted(there))
 
 
@@ -490,7 +684,7 @@ def check_previous(root: Path, hour: Hour) -> None:
     previous = hour.report["previous"]
     if previous is None:
         if hour.report["sequence"] != 1:
-            wrong.append(f"reports/{hour.path}/report.json: links to no previous report, but is not the first")
+            wrong.append(f"reports/{hour.path}/report.json: has no link to a previous report, but is not the first")
         return
     path = root / "reports" / previous["part"] / "report.json"
     if not path.is_file():
@@ -505,12 +699,12 @@ def check_whole(root: Path, hours: list[Hour]) -> None:
     hours.sort(key=lambda hour: int(hour.report["sequence"]))
     for number, hour in enumerate(hours, start=1):
         if hour.report["sequence"] != number:
-            wrong.append(f"reports/{hour.path}/report.json: the chain lacks report {number} before this one")
+            wrong.append(f"reports/{hour.path}/report.json: report {number} missing from the chain before this one")
             break
     latest = root / "reports" / "latest"
     newest = hours[-1].path if hours else ""
     if not os.path.lexists(latest):
-        count(unchecked, "reports/latest: no such link; some file systems have none")
+        count(unchecked, "reports/latest: no such link; some file systems do not support links")
     elif not latest.is_symlink() or str(latest.readlink()) != newest:
         wrong.append(f"reports/latest: does not point to the newest report, {newest}")
     known = {f"{section}/{path}" for section in SECTIONS for path in all_hours(root)}
@@ -540,15 +734,17 @@ def check_tree(root: Path, stretch: str) -> None:
             for item in later["retired"]:
                 retired |= {f"{section}/{item['part']}" for section in item["sections"] if section in RETIRABLE}
         except (OSError, ValueError, KeyError, TypeError):
-            continue  # named already if it is one of those that are checked
+            continue  # reported already if it is one of the checked hours
     for hour in hours:
         check_files(root, hour, retired)
         check_previous(root, hour)
+    if "--shares" in sys.argv:
+        check_group(root, [hour.path for hour in hours])
     if not stretch:
         check_whole(root, hours)
     if "--shares" not in sys.argv:
-        count(unchecked, "hours: every single share of the ledger; use --shares", len(hours))
-    need(bool(paths), "no hours there")
+        count(unchecked, "hours: individual shares; use --shares", len(hours))
+    need(bool(paths), "there are no hours")
 
 
 def main(path: Path) -> int:

@@ -55,7 +55,7 @@ def start(script: Path) -> subprocess.CompletedProcess[str]:
 def test_without_an_environment_it_says_how_to_make_one(script: Path) -> None:
     done = start(script)
     assert done.returncode == 1
-    assert done.stderr == f"{script} needs the packages that the tests need: run `make test` first, it makes .venv\n"
+    assert done.stderr == f"{script} requires the test packages: run `make test` first, which creates .venv\n"
 
 
 def test_it_goes_on_in_the_checkouts_own_environment(script: Path) -> None:

@@ -1,6 +1,6 @@
-"""What documents say about the code, made from the code: settings, commands, modes, exit codes, messages, odds.
+"""Generated parts of the documents: settings, commands, modes, exit codes, messages, odds.
 
-A page holds `<!-- generated: NAME -->` ... `<!-- /generated -->`; what lies between is replaced. The rest is people's.
+In a page, everything between `<!-- generated: NAME -->` and `<!-- /generated -->` is replaced; the rest is kept.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- /generated -->)",
 
 
 def pages() -> Iterator[Path]:
-    """All pages that hold a generated block."""
+    """All pages with a generated block."""
     for page in sorted((REPO / "docs").rglob("*.md")):
         if _BLOCK.search(page.read_text()):
             yield page
 
 
 def renewed(text: str) -> str:
-    """The page with all its blocks made anew. Raises KeyError for a name that is not in BLOCKS."""
+    """The page with all blocks regenerated. Raises KeyError for a name that is not in BLOCKS."""
     return _BLOCK.sub(lambda match: f"{match[1]}\n{BLOCKS[match[2]]().strip()}\n\n{match[3]}", text)

@@ -1,4 +1,4 @@
-"""The commands and their options, from the functions' own signatures: the same with every version of typer."""
+"""The commands and their options, from the functions' signatures, so independent of typer's version."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PLACEHOLDERS = {Path: "PATH", int: "N", float: "NUMBER", str: "TEXT"}
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option or argument: its names, what stands for its value ('' for a flag), what it means, its default."""
+    """One option or argument: names, placeholder of the value ('' for a flag), meaning, default."""
 
     names: tuple[str, ...]
     value: str
@@ -28,7 +28,7 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One command: how it is called, its help without and with examples, its options."""
+    """One command: its full name, help, examples and options."""
 
     name: str
     about: str
@@ -42,7 +42,7 @@ def commands() -> str:
 
 
 def all_commands() -> Iterator[Command]:
-    """Everything that can be called."""
+    """All visible commands."""
     yield from _below(app, "solominer")
 
 
@@ -68,7 +68,7 @@ def _option(parameter: inspect.Parameter, hint: Any) -> Option:
     info = next(each for each in extras if hasattr(each, "param_decls"))
     is_argument = type(info).__name__ == "ArgumentInfo"
     dashed = "" if is_argument else "--"
-    given = (info.default, *(info.param_decls or ()))  # Annotated: the first name stands where the default was
+    given = (info.default, *(info.param_decls or ()))  # Annotated: the first name takes the default's place
     names = tuple(each for each in given if isinstance(each, str) and each.startswith("-"))
     names = names or (dashed + parameter.name.replace("_", "-"),)
     default = None if parameter.default is inspect.Parameter.empty else parameter.default
@@ -78,7 +78,7 @@ def _option(parameter: inspect.Parameter, hint: Any) -> Option:
 
 
 def _placeholder(kind: Any) -> str:
-    """What stands for the value of a type such as `Path | None` or `list[Path]`."""
+    """The placeholder of a type such as `Path | None` or `list[Path]`."""
     for each in (kind, *get_args(kind)):
         if each in _PLACEHOLDERS:
             return _PLACEHOLDERS[each]

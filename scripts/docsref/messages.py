@@ -1,4 +1,4 @@
-"""Every message of every error and alarm in the source, read from its syntax tree; an ellipsis stands for a value."""
+"""All messages of errors and alarms, from the source's syntax tree; an ellipsis stands for a value."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scripts.docsref.tables import error_classes
 
 SOURCE = Path(__file__).parents[2] / "solominer"
 GAP = "…"
-# Validators raise ValueError; pydantic hands it on, and config/load.py makes a ConfigError of it.
+# Validators raise ValueError, which pydantic passes on and config/load.py converts to a ConfigError.
 _VALIDATORS = dict.fromkeys(("models.py", "forms.py", "jsontext.py", "schedule.py"), "ConfigError")
 _BEFORE_MESSAGE = {"PlanError": 1}
 
@@ -33,7 +33,7 @@ def error_messages(source: Path = SOURCE) -> list[Message]:
 
 
 def alarm_messages(source: Path = SOURCE) -> list[Message]:
-    """All alarms that the source can give, by code."""
+    """All alarms that the source can raise, by code."""
     found = {message for path in sorted(source.rglob("*.py")) for message in _alarms_in(path)}
     return sorted(found, key=lambda message: (message.kind, message.what))
 
@@ -115,7 +115,7 @@ def _alarms_in(path: Path) -> Iterator[Message]:
 
 
 def _calls(path: Path) -> Iterator[tuple[ast.AST, ast.Call]]:
-    """Every call with the function that it stands in."""
+    """Every call with its enclosing function."""
     tree = ast.parse(path.read_text())
     scopes: dict[ast.AST, ast.AST] = {}
     for node in ast.walk(tree):  # outer functions first, so that the innermost wins
@@ -134,7 +134,7 @@ def _name(function: ast.expr) -> str:
 
 
 def _text(value: ast.expr, scope: ast.AST) -> str:
-    """The text of an expression with gaps for what is only known when it runs."""
+    """The text of an expression, with gaps for runtime values."""
     if isinstance(value, ast.Constant):
         return str(value.value)
     if isinstance(value, ast.JoinedStr):
@@ -149,7 +149,7 @@ def _text(value: ast.expr, scope: ast.AST) -> str:
 
 
 def _assigned(name: str, scope: ast.AST) -> str:
-    """What a name was last given in its function, or as a constant of its module."""
+    """The text last assigned to a name in `scope`."""
     text = GAP
     for node in ast.walk(scope):
         if isinstance(node, ast.Assign) and any(isinstance(to, ast.Name) and to.id == name for to in node.targets):

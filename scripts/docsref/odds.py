@@ -1,4 +1,4 @@
-"""Figures of the page on odds: solominer.insight on the last difficulty of tests/vectors, nothing else."""
+"""The figures of the page on odds, computed by solominer.insight for the last difficulty in tests/vectors."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def last_epoch() -> tuple[int, float]:
 
 
 def odds() -> str:
-    """A table for each kind of miner."""
+    """A table with a row for each kind of miner."""
     height, difficulty = last_epoch()
     lines = [
         f"Difficulty {difficulty:,.0f}, in force from block {height:,} on; {PRICE_PER_KWH:.2f} for a kilowatt-hour.",
@@ -56,7 +56,7 @@ def odds() -> str:
 
 
 def _rounded(value: float, digits: int = 2) -> str:
-    """Two figures are all that such a number is worth."""
+    """The value with `digits` significant digits."""
     scale = 10 ** (math.floor(math.log10(value)) - digits + 1)
     rounded = round(value / scale) * scale
     return f"{rounded:,.0f}" if rounded >= 10 else f"{rounded:.{digits}g}"

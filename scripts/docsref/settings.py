@@ -16,7 +16,7 @@ _BOUNDS = (("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"), ("
 
 
 def settings() -> str:
-    """A table for the top level, and one for each group within it."""
+    """A table for the top level, and one for each group."""
     schema = Config.model_json_schema()
     parts = ["\n".join(_table(schema, "", schema["$defs"]))]
     for name, field in Config.model_fields.items():
@@ -38,7 +38,7 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
 
 def _table(schema: dict[str, Any], prefix: str, definitions: dict[str, Any]) -> Iterator[str]:
-    yield "| setting | what it is | allowed | default |"
+    yield "| setting | meaning | allowed | default |"
     yield "| --- | --- | --- | --- |"
     for name, field in schema["properties"].items():
         about = field.get("description", "")
@@ -51,7 +51,7 @@ def _table(schema: dict[str, Any], prefix: str, definitions: dict[str, Any]) -> 
 
 
 def _reference(field: dict[str, Any]) -> str | None:
-    """Name of the model that a field holds, if it holds one."""
+    """The name of a field's model, if it has one."""
     for each in (field, field.get("items", {}), *field.get("anyOf", []), *field.get("allOf", [])):
         if "$ref" in each:
             return str(each["$ref"]).rsplit("/", 1)[-1]

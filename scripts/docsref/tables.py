@@ -1,4 +1,4 @@
-"""Modes and exit codes, from the tables and classes that the program itself uses."""
+"""Modes and exit codes, from the program's own tables and classes."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ def modes() -> str:
 
 
 def error_classes() -> Iterator[type[SolominerError]]:
-    """The whole tree of errors.py, in its order there."""
+    """All classes of errors.py, in order."""
     for each in vars(errors).values():
         if isinstance(each, type) and issubclass(each, SolominerError):
             yield each
 
 
 def exit_codes() -> str:
-    """Every code the program ends with, and the errors that it stands for."""
+    """All exit codes with their errors."""
     by_code: dict[int, list[str]] = {}
     for each in error_classes():
         by_code.setdefault(each.exit_code, []).append(each.__name__)
-    said = {
-        0: "it did what was asked; for `run`, it was told to stop, or a limit or schedule ended it",
-        1: "an error without a code of its own, or a part of the daemon that ended by itself: start it again",
-        2: "the configuration, an address, the plan or the command line is wrong: starting again does not help",
-        3: "another daemon works in the same data folder",
+    meanings = {
+        0: "success; for `run`: stopped by a signal, a limit or the schedule",
+        1: "another error, or a part of the daemon ended unexpectedly: restart it",
+        2: "the configuration, an address, the plan or the command line is invalid: restarting does not help",
+        3: "another daemon is using the same data folder",
         4: "no bitcoind for a private node",
-        5: "the node: not reachable, refuses the credentials, is on another network, or answers with an error",
-        6: "no kernel or worker can do its work on this machine",
-        7: "records, journal or ledger cannot be read or written, or evidence does not hold",
-        8: "no daemon runs in this data folder, or it does not answer",
-        EXIT_SECOND_SIGNAL: "ended by a second signal, or by Ctrl-C before the daemon had begun",
+        5: "the node is unreachable, rejects the credentials, is on another network, or replied with an error",
+        6: "no kernel or worker works on this machine",
+        7: "records, journal or ledger cannot be read or written, or evidence is invalid",
+        8: "no daemon is running in this data folder, or it does not reply",
+        EXIT_SECOND_SIGNAL: "ended by a second signal, or by Ctrl-C before the daemon had started",
     }
-    missing = by_code.keys() - said.keys()
+    missing = by_code.keys() - meanings.keys()
     if missing:
-        raise KeyError(f"exit codes without a word in the documents: {missing}")
-    rows = [f"| {code} | {text} | {', '.join(by_code.get(code, []))} |" for code, text in said.items()]
+        raise KeyError(f"undocumented exit codes: {missing}")
+    rows = [f"| {code} | {text} | {', '.join(by_code.get(code, []))} |" for code, text in meanings.items()]
     return "\n".join(["| code | meaning | errors |", "| ---: | --- | --- |", *rows])

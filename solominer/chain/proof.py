@@ -35,7 +35,7 @@ _BIP34_VERSION = 2
 
 @dataclass(slots=True)
 class Findings:
-    """Result of a verification: what is valid, what cannot be checked with the data, and what is wrong."""
+    """Result of a verification: what is valid, what the proof has no data to check, and what is wrong."""
 
     checked: list[str] = field(default_factory=list)
     unchecked: list[str] = field(default_factory=list)
@@ -128,10 +128,10 @@ def _verify(proof: Mapping[str, Any], findings: Findings) -> None:
         _verify_commitment(proof, coinbase, findings)
         _verify_reward(proof, coinbase, findings)
     findings.unchecked += [
-        "that the bits and the time are right at this height, and that the chain holds the block: ask any node for "
+        "whether bits and time are valid at this height, and whether the block is in the chain: ask any node for "
         f"getblockheader {proof['hash']}",
-        "that the transactions are valid and give this Merkle branch: needs the whole block",
-        "who found it, when, with what, and what the nodes answered: the miner's word",
+        "whether the transactions are valid and match this Merkle branch: requires the whole block",
+        "finder, time, kernel and the nodes' answers: claimed by the miner",
     ]
 
 
@@ -139,21 +139,21 @@ def _verify_work(proof: Mapping[str, Any], header: Header, findings: Findings) -
     hash_le = header.hash_le()
     findings.expect(
         proof["hash"] == to_rpc_hex(hash_le),
-        "the header hashes to the hash stated",
-        f"the header hashes to {to_rpc_hex(hash_le)}, the proof says {proof['hash']}",
+        "the header hashes to the stated hash",
+        f"the header hashes to {to_rpc_hex(hash_le)}, the proof states {proof['hash']}",
     )
     target = proof_target(header.nbits, NETWORKS[proof["network"]].pow_limit)
     findings.expect(
         _target(proof["target_hex"]) == target and proof["expected_hashes"] == str(expected_hashes(target)),
-        "target and expected work are what the header's bits say",
-        "target or expected work is not what the header's bits say",
+        "target and expected work match the header's bits",
+        "target or expected work does not match the header's bits",
     )
     bound, name = (target, "network's target") if proof["kind"] == "block" else (0, "share target")
     if proof["kind"] == "share":
         bound = _target(proof["share_target_hex"])
     findings.expect(
         hash_to_int(hash_le) <= bound,
-        f"the hash meets the {name}: one such takes {expected_hashes(bound):,} hashes on average",
+        f"the hash meets the {name}, which takes {expected_hashes(bound):,} hashes on average",
         f"the hash does not meet the {name}",
     )
 
@@ -167,51 +167,53 @@ def _verify_merkle(proof: Mapping[str, Any], header: Header, findings: Findings)
         first = coinbase.inputs[0]
         findings.expect(
             len(coinbase.inputs) == 1 and first.prev_txid_le == ZERO_HASH and first.prev_index == COINBASE_INDEX,
-            "the coinbase is one: a single input that spends nothing",
-            "what stands as coinbase is not a coinbase",
+            "the coinbase is one: it has a single input, with a null prevout",
+            "the coinbase transaction is not a coinbase",
         )
         if "coinbase_txid" in proof:
             findings.expect(
-                from_rpc_hex(proof["coinbase_txid"]) == txid, "the coinbase has the txid stated", "the txid differs"
+                from_rpc_hex(proof["coinbase_txid"]) == txid,
+                "the coinbase has the stated txid",
+                "the coinbase's txid differs from the stated one",
             )
     elif "coinbase_txid" in proof:
         txid = from_rpc_hex(proof["coinbase_txid"])
-        findings.unchecked.append("what the coinbase says and pays: only its txid is here")
+        findings.unchecked.append("the content of the coinbase: the proof has only its txid")
     if txid is None or "merkle_branch_hex" not in proof:
-        findings.unchecked.append("that the header commits to a coinbase: coinbase or Merkle branch is missing")
+        findings.unchecked.append("whether the header commits to a coinbase: coinbase or Merkle branch is missing")
         return None
     branch = [_bytes(other, 32) for other in proof["merkle_branch_hex"]]
     holds = findings.expect(
         root_from_branch(txid, branch) == header.merkle_root_le,
-        f"the coinbase leads through {len(branch)} hashes to the header's Merkle root",
-        "the coinbase and its branch do not give the header's Merkle root",
+        f"coinbase and branch ({len(branch)} hashes) match the header's Merkle root",
+        "coinbase and branch do not match the header's Merkle root",
     )
     return coinbase if holds else None
 
 
 def _verify_height(proof: Mapping[str, Any], header: Header, coinbase: Transaction, findings: Findings) -> None:
     if header.version < _BIP34_VERSION or proof["height"] == 0:
-        findings.unchecked.append("the height: blocks of that time do not state it")
+        findings.unchecked.append("the height: the coinbase does not contain it (before BIP 34)")
         return
     findings.expect(
         coinbase.inputs[0].script_sig.startswith(push_height(proof["height"])),
-        f"the coinbase states height {proof['height']} (BIP 34)",
-        f"the coinbase does not state height {proof['height']}",
+        f"the coinbase contains height {proof['height']} (BIP 34)",
+        f"the coinbase does not contain height {proof['height']}",
     )
 
 
 def _verify_commitment(proof: Mapping[str, Any], coinbase: Transaction, findings: Findings) -> None:
     commitment = commitment_of(coinbase)
     if commitment is None:
-        findings.unchecked.append("witnesses: the coinbase commits to none")
+        findings.unchecked.append("witnesses: the coinbase has no witness commitment")
     elif "witness_root_hex" not in proof or not coinbase.witness:
         findings.unchecked.append("the witness commitment: the witness root or the reserved value is missing")
     else:
         root = _bytes(proof["witness_root_hex"], 32)
         findings.expect(
             len(coinbase.witness[0]) == 1 and witness_commitment(root, coinbase.witness[0][0]) == commitment,
-            "the coinbase commits to the witness root stated (BIP 141)",
-            "the coinbase does not commit to the witness root stated",
+            "the coinbase commits to the stated witness root (BIP 141)",
+            "the coinbase does not commit to the stated witness root",
         )
 
 
@@ -222,12 +224,12 @@ def _verify_reward(proof: Mapping[str, Any], coinbase: Transaction, findings: Fi
         findings.expect(
             paid == template["reward_sats"],
             f"the coinbase pays {paid} satoshis, as stated",
-            f"the coinbase pays {paid} satoshis, the proof says {template['reward_sats']}",
+            f"the coinbase pays {paid} satoshis, the proof states {template['reward_sats']}",
         )
 
 
 def commitment_of(coinbase: Transaction) -> bytes | None:
-    """The 32 bytes of the last output that is a witness commitment, or None (BIP 141; the last one counts)."""
+    """The 32 bytes of the last output that is a witness commitment, or None (BIP 141)."""
     scripts = [out.script_pubkey for out in coinbase.outputs]
     found = [script for script in scripts if len(script) >= 38 and script[:6] == COMMITMENT_HEADER]
     return found[-1][6:38] if found else None
@@ -240,7 +242,7 @@ def read_block(raw: bytes) -> list[Transaction]:
     transactions = [read_transaction(reader) for _ in range(reader.compact_size())]
     reader.finish()
     if not transactions:
-        raise BadValue("a block has at least its coinbase")
+        raise BadValue("the block has no coinbase")
     return transactions
 
 
@@ -251,13 +253,13 @@ def check_block(raw: bytes) -> None:
     """
     coinbase, *others = read_block(raw)
     if merkle_root([coinbase.txid_le(), *(tx.txid_le() for tx in others)]) != raw[36:68]:
-        raise BadValue("the transactions do not give the header's Merkle root")
+        raise BadValue("the transactions do not match the header's Merkle root")
     commitment = commitment_of(coinbase)
     if commitment is not None and coinbase.witness:
         root = merkle_root([ZERO_HASH, *(tx.wtxid_le() for tx in others)])
         reserved = coinbase.witness[0][0] if coinbase.witness[0] else b""
         if witness_commitment(root, reserved) != commitment:
-            raise BadValue("the witnesses do not give the coinbase's commitment")
+            raise BadValue("the witnesses do not match the coinbase's commitment")
 
 
 def _bytes(text: Any, size: int | None = None) -> bytes:

@@ -28,6 +28,7 @@ from solominer.daemon.nodes import await_payout, nodes_of, payout_of
 from solominer.daemon.parts import (
     Parts,
     apply_to_engines,
+    extranonces_of,
     plan_monitor_of,
     policies_of,
     pool_settings_of,
@@ -51,7 +52,6 @@ from solominer.work.coordinator import Coordinator
 from solominer.work.events import Event, Tick
 from solominer.work.found import BlockState
 from solominer.work.ports import Engine, Node, Post, ShareObserver
-from solominer.work.workers import ExtranonceDealer
 
 log = logging.getLogger("solominer.daemon.daemon")
 
@@ -61,8 +61,6 @@ DRAW_SECS = 0.5
 LAST_ANSWERS_SECS = 10.0
 ENGINES_STOP_SECS = 5.0
 START_PATIENCE_SECS = 300.0
-STRATUM_EXTRANONCES = 1 << 24
-"""Maximum number of connected and resumable miners."""
 EXIT_SECOND_SIGNAL = 130
 
 
@@ -135,11 +133,7 @@ class Run:
         pool = WorkerPool(settings, now, log.info)
         nodes: dict[str, Node] = {}
         stratum = stratum_of(self.config, recorder, lambda address: payout_of(address, nodes.values()))
-        engines = EngineSet(
-            [pool, *([stratum] if stratum else ()), *self._more_engines],
-            ExtranonceDealer(int.from_bytes(os.urandom(4))),
-            {stratum.name: STRATUM_EXTRANONCES} if stratum else None,
-        )
+        engines = EngineSet([pool, *([stratum] if stratum else ()), *self._more_engines], *extranonces_of(stratum))
         await engines.start(self._post)  # first, so that kernels load while the nodes start
         stack.push_async_callback(engines.stop, ENGINES_STOP_SECS)
         nodes |= await self._nodes(self.config, self._post, stack)
@@ -298,7 +292,7 @@ class Run:
             engines=parts.engines.snapshot(),
             rate=sampler.rate.estimate(),
             payout=parts.payout,
-            events=list(self._recent.lines),
+            recent=self._recent,
             templates=self._templates,
         )
 

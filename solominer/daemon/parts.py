@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from solominer.config.listeners import ListenerConfig
 from solominer.config.models import Config
 from solominer.config.paths import default_cache_dir
-from solominer.daemon.executor import LEVELS, alarm_text
+from solominer.daemon.executor import log_alarm
 from solominer.daemon.host_metrics import now
 from solominer.engines.cpu.machine import usable_cores
 from solominer.engines.cpu.plan_loader import check_for_workers, kernel_for, load_plan
@@ -25,13 +25,16 @@ from solominer.records.events.event_log import Start
 from solominer.records.journal.recovery import Replay
 from solominer.records.recorder import Recorder
 from solominer.records.settings import RecorderSettings
-from solominer.work.actions import Severity
 from solominer.work.payout import Payout
 from solominer.work.policy import Policy, RetryPolicy
 from solominer.work.ports import BlockObserver, Node, ShareObserver
+from solominer.work.workers import ExtranonceDealer, ExtranonceRange
 
 if TYPE_CHECKING:
     from solominer.engines.stratum.engine import StratumEngine, StratumSettings
+
+STRATUM_EXTRANONCES = 1 << 24
+"""Maximum number of connected and resumable miners."""
 
 log = logging.getLogger("solominer.daemon.daemon")
 
@@ -53,10 +56,6 @@ class Parts:
 
 def recorder_of(config: Config) -> Recorder:
     """The recorder, not yet opened."""
-
-    def on_alarm(severity: str, code: str, message: str, todo: str) -> None:
-        log.log(LEVELS[Severity(severity)], "%s", alarm_text(code, message, todo))
-
     settings = RecorderSettings(
         journal_fallback_dir=config.journal_fallback_dir,
         signing_key=config.records.signing_key,
@@ -65,7 +64,7 @@ def recorder_of(config: Config) -> Recorder:
         free_bytes=int(config.records.free_gb * 2**30),
     )
     network = config.chain.name
-    return Recorder(config.records_dir, config.tree_name, network=network, on_alarm=on_alarm, settings=settings)
+    return Recorder(config.records_dir, config.tree_name, network=network, on_alarm=log_alarm, settings=settings)
 
 
 def pool_settings_of(config: Config) -> PoolSettings:
@@ -121,12 +120,27 @@ def _stratum_settings(config: Config) -> StratumSettings:
         tuple(map(setup, config.stratum)),
         config.coinbase_tag.encode(),
         config.records_dir / config.tree_name / "stratum-sessions.json",
+        works_file=None if config.mode_rules.simulated else config.records_dir / config.tree_name / "stratum-works.bin",
         group_file=config.records_dir / config.tree_name / "stratum-group.json",
         group_window=round(1000 * config.group_window),
         limits=ServerLimits(config.stratum_limits.connections, config.stratum_limits.connections_per_address),
         simulated=config.mode_rules.simulated,
         cache_dir=default_cache_dir(),
+        processes=config.stratum_processes,
     )
+
+
+def extranonces_of(stratum: StratumEngine | None) -> tuple[ExtranonceDealer, dict[str, ExtranonceRange]]:
+    """A dealer of extranonce1 that differs from run to run, and the Stratum server's range, apart from the dealer's.
+
+    The server keeps its range as long as miners may resume their sessions: what they find in a job of the last run
+    counts only with the extranonce1 that they had.
+    """
+    first = stratum.extranonce_first() if stratum else None
+    if first is None:
+        first = int.from_bytes(os.urandom(4))
+    dealer = ExtranonceDealer(first + STRATUM_EXTRANONCES + int.from_bytes(os.urandom(3)))
+    return dealer, {stratum.name: ExtranonceRange(first, STRATUM_EXTRANONCES)} if stratum else {}
 
 
 async def apply_to_engines(config: Config, parts: Parts) -> list[str]:

@@ -1,1 +1,1 @@
-"""Everything that takes jobs and finds shares."""
+"""Engines: they receive jobs and find shares."""

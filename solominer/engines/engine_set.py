@@ -1,4 +1,4 @@
-"""All engines of a run as one: jobs go to each, and one that fails holds none of the others up."""
+"""All engines of a run as one: each gets every job, and a failing engine does not affect the others."""
 
 from __future__ import annotations
 
@@ -8,40 +8,40 @@ from collections.abc import Callable, Sequence
 
 from solominer.work.job import Job
 from solominer.work.ports import Engine, Post
-from solominer.work.workers import EngineSnapshot, ExtranonceDealer, WorkerId
+from solominer.work.workers import EngineSnapshot, ExtranonceDealer, ExtranonceRange, WorkerId
 
 _log = logging.getLogger(__name__)
 
 
 class EngineSet:
-    """`engines` by name, each with extranonces of its own from `dealer`: as many as `ranges` names, 1 otherwise.
+    """`engines` by name, each with its own extranonces: those in `ranges`, or 1 from `dealer`.
 
-    Raises ValueError where two engines have the same name.
+    Raises ValueError if two engines have the same name.
     """
 
     def __init__(
-        self, engines: Sequence[Engine], dealer: ExtranonceDealer, ranges: dict[str, int] | None = None
+        self, engines: Sequence[Engine], dealer: ExtranonceDealer, ranges: dict[str, ExtranonceRange] | None = None
     ) -> None:
         self.engines = {engine.name: engine for engine in engines}
         if len(self.engines) != len(engines):
             raise ValueError("two engines have the same name")
-        self._spaces = {name: dealer.deal((ranges or {}).get(name, 1)) for name in self.engines}
+        self._spaces = {name: (ranges or {}).get(name) or dealer.deal(1) for name in self.engines}
 
     def extranonce1(self, engine: str) -> bytes:
         """The first extranonce1 of an engine."""
         return self._spaces[engine].nth(0)
 
     async def start(self, post: Post) -> None:
-        """Start all; raises what the first that cannot start raises."""
+        """Start all; raises the error of the first that cannot be started."""
         for name, engine in self.engines.items():
             await engine.start(post, self._spaces[name])
 
     def publish(self, job: Job, *, clean: bool) -> None:
-        """Give the job to every engine."""
+        """Publish the job to every engine."""
         self._each("publish", lambda engine: engine.publish(job, clean=clean))
 
     def stop_work(self) -> None:
-        """Take the job away from every engine."""
+        """Stop work in every engine."""
         self._each("stop_work", lambda engine: engine.stop_work())
 
     def block_saved(self, worker: WorkerId, hash_le: bytes) -> None:
@@ -49,21 +49,21 @@ class EngineSet:
         self._each("block_saved", lambda engine: engine.block_saved(hash_le) if engine.name == worker.engine else None)
 
     def set_intensity(self, share: float) -> None:
-        """Have every engine use this share of its power."""
+        """Set the intensity of every engine, 0 to 1."""
         self._each("set_intensity", lambda engine: engine.set_intensity(share))
 
     def snapshot(self) -> tuple[EngineSnapshot, ...]:
-        """What every engine is doing."""
+        """The state of every engine."""
         return tuple(engine.snapshot() for engine in self.engines.values())
 
     async def run(self) -> None:
-        """Supervise all; ends when the last one ends, raises what ends any."""
+        """Run all until the last one ends; raises the error of the first that fails."""
         async with asyncio.TaskGroup() as group:
             for engine in self.engines.values():
                 group.create_task(engine.run(), name=f"engine {engine.name}")
 
     async def stop(self, timeout_secs: float) -> None:
-        """Stop all at the same time."""
+        """Stop all, concurrently."""
         stops = (engine.stop(timeout_secs) for engine in self.engines.values())
         for problem in await asyncio.gather(*stops, return_exceptions=True):
             if isinstance(problem, BaseException):
@@ -73,5 +73,5 @@ class EngineSet:
         for engine in self.engines.values():
             try:
                 act(engine)
-            except Exception:  # noqa: BLE001 - whatever one engine does, the others get the job
-                _log.exception("engine %s: %s failed; the other engines go on", engine.name, what)
+            except Exception:  # noqa: BLE001 - one engine's fault must not affect the others
+                _log.exception("engine %s: %s failed; the other engines continue", engine.name, what)

@@ -1,1 +1,1 @@
-"""The one owner of pauses, schedule, policies, throttling and the number of active workers."""
+"""The single owner of pauses, schedule, policies, throttling and the number of active workers."""

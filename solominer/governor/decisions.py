@@ -1,5 +1,5 @@
-"""What the policies want: how many workers should hash under the conditions of the moment, and why. Each is off unless
-it is set. None of them finds more blocks per hash; they choose when hashing costs less."""
+"""The policies' decisions: how many workers should hash under the current conditions, and why. Each policy is off
+unless it is set. None of them finds more blocks per hash; they choose when hashing is cheaper."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from solominer.config.steering import PoliciesConfig
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """The moment. `active` of `workers` hash now; what is not known is None, and a policy that needs it rests.
+    """The current conditions; unknown ones are None and disable the policies that need them.
 
-    `rate_hps` was measured with the present number of workers; `difficulty_ratio` is the forecast of the next
+    `active` of `workers` are hashing, at `rate_hps` together; `difficulty_ratio` is the forecast of the next
     difficulty over today's; `cost_per_block` is in the price's currency.
     """
 
@@ -28,14 +28,14 @@ class Conditions:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """So many workers shall hash (0: pause), for these reasons (none: nothing out of the ordinary)."""
+    """The number of workers to use (0: pause), and the reasons for it (none: no limit applies)."""
 
     active: int
     reasons: tuple[str, ...] = ()
 
 
 def decide(settings: PoliciesConfig, now: Conditions) -> Decision:
-    """What the policies want now."""
+    """Evaluate all policies."""
     limits = list(_limits(settings, now))
     share = min([settings.intensity, *(intensity for intensity, _ in limits)])
     reasons = tuple(reason for _, reason in limits)
@@ -46,25 +46,25 @@ def decide(settings: PoliciesConfig, now: Conditions) -> Decision:
 
 
 def _limits(settings: PoliciesConfig, now: Conditions) -> list[tuple[float, str]]:
-    """(intensity, reason) of every policy that wants less than the normal intensity."""
+    """(intensity, reason) of every policy that requires less than the normal intensity."""
     limits = []
     factor, ratio = settings.difficulty_factor, now.difficulty_ratio
     if factor is not None and ratio is not None and ratio > factor:
-        reason = f"the next difficulty is forecast at {ratio:.3f} of today's, beyond {factor:g}"
+        reason = f"the next difficulty is forecast at {ratio:.3f} of today's, above {factor:g}"
         limits.append((settings.difficulty_intensity, reason))
     if settings.hours is not None and now.within_hours is False:
         limits.append((settings.intensity_outside, f"outside the electricity hours {settings.hours}"))
     price, most = now.price_per_kwh, settings.max_price_per_kwh
     if price is not None and most is not None and price > most:
-        limits.append((0.0, f"a kWh costs {price:g}, more than {most:g}"))
+        limits.append((0.0, f"the price per kWh is {price:g}, above {most:g}"))
     cost, most = now.cost_per_block, settings.max_cost_per_block
     if cost is not None and most is not None and cost > most:
-        limits.append((0.0, f"a block is expected to cost {cost:,.0f}, more than {most:,.0f}"))
+        limits.append((0.0, f"the expected cost of a block is {cost:,.0f}, above {most:,.0f}"))
     return [(intensity, reason) for intensity, reason in limits if intensity < settings.intensity]
 
 
 def _towards_target(target_hps: float, share: float, now: Conditions, least: int) -> Decision:
-    """One worker more while the rate is too low; one less once it would be high enough without it."""
+    """Add a worker while the rate is too low; remove one if the rate would still be high enough without it."""
     wanted = max(least, now.active)
     if now.rate_hps is None or now.active < least:
         return Decision(wanted)

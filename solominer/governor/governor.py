@@ -1,7 +1,7 @@
-"""The governor: the one owner of pauses, of how many blocks may be found, and of how hard the engines work.
+"""The governor: the single owner of pauses, of the limit on found blocks, and of the engines' intensity.
 
-Reasons to pause come from a person, the schedule, the throttle, the policies and the end of the run. They reach the
-coordinator as events; engines get an intensity. Nothing here decides about work.
+Reasons to pause come from the user, the schedule, the throttle, the policies and the end of the run. They reach the
+coordinator as events; engines get an intensity. The governor never decides about work.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _LATEST_AT = 250_000_000_000  # in the year 9892: dates end with 9999
 
 
 class Source(Enum):
-    """Who may ask for a pause; each has its own reasons and can take back only those."""
+    """The sources of pauses; each has its own reasons and can withdraw only those."""
 
     HAND = auto()
     SCHEDULE = auto()
@@ -70,9 +70,8 @@ def _not_recorded(at: float, kind: str, fields: Mapping[str, Any]) -> None:
 
 
 class Governor:
-    """Runs beside the coordinator. `apply` hands a new configuration to the engines and returns what they could not
-    take, a line each. `reload` reads the configuration again (None: there is no file to read). `note` takes lines for
-    the ledger.
+    """Runs beside the coordinator. `apply` applies a new configuration to the engines and returns their problems as
+    lines. `reload` reads the configuration again (None: there is no file). `note` writes lines of the ledger.
     """
 
     def __init__(
@@ -121,7 +120,7 @@ class Governor:
 
     @property
     def pauses(self) -> list[str]:
-        """Every reason for which nothing is hashed now; empty while hashing is allowed."""
+        """All current reasons to pause; empty while hashing is allowed."""
         return sorted(frozenset().union(*self._holds.values()))
 
     def snapshot(self) -> Snapshot:
@@ -129,13 +128,13 @@ class Governor:
         return replace(self._snapshot(), pauses=tuple(self.pauses))
 
     def stopping(self) -> None:
-        """Pause for good: the run ends."""
+        """Pause permanently, because the run ends."""
         self._hold(Source.STOP, [STOPPING])
 
     # --- on request ----------------------------------------------------------------------------------------------
 
     def handlers(self) -> dict[str, Callable[[Field], dict[str, Any] | Awaitable[dict[str, Any]]]]:
-        """What the control socket answers."""
+        """The control socket's handlers, by command."""
         return {
             "status": lambda request: {"status": json.loads(encode(self.snapshot())), "pauses": self.pauses},
             "pause": lambda request: self._by_hand(request, BY_HAND),
@@ -145,7 +144,7 @@ class Governor:
         }
 
     def _by_hand(self, request: Field, *reasons: str) -> dict[str, Any]:
-        """`resume` takes back only `pause`: other reasons stay and are in the reply."""
+        """`resume` withdraws only `pause`; the reply has the remaining reasons."""
         with self._audit.request(request) as done:
             self._hold(Source.HAND, reasons)
             done += [f"paused: {', '.join(self.pauses)}" if self.pauses else "not paused"]
@@ -172,12 +171,12 @@ class Governor:
         return {"changes": done}
 
     async def reload(self) -> list[str]:
-        """Read the configuration again and apply what can change while running; a line for each change.
+        """Read the configuration again and apply what can change while running; returns a line for each change.
 
-        Raises ConfigError, with the old configuration in force, where the new one cannot be used.
+        Raises ConfigError if the new configuration is invalid; the old one stays in force.
         """
         if self._read_again is None:
-            raise ConfigError("this run has no configuration file to read again", "restart it with other flags")
+            raise ConfigError("this run has no configuration file to reload", "restart it with other flags")
         new, old = self._read_again(), self.config
         lines = [
             f"{key}: {before} -> {after}" + ("" if reloads_live(key) else " (needs a restart)")
@@ -186,17 +185,17 @@ class Governor:
         if old.bitcoin_rpc != new.bitcoin_rpc and not any(text.startswith("bitcoin_rpc") for text in lines):
             lines.append("bitcoin_rpc.password: changed (needs a restart)")
         lines += await self._apply(new)
-        for text in lines or ["nothing has changed"]:
+        for text in lines or ["no changes"]:
             log.info("reloaded: %s", text)
         return lines
 
     async def reload_by_signal(self) -> None:
-        """As `reload`, for SIGHUP: whatever is wrong with the file is logged, and mining goes on as before."""
+        """As `reload`, for SIGHUP: problems are logged, and mining continues unchanged."""
         try:
             with self._audit.call("reload", "SIGHUP") as done:
                 done += await self.reload()
         except SolominerError as error:
-            log.error("not reloaded: %s", str(error).replace("\n", " "))
+            log.error("reload failed, nothing was changed: %s", str(error).replace("\n", " "))
 
     async def _apply(self, new: Config) -> list[str]:
         self.config = new
@@ -218,7 +217,7 @@ class Governor:
     # --- the schedule --------------------------------------------------------------------------------------------
 
     def apply_schedule(self) -> None:
-        """Read the clock, count our blocks, and pause, allow or end accordingly."""
+        """Evaluate the schedule now, and pause, resume or end the run accordingly."""
         at = self._clock()
         now = _local(at.wall)
         self._count_blocks(now, at.mono)
@@ -226,14 +225,14 @@ class Governor:
         progress = RunProgress(at - self._started, self._today, None if last is None else at.mono - last)
         state = schedule_at(self._schedule, now, progress, self._seed)
         if state.over:
-            log.info("the last day of the schedule is over")
+            log.info("the schedule has ended")
             self._stop()
             return
         self._change_policy(max_blocks=self._allowed(now, state))
         self._hold(Source.SCHEDULE, [state.pause] if state.pause else [], state.until)
 
     def _allowed(self, now: datetime, state: ScheduleState) -> int | None:
-        """How many blocks this run may have found: the coordinator itself stops at that number, without delay."""
+        """The number of blocks at which the coordinator stops, which it does without delay."""
         bounds = [] if self._max_blocks is None else [self._max_blocks]
         limit = blocks_on(self._schedule, now, self._seed)
         if limit is not None:
@@ -252,7 +251,7 @@ class Governor:
         self._today = self._restored + max(0, standing - self._standing_before_today)
 
     def _blocks_of(self, now: datetime) -> int:
-        """Blocks of earlier runs that were found today and still stand."""
+        """Blocks of earlier runs that were found today and are neither stale nor rejected."""
         tracked = self._coordinator.blocks.open.values()
         lost = (BlockState.STALE, BlockState.REJECTED)
         return sum(_local(each.block.found_at).date() == now.date() and each.state not in lost for each in tracked)
@@ -273,7 +272,7 @@ class Governor:
             await asyncio.sleep(THROTTLE_SECS)
 
     def _read_sensors(self) -> SensorReadings:
-        """Sensors that fail are no reason to stop mining."""
+        """Read the sensors; failing ones do not stop mining."""
         try:
             return self._sensors.read()
         except (psutil.Error, OSError, ValueError) as error:
@@ -282,7 +281,7 @@ class Governor:
             return SensorReadings()
 
     def take_policies(self, share: float, reasons: Iterable[str]) -> None:
-        """What the policies want: this share of the workers, or a pause for these reasons where it is 0."""
+        """Apply the policies' decision: this share of the workers, or a pause for these reasons if it is 0."""
         if share > 0:
             self._engines.set_intensity(share)
         self._hold(Source.POLICIES, () if share > 0 else reasons)
@@ -290,7 +289,7 @@ class Governor:
     # --- pauses --------------------------------------------------------------------------------------------------
 
     def _hold(self, source: Source, reasons: Iterable[str], until: datetime | None = None) -> None:
-        """Have exactly these reasons of one source in force, beside those of the others."""
+        """Replace the reasons of one source; those of other sources are unaffected."""
         before = set(self.pauses)
         self._holds[source] = frozenset(reasons)
         after, at = set(self.pauses), self._clock()
@@ -303,7 +302,7 @@ class Governor:
 
 
 def _differences(old: Any, new: Any, prefix: str = "") -> list[tuple[str, Any, Any]]:
-    """(key with points, before, after) of everything that differs; secrets are masked in both."""
+    """(dotted key, before, after) of everything that differs; secrets are masked in both."""
     if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         old, new = dict(enumerate(old)), dict(enumerate(new))
     if isinstance(old, dict) and isinstance(new, dict):
@@ -320,5 +319,5 @@ def _local(at: float) -> datetime:
 
 
 def folder_of(config: Config) -> Path:
-    """The folder of this configuration's records, where the control socket is."""
+    """The folder of this configuration's records, which contains the control socket."""
     return config.records_dir / config.tree_name

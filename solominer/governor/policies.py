@@ -1,4 +1,4 @@
-"""The policies at work: read the conditions every so often, decide, log why, report the decision to the governor."""
+"""Runs the policies: reads the conditions periodically, decides, logs the reasons and informs the governor."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ FORECAST_RETRY_SECS = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Electricity:
-    """What hashing costs: power of the whole machine, and a fixed price or a source of one; None for unknown."""
+    """The machine's power, and a fixed electricity price or a source of prices; None if unknown."""
 
     watts: float | None = None
     price_per_kwh: float | None = None
     source: PriceSource | None = None
 
     def price(self, at: float) -> Price | None:
-        """The price that holds now."""
+        """The current price."""
         if self.source is not None:
             return self.source.current(at)
         return None if self.price_per_kwh is None else Price(self.price_per_kwh, at)
 
 
 Report = Callable[[float, tuple[str, ...]], None]
-"""Takes what the policies want: a share of the workers (0: a pause) and the reasons for less than usual."""
+"""Called with a decision: the share of workers to use (0: pause) and the reasons for less than usual."""
 
 
 class Policies:
-    """`snapshot` is of all engines, `note` takes lines for the ledger, `forecast` asks the nodes.
+    """`snapshot` returns all engines' state, `note` writes a line to the ledger, `forecast` queries the nodes.
 
-    With `dry_run` everything is decided and logged, and nothing is reported to the governor.
+    With `dry_run` decisions are logged but not reported to the governor.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Policies:
         self._foreseen: DifficultyForecast | None = None
         self._forecast_due = 0.0
         self._done = Decision(-1)
-        self._known_rate = 0.0  # of when it was last measured: a pause for its cost does not make the cost unknown
+        self._known_rate = 0.0  # the last measured one, so that the cost stays known during a pause
         self._measured: tuple[float, float, int] | None = None  # monotonic seconds, hashes, active workers
 
     async def run(self, report: Report) -> None:
@@ -84,7 +84,7 @@ class Policies:
                 await asyncio.sleep(self._settings.look_secs)
 
     async def refresh_forecast(self, mono: float) -> None:
-        """Ask for the forecast where a policy needs it and the last one is an hour old."""
+        """Get a new forecast if a policy needs it and the last one is an hour old."""
         if not self._wants_forecast or mono < self._forecast_due:
             return
         try:
@@ -97,7 +97,7 @@ class Policies:
         self._forecast_due = mono + FORECAST_SECS
 
     def evaluate(self, at: Instant, local: datetime, report: Report) -> Decision:
-        """Decide on the conditions of this moment, and report a decision that is new."""
+        """Decide under the current conditions, and report the decision if it changed."""
         engines = self._snapshot()
         workers = sum(len(engine.workers) for engine in engines)
         decision = decide(self._settings, self._conditions(at, local, engines, workers))
@@ -111,14 +111,14 @@ class Policies:
     def _conditions(self, at: Instant, local: datetime, engines: Sequence[EngineSnapshot], workers: int) -> Conditions:
         active = sum(engine.active for engine in engines)
         rate, foreseen = self._rate(at.mono, engines, active), self._foreseen
-        if self._done.active < 0:  # at the start all workers hash, which nobody has decided
+        if self._done.active < 0:  # at startup all workers hash, without a decision
             active = 0
         elif self._dry_run and active and self._done.active > 0:  # as if the decision had been applied
             rate = rate and rate * self._done.active / active
             active = self._done.active
         price = self._electricity.price(at.wall)
         if price is not None and price.stale:
-            price = None  # nothing is decided by a price that may not hold any more; `_log` says so
+            price = None  # it may be outdated; `_log` reports it
         cost, watts = None, self._electricity.watts
         self._known_rate = rate or self._known_rate
         if self._known_rate and watts is not None and foreseen is not None and price is not None:
@@ -134,7 +134,7 @@ class Policies:
         )
 
     def _rate(self, mono: float, engines: Sequence[EngineSnapshot], active: int) -> float | None:
-        """The rate since the last evaluation, if as many workers hashed all the time."""
+        """The rate since the last evaluation, if the number of active workers did not change."""
         hashes = sum(engine.hashes for engine in engines)
         before, self._measured = self._measured, (mono, hashes, active)
         hashing = sum(worker.state == "hashing" for engine in engines for worker in engine.workers)
@@ -144,10 +144,10 @@ class Policies:
 
     def _log(self, at: Instant, decision: Decision, workers: int) -> None:
         price = self._electricity.price(at.wall)
-        stale = " (the price is stale and not counted)" if price is not None and price.stale else ""
+        stale = " (the price is stale and was ignored)" if price is not None and price.stale else ""
         reason = "; ".join(decision.reasons) or "no limit applies"
-        what = f"{decision.active} of {workers} workers" if decision.active else "a pause"
-        log.info("policies%s: %s, because %s%s", " (dry run)" if self._dry_run else "", what, reason, stale)
+        what = f"{decision.active} of {workers} workers" if decision.active else "pause"
+        log.info("policies%s: %s: %s%s", " (dry run)" if self._dry_run else "", what, reason, stale)
         fields: dict[str, Any] = {"active": decision.active, "of": workers}
         if price is not None:
             fields |= {"price_per_kwh": price.per_kwh, "price_is_stale": price.stale}
@@ -155,7 +155,7 @@ class Policies:
 
 
 def electricity_of(config: ElectricityConfig) -> Electricity:
-    """Power and price, as the configuration has them. Nothing is fetched here."""
+    """Power and price from the configuration. Fetches nothing."""
     source = None
     if config.price_url is not None:
         source = PriceSource(
@@ -169,7 +169,7 @@ def electricity_of(config: ElectricityConfig) -> Electricity:
 
 
 async def forecast_from(nodes: Iterable[Node]) -> DifficultyForecast | None:
-    """From the first node that answers; None where difficulty cannot be foretold. Raises NodeError if none answers."""
+    """The forecast from the first node that answers; None if it has none. Raises NodeError if no node answers."""
     problem = NodeError("no node is configured", "set bitcoin_rpc in config.json")
     for node in nodes:
         try:

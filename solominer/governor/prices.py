@@ -1,7 +1,7 @@
-"""The electricity price from any HTTP endpoint that answers with JSON: cached, retried with backoff, marked when stale.
+"""The electricity price from an HTTP endpoint with a JSON reply: cached, retried with backoff, marked when stale.
 
-Nothing here talks to the network unless `electricity.price_url` is set. Only the address's host is ever logged:
-the rest may hold a key.
+There is no network access unless `electricity.price_url` is set. Only the URL's host is logged, since the rest may
+contain a key.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ TIMEOUT_SECS = 10.0
 MOST_BYTES = 1 << 20
 FIRST_WAIT_SECS = 10.0
 MOST_PRICE = 1e12
-"""Of a kWh, before `scale`, in whatever currency; below zero is a price, too."""
+"""Upper bound of a price per kWh, before `scale`, in any currency; prices may be negative."""
 
 Fetch = Callable[[str], bytes]
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Of a kWh, in the configured currency; `at` is when it was fetched (Unix seconds)."""
+    """A price per kWh, in the configured currency; `at` is when it was fetched (Unix seconds)."""
 
     per_kwh: float
     at: float
@@ -41,7 +41,7 @@ class Price:
 
 
 def http_get(url: str) -> bytes:
-    """The body of an answer, at most 1 MiB. Raises PriceError."""
+    """The body of the reply, at most 1 MiB. Raises PriceError."""
     host = urlsplit(url).hostname
     request = urllib.request.Request(url, headers={"Accept": "application/json", "User-Agent": "solominer"})
     try:
@@ -53,12 +53,12 @@ def http_get(url: str) -> bytes:
         kind = getattr(error, "code", None) or getattr(error, "reason", None) or type(error).__name__
         raise PriceError(f"no price from {host}: {kind}", "check electricity.price_url") from error
     if len(body) > MOST_BYTES:
-        raise PriceError(f"the reply of {host} is too long", "check electricity.price_url")
+        raise PriceError(f"the reply of {host} is larger than 1 MiB", "check electricity.price_url")
     return body
 
 
 def value_at(document: object, path: str) -> float:
-    """The number at a path like `data.0.price`. Raises PriceError that names the part which is not there."""
+    """The number at a path like `data.0.price`. Raises PriceError, naming the missing part."""
     value = document
     for part in filter(None, path.split(".")):
         try:
@@ -73,9 +73,9 @@ def _refuse(what: str) -> PriceError:
 
 
 class PriceSource:
-    """One endpoint. `scale` turns its number into a price per kWh (0.001 for one per MWh).
+    """One endpoint. `scale` converts its number to a price per kWh (0.001 for a price per MWh).
 
-    Asked every `refresh_secs`; a price older than `stale_secs` is marked as stale.
+    Polled every `refresh_secs`; a price older than `stale_secs` is marked as stale.
     """
 
     def __init__(
@@ -87,14 +87,14 @@ class PriceSource:
         self._last: Price | None = None
 
     def current(self, at: float) -> Price | None:
-        """The last price fetched, however long ago; None before the first."""
+        """The last price fetched, however old; None before the first."""
         last = self._last
         if last is None:
             return None
         return Price(last.per_kwh, last.at, at - last.at > self._stale_secs)
 
     def fetch(self) -> Price:
-        """Ask now, and wait for the answer. Raises PriceError."""
+        """Fetch the price now. Raises PriceError."""
         try:
             document = decode(self._fetch(self._url))
         except BadValue:
@@ -103,14 +103,14 @@ class PriceSource:
         return self._last
 
     async def keep_fresh(self) -> NoReturn:
-        """Ask for good; after a failure sooner and then ever more seldom, until the usual time between two."""
+        """Poll forever; after a failure with exponential backoff, up to the usual interval."""
         wait_secs, logged = FIRST_WAIT_SECS, ""
         while True:
             try:
                 await asyncio.to_thread(self.fetch)
             except PriceError as error:
                 if error.what != logged:
-                    log.warning("%s -> %s; asked again", error.what, error.todo)
+                    log.warning("%s -> %s; it is retried", error.what, error.todo)
                     logged = error.what
                 await asyncio.sleep(min(wait_secs, self._refresh_secs))
                 wait_secs *= 2

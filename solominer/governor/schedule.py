@@ -1,7 +1,7 @@
-"""When to mine: days, weekdays, hours, a number of blocks a day, a pace. Pure: times in, reasons to pause out.
+"""When to mine: days, weekdays, hours, blocks per day, a block interval. Pure: times in, reasons to pause out.
 
-Weekdays, hours and days with a number of blocks go by the machine's local time (`datetime` with its zone); a day begins
-at local midnight. How long the run and the pace last goes by a monotonic clock: a step of the wall clock ends no run.
+Weekdays, hours and the days of `blocks_per_day` are in the machine's local time (`datetime` with its zone); a day
+begins at local midnight. Durations use a monotonic clock, so a step of the wall clock does not end the run.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ MOST_RANDOM_BLOCKS = 12
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """`days`: the run's length, None for ever. `days_week`: Monday and the next ones. `hours`: (start, end) minutes of
-    the day, empty for all of them; one that ends before it starts goes over midnight. `blocks_per_day`: None for no
-    limit. `block_interval_secs`: least time from one block to the next."""
+    """`days`: the run's length (None: unlimited). `days_week`: weekdays from Monday on. `hours`: (start, end), minutes
+    of the day, empty for all day; one that ends before it starts crosses midnight. `blocks_per_day`: None for no limit.
+    `block_interval_secs`: minimum time between blocks."""
 
     days: int | None = None
     days_week: int = 7
@@ -32,15 +32,15 @@ class Schedule:
 
     @property
     def is_always(self) -> bool:
-        """Whether nothing is ever paused or ended by it."""
+        """Whether it never pauses or ends the run."""
         return self == Schedule()
 
 
 @dataclass(frozen=True, slots=True)
 class RunProgress:
-    """What has happened: how long the run lasts, today's blocks, seconds since the last one (None: none in this run).
+    """The run's duration, today's blocks, and the time since the last block (None: no block in this run).
 
-    Seconds are of a monotonic clock.
+    Durations are by a monotonic clock.
     """
 
     running_secs: float = 0.0
@@ -50,7 +50,7 @@ class RunProgress:
 
 @dataclass(frozen=True, slots=True)
 class ScheduleState:
-    """`over`: the run has reached its end. `pause`: why not to hash now, or ''. `until`: when that may change."""
+    """`over`: the run has reached its end. `pause`: the reason to pause, or ''. `until`: when that may change."""
 
     over: bool = False
     pause: str = ""
@@ -69,26 +69,26 @@ def schedule_of(config: ScheduleConfig) -> Schedule:
 
 
 def schedule_at(schedule: Schedule, now: datetime, progress: RunProgress, seed: int = 0) -> ScheduleState:
-    """What the schedule says at `now`. `seed` draws the random numbers of blocks, the same ones on the same day."""
+    """The schedule's state at `now`. `seed` determines the random numbers of blocks, one for each day."""
     if schedule.days is not None and progress.running_secs >= schedule.days * _SECS_A_DAY:
         return ScheduleState(over=True)
     midnight = _next_midnight(now)
     if now.weekday() >= schedule.days_week:
-        return ScheduleState(pause="no mining day", until=midnight)
+        return ScheduleState(pause="not a mining day", until=midnight)
     if schedule.hours and not is_within(schedule.hours, now):
         return ScheduleState(pause="outside the mining hours", until=_next_start(schedule.hours, now))
     limit = blocks_on(schedule, now, seed)
     if limit is not None and progress.blocks_today >= limit:
-        return ScheduleState(pause=f"{limit} blocks found today", until=midnight)
+        return ScheduleState(pause=f"today's limit of {limit} blocks is reached", until=midnight)
     if schedule.block_interval_secs is not None and progress.since_block_secs is not None:
         wait_secs = schedule.block_interval_secs - progress.since_block_secs
         if wait_secs > 0:
-            return ScheduleState(pause="the next block is not due", until=now + timedelta(seconds=wait_secs))
+            return ScheduleState(pause="the block interval has not passed", until=now + timedelta(seconds=wait_secs))
     return ScheduleState()
 
 
 def blocks_on(schedule: Schedule, day: datetime, seed: int) -> int | None:
-    """How many blocks that day may bring; None for no limit."""
+    """The maximum number of blocks on that day; None for no limit."""
     if schedule.blocks_per_day != "random":
         return schedule.blocks_per_day
     drawn = sha256(f"{seed} {day.date().isoformat()}".encode()).digest()

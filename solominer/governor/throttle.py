@@ -1,4 +1,4 @@
-"""Reasons to pause: a hot, busy or used machine, or its battery. `ThrottleRules` is pure, `Sensors` reads all."""
+"""The throttle: pauses for temperature, CPU load, battery or user activity. `ThrottleRules` is pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HOT, BUSY, BATTERY, USER = ("temperature", "CPU busy", "on battery", "user activ
 
 @dataclass(frozen=True, slots=True)
 class SensorReadings:
-    """What was measured; None where it cannot be. `other_load` in cores, `idle_secs` since a user typed."""
+    """Sensor readings; None if unavailable. `other_load` in cores, `idle_secs` since the last user input."""
 
     temperature_c: float | None = None
     other_load: float | None = None
@@ -29,9 +29,9 @@ class SensorReadings:
 
 @dataclass(slots=True)
 class ThrottleRules:
-    """Which pauses are in force. A pause begins at once; it ends when its reason has been gone for `resume_after_secs`.
+    """The reasons in force. A pause begins at once; it ends when its reason has been gone for `resume_after_secs`.
 
-    Heat and load must fall clearly below their bounds to count as gone, for our own pause cools the machine.
+    Temperature and load must fall clearly below their limits to count as gone: the pause itself cools the machine.
     """
 
     settings: ThrottleConfig
@@ -39,7 +39,7 @@ class ThrottleRules:
     paused: set[str] = field(default_factory=set)
 
     def update(self, mono: float, readings: SensorReadings) -> frozenset[str]:
-        """Take readings at `mono` (seconds of a steady clock); returns the reasons that are in force now."""
+        """Process readings at `mono` (monotonic seconds); returns the reasons now in force."""
         wait_secs = self.settings.resume_after_secs
         for reason, (over, calm) in self._conditions(readings).items():
             if over:
@@ -52,7 +52,7 @@ class ThrottleRules:
         return frozenset(self.paused)
 
     def _conditions(self, readings: SensorReadings) -> Mapping[str, tuple[bool, bool]]:
-        """For each reason: whether it holds, and whether it is clearly gone. What is not measured is gone."""
+        """For each reason: whether it applies, and whether it is clearly gone. Unavailable readings count as gone."""
         settings = self.settings
         return {
             HOT: _bounded(readings.temperature_c, settings.max_temperature_c, COOLER_BY_C),
@@ -77,7 +77,7 @@ def _active(idle_secs: float | None, bound: float | None) -> tuple[bool, bool]:
 
 
 class Sensors:
-    """Reads the machine by psutil. `other_load` is over the time since it was last asked."""
+    """Reads the sensors with psutil."""
 
     def __init__(self) -> None:
         self._last: tuple[float, float, dict[int, float]] | None = None
@@ -87,7 +87,7 @@ class Sensors:
         return SensorReadings(self.temperature_c(), self.other_load(), self.on_battery(), idle_secs(time.time()))
 
     def temperature_c(self) -> float | None:
-        """The hottest sensor, or None where the system reports none."""
+        """The hottest sensor, or None if there is none."""
         reader = getattr(psutil, "sensors_temperatures", None)
         try:
             groups = reader() if reader is not None else {}
@@ -97,13 +97,13 @@ class Sensors:
         return max(values, default=None)
 
     def on_battery(self) -> bool | None:
-        """Whether the machine runs on its battery; None where it has none."""
+        """Whether the machine runs on battery; None if it has none."""
         reader = getattr(psutil, "sensors_battery", None)
         battery = reader() if reader is not None else None
         return None if battery is None or battery.power_plugged is None else not battery.power_plugged
 
     def other_load(self) -> float | None:
-        """Cores that programs other than ours kept busy since the last call; None at the first."""
+        """Average cores used by other programs since the last call; None at the first call."""
         times = psutil.cpu_times()
         busy = sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0)
         now, ours = time.monotonic(), _our_cpu_secs()
@@ -129,9 +129,9 @@ def _our_cpu_secs() -> dict[int, float]:
 
 
 def idle_secs(now: float) -> float | None:
-    """Seconds since somebody typed at a terminal of this machine; None if nobody is logged in.
+    """Seconds since the last input at a terminal of this machine; None if nobody is logged in.
 
-    A terminal's access time is when it was last read from, as in `w`.
+    From the terminals' access times, as in `w`.
     """
     ages = []
     for user in psutil.users():

@@ -1,1 +1,1 @@
-"""What the numbers mean: rates with intervals, luck, mismatch, uniformity, forecasts. Pure: no I/O, no clock."""
+"""Statistics: rates with intervals, luck, mismatch, uniformity, forecasts. Pure: no I/O, no clock."""

@@ -1,6 +1,6 @@
-"""Tests of a miner's best hashes, each the smallest among a known number of shares: do they fit the credited work?
+"""Tests whether a miner's best hashes, each the smallest of a known number of shares, are consistent with its work.
 
-A miner that keeps its best shares back, or loses them on the way, is credited with more work than its best hashes show.
+A miner that withholds or loses its best shares is credited with more work than its best hashes indicate.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _FEWEST_HASHES = 1024
 
 @dataclass(slots=True)
 class BestShares:
-    """The running tests of one miner or kind of miner, about 4 KiB whatever the number of shares."""
+    """The running tests of one miner or client, about 4 KiB whatever the number of shares."""
 
     samples: int = 0
     alike: int = 0
@@ -29,10 +29,10 @@ class BestShares:
     ones: list[int] = field(default_factory=lambda: [0] * _BITS)
 
     def add(self, best_hash: int, shares: int, hashes: float, hashes_squared: float) -> None:
-        """The smallest hash of `shares` shares that take `hashes` on average; `hashes_squared` adds each one's square.
+        """Add the smallest hash of `shares` shares that take `hashes` on average (`hashes_squared`: sum of squares).
 
-        Of n hashes that are uniform below a target T the smallest, b, has -n ln(1 - b / T) exponentially distributed.
-        Shares that take next to no hashes (regtest) are left out: their hashes are known as whole numbers only.
+        For the smallest, b, of n hashes that are uniform below a target T, -n ln(1 - b / T) is exponentially
+        distributed. Shares that take very few hashes (regtest) are skipped: their hash counts are rounded to integers.
         """
         if hashes < shares * _FEWEST_HASHES:
             return
@@ -45,7 +45,7 @@ class BestShares:
             self.statistic -= shares * math.log1p(-part)
 
     def plus(self, other: BestShares) -> BestShares:
-        """The tests of both together."""
+        """The tests over the samples of both."""
         ones = [one + also for one, also in zip(self.ones, other.ones, strict=True)]
         return BestShares(
             self.samples + other.samples, self.alike + other.alike, self.statistic + other.statistic, ones

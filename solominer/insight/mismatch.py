@@ -16,8 +16,8 @@ DEFAULT_FALSE_ALARM = 1e-4
 # How the allowed false alarms are divided among the tests: nearly all go to the most powerful test of the fault that
 # matters most, too few shares. The sum is 1, so the total is bounded whatever their dependence (Bonferroni).
 _ALLOWANCE = {
-    "fewer shares than the claimed hashes bring": 0.91,
-    "more shares than the claimed hashes bring": 0.03,
+    "too few shares for the claimed hashes": 0.91,
+    "too many shares for the claimed hashes": 0.03,
     "smallest hashes too large for the claim": 0.03,
     "smallest hashes too small for the claim": 0.03,
 }

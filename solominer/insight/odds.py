@@ -49,7 +49,7 @@ class Luck:
     """A count of events against its expectation.
 
     `as_lucky` is the chance of at least this many, `as_unlucky` the chance of at most this many. `ratio` is what pools
-    call luck; it says nothing without these p-values.
+    call luck; it means nothing without these p-values.
     """
 
     found: int
@@ -74,9 +74,9 @@ def luck(found: int, expected: float) -> Luck:
 
 
 def expected_best_difficulty(hashes: float, level: float = 0.95) -> Estimate:
-    """The best share's difficulty to be expected after so many hashes: median, and where it lies with chance `level`.
+    """The expected best share difficulty after `hashes` hashes: the median, with an interval of probability `level`.
 
-    The mean is infinite (the best share of an hour has a heavy tail), so it is the median that is stated.
+    The median, because the mean is infinite (the distribution has a heavy tail).
     """
     unit = hashes / hashes_at_difficulty(1.0)
     tail = (1 - level) / 2

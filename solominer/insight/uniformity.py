@@ -18,7 +18,7 @@ from solominer.insight.distributions import chance_beyond, chance_of_chi_squared
 
 DEFAULT_ALARM_RATE = 1e-4
 TESTS = ("bits", "nonce bytes", "hash bytes", "hash values", "gaps", "share rate", "duplicates", "box dimension")
-HASH_BYTES = 16  # the lowest ones, which no target constrains
+HASH_BYTES = 16  # the lowest ones, unconstrained by any target
 _BINS = 1024
 BLOCK = 1025  # hashes per box-counting test, which make 1,024 points
 FINEST = 64  # boxes per side of its finest grid; coarser ones halve it, down to 2

@@ -127,7 +127,7 @@ def _with_parameters(plan: SearchPlan, main: Mapping[str, Any]) -> SearchPlan:
 
 
 def derive(name: str, chunks: int, bitload: int) -> int:
-    """The parameter `name` of an order of `chunks` chunks, derived from bitload as this module's docstring says."""
+    """The parameter `name` of an order of `chunks` chunks, derived from bitload (see this module's docstring)."""
     draw = int.from_bytes(sha256(f"{bitload}/{name}".encode()).digest(), "big")
     if name == "seed":
         return draw % (1 << 64)

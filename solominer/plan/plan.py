@@ -61,7 +61,7 @@ class Strides:
 
 @dataclass(frozen=True, slots=True)
 class Palette:
-    """Which version bits of the BIP 320 mask are rolled, the fastest first, and in which order."""
+    """The version bits of the BIP 320 mask that are rolled, the fastest first, and their order."""
 
     bits: tuple[int, ...] = (13, 14, 15, 16, 17)
     order: str = "counting"
@@ -202,7 +202,7 @@ class SearchPlan:
         return Position(k, versions.index(candidate.version_bits), step, offset)
 
     def candidate(self, position: Position, mask: int, worker: int, worker_count: int) -> Candidate:
-        """What a worker tries at a position, the inverse of `position`. Raises PlanError if there is no such one."""
+        """The candidate at a position, the inverse of `position`. Raises PlanError if the position does not exist."""
         versions = self.palette_versions(mask)
         if not 0 <= position.version < len(versions):
             raise PlanError("palette", f"there is no version pattern {position.version}")

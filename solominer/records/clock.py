@@ -53,7 +53,7 @@ class ClockCheck:
         self._nodes: dict[str, _Witness] = {}
 
     def look(self, at: float, up: float, health: NodeHealth) -> None:
-        """Take in a node's health check."""
+        """Note a node's health check."""
         date = None if health.clock_offset_secs is None else at + health.clock_offset_secs
         if not health.reachable or (date is None and not health.tip_time):
             return
@@ -95,7 +95,7 @@ class ClockCheck:
 def records_problem(newest_at: Any, at: float) -> str:
     """How the end time of the newest report (Unix seconds) contradicts the clock, or ''.
 
-    A long downtime cannot be told from a wrong clock.
+    A long downtime cannot be distinguished from a wrong clock.
     """
     if not isinstance(newest_at, int | float):
         return ""

@@ -1,7 +1,7 @@
 """One daemon per data folder: an flock on a file that holds the owner's pid.
 
-The kernel releases the lock when the process ends, so a stale pid locks nobody out. On file systems without locks, the
-pid and start time in the file are checked instead.
+The kernel releases the lock when the process ends, so a stale pid does no harm. On file systems without locks, the pid
+and start time in the file are checked instead.
 """
 
 from __future__ import annotations

@@ -117,7 +117,7 @@ class Recorder:
         done: str = "",
         traceback: str = "",
     ) -> None:
-        """Record an error or alarm. `done` says what was done about it, or what a person should do."""
+        """Record an error or alarm. `done` is what was done about it, or what a person should do."""
         fields: dict[str, Any] = {"severity": str(severity), "code": code, "message": message}
         if context:
             fields["context"] = dict(context)
@@ -132,7 +132,7 @@ class Recorder:
         self._writer.post(self._books.counters, at, self._up(), seen.workers, droppable=True)
 
     def miners(self, sums: list[MinerShares]) -> None:
-        """What miners did since the last call, summed by name and client; a line a minute has them all."""
+        """The miners' sums since the last call, by name and client. One line a minute."""
         if sums:
             self._writer.post(self._books.miners, sums, droppable=True)
 
@@ -173,7 +173,7 @@ class Recorder:
         return _LogHandler(self)
 
     def tick(self, at: float) -> None:
-        """Call about once a second: ends the hour when it is over."""
+        """Call about once a second; ends the hour when it is over."""
         self._writer.post(self._books.tick, at, self._up())
 
     def flush(self, timeout_secs: float | None = None) -> bool:

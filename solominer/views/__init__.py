@@ -1,1 +1,1 @@
-"""What people see: the console, log lines. They only read snapshots and events."""
+"""The user interface: console and log lines. It only reads snapshots and events."""

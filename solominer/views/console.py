@@ -1,4 +1,4 @@
-"""The live view on a terminal, with rich: calm, redrawn twice a second, everything on one screen."""
+"""The live view on a terminal, with rich: redrawn twice a second, everything on one screen."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _STATE_STYLE = {
 
 
 def has_controlling_terminal() -> bool:
-    """Whether this process belongs to a terminal, whose end sends it SIGHUP (tty(4)); a service has none."""
+    """Whether this process has a controlling terminal, which sends SIGHUP when closed (tty(4)); a service has none."""
     try:
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
     except OSError:
@@ -140,7 +140,7 @@ def _miners(s: Snapshot) -> RenderableType:
 
 
 def _nodes(s: Snapshot) -> RenderableType:
-    table = _table("node", "height", "peers", "zmq", "answers in", "state")
+    table = _table("node", "height", "peers", "zmq", "latency", "state")
     for node in s.nodes:
         state = Text(printable(node.note), "red")
         if node.usable:

@@ -1,4 +1,4 @@
-"""Plain log lines where there is no terminal: time, level, logger, message."""
+"""Log lines, for when there is no live view: time, level, message."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from solominer.errors import printable, printable_lines
+from solominer.views.snapshot import AlarmView
 
 _JOURNAL_PRIORITY = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6, logging.DEBUG: 7}
 
@@ -20,10 +21,10 @@ _LONGEST_RECORD = 20_000
 
 
 class _LineFormatter(logging.Formatter):
-    """One event a line, UTC with milliseconds; under systemd with its priority and without the time it adds itself.
+    """One event per line, UTC with milliseconds; under systemd with a priority and without the time.
 
-    Whatever a record quotes is made printable, and further lines of it (a traceback) are indented, so that no foreign
-    text can pass for a line of its own.
+    Unprintable characters are escaped, and further lines of a record (a traceback) are indented, so that foreign text
+    cannot forge a log line.
     """
 
     @staticmethod
@@ -43,20 +44,24 @@ class _LineFormatter(logging.Formatter):
 
 
 class RecentEvents(logging.Handler):
-    """Keeps the last lines for the live view, (Unix seconds, text)."""
+    """Keeps the last lines for the live view, (Unix seconds, text), and the last alarms."""
 
     def __init__(self, size: int = 50) -> None:
         super().__init__(logging.INFO)
         self.lines: deque[tuple[float, str]] = deque(maxlen=size)
+        self.alarms: deque[AlarmView] = deque(maxlen=size)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep one line."""
+        """Keep one line. A record with an attribute `alarm` (severity, code, message, what to do) is an alarm."""
         self.lines.append((record.created, printable(record.getMessage())))
+        alarm: tuple[str, str, str, str] | None = getattr(record, "alarm", None)
+        if alarm is not None:
+            self.alarms.append(AlarmView(record.created, *map(printable, alarm)))
 
 
 @contextmanager
 def logged_to(handler: logging.Handler) -> Iterator[None]:
-    """While the block runs, everything that is logged goes to `handler`, too, as lines with the time."""
+    """While the `with` block runs, also log to `handler`, as lines with the time."""
     root = logging.getLogger("solominer")
     handler.setFormatter(_LineFormatter(under_systemd=False))
     root.addHandler(handler)
@@ -67,7 +72,7 @@ def logged_to(handler: logging.Handler) -> Iterator[None]:
 
 
 def set_up_logging(level: str, *, live_view: bool) -> RecentEvents:
-    """Route the program's logging: to stderr as lines, or, while the live view is on, into it alone."""
+    """Send the program's log to stderr, or only to the live view if that is on."""
     recent = RecentEvents()
     root = logging.getLogger("solominer")
     root.handlers.clear()

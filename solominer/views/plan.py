@@ -11,14 +11,14 @@ from solominer.plan.plan import SearchPlan
 
 COLUMNS, ROWS = 60, 9
 MOST_POINTS = 65_521
-"""Of a plotted walk. A prime: steps taken evenly from a power of two would fall in with the bits of van-der-corput."""
+"""Points of a plotted walk. A prime: evenly spaced steps of a power of two would alias with van-der-corput's bits."""
 PLOT_FORMATS = (".svg", ".png")
 
 Points = list[tuple[int, int]]
 
 
 def plan_table(plan: SearchPlan) -> Table:
-    """Every parameter with where it comes from: given in the file (or by default), derived from bitload, or auto."""
+    """Every parameter with its origin: given in the file (or by default), derived from bitload, or auto."""
     table = Table(box=None, padding=(0, 2), header_style="dim")
     for header in ("group", "parameter", "value", ""):
         table.add_column(header, overflow="fold")
@@ -31,7 +31,7 @@ def plan_table(plan: SearchPlan) -> Table:
 
 
 def order_pictures(plan: SearchPlan) -> str:
-    """The order as text: the whole walk, thinned out to one step a column, and its first steps one by one."""
+    """The order as text: the whole walk, sampled at one step per column, and its first steps."""
     whole = plan.order_points(2 * COLUMNS)
     first = first_steps(plan, 2 * COLUMNS)
     parts = [f"the whole walk of {plan.chunks:,} chunks, every {max(1, plan.chunks // len(whole)):,}th step:"]
@@ -48,7 +48,7 @@ def first_steps(plan: SearchPlan, count: int, extranonce: int = 0) -> Points:
 
 
 def picture(points: Points, chunks: int) -> str:
-    """One dot a point in Braille characters: time to the right, chunks upwards; points are evenly spaced in time."""
+    """A plot in Braille characters, one dot per point: time to the right, chunks upwards; evenly spaced in time."""
     cells = [[0] * COLUMNS for _ in range(ROWS)]
     dots = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))  # of a cell: left and right column, from the top
     for index, (_, chunk) in enumerate(points):
@@ -60,9 +60,9 @@ def picture(points: Points, chunks: int) -> str:
 
 
 def plot_order(plan: SearchPlan, path: Path) -> None:
-    """Draw both pictures into an .svg or .png. Raises ConfigError for another ending, and without matplotlib."""
+    """Draw both pictures into an .svg or .png. Raises ConfigError for another file type, and without matplotlib."""
     if path.suffix.lower() not in PLOT_FORMATS:
-        raise ConfigError(f"cannot plot into {path.name}", f"use a name that ends in {' or '.join(PLOT_FORMATS)}")
+        raise ConfigError(f"cannot plot into {path.name}", f"use a file name ending in {' or '.join(PLOT_FORMATS)}")
     try:
         from matplotlib.figure import Figure
     except ImportError:
@@ -81,4 +81,4 @@ def plot_order(plan: SearchPlan, path: Path) -> None:
     try:
         figure.savefig(path)
     except OSError as error:
-        raise ConfigError(f"cannot write {path}: {error.strerror}", "name a place that can be written") from error
+        raise ConfigError(f"cannot write {path}: {error.strerror}", "choose another path") from error

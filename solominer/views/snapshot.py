@@ -16,9 +16,9 @@ import orjson
 
 @dataclass(frozen=True, slots=True)
 class WorkerView:
-    """One worker of any engine; `rate_hps` over the last seconds. `pid` is 0 where it is no process of ours.
+    """One worker of any engine; `rate_hps` is over the last seconds. `pid` is 0 if it is not one of our processes.
 
-    A Stratum miner has its user agent as `kernel`; `connections` to `rejected` (shares) are of such miners alone.
+    For a Stratum miner `kernel` is its user agent; only such miners have `connections` to `rejected` (shares).
     """
 
     worker: str
@@ -42,7 +42,7 @@ class WorkerView:
 
 @dataclass(frozen=True, slots=True)
 class NodeView:
-    """One node; `note` is its problem in a line, `fork` that it is on another chain than another node; else empty."""
+    """One node; `note` is its problem in one line, `fork` describes a fork with another node; both may be ''."""
 
     name: str
     usable: bool
@@ -73,6 +73,17 @@ class PayoutView:
     address: str
     basis_points: int
     sats: int
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmView:
+    """An alarm of this run; severity info is a recovery. `todo` is what to do about it, or empty."""
+
+    at: float
+    severity: str
+    code: str
+    message: str
+    todo: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +168,7 @@ class Snapshot:
     pauses: tuple[str, ...] = ()
     template: TemplateView | None = None
     coinbase: CoinbaseView | None = None
+    alarms: tuple[AlarmView, ...] = ()
     version: int = 1
 
 

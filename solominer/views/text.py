@@ -1,4 +1,4 @@
-"""Numbers as people read them, and `solominer status` as text: what the live view shows, in plain lines."""
+"""Human-readable numbers, and `solominer status` as text: the live view's content in plain lines."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 from solominer.work.payout import percent
 
 MOST_SHOWN = 24
+"""Workers listed individually."""
 MOST_OF_A_NAME = 40
 """Characters of a miner's name on the live view."""
-"""Workers that are shown one by one."""
 
 T = TypeVar("T")
 _STEPS = ("", "k", "M", "G", "T", "P", "E")
@@ -55,7 +55,7 @@ def utc(at: float) -> str:
 
 
 def busiest(workers: Sequence[T], key: Callable[[T], Any]) -> list[T]:
-    """The workers that are shown one by one, in their own order: all, or where there are many the fastest."""
+    """The workers to list individually, in their original order: all of them, or the fastest MOST_SHOWN."""
     if len(workers) <= MOST_SHOWN:
         return list(workers)
     least = sorted(map(key, workers), reverse=True)[MOST_SHOWN - 1]

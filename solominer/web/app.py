@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+import logging
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from fastapi import Depends, FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 
 from solominer import __version__
-from solominer.web import plain
+from solominer.web import health, metrics, plain
 from solominer.web.access import login
 from solominer.web.access.access import Access
 from solominer.web.access.guard import Guard
 from solominer.web.access.visitor import Refused, may_control, may_read, refuse
 from solominer.web.api import (
+    alerts,
     blocks,
     control,
     docs,
@@ -33,10 +36,13 @@ from solominer.web.api import (
     status,
     ws,
 )
+from solominer.web.compat import ckpool, public_pool
 from solominer.web.headers import SecurityHeaders
 from solominer.web.problems import add_handlers
 from solominer.web.site import Site
 from solominer.web.static_files import PageFiles
+
+log = logging.getLogger(__name__)
 
 STATIC = Path(__file__).parent / "static"
 
@@ -57,7 +63,12 @@ READ_ROUTERS = (
     doctor.router,
     docs.router,
     ws.router,
+    alerts.router,
+    metrics.router,
+    public_pool.router,
 )
+
+CONTROL_ROUTERS = (control.router, alerts.control)
 
 
 def create_app(site: Site) -> FastAPI:
@@ -76,8 +87,10 @@ def create_app(site: Site) -> FastAPI:
     app.add_exception_handler(Refused, refuse)
     for router in READ_ROUTERS:
         app.include_router(router, dependencies=[Depends(may_read)])
-    app.include_router(control.router, dependencies=[Depends(may_control)])
+    for router in CONTROL_ROUTERS:
+        app.include_router(router, dependencies=[Depends(may_control)])
     app.include_router(login.router)
+    app.include_router(health.router)
     app.mount("/", GZipMiddleware(PageFiles(directory=STATIC, html=True)), name="page")
     app.add_middleware(Guard, access=access)
     app.add_middleware(SecurityHeaders)
@@ -86,9 +99,26 @@ def create_app(site: Site) -> FastAPI:
 
 @asynccontextmanager
 async def _following(app: FastAPI) -> AsyncIterator[None]:
+    site: Site = app.state.site
     app.state.access.announce()
-    task = asyncio.create_task(app.state.site.feed.run())
+    tasks = [_task(site.feed.run(), "daemon feed")]
+    if site.alerts.is_on:
+        tasks.append(_task(site.alerts.run(), "alerts"))
+    if site.setup.web.status_files_dir is not None:
+        tasks.append(_task(ckpool.keep_written(site, site.setup.web.status_files_dir), "ckpool's status files"))
     yield
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _task(work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
+    """A task whose failure is logged: the page stays up without it."""
+
+    def ended(task: asyncio.Task[Any]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            log.error("%s ended unexpectedly: restart the web server", name, exc_info=task.exception())
+
+    task = asyncio.create_task(work, name=name)
+    task.add_done_callback(ended)
+    return task

@@ -44,9 +44,6 @@ class Unavailable(SolominerError):
     """The answer cannot be given now: 503."""
 
 
-_FOR_NOW = (Unavailable, RecordsError, NotRunning)
-
-
 def add_handlers(app: FastAPI) -> None:
     """Answer every error of an endpoint with a Problem."""
     app.add_exception_handler(SolominerError, _explain)
@@ -57,7 +54,8 @@ def add_handlers(app: FastAPI) -> None:
 
 def answer(error: SolominerError) -> JSONResponse:
     """The response for an error."""
-    status = 404 if isinstance(error, NotFound) else 503 if isinstance(error, _FOR_NOW) else 422
+    unavailable = isinstance(error, Unavailable | RecordsError | NotRunning)
+    status = 404 if isinstance(error, NotFound) else 503 if unavailable else 422
     return JSONResponse({"error": error.what, "todo": error.todo}, status)
 
 

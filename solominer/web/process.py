@@ -30,7 +30,7 @@ class _Lines(logging.Handler):
 def main() -> int:
     """Serve until standard input ends; returns the exit code."""
     die_with(os.getppid())
-    setup = WebSetup.model_validate_json(sys.stdin.buffer.readline())
+    setup = WebSetup.model_validate(json.loads(sys.stdin.buffer.readline()))
     root = logging.getLogger()
     root.addHandler(_Lines())
     logging.getLogger("solominer").setLevel(logging.INFO)

@@ -10,8 +10,10 @@ from starlette.requests import HTTPConnection
 
 from solominer.records.ledger.index import LedgerIndex
 from solominer.records.tree import Tree
+from solominer.web.alerts.center import AlertCenter
 from solominer.web.answers import Answers
 from solominer.web.best import BestShares
+from solominer.web.compat.history import WorkHistory
 from solominer.web.feed import DaemonFeed
 from solominer.web.hours import Hours
 from solominer.web.hub import Hub
@@ -24,7 +26,7 @@ INDEX_TIMEOUT_SECS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """The setup, the daemon's newest state, and the records."""
+    """The setup, the daemon's newest state, the records, and what workers did according to them."""
 
     setup: WebSetup
     feed: DaemonFeed
@@ -35,6 +37,8 @@ class Site:
     best: BestShares
     hub: Hub
     answers: Answers
+    alerts: AlertCenter
+    work: WorkHistory
 
     @classmethod
     def of(cls, setup: WebSetup) -> Site:
@@ -43,7 +47,9 @@ class Site:
         ledger = LedgerIndex(tree, timeout_secs=INDEX_TIMEOUT_SECS)
         live, hours = Live(tree, ledger, setup.network), Hours(tree)
         best = BestShares(tree, live, hours)
-        return cls(setup, DaemonFeed(setup.folder), tree, ledger, live, hours, best, Hub(live), Answers())
+        feed = DaemonFeed(setup.folder)
+        alerts = AlertCenter(setup.alerts, setup, feed, live)
+        return cls(setup, feed, tree, ledger, live, hours, best, Hub(live), Answers(), alerts, WorkHistory(ledger))
 
 
 def _site(connection: HTTPConnection) -> Site:

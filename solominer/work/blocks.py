@@ -257,12 +257,13 @@ class BlockTracker:
         self.look_now(at)
         return [action for tracked in list(self.open.values()) for action in self._beaten_with(tracked, at)]
 
-    def saved(self, hash_le: bytes) -> None:
+    def saved(self, hash_le: bytes) -> list[Action]:
         """The block is on disk: its hex is dropped from memory once a node has it."""
         tracked = self.open.get(hash_le)
         if tracked is not None:
             tracked.on_disk = True
             self._drop_hex(tracked)
+        return []
 
     # --- internals -----------------------------------------------------------------------------------------------
 

@@ -38,6 +38,7 @@ from solominer.work.events import (
     Event,
     HashRate,
     HealthSeen,
+    JobRestored,
     JobSigned,
     NewTip,
     NodeHealth,
@@ -121,8 +122,9 @@ class Coordinator:
             PauseWanted: self._pause,
             ResumeWanted: self._resume,
             PolicyChanged: self._policy_changed,
-            BlockSaved: self._block_saved,
+            BlockSaved: lambda event: self.blocks.saved(event.hash_le),
             BlockRestored: lambda event: self.blocks.restore(event.block, event.state, event.at),
+            JobRestored: lambda event: self.jobs.restore(event, self.judge),
         }
 
     def handle(self, event: Event) -> list[Action]:
@@ -391,10 +393,6 @@ class Coordinator:
             self.templates.empty_only = True
             return actions + self._next_job(event.at)
         return actions
-
-    def _block_saved(self, event: BlockSaved) -> list[Action]:
-        self.blocks.saved(event.hash_le)
-        return []
 
     # --- time, pauses, policy ------------------------------------------------------------------------------------
 

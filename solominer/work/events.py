@@ -304,6 +304,16 @@ class BlockRestored:
     state: BlockState
 
 
+@dataclass(frozen=True, slots=True)
+class JobRestored:
+    """At start: a job that an earlier run published `age_secs` ago. Miners may still submit shares of it."""
+
+    at: Instant
+    job_id: int
+    template: Template
+    age_secs: float
+
+
 Event = (
     NewTip
     | TipHeader
@@ -328,4 +338,5 @@ Event = (
     | PolicyChanged
     | BlockSaved
     | BlockRestored
+    | JobRestored
 )

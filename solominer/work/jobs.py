@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from solominer.chain.target import HASH_SPACE, difficulty
-from solominer.work.actions import Record
+from solominer.errors import SolominerError
+from solominer.work.actions import Action, Record
+from solominer.work.events import JobRestored
 from solominer.work.job import SALT_SIZE, Job, build_job
 from solominer.work.job_check import check_job
+from solominer.work.judge import Judge
 from solominer.work.payout import Payout
 from solominer.work.template import Template
+
+UNKNOWN_IDS = 1000
+"""More ids than an earlier run can have used after those of its jobs that are known."""
 
 
 class JobMaker:
@@ -36,6 +42,17 @@ class JobMaker:
         )
         check_job(job, self._payout)
         return job
+
+    def restore(self, event: JobRestored, judge: Judge) -> list[Action]:
+        """Let the judge know a job of an earlier run. Its shares bring their coinbase; its id is not used again."""
+        self._last_id = max(self._last_id, event.job_id + UNKNOWN_IDS)
+        fields: dict[str, object] = {"job": event.job_id, "height": event.template.height}
+        try:
+            job = build_job(event.template, self._payout, job_id=event.job_id, salt=bytes(SALT_SIZE), tag=self._tag)
+        except SolominerError as error:
+            return [Record("job_not_restored", {**fields, "reason": error.what})]
+        judge.keep(job, event.at + -event.age_secs)
+        return [Record("job_restored", fields)]
 
     def aim(self, hps: float, shares_per_hour: float) -> None:
         """Set the share target for a hash rate of `hps`."""

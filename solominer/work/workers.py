@@ -44,6 +44,11 @@ class ExtranonceRange:
             raise IndexError(f"extranonce1 {index} of a range of {self.count}")
         return ((self.first + index) % _EXTRANONCE1_VALUES).to_bytes(EXTRANONCE1_SIZE, "big")
 
+    def part(self, index: int, parts: int) -> ExtranonceRange:
+        """The `index`-th of so many parts of equal size, which have no value in common."""
+        count = self.count // parts
+        return ExtranonceRange(self.first + index * count, count)
+
 
 class ExtranonceDealer:
     """Assigns extranonce1 values, each once per run; `start` must differ between runs (mining rule 25)."""

@@ -64,10 +64,17 @@ def test_limits_that_are_none(limits: dict[str, int]) -> None:
         config_of(3333, stratum_limits=limits)
 
 
+@pytest.mark.parametrize("processes", [0, 17, "many", 1.5])
+def test_numbers_of_processes_that_are_none(processes: object) -> None:
+    with pytest.raises(ConfigError, match="stratum_processes"):
+        config_of(3333, stratum_processes=processes)
+
+
 def test_what_the_server_gets(tmp_path: Path) -> None:
     config = config_of(
         {"listen": "127.0.0.1:3333", "payout": "miner", "start_difficulty": "64k", "proxies": ["10.0.0.1"]},
         stratum_limits={"connections": 50, "connections_per_address": 5},
+        stratum_processes=3,
         data_dir=str(tmp_path),
     )
 
@@ -78,6 +85,7 @@ def test_what_the_server_gets(tmp_path: Path) -> None:
     engine = stratum_of(config, recorder, ask)
     assert engine is not None
     assert engine.settings.limits == ServerLimits(50, 5)
+    assert engine.settings.processes == 3
     assert engine.settings.listeners == (
         ListenerSetup(
             "127.0.0.1", 3333, pay_to="miner", start_difficulty=64_000.0, fractional=True, proxies=("10.0.0.1",)

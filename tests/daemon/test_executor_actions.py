@@ -15,7 +15,7 @@ import pytest
 from solominer.daemon.executor import Executor
 from solominer.engines.engine_set import EngineSet
 from solominer.errors import NodeUnreachable, SigningRefused
-from solominer.records.journal.recovery import Replay
+from solominer.records.journal.recovery import JournalEntry, Replay
 from solominer.records.recorder import Recorder
 from solominer.work.actions import (
     CompareNodes,
@@ -39,7 +39,7 @@ from solominer.work.events import (
     NodesCompared,
     SubmitAnswered,
 )
-from solominer.work.found import FoundBlock
+from solominer.work.found import BlockState, FoundBlock
 from solominer.work.instant import Instant
 from solominer.work.ports import Node
 from solominer.work.workers import ExtranonceDealer, WorkerId
@@ -244,3 +244,11 @@ async def test_the_end_waits_only_so_long_and_the_journal_is_quoted(
     bench.executor.restore(Replay([], ["a folder without a block"]))
     assert "no answer from a node in 0.01 s" in caplog.text
     assert "journal: a folder without a block" in caplog.text
+
+
+async def test_the_engine_hears_of_blocks_that_are_on_disk_from_an_earlier_run(bench: Bench) -> None:
+    """Its miner may hand the block in again, as the answer may not have left."""
+    block = replace(bench.block(), worker=WorkerId(bench.engine.name, "0"))
+    entry = JournalEntry(block.height, block.hash_le, block, BlockState.SENT, None, False, 0, (), ())
+    bench.executor.restore(Replay([entry], []))
+    assert bench.engine.saved == [block.hash_le]

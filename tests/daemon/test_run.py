@@ -94,9 +94,9 @@ async def test_it_mines_the_blocks_that_were_asked_for_and_ends(
 async def test_resume_names_the_policy_that_still_holds_mining(tmp_path: Path) -> None:
     config = config_of(tmp_path, **{"policies.max_price_per_kwh": 0.3, "electricity.price_per_kwh": 0.5})
     running = Running(config)
-    price = "a kWh costs 0.5, more than 0.3"
+    price = "the price per kWh is 0.5, above 0.3"
     await running.until(lambda: running.run.executor and running.run.executor.coordinator.halted_by == {price})
-    assert (await running.ask("pause"))["pauses"] == [price, "by hand"]
+    assert (await running.ask("pause"))["pauses"] == ["by hand", price]
     assert (await running.ask("resume"))["pauses"] == [price]
     reply = await running.ask("status")
     assert reply["pauses"] == [price]

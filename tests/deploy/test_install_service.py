@@ -67,10 +67,10 @@ def test_a_dry_run_never_shows_the_password(config: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("args", "what", "todo"),
     [
-        (("--dry-run",), "no --config is given", "solominer init"),
+        (("--dry-run",), "--config is missing", "solominer init"),
         (("--config",), "--config needs a value", "--help"),
         (("--config", "/nowhere.json", "--dry-run"), "cannot read /nowhere.json", "check the path"),
-        (("--frobnicate",), "there is no option --frobnicate", "--help"),
+        (("--frobnicate",), "unknown option --frobnicate", "--help"),
     ],
 )
 def test_wrong_use_is_told(args: tuple[str, ...], what: str, todo: str) -> None:
@@ -90,7 +90,7 @@ def test_a_config_that_is_not_json_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fake", "what", "todo"),
     [
-        ({"id": "case $1 in -u) echo 1000;; *) echo miner;; esac"}, "needs root, you are miner", "sudo"),
+        ({"id": "case $1 in -u) echo 1000;; *) echo miner;; esac"}, "requires root, you are miner", "sudo"),
         ({"uname": "echo Darwin"}, "not Linux", "launchd"),
     ],
 )
@@ -107,7 +107,7 @@ def test_a_machine_without_systemd_is_told(tmp_path: Path, config: Path) -> None
     bin_dir = programs(tmp_path / "bin", id="echo 0")
     done = run("--config", str(config), environ={"PATH": f"{bin_dir}:{os.environ['PATH']}"})
     assert done.returncode == 1
-    assert "systemd does not run this machine" in done.stderr
+    assert "systemd is not running on this machine" in done.stderr
 
 
 def sandbox(tmp_path: Path) -> list[str]:

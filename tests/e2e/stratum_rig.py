@@ -89,10 +89,13 @@ class Bench:
 
     @property
     def server_pid(self) -> int:
-        """The Stratum process."""
-        process = self.engine._process
-        assert process is not None
-        return process.pid
+        """The Stratum process, the first if there are several."""
+        return self.engine._servers[0].pid
+
+    @property
+    def server_starts(self) -> int:
+        """How often that one was started."""
+        return self.engine._servers[0].starts
 
     @property
     def engine(self) -> StratumEngine:

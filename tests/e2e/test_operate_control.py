@@ -112,7 +112,7 @@ def test_the_whole_conversation(daemon: Running, node: PrivateNode) -> None:
     broken = daemon.command("reload")
     assert broken.returncode == 2  # the command itself cannot read it either
     daemon.process.send_signal(signal.SIGHUP)
-    daemon.until(lambda: "not reloaded" in daemon.log.read_text())
+    daemon.until(lambda: "reload failed" in daemon.log.read_text())
     assert "not valid JSON" in daemon.log.read_text()
     daemon.write(shares_per_hour=500.0)
     daemon.process.send_signal(signal.SIGHUP)

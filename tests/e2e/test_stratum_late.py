@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from regtest.scenarios import coins_address
+from regtest.scenarios import coins_address, fill_mempool
 from solominer.engines.stratum.jobs import KEEP_BYTES
 from solominer.node.private.node import PrivateNode
 from tests.e2e.stratum_rig import Daemon, confirmations, in_thread, serving, solve, until
@@ -119,7 +119,7 @@ async def test_a_solution_counts_after_the_server_was_killed(
         miner, params, hash_hex = await bench.solved()
         await bench.running.until(lambda: miner.session_id in bench.engine._sessions)
         os.kill(bench.server_pid, signal.SIGKILL)
-        await bench.running.until(lambda: bench.engine._starts == 2 and bench.engine.is_serving)
+        await bench.running.until(lambda: bench.server_starts == 2 and bench.engine.is_serving)
         again = await in_thread(lambda: bench.miner(session=miner.session_id))
         assert again.job[0] != params[0]
         assert again.extranonce1 == miner.extranonce1
@@ -127,20 +127,22 @@ async def test_a_solution_counts_after_the_server_was_killed(
         await bench.on_the_chain(hash_hex)
 
 
-@pytest.mark.parametrize("end", [Daemon.stop, Daemon.kill])
-async def test_after_a_restart_of_the_daemon_old_jobs_are_refused_and_the_next_one_counts(
-    node: PrivateNode, tmp_path: Path, end: Callable[[Daemon], None]
+@pytest.mark.parametrize(("end", "restarts"), [(Daemon.stop, 1), (Daemon.kill, 2)])
+async def test_a_solution_counts_after_a_restart_of_the_daemon(
+    node: PrivateNode, tmp_path: Path, end: Callable[[Daemon], None], restarts: int
 ) -> None:
-    """It has no transactions of an earlier run's jobs, so nothing can be made of their solutions. Sessions resume."""
+    """The work with its transactions is on disk, and the session has the extranonce1 that it had."""
+    txids = set(fill_mempool(node, 200).txids_hex)
     with Daemon(node, tmp_path) as daemon:
         miner = daemon.miner()
         params, hash_hex = solve(miner)
         await until(lambda: miner.session_id in daemon.sessions_text(), 20)
-        end(daemon)
-        daemon.start()
-        again = daemon.miner(session=miner.session_id)
-        assert again.session_id == miner.session_id
-        assert again.hand_in(params)["error"][1] == "Invalid JobID"
-        params, hash_hex = solve(again)
+        for _ in range(restarts):
+            end(daemon)
+            daemon.start()
+            again = daemon.miner(session=miner.session_id)
+        assert (again.session_id, again.extranonce1) == (miner.session_id, miner.extranonce1)
+        assert again.job[0] not in params
         assert again.hand_in(params)["result"] is True
         await until(lambda: confirmations(node, hash_hex) > 0, 20)
+        assert txids <= set(node.call("getblock", hash_hex)["tx"])

@@ -18,6 +18,7 @@ from tests.e2e.stratum_rig import Bench, confirmations, in_thread, serving, solv
 from tests.engines.stratum.builders import line
 from tests.engines.stratum.wire import WireMiner
 from tests.ports import free_port
+from tests.records.standalone import standalone
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -116,7 +117,7 @@ async def test_a_group_is_paid_by_proven_work_over_restarts_and_anybody_can_reco
         await find(bench, one, 3)
         await bench.running.until(lambda: scripts[one] in works(bench))  # the server reports once a second
         os.kill(bench.server_pid, signal.SIGKILL)
-        await bench.running.until(lambda: bench.engine._starts == 2 and bench.engine.is_serving)
+        await bench.running.until(lambda: bench.server_starts == 2 and bench.engine.is_serving)
         await find(bench, two, 3)
         await bench.running.until(lambda: scripts[two] in works(bench))
     async with serving(node, tmp_path, monkeypatch, **more) as bench:
@@ -133,5 +134,9 @@ async def test_a_group_is_paid_by_proven_work_over_restarts_and_anybody_can_reco
     result = verify(tmp_path / "data/regtest", thorough=True)
     assert result.wrong == []
     # Jobs from before the first credit pay as configured.
-    assert result.checked["{n} block(s) of a group: the coinbase pays them"] >= 3
+    assert result.checked["{n} group block(s): the coinbase contains the payouts"] >= 3
     assert result.checked["{n} change(s) of a group's account"] >= 4
+    alone = standalone(tmp_path / "data/regtest", "--shares")
+    assert alone.holds, alone.output
+    n = result.checked["{n} block(s) of a group: the coinbase pays them"]
+    assert f"{n} blocks of a group: the coinbase pays them" in alone.output

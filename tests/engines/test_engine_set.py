@@ -17,7 +17,7 @@ from tests.fakes import FakeEngine
 from tests.work.builders import mining
 
 
-async def started(*engines: FakeEngine, ranges: dict[str, int] | None = None) -> EngineSet:
+async def started(*engines: FakeEngine, ranges: dict[str, ExtranonceRange] | None = None) -> EngineSet:
     """A set that runs."""
     engine_set, events = EngineSet(engines, ExtranonceDealer(3), ranges), list[Event]()
     await engine_set.start(events.append)
@@ -48,9 +48,9 @@ async def test_the_engine_that_found_a_block_hears_that_it_is_on_disk() -> None:
     assert (finder.saved, other.saved) == ([b"block"], [])
 
 
-async def test_each_engine_gets_a_space_of_its_own_as_large_as_it_asks_for() -> None:
+async def test_each_engine_gets_a_space_of_its_own() -> None:
     one, many = FakeEngine("one"), FakeEngine("many")
-    engine_set = await started(one, many, ranges={"many": 5})
+    engine_set = await started(one, many, ranges={"many": ExtranonceRange(4, 5)})
     assert (one.space, many.space) == (ExtranonceRange(3, 1), ExtranonceRange(4, 5))
     assert engine_set.extranonce1("many") == b"\0\0\0\4"
 

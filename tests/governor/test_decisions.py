@@ -31,12 +31,12 @@ def test_off_by_default() -> None:
 @pytest.mark.parametrize(
     ("settings", "change", "active", "said"),
     [
-        (PoliciesConfig(difficulty_factor=1.05), {"difficulty_ratio": 1.06}, 4, "at 1.060 of today's, beyond 1.05"),
+        (PoliciesConfig(difficulty_factor=1.05), {"difficulty_ratio": 1.06}, 4, "at 1.060 of today's, above 1.05"),
         (PoliciesConfig(difficulty_factor=1.05, difficulty_intensity=0.0), {"difficulty_ratio": 1.2}, 0, "forecast"),
         (PoliciesConfig(hours="22:00-06:00", intensity_outside=0.1), {"within_hours": False}, 1, "hours 22:00-06:00"),
         (PoliciesConfig(hours="22:00-06:00", intensity_outside=0.0), {"within_hours": False}, 0, "outside the"),
-        (PoliciesConfig(max_price_per_kwh=0.3), {"price_per_kwh": 0.31}, 0, "a kWh costs 0.31, more than 0.3"),
-        (PoliciesConfig(max_cost_per_block=5000), {"cost_per_block": 6000.0}, 0, "to cost 6,000, more than 5,000"),
+        (PoliciesConfig(max_price_per_kwh=0.3), {"price_per_kwh": 0.31}, 0, "the price per kWh is 0.31, above 0.3"),
+        (PoliciesConfig(max_cost_per_block=5000), {"cost_per_block": 6000.0}, 0, "of a block is 6,000, above 5,000"),
         (PoliciesConfig(intensity=0.25, target_rate_hps=1e8), {"active": 2}, 3, "80.00 MH/s with 2 workers is less"),
     ],
 )  # fmt: skip

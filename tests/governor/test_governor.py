@@ -103,12 +103,12 @@ class Bench:
 def test_resume_names_every_reason_that_remains(tmp_path: Path) -> None:
     bench = Bench(tmp_path, config={"schedule.hours": "13:00-14:00"})
     outside = "outside the mining hours"
-    bench.governor.take_policies(0.0, ["a kWh costs 0.5, more than 0.3"])
-    assert bench.ask("pause") == {"pauses": ["a kWh costs 0.5, more than 0.3", BY_HAND, outside]}
-    assert bench.ask("resume") == {"pauses": ["a kWh costs 0.5, more than 0.3", outside]}
-    assert bench.coordinator.status == f"paused: a kWh costs 0.5, more than 0.3, {outside}"
+    bench.governor.take_policies(0.0, ["the price per kWh is 0.5, above 0.3"])
+    assert bench.ask("pause") == {"pauses": [BY_HAND, outside, "the price per kWh is 0.5, above 0.3"]}
+    assert bench.ask("resume") == {"pauses": [outside, "the price per kWh is 0.5, above 0.3"]}
+    assert bench.coordinator.status == f"paused: {outside}, the price per kWh is 0.5, above 0.3"
     bench.pass_time(3600)
-    assert bench.ask("resume") == {"pauses": ["a kWh costs 0.5, more than 0.3"]}
+    assert bench.ask("resume") == {"pauses": ["the price per kWh is 0.5, above 0.3"]}
     bench.governor.take_policies(0.25, ["outside the electricity hours"])
     assert bench.governor.pauses == []
     assert bench.shares == [0.25]
@@ -205,12 +205,12 @@ def test_blocks_of_a_day_and_the_pace_are_bounded(tmp_path: Path) -> None:
     assert bench.coordinator.policy.max_blocks == 1
     bench.coordinator.demo_blocks = 1
     bench.pass_time(1)
-    assert bench.governor.pauses == ["the next block is not due"]
+    assert bench.governor.pauses == ["the block interval has not passed"]
     bench.pass_time(600)
     assert bench.coordinator.policy.max_blocks == 2
     bench.coordinator.demo_blocks = 2
     bench.pass_time(1)
-    assert bench.governor.pauses == ["2 blocks found today"]
+    assert bench.governor.pauses == ["today's limit of 2 blocks is reached"]
     bench.pass_time(86_400)
     assert bench.governor.pauses == []
     assert bench.coordinator.policy.max_blocks == 3
@@ -247,7 +247,7 @@ async def test_a_reload_that_cannot_be_used_changes_nothing(tmp_path: Path, capl
     with pytest.raises(ConfigError, match="no JSON"):
         await bench.ask_to_reload()
     await bench.governor.reload_by_signal()
-    assert "not reloaded: it is no JSON" in caplog.text
+    assert "reload failed, nothing was changed: it is no JSON" in caplog.text
     assert bench.governor.config is before
     bench.governor._read_again = None
     with pytest.raises(ConfigError, match="no configuration file"):
@@ -297,7 +297,9 @@ async def test_it_follows_throttle_policies_and_schedule(tmp_path: Path, monkeyp
     await bench.until(lambda: HOT in bench.governor.pauses and len(bench.governor.pauses) == 2)
     heat["c"] = 50.0
     bench.wall += 7200
-    await bench.until(lambda: bench.governor.pauses == ["a kWh costs 0.5, more than 0.3", "outside the mining hours"])
+    await bench.until(
+        lambda: bench.governor.pauses == ["outside the mining hours", "the price per kWh is 0.5, above 0.3"]
+    )
 
 
 def test_status_is_json_without_infinity(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -83,9 +83,9 @@ def test_hours_lower_and_raise_the_intensity(caplog: pytest.LogCaptureFixture) -
             assert bench.look(local) == active
             assert bench.active == active
     assert [record.getMessage() for record in caplog.records] == [
-        "policies: 4 of 4 workers, because no limit applies",
-        "policies: 1 of 4 workers, because outside the electricity hours 22:00-06:00",
-        "policies: 4 of 4 workers, because no limit applies",
+        "policies: 4 of 4 workers: no limit applies",
+        "policies: 1 of 4 workers: outside the electricity hours 22:00-06:00",
+        "policies: 4 of 4 workers: no limit applies",
     ]
     assert [note["active"] for note in bench.notes] == [4, 1, 4]
     assert [share for share, _ in bench.reports] == [1.0, 0.25, 1.0]
@@ -105,7 +105,7 @@ def test_a_pause_is_reported_again_when_its_reasons_change() -> None:
     )
     for local in (DAY, DAY, NIGHT):
         assert bench.look(local) == 0
-    price = "a kWh costs 0.5, more than 0.3"
+    price = "the price per kWh is 0.5, above 0.3"
     assert bench.reports == [(0.0, ("outside the electricity hours 22:00-06:00", price)), (0.0, (price,))]
     assert len(bench.notes) == 1
 
@@ -114,7 +114,7 @@ def test_a_dry_run_logs_and_reports_nothing(caplog: pytest.LogCaptureFixture) ->
     bench = Bench(PoliciesConfig(hours="22:00-06:00", intensity_outside=0.0, dry_run=True))
     with caplog.at_level(logging.INFO, "solominer.governor.policies"):
         assert bench.look(DAY) == 0
-    assert "policies (dry run): a pause, because outside" in caplog.text
+    assert "policies (dry run): pause: outside" in caplog.text
     assert bench.notes[0]["dry_run"] is True
     assert (bench.reports, bench.active) == ([], 4)
 
@@ -137,7 +137,7 @@ async def test_run_looks_and_reports_until_cancelled(caplog: pytest.LogCaptureFi
     source = PriceSource("http://x", "", scale=1, refresh_secs=900, stale_secs=3600, fetch=lambda url: b"0.5")
     source.fetch()
     assert await reported(intensity=0.5) == (0.5, ())
-    assert await reported(max_price_per_kwh=0.3) == (0.0, ("a kWh costs 0.5, more than 0.3",))
+    assert await reported(max_price_per_kwh=0.3) == (0.0, ("the price per kWh is 0.5, above 0.3",))
     bench = Bench(PoliciesConfig(intensity=0.5, dry_run=True))
     running = asyncio.create_task(bench.policies.run(bench.report))
     while not bench.notes:
@@ -185,7 +185,7 @@ def test_a_dear_kwh_stops_and_a_stale_price_does_not(caplog: pytest.LogCaptureFi
     assert bench.look(at=fetched + 60) == 0
     with caplog.at_level(logging.INFO, "solominer.governor.policies"):
         assert bench.look(at=fetched + 3700) == 4
-    assert "(the price is stale and not counted)" in caplog.text
+    assert "(the price is stale and was ignored)" in caplog.text
     assert bench.notes[-1]["price_is_stale"] is True
     assert bench.notes[1]["price_per_kwh"] == 0.5
 

@@ -109,7 +109,7 @@ def test_a_price_grows_stale() -> None:
     ("status", "body", "said"),
     [
         (404, b"no", "127.0.0.1: 404"),
-        (200, b"[" + b" " * (1 << 20), "too long"),
+        (200, b"[" + b" " * (1 << 20), "larger than 1 MiB"),
         (200, b"<html>", "not JSON"),
     ],
 )

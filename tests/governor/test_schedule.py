@@ -88,7 +88,7 @@ def test_blocks_per_day() -> None:
     schedule = Schedule(blocks_per_day=3)
     assert schedule_at(schedule, at(9), RunProgress(blocks_today=2)).pause == ""
     state = schedule_at(schedule, at(9), RunProgress(blocks_today=3))
-    assert state.pause == "3 blocks found today"
+    assert state.pause == "today's limit of 3 blocks is reached"
     assert state.until == at(0, day=22)
 
 
@@ -104,7 +104,7 @@ def test_block_interval() -> None:
     schedule = Schedule(block_interval_secs=600)
     assert schedule_at(schedule, SATURDAY, STARTED).pause == ""
     state = schedule_at(schedule, SATURDAY, RunProgress(700, 1, 599))
-    assert state.pause == "the next block is not due"
+    assert state.pause == "the block interval has not passed"
     assert state.until == SATURDAY + timedelta(seconds=1)
     assert schedule_at(schedule, SATURDAY, RunProgress(700, 1, 600)).pause == ""
 

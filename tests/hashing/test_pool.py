@@ -213,7 +213,7 @@ async def test_memory_decides_how_many_workers_there_are(quick: None, monkeypatc
     monkeypatch.setattr(pool_module, "WORKER_MEMORY_BYTES", 1 << 20)
     async with running(4, max_memory_bytes=2 << 20) as run:
         assert len(run.pool.pool_snapshot().workers) == 2
-        assert "memory for 2 of 4 workers" in run.lines[0]
+        assert "allows only 2 of 4 workers" in run.lines[0]
         assert "more than its share of max_memory_gb" in (await run.next(WorkerDied)).reason
 
 

@@ -34,9 +34,9 @@ def test_honest_hours_are_not_flagged_more_often_than_stated() -> None:
 def test_the_reason_names_the_direction() -> None:
     kth = int(16 / (SHARES * UNIT) * HASH_SPACE)
     fewer = check_claim(2 * SHARES * UNIT, SHARES, UNIT, kth)
-    assert fewer.reasons == ("fewer shares than the claimed hashes bring",)
+    assert fewer.reasons == ("too few shares for the claimed hashes",)
     more = check_claim(0.5 * SHARES * UNIT, SHARES, UNIT, kth)
-    assert more.reasons == ("more shares than the claimed hashes bring",)
+    assert more.reasons == ("too many shares for the claimed hashes",)
     large = check_claim(SHARES * UNIT, SHARES, UNIT, kth * 5)
     assert large.reasons == ("smallest hashes too large for the claim",)
     small = check_claim(SHARES * UNIT, SHARES, UNIT, kth // 5)

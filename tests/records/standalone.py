@@ -41,8 +41,7 @@ _MODULE = _load()
 
 def standalone(path: Path, *options: str) -> Outcome:
     """Verify `path` as the command line would."""
-    for notes in (_MODULE.checked, _MODULE.unchecked, _MODULE.wrong, _MODULE.evidence):
-        notes.clear()
+    _forget()
     output, arguments = io.StringIO(), sys.argv
     sys.argv = ["verify.py", str(path), *options]
     try:
@@ -56,3 +55,15 @@ def standalone(path: Path, *options: str) -> Outcome:
 def check_ledger(path: Path, report: dict[str, Any]) -> None:
     """Hash an hour's shares again and count its hashes, against any report. Raises ValueError where they differ."""
     _MODULE.check_ledger(path, report)
+
+
+def check_group(root: Path, paths: list[str]) -> list[str]:
+    """Follow a group's account through the ledgers of these hours; what is wrong, by file and line."""
+    _forget()
+    _MODULE.check_group(root, paths)
+    return list(_MODULE.wrong)
+
+
+def _forget() -> None:
+    for notes in (_MODULE.checked, _MODULE.unchecked, _MODULE.wrong, _MODULE.evidence):
+        notes.clear()

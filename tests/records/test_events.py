@@ -27,6 +27,7 @@ from solominer.work.events import (
     Event,
     HashRate,
     HealthSeen,
+    JobRestored,
     NodesCompared,
     PauseWanted,
     PolicyChanged,
@@ -141,6 +142,7 @@ def recorded(tmp_path: Path) -> Iterator[Recorded]:
     a_run(earlier)
     earlier.log.close()
     recorded.tell(BlockRestored(T0, replace(earlier.blocks[1], hash_le=tip(7)), BlockState.SENT))
+    recorded.tell(JobRestored(T0, 12, real_template(), 60.0))
     a_run(recorded)
     yield recorded
     recorded.log.close()
@@ -152,7 +154,8 @@ def test_a_run_decides_again_as_it_did(recorded: Recorded) -> None:
     assert outcome.difference is None
     assert outcome.ends == ""
     assert outcome.events["TemplateReady"] == 4
-    assert outcome.events["BlockRestored"] == 1
+    assert outcome.events["BlockRestored"] == outcome.events["JobRestored"] == 1
+    assert min(job.job_id for job in recorded.jobs) > 12
     assert len(recorded.blocks) == 2
     assert outcome.actions > 40
 
@@ -161,7 +164,7 @@ def test_the_record_of_a_killed_run_is_read_as_far_as_it_goes(recorded: Recorded
     outcome = recorded.replay()  # it was never closed
     assert outcome.difference is None
     assert outcome.events.total() > 20
-    assert "has no end" in outcome.ends
+    assert "is incomplete" in outcome.ends
     (file,) = event_files(recorded.root)
     torn = file.path.read_bytes()
     for size in range(len(torn) - 1, 700, -97):
@@ -241,7 +244,7 @@ def test_a_full_day_ends_the_record_and_says_so_once(tmp_path: Path, caplog: pyt
     a_run(recorded)
     recorded.tell(*(Tick(T0 + n) for n in range(200, 500)))
     recorded.log.close()
-    assert caplog.text.count("no more events of this run are recorded") == 1
+    assert caplog.text.count("event recording stopped for this run") == 1
     outcome = recorded.replay()
     assert outcome.difference is None
     assert "limit of 0 MB per day" in outcome.ends
@@ -252,7 +255,7 @@ def test_a_disk_error_ends_the_record_and_nothing_else(tmp_path: Path, caplog: p
     recorded = Recorded(tmp_path / "root")
     a_run(recorded)
     recorded.log.close()
-    assert caplog.text.count("no more events of this run are recorded") == 1
+    assert caplog.text.count("event recording stopped for this run") == 1
     assert len(recorded.blocks) == 2
 
 

@@ -1,10 +1,11 @@
-"""The verifier recomputes a group's payouts from the ledger, and every line that was changed is noticed."""
+"""Both verifiers recompute a group's payouts from the ledger, and every line that was changed is noticed by both."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -15,11 +16,17 @@ from solominer.records.evidence.group import GroupAudit
 from solominer.records.tree import Part, Tree
 from solominer.work.found import BlockState
 from tests.engines.stratum.builders import make_work
+from tests.records.standalone import check_group
 
 PARTS = (Part.at(1_800_000_000), Part.at(1_800_003_600))
 A, B, C = ("0014" + each * 20 for each in ("aa", "bb", "cc"))
 FIRST, SECOND = "11" * 32, "22" * 32
 Entry = dict[str, Any]
+
+
+def named(wrong: list[str]) -> set[str]:
+    """File and line of each finding."""
+    return {": ".join(finding.split(": ")[:2]) for finding in wrong}
 
 
 class Records:
@@ -64,6 +71,8 @@ class Records:
         audit = GroupAudit(Tree(self.root), result)
         for part in parts:
             audit.hour(part)
+        self.alone = check_group(self.root, [part.path for part in parts])
+        assert named(self.alone) == {f"{path}: {reason.partition(': ')[0]}" for path, reason in result.wrong}
         return result
 
     def first(self, kind: str, hour: int = 0) -> Entry:
@@ -79,15 +88,15 @@ def test_what_was_recorded_holds(records: Records) -> None:
     result = records.audit()
     assert result.wrong == []
     assert result.checked["{n} change(s) of a group's account"] == 7
-    assert result.checked["{n} block(s) of a group: payouts recomputed from the work"] == 2
-    assert result.checked["{n} group account(s) follow from the lines before"] == 1
-    assert result.unchecked == {"{n} block(s) of a group without a proof in their hour": 2}
+    assert result.checked["{n} group block(s): payouts recomputed from the work"] == 2
+    assert result.checked["{n} group account(s) match the preceding lines"] == 1
+    assert result.unchecked == {"{n} group block(s) without a proof in their hour": 2}
 
 
 def test_an_hour_can_be_checked_alone(records: Records) -> None:
     result = records.audit(PARTS[1:])
     assert result.wrong == []
-    assert result.checked["{n} block(s) of a group: payouts recomputed from the work"] == 1
+    assert result.checked["{n} group block(s): payouts recomputed from the work"] == 1
 
 
 def test_hours_without_a_group_say_nothing(tmp_path: Path) -> None:
@@ -101,7 +110,7 @@ def test_lines_that_a_crash_took_are_said(records: Records) -> None:
     del records.entries[0][-1]
     result = records.audit()
     assert result.wrong == []
-    assert result.unchecked["{n} group account(s) after a crash: lines before them are missing"] == 1
+    assert result.unchecked["{n} group account(s) after a crash: preceding lines are missing"] == 1
 
 
 def a_satoshi(entry: Entry, field: str) -> None:
@@ -111,15 +120,25 @@ def a_satoshi(entry: Entry, field: str) -> None:
 
 
 CHANGES: dict[str, tuple[Callable[[Records], object], str]] = {
-    "paid": (lambda r: a_satoshi(r.first("group_block"), "paid"), "pays something else"),
-    "shares": (lambda r: a_satoshi(r.first("group_block"), "shares"), "pays something else"),
-    "value": (lambda r: r.first("group_block").update(value_sats=1), "pays something else"),
-    "credits": (lambda r: r.first("group_work")["credits"].update({A: "301"}), "counts other work"),
-    "credits of a later line": (lambda r: r.entries[0][-1]["credits"].update({A: "301"}), "lines before lead to"),
-    "carried": (lambda r: a_satoshi(r.first("group_settled"), "carried"), "carries over something else"),
+    "paid": (lambda r: a_satoshi(r.first("group_block"), "paid"), "do not match the group's work"),
+    "shares": (lambda r: a_satoshi(r.first("group_block"), "shares"), "do not match the group's work"),
+    "value": (lambda r: r.first("group_block").update(value_sats=1), "do not match the group's work"),
+    "credits": (lambda r: r.first("group_work")["credits"].update({A: "301"}), "does not match the group's account"),
+    "credits of a later line": (
+        lambda r: r.entries[0][-1]["credits"].update({A: "301"}),
+        "does not match the preceding lines",
+    ),
+    "carried": (lambda r: a_satoshi(r.first("group_settled"), "carried"), "carried amounts differ"),
     "a line removed": (lambda r: r.entries[0].remove(r.first("group_settled")), "group line 3 follows line 1"),
-    "account": (lambda r: r.first("group_account", 1)["balances"].update({A: 0, B: 0, C: 0}), "lines before lead to"),
-    "older account": (lambda r: r.first("group_account", 1).update(number=1), "goes back to an older one"),
+    "account": (
+        lambda r: r.first("group_account", 1)["balances"].update({A: 0, B: 0, C: 0}),
+        "does not match the preceding lines",
+    ),
+    "older account": (lambda r: r.first("group_account", 1).update(number=1), "is older than the previous one"),
+    "later account": (
+        lambda r: r.first("group_block").update(number=9),
+        "is paid by line 9 of the account, which comes later",
+    ),
     "no account": (lambda r: r.first("group_account").update(balances={A: 1}), "do not sum to zero"),
 }
 
@@ -133,4 +152,48 @@ def test_what_was_changed_is_noticed(records: Records, name: str) -> None:
 
 def test_a_line_before_any_account_is_not_checked(records: Records) -> None:
     records.entries[0].pop(0)
-    assert records.audit().unchecked["{n} line(s) of a group before its account is stated"] > 0
+    assert records.audit().unchecked["{n} group line(s) before the first `group_account`"] > 0
+
+
+UNBOUND = ("seq", "hash", "height", "window_milli", "network_work", "room_bytes", "script_sig_bytes")
+"""What nothing follows from in the group's lines alone, or nothing here: the hash of the file tells that it changed."""
+
+
+def test_every_changed_digit_is_noticed_by_both(records: Records) -> None:
+    """Without the hash of the file, as for someone who seals his records anew after he changed them."""
+    tried = 0
+    for hour, place, text in [(h, p, json.dumps(e)) for h in (0, 1) for p, e in enumerate(records.entries[h])]:
+        before = records.entries[hour][place]
+        for at in [at for at, character in enumerate(text) if character.isdigit()][place::5]:
+            changed = json.loads(text[:at] + str((int(text[at]) + 1) % 10 or 1) + text[at + 1 :])
+            records.entries[hour][place] = changed
+            noticed = bool(records.audit().wrong)
+            bound = any(changed[name] != before[name] for name in before if name not in UNBOUND)
+            assert noticed or not bound, (before["kind"], changed)
+            tried += bound
+        records.entries[hour][place] = before
+    assert tried > 50
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_both_come_to_the_payouts_of_any_group(tmp_path: Path, seed: int) -> None:
+    """Many members, little room, a window that moves on, members that owe each other, blocks that leave the chain."""
+    random = Random(seed)
+    records = Records(tmp_path)
+    kinds = ("0014", "0020", "5120")
+    members = [random.choice(kinds) + random.randbytes(32).hex() for _ in range(random.randrange(1, 14))]
+    blocks: list[str] = []
+    for number in range(60):
+        records.books.credit({member: str(random.randrange(1, 200)) for member in random.sample(members, 1)})
+        work = make_work(
+            coinbase_value=random.choice((1000, 50_000, 312_500_000)), group=records.books.standing(2**248)
+        )
+        records.books.flush()
+        if random.random() < 0.4:
+            blocks.append(f"{number:064x}")
+            records.books.found(blocks[-1], work, random.randrange(200, 600))
+        if blocks:
+            records.books.block_state(random.choice(blocks), random.choice((BlockState.ACCEPTED, BlockState.STALE)))
+    result = records.audit()
+    assert result.wrong == []
+    assert result.checked["{n} group block(s): payouts recomputed from the work"] > 10

@@ -113,7 +113,7 @@ def test_a_lost_facts_file_is_made_up_for_from_the_block(kit: Kit, block: FoundB
     assert blocks[0] is not None
     for name in ("hash_le", "height", "header", "block_hex", "coinbase_hex", "merkle_branch", "target", "reward_sats"):
         assert getattr(blocks[0], name) == getattr(block, name)
-    assert "facts.json: torn, or of another block" in problems[0]
+    assert "facts.json: torn, or belongs to another block" in problems[0]
 
 
 def test_a_block_with_transactions_comes_back_from_its_hex_alone() -> None:

@@ -196,7 +196,7 @@ def test_shares_that_are_recorded_whole_are_held_against_the_credited_hashes(par
     assert report["miners"]["workers"][0]["mismatch"]["flagged"] is flagged
     assert report["miners"]["user_agents"][0]["mismatch"]["flagged"] is flagged
     assert (
-        "MISMATCH: fewer shares" in report_text({**report, "evidence": {**report["evidence"], "mismatch": None}})
+        "MISMATCH: too few shares" in report_text({**report, "evidence": {**report["evidence"], "mismatch": None}})
     ) is flagged
 
 
@@ -267,7 +267,7 @@ def test_an_hour_has_its_miners_and_both_verifiers_add_them_up(bench: Bench) -> 
     ]
     assert [row["user_agent"] for row in section["user_agents"]] == ["cgminer/4", "bitaxe"]
     assert section["best"] == f"{77:064x}"
-    assert "ended by itself (1 in all)" in (text := render(bench.recorder().tree, "regtest", "2026/11/21/07"))
+    assert "exited unexpectedly (1 times)" in (text := render(bench.recorder().tree, "regtest", "2026/11/21/07"))
     assert "rig.1" in text
     assert "cgminer/4" in render(bench.recorder().tree, "regtest", "2026/11/21/07", "html")
     later = json.loads((folder.parent / "08/report.json").read_text())["miners"]

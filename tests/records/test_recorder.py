@@ -137,7 +137,7 @@ def test_counted_and_credited_hashes_and_each_shares_own_target_are_recorded_and
     assert {name: sums["shares"] for name, sums in hashes["engines"].items()} == {"cpu": 0, "gpu": 0, "stratum": 4}
     for altered in ({"counted": 5999}, {"credited": 4.0 * 2**32}):
         lie = {**report(bench, "2026/11/21/07"), "hashes": {**hashes, **altered}}
-        with pytest.raises(ValueError, match="its ledger"):
+        with pytest.raises(ValueError, match="in the ledger"):
             check_ledger(bench.root / "ledger/2026/11/21/07/ledger.jsonl", lie)
     assert "6 kH counted, 12.88 GH credited" in (bench.root / "reports/2026/11/21/07/report.txt").read_text()
     assert holds(bench)
@@ -431,7 +431,7 @@ def test_a_node_that_tells_something_else_every_time_is_not_remembered_for_ever(
     for height in range(500):
         recorder.health(HOUR + 2, NodeHealth("node0", True, problem=f"the node is behind: {height} blocks"))
     recorder.flush()
-    assert len(recorder._books._told_up) + len(recorder._books._told_change) < 10
+    assert len(recorder._books._written_up) + len(recorder._books._written_change) < 10
     recorder.close(HOUR + 3)
 
 

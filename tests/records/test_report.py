@@ -65,7 +65,7 @@ def test_a_worker_that_claims_a_fifth_too_much_is_flagged_and_honest_ones_are_no
     assert not any(report["evidence"]["mismatch"]["flagged"] for report in honest)
     assert sum(report["hashes"]["workers"][0]["mismatch"]["flagged"] for report in liars) >= 38
     text = report_text(next(report for report in liars if report["evidence"]["mismatch"]["flagged"]))
-    assert "MISMATCH: fewer shares than the claimed hashes bring" in text
+    assert "MISMATCH: too few shares for the claimed hashes" in text
     assert "consistent with the counters" in report_text(honest[0])
 
 

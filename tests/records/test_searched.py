@@ -66,7 +66,7 @@ def test_the_text_says_what_is_odd() -> None:
     plan, tests = search_lines(fold.searched.summary())
     assert "NOT FOLLOWED: 2 shares off the plan, 0 jobs" in plan
     assert "FAILED: cpu/1 fails share rate" in tests
-    assert search_lines(HourFold().searched.summary()) == ["plan       not named: all shares match the plan"]
+    assert search_lines(HourFold().searched.summary()) == ["plan       unknown: all shares match the plan"]
 
 
 def test_the_page_shows_every_p_value() -> None:

@@ -351,7 +351,7 @@ def test_a_widget_without_data_says_why(rig: Rig) -> None:
 
 
 def test_a_young_run_has_no_data_yet(rig: Rig) -> None:
-    nothing = {"shares": [], "best_session": None, "best_ever": None, "top": []}
+    nothing: dict[str, Any] = {"shares": [], "best_session": None, "best_ever": None, "top": []}
     rig.answers |= {"/history?span=24h": {"span": "24h", "step_secs": 900, "points": []}}
     rig.tell(blocks=(), shares=0, events=())
     rig.open(
@@ -426,6 +426,7 @@ def test_a_daemon_that_is_gone_and_comes_back(rig: Rig) -> None:
         rig.shows("coinbase", "/solominer/")  # the last state stays
     finally:
         rig.daemon.start()
+    assert TEMPLATE is not None
     rig.tell(height=950_000, template=replace(TEMPLATE, height=950_001))
     rig.shows("#working", "Mining on height 950,001")
     expect(rig.widget("lost")).to_have_count(0)

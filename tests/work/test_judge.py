@@ -9,14 +9,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from solominer.chain.hashes import sha256d
-from solominer.work.actions import Record, ShareSeen
-from solominer.work.events import ShareFound
-from solominer.work.job import Job, build_job
+from solominer.work.actions import Record, SaveBlock, ShareSeen
+from solominer.work.events import HealthSeen, JobRestored, ShareFound, TemplateReady
+from solominer.work.job import Job, SplitCoinbase, build_job
 from solominer.work.judge import HEADERS_KEPT, Judge, SeenHeaders
 from solominer.work.space import HeaderSpace
 from solominer.work.workers import WorkerId
 from tests.fakes import ANY_HASH
-from tests.work.builders import PAYOUT, T0, real_template, template_on, tip
+from tests.work.builders import (
+    PAYOUT,
+    T0,
+    coordinator,
+    feed,
+    health,
+    mining,
+    of_type,
+    real_template,
+    solution,
+    template_on,
+    tip,
+)
 
 WHO = WorkerId("stratum", "a")
 ROOM = 1 << 20
@@ -139,3 +151,37 @@ def test_a_job_takes_no_more_memory_than_it_is_counted_with() -> None:
     after, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert after - before < judge._memory.bytes
+
+
+def test_a_solution_for_a_job_of_an_earlier_run_is_a_block_and_its_id_is_not_used_again() -> None:
+    machine, before = mining()
+    later = coordinator("a")
+    feed(later, JobRestored(T0 + -30, before.job_id, before.template, 5.0))
+    feed(later, HealthSeen(T0, health("a", best=tip(1))), TemplateReady(T0, "a", before.template))
+    assert later.job is not None
+    assert later.job.job_id > before.job_id + 100
+    other = SplitCoinbase("x", before.coinbase.prefix, before.coinbase.suffix)
+    found = replace(solution(before), coinbase=other, is_block=True)
+    (saved,) = of_type(SaveBlock, feed(later, found))
+    (as_before,) = of_type(SaveBlock, feed(machine, found))
+    assert saved.block == as_before.block
+
+
+def test_a_job_of_an_earlier_run_is_forgotten_by_its_age_there() -> None:
+    machine = coordinator("a")
+    keep_secs = machine.policy.keep_job_secs
+    feed(machine, JobRestored(T0, 3, real_template(), keep_secs - 10))
+    machine.judge.forget_old(None, T0 + 9)
+    assert machine.judge.kept(3) is not None
+    machine.judge.forget_old(None, T0 + 10)
+    assert machine.judge.kept(3) is None
+
+
+def test_a_job_of_an_earlier_run_that_cannot_be_built_is_recorded_and_its_id_not_used() -> None:
+    _, before = mining()
+    later = coordinator("a")
+    (record,) = feed(later, JobRestored(T0, 5, replace(before.template, weight_limit=100), 0.0))
+    assert isinstance(record, Record)
+    assert record.kind == "job_not_restored"
+    assert later.judge.kept(5) is None
+    assert later.jobs.make(before.template, 600).job_id > 5

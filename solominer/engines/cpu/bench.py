@@ -66,7 +66,7 @@ class Result:
         return max(self.rows, key=lambda row: row.hps)
 
     def too_slow(self, row: Row) -> bool:
-        """Whether a kernel is not faster than the scalar one, or hardly faster than a loop in Python."""
+        """Whether a kernel is not faster than the scalar one, or barely faster than a Python loop."""
         hps = {each.name: each.hps for each in self.rows}
         if row.name in ("scalar", "hashlib", "numpy"):
             return False
@@ -188,17 +188,17 @@ def render(result: Result, console: Console) -> None:
         )
     console.print(table)
     console.print(f"Medians of {len(result.best.rounds_hps)} rounds of {result.round_secs:g} s, all kernels in turn.")
-    console.print("* is what `solominer run` uses. Cycles are those of the core's own clock, in the title.")
+    console.print("*: used by `solominer run`. Cycles are core clock cycles, at the clock rate in the title.")
     if any(result.too_slow(row) for row in result.rows):
         console.print(
-            "Too slow: not faster than `scalar`. Please report it, with what `solominer bench --json` prints."
+            "Too slow: not faster than `scalar`. Please report it, with the output of `solominer bench --json`."
         )
 
 
 def plot(result: Result, path: Path) -> None:
     """Plot the result to an .svg or .png. Raises EngineError for another suffix, or without matplotlib."""
     if path.suffix not in (".svg", ".png"):
-        raise EngineError(f"cannot draw {path}", "name a file that ends in .svg or .png")
+        raise EngineError(f"cannot plot to {path}", "use a file name ending in .svg or .png")
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -218,7 +218,7 @@ def plot(result: Result, path: Path) -> None:
     try:
         figure.savefig(path)
     except OSError as error:
-        raise EngineError(f"cannot write {path}: {error.strerror}", "choose another place") from None
+        raise EngineError(f"cannot write {path}: {error.strerror}", "choose another path") from None
 
 
 _LINKS = 64

@@ -42,7 +42,7 @@ class Functions(NamedTuple):
 
 
 class Compiled(NamedTuple, Generic[T]):
-    """What a process of its own compiles into a folder, the last argument of `command` (module and arguments).
+    """Code that a separate process compiles into a folder, the last argument of `command` (module and arguments).
 
     `load` reads a folder that matches its manifest; None if its files cannot be used.
     """
@@ -72,9 +72,9 @@ def load_functions(number: int, cache_dir: Path | None, report: Report) -> Funct
 
 
 def load_compiled(what: Compiled[T], parent: Path | None, report: Report) -> T | None:
-    """It, from its folder in `parent` if it is intact there, else compiled there or in a temporary folder.
+    """Load it from its folder in `parent` if it is intact there, else compile it there or in a temporary folder.
 
-    `parent` is a folder of `<cache_dir>/kernels` for this kind of machine. None if it can be compiled nowhere.
+    `parent` is a folder of `<cache_dir>/kernels` for this kind of machine. None if it cannot be compiled anywhere.
     """
     if parent is not None:
         try:
@@ -127,7 +127,7 @@ def _check_owner(path: Path) -> None:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock: of several workers that start at once, one compiles and the others load."""
+    """Hold the folder's lock: if several workers start at once, one compiles and the others load."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -137,7 +137,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _problem(folder: Path) -> str | None:
-    """Why the folder's contents cannot be used: None if they can, empty if there is nothing."""
+    """Why the folder's contents cannot be used: None if they can, '' if the folder does not exist."""
     if not folder.is_dir():
         return ""
     if not (folder / MANIFEST).exists():

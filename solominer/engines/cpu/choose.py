@@ -1,4 +1,4 @@
-"""The choice of a kernel: timed once, remembered per kind of machine, overridden by name or by wrong hits."""
+"""The choice of a kernel: timed once, stored per kind of machine, overridden by name or by wrong hits."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ CANDIDATES = 3  # variants are listed in the order in which they are likely to b
 TIMED_SECS = 0.08
 TIMED_ROUNDS = 3
 PATIENCE_SECS = 5.0  # no further candidate is compiled after this: the first hash should not wait
-LEAST_OF_HASHLIB = 2.0  # even the scalar kernel has four times the rate of a loop over hashlib in Python
+LEAST_OF_HASHLIB = 2.0  # even the scalar kernel is four times as fast as a Python loop over hashlib
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What is known about a kind of machine: H/s by variant, and the reason for each variant not to be used."""
+    """Results for a kind of machine: H/s by variant, and excluded variants with the reason."""
 
     rates_hps: dict[str, float] = field(default_factory=dict)
     benched: dict[str, str] = field(default_factory=dict)
 
     @property
     def best(self) -> VariantInfo | None:
-        """The fastest timed variant that this CPU can run and that is not benched."""
+        """The fastest timed variant that this CPU can run and that is not excluded."""
         fit = [info for info in available_variants() if info.name in self.rates_hps and info.name not in self.benched]
         return max(fit, key=lambda info: self.rates_hps[info.name], default=None)
 
@@ -60,10 +60,10 @@ def named_variant(name: str) -> VariantInfo:
 def choose_variant(
     load: Callable[[VariantInfo], Kernel], *, cache_dir: Path | None, report: Callable[[str], None]
 ) -> VariantInfo:
-    """The remembered variant, else the fastest of a few candidates, each timed for a fraction of a second.
+    """The stored choice, else the fastest of a few candidates, each timed for a fraction of a second.
 
-    A candidate for which `load` raises EngineError is benched. One that is hardly faster than Python does not count:
-    others are tried until there is a good one. Raises EngineError if no variant is left.
+    A candidate for which `load` raises EngineError is excluded. One that is barely faster than Python is replaced by
+    another. Raises EngineError if no variant is left.
     """
     choice = remembered(cache_dir)
     if choice.best is not None:
@@ -142,7 +142,7 @@ def bench_out(name: str, *, cache_dir: Path | None, reason: str = "wrong hits") 
 
 
 def remembered(cache_dir: Path | None) -> Choice:
-    """What is known about this kind of machine; nothing if the file is missing or damaged."""
+    """The stored results for this kind of machine; empty if the file is missing or damaged."""
     if cache_dir is None:
         return Choice()
     try:

@@ -1,7 +1,7 @@
-"""The search loop, jitted by Numba around the passes that `sha256d` describes.
+"""The search loop, jitted by Numba, around passes built from `sha256d`.
 
-Importing this module imports Numba and LLVM; only processes that hash do so. The intrinsics stand at module level and
-name their variant by a number: Numba's cache does not recognize a function that closes over an intrinsic.
+Importing this module imports Numba and LLVM; only processes that hash do so. The intrinsics are at module level and
+identify their variant by a number, because Numba's cache does not recognize a function that closes over an intrinsic.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ MIDSTATES = types.void(WORDS_2D, WORDS_2D)
 
 
 def _methods(info: VariantInfo) -> tuple[Any, tuple[Any, ...]]:
-    """The module that has a variant's passes, and what they take beside the usual."""
+    """The module with a variant's passes, and their additional arguments."""
     return {
         Method.LOOPED: (looped, ()),
         Method.UNROLLED: (unrolled, ()),
@@ -51,7 +51,7 @@ def _methods(info: VariantInfo) -> tuple[Any, tuple[Any, ...]]:
 
 
 def layout(info: VariantInfo) -> looped.Layout:
-    """What a variant's scratch array holds."""
+    """The layout of a variant's scratch array."""
     return looped.Layout(info.lanes, info.midstates, info.first, info.second)
 
 
@@ -92,7 +92,7 @@ def make_scratch(typingctx: Any, number: Any) -> Any:
 
 @_in_kernel
 def make_masks(typingctx: Any, number: Any) -> Any:
-    """Room for a mask per slot."""
+    """An array with a mask per slot."""
 
     def emit(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
         return _in_frame(builder, I64, layout(VARIANTS[signature.args[0].literal_value]).slots)
@@ -103,9 +103,8 @@ def make_masks(typingctx: Any, number: Any) -> Any:
 def _in_frame(builder: ir.IRBuilder, item: ir.Type, count: int) -> ir.Value:
     """An array in the stack frame, which it aligns to a page.
 
-    So what a kernel works on lies the same way in every process, also beside the registers that LLVM spills. With
-    arrays of the heap, whose addresses differ by chance, a process was up to 9 % slower than another for as long as it
-    lived (docs/hashing.md).
+    So a kernel's memory, including the registers that LLVM spills, has the same placement in every process. With heap
+    arrays at random addresses, one process could be up to 9 % slower than another for its whole life (docs/hashing.md).
     """
     with builder.goto_entry_block():
         array = builder.alloca(ir.ArrayType(item, count))
@@ -127,7 +126,7 @@ def prepare(typingctx: Any, number: Any, scratch: Any, slot: Any, midstates: Any
 
 @_in_kernel
 def expand(typingctx: Any, number: Any, scratch: Any, tail: Any, nonce: Any) -> Any:
-    """`expand` of the variant: the schedule that all midstates share, for the nonces from `nonce` on."""
+    """`expand` of the variant: the schedule shared by all midstates, for the nonces from `nonce` on."""
 
     def emit(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
         this = _Emitter(context, builder, signature, args)
@@ -151,7 +150,7 @@ def first_pass(typingctx: Any, number: Any, scratch: Any, slot: Any) -> Any:
 
 @_in_kernel
 def second_pass(typingctx: Any, number: Any, scratch: Any, slot: Any, target_word: Any, masks: Any) -> Any:
-    """`second_pass` of the variant: a bit for each nonce that hits, per midstate into `masks`; whether any does."""
+    """`second_pass` of the variant: writes a mask of hits per midstate to `masks`; returns whether there are any."""
 
     def emit(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
         this = _Emitter(context, builder, signature, args)
@@ -171,7 +170,7 @@ def second_pass(typingctx: Any, number: Any, scratch: Any, slot: Any, target_wor
 
 @_in_kernel
 def as_it_stands(typingctx: Any, watched: Any) -> Any:
-    """The first item of an array that another process writes, read anew each time."""
+    """The first item of an array that another process writes, read from memory each time."""
 
     def emit(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, args[0])
@@ -182,7 +181,7 @@ def as_it_stands(typingctx: Any, watched: Any) -> Any:
 
 @_in_kernel
 def compress_block(typingctx: Any, blocks: Any, row: Any, states: Any) -> Any:
-    """The state after one block of 16 words from the start, into `states`."""
+    """Write the state after one block of 16 words, starting from IV, to `states`."""
 
     def emit(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
         w = Words(builder)

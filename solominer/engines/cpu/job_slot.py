@@ -30,7 +30,7 @@ SLOT_SIZE = 1 << 16
 
 
 class WorkerState(IntEnum):
-    """What a worker is doing."""
+    """The state of a worker."""
 
     STARTING = 0  # imports, compiles or waits for another to compile
     IDLE = 1  # has no job
@@ -124,7 +124,7 @@ class SharedBlock:
 
     @property
     def epoch(self) -> int:
-        """Grows with every job and every stop; odd while there is a job, even while there is none."""
+        """Increases with every job and every stop; odd while there is a job, otherwise even."""
         return self.control[_EPOCH]
 
     @property
@@ -134,7 +134,7 @@ class SharedBlock:
 
     @property
     def active(self) -> int:
-        """How many workers may hash: those with a lower index."""
+        """The number of workers that may hash: those with a lower index."""
         return self.control[_ACTIVE]
 
     @active.setter
@@ -144,7 +144,7 @@ class SharedBlock:
 
     @property
     def quitting(self) -> bool:
-        """Whether the workers shall exit."""
+        """Whether the workers should exit."""
         return self.control[_QUIT] != 0
 
     def quit(self) -> None:

@@ -40,7 +40,7 @@ def midstate(header64: bytes) -> NDArray[np.uint32]:
 class Kernel:
     """A compiled search function. `scan` releases the GIL and allocates nothing; one thread at a time may call it.
 
-    It searches blocks of `lanes` nonces and runs at full speed with `midstates` midstates, the most it takes.
+    It searches blocks of `lanes` nonces and runs at full speed with `midstates` midstates, the maximum.
     """
 
     name: str
@@ -67,17 +67,17 @@ class Kernel:
         A hit is a header whose hash value's top 32 bits (digest bytes 28..31 read little-endian) <= `target_word`.
         `hits`: shape (cap, 2), receives (midstate index, nonce) in order of nonce, then midstate; cap >= m.
 
-        `watched`: shape (1,), a word that another process may write. Once it is not `seen` any more the scan ends
-        behind the block at hand, some microseconds later.
+        `watched`: shape (1,), a word that another process may write. When it differs from `seen`, the scan ends after
+        the current block, some microseconds later.
 
-        Returns (hits written, nonces completed). Where the hits of a nonce would not fit, the scan ends before that
-        nonce, so that the caller goes on from `nonce_start + completed` with nothing lost or doubled. Arrays are
+        Returns (hits written, nonces completed). If the hits of a nonce would not fit, the scan ends before that nonce,
+        so that the caller can continue from `nonce_start + completed` without loss or duplication. Arrays are
         C-contiguous. Raises ValueError for arguments outside these bounds.
         """
         if not 1 <= len(midstates) <= self.midstates or len(hits) < len(midstates) or midstates.shape[1] != 8:
-            raise ValueError(f"{self.name}: {midstates.shape} midstates and room for {len(hits)} hits do not fit")
+            raise ValueError(f"{self.name}: invalid midstates {midstates.shape} or hits {hits.shape}")
         if nonce_start < 0 or nonce_count < 0 or nonce_start + nonce_count > 1 << 32 or len(tail) != 3:
-            raise ValueError(f"{self.name}: no such header: tail {tail.shape}, nonces {nonce_start} + {nonce_count}")
+            raise ValueError(f"{self.name}: invalid tail {tail.shape} or nonces {nonce_start} + {nonce_count}")
         found: tuple[int, int] = self._search(
             midstates, tail, nonce_start, nonce_count, target_word, hits, watched, seen
         )
@@ -87,10 +87,10 @@ class Kernel:
 def load_kernel(
     name: str | None = None, *, cache_dir: Path | None, report: Callable[[str], None] = lambda line: None
 ) -> Kernel:
-    """Load the variant of that name (None: the best one for this machine), compiling what `cache_dir` does not hold.
+    """Load the variant of that name (None: the fastest on this machine), compiling it if it is not in `cache_dir`.
 
-    `report` gets a line whenever something takes long or a cache cannot be used. Raises EngineError if there is no
-    such variant or this CPU cannot run it.
+    `report` gets a line whenever something takes long or a cache cannot be used. Raises EngineError if the variant does
+    not exist or this CPU cannot run it.
     """
 
     def load(info: VariantInfo) -> Kernel:
@@ -116,7 +116,7 @@ def _load(info: VariantInfo, cache_dir: Path | None, report: Callable[[str], Non
 
 
 def _check(kernel: Kernel) -> None:
-    """Find the nonce of the genesis block, so that code that does not work on this CPU is not used."""
+    """Check that the kernel finds the genesis block's nonce, so that code that fails on this CPU is not used."""
     head, tail, nonce = bytes.fromhex(_GENESIS[:128]), bytes.fromhex(_GENESIS[128:152]), 2083236893
     hits = np.zeros((kernel.midstates, 2), np.uint32)
     found = kernel.scan(

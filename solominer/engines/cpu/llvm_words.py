@@ -1,8 +1,8 @@
-"""32-bit words that are known now, the same for every nonce, or one per nonce, and arithmetic on all three.
+"""32-bit words that are known at compile time, the same for every nonce, or one per nonce; arithmetic on all three.
 
 A word is a Python int (*known*), an LLVM i32 (*uniform*: the same for every nonce) or an LLVM <lanes x i32>
-(*varying*: one per nonce). `Words` keeps a word known or uniform for as long as it can and spreads it over the lanes
-only where it meets a varying one, so the precomputation that miners write by hand falls out by itself.
+(*varying*: one per nonce). `Words` keeps a word known or uniform for as long as possible and spreads it over the lanes
+only when it is combined with a varying one, so the precomputation that miners write by hand happens automatically.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MASK = 0xFFFFFFFF
 
 
 class _Bits:
-    """An LLVM value under Python's bit operators, so that a formula reads the same for ints and for IR."""
+    """An LLVM value with Python's bit operators, so that a formula works for ints and for IR."""
 
     def __init__(self, builder: ir.IRBuilder, value: ir.Value) -> None:
         self.builder = builder
@@ -41,7 +41,7 @@ class _Bits:
 class Words:
     """Arithmetic on words, emitted at `builder`; without a builder, on known words only.
 
-    `ternary`: the CPU has AVX-512's vpternlogd, which makes any function of three varying words one operation.
+    `ternary`: the CPU has AVX-512's vpternlogd, which computes any bitwise function of three words.
     """
 
     def __init__(self, builder: ir.IRBuilder | None = None, lanes: int = 1, *, ternary: bool = False) -> None:
@@ -77,7 +77,7 @@ class Words:
         return value
 
     def store(self, word: Word, words_at: ir.Value, index: Word) -> None:
-        """Write any word to where `load` will find it."""
+        """Store any word as varying word number `index`, the inverse of `load`."""
         self.builder.store(self.spread(word), self._varying_at(words_at, index)).align = self.align
 
     def _varying_at(self, words_at: ir.Value, index: Word) -> ir.Value:
@@ -102,7 +102,7 @@ class Words:
         return [I32(word) if isinstance(word, int) else word for word in words]
 
     def add(self, *words: Word) -> Word:
-        """Sum modulo 2^32, from left to right; what does not vary is summed apart, at the cost of one vector add."""
+        """Sum modulo 2^32, left to right; words that do not vary are summed first, as scalars."""
         if self._known(*words):
             return sum(words) & MASK
         known = self.add(*(word for word in words if isinstance(word, int)))
@@ -157,7 +157,7 @@ class Words:
     def loop(
         self, numbers: range, carried: Sequence[ir.Value], body: Callable[[ir.Value, list[Word]], Sequence[Word]]
     ) -> list[Word]:
-        """A loop of at least one turn: `body(number, carried)` gives the carried words of the next turn."""
+        """A loop of at least one iteration: `body(number, carried)` returns the next iteration's carried words."""
         before = self.builder.block
         block, after = (self.builder.append_basic_block(name) for name in ("rounds", "rounds.end"))
         self.builder.branch(block)

@@ -1,13 +1,13 @@
-"""A block of nonces against many midstates, in passes whose loops fit a CPU's cache of decoded instructions.
+"""Searches a block of nonces with many midstates, in passes whose loops fit a CPU's micro-op cache.
 
-    prepare   once a call and midstate: rounds 0..3, which no nonce varies
-    expand    once a block of nonces: the sums K + W of the second header block, shared by all midstates
+    prepare   once per call and midstate: rounds 0..3, without the nonce
+    expand    once per block of nonces: the sums K + W of the second header block, shared by all midstates
     first     `streams` midstates at a time: rounds 4..63 of the second header block
     second    `streams` midstates at a time: the hash of that hash, compared with the target
 
-Unrolling everything makes 25,000 instructions that a core decodes anew for each block. Here rounds are unrolled by
-eight, where the state's words are back in their places, and `streams` independent hashes side by side hide the
-latency of each. All words in between live in one `Scratch`, which stays in the first-level cache.
+Full unrolling would need 25,000 instructions, decoded again for each block. Here eight rounds are unrolled, after which
+the state's words are back in their places, and interleaving `streams` independent hashes hides their latency. All words
+between the passes are in one `Scratch`, which stays in near caches.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from solominer.engines.cpu.sha256d import (
     with_nonce,
 )
 
-TURN = 8  # rounds in a loop's turn
+TURN = 8  # rounds per loop iteration
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where a kernel keeps its words, as offsets into one array of uint32 aligned to 64 bytes.
+    """The layout of a kernel's words, as offsets into one array of uint32 aligned to 64 bytes.
 
     Per slot 16 uniform words: the state before the nonce, then the midstate. Varying ones: 64 sums, 8 digest words per
-    slot, and the schedules of the streams of the second pass, one behind the other. There are as many slots as
-    midstates, and some more where these cannot be divided among the streams of both passes.
+    slot, and the schedules of the second pass's streams, one after the other. There are as many slots as midstates,
+    rounded up to a multiple of both passes' streams.
     """
 
     lanes: int
@@ -86,7 +86,7 @@ class Scratch:
 
 
 def prepare(w: Words, scratch: Scratch, slot: Word, midstate: State, tail: State) -> None:
-    """Rounds 0..3 of a midstate, kept with the midstate in `slot`."""
+    """Rounds 0..3 of a midstate, stored with the midstate in `slot`."""
     first = w.builder.mul(slot, I64(16))
     for index, word in enumerate([*before_nonce(w, midstate, tail), *midstate]):
         place = w.builder.gep(scratch.prepared, [w.builder.add(first, I64(index))])
@@ -102,7 +102,7 @@ def expand(w: Words, scratch: Scratch, tail: State, nonce: ir.Value) -> None:
 
 
 def first_pass(w: Words, scratch: Scratch, slot: Word, streams: int) -> None:
-    """The first hash of `streams` midstates from `slot` on, into the digests."""
+    """The first hash of `streams` midstates from `slot` on, stored in the digests."""
     prepared = [_prepared(w, scratch, slot, stream) for stream in range(streams)]
     nonce_sum = w.load(scratch.sums, 3)
     states = [with_nonce(w, words[:8], nonce_sum) for words in prepared]
@@ -165,7 +165,7 @@ def _digest(w: Words, scratch: Scratch, slot: Word, stream: int) -> list[Word]:
 
 
 def _history(w: Words, scratch: Scratch, t: ir.Value) -> list[Word]:
-    """The sixteen schedule words before word `t`; LLVM drops the loads of those that nobody uses."""
+    """The sixteen schedule words before word `t`; LLVM drops unused loads."""
     return [w.load(scratch.schedules, w.builder.add(t, I64(offset))) for offset in range(-16, 0)]
 
 

@@ -1,4 +1,4 @@
-"""What compiled kernels depend on (CPU, features, compiler versions, our source), and the number of usable cores."""
+"""The dependencies of compiled kernels (CPU, features, compilers, our source), and the number of usable cores."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class Machine:
 
     @property
     def key(self) -> str:
-        """A folder name, the same exactly on machines that can share compiled code."""
+        """A folder name; equal if and only if machines can share compiled code."""
         text = "\n".join([self.cpu, ",".join(sorted(self.features)), self.tools, self.source])
         return f"{self.cpu}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
 @cache
 def this_machine() -> Machine:
-    """The machine as Numba sees it: NUMBA_CPU_NAME and NUMBA_CPU_FEATURES override the CPU's own."""
+    """The machine as Numba sees it: NUMBA_CPU_NAME and NUMBA_CPU_FEATURES override the CPU's values."""
     from llvmlite import binding
 
     cpu = os.environ.get("NUMBA_CPU_NAME") or binding.get_host_cpu_name()

@@ -1,7 +1,7 @@
 """Messages from a worker to the main process, over a pipe: fixed size, each written atomically.
 
 Pipe writes of at most PIPE_BUF bytes (512 or more, POSIX) are atomic, so a message arrives whole or not at all, even
-from a worker that is killed. `Outbox` is the worker's end; it limits the rate of messages that may be lost.
+from a worker that is killed. `Outbox` is the worker's end; it limits the rate of droppable messages.
 """
 
 from __future__ import annotations

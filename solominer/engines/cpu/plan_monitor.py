@@ -1,4 +1,4 @@
-"""Makes search claims for shares and blocks; checks that workers follow the plan and that their hashes look uniform."""
+"""Creates search claims for shares and blocks; checks that workers follow the plan and that hashes are uniform."""
 
 from __future__ import annotations
 

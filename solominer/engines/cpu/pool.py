@@ -67,7 +67,7 @@ class PoolSettings:
 
     @property
     def admitted_workers(self) -> int:
-        """How many workers the memory limit admits, at least one of those that are wanted."""
+        """How many workers the memory limit admits, at least one if any are wanted."""
         if self.max_memory_bytes is None or not self.workers:
             return self.workers
         return max(1, min(self.workers, self.max_memory_bytes // WORKER_MEMORY_BYTES))
@@ -130,7 +130,7 @@ class WorkerPool:
         self._post, self._extranonce1 = post, space.nth(0)
         count = self.settings.admitted_workers
         if count < self.settings.workers:
-            self._report(f"memory for {count} of {self.settings.workers} workers: raise max_memory_gb for more")
+            self._report(f"max_memory_gb allows only {count} of {self.settings.workers} workers: raise it for more")
         if count:
             self.settings.plan.extranonce(count - 1, count, 0)
         self._shared = SharedBlock.create(count)
@@ -186,11 +186,11 @@ class WorkerPool:
         self._ring()
 
     def stop_work(self) -> None:
-        """Take the job away from all workers."""
+        """Withdraw the job from all workers."""
         self._memory.withdraw(time.monotonic_ns())
 
     def block_saved(self, hash_le: bytes) -> None:
-        """Nothing: no worker waits for it."""
+        """Does nothing: no worker waits for it."""
 
     def set_intensity(self, share: float) -> None:
         """Let this fraction of the workers hash, at least one unless it is 0; the others pause."""
@@ -333,7 +333,7 @@ class WorkerPool:
             seat.failures = 0
         memory = self._memory
         if process.exit_code == EXIT_WRONG_HITS and memory.kernel in ("", process.kernel):
-            memory.kernel = ""  # this worker chooses another one for all that start from now on
+            memory.kernel = ""  # this worker chooses another one for all workers started from now on
             self._kernel = None
             self._leader = seat.index
         self._bring_back(seat, process.end_reason, process.pid)

@@ -1,7 +1,7 @@
 """Reference implementations for the kernels: midstates in plain integers, scans with `hashlib`.
 
-`sha256d` also computes midstates on integers but takes 1.5 ms; a new job needs one per rolled version before its first
-hash, so this one is written out, a dozen times as fast.
+`sha256d` also computes midstates on integers but takes 1.5 ms. A new job needs one per rolled version before its first
+hash, so this one is written out, which is a dozen times as fast.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ Midstate = Callable[[bytes], NDArray[np.uint32]]
 
 
 class ScanKernel(Protocol):
-    """What a search needs of a kernel; documented in `kernel.Kernel`."""
+    """The kernel interface that a search uses; documented in `kernel.Kernel`."""
 
     @property
     def name(self) -> str: ...

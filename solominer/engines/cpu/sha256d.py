@@ -1,7 +1,7 @@
 """SHA-256d of a block header, round by round (FIPS 180-4), written once for all kernels and all word types.
 
-Words are big-endian reads of the header's bytes, as SHA-256 takes them. On Python ints this file computes; on LLVM
-values it emits the code that does.
+Words are big-endian reads of the header's bytes, as in SHA-256. With Python ints these functions compute, with LLVM
+values they emit code.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from solominer.engines.cpu.llvm_words import MASK, State, Word, Words
 
 
 def _root_bits(degree: int, prime: int) -> int:
-    """The first 32 bits behind the point of a prime's square (2) or cube (3) root, exactly."""
+    """The first 32 fractional bits of a prime's square (2) or cube (3) root."""
     low, high = 0, 1 << 40
     while high - low > 1:
         middle = (low + high) // 2
@@ -26,7 +26,7 @@ IV = tuple(_root_bits(2, prime) for prime in PRIMES[:8])
 
 HEADER_PADDING = (0x80000000, *[0] * 10, 80 * 8)  # words 4..15 of a header's second block
 DIGEST_PADDING = (0x80000000, *[0] * 6, 32 * 8)  # words 8..15 of the block that holds a digest
-LAST_ROUND = 60  # what is e after it is h after round 63, and h makes the word that decides
+LAST_ROUND = 60  # its e is h after round 63, from which the hash's top word is computed
 
 
 def big_sigma0(w: Words, a: Word) -> Word:
@@ -50,7 +50,7 @@ def choose(w: Words, e: Word, f: Word, g: Word) -> Word:
 
 
 def majority(w: Words, a: Word, b: Word, c: Word) -> Word:
-    """Written so that a ^ b is found again as the next round's b ^ c."""
+    """Written so that a ^ b can be reused as the next round's b ^ c."""
     return w.bitwise(lambda a, b, c: b ^ ((a ^ b) & (b ^ c)), a, b, c)
 
 
@@ -60,7 +60,7 @@ def next_word(w: Words, words: Sequence[Word]) -> Word:
 
 
 def schedule(w: Words, block: Sequence[Word]) -> Iterator[Word]:
-    """The 64 words W of a 16-word block, each made when it is asked for."""
+    """The 64 words W of a 16-word block, computed lazily."""
     words = list(block)
     yield from words
     for _ in range(48):
@@ -85,9 +85,9 @@ def compress(w: Words, before: Sequence[Word], block: Sequence[Word]) -> State:
 
 
 def before_nonce(w: Words, midstate: Sequence[Word], tail: Sequence[Word]) -> State:
-    """The state after rounds 0..3 of a header's second block, but for the sum K + W of the nonce.
+    """The state after rounds 0..3 of a header's second block, without the nonce's sum K + W.
 
-    That sum is still to be added to a and e, the only words of a state that a round makes anew.
+    `with_nonce` adds that sum to a and e, the only words that a round computes.
     """
     state = list(midstate)
     for t, word in enumerate(tail):
@@ -96,13 +96,13 @@ def before_nonce(w: Words, midstate: Sequence[Word], tail: Sequence[Word]) -> St
 
 
 def with_nonce(w: Words, state: Sequence[Word], nonce_sum: Word) -> State:
-    """What `before_nonce` gave, completed by the nonce's K + W."""
+    """The result of `before_nonce`, completed with the nonce's K + W."""
     a, b, c, d, e, f, g, h = state
     return [w.add(a, nonce_sum), b, c, d, w.add(e, nonce_sum), f, g, h]
 
 
 def header_sums(w: Words, tail: Sequence[Word], nonce: Word) -> Iterator[Word]:
-    """The 64 sums K + W of a header's second block; `nonce` is nNonce, so its bytes are swapped to make word 3.
+    """The 64 sums K + W of a header's second block; word 3 is `nonce` (nNonce) with its bytes swapped.
 
     Version rolling (BIP 320) changes only the first block: these sums are the same for every midstate.
     """

@@ -1,12 +1,12 @@
-"""The passes of `passes`, on a CPU's own SHA-256 instructions: x86's SHA extensions or ARMv8's.
+"""The passes of `looped` with a CPU's SHA-256 instructions: x86's SHA extensions or ARMv8's.
 
-These instructions do two (x86) or four (ARM) rounds of one hash at a time on vectors of four words, so a lane is a
-whole hash here and `streams` hashes run side by side. The sums K + W are shared by all midstates as in the other
-kernels: the first pass loads them and has no schedule of its own.
+These instructions do two (x86) or four (ARM) rounds of one hash on vectors of four words, so there is one lane, and
+`streams` hashes are interleaved. As in the other kernels the sums K + W are shared by all midstates: the first pass
+loads them and has no schedule.
 
-x86's SHA instructions exist in the legacy SSE encoding only. On Intel cores each of them is many times slower while
-the upper half of any vector register is in use, as AVX code before it may leave them (measured on Sapphire Rapids:
-0.11 MH/s instead of 21). So each pass first clears the upper halves.
+x86's SHA instructions exist only in the legacy SSE encoding. On Intel cores they are many times slower while the upper
+half of any vector register is dirty from earlier AVX code (measured on Sapphire Rapids: 0.11 MH/s instead of 21). So
+each pass first clears the upper halves.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from solominer.engines.cpu.sha256d import DIGEST_PADDING, IV, LAST_ROUND, K, bef
 
 __all__ = ["ARM", "X86", "Unit", "expand", "first_pass", "prepare", "second_pass"]
 
-Pair = tuple[ir.Value, ir.Value]  # a state in the two vectors that the instructions want
+Pair = tuple[ir.Value, ir.Value]  # a state in the two vectors that the instructions use
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """How one family of instructions takes a state: which of the words a..h = 0..7 stand in each of its two vectors."""
+    """One family of instructions: the words (a..h = 0..7) of a state in each of its two vectors."""
 
     left: tuple[int, ...]
     right: tuple[int, ...]
@@ -60,7 +60,7 @@ class Unit:
         return v.call("llvm.x86.sha256msg2", partial, m3)
 
     def pack(self, words: Sequence[int]) -> Pair:
-        """A known state."""
+        """A known state as vectors."""
         v = Words(lanes=4)
         return v.constant(*(words[i] for i in self.left)), v.constant(*(words[i] for i in self.right))
 
@@ -80,13 +80,13 @@ def _pick(v: Words, x: ir.Value, y: ir.Value, *places: int) -> ir.Value:
 
 
 def clear_upper_halves(w: Words, unit: Unit) -> None:
-    """`vzeroupper`, where there is AVX; see the top of this file."""
+    """`vzeroupper`, if the CPU has AVX; see the top of this file."""
     if unit is X86 and "avx" in this_machine().features:
         w.call("llvm.x86.avx.vzeroupper")
 
 
 def prepare(w: Words, scratch: Scratch, slot: Word, midstate: State, tail: State, unit: Unit) -> None:
-    """Rounds 0..3 of a midstate, kept with the midstate in `slot`, in the unit's order of words."""
+    """Rounds 0..3 of a midstate, stored with the midstate in `slot`, in the unit's order of words."""
     first = w.builder.mul(slot, I64(16))
     state = before_nonce(w, midstate, tail)
     order = [*unit.left, *unit.right]
@@ -95,7 +95,7 @@ def prepare(w: Words, scratch: Scratch, slot: Word, midstate: State, tail: State
 
 
 def first_pass(w: Words, scratch: Scratch, slot: Word, streams: int, unit: Unit) -> None:
-    """The first hash of `streams` midstates from `slot` on, into the digests."""
+    """The first hash of `streams` midstates from `slot` on, stored in the digests."""
     clear_upper_halves(w, unit)
     v = Words(w.builder, 4)
     nonce_sum = w.load(scratch.sums, 3)
@@ -137,9 +137,9 @@ def second_pass(w: Words, scratch: Scratch, slot: Word, streams: int, unit: Unit
     return [w.swap_bytes(w.add(word, IV[7])) for word in last]
 
 
-MADE = 0xFFFFFFFF  # all bits, for the words that a round makes
+MADE = 0xFFFFFFFF  # mask of the words that a round computes
 
 
 def _nth(w: Words, slot: Word, stream: int, size: int, part: int) -> ir.Value:
-    """Number of a vector among `size` ones per midstate."""
+    """The index of a vector, with `size` vectors per midstate."""
     return w.builder.add(w.builder.mul(w.builder.add(slot, I64(stream)), I64(size)), I64(part))

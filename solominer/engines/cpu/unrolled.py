@@ -1,6 +1,6 @@
-"""The passes of `passes` in one piece: both hashes of all midstates, every round unrolled, no loop and no memory.
+"""The passes of `looped` combined: both hashes of all midstates, every round unrolled, without loops or memory.
 
-This is how miners are usually written. It is kept as the plain kernel that the others are measured against.
+This is how miners are usually written. It is the plain kernel that the others are compared with.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["expand", "first_pass", "prepare", "second_pass"]
 
 
 def expand(w: Words, scratch: Scratch, tail: State, nonce: ir.Value) -> None:
-    """Keep the tail and the nonces for `second_pass`, which does the rest."""
+    """Store the tail and the nonces for `second_pass`, which does the rest."""
     nonces = w.builder.add(w.spread(nonce), w.constant(*range(w.lanes)))
     for index, word in enumerate([*tail, nonces]):
         w.store(word, scratch.sums, index)

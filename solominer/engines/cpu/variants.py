@@ -1,15 +1,15 @@
-"""The kernels there are, and which of them a CPU can run."""
+"""The kernel variants, with the CPU features that they need."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
 
-MIDSTATES = 32  # searched together by one call, a power of two like the patterns that a number of version bits gives
+MIDSTATES = 32  # per call; a power of two, like the number of patterns of the version bits
 
 
 class Method(Enum):
-    """How a variant computes."""
+    """The method of a variant."""
 
     LOOPED = "looped"  # solominer.engines.cpu.looped
     UNROLLED = "unrolled"  # solominer.engines.cpu.unrolled
@@ -21,8 +21,8 @@ class Method(Enum):
 class VariantInfo:
     """One way to compile the search. `needs` are LLVM's names of CPU features.
 
-    `first` and `second`: midstates side by side in the first and the second pass. `midstates`: most in one call.
-    `usual`: worth timing when a machine chooses its kernel; the others are there for comparison.
+    `first` and `second`: midstates interleaved in the first and the second pass. `midstates`: the maximum per call.
+    `usual`: a candidate when a machine chooses its kernel; the others are for comparison.
     """
 
     name: str
@@ -56,14 +56,14 @@ def _unrolled(name: str, lanes: int, midstates: int, *needs: str, about: str) ->
 
 
 VARIANTS: tuple[VariantInfo, ...] = (
-    _looped("avx512-3x2", 16, 3, 2, "avx512f", about="16 lanes, 3 then 2 midstates side by side"),
-    _looped("avx512-2x2", 16, 2, 2, "avx512f", about="16 lanes, 2 midstates side by side"),
-    _sha("sha-x86-4", Method.X86_SHA, 4, "sha", "sse4.1", about="SHA extensions, 4 hashes side by side"),
-    _sha("sha-x86-3", Method.X86_SHA, 3, "sha", "sse4.1", about="SHA extensions, 3 side by side", usual=False),
-    _sha("sha-arm-4", Method.ARM_SHA, 4, "sha2", "neon", about="ARMv8 SHA-2 instructions, 4 hashes side by side"),
-    _looped("avx2-2x2", 8, 2, 2, "avx2", about="8 lanes, 2 midstates side by side"),
+    _looped("avx512-3x2", 16, 3, 2, "avx512f", about="16 lanes, 3 then 2 midstates interleaved"),
+    _looped("avx512-2x2", 16, 2, 2, "avx512f", about="16 lanes, 2 midstates interleaved"),
+    _sha("sha-x86-4", Method.X86_SHA, 4, "sha", "sse4.1", about="SHA extensions, 4 hashes interleaved"),
+    _sha("sha-x86-3", Method.X86_SHA, 3, "sha", "sse4.1", about="SHA extensions, 3 interleaved", usual=False),
+    _sha("sha-arm-4", Method.ARM_SHA, 4, "sha2", "neon", about="ARMv8 SHA-2 instructions, 4 hashes interleaved"),
+    _looped("avx2-2x2", 8, 2, 2, "avx2", about="8 lanes, 2 midstates interleaved"),
     _looped("avx2-1x1", 8, 1, 1, "avx2", about="8 lanes, one midstate at a time"),
-    _looped("vector-2x2", 4, 2, 2, about="4 lanes (SSE2, NEON), 2 midstates side by side"),
+    _looped("vector-2x2", 4, 2, 2, about="4 lanes (SSE2, NEON), 2 midstates interleaved"),
     _looped("scalar", 1, 1, 1, about="no vectors, runs anywhere"),
     _unrolled("plain-32x1", 32, 1, "avx512f", about="32 lanes unrolled, one midstate: the plain kernel"),
     _unrolled("plain-32x4", 32, 4, "avx512f", about="32 lanes unrolled, 4 midstates share one schedule"),

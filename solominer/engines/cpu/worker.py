@@ -35,7 +35,7 @@ _PLACE_EPOCH, _PLACE_MIDSTATES, _PLACE = (WORD_OF[name] for name in ("place_epoc
 
 
 class Ended(Exception):
-    """The worker shall exit, or its parent is gone."""
+    """The worker should exit, or its parent is gone."""
 
 
 class Worker:
@@ -131,7 +131,7 @@ class Worker:
         return WorkerJob.unpack(data)
 
     def _walk(self, job: WorkerJob, midstates: int) -> Walk:
-        """The job's walk, continued from where a worker that died left it."""
+        """The job's walk, continued from the position of a worker that died."""
         counters, setup = self._counters, self._setup
         place = Place()
         if counters[_PLACE_EPOCH] == self._epoch:
@@ -146,7 +146,7 @@ class Worker:
         self._counters[_HEARTBEAT] = time.monotonic_ns()
 
     def _wait(self, state: WorkerState) -> None:
-        """Nothing to do: wait a moment to be woken."""
+        """Wait briefly to be woken, because there is nothing to do."""
         self._enter(state)
         if self._bell.poll(_IDLE_LOOK_MS) and not os.read(0, 4096):
             raise Ended

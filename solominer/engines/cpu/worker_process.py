@@ -1,4 +1,4 @@
-"""A worker process as the main process sees it: start, read messages, wake, kill, and say why it ended.
+"""A worker process as seen by the main process: start, read messages, wake, kill, and find out why it ended.
 
 Nothing here imports NumPy or Numba: the main process stays small.
 """
@@ -71,7 +71,7 @@ class WorkerProcess:
             os.close(messages_write)
         os.set_blocking(self._messages, False)
         os.set_blocking(self._bell, False)
-        with contextlib.suppress(BrokenPipeError):  # it has ended already: the other pipe's end of file will say so
+        with contextlib.suppress(BrokenPipeError):  # it has ended already, which the other pipe's end of file reports
             replace(setup, messages_fd=messages_write).write(self._bell)
         self._loop.add_reader(self._messages, self._read)
 

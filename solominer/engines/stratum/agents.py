@@ -7,6 +7,7 @@ case user agent contains decides.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 DEFAULT_COINBASE_BYTES = 255
 
@@ -59,6 +60,7 @@ AGENTS: tuple[tuple[str, Agent], ...] = (
 )
 
 
+@lru_cache(maxsize=1024)
 def agent_of(user_agent: str) -> Agent:
     """The class of a client by what it calls itself."""
     name = user_agent.lower()

@@ -8,6 +8,8 @@ session, one line at a time; so this decides nothing that the session would deci
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
+from struct import Struct
 from typing import NamedTuple
 
 from solominer.engines.stratum.duplicates import Seen
@@ -16,6 +18,7 @@ from solominer.engines.stratum.native import (
     JOB_LEN,
     LINE_AT,
     LINE_END,
+    PACKET,
     REPLY_BYTES,
     RESULT_WORDS,
     SAME,
@@ -25,22 +28,37 @@ from solominer.engines.stratum.native import (
 )
 from solominer.engines.stratum.reference import MAX_BATCH
 from solominer.engines.stratum.validate import Prepared, Validator
+from solominer.work.miners import NO_HASH
+
+MAX_PACKETS, MAX_BYTES = 128, 16384
+"""Of packets that are taken at once: their shares are fewer than MAX_BATCH."""
+
+_PACKET = Struct("=3q")
+_TAKEN = Struct("=q16x5q32s")
+_PACKET_BYTES = _TAKEN.size
 
 
-class Answered(NamedTuple):
-    """The replies to shares, how many were accepted, above their target and duplicates, and the best accepted hash."""
+class Taken(NamedTuple):
+    """Shares at the beginning of a packet: how many lines, where the next one begins, and what became of them.
 
+    `replies` are the answers; so many shares were accepted, so many above their target, and the others duplicates.
+    """
+
+    lines: int
+    next_at: int
     replies: bytes
     accepted: int
     above: int
-    duplicates: int
     best_hash: int
+
+
+_NOTHING = Taken(0, 0, b"", 0, 0, NO_HASH)
 
 
 class Aim:
     """What the shares of one worker and job must meet on one connection: times in Unix seconds, targets as numbers."""
 
-    __slots__ = ("_bounds", "_names", "_prepared", "_targets", "arguments", "names")
+    __slots__ = ("_bounds", "_names", "_parts", "_prepared", "_targets", "address", "arguments")
 
     def __init__(
         self,
@@ -66,7 +84,16 @@ class Aim:
             address(self._bounds), prepared.address, address(batch.validator.shares), address(self._targets),
             address(batch.validator.results), address(prepared.scratch), batch.codes,
         )  # fmt: skip
-        self.names = address(self._names)
+        parts = address(self._bounds), prepared.address, address(self._targets), address(prepared.scratch)
+        self._parts = array("q", (*parts, address(self._names)))
+        self.address = address(self._parts)
+
+
+class Packet(NamedTuple):
+    """Bytes from one connection, and what their shares are expected to meet; None: no share is taken."""
+
+    data: bytes
+    aim: Aim | None
 
 
 class Batch:
@@ -84,21 +111,44 @@ class Batch:
         self.count = 0
         self.rows, self.codes = address(self._rows), address(self._codes)
         self._out = address(self._replies)
+        self._packets = array("q", [0]) * (MAX_PACKETS * PACKET)
+        self._packets_at, self._shares, self._results = map(
+            address, (self._packets, validator.shares, validator.results)
+        )
+        self._packets_bytes, self._replies_bytes = memoryview(self._packets).cast("B"), memoryview(self._replies)
 
-    def take(self, aim: Aim, seen: Seen, data: bytes, at: int) -> tuple[int, int, Answered | None]:
-        """Read shares from place `at` on, check and answer them, if all are for `aim` and none is special.
+    def take(self, aim: Aim, seen: Seen, data: bytes, at: int) -> Taken:
+        """Read shares from place `at` on, check and answer them, if all are for `aim` and none is special."""
+        _PACKET.pack_into(self._packets, 0, at, len(data), aim.address)
+        return self._take(seen, data, 1)[0]
 
-        How many there are, and where the line after them begins; nothing is answered otherwise.
-        """
+    def take_each(self, packets: Sequence[Packet], seen: Seen) -> list[Taken]:
+        """The same with whole packets, at most MAX_PACKETS of MAX_BYTES in all; places are those in each packet."""
+        at = 0
+        for number, (data, aim) in enumerate(packets):
+            end = at + len(data)
+            _PACKET.pack_into(self._packets, number * _PACKET_BYTES, at, end, aim.address if aim is not None else 0)
+            at = end
+        return self._take(seen, b"".join([data for data, _ in packets]), len(packets))
+
+    def _take(self, seen: Seen, data: bytes, count: int) -> list[Taken]:
         self._native.take(
-            data, len(data), at, self.rows, *aim.arguments, aim.names,
+            data, self._packets_at, count, self.rows, self._shares, self._results, self.codes,
             seen.directory_at, len(seen.tables), seen.room, self._out,
         )  # fmt: skip
-        count, end, size, accepted, above, best, *_ = self._native.results
-        if count < 0:
-            return 0, at, None
-        seen.used(accepted)
-        return count, end, self._answered(size, accepted, above, count, best)
+        seen.used(self._native.results[0])
+        taken, sent, replies = [], 0, self._replies_bytes
+        for start, lines, after, size, accepted, above, best in _TAKEN.iter_unpack(
+            self._packets_bytes[: count * _PACKET_BYTES]
+        ):
+            if lines:
+                best_hash = int.from_bytes(best, "little") if accepted else NO_HASH
+                told = bytes(replies[sent : sent + size])
+                sent += size
+                taken.append(Taken(lines, after - start, told, accepted, above, best_hash))
+            else:
+                taken.append(_NOTHING)
+        return taken
 
     def scan(self, data: bytes, at: int) -> int:
         """Read shares from place `at` of a packet on, up to the first line that is none; where that line begins."""
@@ -135,16 +185,14 @@ class Batch:
             start, added = self._native.results[:2]
             seen.used(added)
 
-    def answer(self, start: int, end: int) -> Answered:
+    def answer(self, start: int, end: int) -> Taken:
         """What became of these rows."""
         results = address(self.validator.results)
         self._native.write(self._data, self.rows, self.codes, results, start, end, self._out)
         size, accepted, above, best = self._native.results[:4]
-        return self._answered(size, accepted, above, end - start, best)
-
-    def _answered(self, size: int, accepted: int, above: int, count: int, best: int) -> Answered:
-        hash_int = 1 << 256
+        hash_int = NO_HASH
         if best >= 0:
             at = best * RESULT_WORDS
             hash_int = int.from_bytes(self.validator.results[at : at + 8].tobytes(), "little")
-        return Answered(self._replies[:size].tobytes(), accepted, above, count - accepted - above, hash_int)
+        after = self._rows[(end - 1) * COLUMNS + LINE_END] + 1
+        return Taken(end - start, after, bytes(self._replies_bytes[:size]), accepted, above, hash_int)

@@ -6,6 +6,8 @@ know to go on after the other was started again is in these messages.
 
 from __future__ import annotations
 
+import math
+from enum import Enum
 from typing import Any
 
 import msgspec
@@ -19,11 +21,19 @@ _LENGTH_BYTES = 4
 MAX_FRAME_BYTES = 64 << 20
 
 
+class Sharing(Enum):
+    """Who listens on a port: one process alone; the first of several, if nobody has it; another one, besides them."""
+
+    ALONE = "alone"
+    FIRST = "first"
+    JOIN = "join"
+
+
 class ListenerSetup(msgspec.Struct, frozen=True):
     """One listener. `host` and `port`, or `path` of a Unix socket; with `certificate` and `key` (PEM files) TLS.
 
     `pay_to` is a value of PayTo. Difficulties of 0 mean the default. `proxies` are addresses whose connections begin
-    with the PROXY protocol.
+    with the PROXY protocol. `sharing` is for the port.
     """
 
     host: str = ""
@@ -37,6 +47,7 @@ class ListenerSetup(msgspec.Struct, frozen=True):
     most_difficulty: float = 0.0
     fractional: bool = False
     proxies: tuple[str, ...] = ()
+    sharing: Sharing = Sharing.ALONE
 
     @property
     def place(self) -> tuple[str, int, str]:
@@ -64,14 +75,27 @@ class ServerLimits(msgspec.Struct, frozen=True):
     connections_per_address: int = 4096
     no_work_secs: float = 30.0
 
+    def part(self, processes: int) -> ServerLimits:
+        """What holds for each of so many processes, among which the kernel deals connections by chance.
+
+        Nobody within the limits is turned away: each process takes its part and four standard deviations more.
+        """
+
+        def of(most: int) -> int:
+            mean = most / processes
+            return most if processes == 1 else min(most, math.ceil(mean + 4 * math.sqrt(mean)))
+
+        return ServerLimits(of(self.connections), of(self.connections_per_address), self.no_work_secs)
+
 
 # To the process
 
 
 class Setup(msgspec.Struct, tag=True):
-    """The first message: how to serve, and what an earlier process of this run left behind.
+    """The first message: how to serve, and what processes before this one left behind.
 
-    extranonce1 values are `extranonce_first` and the next `extranonce_count`. `cache_dir` keeps compiled code.
+    extranonce1 values are `extranonce_first` and the next `extranonce_count`; `sessions` with others are those of other
+    processes. `cache_dir` keeps compiled code.
     """
 
     parent_pid: int
@@ -85,11 +109,15 @@ class Setup(msgspec.Struct, tag=True):
 
 
 class Publish(msgspec.Struct, tag=True):
-    """Work for all miners, which came `age_secs` ago; a process before this one may have used `skip` job numbers."""
+    """Work for all miners, which came `age_secs` ago; a process before this one may have used `skip` job numbers.
+
+    Unless it is to `announce` it, the process only checks shares of it.
+    """
 
     work: Work
     age_secs: float = 0.0
     skip: int = 0
+    announce: bool = True
 
 
 class Withdraw(msgspec.Struct, tag=True):
@@ -101,6 +129,12 @@ class Relisten(msgspec.Struct, tag=True):
 
     listeners: list[ListenerSetup]
     limits: ServerLimits
+
+
+class Elsewhere(msgspec.Struct, tag=True):
+    """Sessions of other processes that are new or have another difficulty."""
+
+    sessions: list[Held]
 
 
 class AddressAnswer(msgspec.Struct, tag=True):
@@ -125,16 +159,16 @@ class Quit(msgspec.Struct, tag=True):
 
 
 class Listening(msgspec.Struct, tag=True):
-    """All listeners are open, at these addresses."""
+    """All listeners are open; each with the port that it got."""
 
-    urls: list[str]
+    bound: list[ListenerSetup]
 
 
 class Relistened(msgspec.Struct, tag=True):
-    """The answer to Relisten: where it listens now, with which settings, and a line for each that was not possible."""
+    """The answer to Relisten: the listeners of now, as wanted and with their ports, and what was not possible."""
 
-    urls: list[str]
     listeners: list[ListenerSetup]
+    bound: list[ListenerSetup]
     problems: list[str]
 
 
@@ -223,7 +257,7 @@ class News(msgspec.Struct, tag=True):
         return self.kind
 
 
-ToProcess = Setup | Publish | Withdraw | Relisten | AddressAnswer | Saved | Quit
+ToProcess = Setup | Publish | Withdraw | Relisten | Elsewhere | AddressAnswer | Saved | Quit
 FromProcess = Listening | CannotListen | Relistened | Found | Notable | Fault | AddressQuestion | Report | News
 
 _encoder = msgspec.msgpack.Encoder()

@@ -6,9 +6,11 @@ import asyncio
 from typing import TYPE_CHECKING, cast
 
 from solominer.engines.stratum import messages
+from solominer.engines.stratum.batch import Taken
 from solominer.engines.stratum.events import Authorized, BlockFound, Output
 from solominer.engines.stratum.listener import Listener
 from solominer.engines.stratum.messages import StratumError
+from solominer.engines.stratum.plain_shares import Aimed
 from solominer.engines.stratum.proxy_protocol import ProxyHeader
 from solominer.engines.stratum.session import Session
 from solominer.errors import DecodeError
@@ -66,6 +68,8 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes arrived."""
+        if self._server.intake.takes(self, data):
+            return
         if self._proxy is not None:
             try:
                 rest = self._proxy.feed(data)
@@ -77,15 +81,29 @@ class Connection(asyncio.Protocol):
             address, self._proxy = self._proxy.address, None
             self._begin(address or "proxy")
             data = rest
-        if self.session is not None and data and not self.closed_for:
+        if data and not self.closed_for:
+            self.receive(data)
+
+    def receive(self, data: bytes) -> None:
+        """Have the session read bytes."""
+        if self.session is not None:
             began = self._server.now()
             output = self.session.receive(data, began)
             self.carry_out(output)
             took_secs = self._server.now() - began
             self._pause(max(output.pause_secs, took_secs if took_secs > LONG_TURN_SECS else 0.0))
 
+    def took(self, aimed: Aimed, taken: Taken, now: float) -> None:
+        """Shares at the beginning of a packet were taken for the session."""
+        if self.session is not None:
+            output = self.session.took(aimed, taken, now)
+            self.carry_out(output)
+            if output.pause_secs:
+                self._pause(output.pause_secs)
+
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
+        self._server.intake.drain()
         self._server.left(self, exc)
         self._transport = None
 
@@ -110,12 +128,12 @@ class Connection(asyncio.Protocol):
 
     def carry_out(self, output: Output) -> None:
         """Do what the session wants: blocks first, then the bytes, then everything else."""
-        events = output.events
+        data, events = output.data, output.events
         for event in events:
             if isinstance(event, BlockFound):
                 self._server.event(self, event)
-        if output.data:
-            self.send(output.data)
+        if data:
+            self.send(data)
         for event in events:
             if isinstance(event, Authorized):
                 self.logged_in = True
@@ -171,7 +189,7 @@ class Connection(asyncio.Protocol):
         if transport is None or transport.is_closing():
             return
         transport.write(data)
-        if transport.get_write_buffer_size() > MAX_BUFFERED_BYTES:
+        if self._slow_since is not None and transport.get_write_buffer_size() > MAX_BUFFERED_BYTES:
             self.abort("it does not read what it is sent")
 
     def _pause(self, secs: float) -> None:

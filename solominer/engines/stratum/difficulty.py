@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 from solominer.engines.stratum.agents import UNKNOWN, Agent
 from solominer.engines.stratum.extranonces import Held
@@ -94,10 +95,12 @@ class Difficulty:
         """Whether each share that meets `difficulty` counts: it is the one in force."""
         return self._vardiff is not None and self._vardiff.difficulty == difficulty
 
-    def many(self, count: int, now: float) -> bool:
-        """So many shares arrived, each of which counts. Whether the difficulty is to change."""
+    def many(self, count: int, difficulty: float, now: float) -> bool:
+        """So many shares arrived which meet `difficulty`: they count if it is in force. Whether it is to change."""
         vardiff = self._vardiff
-        return vardiff is not None and vardiff.share(now, count) and vardiff.difficulty != self.announced
+        if vardiff is None or vardiff.difficulty != difficulty:
+            return False
+        return vardiff.share(now, count) and vardiff.difficulty != self.announced
 
     def tick(self, now: float) -> bool:
         """Time passed. Whether the difficulty is to change."""
@@ -139,15 +142,7 @@ class Difficulty:
         return self._suggested or self._resumed or self._limits.start or self._agent.start_difficulty
 
     def _rule(self) -> Rule:
-        asked = (each for each in (self._fixed, self._floor, self._suggested) if each)
-        fractional = self._limits.fractional or self._agent.fractional or min(asked, default=1.0) < 1
-        least = 0.0 if self._limits.fractional else LEAST_FRACTION if fractional else LEAST_WHOLE
-        least = max(least, self._limits.least, self._agent.least_difficulty, self._floor)
-        network = float(f"{self._network * (1 - 1e-5):.6g}")  # a little below, so that no block is kept back
-        most = min(self._limits.most, network if fractional else max(network, LEAST_WHOLE))
-        if self._fixed:
-            least = most = min(max(self._fixed, self._limits.least), most)
-        return Rule(shares_per_minute=self._agent.shares_per_minute, least=least, most=most)
+        return _rule(self._limits, self._agent, self._network, self._fixed, self._floor, self._suggested)
 
     def _apply(self, now: float, wanted: float = 0.0) -> bool:
         if self._vardiff is None:
@@ -158,3 +153,17 @@ class Difficulty:
         if wanted:
             self._vardiff.set(wanted, now)
         return self._vardiff.difficulty != self.announced
+
+
+@lru_cache(maxsize=1024)
+def _rule(limits: Limits, agent: Agent, network: float, fixed: float, floor: float, suggested: float) -> Rule:
+    """The rule that many clients have in common."""
+    asked = (each for each in (fixed, floor, suggested) if each)
+    fractional = limits.fractional or agent.fractional or min(asked, default=1.0) < 1
+    least = 0.0 if limits.fractional else LEAST_FRACTION if fractional else LEAST_WHOLE
+    least = max(least, limits.least, agent.least_difficulty, floor)
+    network = float(f"{network * (1 - 1e-5):.6g}")  # a little below, so that no block is kept back
+    most = min(limits.most, network if fractional else max(network, LEAST_WHOLE))
+    if fixed:
+        least = most = min(max(fixed, limits.least), most)
+    return Rule(shares_per_minute=agent.shares_per_minute, least=least, most=most)

@@ -1,8 +1,11 @@
-"""The Stratum engine: starts and watches the process that miners connect to, and gives it jobs.
+"""The Stratum engine: starts and watches the processes that miners connect to, and gives them jobs.
 
 What a miner finds comes back as events like any other engine's: blocks at once, and shares that are worth a record.
-All other shares count as sums. The process may end at any time: what the next one needs, works and sessions, is kept
+All other shares count as sums. A process may end at any time: what the next one needs, works and sessions, is kept
 here, so miners resume where they were and late shares are still judged.
+
+Several processes listen on the same ports, and the kernel deals connections to them. Each has values of extranonce1 and
+job numbers of its own, so no two miners ever have the same work.
 """
 
 from __future__ import annotations
@@ -10,49 +13,47 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+
 from solominer.chain.hashes import to_rpc_hex
-from solominer.engines.cpu.job_slot import anonymous_file
-from solominer.engines.cpu.processes import python_command
 from solominer.engines.stratum.addresses import reachable
 from solominer.engines.stratum.channel import (
     AddressAnswer,
     AddressQuestion,
-    CannotListen,
+    Elsewhere,
     Fault,
     Found,
-    Frames,
     FromProcess,
     ListenerSetup,
-    Listening,
     News,
     Notable,
     Publish,
-    Quit,
     Relisten,
-    Relistened,
     Report,
     Saved,
     ServerLimits,
     Setup,
+    Sharing,
     ToProcess,
     Withdraw,
     encode,
 )
 from solominer.engines.stratum.events import BlockFound, NotableShare
+from solominer.engines.stratum.extranonces import Held
 from solominer.engines.stratum.group import GroupBooks
-from solominer.engines.stratum.jobs import KEEP_SECS
+from solominer.engines.stratum.jobs import PROCESS_SEQS
+from solominer.engines.stratum.kept_works import KeptWorks
 from solominer.engines.stratum.miners import NAME, Miners
+from solominer.engines.stratum.server_process import ServerProcess
 from solominer.engines.stratum.sessions_file import KeptSessions, SessionsFile
 from solominer.engines.stratum.translate import share_found, work_of
-from solominer.engines.stratum.work import Work
 from solominer.errors import EngineError, NodeError, SolominerError
 from solominer.work.events import WorkerDied, WorkerStarted
 from solominer.work.found import BlockState, FoundBlock
@@ -63,16 +64,11 @@ from solominer.work.payout import Payout
 from solominer.work.ports import Post
 from solominer.work.workers import EngineSnapshot, ExtranonceRange, WorkerId
 
-START_SECS = 20.0
 APPLY_SECS = 5.0
-KEEP_WORKS = 512
 SAVED_KEPT = 4096
 """Blocks whose finders get their answer at once if they hand them in again."""
-SKIP_JOBS = 1 << 18
-"""More job numbers than a process can use for one work before the daemon hears of its end."""
 
-_FIRST_BACKOFF_SECS, _MAX_BACKOFF_SECS, _HEALTHY_SECS = 0.1, 10.0, 60.0
-_SAID_BYTES = 4096
+_ASK_AT_ONCE = 4
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +82,7 @@ TakeSums = Callable[[list[MinerShares]], None]
 class StratumSettings:
     """Listeners, bounds, the tag for coinbases that are made here, and the files that are kept over a restart.
 
+    `processes` is how many serve them, 1 to 16.
     `group_window` is the window of the group's listeners, in thousandths of the network's difficulty. `simulated`:
     found blocks are neither kept nor sent, so no answer waits for the disk. `cache_dir` keeps compiled code.
     """
@@ -93,11 +90,13 @@ class StratumSettings:
     listeners: tuple[ListenerSetup, ...]
     tag: bytes = b""
     sessions_file: Path | None = None
+    works_file: Path | None = None
     group_file: Path | None = None
     group_window: int = 1000
     limits: ServerLimits = field(default_factory=ServerLimits)
     simulated: bool = False
     cache_dir: Path | None = None
+    processes: int = 1
 
 
 class StratumEngine:
@@ -122,23 +121,17 @@ class StratumEngine:
         self._clock, self._ask, self._note, self._sums = clock, ask, note, sums
         self._post: Post = lambda event: None
         self._space = ExtranonceRange(0, 1)
-        self._first_seq = (os.urandom(1)[0] & 0x7F) << 56
-        self._process: asyncio.subprocess.Process | None = None
-        self._writer: asyncio.StreamWriter | None = None
-        self._reading: asyncio.Task[None] | None = None
-        self._said = -1
-        self._listening: asyncio.Future[None] | None = None
-        self._relistened: asyncio.Future[Relistened] | None = None
-        self._applying = asyncio.Lock()
-        self._starts = 0
-        self._works: dict[int, tuple[float, Work]] = {}
+        self._servers = [ServerProcess(partial(self._take, number)) for number in range(settings.processes)]
+        self._bound: list[ListenerSetup] = []
+        self._starting, self._applying = asyncio.Lock(), asyncio.Lock()
+        self._asking = asyncio.Semaphore(_ASK_AT_ONCE)
+        self._works = KeptWorks(settings.works_file)
         self._has_work = False
         self._saved: dict[bytes, None] = {}
         self._sessions = KeptSessions(SessionsFile(settings.sessions_file) if settings.sessions_file else None)
         self._group = self._books_of(settings)
         self._miners = Miners()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._stopping = False
         self._ended = asyncio.Event()
         self.urls: list[str] = []
         """Where miners can connect, once it has started."""
@@ -150,150 +143,95 @@ class StratumEngine:
 
     @property
     def is_serving(self) -> bool:
-        """Whether miners can connect at the moment."""
-        listening = self._listening
-        if listening is None or not listening.done() or listening.cancelled():
-            return False
-        return listening.exception() is None
+        """Whether all processes take miners at the moment."""
+        return all(server.is_serving for server in self._servers)
 
     # Life
 
+    def extranonce_first(self) -> int | None:
+        """Where the extranonces of the last run began, if its miners may resume their sessions with them."""
+        self._sessions.load()
+        return self._sessions.extranonce_first
+
     async def start(self, post: Post, space: ExtranonceRange) -> None:
-        """Open all listeners. Raises EngineError if one cannot be opened or the process does not start."""
+        """Open all listeners. Raises EngineError if one cannot be opened or a process does not start."""
         self._post, self._space = post, space
         if self._group is not None:
             self._group.open()
         self._sessions.load()
-        await self._start_process()
-
-    async def _start_process(self) -> None:
-        ours, theirs = socket.socketpair()
-        self._said = anonymous_file("solominer-stratum-said")
-        command, environment = python_command("solominer.engines.stratum")
+        self._sessions.extranonce_first = space.first
+        self._works.restore(post, self._clock)
         try:
-            self._process = await asyncio.create_subprocess_exec(
-                *command, stdin=theirs.fileno(), stdout=asyncio.subprocess.DEVNULL, stderr=self._said, env=environment
-            )
-        except OSError as error:
-            ours.close()
-            os.close(self._said)
-            raise EngineError(f"the Stratum server cannot be started: {error}") from error
-        finally:
-            theirs.close()
-        reader, self._writer = await asyncio.open_connection(sock=ours)
-        self._listening = asyncio.get_running_loop().create_future()
-        self._starts += 1
-        now = time.monotonic()
+            for number in range(len(self._servers)):
+                await self._start_process(number)
+        except EngineError:
+            for server in self._servers:
+                await server.kill()
+            raise
+
+    async def _start_process(self, number: int) -> None:
+        async with self._starting:
+            await self._start_next(number)
+
+    async def _start_next(self, number: int) -> None:
+        server, space = self._servers[number], self._space.part(number, len(self._servers))
         setup = Setup(
             parent_pid=os.getpid(),
-            listeners=list(self.settings.listeners),
-            limits=self.settings.limits,
-            extranonce_first=self._space.first,
-            extranonce_count=self._space.count,
-            first_seq=self._first_seq,
+            listeners=self._listeners_of(number),
+            limits=self.settings.limits.part(len(self._servers)),
+            extranonce_first=space.first,
+            extranonce_count=space.count,
+            first_seq=self._works.first_seq + number * PROCESS_SEQS,
             sessions=self._sessions.resumable(),
             cache_dir=str(self.settings.cache_dir or ""),
         )
-        self._send(setup)
-        self._reading = asyncio.create_task(self._read(reader), name="stratum messages")
-        try:
-            async with asyncio.timeout(START_SECS):
-                await self._listening
-        except TimeoutError:
-            await self._kill()
-            raise EngineError(f"the Stratum server was not ready after {START_SECS:.0f} s") from None
-        except EngineError:
-            await self._kill()
-            raise
-        self._post(WorkerStarted(self._clock(), WorkerId(NAME, "server"), self._process.pid, NAME))
-        for at, work in self._works.values():
-            if now - at < KEEP_SECS:
-                self._send(Publish(work, now - at, SKIP_JOBS * (self._starts - 1)))
+        listening = await server.start(setup)
+        if number == 0:
+            self._listen_at(listening.bound)
+        self._post(WorkerStarted(self._clock(), self._id_of(number), server.pid, NAME))
+        for message in self._works.messages(server.starts, has_work=self._has_work):
+            server.send(encode(message))
         if not self._has_work:
-            self._send(Withdraw())
+            server.send(encode(Withdraw()))
+
+    def _listeners_of(self, number: int) -> list[ListenerSetup]:
+        """What a process is to listen on: the ports of those that serve, if any. The first one has the Unix sockets."""
+        if len(self._servers) == 1:
+            return list(self.settings.listeners)
+        joins = any(server.is_serving for server in self._servers)
+        listeners = self._bound if joins or number else self.settings.listeners
+        sharing = Sharing.JOIN if joins else Sharing.FIRST
+        return [structs.replace(each, sharing=sharing) for each in listeners if not number or not each.path]
+
+    def _id_of(self, number: int) -> WorkerId:
+        return WorkerId(NAME, f"server-{number + 1}" if len(self._servers) > 1 else "server")
 
     async def run(self) -> None:
-        """Start the process again whenever it ends; returns when the engine is stopped."""
-        backoff = _FIRST_BACKOFF_SECS
-        while not self._stopping:
-            began = time.monotonic()
-            assert self._process is not None
-            pid = self._process.pid
-            reason = await self._until_end()
-            if self._stopping:
-                break
-            if time.monotonic() - began > _HEALTHY_SECS:
-                backoff = _FIRST_BACKOFF_SECS
-            self._post(WorkerDied(self._clock(), WorkerId(NAME, "server"), pid, reason, backoff))
-            self._note("stratum_ended", {"reason": reason})
-            self._sums(self._miners.server_ended(time.monotonic()))
-            await asyncio.sleep(backoff)
-            backoff = min(2 * backoff, _MAX_BACKOFF_SECS)
-            if not self._stopping:
-                await self._restart(backoff)
+        """Start each process again whenever it ends; returns when the engine is stopped."""
+        await asyncio.gather(
+            *(
+                server.run(partial(self._start_process, number), partial(self._died, number))
+                for number, server in enumerate(self._servers)
+            )
+        )
         await self._ended.wait()
 
-    async def _restart(self, backoff: float) -> None:
-        while not self._stopping:
-            try:
-                await self._start_process()
-            except EngineError as error:
-                log.error("%s; it is tried again in %g s", error, backoff)
-                await asyncio.sleep(backoff)
-            else:
-                return
-
-    async def _until_end(self) -> str:
-        """Wait for the end of the process; why it ended."""
-        assert self._process is not None
-        code = await self._process.wait()
-        if self._reading is not None:
-            await asyncio.wait([self._reading], timeout=1.0)  # its last messages may be blocks
-        if self._stopping:
-            return ""  # `stop` closes everything
-        said = os.pread(self._said, _SAID_BYTES, max(0, os.fstat(self._said).st_size - _SAID_BYTES))
-        self._close()
-        lines = said.decode(errors="replace").strip().splitlines()
-        told = f": {lines[-1]}" if lines else ""
-        return (f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}") + told
+    def _died(self, number: int, pid: int, reason: str, backoff: float) -> None:
+        self._post(WorkerDied(self._clock(), self._id_of(number), pid, reason, backoff))
+        self._note("stratum_ended", {"reason": reason})
+        self._sums(self._miners.server_ended(time.monotonic(), number))
 
     async def stop(self, timeout_secs: float) -> None:
-        """Close all connections and end the process; by force after `timeout_secs`."""
-        self._stopping = True
-        self._send(Quit())
-        process = self._process
-        if process is not None:
-            try:
-                async with asyncio.timeout(timeout_secs):
-                    await process.wait()
-            except TimeoutError:
-                await self._kill()
-            if self._reading is not None:
-                await asyncio.wait([self._reading], timeout=1.0)
-            self._close()
+        """Close all connections and end all processes; by force after `timeout_secs`."""
+        await asyncio.gather(*(server.stop(timeout_secs) for server in self._servers))
         for task in self._tasks:
             task.cancel()
         self._sessions.save(now=True)
+        await asyncio.to_thread(self._works.close)
         if self._group is not None:
             self._group.flush()
             self._group.save()
         self._ended.set()
-
-    async def _kill(self) -> None:
-        if self._process is not None and self._process.returncode is None:
-            with suppress(ProcessLookupError):
-                self._process.kill()
-            await self._process.wait()
-        self._close()
-
-    def _close(self) -> None:
-        self._listening = None
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
-        if self._said >= 0:
-            os.close(self._said)
-            self._said = -1
 
     # Work
 
@@ -306,11 +244,9 @@ class StratumEngine:
             return
         standing = self._group.standing(job.template.target) if self._group is not None else None
         work = replace(work_of(job, self.settings.tag), group=standing)
-        self._works[job.job_id] = time.monotonic(), work
-        while len(self._works) > KEEP_WORKS:
-            del self._works[next(iter(self._works))]
         self._has_work = True
         self._send(Publish(work))
+        self._works.add(work, job.template)
         if self._group is not None:
             self._group.flush()
 
@@ -353,87 +289,93 @@ class StratumEngine:
                 except EngineError as error:
                     return [f"stratum: {error.what}: {error.todo}"]
                 self._group = books
-            self._relistened = asyncio.get_running_loop().create_future()
-            self._send(Relisten(list(settings.listeners), settings.limits))
+            first, *others = self._servers
+            limits = settings.limits.part(len(self._servers))
             try:
                 async with asyncio.timeout(APPLY_SECS):
-                    done = await self._relistened
+                    done = await first.relisten(Relisten(self._opened_by_first(settings), limits))
+                    self.settings = replace(settings, listeners=tuple(done.listeners))
+                    self._listen_at(done.bound)
+                    wanted = Relisten(self._listeners_of(1), limits)
+                    more = await asyncio.gather(*(server.relisten(wanted) for server in others))
             except TimeoutError:
                 return [f"stratum: no answer from its server within {APPLY_SECS:.0f} s: reload again"]
-            self.settings = replace(settings, listeners=tuple(done.listeners))
-            self._listen_at(done.urls)
-            return [f"stratum: {problem}" for problem in done.problems]
+            problems = [problem for each in (done, *more) for problem in each.problems]
+            return [f"stratum: {problem}" for problem in dict.fromkeys(problems)]
 
-    def _listen_at(self, urls: list[str]) -> None:
-        before, self.urls = self.urls, [each for url in urls for each in reachable(url)]
+    def _opened_by_first(self, settings: StratumSettings) -> list[ListenerSetup]:
+        """What the first process is to listen on; the others still have the ports of now."""
+        if len(self._servers) == 1:
+            return list(settings.listeners)
+        ours = {each.place for each in self.settings.listeners}
+        return [
+            structs.replace(each, sharing=Sharing.JOIN if each.place in ours else Sharing.FIRST)
+            for each in settings.listeners
+        ]
+
+    def _listen_at(self, bound: list[ListenerSetup]) -> None:
+        self._bound = bound
+        before, self.urls = self.urls, [each for listener in bound for each in reachable(listener.url)]
         if self.urls != before:
             log.info("miners connect to %s", " or ".join(self.urls) or "no address: there is no listener")
 
     # Messages
 
     def _send(self, message: ToProcess) -> None:
-        if self._writer is not None and (self.is_serving or isinstance(message, Setup)):
-            self._writer.write(encode(message))
+        """To all processes."""
+        frame = encode(message)
+        for server in self._servers:
+            server.send(frame)
 
-    async def _read(self, reader: asyncio.StreamReader) -> None:
-        frames = Frames(FromProcess)
-        with suppress(ConnectionError):  # it ended without having read everything
-            while data := await reader.read(1 << 16):
-                for message in frames.feed(data):
-                    self._take(message)
-        if self._listening is not None and not self._listening.done():
-            self._listening.set_exception(EngineError("the Stratum server ended while it started"))
-
-    def _take(self, message: FromProcess) -> None:
-        listening = self._listening
+    def _take(self, number: int, message: FromProcess) -> None:
         match message:
             case Found():
-                self._block(message.block)
+                self._block(number, message.block)
             case Notable():
                 self._share(message.share, message.share.job_difficulty, is_block=False)
             case Report():
-                self._sums(self._miners.report(time.monotonic(), message))
+                self._sums(self._miners.report(time.monotonic(), message, number))
                 if self._group is not None and message.credits:
                     self._group.credit(message.credits)
-                self._sessions.keep(message.sessions)
+                self._tell_others(number, self._sessions.keep(message.sessions))
             case News():
                 log.info("%s", message)
                 self._note(message.kind, message.fields)
             case AddressQuestion():
-                task = asyncio.create_task(self._answer(message.address))
+                task = asyncio.create_task(self._answer(number, message.address))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
-            case Listening() if listening and not listening.done():
-                self._listen_at(message.urls)
-                listening.set_result(None)
-            case CannotListen() if listening and not listening.done():
-                listening.set_exception(
-                    EngineError(f"the Stratum server cannot listen on {message.problem}", message.todo)
-                )
-            case Relistened() if self._relistened and not self._relistened.done():
-                self._relistened.set_result(message)
             case Fault():
                 log.error("the compiled check of shares was wrong about a header; hashlib goes on in its place")
                 self._note("validator_fault", {"header": message.header.hex()})
             case _:
                 pass
 
-    def _block(self, found: BlockFound) -> None:
+    def _tell_others(self, number: int, sessions: list[Held]) -> None:
+        """A miner that comes back may come to any process."""
+        if sessions and len(self._servers) > 1:
+            frame = encode(Elsewhere([Held(each.session_id, each.extranonce1, each.difficulty) for each in sessions]))
+            for other, server in enumerate(self._servers):
+                if other != number:
+                    server.send(frame)
+
+    def _block(self, number: int, found: BlockFound) -> None:
         if found.refused:
             log.warning("a share of %s was refused (%s) and is a block", found.worker, found.refused)
         self._share(found, found.share_difficulty, is_block=True)
-        if self._group is not None and found.group_bytes and found.work_id in self._works:
-            self._group.found(to_rpc_hex(found.hash_le), self._works[found.work_id][1], found.group_bytes)
+        if self._group is not None and found.group_bytes and (work := self._works.get(found.work_id)) is not None:
+            self._group.found(to_rpc_hex(found.hash_le), work, found.group_bytes)
         if self.settings.simulated or found.hash_le in self._saved:  # handed in again, after a restart of the server
-            self._send(Saved(found.hash_le))
+            self._servers[number].send(encode(Saved(found.hash_le)))
 
     def _share(self, share: BlockFound | NotableShare, difficulty: float, *, is_block: bool) -> None:
-        _, work = self._works.get(share.work_id, (0.0, None))
+        work = self._works.get(share.work_id)
         self._post(share_found(share, difficulty, work, self._clock(), is_block=is_block))
 
-    async def _answer(self, address: str) -> None:
+    async def _answer(self, number: int, address: str) -> None:
         try:
-            payout = await self._ask(address)
+            async with self._asking:
+                payout = await self._ask(address)
         except NodeError as error:
             log.warning("address %s cannot be checked: %s", address, error.what)
             answer = AddressAnswer(address, None, "the node cannot be asked about this address now: try again")
@@ -441,4 +383,4 @@ class StratumEngine:
             answer = AddressAnswer(address, None, error.what)
         else:
             answer = AddressAnswer(address, payout.script_pubkey)
-        self._send(answer)
+        self._servers[number].send(encode(answer))

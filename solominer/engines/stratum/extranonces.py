@@ -1,4 +1,8 @@
-"""Extranonce1 of each connection, and sessions that may be resumed with it within ten minutes."""
+"""Extranonce1 of each connection, and sessions that may be resumed with it within ten minutes.
+
+Every process of the server deals values of its own range, so no two have one in common. A session of another process,
+or of an earlier run, is resumed with its id and difficulty, and another extranonce1.
+"""
 
 from __future__ import annotations
 
@@ -42,6 +46,7 @@ class ExtranonceTable:
         self._held: dict[str, Held] = {}
         self._used: set[bytes] = set()
         self._gone: OrderedDict[str, None] = OrderedDict()
+        self._elsewhere: OrderedDict[str, Held] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._held)
@@ -58,10 +63,16 @@ class ExtranonceTable:
             held.gone_at = None
             self._gone.pop(wanted_id, None)
             return held, True
-        held = Held(self._token(), self._free())
+        before = self._elsewhere.get(wanted_id)
+        held = Held(before.session_id, self._free(), before.difficulty) if before else Held(self._token(), self._free())
         self._held[held.session_id] = held
         self._used.add(held.extranonce1)
-        return held, False
+        return held, before is not None
+
+    def elsewhere(self, session_id: str) -> bytes | None:
+        """The extranonce1 that this session had in another process; None if it had none."""
+        before = self._elsewhere.get(session_id)
+        return before.extranonce1 if before else None
 
     def close(self, held: Held, now: float) -> None:
         """The connection is gone; its session may be resumed for a while."""
@@ -75,20 +86,17 @@ class ExtranonceTable:
         return list(self._held.values())
 
     def restore(self, sessions: list[Held], now: float) -> None:
-        """Sessions of an earlier run; they may be resumed as if they had been closed now.
-
-        One whose extranonce1 is not of this range, or is used, gets another one.
-        """
+        """Sessions that this process, an earlier one or another one had; its own may be resumed as if closed now."""
         for held in sessions[:MAX_RESUMABLE]:
-            if held.session_id in self._held:
-                continue
             if held.extranonce1 not in self._space or held.extranonce1 in self._used:
-                if len(self._used) >= self._space.count:
-                    return
-                held.extranonce1 = self._free()
-            self._held[held.session_id] = held
-            self._used.add(held.extranonce1)
-            self.close(held, now)
+                self._elsewhere[held.session_id] = held
+                self._elsewhere.move_to_end(held.session_id)
+            elif held.session_id not in self._held:
+                self._held[held.session_id] = held
+                self._used.add(held.extranonce1)
+                self.close(held, now)
+        while len(self._elsewhere) > MAX_RESUMABLE:
+            self._elsewhere.popitem(last=False)
 
     def _free(self) -> bytes:
         if len(self._used) >= self._space.count:

@@ -14,9 +14,13 @@ import numpy as np
 from solominer.engines.cpu.sha256d import IV
 from solominer.engines.stratum.messages import Errors, reply_error, reply_true
 from solominer.engines.stratum.native import (
+    ABOVE_OF,
     ABOVE_TARGET,
     ACCEPTED,
+    ACCEPTED_OF,
+    BEST_OF,
     BITS,
+    BOUNDS_OF,
     COLUMNS,
     DUPLICATE,
     EXTRANONCE1,
@@ -25,19 +29,31 @@ from solominer.engines.stratum.native import (
     ID_LEN,
     JOB_HEAD,
     JOB_ID_LEN,
+    JOB_OF,
+    NAMES_OF,
+    NEXT_AT,
     NONCE,
     NTIME,
     NTIME_MAX,
     NTIME_MIN,
+    PACKET,
+    PACKET_AIM,
+    PACKET_AT,
+    PACKET_END,
     RESULT_WORDS,
     SCRATCH_HEAD,
+    SCRATCH_OF,
+    SENT,
     SHARE_WORDS,
     SPECIAL,
+    TAKEN,
+    TARGETS_OF,
     USERNAME_LEN,
     VERSION,
     VERSION_MASK,
 )
-from solominer.engines.stratum.sha256ir import pointer_at
+from solominer.engines.stratum.reference import MAX_BATCH
+from solominer.engines.stratum.sha256ir import bytes_at, integers_at, keys_at, words_at
 
 _helper = numba.njit(boundscheck=False)
 
@@ -54,12 +70,13 @@ def make_functions(emit: Any, scan: Any) -> dict[str, Any]:
       to the last of the tables, which takes `room`. Results: where it stopped, and how many were added.
     - write(data, rows, codes, results, start, end, out): the replies. Results: their bytes, the number of accepted rows
       and of those above their target, and the row of the best hash or -1.
-    - take(data, size, at, rows, bounds, ..., names, tables, ...): scan, and if all rows are of the names (username and
-      job id, joined) and none is special, judge, mark and write. Results: the number of rows or -1, where the next line
-      begins, then those of `write`.
+    - take(data, packets, packet_count, rows, shares, results, codes, tables, count, room, out): scan each packet, and
+      if all of its rows are of the names of its aim (username and job id, joined) and none is special, judge, mark and
+      write; no row is taken otherwise. The rows of all packets are at most MAX_BATCH and at most `room`. The result is
+      how many keys were added.
     """
     check = _make_check(emit)
-    judge, mark, write = _make_judge(check), _make_mark(), _make_write()
+    judge, mark, write_at = _make_judge(check), _make_mark(), _make_write()
 
     @_helper
     def same(data, at, end, names, names_at, size):  # type: ignore[no-untyped-def]
@@ -71,23 +88,56 @@ def make_functions(emit: Any, scan: Any) -> dict[str, Any]:
         return True
 
     @_helper
-    def take(  # type: ignore[no-untyped-def]
-        data, size, at, rows, bounds, job, shares, targets, results, scratch, codes, names, tables, count, room, out
+    def take_one(  # type: ignore[no-untyped-def]
+        data, at, size, aim, most, rows, shares, results, codes, tables, count, room, out, out_at
     ):
+        bounds, names = integers_at(aim[BOUNDS_OF]), bytes_at(aim[NAMES_OF])
+        job, targets, scratch = words_at(aim[JOB_OF]), words_at(aim[TARGETS_OF]), words_at(aim[SCRATCH_OF])
         first = np.int64(0)
         found, end, alike, user, user_end, job_id, job_id_end = scan(data, size, at, rows)
         if (
             found == 0
-            or found > room
+            or found > most
             or not alike
             or not same(data, user, user_end, names, 0, bounds[USERNAME_LEN])
             or not same(data, job_id, job_id_end, names, bounds[USERNAME_LEN], bounds[JOB_ID_LEN])
             or judge(data, rows, first, found, bounds, job, shares, targets, results, scratch, codes)[0]
         ):
-            return -1, at, 0, 0, 0, -1
-        mark(results, codes, first, found, tables, count, room)
-        written, accepted, above, best = write(data, rows, codes, results, first, found, out)
-        return found, end, written, accepted, above, best
+            return 0, at, 0, 0, 0, -1, 0
+        added = mark(results, codes, first, found, tables, count, room)[1]
+        written, accepted, above, best = write_at(data, rows, codes, results, first, found, out, out_at)
+        return found, end, written, accepted, above, best, added
+
+    @_helper
+    def take(  # type: ignore[no-untyped-def]
+        data, packets, packet_count, rows, shares, results, codes, tables, count, room, out
+    ):
+        taken, added, out_at = np.int64(0), np.int64(0), np.int64(0)
+        for number in range(packet_count):
+            packet = number * PACKET
+            at = packets[packet + PACKET_AT]
+            packets[packet + TAKEN], packets[packet + NEXT_AT] = 0, at
+            if packets[packet + PACKET_AIM] == 0:
+                continue
+            most = min(MAX_BATCH - taken, room - added)
+            found, end, written, accepted, above, best, new = take_one(
+                data, at, packets[packet + PACKET_END], integers_at(packets[packet + PACKET_AIM]), most,
+                rows, shares, results, codes, tables, count, room - added, out, out_at,
+            )  # fmt: skip
+            taken, added, out_at = taken + found, added + new, out_at + written
+            packets[packet + TAKEN], packets[packet + NEXT_AT], packets[packet + SENT] = found, end, written
+            packets[packet + ACCEPTED_OF], packets[packet + ABOVE_OF] = accepted, above
+            for i in range(4):
+                value = np.uint64(0xFFFFFFFFFFFFFFFF)
+                if best >= 0:
+                    low = best * RESULT_WORDS + 2 * i
+                    value = np.uint64(results[low]) | np.uint64(results[low + 1]) << np.uint64(32)
+                packets[packet + BEST_OF + i] = np.int64(value)
+        return (added,)
+
+    @_helper
+    def write(data, rows, codes, results, start, end, out):  # type: ignore[no-untyped-def]
+        return write_at(data, rows, codes, results, start, end, out, 0)
 
     @_helper
     def compress(state, state_at, block, block_at):  # type: ignore[no-untyped-def]
@@ -235,7 +285,7 @@ def _make_mark() -> Any:
     @_helper
     def find(tables, index, key):  # type: ignore[no-untyped-def]
         """The slots of a table (its address and its mask), and the place of a key or of an empty slot."""
-        slots, mask = pointer_at(tables, 2 * index), tables[2 * index + 1]
+        slots, mask = keys_at(tables[2 * index]), tables[2 * index + 1]
         at = key & mask
         while slots[at] and slots[at] != key:
             at = (at + np.uint64(1)) & mask
@@ -277,8 +327,8 @@ def _make_write() -> Any:
     tails = np.frombuffer(b"".join(ends), np.uint8)
 
     @_helper
-    def write(data, rows, codes, results, start, end, out):  # type: ignore[no-untyped-def]
-        size, accepted, above, best = 0, 0, 0, -1
+    def write(data, rows, codes, results, start, end, out, out_at):  # type: ignore[no-untyped-def]
+        size, accepted, above, best = out_at, 0, 0, -1
         for number in range(start, end):
             for i in range(6):
                 out[size + i] = begin[i]
@@ -297,6 +347,6 @@ def _make_write() -> Any:
                 accepted += 1
                 if best < 0 or _at_most(results, number * RESULT_WORDS, results, best * RESULT_WORDS):
                     best = number
-        return size, accepted, above, best
+        return size - out_at, accepted, above, best
 
     return write

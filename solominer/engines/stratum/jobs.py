@@ -24,6 +24,10 @@ KEEP_BYTES = 100_000_000
 KEEP_SECS = 3600.0
 WORK_BYTES = 4096
 JOBS_PER_WORK_BITS = 24
+PROCESS_SEQS = 1 << 52
+"""Numbers of one process of the server: the first numbers of two are a multiple of it apart."""
+RUN_SEQS = 1 << 56
+"""Numbers of all processes of one run of the daemon: the first number of a run is a multiple of it."""
 
 Payouts = Callable[[Work, Audience], Sequence[TxOut]]
 
@@ -137,10 +141,21 @@ class JobBoard:
         job = self._jobs.get(seq)
         if job is not None or audience is None or not self.oldest_seq <= seq < self._next_seq:
             return job
-        place = bisect_right(self._works, seq, key=lambda kept: kept.first_seq) - 1
-        job = self._make(seq, self._works[place], audience)
+        job = self._make(seq, self._work_of(seq), audience)
         self._keep(job)
         return job
+
+    def find_elsewhere(self, job_id: str, audience: Audience) -> Job | None:
+        """The job that another process announced under `job_id`; here it has the number that this one would use."""
+        seq = seq_of(job_id)
+        if seq is None or not self._works or seq // RUN_SEQS != self._first_seq // RUN_SEQS:
+            return None
+        seq = self._first_seq + (seq - self._first_seq) % PROCESS_SEQS
+        end = self._first_seq + (self._works[-1].work.work_id + 1 << JOBS_PER_WORK_BITS)
+        return self._make(seq, self._work_of(seq), audience) if self.oldest_seq <= seq < end else None
+
+    def _work_of(self, seq: int) -> _Kept:
+        return self._works[bisect_right(self._works, seq, key=lambda kept: kept.first_seq) - 1]
 
     def _make(self, seq: int, kept: _Kept, audience: Audience) -> Job:
         work = kept.work

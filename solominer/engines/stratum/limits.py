@@ -23,9 +23,10 @@ class LineRate:
 
     def pause_secs(self, lines: int, per_sec: float, now: float) -> float:
         """Count lines; for how long no more should be read."""
-        self._room = min(2 * per_sec, self._room + (now - self._since) * per_sec) - lines
+        room, most = self._room + (now - self._since) * per_sec, 2 * per_sec
+        self._room = room = (room if room < most else most) - lines
         self._since = now
-        return -self._room / per_sec if self._room < 0 else 0.0
+        return -room / per_sec if room < 0 else 0.0
 
 
 class BlockBudget:

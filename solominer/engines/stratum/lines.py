@@ -24,12 +24,15 @@ class Problem(Enum):
 
 
 class LineReader:
-    """Cuts what a connection sends into lines; after a `problem` nothing more is returned."""
+    """Cuts what a connection sends into lines; after a `problem` nothing more is returned.
 
-    __slots__ = ("_at_start", "_rest", "problem")
+    `part` is what was read of a line that is not complete.
+    """
+
+    __slots__ = ("_at_start", "part", "problem")
 
     def __init__(self) -> None:
-        self._rest = b""
+        self.part = b""
         self._at_start = True
         self.problem: Problem | None = None
 
@@ -37,13 +40,13 @@ class LineReader:
         """The lines that `data` completes, without their \\n (a \\r may remain: it is white space in JSON)."""
         if self.problem is not None:
             return []
-        if self._rest:
-            data = self._rest + data
+        if self.part:
+            data = self.part + data
         if self._at_start and not self._looks_like_stratum(data):
             return []
         lines = data.split(b"\n")
-        self._rest = lines.pop()
-        if len(self._rest) > MAX_LINE_BYTES:
+        self.part = lines.pop()
+        if len(self.part) > MAX_LINE_BYTES:
             self.problem = Problem.LINE_TOO_LONG
         if len(data) > MAX_LINE_BYTES:
             lines = self._up_to_too_long(lines)
@@ -51,9 +54,9 @@ class LineReader:
 
     def unread(self) -> bytes:
         """What was read of a line that is not complete; it is to be fed again. Empty before the first line."""
-        rest = b"" if self._at_start or self.problem is not None else self._rest
+        rest = b"" if self._at_start or self.problem is not None else self.part
         if rest:
-            self._rest = b""
+            self.part = b""
         return rest
 
     def _up_to_too_long(self, lines: list[bytes]) -> list[bytes]:
@@ -70,10 +73,10 @@ class LineReader:
         elif data.startswith(_HTTP_METHODS):
             self.problem = Problem.HTTP
         elif len(data) < _LONGEST_METHOD and any(sign.startswith(data) for sign in (*_HTTP_METHODS, _TLS_HANDSHAKE)):
-            self._rest = data
+            self.part = data
             return False
         else:
             self._at_start = False
             return True
-        self._rest = b""
+        self.part = b""
         return False

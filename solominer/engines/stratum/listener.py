@@ -10,8 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+
 from solominer.engines.stratum.addresses import listens_on
-from solominer.engines.stratum.channel import ListenerSetup
+from solominer.engines.stratum.channel import ListenerSetup, Sharing
 from solominer.engines.stratum.difficulty import Limits
 from solominer.engines.stratum.shared import ListenerSettings, PayTo, Shared
 from solominer.engines.stratum.tls import load_certificate, server_context
@@ -62,8 +64,11 @@ class Listener:
                 self._server = await loop.create_unix_server(protocol, setup.path, **options)
                 path.chmod(_SOCKET_MODE)
             else:
-                self._server = await loop.create_server(protocol, setup.host, setup.port, **options)
+                joins = setup.sharing is Sharing.JOIN
+                self._server = await loop.create_server(protocol, setup.host, setup.port, reuse_port=joins, **options)
                 for sock in self._server.sockets:
+                    if setup.sharing is Sharing.FIRST:  # not before: it would join another program that has the port
+                        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
                     for (level, name), value in _SOCKET_OPTIONS.items():
                         if hasattr(socket, name):  # not everywhere
                             sock.setsockopt(level, getattr(socket, name), value)
@@ -73,12 +78,11 @@ class Listener:
             raise EngineError(f"{setup.url}: {reason}", todo) from error
 
     @property
-    def url(self) -> str:
-        """Where it listens; with the port that it got where any would do."""
+    def bound(self) -> ListenerSetup:
+        """Its settings, with the port that it got where any would do."""
         if self.setup.path or self._server is None:
-            return self.setup.url
-        port = self._server.sockets[0].getsockname()[1]
-        return ListenerSetup(self.setup.host, port, certificate=self.setup.certificate).url
+            return self.setup
+        return structs.replace(self.setup, port=self._server.sockets[0].getsockname()[1])
 
     def change(self, setup: ListenerSetup) -> None:
         """Use other settings with the same `identity` from now on; the certificate is read again for new connections.

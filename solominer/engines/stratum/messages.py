@@ -7,6 +7,7 @@ texts are ckpool's, because miners' own pages explain exactly those.
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -111,6 +112,7 @@ def request(id_number: int, method: str, params: list[object]) -> bytes:
     return b'{"id":%d,"method":"%b","params":%b}\n' % (id_number, method.encode(), msgspec.json.encode(params))
 
 
+@lru_cache(maxsize=1024)
 def set_difficulty(difficulty: float) -> bytes:
     """mining.set_difficulty: a whole number without a fraction, since some firmware reads only that."""
     value: float = int(difficulty) if difficulty >= 1 and difficulty == int(difficulty) else difficulty

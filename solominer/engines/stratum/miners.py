@@ -29,14 +29,20 @@ class _Miner:
 
     def __init__(self, name: str, user_agent: str, now: float) -> None:
         self.name, self.user_agent = name, user_agent
-        self.shares = self.hashes = self.rejected = self.connections = 0
+        self.shares = self.hashes = self.rejected = 0
+        self._connections: dict[int, int] = {}
         self.best_hash = NO_HASH
         self.difficulty = 0.0
         self.peer = ""
         self._summed_at = now
         self._samples: deque[tuple[float, int]] = deque([(now, 0)])
 
-    def take(self, report: MinerReport, now: float) -> MinerShares:
+    @property
+    def connections(self) -> int:
+        """At all processes of the server."""
+        return sum(self._connections.values())
+
+    def take(self, report: MinerReport, now: float, process: int) -> MinerShares:
         """Add a report; what it adds to the sums."""
         passed = self.passed(now)
         best_hash = int.from_bytes(report.best_hash) if report.best_hash else NO_HASH
@@ -46,7 +52,9 @@ class _Miner:
         self.hashes += report.hashes
         self.rejected += sum(report.rejected.values())
         self.best_hash = min(self.best_hash, best_hash)
-        self.connections, self.difficulty = report.connections, report.difficulty
+        self._connections[process] = report.connections
+        if report.connections or not self.connections:
+            self.difficulty = report.difficulty
         self.peer = report.peer or self.peer
         return passed.plus(
             MinerShares(
@@ -60,6 +68,12 @@ class _Miner:
                 report.connects,
             )
         )
+
+    def cut_off(self, process: int, now: float) -> MinerShares | None:
+        """That process is gone; the time since the last sums, if it was connected there."""
+        passed = self.passed(now) if self._connections.get(process) else None
+        self._connections.pop(process, None)
+        return passed
 
     def passed(self, now: float) -> MinerShares:
         """The time since the last sums, if it was connected."""
@@ -92,23 +106,20 @@ class Miners:
     def __init__(self) -> None:
         self._names: dict[str, dict[str, _Miner]] = {}
 
-    def report(self, now: float, report: Report) -> list[MinerShares]:
-        """The server's news of a second; what they add to the sums."""
+    def report(self, now: float, report: Report, process: int = 0) -> list[MinerShares]:
+        """News of a second of one process of the server; what they add to the sums."""
         sums = []
         for news in report.miners:
             miners = self._names.setdefault(news.name, {})
             if news.user_agent not in miners:
                 miners[news.user_agent] = _Miner(news.name, news.user_agent, now)
-            sums.append(miners[news.user_agent].take(news, now))
+            sums.append(miners[news.user_agent].take(news, now, process))
         sums += [miner.passed(now) for miner in self._all() if miner.is_silent(now)]
         return sums
 
-    def server_ended(self, now: float) -> list[MinerShares]:
+    def server_ended(self, now: float, process: int = 0) -> list[MinerShares]:
         """The process is gone, with all its connections; what that adds to the sums."""
-        sums = [miner.passed(now) for miner in self._all() if miner.connections]
-        for miner in self._all():
-            miner.connections = 0
-        return sums
+        return [passed for miner in self._all() if (passed := miner.cut_off(process, now)) is not None]
 
     def _all(self) -> list[_Miner]:
         return [miner for miners in self._names.values() for miner in miners.values()]

@@ -14,7 +14,10 @@ MAX_USER_AGENT = 128
 
 def clean_text(text: str, limit: int) -> str:
     """`text` for logs, records and pages: what is not printable ASCII becomes `?`; of a long one both ends are kept."""
-    return "".join(char if " " <= char <= "~" else "?" for char in shortened(text, limit))
+    text = shortened(text, limit)
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(char if " " <= char <= "~" else "?" for char in text)
 
 
 @dataclass(frozen=True, slots=True)

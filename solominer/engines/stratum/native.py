@@ -22,6 +22,15 @@ ACCEPTED, ABOVE_TARGET, DUPLICATE, SPECIAL = 0, 1, 2, 3
 EXTRANONCE1, VERSION, VERSION_MASK, NTIME_MIN, NTIME_MAX, USERNAME_LEN, JOB_ID_LEN = range(7)
 """What shares must meet beside their targets, and the lengths of the names that they are handed in with."""
 
+BOUNDS_OF, JOB_OF, TARGETS_OF, SCRATCH_OF, NAMES_OF = range(5)
+"""The addresses that make an aim: what the shares of one worker and job on one connection must meet."""
+
+PACKET_AT, PACKET_END, PACKET_AIM, TAKEN, NEXT_AT, SENT, ACCEPTED_OF, ABOVE_OF, BEST_OF = range(9)
+PACKET = 12
+"""A packet to be taken: where it begins and ends, and the address of its aim or 0. Then what became of it: how many
+shares were taken, where the line after them begins, bytes of their replies, how many of them were accepted and how many
+above their target, and the best accepted hash in four numbers."""
+
 SHARE_WORDS, RESULT_WORDS, JOB_HEAD, SCRATCH_HEAD = 14, 9, 28, 40
 """32-bit words: a share to be hashed, its hash and what it meets, a prepared job before its branch, scratch memory
 before the tail of the coinbase."""
@@ -36,7 +45,7 @@ FUNCTIONS = {
     "judge": ("Bqnn qIII IIB", 1),
     "mark": ("IBnn Qnn", 2),
     "write": ("BqBI nnB", 4),
-    "take": ("Bnn qqIII IIB B Qnn B", 6),
+    "take": ("B qn q IIB Qnn B", 1),
 }
 """Arguments (an array by its type code, n for a number) and how many results. See `jit_lines` and `jit_shares`."""
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from solominer.engines.stratum.batch import Aim, Answered, Batch
+from solominer.engines.stratum.batch import Aim, Batch, Packet, Taken
+from solominer.engines.stratum.duplicates import Seen
 from solominer.engines.stratum.events import Worker
 from solominer.engines.stratum.messages import Errors
 from solominer.engines.stratum.reference import MAX_BATCH
@@ -28,31 +30,59 @@ def take(session: Session, batch: Batch, data: bytes, now: float) -> tuple[int, 
     """Take the plain shares at the beginning of a packet; how many bytes and how many lines they were."""
     at = lines = 0
     while True:
-        count, at = _take_aimed(session, batch, data, at, now)
-        if not count:
+        found, at = _take_aimed(session, batch, data, at, now)
+        if not found:
             at = batch.scan(data, at)
-            count = batch.count
-            for start, end, username, job_id in batch.groups() if count else ():
+            found = batch.count
+            for start, end, username, job_id in batch.groups() if found else ():
                 _group(session, batch, start, end, (username, job_id), now)
             session.check_claims(now)
-        lines += count
-        if count < MAX_BATCH:
+        lines += found
+        if found < MAX_BATCH:
             return at, lines
 
 
 def _take_aimed(session: Session, batch: Batch, data: bytes, at: int, now: float) -> tuple[int, int]:
     """The same where all shares are of the worker and the job that the last ones were of; 0 if they are not."""
-    shared = session.shared
-    if session.aimed is None:
+    tip_le = session.shared.board.tip_le
+    aimed = _aimed(session, tip_le)
+    if aimed is None:
         return 0, at
-    worker, job, difficulty, aim = session.aimed
-    tip_le = job.work.prevhash_le
-    if tip_le != shared.board.tip_le or not session.difficulty.counts_all_at(difficulty):
-        return 0, at
-    count, at, answered = batch.take(aim, shared.checker.duplicates.on(tip_le), data, at)
-    if answered is not None and _answer(session, worker, difficulty, answered, now):
+    taken = batch.take(aimed.aim, session.shared.checker.duplicates.on(tip_le), data, at)
+    count(session, aimed, taken, now)
+    return taken.lines, at + taken.next_at
+
+
+def take_each(
+    batch: Batch, seen: Seen, tip_le: bytes, packets: Sequence[tuple[Session, bytes]]
+) -> list[tuple[Aimed, Taken] | None]:
+    """Take what `_take_aimed` would of packets of as many sessions, all in one batch; the rest is theirs.
+
+    What was taken is to be handed to `count`. None: nothing was.
+    """
+    aimed = [_aimed(session, tip_le) for session, _ in packets]
+    parts = [Packet(data, each.aim if each else None) for each, (_, data) in zip(aimed, packets, strict=True)]
+    taken = batch.take_each(parts, seen)
+    return [(each, one) if each and one.lines else None for each, one in zip(aimed, taken, strict=True)]
+
+
+def _aimed(session: Session, tip_le: bytes) -> Aimed | None:
+    """What the last plain shares were, if the next bytes may be more of them."""
+    aimed = session.aimed
+    if (
+        aimed is None
+        or aimed.job.work.prevhash_le != tip_le
+        or session.lines.part
+        or not session.difficulty.counts_all_at(aimed.difficulty)
+    ):
+        return None
+    return aimed
+
+
+def count(session: Session, aimed: Aimed, taken: Taken, now: float) -> None:
+    """Answer and count shares that were taken."""
+    if taken.lines and _answer(session, aimed.worker, aimed.difficulty, taken, now):
         session.retarget(now)
-    return count, at
 
 
 def _group(session: Session, batch: Batch, start: int, end: int, names: tuple[bytes, bytes], now: float) -> None:
@@ -101,13 +131,16 @@ def _group(session: Session, batch: Batch, start: int, end: int, names: tuple[by
         session.retarget(now)
 
 
-def _answer(session: Session, worker: Worker, difficulty: float, answered: Answered, now: float) -> bool:
+def _answer(session: Session, worker: Worker, difficulty: float, taken: Taken, now: float) -> bool:
     """Send the replies and count; whether the difficulty is to change."""
-    session.answer(answered.replies)
-    accepted, tally = answered.accepted, worker.tally
-    tally.accept(accepted, share_hashes(difficulty), answered.best_hash)
-    tally.reject(Errors.ABOVE_TARGET.text, answered.above)
-    tally.reject(Errors.DUPLICATE.text, answered.duplicates)
-    if accepted and worker.credit is not None:
+    lines, _, replies, accepted, above, best_hash = taken
+    session.answer(replies)
+    if accepted < lines:
+        worker.tally.reject(Errors.ABOVE_TARGET.text, above)
+        worker.tally.reject(Errors.DUPLICATE.text, lines - accepted - above)
+    if not accepted:
+        return False
+    worker.tally.accept(accepted, share_hashes(difficulty), best_hash)
+    if worker.credit is not None:
         worker.credit(accepted, difficulty)
-    return bool(accepted) and session.difficulty.counts_all_at(difficulty) and session.difficulty.many(accepted, now)
+    return session.difficulty.many(accepted, difficulty, now)

@@ -46,6 +46,7 @@ from solominer.engines.stratum.events import (
     Worker,
 )
 from solominer.engines.stratum.extranonces import ExtranonceTable, Held
+from solominer.engines.stratum.intake import Intake
 from solominer.engines.stratum.jobs import JobBoard, plan_of
 from solominer.engines.stratum.listener import Listener
 from solominer.engines.stratum.reference import HashlibValidator
@@ -91,6 +92,7 @@ class Server:
         self._table = ExtranonceTable(space, lambda: secrets.token_hex(8))
         self._table.restore(setup.sessions, now())
         self.checker = ShareChecker(HashlibValidator(), Duplicates())
+        self.intake = Intake(self.checker, self._board, now)
         self.unsaved = UnsavedBlocks()
         self._tallies, self._credits = Tallies(), Credits()
         self._scripts: dict[str, bytes] = {}
@@ -113,11 +115,11 @@ class Server:
 
     # Life
 
-    async def open(self) -> list[str]:
-        """Open all listeners; where they listen. Raises EngineError that names the one that cannot be opened."""
+    async def open(self) -> list[ListenerSetup]:
+        """Open all listeners; with their ports. Raises EngineError that names the one that cannot be opened."""
         for setup in self._setup.listeners:
             await self._listen(self._listener(setup))
-        return self._urls()
+        return self._bound()
 
     async def relisten(self, wanted: Relisten) -> Relistened:
         """Listen as `wanted`; what is not possible stays as it is. Connections of listeners that stay do not notice."""
@@ -150,7 +152,7 @@ class Server:
             else:
                 connection.limits_changed(now)
         listeners = [listener.setup for listener in self._listeners.values()]
-        return Relistened(self._urls(), listeners, [f"{error.what}: {error.todo}" for error in problems])
+        return Relistened(listeners, self._bound(), [f"{error.what}: {error.todo}" for error in problems])
 
     def _listener(self, setup: ListenerSetup) -> Listener:
         shared = Shared(
@@ -162,8 +164,8 @@ class Server:
         await listener.open(lambda: Connection(self, listener))
         self._listeners[listener.setup.identity] = listener
 
-    def _urls(self) -> list[str]:
-        return [listener.url for listener in self._listeners.values()]
+    def _bound(self) -> list[ListenerSetup]:
+        return [listener.bound for listener in self._listeners.values()]
 
     def _use_limits(self, limits: ServerLimits) -> None:
         self._limits = limits
@@ -173,6 +175,7 @@ class Server:
 
     def close(self) -> None:
         """Take no more connections and close those that are open."""
+        self.intake.drain()
         for listener in self._listeners.values():
             listener.close()
         for connection in list(self._connections):
@@ -183,9 +186,13 @@ class Server:
 
     def publish(self, message: Publish) -> None:
         """Other work, for everybody at once."""
+        self.intake.drain()
         now = self.now()
         self._board.publish(message.work, now - message.age_secs)
         self._board.skip(message.skip)
+        if not message.announce:
+            self._board.withdraw()
+            return
         self._no_work_since = None
         idle = not self._fanning
         self._fanning = deque(self._connections)
@@ -205,6 +212,10 @@ class Server:
             fanning.popleft().work_changed(now)
         if self._fanning:
             asyncio.get_running_loop().call_soon(self._fan_out)
+
+    def sessions_elsewhere(self, sessions: list[Held]) -> None:
+        """Sessions that other processes have: their miners may come here."""
+        self._table.restore(sessions, self.now())
 
     def address_answered(self, answer: AddressAnswer) -> None:
         """The node's word about an address that a miner wants to be paid at."""

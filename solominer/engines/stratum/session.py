@@ -14,6 +14,7 @@ from functools import partial
 from solominer.chain.target import DIFFICULTY_1_TARGET
 from solominer.engines.stratum import messages, plain_shares
 from solominer.engines.stratum.agents import UNKNOWN, Agent, agent_of
+from solominer.engines.stratum.batch import Taken
 from solominer.engines.stratum.configure import configure
 from solominer.engines.stratum.difficulty import Difficulty
 from solominer.engines.stratum.events import (
@@ -49,14 +50,14 @@ class Session:
     """The state of one connection. Every method returns an `Output` to be carried out."""
 
     __slots__ = (
-        "_address", "_bad_lines", "_blocks", "_claims", "_close", "_events", "_known", "_last_notify", "_lines",
+        "_address", "_bad_lines", "_blocks", "_claims", "_close", "_events", "_known", "_last_notify",
         "_logins", "_opened", "_out", "_rate", "_script", "_tip_le", "agent", "aimed", "difficulty", "held",
-        "is_mining", "shared", "user_agent", "version_mask", "wants_extranonce", "workers",
+        "is_mining", "lines", "shared", "user_agent", "version_mask", "wants_extranonce", "workers",
     )  # fmt: skip
 
     def __init__(self, shared: Shared, now: float) -> None:
         self.shared = shared
-        self._lines = LineReader()
+        self.lines = LineReader()
         self._opened = self._last_notify = now
         self._rate = LineRate(shared.settings.lines_per_sec, now)
         self._bad_lines = 0
@@ -87,12 +88,17 @@ class Session:
         """Bytes arrived."""
         batch, count = self.shared.checker.batch, 0
         if batch is not None and self.is_mining:
-            data = self._lines.unread() + data
+            data = self.lines.unread() + data
             done, count = plain_shares.take(self, batch, data, now)
             data = data[done:]
         if data:
             count += self._take_lines(data, now)
         return self._take(self._rate.pause_secs(count, self.shared.settings.lines_per_sec, now))
+
+    def took(self, aimed: plain_shares.Aimed, taken: Taken, now: float) -> Output:
+        """Shares at the beginning of a packet were taken for it (`plain_shares.take_each`)."""
+        plain_shares.count(self, aimed, taken, now)
+        return self._take(self._rate.pause_secs(taken.lines, self.shared.settings.lines_per_sec, now))
 
     def tick(self, now: float) -> Output:
         """Time passed: to be called every few seconds."""
@@ -139,13 +145,13 @@ class Session:
 
     def _take_lines(self, data: bytes, now: float) -> int:
         """How many lines these bytes complete."""
-        lines = self._lines.feed(data)
+        lines = self.lines.feed(data)
         for line in lines:
             if line and line != b"\r":
                 self.take_line(line, now)
         self.check_claims(now)
-        if self._lines.problem is not None and not self._close:
-            self._close, answer = messages.last_words(self._lines.problem)
+        if self.lines.problem is not None and not self._close:
+            self._close, answer = messages.last_words(self.lines.problem)
             self._out.append(answer)
         return len(lines)
 
@@ -180,12 +186,15 @@ class Session:
             self._out.append(reply_error(id_json, Errors.NOT_SUBSCRIBED, result=b"false"))
             return
         job, job_difficulty = self.announced(share.job_id, self.held)
+        extranonce1 = self.held.extranonce1
+        if job is None and self.workers and (before := self.shared.table.elsewhere(self.held.session_id)):
+            job, extranonce1 = self.shared.board.find_elsewhere(share.job_id, self._audience()), before
         claim = make_claim(
             id_json,
             share,
             worker=worker,
             job=job,
-            extranonce1=self.held.extranonce1,
+            extranonce1=extranonce1,
             mask=self.version_mask,
             job_difficulty=job_difficulty,
             tip_le=self.shared.board.tip_le,
@@ -414,7 +423,9 @@ class Session:
 
     def _take(self, pause_secs: float = 0.0) -> Output:
         output = Output(b"".join(self._out), self._events, self._close, pause_secs)
-        self._out, self._events = [], []
+        self._out = []
+        if self._events:
+            self._events = []
         return output
 
 

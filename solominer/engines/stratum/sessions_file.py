@@ -35,10 +35,11 @@ class _Saved(msgspec.Struct, frozen=True):
 
 
 class _File(msgspec.Struct, frozen=True):
-    """`at` is Unix seconds of the last save."""
+    """`at` is Unix seconds of the last save, `extranonce_first` where the range of all extranonce1 begins."""
 
     at: float
     sessions: list[_Saved]
+    extranonce_first: int | None = None
     format: str = "solominer-stratum-sessions/1"
 
 
@@ -50,19 +51,19 @@ class SessionsFile:
         self._saved_mono = 0.0
         self._failing = False
 
-    def load(self) -> list[Held]:
-        """The sessions that may still be resumed."""
+    def load(self) -> tuple[list[Held], int | None]:
+        """The sessions that may still be resumed, and where their range of extranonce1 begins."""
         try:
             file = msgspec.json.decode(read_bounded(self._path, _MOST_BYTES), type=_File)
             sessions = [_held(each) for each in file.sessions[:MAX_RESUMABLE]]
         except FileNotFoundError:
-            return []
+            return [], None
         except (OSError, ValueError, msgspec.MsgspecError) as error:
             log.warning("sessions of miners are not resumed: %s: %s", self._path, error)
-            return []
-        return sessions if abs(time.time() - file.at) < RESUME_SECS else []
+            return [], None
+        return (sessions, file.extranonce_first) if abs(time.time() - file.at) < RESUME_SECS else ([], None)
 
-    def save(self, sessions: Collection[Held], *, now: bool = False) -> None:
+    def save(self, sessions: Collection[Held], extranonce_first: int | None, *, now: bool = False) -> None:
         """Replace the file, unless that was done a moment ago (longer for many sessions); `now`: also then."""
         if not now and time.monotonic() - self._saved_mono < max(SAVE_SECS, len(sessions) / _A_SECOND):
             return
@@ -70,7 +71,7 @@ class SessionsFile:
         saved = [_Saved(held.session_id, held.extranonce1.hex(), held.difficulty) for held in sessions]
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            atomic_write(self._path, msgspec.json.encode(_File(time.time(), saved)), mode=_MODE)
+            atomic_write(self._path, msgspec.json.encode(_File(time.time(), saved, extranonce_first)), mode=_MODE)
         except OSError as error:
             if not self._failing:
                 log.warning("sessions of miners are not kept: %s", error)
@@ -85,25 +86,31 @@ class KeptSessions:
     def __init__(self, file: SessionsFile | None) -> None:
         self._file = file
         self._sessions: OrderedDict[str, tuple[float, Held]] = OrderedDict()
+        self._loaded = file is None
+        self.extranonce_first: int | None = None
 
     def __contains__(self, session_id: str) -> bool:
         return session_id in self._sessions
 
     def load(self) -> None:
-        """Begin with what is in the file."""
-        if self._file is not None:
-            now = time.monotonic()
-            self._sessions.update((held.session_id, (now, held)) for held in self._file.load())
+        """Begin with what is in the file; once."""
+        if self._file is not None and not self._loaded:
+            now, (sessions, self.extranonce_first) = time.monotonic(), self._file.load()
+            self._sessions.update((held.session_id, (now, held)) for held in sessions)
+            self._loaded = True
 
     def resumable(self) -> list[Held]:
         """Those of the last RESUME_SECS."""
         now = time.monotonic()
         return [held for at, held in self._sessions.values() if now - at < RESUME_SECS]
 
-    def keep(self, sessions: Collection[Held]) -> None:
-        """Sessions that are new or have changed."""
-        now = time.monotonic()
+    def keep(self, sessions: Collection[Held]) -> list[Held]:
+        """Sessions that are new or have changed; of these, those with another extranonce1 or difficulty."""
+        now, moved = time.monotonic(), []
         for held in sessions:
+            _, known = self._sessions.get(held.session_id, (now, None))
+            if known is None or (known.extranonce1, known.difficulty) != (held.extranonce1, held.difficulty):
+                moved.append(held)
             self._sessions[held.session_id] = (now, held)
             self._sessions.move_to_end(held.session_id)
         while self._sessions:
@@ -112,11 +119,12 @@ class KeptSessions:
                 break
             self._sessions.popitem(last=False)
         self.save()
+        return moved
 
     def save(self, *, now: bool = False) -> None:
         """Write the file, unless that was done a moment ago; `now`: also then."""
         if self._file is not None and self._sessions:
-            self._file.save([held for _, held in self._sessions.values()], now=now)
+            self._file.save([held for _, held in self._sessions.values()], self.extranonce_first, now=now)
 
 
 def _held(saved: _Saved) -> Held:
@@ -125,4 +133,6 @@ def _held(saved: _Saved) -> Held:
     plain = saved.session_id.isascii() and saved.session_id.isalnum() and len(saved.session_id) <= 64
     if len(extranonce1) != 4 or not plain or not 0 <= saved.difficulty < 1e30:
         raise ValueError("a session in it is not ours")
-    return Held(saved.session_id, extranonce1, saved.difficulty)
+    # What it was sent in the run before counts by the last difficulty that it had there.
+    difficulties = [(0, saved.difficulty)] if saved.difficulty else []
+    return Held(saved.session_id, extranonce1, saved.difficulty, difficulties=difficulties)

@@ -79,12 +79,19 @@ compress_x86 = _make(_x86)
 """`compress(states, at, blocks, at)`: the eight words at `states[at:]` become the state after 16 at `blocks[at:]`."""
 
 
-@_intrinsic
-def pointer_at(typingctx: Any, addresses: Any, index: Any) -> Any:
-    """The pointer to 64-bit numbers whose address is `addresses[index]`."""
-    pointer = _pointer(types.uint64)
+def _make_pointer(items: Any) -> Any:
+    pointer = _pointer(items)
 
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        return builder.inttoptr(builder.load(builder.gep(args[0], [args[1]])), context.get_value_type(pointer))
+    @_intrinsic
+    def pointer_from(typingctx: Any, address: Any) -> Any:
+        def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+            return builder.inttoptr(args[0], context.get_value_type(pointer))
 
-    return pointer(addresses, types.int64), generate
+        return pointer(address), generate
+
+    return pointer_from
+
+
+bytes_at, words_at = _make_pointer(types.uint8), _make_pointer(types.uint32)
+integers_at, keys_at = _make_pointer(types.int64), _make_pointer(types.uint64)
+"""`integers_at(address)` and so on: the pointer to numbers of 8 bits, 32 bits, 64 bits with and without a sign."""

@@ -62,7 +62,10 @@ class Vardiff:
     def share(self, now: float, count: int = 1) -> bool:
         """`count` shares that meet `difficulty` arrived at once. Whether the difficulty changed."""
         self._advance(now)
-        self._marks.extend([self.exposure] * min(count, LONG_MEMORY + 1))
+        if count == 1:
+            self._marks.append(self.exposure)
+        else:
+            self._marks.extend([self.exposure] * min(count, LONG_MEMORY + 1))
         self.shares += count
         return self._decide()
 

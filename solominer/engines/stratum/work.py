@@ -115,19 +115,16 @@ class Job:
     validator.
     """
 
-    __slots__ = ("_lines", "audience", "job_id", "prefix", "prepared", "seq", "suffix", "work")
+    __slots__ = ("_lines", "audience", "coinbase_bytes", "job_id", "prefix", "prepared", "seq", "suffix", "work")
 
     def __init__(self, seq: int, work: Work, audience: Audience, prefix: bytes, suffix: bytes) -> None:
         self.seq, self.work, self.audience = seq, work, audience
         self.job_id = job_id_of(seq)
         self.prefix, self.suffix = prefix, suffix
+        self.coinbase_bytes = len(prefix) + EXTRANONCE_SIZE + len(suffix)
+        """Length of the stripped coinbase."""
         self.prepared: Any = None
         self._lines: dict[bool, bytes] = {}
-
-    @property
-    def coinbase_bytes(self) -> int:
-        """Length of the stripped coinbase."""
-        return len(self.prefix) + EXTRANONCE_SIZE + len(self.suffix)
 
     @property
     def kept_bytes(self) -> int:

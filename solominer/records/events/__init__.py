@@ -1,1 +1,1 @@
-"""The coordinator's events, written down so that they can be run again."""
+"""The coordinator's events, recorded for replay."""

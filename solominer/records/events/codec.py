@@ -1,9 +1,9 @@
 """Converts events to JSON values and back, generically by the type annotations of their classes.
 
 A record (dataclass or NamedTuple) becomes the list of its fields in order, bytes become hex, enumerations their values.
-Omitted is large data that no decision depends on: raw transactions (their sizes are kept, since the coordinator counts
-memory by them), their dependencies, and a restored block's raw bytes. Each transaction is written once; later templates
-refer to its index in a table that writer and reader both keep.
+Large data that no decision depends on is omitted: raw transactions (their sizes are kept, because the coordinator's
+memory accounting uses them), their dependencies, and a restored block's raw bytes. Each transaction is written once;
+later templates refer to its index in a table that writer and reader both keep.
 """
 
 from __future__ import annotations

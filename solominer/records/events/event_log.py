@@ -1,8 +1,8 @@
 """Writes the coordinator's events to `events/YYYY/MM/DD/<run>-<number>.jsonl.gz`, one file per run and day.
 
-The first line has the run's initial state, every other one is `[kind, fields, digest of the actions]`, without the
+The first line is the run's initial state; every other line is `[kind, fields, digest of the actions]`, without the
 digest if there were no actions. A run's files are numbered from 0 and can only be replayed in order. They are for
-debugging and not evidence: no report covers them, and a disk error ends them with one warning.
+debugging and not evidence: no report covers them, and a disk error stops recording with one warning.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class EventLog:
     """One run's files. All methods but `take` are called from the writer's thread."""
 
     def __init__(self, root: Path, free_bytes: int, *, day_bytes: int = DAY_BYTES, all_bytes: int = ALL_BYTES) -> None:
-        """Recording ends if less than `free_bytes` are free on the disk."""
+        """Recording stops if less than `free_bytes` are free on the disk."""
         self._root = root
         self._free_bytes, self._day_bytes, self._all_bytes = free_bytes, day_bytes, all_bytes
         self._on = True
@@ -119,7 +119,7 @@ class EventLog:
     def close(self) -> None:
         """End the run's last file."""
         self._on = False
-        with suppress(OSError):  # the last seconds are lost; replay reports that the file has no end
+        with suppress(OSError):  # the last seconds are lost; replay reports an incomplete file
             if self._why:
                 self._write(["end", self._why])
             self._close()
@@ -137,9 +137,9 @@ class EventLog:
             raise
 
     def _end(self, why: str) -> None:
-        """Stop for good: events after a gap cannot be replayed."""
+        """Stop permanently: events after a gap cannot be replayed."""
         self._on, self._why = False, why
-        log.warning("no more events of this run are recorded, mining continues: %s", why)
+        log.warning("event recording stopped for this run, mining continues: %s", why)
 
     def _open(self, at: float) -> None:
         self._close()

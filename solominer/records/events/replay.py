@@ -37,7 +37,7 @@ class Difference:
 
 @dataclass(slots=True)
 class ReplayOutcome:
-    """The result of replaying one run. `ends` says why the recording ends early, or ''."""
+    """The result of replaying one run. `ends` is the reason that the recording ends early, or ''."""
 
     run: str
     written_by: str = ""
@@ -67,7 +67,7 @@ def replay(files: Sequence[EventFile], until: float | None = None) -> ReplayOutc
         outcome.ends = ""
         for raw in raws:
             if isinstance(raw, list) and len(raw) == 2 and raw[0] == "end":
-                outcome.ends = f"recording ended: {shown(raw[1])}"
+                outcome.ends = f"recording stopped: {shown(raw[1])}"
                 return outcome
             event, done = _event(file, raw, decoder, outcome)
             if until is not None and event.at.wall >= until:
@@ -84,13 +84,13 @@ def replay(files: Sequence[EventFile], until: float | None = None) -> ReplayOutc
                 outcome.difference = Difference(outcome.events.total(), event, tuple(actions))
                 return outcome
         if lines.torn:
-            outcome.ends = "its last file has no end: the daemon was killed, or is still running"
+            outcome.ends = "its last file is incomplete: the daemon was killed, or is still running"
     return outcome
 
 
 def _start(file: EventFile, head: Any, decoder: Decoder, outcome: ReplayOutcome) -> Start:
     if not isinstance(head, dict) or head.get("format") != FORMAT:
-        raise RecordsError(f"{shown(file.path)} is not an event file", "name an hour, or a file below events/")
+        raise RecordsError(f"{shown(file.path)} is not an event file", "pass an hour, or a file below events/")
     outcome.written_by = shown(head.get("solominer"), 40)
     if head.get("version") != VERSION:
         version = shown(head.get("version"), 20)

@@ -46,7 +46,7 @@ class Audit:
         self._thorough, self._key = thorough, public_key_hex
         self._retired: dict[str, set[str]] | None = None
 
-    # --- what is to be verified ----------------------------------------------------------------------------------
+    # --- entry points --------------------------------------------------------------------------------------------
 
     def stretch(self, prefix: str) -> None:
         """Verify the parts below `prefix`, and each one's link to the previous report."""
@@ -66,7 +66,7 @@ class Audit:
             sequence = one.report["sequence"]
             if sequence != expected:
                 missing = f"report {expected}" if sequence == expected + 1 else f"reports {expected} to {sequence - 1}"
-                self._fail(one.part, f"the chain lacks {missing} before this one")
+                self._fail(one.part, f"{missing} missing from the chain before this one")
             if sequence == expected and before is not None:
                 self._expect_previous(one, before.part.path, before.sha256)
             expected, before = sequence + 1, one
@@ -100,7 +100,7 @@ class Audit:
             if thorough:
                 group.hour(one.part)
         if not thorough and sealed:
-            self._result.unchecked["every single share: use --thorough"] = 1
+            self._result.unchecked["individual shares: use --thorough"] = 1
         return sealed
 
     # --- one part ------------------------------------------------------------------------------------------------
@@ -136,7 +136,7 @@ class Audit:
                 schema = None if value is None else value["schema"]
                 raise ValueError(f"schema {schema!r:.40}, this version reads {' and '.join(READABLE)}")
             if value["part"] != part.path:
-                raise ValueError(f"is the report of {value['part']!r:.40}, not of this hour")
+                raise ValueError(f"it is the report of {value['part']!r:.40}, not of this hour")
             if type(value["sequence"]) is not int or not isinstance(value["files"]["sha256"], str):
                 raise ValueError("sequence or files is malformed")
         except (KeyError, TypeError, ValueError) as error:
@@ -152,7 +152,7 @@ class Audit:
         if signer is None and signature is None and sealed_hash is None:
             return
         if signature is None or sealed_hash is None or sha256(signature).hexdigest() != sealed_hash.decode():
-            self._fail(one.part, "missing, or not the sealed one", SIGNATURE)
+            self._fail(one.part, "missing, or its hash differs from the seal", SIGNATURE)
             self._fail(one.part, f"does not match {SIGNATURE}", SEAL)
             return
         holds = signature_holds(str(signer), signature, data)
@@ -196,7 +196,7 @@ class Audit:
             try:
                 check_ledger(ledger, self._tree.root / ledger, one.report, self._result, hash_shares=True)
             except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError) as error:
-                self._result.fail(ledger, f"does not fit its report: {error!r:.120}")
+                self._result.fail(ledger, f"does not match its report: {error!r:.120}")
 
     # --- the chain -----------------------------------------------------------------------------------------------
 
@@ -235,7 +235,7 @@ class Audit:
         try:
             target = str(link.readlink())
         except FileNotFoundError:
-            self._result.unchecked["reports/latest: no such link; some file systems have none"] = 1
+            self._result.unchecked["reports/latest: no such link; some file systems do not support links"] = 1
             return
         except OSError:
             target = "nothing"

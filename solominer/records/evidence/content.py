@@ -81,7 +81,7 @@ def check_block_hex(path: str, file: Path, result: VerifyResult) -> None:
     try:
         raw = bytes.fromhex(read_bounded(file).decode("ascii").strip())
         if not file.parent.name.endswith(f"-{to_rpc_hex(sha256d(raw[:80]))}"):
-            raise ValueError("the header's hash is not that of its folder")
+            raise ValueError("the header's hash differs from the folder's name")
         check_block(raw)
     except _BAD as error:
         result.fail(path, f"{error!s:.200}")
@@ -126,12 +126,14 @@ def check_ledger(path: str, file: Path, report: Mapping[str, Any], result: Verif
         if fold.best.kept
         else ("best hash", report["best"]["hour"], None),
     )
-    said_of_miners, counted_of_miners = compared(report.get("miners")), compared(miners(fold))
+    reported_sums, counted_sums = compared(report.get("miners")), compared(miners(fold))
     reported_and_counted += tuple(
-        (what, said_of_miners.get(what), counted_of_miners.get(what)) for what in said_of_miners | counted_of_miners
+        (what, reported_sums.get(what), counted_sums.get(what)) for what in reported_sums | counted_sums
     )
     differing = [
-        f"{what}: {said} reported, {counted} counted" for what, said, counted in reported_and_counted if said != counted
+        f"{what}: {reported} reported, {counted} counted"
+        for what, reported, counted in reported_and_counted
+        if reported != counted
     ]
     result.expect(
         not differing,

@@ -151,7 +151,7 @@ def block_proof(
 
 
 def share_certificate(network: str, kept: KeptHash) -> dict[str, Any] | None:
-    """The certificate of a best share, from its `share` and `work` lines; None if these do not fit together."""
+    """The certificate of a best share, from its `share` and `work` lines; None if they are inconsistent."""
     share, job = kept.share, kept.job
     try:
         header, coinbase = share_header(share, job)

@@ -1,9 +1,9 @@
 """`state.json`: the unsealed parts and the head of the chain of reports, for the next start; and reading reports.
 
-It saves a scan of the whole tree. It is not evidence: if it is missing or wrong, the tree is scanned.
+It avoids a scan of the whole tree. It is not evidence: if it is missing or wrong, the tree is scanned.
 
-Files of a sealed hour are never rewritten, so a tree may hold reports of several schema versions; they are read with
-the names of the current one. `solominer-report/2` renamed the fields in `_RENAMED_IN_2`.
+Files of a sealed hour are never rewritten, so a tree may have reports of several schema versions; their fields are
+renamed to the current schema when read. `solominer-report/2` renamed the fields in `_RENAMED_IN_2`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ STATE = "state.json"
 REPORT_SCHEMA = "solominer-report/2"
 READABLE = ("solominer-report/1", REPORT_SCHEMA)
 MOST_SEQUENCE = 2**53
-"""Upper bound of report numbers; a larger one is not ours."""
+"""Upper bound of report numbers; larger ones are invalid."""
 
 _SEQUENCE = re.compile(rb'\n  "part": "([0-9/.]+)",\n  "sequence": (\d{1,16}),\n')
 _RENAMED_IN_2 = {
@@ -110,7 +110,7 @@ def _is_sequence(value: object) -> bool:
 
 
 def _catch_up(tree: Tree, state: State) -> State:
-    """Take in parts that were sealed after state.json was written."""
+    """Add parts that were sealed after state.json was written."""
     head, unsealed = state.head, []
     for part in state.unsealed:
         sealed_hash = read_seal(tree, part)
@@ -174,13 +174,13 @@ def read_seal(tree: Tree, part: Part) -> str | None:
 
 
 def read_report(tree: Tree, part: Part) -> dict[str, Any] | None:
-    """The part's report with the names of the current schema, or None if it cannot be read."""
+    """The part's report with the field names of the current schema, or None if it cannot be read."""
     report = read_object(tree.folder("reports", part) / REPORT)
     return None if report is None else current_report(report)
 
 
 def current_report(report: dict[str, Any]) -> dict[str, Any]:
-    """A report with the names of REPORT_SCHEMA. One of an unknown version is returned unchanged."""
+    """A report with the field names of REPORT_SCHEMA. One of an unknown version is returned unchanged."""
     if report.get("schema") != "solominer-report/1":
         return report
     return {**report, "schema": REPORT_SCHEMA, **dict(_renamed(report))}

@@ -1,7 +1,7 @@
 """Verification of evidence: a proof, an hour, a day or longer period, or the whole tree.
 
-`scripts/verify.py` does the same with the standard library alone and shares no code with this. Bad files do not raise:
-each is reported with the reason, and the rest is still checked.
+`scripts/verify.py` does the same with the standard library alone and shares no code with this. Invalid files do not
+raise: each is reported with the reason, and the rest is still checked.
 """
 
 from __future__ import annotations
@@ -69,5 +69,5 @@ def _locate(path: Path) -> tuple[Path, str]:
             if section in SECTIONS:
                 return folder, "/".join(stretch.split("/")[:4])
     raise RecordsError(
-        f"there is no evidence at {path}", "name a proof, the folder of an hour, day or month, or a network's folder"
+        f"there is no evidence at {path}", "pass a proof, the folder of an hour, day or month, or a network's folder"
     )

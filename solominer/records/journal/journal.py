@@ -146,7 +146,7 @@ def folder_name(height: int, hash_le: bytes) -> str:
 
 
 def facts_of(block: FoundBlock) -> dict[str, Any]:
-    """Everything about a block but its transactions, as JSON values; read back by `recovery.block_from_facts`."""
+    """Everything about a block except its transactions, as JSON values; read by `recovery.block_from_facts`."""
     return {
         "schema": "solominer-found-block/1",
         "hash": block.hash_hex,

@@ -32,7 +32,7 @@ FOLDER_NAME = re.compile(r"(\d{1,10})-([0-9a-f]{64})", re.ASCII)
 class JournalEntry:
     """One block of the journal, with its latest `state` and its number of recorded answers (`submissions`).
 
-    `block` is None if no copy is complete. `folders` are all folders of the block; `problems` is what was wrong there.
+    `block` is None if no copy is complete. `folders` are all folders of the block; `problems` were found in them.
     """
 
     height: int
@@ -195,7 +195,7 @@ def _read_facts(path: Path, hash_le: bytes, problems: list[str]) -> dict[str, An
         problems.append(f"{path}: cannot be read: {error.strerror}")
         return None
     if facts is None or facts.get("hash") != to_rpc_hex(hash_le):
-        problems.append(f"{path}: torn, or of another block")
+        problems.append(f"{path}: torn, or belongs to another block")
         return None
     return facts
 
@@ -206,7 +206,7 @@ def _read_hex(path: Path, hash_le: bytes, problems: list[str]) -> str | None:
         text = read_bounded(path).decode("ascii").strip()
         raw = bytes.fromhex(text)
         if sha256d(raw[:HEADER_SIZE]) != hash_le:
-            raise BadValue("its header's hash is not that of its folder")
+            raise BadValue("its header's hash differs from the folder's name")
         check_block(raw)
     except OSError as error:
         problems.append(f"{path}: cannot be read: {error.strerror}")
@@ -218,7 +218,7 @@ def _read_hex(path: Path, hash_le: bytes, problems: list[str]) -> str | None:
 
 
 def block_from_facts(facts: dict[str, Any], block_hex: str) -> FoundBlock:
-    """The block described by `journal.facts_of`. Raises KeyError, TypeError or ValueError."""
+    """The inverse of `journal.facts_of`. Raises KeyError, TypeError or ValueError."""
     return FoundBlock(
         hash_le=from_rpc_hex(facts["hash"]),
         height=int(facts["height"]),
@@ -239,7 +239,7 @@ def block_from_facts(facts: dict[str, Any], block_hex: str) -> FoundBlock:
 
 
 def _worker(facts: dict[str, Any]) -> WorkerId:
-    """Who found it; older journals have separate fields for engine and number."""
+    """The worker that found it; older journals have separate fields for engine and number."""
     engine = facts.get("engine")
     return WorkerId.parse(str(facts["worker"])) if engine is None else WorkerId(str(engine), str(facts["worker"]))
 

@@ -1,4 +1,4 @@
-"""Bookkeeping of one network: opens hours, takes entries, and closes hours into sealed reports. Used by one thread.
+"""Bookkeeping of one network: opens hours, adds entries, and seals closed hours with reports. Used by one thread.
 
 Disk errors never raise out of here. What could not be written stays in memory and is retried at the next flush; alarms
 are raised when the trouble begins and when it is over.
@@ -66,15 +66,15 @@ class Books:
         self._counters: dict[str, int] = {}
         self._credited: dict[str, float] = {}
         self._targets: dict[str, str] = {}
-        self._counters_told: dict[str, dict[str, Any]] = {"counters": {}}
+        self._counters_written: dict[str, dict[str, Any]] = {"counters": {}}
         self._share_target_hex = ""
-        self._told_up: dict[str, float] = {}
-        self._told_change: dict[str, Any] = {}
+        self._written_up: dict[str, float] = {}
+        self._written_change: dict[str, Any] = {}
         self._miners = MinerSums()
         self._lost = 0
         self._trouble = ""
         self._clock = ClockCheck(network)
-        self._clock_told_up: float | None = None
+        self._clock_written_up: float | None = None
         self._at = self._up = 0.0
         self._state_saved = False
 
@@ -135,7 +135,7 @@ class Books:
         if self._now is None:
             return
         self._at, self._up = at, up
-        self._tell_sums(at, up)
+        self._write_sums(at, up)
         self.entry(at, up, "close", {"run": self._run})
         self._end_part("shutdown")
         self._hours.switch(None)
@@ -146,7 +146,7 @@ class Books:
     # --- hours ---------------------------------------------------------------------------------------------------
 
     def tick(self, at: float, up: float) -> None:
-        """End the hour when it is over, or when the clock was set back. Nothing else heeds a clock set back."""
+        """End the hour when it is over, or when the clock was set back, which only this method handles."""
         self._at, self._up = at, up
         open_part = self._open_part
         if at < open_part.part.start - CLOCK_SLACK_SECS:
@@ -160,13 +160,13 @@ class Books:
 
     def _turn(self, at: float, up: float, why: str) -> None:
         ended = self._open_part
-        self._tell_sums(min(at, ended.part.start + HOUR_SECS) if why == "hour" else at, up)
+        self._write_sums(min(at, ended.part.start + HOUR_SECS) if why == "hour" else at, up)
         self._end_part(why)
         self._begin_part(self._fresh_part(at), at, up)
 
     def _end_part(self, why: str) -> None:
         if self._now is not None:
-            self._tell_lost()
+            self._write_lost()
             self._proofs.write(self._now.part, self._now.put)
             self._closing.append(_Closing(self._now, why))
             self._now = None
@@ -176,7 +176,7 @@ class Books:
         self._hours.switch(part)
         self._miners.end_hour()
         self._state_saved = False
-        self.entry(at, up, "begin", {"part": part.path, "run": self._run, **self._counters_told})
+        self.entry(at, up, "begin", {"part": part.path, "run": self._run, **self._counters_written})
         if self._work:
             key = next(reversed(self._work))
             self._describe(at, up, key, self._work[key])
@@ -194,7 +194,7 @@ class Books:
             raise RecordsError("the books are not open")
         return self._now
 
-    # --- what happens --------------------------------------------------------------------------------------------
+    # --- entries -------------------------------------------------------------------------------------------------
 
     def entry(self, at: float, up: float, kind: str, fields: Mapping[str, Any]) -> None:
         """Write one line of the ledger."""
@@ -233,7 +233,7 @@ class Books:
         if fields["share_target_hex"] != self._share_target_hex:
             # Record the counters first: hashes so far count against the old target.
             self._share_target_hex = fields["share_target_hex"]
-            self._tell_counters(at, up)
+            self._write_counters(at, up)
         self.entry(at, up, "work", fields)
 
     def block(self, block: FoundBlock, witness_root_le: bytes | None, plan: Mapping[str, Any] | None) -> None:
@@ -257,7 +257,7 @@ class Books:
         workers = tuple(workers)
         targets = {str(seen.worker): f"{seen.share_target:064x}" for seen in workers if seen.share_target}
         if any(self._targets.get(label, target) != target for label, target in targets.items()):
-            self._tell_counters(at, up)  # hashes so far count against the old target
+            self._write_counters(at, up)  # hashes so far count against the old target
         self._targets |= targets
         for seen in workers:
             if seen.hashes_credited:
@@ -265,29 +265,29 @@ class Books:
             else:
                 self._counters[str(seen.worker)] = seen.hashes_counted
         if self._due("counters", up):
-            self._tell_sums(at, up)
+            self._write_sums(at, up)
 
     def miners(self, sums: Iterable[MinerShares]) -> None:
-        """What miners did since the last call; a ledger line every `reading_secs`."""
+        """The miners' sums since the last call; a ledger line every `reading_secs`."""
         self._miners.add(sums)
 
     def reading(self, at: float, up: float, kind: str, name: str, fields: Mapping[str, Any], change: Any) -> None:
         """A reading: a ledger line every `reading_secs`, and whenever `change` differs."""
         key = f"{kind}|{name}"
-        if self._due(key, up) or self._told_change.get(key) != change:
-            self._told_change[key] = change  # the last one only: a node may report a new problem each time
-            self._told_up[key] = up
+        if self._due(key, up) or self._written_change.get(key) != change:
+            self._written_change[key] = change  # the last one only: a node may report a new problem each time
+            self._written_up[key] = up
             self.entry(at, up, kind, fields)
 
     def look(self, at: float, up: float, health: NodeHealth) -> None:
-        """Compare a node's health check with the clock: warn hourly while it contradicts, and when that is over."""
+        """Compare a node's health check with the clock: warn hourly while they disagree, and report when they agree."""
         self._clock.look(at, up, health)
-        problem, told = self._clock.problem(at, up), self._clock_told_up
-        if problem and (told is None or up - told >= HOUR_SECS):
-            self._clock_told_up = up
+        problem, warned = self._clock.problem(at, up), self._clock_written_up
+        if problem and (warned is None or up - warned >= HOUR_SECS):
+            self._clock_written_up = up
             self._warn(at, up, "clock", problem, _CLOCK_TODO)
-        elif not problem and told is not None:
-            self._clock_told_up = None
+        elif not problem and warned is not None:
+            self._clock_written_up = None
             self._alarm("info", "clock", "this machine's clock agrees with the nodes again", "")
 
     def _warn(self, at: float, up: float, code: str, message: str, todo: str) -> None:
@@ -300,24 +300,24 @@ class Books:
             self._now.log(line)
 
     def _due(self, key: str, up: float) -> bool:
-        last = self._told_up.get(key)
+        last = self._written_up.get(key)
         if last is not None and 0 <= up - last < self._settings.reading_secs:
             return False
-        self._told_up[key] = up
+        self._written_up[key] = up
         return True
 
-    def _tell_sums(self, at: float, up: float) -> None:
-        self._tell_counters(at, up)
+    def _write_sums(self, at: float, up: float) -> None:
+        self._write_counters(at, up)
         fields = self._miners.take()
         if fields is not None and self._now is not None:
             self._now.add(self._line(at, up, "miners", fields))
 
-    def _tell_counters(self, at: float, up: float) -> None:
+    def _write_counters(self, at: float, up: float) -> None:
         fields: dict[str, dict[str, Any]] = {"counters": dict(self._counters)}
         if self._credited:
             fields["credited"] = dict(self._credited)
-        if fields != self._counters_told and self._now is not None:
-            self._counters_told = fields
+        if fields != self._counters_written and self._now is not None:
+            self._counters_written = fields
             targets = {"share_targets": dict(self._targets)} if self._targets else {}
             self._now.add(self._line(at, up, "counters", {**fields, **targets}))
 
@@ -367,7 +367,7 @@ class Books:
         try:
             self._seal(closing)
         except RecordsError as error:
-            todo = f"see what is wrong: solominer verify {self._tree.root}"
+            todo = f"run `solominer verify {self._tree.root}` to see what is wrong"
             self._alarm("high", "hour-not-sealed", f"{error.what}; the hour gets no report", todo)
             closing.open_part.abandon()
 
@@ -408,9 +408,9 @@ class Books:
         if self._trouble:
             self._alarm("info", "records-recovered", f"recording resumed after: {self._trouble}", "")
             self._trouble = ""
-        self._tell_lost()
+        self._write_lost()
 
-    def _tell_lost(self) -> None:
+    def _write_lost(self) -> None:
         if self._lost and self._now is not None:
             lost, self._lost = self._lost, 0
             self._now.add(self._line(self._now.fold.to_at or 0.0, 0.0, "lost", {"entries": lost}))

@@ -15,7 +15,7 @@ LOG = "solominer.log"
 
 
 class HourFiles:
-    """Takes entries and log lines, sums them up, and writes them."""
+    """Sums up ledger entries and log lines, and writes them."""
 
     def __init__(self, tree: Tree, network: str, part: Part, keep_best: int) -> None:
         self.tree = tree

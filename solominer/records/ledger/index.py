@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,10 @@ CREATE INDEX IF NOT EXISTS by_kind_and_seq ON entries (kind, seq, at);
 _QUERY = (
     "SELECT part, offset, size FROM entries JOIN files ON files.id = entries.file"
     " WHERE kind GLOB ? AND at >= ? AND at < ? AND seq < ? ORDER BY seq DESC LIMIT ?"
+)
+_FOLLOW = (
+    "SELECT part, offset, size FROM entries JOIN files ON files.id = entries.file"
+    " WHERE kind IN ({}) AND seq > ? AND at >= ? ORDER BY seq"
 )
 _BATCH = 10_000
 _LAST = 2**53
@@ -115,6 +119,20 @@ class LedgerIndex:
     def _rows(self, arguments: tuple[str, float, float, int, int]) -> list[tuple[str, int, int]]:
         with self._open() as database:
             return database.execute(_QUERY, arguments).fetchall()
+
+    def follow(self, kinds: Sequence[str], *, after_seq: int = 0, since: float = 0.0) -> Iterator[dict[str, Any]]:
+        """Entries of these kinds behind the one numbered `after_seq`, from `since` (Unix seconds) on, oldest first.
+
+        Raises RecordsError if the index cannot be used.
+        """
+        self.update()
+        try:
+            with self._open() as database:
+                query = _FOLLOW.format(", ".join("?" * len(kinds)))
+                rows = database.execute(query, (*kinds, after_seq, since)).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise self._failed(error) from error
+        return self._lines(rows)
 
     def _lines(self, rows: list[tuple[str, int, int]]) -> Iterator[dict[str, Any]]:
         file, of_part = None, ""

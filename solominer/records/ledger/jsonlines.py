@@ -16,7 +16,7 @@ from solominer.records.files import read_bounded, sync_file
 from solominer.records.tree import make_folder
 
 MOST_LINE_BYTES = 8 << 20
-"""Longer lines are not ours; they are read as torn pieces of this size."""
+"""Longer lines are foreign; they are read as torn lines of this size."""
 
 _OPEN = os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
 
@@ -32,7 +32,7 @@ class Line(NamedTuple):
 class Appender:
     """Appends to one file from one thread, buffering what cannot be written yet.
 
-    After a short write (disk full) the remaining bytes follow later, so only the death of the process tears a line.
+    After a short write (disk full) the remaining bytes are written later, so only a crash of the process tears a line.
     """
 
     def __init__(self, path: Path) -> None:
@@ -103,7 +103,7 @@ def parse_object(raw: bytes) -> dict[str, Any] | None:
 
 
 def read_object(path: Path) -> dict[str, Any] | None:
-    """The JSON object in a regular file, or None if there is none or it cannot be read."""
+    """The JSON object in a regular file, or None if it is missing or malformed."""
     try:
         return parse_object(read_bounded(path))
     except OSError:

@@ -1,4 +1,4 @@
-"""Sums of miners on their way into the ledger: one `miners` line a minute, however many miners and shares there are."""
+"""Sums of miners' shares for the ledger: one `miners` line a minute, however many miners and shares there are."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from solominer.work.miners import NO_HASH, MinerShares
 
 LISTED = 50
-"""Miners with sums of their own in an hour's lines. The others have common ones."""
+"""Miners listed individually in an hour's lines; the others are summed."""
 
 MOST_WAITING = 20_000
 
@@ -17,9 +17,9 @@ _Key = tuple[str, str]
 
 
 class MinerSums:
-    """What miners did since the last line. Neither order nor size of what is added changes the sums.
+    """The miners' sums since the last line. They do not depend on the order or size of additions.
 
-    The busiest get lines of their own, and keep them until the hour ends, so that their sums are whole.
+    The busiest miners are listed individually, each until the hour ends, so that its sums are complete.
     """
 
     def __init__(self, listed: int = LISTED) -> None:
@@ -28,7 +28,7 @@ class MinerSums:
         self._waiting: dict[_Key, MinerShares] = {}
 
     def add(self, sums: Iterable[MinerShares]) -> None:
-        """Add what miners did."""
+        """Add to the sums."""
         for each in sums:
             key = each.worker, each.user_agent
             if key not in self._waiting and len(self._waiting) >= MOST_WAITING:
@@ -36,7 +36,7 @@ class MinerSums:
             self._waiting[key] = self._waiting.get(key, MinerShares(*key)).plus(each)
 
     def take(self) -> dict[str, Any] | None:
-        """The fields of a `miners` line, None if there is nothing to say; begins again."""
+        """The fields of a `miners` line, or None if there is nothing to report; resets the sums."""
         waiting, self._waiting = self._waiting, {}
         if not waiting:
             return None
@@ -50,7 +50,7 @@ class MinerSums:
         return fields
 
     def end_hour(self) -> None:
-        """In the next hour others may be the busiest."""
+        """List the busiest miners again in the next hour."""
         self._listed.clear()
 
 
@@ -63,9 +63,10 @@ def _names(each: MinerShares) -> dict[str, Any]:
 
 
 def fields_of(each: MinerShares) -> dict[str, Any]:
-    """The sums as they stand in the ledger, without those that are zero.
+    """The sums as ledger fields, without zeros.
 
-    `share_hashes` are those of a share, the mean over the hashes: `hashes_squared` without its large numbers.
+    `share_hashes` is the mean of a share's expected hashes, weighted by hashes; it replaces `hashes_squared`, whose
+    numbers would be too large.
     """
     fields = {
         "shares": each.shares,

@@ -23,7 +23,7 @@ RETIRABLE = ("errors", "ledger", "logs")
 """Sections that retention may delete."""
 
 _GENESIS_TIME = 1_231_006_505
-"""The genesis block's time; an earlier clock was never set."""
+"""The genesis block's time; a clock before it was never set."""
 
 
 class Retention:
@@ -35,7 +35,7 @@ class Retention:
         self._order: dict[Part, int] = {}
 
     def sealed(self, part: Part) -> None:
-        """Take in a part that was sealed."""
+        """Add a sealed part."""
         if self._sizes is not None:
             self._measure(part, self._sizes)
 
@@ -75,7 +75,7 @@ class Retention:
                 self._sizes[Part.parse(item["part"])] = 0
 
     def _may_go_by_age(self, at: float, belief: Belief) -> tuple[float, float]:
-        """The range of times (first, end) at which an hour must have been written to be deleted by age."""
+        """The range of times (first, end) in which an hour must have been written to be deleted by age."""
         end = at - self._settings.keep_days * DAY_SECS
         if belief is Belief.CONTRADICTED:
             return end, end
@@ -95,7 +95,7 @@ class Retention:
         return max(0, self._settings.free_bytes - free)
 
     def _measure(self, part: Part, sizes: dict[Part, int]) -> None:
-        """Add the size of a part with a report; others are not ours to delete."""
+        """Add the size of a part; one without a report is not ours to delete."""
         sequence = sequence_of(self._tree, part)
         if sequence is not None:
             self._order[part] = sequence

@@ -77,7 +77,7 @@ class Writer:
                 flush_at = time.monotonic() + self._settings.flush_secs
 
     def _call(self, call: Callable[..., None], args: tuple[Any, ...]) -> None:
-        """A bug must cost one entry, not all records; it is reported once with its traceback."""
+        """A bug costs one entry, not all records; the first one is reported with its traceback."""
         try:
             call(*args)
         except Exception:  # noqa: BLE001 - the supervisor's edge of this thread

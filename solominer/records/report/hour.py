@@ -55,7 +55,7 @@ class Range:
 
 
 class HourFold:
-    """The sums of one part. `add` takes entries in order; malformed ones are only counted (`unparsed`)."""
+    """The sums of one part. Entries must be added in order; malformed ones are only counted (`unparsed`)."""
 
     def __init__(self, keep_best: int = KEPT) -> None:
         self.first_seq: int | None = None

@@ -1,4 +1,4 @@
-"""The miners in an hour's ledger: sums by name and by kind of client, rates, and whether their best hashes fit them."""
+"""The miners in an hour's ledger: sums and rates by name and client, and tests of whether their best hashes fit."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _Key = tuple[str, str]
 
 @dataclass(slots=True)
 class _Miner:
-    """One name with one kind of client. `whole` counts its shares that are in the ledger one by one."""
+    """One name with one client. `whole` counts the shares recorded individually in the ledger."""
 
     sums: MinerShares
     tests: BestShares = field(default_factory=BestShares)
@@ -55,7 +55,7 @@ class HourMiners:
         self._whole: dict[_Key, tuple[int, float]] = {}
 
     def add(self, entry: Mapping[str, Any]) -> None:
-        """Add a `miners` line. Raises BadValue for a malformed one, of which nothing counts."""
+        """Add a `miners` line. Raises BadValue for a malformed one, without adding any of it."""
         line = Field(entry, "miners")
         rows = [_sums(row, row["worker"].text(), row["user_agent"].text()) for row in line["miners"].items(MAX_MINERS)]
         others = line.get("others")
@@ -74,15 +74,15 @@ class HourMiners:
                 miner.tests.add(row.best_hash, row.shares, row.hashes, row.hashes_squared)
 
     def share(self, worker: str, kernel: str, hashes: float) -> None:
-        """A share that is in the ledger by itself."""
+        """A share recorded individually in the ledger."""
         key = worker, kernel
         if key in self._whole or len(self._whole) < MAX_MINERS:
             count, total = self._whole.get(key, (0, 0.0))
             self._whole[key] = count + 1, total + hashes
 
     def summary(self, uptime_secs: float, share_hashes: float, server_ended: int) -> dict[str, Any] | None:
-        """For the report; None without miners. `share_hashes` are those of a share that is recorded by itself, 0 where
-        not all such are. `server_ended` is how often the server ended without handing in its last second.
+        """For the report; None without miners. `share_hashes` is the expected number per individually recorded share, 0
+        if some of those are missing. `server_ended` is how often the server exited without its last second of sums.
         """
         if not self.lines:
             return None
@@ -113,7 +113,7 @@ class HourMiners:
 
 
 def _sums(row: Field, worker: str, user_agent: str) -> MinerShares:
-    """The sums in a line, without those that are zero (`ledger.miner_sums`). Raises BadValue."""
+    """The sums in a line, which omits zeros (`ledger.miner_sums`). Raises BadValue."""
 
     def whole(name: str) -> int:
         value = row.get(name)
@@ -126,7 +126,7 @@ def _sums(row: Field, worker: str, user_agent: str) -> MinerShares:
     best, reasons = row.get("best"), row.get("rejected")
     rejected = {} if reasons is None else {key: value.integer(0, _MOST) for key, value in reasons.members()}
     if len(rejected) > _MOST_REASONS:
-        raise row.refused(f"a miner with at most {_MOST_REASONS} reasons for refusals")
+        raise row.refused(f"a miner with at most {_MOST_REASONS} reasons for rejects")
     return MinerShares(
         worker,
         user_agent,
@@ -182,7 +182,7 @@ def _row(group: list[_Miner], uptime_secs: float, share_hashes: float) -> dict[s
 
 
 def _hashes(group: list[_Miner], total: MinerShares) -> Estimate:
-    """What the miners did: Gamma(n + 1/2) of their shares; without any, bounded by how long they brought none."""
+    """The miners' hashes: Gamma(n + 1/2) of their shares; without shares, bounded by the time without one."""
     if total.shares:
         return from_share_sums(float(total.hashes), total.hashes_squared)
     high = 0.0
@@ -196,7 +196,7 @@ def _hashes(group: list[_Miner], total: MinerShares) -> Estimate:
 
 
 def compared(section: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The sums of a report's `miners` section that a ledger is held against: of all, by name, and by kind of client."""
+    """The sums of a report's `miners` section that are compared with the ledger: in all, by name, and by client."""
     if section is None:
         return {}
     rows = {

@@ -27,14 +27,14 @@ def miner_lines(section: Mapping[str, Any] | None) -> Iterator[str]:
     )
     if section["server_ended"]:
         yield (
-            f"           the Stratum server ended by itself ({section['server_ended']} in all);"
-            " shares of up to a second before that are not counted"
+            f"           the Stratum server exited unexpectedly ({section['server_ended']} times);"
+            " up to a second of shares before each exit is not counted"
         )
     for row in section["workers"][:LISTED]:
         yield f"  {_short(row['worker'].partition('/')[2])}: {_row_text(row)}"
     if len(section["user_agents"]) > 1:
         for row in section["user_agents"][:LISTED]:
-            yield f"  client {_short(row['user_agent'] or 'that gave no name')} ({row['workers']}): {_row_text(row)}"
+            yield f"  client {_short(row['user_agent'] or 'unknown')} ({row['workers']}): {_row_text(row)}"
     unlisted = max(0, len(section["workers"]) - LISTED)
     if unlisted or section["others"] is not None:
         yield f"  and {unlisted + (section['others'] or {'miners': 0})['miners']:,} more"
@@ -61,7 +61,7 @@ def _short(name: str) -> str:
 
 
 def miners_fragment(section: Mapping[str, Any] | None) -> str:
-    """HTML for the page of an hour: a row for each miner and each kind of client."""
+    """HTML for the page of an hour: a row for each miner and each client."""
     if section is None:
         return ""
 

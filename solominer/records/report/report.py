@@ -23,7 +23,7 @@ LISTED_BLOCKS = 50
 LISTED_WORKERS = 100
 
 MIN_HASHES_PER_SHARE = 1 << 16
-"""Below this a kernel may report only the first of several shares in a slice (regtest), so shares prove little."""
+"""Below this a kernel may report only the first of several shares in a slice (regtest), so shares are no evidence."""
 
 Previous = Mapping[str, Any]
 
@@ -41,9 +41,9 @@ def build_report(
 ) -> dict[str, Any]:
     """The report of one part, without the hash of its files (docs/schemas/report.schema.json).
 
-    `tree` is the name of the network's folder, such as `demo` or `staging-mainnet`. `why` the part ended: `hour`,
-    `shutdown`, `clock` or `recovered`. `previous` is the report of `head`, whose totals and bests are continued; if it
-    is None, they restart from zero.
+    `tree` is the name of the network's folder, such as `demo` or `staging-mainnet`. `why` is the reason that the part
+    ended: `hour`, `shutdown`, `clock` or `recovered`. `previous` is the report of `head`, whose totals and bests are
+    continued; if it is None, they restart from zero.
     """
     return {
         "schema": REPORT_SCHEMA,
@@ -134,7 +134,7 @@ def _worker(fold: HourFold, label: str, tally: WorkerTally) -> dict[str, Any]:
 
 
 def _of_counting(fold: HourFold) -> int:
-    """Shares of the workers that count their hashes; the others' are no evidence of a count."""
+    """Shares of the workers that count their hashes; others have no count to compare with."""
     return sum(tally.shares for tally in fold.counts.workers.values() if not tally.credited)
 
 

@@ -1,4 +1,4 @@
-"""The search in an hour's ledger: which plans it followed, and the results of the tests of its hashes."""
+"""The search in an hour's ledger: the plans that it followed, and the test results of its hashes."""
 
 from __future__ import annotations
 
@@ -75,18 +75,18 @@ class Searched:
 
 def search_lines(search: Mapping[str, Any]) -> list[str]:
     """The search section of a report as plain text."""
-    plans = ", ".join(hash_hex[:16] for hash_hex in search["plans"]) or "not named"
+    plans = ", ".join(hash_hex[:16] for hash_hex in search["plans"]) or "unknown"
     follows = "all shares match the plan"
     if search["off_plan"] or search["miscounts"]:
         follows = f"NOT FOLLOWED: {search['off_plan']} shares off the plan, {search['miscounts']} jobs miscounted"
     lines = [f"plan       {plans}: {follows}"]
     if search["min_p_value"] is not None:
-        odd = [
+        failing = [
             f"{worker['worker']} fails {', '.join(worker['alarms'])}"
             for worker in search["workers"]
             if worker["alarms"]
         ]
-        outcome = f"FAILED: {'; '.join(odd)}" if odd else "all pass"
+        outcome = f"FAILED: {'; '.join(failing)}" if failing else "all pass"
         lines.append(
             f"tests      of the shares' hashes: {outcome} (smallest p-value {search['min_p_value']:.2g}, corrected)"
         )

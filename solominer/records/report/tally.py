@@ -28,7 +28,7 @@ class WorkerTally:
     """One worker's hour.
 
     `counted` hashes are from its counter, `credited` ones are inferred from its shares by the engine. `expected_shares`
-    follows from the counted hashes; `share_hashes` is the expected number of hashes for the shares found.
+    is computed from the counted hashes; `share_hashes` is the expected number of hashes for the shares found.
     """
 
     counted: int = 0

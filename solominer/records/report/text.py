@@ -58,8 +58,8 @@ def _hash_lines(report: Report) -> Iterator[str]:
     credited = f"{shares['credited']} more from workers with credited hashes, " if shares["credited"] else ""
     yield (
         f"shares     {shares['found'] - shares['credited']} found, {shares['expected']:.1f} expected"
-        f" (chance of so few {shares['chance_of_so_few_or_fewer']:.0%},"
-        f" of so many {shares['chance_of_so_many_or_more']:.0%}), {credited}{shares['stale']} stale"
+        f" (chance of at most as many {shares['chance_of_so_few_or_fewer']:.0%},"
+        f" of at least as many {shares['chance_of_so_many_or_more']:.0%}), {credited}{shares['stale']} stale"
     )
     for name, source in (("from_shares", "the shares"), ("from_kth_hash", f"best hash no. {evidence['k']}")):
         if evidence[name] is not None:

@@ -31,7 +31,13 @@ SPACE = ExtranonceRange(0xFFFFFF00, 1 << 24)
 class Bench:
     """An engine, the events it posts, and the judge that they would come before."""
 
-    def __init__(self, *listeners: ListenerSetup, limits: ServerLimits | None = None, simulated: bool = False) -> None:
+    def __init__(
+        self,
+        *listeners: ListenerSetup,
+        limits: ServerLimits | None = None,
+        simulated: bool = False,
+        processes: int = 1,
+    ) -> None:
         self.events: list[Event] = []
         self.sums: list[MinerShares] = []
         self.notes: list[tuple[str, dict[str, Any]]] = []
@@ -45,6 +51,7 @@ class Bench:
             limits=limits or ServerLimits(),
             simulated=simulated,
             cache_dir=default_cache_dir(),
+            processes=processes,
         )
         self.engine = StratumEngine(
             settings,
@@ -109,10 +116,10 @@ class Bench:
 
 @contextlib.asynccontextmanager
 async def running(
-    *listeners: ListenerSetup, limits: ServerLimits | None = None, simulated: bool = False
+    *listeners: ListenerSetup, limits: ServerLimits | None = None, simulated: bool = False, processes: int = 1
 ) -> AsyncIterator[Bench]:
     """An engine that runs."""
-    bench = Bench(*listeners, limits=limits, simulated=simulated)
+    bench = Bench(*listeners, limits=limits, simulated=simulated, processes=processes)
     await bench.engine.start(bench.post, SPACE)
     supervising = asyncio.create_task(bench.engine.run())
     try:

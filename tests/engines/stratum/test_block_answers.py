@@ -75,7 +75,7 @@ async def test_a_server_killed_before_the_answer_has_promised_nothing(
     strong, environment = python_command("solominer.engines.stratum")
     commands = iter([weak])
     monkeypatch.setattr(
-        "solominer.engines.stratum.engine.python_command", lambda module: (next(commands, strong), environment)
+        "solominer.engines.stratum.server_process.python_command", lambda module: (next(commands, strong), environment)
     )
     async with running() as bench:
         bench.publish()

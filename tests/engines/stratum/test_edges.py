@@ -92,7 +92,8 @@ class Bench:
 @asynccontextmanager
 async def serving(listener: ListenerSetup = ANY, limits: ServerLimits | None = None) -> AsyncIterator[Bench]:
     bench = Bench(listener, limits or ServerLimits())
-    (bench.url,) = await bench.server.open()
+    (bound,) = await bench.server.open()
+    bench.url = bound.url
     bench.server.publish(Publish(make_work()))
     try:
         yield bench

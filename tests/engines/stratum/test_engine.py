@@ -16,8 +16,9 @@ import pytest
 from solominer.chain.hashes import hash_to_int
 from solominer.chain.header import meets_target
 from solominer.config.paths import default_cache_dir
+from solominer.engines.stratum import server_process
 from solominer.engines.stratum.channel import ListenerSetup, ServerLimits
-from solominer.engines.stratum.engine import START_SECS, StratumEngine, StratumSettings
+from solominer.engines.stratum.engine import StratumEngine, StratumSettings
 from solominer.errors import EngineError, NodeUnreachable, PayoutError
 from solominer.work.events import ShareFound, WorkerDied, WorkerStarted
 from solominer.work.found import FoundBlock
@@ -364,10 +365,12 @@ async def test_a_server_that_cannot_listen_leaves_nothing_open() -> None:
 
 async def test_a_start_that_is_given_up_can_be_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that never says that it listens: jobs and the end of the daemon find no wreck of that wait."""
-    monkeypatch.setattr("solominer.engines.stratum.engine.python_command", lambda module: (["sleep", "60"], None))
+    monkeypatch.setattr(
+        "solominer.engines.stratum.server_process.python_command", lambda module: (["sleep", "60"], None)
+    )
     bench = Bench()
     starting = asyncio.create_task(bench.engine.start(bench.events.append, SPACE))
-    while bench.engine._reading is None:
+    while bench.engine._servers[0]._reading is None:
         await asyncio.sleep(0.01)
     await asyncio.sleep(0.05)
     starting.cancel()
@@ -375,8 +378,8 @@ async def test_a_start_that_is_given_up_can_be_stopped(monkeypatch: pytest.Monke
     assert not bench.engine.is_serving
     bench.publish()
     await bench.engine.stop(0.1)
-    assert bench.engine._process is not None
-    assert bench.engine._process.returncode == -signal.SIGKILL
+    assert bench.engine._servers[0]._process is not None
+    assert bench.engine._servers[0]._process.returncode == -signal.SIGKILL
 
 
 async def test_a_server_that_does_not_end_is_killed_and_the_engine_ends_well() -> None:
@@ -386,21 +389,23 @@ async def test_a_server_that_does_not_end_is_killed_and_the_engine_ends_well() -
     os.kill(bench.of(WorkerStarted)[0].pid, signal.SIGSTOP)
     await bench.engine.stop(0.1)
     await asyncio.wait_for(supervising, 5.0)
-    assert bench.engine._process is not None
-    assert bench.engine._process.returncode == -signal.SIGKILL
+    assert bench.engine._servers[0]._process is not None
+    assert bench.engine._servers[0]._process.returncode == -signal.SIGKILL
 
 
 async def test_a_server_that_is_killed_while_it_starts_is_noticed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also with what it was sent still unread, which ends the connection with a reset."""
-    monkeypatch.setattr("solominer.engines.stratum.engine.python_command", lambda module: (["sleep", "60"], None))
+    monkeypatch.setattr(
+        "solominer.engines.stratum.server_process.python_command", lambda module: (["sleep", "60"], None)
+    )
     bench = Bench()
     starting = asyncio.create_task(bench.engine.start(bench.events.append, SPACE))
-    while bench.engine._reading is None:
+    while bench.engine._servers[0]._reading is None:
         await asyncio.sleep(0.01)
-    assert bench.engine._process is not None
-    bench.engine._process.kill()
+    assert bench.engine._servers[0]._process is not None
+    bench.engine._servers[0]._process.kill()
     with pytest.raises(EngineError, match="ended while it started"):
-        await asyncio.wait_for(starting, START_SECS / 2)
+        await asyncio.wait_for(starting, server_process.START_SECS / 2)
 
 
 async def test_a_certificate_that_cannot_be_used_is_named_with_what_to_do(tmp_path: Path) -> None:

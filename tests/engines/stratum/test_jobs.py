@@ -9,7 +9,7 @@ import pytest
 from solominer.chain.coinbase import build_coinbase
 from solominer.chain.header import Header
 from solominer.chain.transaction import TxOut
-from solominer.engines.stratum.jobs import JobBoard
+from solominer.engines.stratum.jobs import PROCESS_SEQS, RUN_SEQS, JobBoard
 from solominer.engines.stratum.reference import ShareCandidate
 from solominer.engines.stratum.work import Audience, Job, Work, job_id_of, seq_of, swap_words
 from solominer.errors import BadValue, TemplateError
@@ -165,3 +165,23 @@ def test_payouts_that_do_not_sum_up_are_refused() -> None:
     board.publish(make_work(), 0.0)
     with pytest.raises(BadValue, match="sum to 1 satoshis"):
         board.job_after(-1, Audience())
+
+
+def test_a_job_that_another_process_announced_has_the_same_content_here() -> None:
+    """Of the same run and of work that is known; the number is its own, so no id is announced twice."""
+    works = [make_work(work_id=number) for number in (7, 8)]
+    here, there, earlier = (JobBoard(pay_config, 3 * RUN_SEQS + first) for first in (0, 5 * PROCESS_SEQS, -RUN_SEQS))
+    for work in works:
+        for board in (here, there, earlier):
+            board.publish(work, 0.0)
+        audience = Audience(P2WPKH)
+        announced = there.job_after(there.job_after(-1, audience).seq, audience)
+        assert here.find(announced.job_id, audience) is None
+        made = here.find_elsewhere(announced.job_id, audience)
+        assert made is not None
+        assert (made.prefix, made.suffix, made.work) == (announced.prefix, announced.suffix, work)
+        assert made.seq == announced.seq - 5 * PROCESS_SEQS
+        assert there.find_elsewhere(made.job_id, audience) is not None
+        assert here.find_elsewhere(earlier.job_after(-1, audience).job_id, audience) is None
+    for odd in (job_id_of(announced.seq + (1 << 24)), job_id_of(announced.seq - (2 << 24)), "x"):
+        assert here.find_elsewhere(odd, audience) is None

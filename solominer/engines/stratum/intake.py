@@ -1,0 +1,76 @@
+"""Shares that arrive alone: those of one turn of the event loop, of all connections, are checked together.
+
+A share in a packet of its own is the usual case, and a call of compiled code for each would cost more than its hash.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from solominer.engines.stratum import plain_shares
+from solominer.engines.stratum.batch import MAX_BYTES, MAX_PACKETS, Taken
+from solominer.engines.stratum.jobs import JobBoard
+from solominer.engines.stratum.plain_shares import Aimed
+from solominer.engines.stratum.shares import ShareChecker
+
+if TYPE_CHECKING:
+    from solominer.engines.stratum.connection import Connection
+    from solominer.engines.stratum.session import Session
+
+SMALL_BYTES = 1024
+"""Larger packets are worth a call of their own, which also says how long they keep the server busy."""
+
+
+class Intake:
+    """Holds small packets of miners until the loop has read all sockets; `now` is the clock, monotonic seconds.
+
+    A connection has one packet here at most, so its answers leave in order. What is not plain about a packet is handed
+    to its connection, and an error in one connection ends that one alone.
+    """
+
+    def __init__(self, checker: ShareChecker, board: JobBoard, now: Callable[[], float]) -> None:
+        self._checker, self._board, self._now = checker, board, now
+        self._waiting: dict[Connection, tuple[Session, bytes]] = {}
+        self._bytes = 0
+
+    def takes(self, connection: Connection, data: bytes) -> bool:
+        """Whether it takes a packet; what it took before of this connection is answered otherwise."""
+        waiting, session = self._waiting, connection.session
+        if connection in waiting:
+            self.drain()
+        if session is None or session.aimed is None or len(data) > SMALL_BYTES or self._checker.batch is None:
+            return False
+        if not waiting:
+            asyncio.get_running_loop().call_soon(self.drain)
+        waiting[connection] = session, data
+        self._bytes += len(data)
+        if len(waiting) == MAX_PACKETS or self._bytes > MAX_BYTES - SMALL_BYTES:
+            self.drain()
+        return True
+
+    def drain(self) -> None:
+        """Judge and answer what is here. To be called before the work changes, or a connection goes."""
+        if not self._waiting:
+            return
+        now, packets = self._now(), list(self._waiting.items())
+        self._waiting.clear()
+        self._bytes = 0
+        tip_le, batch = self._board.tip_le, self._checker.batch
+        taken: Sequence[tuple[Aimed, Taken] | None] = [None] * len(packets)
+        if batch is not None:
+            taken = plain_shares.take_each(
+                batch, self._checker.duplicates.on(tip_le), tip_le, [each for _, each in packets]
+            )
+        for (connection, (_, data)), each in zip(packets, taken, strict=True):
+            try:
+                if each is not None:
+                    connection.took(*each, now)
+                    data = data[each[1].next_at :]
+                if data:
+                    connection.receive(data)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the others go on
+                context = {"message": f"a packet of {connection.address}", "exception": error}
+                asyncio.get_running_loop().call_exception_handler(context)
+                connection.abort("an error of this server, see its log")

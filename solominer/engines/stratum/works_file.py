@@ -1,0 +1,174 @@
+"""The work of the current tip over a restart of the daemon: a file in the data folder.
+
+With it a solution that miners find while the daemon is away, or hand in when it is back, is still a block. Work is
+appended as it is published, each transaction once; another tip begins the file anew. It is not synced: it outlives the
+daemon, and after a power cut miners begin anew as well. If it is lost, torn or not ours, nothing is restored.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+from zlib import crc32
+
+import msgspec
+
+from solominer.engines.stratum.jobs import KEEP_SECS
+from solominer.engines.stratum.work import Work
+from solominer.errors import SolominerError
+from solominer.records.events.codec import Decoder, Encoder
+from solominer.records.files import read_bounded
+from solominer.records.tree import atomic_write, write_all
+from solominer.work.template import Template, TemplateTx
+
+MOST_BYTES = 16 << 20
+"""A file beyond this is begun anew; a full template takes 2 MB, what changes in it 100 kB at each refresh."""
+MOST_RESTORED = 16
+
+_MAGIC = b"solominer-stratum-works/1\n"
+_MODE = 0o600
+_HEAD_BYTES = 8
+_MOST_READ = 4 * MOST_BYTES
+_BAD = (OSError, LookupError, TypeError, ValueError, msgspec.MsgspecError, SolominerError)
+
+log = logging.getLogger(__name__)
+
+
+class SavedWork(NamedTuple):
+    """Work that miners were given at `at` (Unix seconds), its template, and where the numbers of jobs begin."""
+
+    at: float
+    first_seq: int
+    work: Work
+    template: Template
+
+
+class _Tx(NamedTuple):
+    """A TemplateTx with its bytes, and without the places of those that it spends."""
+
+    data: bytes
+    txid_le: bytes
+    wtxid_le: bytes
+    fee_sats: int
+    sigops: int
+    weight: int
+
+
+class _Record(msgspec.Struct, frozen=True):
+    """A SavedWork. `template` is JSON, without transactions; these are `places` among all `new` ones of the file."""
+
+    at: float
+    first_seq: int
+    work: Work
+    template: bytes
+    new: list[_Tx]
+    places: list[int]
+
+
+class WorksFile:
+    """Reads and writes `path`. A record is its length and CRC-32, 4 bytes each, little-endian, and MessagePack."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._failing = False
+        self._forget()
+
+    def _forget(self) -> None:
+        self._known: dict[bytes, int] = {}
+        self._tip_le = b""
+        self._size = 0
+
+    def load(self) -> list[SavedWork]:
+        """The newest works, oldest first, for which shares may still arrive; the last may be torn."""
+        try:
+            saved = self._read(read_bounded(self._path, _MOST_READ))
+        except FileNotFoundError:
+            return []
+        except _BAD as error:
+            log.warning("jobs of the previous run are not restored: %s: %s", self._path, error)
+            self._forget()
+            return []
+        return [each for each in saved[-MOST_RESTORED:] if abs(time.time() - each.at) < KEEP_SECS]
+
+    def _read(self, data: bytes) -> list[SavedWork]:
+        if not data.startswith(_MAGIC):
+            raise ValueError("not a file of works of this version")
+        saved: list[SavedWork] = []
+        known: list[TemplateTx] = []
+        end = len(_MAGIC)
+        while body := _body_at(data, end):
+            record = msgspec.msgpack.decode(body, type=_Record)
+            known += [TemplateTx(tx.data.hex(), *tx[1:], ()) for tx in record.new]
+            template: Template = Decoder().decode(Template, json.loads(record.template))
+            transactions = tuple(known[place] for place in record.places)
+            template = replace(template, transactions=transactions)
+            saved.append(SavedWork(record.at, record.first_seq, record.work, template))
+            end += _HEAD_BYTES + len(body)
+        self._known = {tx.wtxid_le: place for place, tx in enumerate(known)}
+        self._tip_le = saved[-1].work.prevhash_le if saved else b""
+        self._size = end
+        return saved
+
+    def add(self, saved: SavedWork) -> None:
+        """Append it, or begin anew with it. Errors are logged."""
+        try:
+            if saved.work.prevhash_le != self._tip_le or self._size > MOST_BYTES or not self._append(saved):
+                self._begin(saved)
+        except OSError as error:
+            if not self._failing:
+                log.warning("jobs of miners are not kept over a restart: %s", error)
+            self._failing = True
+            self._forget()
+        else:
+            self._failing = False
+
+    def _begin(self, saved: SavedWork) -> None:
+        self._forget()
+        data, new = self._record(saved)
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        atomic_write(self._path, _MAGIC + data, mode=_MODE)
+        self._known, self._tip_le, self._size = new, saved.work.prevhash_le, len(_MAGIC) + len(data)
+
+    def _append(self, saved: SavedWork) -> bool:
+        """Whether the file was there as it was left."""
+        data, new = self._record(saved)
+        try:
+            handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            if os.fstat(handle).st_size < self._size:
+                return False
+            os.ftruncate(handle, self._size)  # a torn end
+            write_all(handle, data)
+        finally:
+            os.close(handle)
+        self._known |= new
+        self._size += len(data)
+        return True
+
+    def _record(self, saved: SavedWork) -> tuple[bytes, dict[bytes, int]]:
+        """The bytes, and the places of transactions that the file does not have yet."""
+        new: dict[bytes, int] = {}
+        transactions, places = [], []
+        for tx in saved.template.transactions:
+            place = self._known.get(tx.wtxid_le)
+            if place is None:
+                place = new[tx.wtxid_le] = len(self._known) + len(new)
+                transactions.append(_Tx(bytes.fromhex(tx.data_hex), *tx[1:6]))
+            places.append(place)
+        template = json.dumps(Encoder().encode(replace(saved.template, transactions=()))).encode()
+        body = msgspec.msgpack.encode(_Record(saved.at, saved.first_seq, saved.work, template, transactions, places))
+        return len(body).to_bytes(4, "little") + crc32(body).to_bytes(4, "little") + body, new
+
+
+def _body_at(data: bytes, at: int) -> bytes:
+    """The body of the record there; empty at the end, or where it is torn."""
+    size, check = (int.from_bytes(data[at + i : at + i + 4], "little") for i in (0, 4))
+    body = data[at + _HEAD_BYTES : at + _HEAD_BYTES + size]
+    return body if len(body) == size and crc32(body) == check else b""

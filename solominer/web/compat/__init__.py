@@ -1,0 +1,1 @@
+"""The state and history in the shapes of other programs: public-pool's API, ckpool's status files."""
