@@ -440,8 +440,8 @@ def test_a_web_server_that_is_gone_and_comes_back(browser: Browser, tmp_path: Pa
     working = page.locator("#working")
     with web_server(tmp_path, port) as url:
         page.goto(url)
-        expect(working).to_contain_text("Mining on height 924,311")
-    expect(working).to_contain_text("No connection to the web server since")
+        expect(working).to_contain_text("Mining on height 924,311", timeout=WAIT_MS)
+    expect(working).to_contain_text("No connection to the web server since", timeout=WAIT_MS)
     with web_server(tmp_path, port):
         expect(working).to_contain_text("Mining on height 924,311", timeout=WAIT_MS)
     page.close()
@@ -493,13 +493,19 @@ def test_every_control_is_reached_by_keyboard(rig: Rig) -> None:
 
 
 def test_the_page_is_drawn_within_a_second(rig: Rig) -> None:
+    """Of the main thread's time, so that a busy machine makes no difference."""
+    session = rig.page.context.new_cdp_session(rig.page)
+    session.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+    def busy_secs() -> float:
+        metrics = {each["name"]: each["value"] for each in session.send("Performance.getMetrics")["metrics"]}
+        return float(metrics["TaskDuration"])
+
     rig.open()  # the browser has started
-    times = []
-    for _ in range(3):
-        rig.page.goto(rig.url)
-        rig.page.wait_for_selector("canvas")
-        times.append(rig.page.evaluate("performance.now() / 1000"))
-    assert min(times) <= MOST_FIRST_DRAW_SECS
+    before = busy_secs()
+    rig.page.goto(rig.url)
+    rig.page.wait_for_selector("canvas")
+    assert 0.01 < busy_secs() - before < MOST_FIRST_DRAW_SECS
 
 
 def test_without_javascript_the_plain_page_is_linked(browser: Browser, served: tuple[FakeDaemon, str]) -> None:
