@@ -120,8 +120,8 @@ LIVE: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
     "template": ({"template": replace(TEMPLATE, transactions=1717, fees_sats=1_717_171, weight=1_000_000, sigops=77,
         reward_sats=314_217_171, fee_histogram=((7.0, 9000), (77.0, 1000)))}, [
         ("template", "1,717"), ("template", "0.01717171 BTC"), ("template", "3.14217171 BTC"), ("template", "25.0 %"),
-        ("template", "77 sigops"), ("template", "10.0 kvB of transactions; most of them from 7 sat/vB on"),
-        ("template", "the dearest from 77 sat/vB on")]),
+        ("template", "77 sigops"), ("template", "10.0 kvB of transactions; the largest bin starts at 7 sat/vB"),
+        ("template", "the highest at 77 sat/vB")]),
     "provisional": ({"template": replace(TEMPLATE, provisional=True, transactions=0, fee_histogram=())}, [
         ("template", "empty block until the template is in"), ("template", "No data: the block has no transactions")]),
     "no job": ({"template": None, "coinbase": None, "status": "waiting for a template"}, [
@@ -262,7 +262,7 @@ def test_odds_can_be_hidden_for_good(rig: Rig) -> None:
     odds = sample.odds() | {"chance_per_day": 0.25, "chance_per_year": 0.5, "expected_secs_per_block": 7200}
     odds |= {"luck": 0.77, "luck_p_value": 0.123, "blocks_found": 9, "expected_blocks": 11.5, "rate_hps": 6.66e9}
     rig.open(odds=odds)
-    for text in ("25 %", "50 %", "2 h", "77 %", "p-value 0.123", "9 found, 12 to be", "at 6.66 GH/s"):
+    for text in ("25 %", "50 %", "2 h", "77 %", "p-value 0.123", "9 found, 12 expected", "at 6.66 GH/s"):
         rig.shows("odds", text)
     rig.page.get_by_role("button", name="hide luck and odds").click()
     expect(rig.widget("odds")).to_have_count(0)
@@ -280,14 +280,13 @@ def test_a_block_with_its_life_and_its_proof(rig: Rig) -> None:
         "worker": "stratum/shed",
         "reward_sats": 5_000_000_001,
         "confirmations": 61,
-        "matures_at_height": 924_350,
         "proof": f"/api/v1/blocks/{proof['hash']}/proof",
     }
     rig.tell(blocks=())
     rig.open(blocks=blocks, **{f"blocks/{proof['hash']}/proof": proof})
-    for text in ("by stratum/shed", "50.00000001 BTC", "61 confirmations, matures in 40 blocks"):
+    for text in ("by stratum/shed", "50.00000001 BTC", "61 confirmations, matures in 39 blocks"):
         rig.shows("blocks", text)
-    rig.page.get_by_text("What became of it: 5 steps").click()
+    rig.page.get_by_text("History: 5 entries").click()
     rig.shows("blocks", "cellar: inconclusive")
     download = rig.page.get_by_role("link", name="Download proof")
     expect(download).to_have_attribute("href", f"/api/v1/blocks/{proof['hash']}/proof?download=1")
@@ -368,7 +367,7 @@ def test_a_young_run_has_no_data_yet(rig: Rig) -> None:
     rig.shows("scatter", "No data: no share has been found yet")
     rig.shows("blocks", "No data: no block has been found yet")
     rig.shows("best", "none yet")
-    rig.shows("odds", "not known yet")
+    rig.shows("odds", "unknown")
     rig.shows("errors", "No errors are recorded")
     rig.shows("reports", "at the end of the first hour")
     rig.shows("latency", "No data: no new tip")
@@ -383,7 +382,7 @@ def test_a_found_block_is_announced_until_it_is_put_away(rig: Rig) -> None:
     rig.open()
     rig.shows("found", "Block 924,288 found")
     rig.shows("found", "3.17321334 BTC")
-    rig.page.get_by_role("button", name="Put away").click()
+    rig.page.get_by_role("button", name="Dismiss").click()
     expect(rig.widget("found")).to_have_count(0)
     rig.open()
     rig.shows("#working", "5.42 TH/s")
@@ -441,8 +440,8 @@ def test_a_web_server_that_is_gone_and_comes_back(browser: Browser, tmp_path: Pa
     working = page.locator("#working")
     with web_server(tmp_path, port) as url:
         page.goto(url)
-        expect(working).to_contain_text("Mining on height 924,311")
-    expect(working).to_contain_text("This page lost the web server at")
+        expect(working).to_contain_text("Mining on height 924,311", timeout=WAIT_MS)
+    expect(working).to_contain_text("No connection to the web server since", timeout=WAIT_MS)
     with web_server(tmp_path, port):
         expect(working).to_contain_text("Mining on height 924,311", timeout=WAIT_MS)
     page.close()
@@ -494,13 +493,19 @@ def test_every_control_is_reached_by_keyboard(rig: Rig) -> None:
 
 
 def test_the_page_is_drawn_within_a_second(rig: Rig) -> None:
+    """Of the main thread's time, so that a busy machine makes no difference."""
+    session = rig.page.context.new_cdp_session(rig.page)
+    session.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+    def busy_secs() -> float:
+        metrics = {each["name"]: each["value"] for each in session.send("Performance.getMetrics")["metrics"]}
+        return float(metrics["TaskDuration"])
+
     rig.open()  # the browser has started
-    times = []
-    for _ in range(3):
-        rig.page.goto(rig.url)
-        rig.page.wait_for_selector("canvas")
-        times.append(rig.page.evaluate("performance.now() / 1000"))
-    assert min(times) <= MOST_FIRST_DRAW_SECS
+    before = busy_secs()
+    rig.page.goto(rig.url)
+    rig.page.wait_for_selector("canvas")
+    assert 0.01 < busy_secs() - before < MOST_FIRST_DRAW_SECS
 
 
 def test_without_javascript_the_plain_page_is_linked(browser: Browser, served: tuple[FakeDaemon, str]) -> None:

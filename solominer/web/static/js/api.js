@@ -29,41 +29,53 @@ export const get = (path) => request(path);
 export const post = (path, body = {}) =>
   request(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
 
-// The answer to GET `path`, asked again every `everySecs` while the page is visible and whenever `version` changes, at most
-// once in `LEAST_SECS`. Returns {data, error, reload}: both null at first; after a failure the last data stay.
+// Asks GET `path` now, every `everySecs` (0: not again) while the page is visible, and `soon`: at most once in LEAST_SECS.
 const LEAST_SECS = 2;
 
+function repeated(path, everySecs, onAnswer) {
+  let askedAt = -Infinity;
+  let busy = false;
+  let stopped = false;
+  let timer = null;
+
+  function plan(secs) {
+    clearTimeout(timer);
+    timer = stopped ? null : setTimeout(ask, secs * 1000);
+  }
+
+  async function ask() {
+    timer = null;
+    if (busy || (document.hidden && askedAt !== -Infinity)) return plan(LEAST_SECS);
+    [busy, askedAt] = [true, performance.now()];
+    const answer = await get(path).then((data) => ({ data, error: null }), (error) => ({ error: error.message }));
+    busy = false;
+    if (stopped) return undefined;
+    onAnswer(answer);
+    return everySecs && timer === null ? plan(everySecs) : undefined;
+  }
+
+  plan(0);
+  return {
+    soon: () => plan(Math.max(LEAST_SECS - (performance.now() - askedAt) / 1000, 0)),
+    stop: () => {
+      stopped = true;
+      clearTimeout(timer);
+    },
+  };
+}
+
+// The answers to GET `path` (null: nothing is asked), also asked again when `version` changes. Returns {data, error, reload};
+// data and error are null at first, and after a failure the last data stay.
 export function useApi(path, everySecs, version = null) {
   const [answer, setAnswer] = useState({ path: null, data: null, error: null });
-  const asked = useRef({ path: null, at: 0 });
-  const [round, setRound] = useState(0);
-
+  const repeating = useRef(null);
   useEffect(() => {
     if (path === null) return undefined;
-    let current = true;
-    let timer = null;
-    const waited = path === asked.current.path ? (performance.now() - asked.current.at) / 1000 : LEAST_SECS;
-    async function load() {
-      if (document.hidden && asked.current.path === path) return again();
-      asked.current = { path, at: performance.now() };
-      try {
-        const data = await get(path);
-        if (current) setAnswer({ path, data, error: null });
-      } catch (error) {
-        if (current) setAnswer((last) => ({ path, data: last.path === path ? last.data : null, error: error.message }));
-      }
-      return again();
-    }
-    function again() {
-      if (current && everySecs) timer = setTimeout(load, everySecs * 1000);
-    }
-    timer = setTimeout(load, Math.max(LEAST_SECS - waited, 0) * 1000);
-    return () => {
-      current = false;
-      clearTimeout(timer);
-    };
-  }, [path, everySecs, version, round]);
-
-  const fresh = answer.path === path;
-  return { data: fresh ? answer.data : null, error: fresh ? answer.error : null, reload: () => setRound((n) => n + 1) };
+    const take = (next) => setAnswer((last) => ({ path, data: last.path === path ? last.data : null, ...next }));
+    repeating.current = repeated(path, everySecs, take);
+    return repeating.current.stop;
+  }, [path, everySecs]);
+  useEffect(() => repeating.current?.soon(), [version]);
+  const known = answer.path === path;
+  return { data: known ? answer.data : null, error: known ? answer.error : null, reload: () => repeating.current?.soon() };
 }

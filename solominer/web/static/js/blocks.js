@@ -21,7 +21,7 @@ export function Blocks({ answer, status, onMore }) {
   const blocks = merged(answer.data?.blocks ?? [], status);
   return html`<${Section} id="blocks" title="Blocks">
     <${Card} title=${blocks.length ? "Found blocks, newest first" : "Found blocks"} wide name="blocks">
-      ${blocks.length ? html`<ul class="blocks">${blocks.map((block) => html`<${Block} key=${block.hash} block=${block} tip=${status?.height} />`)}</ul>` : html`<${NoData} why=${answer.error ?? "no block has been found yet"} />`}
+      ${blocks.length ? html`<ul class="blocks">${blocks.map((block) => html`<${Block} key=${block.hash} block=${block} />`)}</ul>` : html`<${NoData} why=${answer.error ?? "no block has been found yet"} />`}
       ${onMore && answer.data?.next && html`<button type="button" class="quiet" onClick=${onMore}>Older blocks</button>`}
       ${blocks.length > 0 && answer.error && html`<p class="note">Only the daemon's newest: ${answer.error}</p>`}
       <${NotUpdated} answer=${answer} />
@@ -29,8 +29,8 @@ export function Blocks({ answer, status, onMore }) {
   </${Section}>`;
 }
 
-function Block({ block, tip }) {
-  const maturesIn = Math.max((block.matures_at_height ?? block.height + MATURE) - (tip ?? block.height), 0);
+function Block({ block }) {
+  const maturesIn = Math.max(MATURE - block.confirmations, 0);
   const lost = KINDS[block.state] === "bad";
   return html`<li class="block" data-hash=${block.hash}>
     <div class="block-main">
@@ -54,7 +54,7 @@ function Life({ block }) {
     ...(block.answers ?? []).map(({ at, node, answer }) => [at, `${node}: ${answer}`]),
   ].sort(([one], [other]) => one - other);
   if (steps.length === 0) return null;
-  return html`<details><summary>What became of it: ${plural(steps.length, "step")}</summary>
+  return html`<details><summary>History: ${plural(steps.length, "entry", "entries")}</summary>
     <ol class="steps">${steps.map(([at, what]) => html`<li><time title="local time">${clock(at)}</time> ${what}</li>`)}</ol>
   </details>`;
 }

@@ -1,6 +1,6 @@
 // A uPlot chart in the page's colours, with its sentence. A canvas says nothing to who cannot see it.
 import { html, useEffect, useRef } from "./core.js";
-import { hourMinute, shortDate } from "./format.js";
+import { clock, hourMinute, shortDate } from "./format.js";
 
 const HEIGHT = 240;
 const NARROW = 480;
@@ -18,10 +18,21 @@ function colour(element, name) {
 
 const faint = (rgb, alpha) => rgb.replace("rgb(", "rgba(").replace(")", `, ${alpha})`);
 
-const times = (plot, splits, axis, space, step) =>
-  splits.map((at) => (step >= DAY_SECS || new Date(at * 1000).getHours() + new Date(at * 1000).getMinutes() === 0 ? shortDate(at) : hourMinute(at)));
+const isMidnight = (at) => hourMinute(at) === "00:00";
 
-function options(element, { series, bands = [], scale, values, label }, height) {
+const times = (plot, splits, axis, space, step) =>
+  splits.map((at) => (step < 60 ? clock(at) : step >= DAY_SECS || isMidnight(at) ? shortDate(at) : hourMinute(at)));
+
+const LEAST_SPAN_SECS = 60;
+
+// The range of the time axis: all of `secs`, or all points; inside it what was zoomed in to.
+function reach(ats, secs) {
+  const [first, last] = [ats[0], ats.at(-1)];
+  const from = secs ? Math.min(first, last - secs) : Math.min(first, last - LEAST_SPAN_SECS);
+  return (plot, low, high) => (first === last || (low === first && high === last) ? [from, last] : [low, high]);
+}
+
+function options(element, { series, bands = [], scale, values, label }, height, range) {
   const palette = { line: colour(element, "--accent"), quiet: colour(element, "--muted"), text: colour(element, "--text"), grid: colour(element, "--line") };
   const font = `12px ${getComputedStyle(element).fontFamily}`;
   const named = element.clientWidth > NARROW ? { label, labelFont: font, labelSize: 20 } : {};
@@ -32,7 +43,7 @@ function options(element, { series, bands = [], scale, values, label }, height) 
     padding: [8, 8, 0, 0],
     cursor: { drag: { x: true, y: false }, points: { size: 7 } },
     legend: { show: false },
-    scales: { y: scale },
+    scales: { x: { range }, y: scale },
     axes: [
       { ...axis, values: times, space: 70, size: 28 },
       { ...axis, values: (plot, splits) => splits.map((each) => (each === null ? "" : values(each))), size: 76, space: 40, ...named },
@@ -43,7 +54,8 @@ function options(element, { series, bands = [], scale, values, label }, height) 
 }
 
 // `make` has series(palette, faint), bands, scale, values (of the axis) and label; `data` is uPlot's, x in Unix seconds.
-export function Chart({ make, data, sentence, height = HEIGHT }) {
+// It reaches `secs` back from its last point, or over all points.
+export function Chart({ make, data, sentence, secs = null, height = HEIGHT }) {
   const element = useRef(null);
   const plot = useRef(null);
 
@@ -51,7 +63,7 @@ export function Chart({ make, data, sentence, height = HEIGHT }) {
     const place = element.current;
     const draw = () => {
       plot.current?.destroy();
-      plot.current = new globalThis.uPlot(options(place, make, height), data, place);
+      plot.current = new globalThis.uPlot(options(place, make, height, reach(data[0], secs)), data, place);
     };
     draw();
     const themes = new MutationObserver(draw);

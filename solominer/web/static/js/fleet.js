@@ -76,8 +76,8 @@ const MINER = [
 
 const KINDS = {
   tip_to_stop: "old work stopped",
-  tip_to_empty: "empty job out",
-  tip_to_full: "full job out",
+  tip_to_empty: "empty job sent",
+  tip_to_full: "full job sent",
 };
 
 function Latency() {

@@ -6,6 +6,7 @@ import { Card, ChartTable, Choice, missing, NotUpdated, Section } from "./ui.js"
 import { dateTime, fixed, integer, rate, rateInterval, si, zoneName } from "./format.js";
 
 const SPANS = [["1h", "1 h"], ["24h", "24 h"], ["7d", "7 d"], ["30d", "30 d"]];
+const SECS = { "1h": 3600, "24h": 86400, "7d": 7 * 86400, "30d": 30 * 86400 };
 
 const RATE = {
   label: "hash rate",
@@ -50,8 +51,8 @@ function Charts({ history, span }) {
   const shares = useMemo(() => columns(points, "shares", "expected_shares"), [history]);
   const hasShares = points.some((point) => point.shares !== null);
   const zone = zoneName(points.at(-1).at);
-  return html`<${Chart} make=${RATE} data=${rates} sentence=${rateSentence(points, span)} />
-    ${hasShares && html`<${Chart} make=${SHARES} data=${shares} height=${150} sentence=${sharesSentence(points, span)} />`}
+  return html`<${Chart} make=${RATE} data=${rates} secs=${SECS[span]} sentence=${rateSentence(points, span)} />
+    ${hasShares && html`<${Chart} make=${SHARES} data=${shares} secs=${SECS[span]} height=${150} sentence=${sharesSentence(points, span)} />`}
     <${ChartTable} title=${`Hash rate and shares over ${nameOf(span)} as a table, times in ${zone}`} rows=${() => [...points].reverse()} columns=${TABLE} />`;
 }
 
@@ -78,5 +79,5 @@ export function rateSentence(points, span) {
 export function sharesSentence(points, span) {
   const sum = (name) => points.reduce((total, point) => total + (point[name] ?? 0), 0);
   const expected = points.some((point) => point.expected_shares !== null) ? fixed(sum("expected_shares"), 1) : null;
-  return `${integer(sum("shares"))} shares over ${nameOf(span)}${expected ? `; ${expected} were to be expected for the hashes done (dashed)` : ""}.`;
+  return `${integer(sum("shares"))} shares over ${nameOf(span)}${expected ? `; ${expected} expected for the hashes done (dashed)` : ""}.`;
 }

@@ -43,7 +43,7 @@ function Fees({ bins }) {
   const step = WIDTH / bins.length;
   const all = bins.reduce((sum, [, size]) => sum + size, 0);
   const [fullest] = bins.reduce((best, bin) => (bin[1] > best[1] ? bin : best));
-  const sentence = `${si(all, "vB")} of transactions; most of them from ${fullest} sat/vB on, the dearest from ${bins.at(-1)[0]} sat/vB on.`;
+  const sentence = `${si(all, "vB")} of transactions; the largest bin starts at ${fullest} sat/vB, the highest at ${bins.at(-1)[0]} sat/vB.`;
   return html`<figure class="chart">
       <svg class="fees" viewBox=${`0 0 ${WIDTH} ${HEIGHT + 20}`} role="img" aria-label=${sentence}>
         ${bins.map(([low, size], index) => {
@@ -52,7 +52,7 @@ function Fees({ bins }) {
             <text x=${index * step + step / 2} y=${HEIGHT + 15} text-anchor="middle">${low}</text>`;
         })}
       </svg>
-      <figcaption>${sentence} Bins begin at the feerate below them, in sat/vB.</figcaption>
+      <figcaption>${sentence} Each bin is labelled with its lowest feerate in sat/vB.</figcaption>
     </figure>
     <${ChartTable} title="Fees as a table" rows=${() => bins} columns=${[["From, sat/vB", ([low]) => fixed(low, 1)], ["Size", ([, size]) => `${integer(size)} vB`, "number"], ["Share", ([, size]) => percent(size / all), "number"]]} />`;
 }

@@ -29,7 +29,7 @@ function Doctor() {
   const findings = [...(answer.data?.findings ?? [])].sort((one, other) => WORST_FIRST.indexOf(one.status) - WORST_FIRST.indexOf(other.status));
   const bad = findings.filter(({ status }) => status === "failed" || status === "warning");
   const rest = findings.filter(({ status }) => status !== "failed" && status !== "warning");
-  return html`<${Card} title="Checks of solominer doctor" action=${again} name="doctor">
+  return html`<${Card} title="solominer doctor" action=${again} name="doctor">
     ${missing(answer) ??
     html`<p>${bad.length ? `${bad.length} of ${findings.length} checks need attention.` : `All ${findings.length} checks passed or do not apply.`}</p>
       <ul class="errors">${bad.map((finding) => html`<${Finding} finding=${finding} />`)}</ul>

@@ -9,7 +9,7 @@ export const hasValue = (status) => status.network === "mainnet" && !status.simu
 
 // What the daemon is doing: [kind, headline]; kind is good, warn or bad.
 export function headline({ status, lostAt, cutAt }) {
-  if (cutAt !== null) return ["bad", `This page lost the web server at ${clock(cutAt)}`];
+  if (cutAt !== null) return ["bad", `No connection to the web server since ${clock(cutAt)}`];
   if (status === null) return lostAt === null ? ["warn", "Connecting"] : ["bad", "The daemon is not running"];
   if (lostAt !== null) return ["bad", `The daemon has not answered since ${clock(lostAt)}`];
   const working = status.status === "mining";
@@ -67,9 +67,9 @@ export function FoundBanner({ status, blocks }) {
   return html`<aside class="found" aria-label="found block" data-widget="found">
     <div>
       <strong>Block ${integer(newest.height)} found</strong>
-      <p><${Badge}>${newest.state}</${Badge}> ${money(newest.reward_sats)}${newest.found_at ? ` on ${dateTime(newest.found_at)}` : ""} · <code title=${newest.hash}>${shortHash(newest.hash)}</code> · <a href="#blocks">what became of it</a></p>
+      <p><${Badge}>${newest.state}</${Badge}> ${money(newest.reward_sats)}${newest.found_at ? ` on ${dateTime(newest.found_at)}` : ""} · <code title=${newest.hash}>${shortHash(newest.hash)}</code> · <a href="#blocks">details</a></p>
     </div>
-    <button type="button" onClick=${() => setPutAway(newest.hash)}>Put away</button>
+    <button type="button" onClick=${() => setPutAway(newest.hash)}>Dismiss</button>
   </aside>`;
 }
 
