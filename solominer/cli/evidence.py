@@ -82,7 +82,6 @@ def report(
     solominer report --day --html today.html
     solominer report 2026-W47 --json
     """
-    from solominer.errors import RecordsError
     from solominer.records.report.period import render
 
     now = datetime.now(UTC)
@@ -90,12 +89,7 @@ def report(
     wanted = period or next((now.strftime(form) for form, chosen in named.items() if chosen), "latest")
     tree = _tree(config, data_dir, network)
     form = "html" if html is not None else "json" if as_json else "text"
-    try:
-        text = render(tree, tree.root.name, wanted, form)
-    except (KeyError, TypeError) as error:
-        raise RecordsError(
-            f"the report of {wanted} lacks the field {error}", f"check it: solominer verify {tree.root}"
-        ) from error
+    text = render(tree, tree.root.name, wanted, form)
     if html is None:
         typer.echo(text)
     else:

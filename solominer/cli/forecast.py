@@ -15,8 +15,7 @@ import typer
 if TYPE_CHECKING:
     from solominer.config.models import Config
     from solominer.governor.prices import Price
-    from solominer.insight.estimate import Estimate
-    from solominer.insight.forecast import Outlook
+    from solominer.insight.outlook import Outlook
     from solominer.node.history import ChainHistory
 
 _RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kMGTPE]?)(?:H(?:/s)?)?")
@@ -53,7 +52,7 @@ def forecast(
 
     overrides = {"mode": mode, "data_dir": data_dir, "electricity.watts": watts}
     settings = load_config(config, overrides=overrides)
-    from solominer.insight.forecast import Miner, outlook
+    from solominer.insight.outlook import Miner, outlook
 
     history = _history(settings)
     rate_hps = parse_rate(hash_rate) if hash_rate is not None else _last_rate_hps(settings)
@@ -127,47 +126,18 @@ def _price(settings: Config, given: float | None) -> Price | None:
 def document(
     history: ChainHistory, seen: Outlook, rate_hps: float | None, price: Price | None, now: float
 ) -> dict[str, Any]:
-    """The forecast as JSON; an estimate is {value, low, high, level}, with null for an infinite bound."""
-    following = seen.retarget
-    retarget = None
-    if following is not None and seen.change is not None:
-        retarget = {
-            "height": history.retarget_height,
-            "blocks_left": following.blocks_left + 1,
-            "at": _estimate(following.secs_left, now),
-            "difficulty": _estimate(following.difficulty),
-            "change": _estimate(seen.change),
-            "model": following.model,
-        }
-    chances = [
-        {
-            "horizon": chance.horizon,
-            "at_todays_difficulty": chance.today,
-            "over_difficulties_to_come": None if chance.ahead is None else _estimate(chance.ahead),
-            "electricity": chance.electricity,
-        }
-        for chance in seen.chances
-    ]
+    """The forecast as JSON values."""
+    from solominer.insight.outlook import outlook_document
+
+    known = None if price is None else {"per_kwh": price.per_kwh, "at": price.at, "stale": price.stale}
     return {
         "at": now,
         "height": history.height,
         "tip_time": history.tip_time,
-        "difficulty": seen.difficulty,
-        "retarget": retarget,
-        "why_no_retarget": seen.why_not,
-        "network_hps": {f"{days}d": _estimate(rate) for days, rate in seen.network_hps.items()},
+        **outlook_document(seen, now, history.retarget_height),
         "miner_hps": rate_hps,
-        "chances_of_a_block": chances,
-        "median_wait_secs": seen.median_wait_secs,
-        "price": None if price is None else {"per_kwh": price.per_kwh, "at": price.at, "stale": price.stale},
-        "cost_per_block": seen.cost_per_block,
+        "price": known,
     }
-
-
-def _estimate(estimate: Estimate, add: float = 0.0) -> dict[str, float | None]:
-    values = {"value": estimate.value, "low": estimate.low, "high": estimate.high}
-    finite: dict[str, float | None] = {name: v + add if math.isfinite(v) else None for name, v in values.items()}
-    return {**finite, "level": estimate.level}
 
 
 def lines(history: ChainHistory, seen: Outlook, rate_hps: float | None, currency: str, now: float) -> list[str]:

@@ -16,6 +16,7 @@ from pydantic import (
 from solominer.chain.address import without_uri
 from solominer.chain.networks import NETWORK_OF_CHAIN, NETWORKS, Network, network_named
 from solominer.config import forms
+from solominer.config.alerts import AlertsConfig
 from solominer.config.listeners import GroupWindow, ListenerConfig, StratumLimits, as_listeners
 from solominer.config.modes import MODES, Mode, mode_named
 from solominer.config.part import LOWERED, AnyPath, Part
@@ -152,6 +153,7 @@ class Config(Part):
     stratum_limits: StratumLimits = Field(StratumLimits(), json_schema_extra=LIVE)
     group_window: GroupWindow = 5.0
     web: WebConfig = WebConfig()
+    alerts: AlertsConfig = AlertsConfig()
     max_memory_gb: Gigabytes | None = Field(None, description="memory limit of all processes", json_schema_extra=LIVE)
     kernel: str | None = Field(None, description="name of a hash kernel; default: the fastest")
     plan: AnyPath | None = Field(None, description="search plan (plan.yaml); default: the built-in plan")

@@ -39,6 +39,7 @@ class ControlServer:
     ) -> None:
         self._folder = folder.absolute()
         self._handlers, self._streams = handlers, streams or {}
+        self._connections: set[asyncio.Task[None]] = set()
         self.path = socket_path(folder)
 
     async def run(self) -> None:
@@ -50,9 +51,11 @@ class ControlServer:
             await asyncio.Event().wait()
             return
         try:
-            async with server:
-                await server.serve_forever()
+            await server.serve_forever()
         finally:
+            server.close()
+            for connection in self._connections:
+                connection.cancel()
             self._remove()
 
     async def _listen(self) -> asyncio.Server:
@@ -78,6 +81,9 @@ class ControlServer:
                 path.unlink(missing_ok=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
         try:
             while True:
                 line = await asyncio.wait_for(reader.readline(), IDLE_SECS)
@@ -92,7 +98,10 @@ class ControlServer:
                 await writer.drain()
         except (OSError, TimeoutError, ValueError):  # disconnected, idle, or an overlong line
             pass
+        except asyncio.CancelledError:  # the server is closed
+            pass
         finally:
+            self._connections.discard(task)
             writer.close()
 
     def _stream(self, line: bytes) -> AsyncIterator[bytes] | None:

@@ -298,7 +298,7 @@ class Run:
             engines=parts.engines.snapshot(),
             rate=sampler.rate.estimate(),
             payout=parts.payout,
-            events=list(self._recent.lines),
+            recent=self._recent,
             templates=self._templates,
         )
 

@@ -74,9 +74,10 @@ LEVELS = {
 }
 
 
-def alarm_text(code: str, message: str, todo: str) -> str:
-    """An alarm as a log line."""
-    return f"{message} -> {todo} [{code}]" if todo else f"{message} [{code}]"
+def log_alarm(severity: str, code: str, message: str, todo: str) -> None:
+    """Log an alarm; the status shows it, too."""
+    text = f"{message} -> {todo} [{code}]" if todo else f"{message} [{code}]"
+    log.log(LEVELS[Severity(severity)], "%s", text, extra={"alarm": (str(severity), code, message, todo)})
 
 
 class Executor:
@@ -388,7 +389,7 @@ class Executor:
 
     def alarm(self, severity: Severity, code: str, message: str, todo: str) -> None:
         """Log an alarm and record it."""
-        log.log(LEVELS[severity], "%s", alarm_text(code, message, todo))
+        log_alarm(severity, code, message, todo)
         self._recorder.error(self._clock().wall, severity, code, message, done=todo)
 
     def _go_urgently(self, work: Callable[[Any], Awaitable[None]], about: object) -> None:

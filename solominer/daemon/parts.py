@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from solominer.config.listeners import ListenerConfig
 from solominer.config.models import Config
 from solominer.config.paths import default_cache_dir
-from solominer.daemon.executor import LEVELS, alarm_text
+from solominer.daemon.executor import log_alarm
 from solominer.daemon.host_metrics import now
 from solominer.engines.cpu.machine import usable_cores
 from solominer.engines.cpu.plan_loader import check_for_workers, kernel_for, load_plan
@@ -25,7 +25,6 @@ from solominer.records.events.event_log import Start
 from solominer.records.journal.recovery import Replay
 from solominer.records.recorder import Recorder
 from solominer.records.settings import RecorderSettings
-from solominer.work.actions import Severity
 from solominer.work.payout import Payout
 from solominer.work.policy import Policy, RetryPolicy
 from solominer.work.ports import BlockObserver, Node, ShareObserver
@@ -53,10 +52,6 @@ class Parts:
 
 def recorder_of(config: Config) -> Recorder:
     """The recorder, not yet opened."""
-
-    def on_alarm(severity: str, code: str, message: str, todo: str) -> None:
-        log.log(LEVELS[Severity(severity)], "%s", alarm_text(code, message, todo))
-
     settings = RecorderSettings(
         journal_fallback_dir=config.journal_fallback_dir,
         signing_key=config.records.signing_key,
@@ -65,7 +60,7 @@ def recorder_of(config: Config) -> Recorder:
         free_bytes=int(config.records.free_gb * 2**30),
     )
     network = config.chain.name
-    return Recorder(config.records_dir, config.tree_name, network=network, on_alarm=on_alarm, settings=settings)
+    return Recorder(config.records_dir, config.tree_name, network=network, on_alarm=log_alarm, settings=settings)
 
 
 def pool_settings_of(config: Config) -> PoolSettings:

@@ -19,6 +19,7 @@ from solominer.engines.cpu.pool import WorkerPool
 from solominer.engines.cpu.snapshot import PoolSnapshot
 from solominer.insight.estimate import Estimate, from_counters
 from solominer.records.recorder import Recorder
+from solominer.views.logs import RecentEvents
 from solominer.views.snapshot import BlockView, NodeView, PayoutView, Snapshot, WorkerView
 from solominer.work.blocks import TrackedBlock
 from solominer.work.coordinator import Coordinator
@@ -120,7 +121,7 @@ def snapshot_of(
     engines: Sequence[EngineSnapshot],
     rate: Estimate,
     payout: Payout,
-    events: Sequence[tuple[float, str]],
+    recent: RecentEvents,
     templates: TemplateViews,
 ) -> Snapshot:
     """The state at `at` (Unix seconds), without pauses."""
@@ -152,7 +153,8 @@ def snapshot_of(
         workers=tuple(_worker(worker) for engine in engines for worker in engine.workers),
         nodes=tuple(_nodes(coordinator)),
         blocks=tuple(_block(tracked, coordinator.tip.height) for tracked in _recent_blocks(coordinator)),
-        events=tuple(events),
+        events=tuple(recent.lines),
+        alarms=tuple(recent.alarms),
         stratum_urls=tuple(url for engine in engines for url in engine.urls),
         template=templates.of(job) if job else None,
         coinbase=coinbase_view(job.coinbase, config.chain, config.coinbase_tag.encode()) if job else None,

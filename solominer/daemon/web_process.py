@@ -58,7 +58,7 @@ class WebProcess:
         last_words = asyncio.create_task(_last_line(process.stderr))
         problem = ""
         try:
-            process.stdin.write(self._setup.model_dump_json().encode() + b"\n")
+            process.stdin.write(self._setup.line())
             with suppress(ConnectionError):
                 await process.stdin.drain()
             while line := await process.stdout.readline():

@@ -1,4 +1,4 @@
-"""Forecasts of difficulty by three models (compared by `scripts/backtest-forecast`), and of a miner's chances.
+"""Forecasts of difficulty by three models (compared by `scripts/backtest-forecast`).
 
 The models work on the logarithm of the network's hash rate, with time in epochs. Each closed epoch and the running one
 give one observation (difficulty over timespan). A model predicts the rate for the rest of the epoch and its variance;
@@ -15,16 +15,7 @@ from itertools import pairwise
 
 from solominer.insight.distributions import student_quantile
 from solominer.insight.estimate import Estimate, from_weighted_shares
-from solominer.insight.odds import (
-    DAY_SECS,
-    HOUR_SECS,
-    YEAR_SECS,
-    block_chance,
-    block_chance_over,
-    cost_per_block,
-    hashes_at_difficulty,
-    median_wait_secs,
-)
+from solominer.insight.odds import block_chance_over, hashes_at_difficulty
 
 EPOCH_BLOCKS = 2016
 INTERVALS = EPOCH_BLOCKS - 1  # a retarget measures from an epoch's first block to its last
@@ -292,77 +283,3 @@ def network_rate(
     """The network's hash rate in H/s over a window up to now, from (header time, difficulty) of the blocks in it."""
     recent = [hashes_at_difficulty(d) for time_secs, d in blocks if now_secs - window_secs < time_secs <= now_secs]
     return from_weighted_shares(recent, level).scaled(1 / window_secs)
-
-
-RATE_DAYS = (1, 7, 14)
-HORIZONS = {"hour": HOUR_SECS, "day": DAY_SECS, "year": YEAR_SECS}
-
-
-@dataclass(frozen=True, slots=True)
-class Miner:
-    """The miner's hash rate, and its power and electricity price (in any currency) if known."""
-
-    rate_hps: float
-    watts: float | None = None
-    price_per_kwh: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Chance:
-    """The chance of at least one block within a horizon, at today's difficulty and over the forecast difficulties (None
-    without a forecast); `electricity` is the cost of that time."""
-
-    horizon: str
-    today: float
-    ahead: Estimate | None
-    electricity: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Outlook:
-    """The forecast for one miner. `retarget` is None for the reason in `why_not`."""
-
-    difficulty: float
-    network_hps: dict[int, Estimate]
-    retarget: RetargetForecast | None
-    why_not: str
-    chances: tuple[Chance, ...] = ()
-    median_wait_secs: float | None = None
-    cost_per_block: float | None = None
-
-    @property
-    def change(self) -> Estimate | None:
-        """The next difficulty relative to today's."""
-        return None if self.retarget is None else self.retarget.difficulty.scaled(1 / self.difficulty)
-
-
-def outlook(
-    difficulty: float,
-    epochs: Sequence[Epoch],
-    progress: EpochProgress | None,
-    blocks: Sequence[tuple[float, float]],
-    now_secs: float,
-    miner: Miner | None,
-) -> Outlook:
-    """The whole forecast. `blocks` are (header time, difficulty) of the last 14 days, `now_secs` is Unix time."""
-    rates = {days: network_rate(blocks, now_secs, days * DAY_SECS) for days in RATE_DAYS}
-    retarget, why_not = None, "difficulty never changes on this network"
-    if progress is not None:
-        try:
-            retarget, why_not = forecast_retarget(epochs, progress), ""
-        except ValueError as error:
-            why_not = str(error)
-    if miner is None or miner.rate_hps <= 0:
-        return Outlook(difficulty, rates, retarget, why_not)
-    watts, price = miner.watts, miner.price_per_kwh
-    per_hour = watts / 1000 * price if watts is not None and price is not None else None
-    cost = cost_per_block(miner.rate_hps, difficulty, watts, price) if watts is not None and price is not None else None
-    chances = []
-    for name, secs in HORIZONS.items():
-        ahead = None
-        if progress is not None and retarget is not None:
-            ahead = block_chance_ahead(miner.rate_hps, difficulty_path(epochs, progress, secs))
-        spent = None if per_hour is None else per_hour * secs / HOUR_SECS
-        chances.append(Chance(name, block_chance(miner.rate_hps, difficulty, secs), ahead, spent))
-    wait = median_wait_secs(miner.rate_hps, difficulty)
-    return Outlook(difficulty, rates, retarget, why_not, tuple(chances), wait, cost)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from solominer.errors import printable, printable_lines
+from solominer.views.snapshot import AlarmView
 
 _JOURNAL_PRIORITY = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6, logging.DEBUG: 7}
 
@@ -43,15 +44,19 @@ class _LineFormatter(logging.Formatter):
 
 
 class RecentEvents(logging.Handler):
-    """Keeps the last lines for the live view, (Unix seconds, text)."""
+    """Keeps the last lines for the live view, (Unix seconds, text), and the last alarms."""
 
     def __init__(self, size: int = 50) -> None:
         super().__init__(logging.INFO)
         self.lines: deque[tuple[float, str]] = deque(maxlen=size)
+        self.alarms: deque[AlarmView] = deque(maxlen=size)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep one line."""
+        """Keep one line. A record with an attribute `alarm` (severity, code, message, what to do) is an alarm."""
         self.lines.append((record.created, printable(record.getMessage())))
+        alarm: tuple[str, str, str, str] | None = getattr(record, "alarm", None)
+        if alarm is not None:
+            self.alarms.append(AlarmView(record.created, *map(printable, alarm)))
 
 
 @contextmanager

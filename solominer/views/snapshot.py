@@ -76,6 +76,17 @@ class PayoutView:
 
 
 @dataclass(frozen=True, slots=True)
+class AlarmView:
+    """An alarm of this run; severity info is a recovery. `todo` is what to do about it, or empty."""
+
+    at: float
+    severity: str
+    code: str
+    message: str
+    todo: str
+
+
+@dataclass(frozen=True, slots=True)
 class OutputView:
     """One output of the coinbase. `pays` is its address, or what else it is."""
 
@@ -157,6 +168,7 @@ class Snapshot:
     pauses: tuple[str, ...] = ()
     template: TemplateView | None = None
     coinbase: CoinbaseView | None = None
+    alarms: tuple[AlarmView, ...] = ()
     version: int = 1
 
 

@@ -3,25 +3,64 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+import logging
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
-from fastapi import Depends, FastAPI, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi import Depends, FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from solominer import __version__
-from solominer.errors import NotRunning, SolominerError
 from solominer.web.access import login
 from solominer.web.access.access import Access
 from solominer.web.access.guard import Guard
 from solominer.web.access.visitor import Refused, may_control, may_read, refuse
-from solominer.web.api import control, status
+from solominer.web.api import (
+    alerts,
+    blocks,
+    control,
+    docs,
+    doctor,
+    errors,
+    forecast,
+    history,
+    latency,
+    ledger,
+    odds,
+    reports,
+    shares,
+    status,
+    ws,
+)
 from solominer.web.headers import SecurityHeaders
+from solominer.web.problems import add_handlers
 from solominer.web.site import Site
 
+log = logging.getLogger(__name__)
+
 STATIC = Path(__file__).parent / "static"
+
+READ_ROUTERS = (
+    status.router,
+    history.router,
+    shares.router,
+    blocks.router,
+    odds.router,
+    forecast.router,
+    latency.router,
+    errors.router,
+    reports.router,
+    reports.pages,
+    ledger.router,
+    doctor.router,
+    docs.router,
+    ws.router,
+    alerts.router,
+)
+
+CONTROL_ROUTERS = (control.router, alerts.control)
 
 
 def create_app(site: Site) -> FastAPI:
@@ -36,10 +75,12 @@ def create_app(site: Site) -> FastAPI:
     )
     app.state.site = site
     app.state.access = access = Access(site.setup)
-    app.add_exception_handler(SolominerError, _explain)
+    add_handlers(app)
     app.add_exception_handler(Refused, refuse)
-    app.include_router(status.router, dependencies=[Depends(may_read)])
-    app.include_router(control.router, dependencies=[Depends(may_control)])
+    for router in READ_ROUTERS:
+        app.include_router(router, dependencies=[Depends(may_read)])
+    for router in CONTROL_ROUTERS:
+        app.include_router(router, dependencies=[Depends(may_control)])
     app.include_router(login.router)
     app.mount("/", StaticFiles(directory=STATIC, html=True), name="page")
     app.add_middleware(Guard, access=access)
@@ -50,13 +91,23 @@ def create_app(site: Site) -> FastAPI:
 @asynccontextmanager
 async def _following(app: FastAPI) -> AsyncIterator[None]:
     app.state.access.announce()
-    task = asyncio.create_task(app.state.site.feed.run())
+    site: Site = app.state.site
+    tasks = [_task(site.feed.run(), "daemon feed")]
+    if site.alerts.is_on:
+        tasks.append(_task(site.alerts.run(), "alerts"))
     yield
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _explain(request: Request, error: Exception) -> Response:
-    assert isinstance(error, SolominerError)
-    return JSONResponse({"error": error.what, "todo": error.todo}, 503 if isinstance(error, NotRunning) else 422)
+def _task(work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
+    """A task whose failure is logged: the page stays up without it."""
+
+    def ended(task: asyncio.Task[Any]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            log.error("%s ended unexpectedly: restart the web server", name, exc_info=task.exception())
+
+    task = asyncio.create_task(work, name=name)
+    task.add_done_callback(ended)
+    return task

@@ -1,4 +1,4 @@
-"""What the web server needs to know. It has no access to the node, and holds none of its secrets."""
+"""What the web server needs to know. It has no access to the node, and holds none of its secrets, only its own."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from solominer.config.alerts import REVEAL, AlertsConfig
 from solominer.config.models import Config
 from solominer.config.web import WebConfig
 
@@ -19,6 +20,7 @@ class WebSetup(BaseModel):
     network: str
     simulated: bool
     web: WebConfig
+    alerts: AlertsConfig = AlertsConfig()
     config_file: Path | None = None
 
     @classmethod
@@ -29,5 +31,10 @@ class WebSetup(BaseModel):
             network=config.chain.name,
             simulated=config.mode_rules.simulated,
             web=config.web,
+            alerts=config.alerts,
             config_file=config_file,
         )
+
+    def line(self) -> bytes:
+        """As a line for the server's process, with the secrets of its alerts."""
+        return self.model_dump_json(context=REVEAL).encode() + b"\n"

@@ -10,8 +10,17 @@ from starlette.requests import HTTPConnection
 
 from solominer.records.ledger.index import LedgerIndex
 from solominer.records.tree import Tree
+from solominer.web.alerts.center import AlertCenter
+from solominer.web.answers import Answers
+from solominer.web.best import BestShares
 from solominer.web.feed import DaemonFeed
+from solominer.web.hours import Hours
+from solominer.web.hub import Hub
+from solominer.web.live import Live
 from solominer.web.setup import WebSetup
+
+INDEX_TIMEOUT_SECS = 5.0
+"""How long a query waits for another process that is writing the ledger's index."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +31,23 @@ class Site:
     feed: DaemonFeed
     tree: Tree
     ledger: LedgerIndex
+    live: Live
+    hours: Hours
+    best: BestShares
+    hub: Hub
+    answers: Answers
+    alerts: AlertCenter
 
     @classmethod
     def of(cls, setup: WebSetup) -> Site:
         """The site of one daemon, not yet connected to it."""
         tree = Tree(setup.folder)
-        return cls(setup, DaemonFeed(setup.folder), tree, LedgerIndex(tree))
+        ledger = LedgerIndex(tree, timeout_secs=INDEX_TIMEOUT_SECS)
+        live, hours = Live(tree, ledger, setup.network), Hours(tree)
+        best = BestShares(tree, live, hours)
+        feed = DaemonFeed(setup.folder)
+        alerts = AlertCenter(setup.alerts, setup, feed, live)
+        return cls(setup, feed, tree, ledger, live, hours, best, Hub(live), Answers(), alerts)
 
 
 def _site(connection: HTTPConnection) -> Site:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from solominer.insight.forecast import INTERVALS, TARGET_SPAN_SECS, Epoch, EpochProgress, Miner, outlook
+from solominer.insight.forecast import INTERVALS, TARGET_SPAN_SECS, Epoch, EpochProgress
 from solominer.insight.odds import YEAR_SECS, block_chance, hashes_at_difficulty
+from solominer.insight.outlook import Miner, outlook
 
 DIFFICULTY = 1e12
 NOW = 1_780_000_000.0

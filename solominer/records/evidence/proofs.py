@@ -15,11 +15,12 @@ from solominer.chain.header import Header
 from solominer.chain.proof import make_proof
 from solominer.errors import DecodeError
 from solominer.records.evidence.state import as_written
-from solominer.records.files import is_regular
+from solominer.records.files import is_regular, read_bounded
+from solominer.records.journal.history import block_places
 from solominer.records.journal.recovery import read_block_folder
 from solominer.records.ledger.jsonlines import read_object
 from solominer.records.report.best import KeptHash
-from solominer.records.tree import Part, Tree, is_ours, utc_text, walk_files
+from solominer.records.tree import HOUR_SECS, Part, Tree, is_ours, utc_text, walk_files
 from solominer.work.found import FoundBlock
 
 _IN_MEMORY = 256
@@ -93,6 +94,22 @@ class BlockProofs:
                             return proof
             self._absent.add(hash_hex)
         return self._proofs.get(hash_hex)
+
+
+def newest_proof(tree: Tree, hash_hex: str) -> bytes | None:
+    """The newest proof of a block (hash of 64 hex digits, RPC byte order) as it was written; None if there is none.
+
+    It lies in an hour in which the journal has news of the block, or in the next one.
+    """
+    place = next((place for place in block_places(tree) if place.hash_hex == hash_hex), None)
+    if place is None:
+        return None
+    starts = {start for part in place.parts for start in (part.start, part.start + HOUR_SECS)}
+    for part in reversed([part for part in tree.parts("proofs") if part.start in starts]):
+        file = tree.folder("proofs", part) / f"{place.height}-{hash_hex}.json"
+        if _read_proof(file, hash_hex) is not None:
+            return read_bounded(file)
+    return None
 
 
 def _read_proof(file: Path, hash_hex: str) -> dict[str, Any] | None:

@@ -26,12 +26,12 @@ from solominer.records.tree import SECTIONS, Part, Tree, atomic_write
 REPORT = "report.json"
 SEAL = "report.json.sha256"
 MANIFEST = "SHA256SUMS"
+STATE = "state.json"
 REPORT_SCHEMA = "solominer-report/2"
 READABLE = ("solominer-report/1", REPORT_SCHEMA)
 MOST_SEQUENCE = 2**53
 """Upper bound of report numbers; a larger one is not ours."""
 
-_STATE = "state.json"
 _SEQUENCE = re.compile(rb'\n  "part": "([0-9/.]+)",\n  "sequence": (\d{1,16}),\n')
 _RENAMED_IN_2 = {
     "shares": {"all_told": "complete"},
@@ -66,14 +66,23 @@ def save_state(tree: Tree, state: State) -> None:
         "unsealed": [part.path for part in state.unsealed],
         "head": None if head is None else {"part": head.part.path, "sequence": head.sequence, "sha256": head.sha256},
     }
-    tree.clear_the_way(tree.root / _STATE)
-    atomic_write(tree.root / _STATE, orjson.dumps(value, option=orjson.OPT_INDENT_2), durable=True)
+    tree.clear_the_way(tree.root / STATE)
+    atomic_write(tree.root / STATE, orjson.dumps(value, option=orjson.OPT_INDENT_2), durable=True)
+
+
+def saved_state(tree: Tree) -> State | None:
+    """state.json as it was written, at no cost: its oldest parts may be sealed by now. None if it cannot be read."""
+    value = read_object(tree.root / STATE)
+    try:
+        return None if value is None else _decode(value)
+    except (LookupError, TypeError, ValueError, RecordsError):
+        return None
 
 
 def load_state(tree: Tree) -> State:
     """The state from state.json, or from a scan of the tree if that file is missing, invalid or outdated."""
     try:
-        value = parse_object(read_bounded(tree.root / _STATE))
+        value = parse_object(read_bounded(tree.root / STATE))
         if value is not None:
             state = _catch_up(tree, _decode(value))
             known = {*state.unsealed, *([] if state.head is None else [state.head.part])}

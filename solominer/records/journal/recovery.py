@@ -25,7 +25,7 @@ from solominer.records.tree import TEMPORARY_SUFFIX, Tree, dated_folders
 from solominer.work.found import BlockState, FoundBlock
 from solominer.work.workers import WorkerId
 
-_NAME = re.compile(r"(\d{1,10})-([0-9a-f]{64})", re.ASCII)
+FOLDER_NAME = re.compile(r"(\d{1,10})-([0-9a-f]{64})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def _block_folders(tree: Tree, fallback: Path | None, problems: list[str]) -> di
     folders: dict[tuple[int, str], list[Path]] = {}
     for place in places:
         for path in _children(place, problems):
-            match = _NAME.fullmatch(path.name)
+            match = FOLDER_NAME.fullmatch(path.name)
             if match is None or not is_folder(path):
                 problems.append(f"{shown(path)}: not part of the journal, left alone")
                 continue
@@ -138,7 +138,7 @@ def _read_entry(height: int, hash_hex: str, folders: list[Path]) -> JournalEntry
 
 def read_block_folder(folder: Path) -> FoundBlock | None:
     """The block in one folder of the journal, or None if it is not complete there."""
-    match = _NAME.fullmatch(folder.name)
+    match = FOLDER_NAME.fullmatch(folder.name)
     return None if match is None else _read_block(folder, int(match[1]), from_rpc_hex(match[2]), [])
 
 

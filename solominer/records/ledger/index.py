@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -33,25 +33,35 @@ CREATE TABLE IF NOT EXISTS entries (
     file INTEGER NOT NULL REFERENCES files(id), offset INTEGER NOT NULL, size INTEGER NOT NULL);
 CREATE INDEX IF NOT EXISTS by_kind ON entries (kind, at);
 CREATE INDEX IF NOT EXISTS by_time ON entries (at);
+CREATE INDEX IF NOT EXISTS by_seq ON entries (seq, at);
+CREATE INDEX IF NOT EXISTS by_kind_and_seq ON entries (kind, seq, at);
 """
 _QUERY = (
     "SELECT part, offset, size FROM entries JOIN files ON files.id = entries.file"
-    " WHERE kind GLOB ? AND at >= ? AND at < ? ORDER BY seq DESC LIMIT ?"
+    " WHERE kind GLOB ? AND at >= ? AND at < ? AND seq < ? ORDER BY seq DESC LIMIT ?"
 )
 _BATCH = 10_000
+_LAST = 2**53
+_FOREVER = 1e18
 
 
 class LedgerIndex:
     """One network's index. Every call opens the database, so several processes may use it at once."""
 
-    def __init__(self, tree: Tree) -> None:
+    def __init__(self, tree: Tree, *, timeout_secs: float = 30.0) -> None:
+        """`timeout_secs` is how long a call waits for another process that is writing the index."""
         self._tree = tree
         self._file = tree.root / FILE
+        self._timeout_secs = timeout_secs
 
-    def update(self) -> int:
-        """Index new lines; returns their number. A damaged index is rebuilt. Raises RecordsError."""
+    def update(self, parts: Iterable[Part] | None = None) -> int:
+        """Index new lines (with `parts`: of these hours only); returns their number. A damaged index is rebuilt.
+
+        Raises RecordsError.
+        """
         try:
-            return self._update()
+            with self._open() as database:
+                return self._take_in(database, parts)
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.OperationalError):
                 raise self._failed(error) from error
@@ -62,7 +72,8 @@ class LedgerIndex:
         try:
             for suffix in ("", "-journal", "-wal", "-shm"):
                 Path(f"{self._file}{suffix}").unlink(missing_ok=True)
-            return self._update()
+            with self._open() as database:
+                return self._take_in(database)
         except (sqlite3.DatabaseError, OSError) as error:
             raise self._failed(error) from error
 
@@ -76,17 +87,34 @@ class LedgerIndex:
         """
         if question not in QUESTIONS:
             raise RecordsError(f"unknown query {question!r:.40}", f"use one of {', '.join(QUESTIONS)}")
-        arguments = (QUESTIONS[question], since, 1e18 if until is None else until, -1 if limit is None else limit)
+        until = _FOREVER if until is None else until
+        arguments = (QUESTIONS[question], since, until, _LAST, -1 if limit is None else limit)
         try:
             self.update()
-            with self._open() as database:
-                rows = database.execute(_QUERY, arguments).fetchall()
+            rows = self._rows(arguments)
         except (RecordsError, sqlite3.DatabaseError) as error:
             warn_once("index", f"reading the whole ledger, because its index is unusable: {shown(error, 400)}")
             with closing(sqlite3.connect(":memory:", isolation_level=None)) as database:
                 self._take_in(database)
                 rows = database.execute(_QUERY, arguments).fetchall()
         return list(self._lines(rows[::-1]))
+
+    def page(
+        self, kind: str, *, since: float = 0.0, until: float = _FOREVER, before: int = _LAST, limit: int
+    ) -> list[dict[str, Any]]:
+        """The newest `limit` entries of a kind (GLOB) before the sequence number `before`, newest first.
+
+        Does not bring the index up to date and never reads the whole ledger. Raises RecordsError.
+        """
+        try:
+            rows = self._rows((kind, since, until, before, limit))
+        except sqlite3.DatabaseError as error:
+            raise self._failed(error) from error
+        return list(self._lines(rows))
+
+    def _rows(self, arguments: tuple[str, float, float, int, int]) -> list[tuple[str, int, int]]:
+        with self._open() as database:
+            return database.execute(_QUERY, arguments).fetchall()
 
     def _lines(self, rows: list[tuple[str, int, int]]) -> Iterator[dict[str, Any]]:
         file, of_part = None, ""
@@ -108,11 +136,7 @@ class LedgerIndex:
             if file is not None:
                 file.close()
 
-    def _update(self) -> int:
-        with self._open() as database:
-            return self._take_in(database)
-
-    def _take_in(self, database: sqlite3.Connection) -> int:
+    def _take_in(self, database: sqlite3.Connection, parts: Iterable[Part] | None = None) -> int:
         added = 0
         if database.execute("PRAGMA user_version").fetchone()[0] not in (0, VERSION):
             raise sqlite3.DatabaseError("created by another version")
@@ -120,7 +144,7 @@ class LedgerIndex:
         database.execute(f"PRAGMA user_version = {VERSION}")
         database.execute("BEGIN IMMEDIATE")
         known = {part: (id_, indexed) for id_, part, indexed in database.execute("SELECT * FROM files")}
-        for part in self._tree.parts("ledger"):
+        for part in self._tree.parts("ledger") if parts is None else parts:
             id_, indexed = known.get(part.path, (None, 0))
             path = ledger_path(self._tree, part)
             if not is_regular(path) or path.stat().st_size <= indexed:
@@ -153,7 +177,7 @@ class LedgerIndex:
     def _open(self) -> Iterator[sqlite3.Connection]:
         if os.path.lexists(self._file) and not is_regular(self._file):
             raise sqlite3.OperationalError("it is not a regular file")
-        with closing(sqlite3.connect(self._file, timeout=30.0, isolation_level=None)) as database:
+        with closing(sqlite3.connect(self._file, timeout=self._timeout_secs, isolation_level=None)) as database:
             yield database
 
     def _failed(self, error: Exception) -> RecordsError:

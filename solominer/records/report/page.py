@@ -12,7 +12,7 @@ from solominer.records.report.formats import duration, short
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 860, 220, 90, 28, 12
 _MOST_POINTS = 800
 
-_STYLE = """
+STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --soft: #6a737d; --line: #d0d7de; --a: #b35900; --b: #0b6bcb; }
 @media (prefers-color-scheme: dark) {
   :root { --ink: #e6edf3; --soft: #8b949e; --line: #30363d; --a: #ffa657; --b: #79c0ff; } }
@@ -24,11 +24,18 @@ svg { width: 100%; height: auto } svg text { fill: var(--soft); font-size: 12px 
 circle.a { fill: var(--b); stroke: none } circle.b { fill: var(--a); stroke: none }
 table { font-size: 12px; border-collapse: collapse } td, th { padding: .2rem .5rem; text-align: left }
 polyline { fill: none; stroke-width: 1.6 } p { color: var(--soft); margin: .2rem 0 }
+.small { width: 70px }
+@media print { body { margin: 0; max-width: none } pre { white-space: pre-wrap } svg { break-inside: avoid } }
 """
 
 
-def page(network: str, period: str, document: Mapping[str, Any], text: str, more: str = "") -> str:
-    """The HTML page of a period's roll-up (`period.period_report`) and its text; `more` is HTML appended to it."""
+def page(
+    network: str, period: str, document: Mapping[str, Any], text: str, more: str = "", stylesheet: str = ""
+) -> str:
+    """The HTML page of a period's roll-up (`period.period_report`) and its text; `more` is HTML appended to it.
+
+    With `stylesheet`, the path of a file with STYLE, the page links to it; else it holds all of its style.
+    """
     points = _thinned(document["points"])
     title = f"solominer · {network} · {period}"
     times = [str(point["part"]) for point in points]
@@ -48,10 +55,11 @@ def page(network: str, period: str, document: Mapping[str, Any], text: str, more
         ("Are the hashes uniform?", "the hour's smallest p-value, corrected for the number of tests; log scale",
          plot(times, [_column(points, "min_p_value")], lambda v: f"{v:.2g}", log=True)),
     ]  # fmt: skip
+    style = f'<link rel="stylesheet" href="{escape(stylesheet)}">' if stylesheet else f"<style>{STYLE}</style>"
     body = "".join(f"<h2>{escape(head)}</h2><p>{escape(note)}</p>{svg}" for head, note, svg in plots)
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>'
+        f'<meta name="viewport" content="width=device-width">{style}</head>'
         f"<body><h1>{escape(title)}</h1><pre>{escape(text)}</pre>{body}{more}</body></html>\n"
     )
 

@@ -66,8 +66,17 @@ def hour_report(tree: Tree, period: str) -> dict[str, Any] | None:
     return report
 
 
-def render(tree: Tree, network: str, period: str, form: str = "text") -> str:
-    """The report of a period as `text`, `json` or `html`. Raises RecordsError."""
+def render(tree: Tree, network: str, period: str, form: str = "text", stylesheet: str = "") -> str:
+    """The report of a period as `text`, `json` or `html` (see `page.page` for `stylesheet`). Raises RecordsError."""
+    try:
+        return _render(tree, network, period, form, stylesheet)
+    except (LookupError, TypeError, AttributeError) as error:
+        raise RecordsError(
+            f"the report of {period} lacks the field {error}", f"check it: solominer verify {tree.root}"
+        ) from error
+
+
+def _render(tree: Tree, network: str, period: str, form: str, stylesheet: str) -> str:
     hour = hour_report(tree, period)
     if hour is not None:
         if form == "json":
@@ -77,12 +86,12 @@ def render(tree: Tree, network: str, period: str, form: str = "text") -> str:
         rollup = Rollup()
         rollup.add_report(hour, "")
         more = miners_fragment(hour.get("miners")) + search_fragment(hour["search"])
-        return page(network, period, rollup.document(network, period), report_text(hour), more)
+        return page(network, period, rollup.document(network, period), report_text(hour), more, stylesheet)
     document = period_report(tree, network, period)
     if form == "json":
         return orjson.dumps(document, option=orjson.OPT_INDENT_2).decode()
     text = period_text(document)
-    return text if form == "text" else page(network, period, document, text)
+    return text if form == "text" else page(network, period, document, text, stylesheet=stylesheet)
 
 
 def _matcher(period: str) -> Any:

@@ -120,7 +120,7 @@ def _cell(p_value: float | None, alarm: bool) -> str:
 
     place = 66 - 62 * min(1.0, log10(max(p_value, _LEAST_SHOWN)) / log10(_LEAST_SHOWN))
     mark = (
-        '<svg viewBox="0 0 70 10" style="width:70px"><line class="axis" x1="2" y1="5" x2="68" y2="5"/>'
+        '<svg class="small" viewBox="0 0 70 10"><line class="axis" x1="2" y1="5" x2="68" y2="5"/>'
         f'<circle class="{"b" if alarm else "a"}" cx="{place:.1f}" cy="5" r="3"/></svg>'
     )
     return f"<td>{mark}<br>{p_value:.2g}{' ALARM' if alarm else ''}</td>"

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 from fastapi import APIRouter
 from fastapi.responses import Response, StreamingResponse
 
+from solominer.views.snapshot import Snapshot
+from solominer.web.problems import Problem
 from solominer.web.site import Site, TheSite
 
 router = APIRouter(prefix="/api/v1", tags=["status"])
@@ -18,7 +21,21 @@ COMMENT_SECS = 15.0
 NO_STATUS = b'{"error":"the daemon has not been reached yet","todo":"start it with `solominer run`"}'
 
 
-@router.get("/status", responses={503: {"description": "The daemon has not been reached since this server started."}})
+@dataclass(frozen=True, slots=True)
+class StatusV1(Snapshot):
+    """The state of the running miner. Times are Unix seconds, amounts satoshis, rates hashes per second.
+
+    Fields are added, never renamed or removed. `rate_high_hps` is null until there are two readings.
+    """
+
+    rate_high_hps: float | None  # type: ignore[assignment]
+
+
+@router.get(
+    "/status",
+    response_model=StatusV1,
+    responses={503: {"model": Problem, "description": "The daemon has not been reached since this server started."}},
+)
 async def status(site: TheSite) -> Response:
     """The newest state of the daemon.
 

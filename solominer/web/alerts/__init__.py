@@ -1,0 +1,1 @@
+"""Alerts: what happened, once, to where people look."""

@@ -1,0 +1,88 @@
+"""Every answer that is not a success: `{"error": ..., "todo": ...}` with a status of 4xx or 503."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from solominer.errors import NotRunning, RecordsError, SolominerError, printable
+from solominer.records.files import reason
+
+SEE_DOCS = "see /api/docs for the parameters and their bounds"
+
+log = logging.getLogger(__name__)
+
+
+class Problem(BaseModel):
+    """What is wrong, and what to do about it."""
+
+    error: str
+    todo: str
+
+
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    422: {"model": Problem, "description": "A parameter is wrong."},
+    503: {"model": Problem, "description": "The records are missing, damaged, or still being indexed."},
+}
+"""`responses` of every router that reads the records."""
+
+MISSING: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "description": "There is no such thing."}}
+"""`responses` of an endpoint that names one thing."""
+
+
+class NotFound(SolominerError):
+    """There is no such thing: 404."""
+
+
+class Unavailable(SolominerError):
+    """The answer cannot be given now: 503."""
+
+
+def add_handlers(app: FastAPI) -> None:
+    """Answer every error of an endpoint with a Problem."""
+    app.add_exception_handler(SolominerError, _explain)
+    app.add_exception_handler(OSError, _cannot_read)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+
+
+def answer(error: SolominerError) -> JSONResponse:
+    """The response for an error."""
+    status = (
+        404
+        if isinstance(error, NotFound)
+        else 503
+        if isinstance(error, Unavailable | NotRunning | RecordsError)
+        else 422
+    )
+    return JSONResponse({"error": error.what, "todo": error.todo}, status)
+
+
+async def _explain(request: Request, error: Exception) -> Response:
+    assert isinstance(error, SolominerError)
+    return answer(error)
+
+
+async def _cannot_read(request: Request, error: Exception) -> Response:
+    assert isinstance(error, OSError)
+    log.warning("%s: %s", printable(request.url.path, 200), reason(error))
+    return answer(Unavailable(f"the records cannot be read: {error.strerror}", "check the disk and its permissions"))
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"][1:])
+    return JSONResponse({"error": printable(f"{name}: {first['msg']}", 300), "todo": SEE_DOCS}, 422)
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    todo = "see /api/docs for what there is" if error.status_code in (404, 405) else ""
+    return JSONResponse({"error": str(error.detail), "todo": todo}, error.status_code, error.headers)
