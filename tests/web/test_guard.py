@@ -19,7 +19,7 @@ from tests.web.test_limits import Time
 PUBLIC = {
     ("GET", "/api/v1/session"), ("POST", "/api/v1/login"), ("POST", "/api/v1/logout"),
     ("GET", "/login"), ("POST", "/login"), ("GET", "/share/x"), ("GET", "/api/openapi.json"),
-    ("HEAD", "/api/openapi.json"), ("GET", "/api/docs"), ("HEAD", "/api/docs"), ("GET", "/healthz"), ("GET", "/readyz"),
+    ("HEAD", "/api/openapi.json"), ("GET", "/healthz"), ("GET", "/readyz"),
 }  # fmt: skip
 """What nobody needs a token for: logging in, and what is the same in every installation."""
 

@@ -1,0 +1,167 @@
+"""Access over real connections: TLS, proxies, WebSockets, and streams that end with their token."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from solominer.web.access import guard
+from solominer.web.server import WebServer
+from tests.engines.stratum.pem import make_certificate
+from tests.ports import free_port
+from tests.web.access_rig import Rig
+
+
+@asynccontextmanager
+async def serving(folder: Path, host: str = "127.0.0.1", **web: Any) -> AsyncIterator[tuple[Rig, str]]:
+    """A rig on a real listener, and its address (`127.0.0.1:PORT`)."""
+    port = free_port()
+    rig = Rig(folder, f"{host}:{port}", **web)
+    server, ready = WebServer(rig.app, rig.setup.web), asyncio.Event()
+    task = asyncio.create_task(server.serve(ready.set))
+    await ready.wait()
+    try:
+        yield rig, f"127.0.0.1:{port}"
+    finally:
+        server.stop()
+        await task
+
+
+async def role(url: str, **headers: str) -> dict[str, Any]:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        told: dict[str, Any] = (await client.get(f"http://{url}/api/v1/session", headers=headers)).json()
+        return told
+
+
+async def test_https_with_a_secure_cookie(tmp_path: Path) -> None:
+    certificate, key = make_certificate(tmp_path / "pem", "localhost")
+    trust = ssl.create_default_context(cafile=str(certificate))
+    async with serving(tmp_path / "r", "0.0.0.0", tls_certificate=certificate, tls_key=key) as (rig, place):
+        url = f"https://localhost:{place.partition(':')[2]}"
+        async with httpx.AsyncClient(verify=trust, base_url=url, trust_env=False) as client:
+            done = await client.post("/login", data={"token": rig.secret("control")}, headers={"Origin": url})
+            assert done.status_code == 303
+            assert "; Secure" in done.headers["set-cookie"]
+            assert (await client.get("/api/v1/session")).json()["role"] == "control"
+        with pytest.raises(httpx.RemoteProtocolError):
+            await role(place)
+
+
+async def test_a_named_proxy_tells_whose_request_it_is(tmp_path: Path) -> None:
+    async with serving(tmp_path, proxies=("127.0.0.1",)) as (rig, place):
+        assert (await role(place))["local"] is False, "whoever comes from a proxy needs a token"
+        assert (await role(place, **{"X-Forwarded-For": "127.0.0.1"}))["local"] is False
+        async with httpx.AsyncClient(base_url=f"http://{place}", trust_env=False) as client:
+            for address in ("198.51.100.4", "203.0.113.9, 198.51.100.4"):  # what is left of it, anybody may have sent
+                sent = {"X-Forwarded-For": address, "X-Forwarded-Proto": "https"}
+                done = await client.post("/login", data={"token": rig.secret()}, headers=sent)
+                assert "; Secure" in done.headers["set-cookie"]
+                assert (await client.post("/login", data={"token": "x"}, headers=sent)).status_code == 401
+        assert rig.access.lockout._failures.keys() == {"198.51.100.4"}
+
+
+async def test_nobody_else_is_believed_to_be_a_proxy(tmp_path: Path) -> None:
+    async with serving(tmp_path, proxies=("192.0.2.0/24",)) as (rig, place):
+        headers = {"X-Forwarded-For": "198.51.100.4", "X-Forwarded-Proto": "https"}
+        async with httpx.AsyncClient(base_url=f"http://{place}", trust_env=False) as client:
+            done = await client.post("/login", data={"token": rig.secret()}, headers=headers)
+            assert "; Secure" not in done.headers["set-cookie"]
+            assert (await client.post("/login", data={"token": "x"}, headers=headers)).status_code == 401
+        assert rig.access.lockout._failures.keys() == {"127.0.0.1"}
+        assert (await role(place))["local"]
+
+
+async def test_a_proxy_is_known_on_a_listener_for_both_versions_of_ip(tmp_path: Path) -> None:
+    """There an IPv4 peer is `::ffff:127.0.0.1`."""
+    async with serving(tmp_path, "[::]", proxies=("127.0.0.0/8",)) as (rig, place):
+        async with httpx.AsyncClient(base_url=f"http://{place}", trust_env=False) as client:
+            await client.post("/login", data={"token": "x"}, headers={"X-Forwarded-For": "198.51.100.4"})
+        assert rig.access.lockout._failures.keys() == {"198.51.100.4"}
+
+
+async def test_websockets_keep_the_same_rules(tmp_path: Path) -> None:
+    async with serving(tmp_path, "0.0.0.0") as (rig, place):
+        bearer = {"Authorization": f"Bearer {rig.secret()}"}
+        url = f"ws://{place}/api/v1/ws"
+        refused: list[tuple[dict[str, str], int]] = [
+            ({}, 401),
+            ({"Authorization": "Bearer x"}, 401),
+            ({**bearer, "Origin": "http://evil.example"}, 403),
+            ({**bearer, "Origin": "null"}, 403),
+        ]
+        for headers, status in refused:
+            with pytest.raises(InvalidStatus) as caught:
+                await connect(url, additional_headers=headers, proxy=None).__aenter__()
+            assert caught.value.response.status_code == status
+            assert b'"todo"' in (caught.value.response.body or b"")
+        for headers in (bearer, {**bearer, "Origin": f"http://{place}"}):
+            async with connect(url, additional_headers=headers, proxy=None) as socket:
+                await socket.send("?")
+                assert "todo" in await socket.recv()
+                await socket.send("x" * (guard.MAX_BODY_BYTES + 1))
+                with pytest.raises(ConnectionClosed):
+                    await socket.recv()
+
+
+async def test_a_foreign_name_opens_no_websocket(tmp_path: Path) -> None:
+    async with serving(tmp_path) as (_, place):
+        port = place.partition(":")[2]
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(port))
+        writer.write(
+            b"GET /api/v1/ws HTTP/1.1\r\nHost: evil.example\r\nOrigin: http://evil.example\r\nUpgrade: websocket\r\n"
+            b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+        )
+        assert (await reader.readline()).split()[1] == b"421"
+        writer.close()
+
+
+async def test_streams_end_with_their_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "RECHECK_SECS", 0.05)
+    async with serving(tmp_path, "0.0.0.0") as (rig, place):
+        headers = {"Authorization": f"Bearer {rig.secret()}"}
+        async with (
+            httpx.AsyncClient(headers=headers, trust_env=False, timeout=30) as client,
+            client.stream("GET", f"http://{place}/api/v1/events") as stream,
+            connect(f"ws://{place}/api/v1/ws", additional_headers=headers, proxy=None) as socket,
+        ):
+            assert stream.status_code == 200
+            lines = stream.aiter_lines()
+            assert (await anext(lines)).startswith("event: lost")
+            await asyncio.sleep(0.2)  # several looks at a valid token
+            await socket.send("?")
+            assert "todo" in await socket.recv()
+            rig.tokens.revoke("t1")
+            began = time.monotonic()
+            assert [line async for line in lines][-1] == ""
+            with pytest.raises(ConnectionClosed) as caught:
+                await socket.recv()
+            assert caught.value.rcvd is not None
+            assert caught.value.rcvd.code == 1008
+            assert time.monotonic() - began < 20
+            assert (await client.get(f"http://{place}/api/v1/events")).status_code == 401
+
+
+async def test_path_tricks_reach_no_file(tmp_path: Path) -> None:
+    async with serving(tmp_path) as (rig, place):
+        rig.secret()
+        (token,) = rig.tokens.load()
+        reader, writer = await asyncio.open_connection(*place.split(":"))
+        for path in (b"/../web-tokens.json", b"/%2e%2e/%2e%2e/web-tokens.json", b"//etc/passwd", b"/share/%2e%2e%2f"):
+            writer.write(b"GET " + path + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.split()[1] in (b"200", b"303", b"404"), path
+            size = int(head.lower().split(b"content-length: ")[1].split(b"\r")[0])
+            body = await reader.readexactly(size)
+            assert token.hash.encode() not in body
+            assert b"root:" not in body
+        writer.close()
