@@ -10,6 +10,7 @@ from threading import Lock
 from typing import Any
 
 from solominer.records.evidence.state import Head, read_report
+from solominer.records.files import is_folder
 from solominer.records.ledger.index import LedgerIndex
 from solominer.records.report.report import build_report
 from solominer.records.tree import Part, Tree
@@ -71,6 +72,8 @@ class Live:
         stamp, state = self.stamp, self.tail.state
         if stamp == self._indexed:
             return self.ledger
+        if not is_folder(self.tree.root):
+            raise no_records()
         if not self._index_lock.acquire(timeout=INDEX_WAIT_SECS):
             raise Unavailable("the ledger is being indexed", "try again in a minute")
         try:
@@ -117,8 +120,13 @@ class Live:
         return self._sealed[1]
 
 
+def no_records() -> Unavailable:
+    """The error where there is nothing to read."""
+    return Unavailable("there are no records yet", "they begin with the first `solominer run`")
+
+
 def need(report: Report | None) -> Report:
     """The report. Raises Unavailable if there is none yet."""
     if report is None:
-        raise Unavailable("there are no records yet", "they begin with the first `solominer run`")
+        raise no_records()
     return report

@@ -25,6 +25,7 @@ class Served:
     def __init__(self, site: Site, server: WebServer) -> None:
         self.site, self.url = site, server.url.rstrip("/")
         self.ws_url = f"ws{self.url.removeprefix('http')}/api/v1/ws"
+        self.loop: asyncio.AbstractEventLoop | None = None
         self.http = httpx.Client(base_url=self.url, timeout=60, trust_env=False)
 
     def get(self, path: str, **params: Any) -> Any:
@@ -53,11 +54,15 @@ def serving(setup: WebSetup) -> Iterator[Served]:
     """Serve until the block ends."""
     site = Site.of(setup)
     server = WebServer(create_app(site), setup.web)
-    ready = threading.Event()
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve(ready.set)), daemon=True)
+    served, ready = Served(site, server), threading.Event()
+
+    async def serve() -> None:
+        served.loop = asyncio.get_running_loop()
+        await server.serve(ready.set)
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
     thread.start()
     assert ready.wait(30)
-    served = Served(site, server)
     try:
         yield served
     finally:

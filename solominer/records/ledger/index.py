@@ -59,9 +59,9 @@ class LedgerIndex:
         self._timeout_secs = timeout_secs
 
     def update(self, parts: Iterable[Part] | None = None) -> int:
-        """Index new lines (with `parts`: of these hours only); returns their number. A damaged index is rebuilt.
+        """Index new lines; returns their number. A damaged index is rebuilt. Raises RecordsError.
 
-        Raises RecordsError.
+        With `parts`, only these hours are read, unless the index is new.
         """
         try:
             with self._open() as database:
@@ -108,12 +108,17 @@ class LedgerIndex:
     ) -> list[dict[str, Any]]:
         """The newest `limit` entries of a kind (GLOB) before the sequence number `before`, newest first.
 
-        Does not bring the index up to date and never reads the whole ledger. Raises RecordsError.
+        Does not bring the index up to date, unless it is damaged or gone. Raises RecordsError.
         """
+        arguments = (kind, since, until, before, limit)
         try:
-            rows = self._rows((kind, since, until, before, limit))
-        except sqlite3.DatabaseError as error:
-            raise self._failed(error) from error
+            rows = self._rows(arguments)
+        except sqlite3.DatabaseError:
+            self.update()
+            try:
+                rows = self._rows(arguments)
+            except sqlite3.DatabaseError as error:
+                raise self._failed(error) from error
         return list(self._lines(rows))
 
     def _rows(self, arguments: tuple[str, float, float, int, int]) -> list[tuple[str, int, int]]:
@@ -162,7 +167,7 @@ class LedgerIndex:
         database.execute(f"PRAGMA user_version = {VERSION}")
         database.execute("BEGIN IMMEDIATE")
         known = {part: (id_, indexed) for id_, part, indexed in database.execute("SELECT * FROM files")}
-        for part in self._tree.parts("ledger") if parts is None else parts:
+        for part in self._tree.parts("ledger") if parts is None or not known else parts:
             id_, indexed = known.get(part.path, (None, 0))
             path = ledger_path(self._tree, part)
             if not is_regular(path) or path.stat().st_size <= indexed:
