@@ -60,6 +60,7 @@ def test_history_by_the_minute_is_that_of_the_counters(recent: RecentHours, serv
         point = by_minute[at]
         assert point.rate_hps == pytest.approx(2 * 6.5e6 / 60, rel=0.1)
         assert point.rate_low_hps is not None
+        assert point.rate_hps is not None
         assert point.rate_low_hps <= point.rate_hps
     assert by_minute[300].rate_hps is None, "a second of it was read"
     assert sum(point.expected_shares or 0 for point in points) > 0
@@ -75,7 +76,8 @@ def test_shares_are_those_of_the_ledger_page_by_page(recent: RecentHours, served
         assert share["difficulty"] == pytest.approx((0xFFFF << 208) / int(share["hash"], 16))
         assert share["share_difficulty"] == share["network_difficulty"] == pytest.approx(4.6565e-10, rel=1e-3)
         assert 1 <= share["height"] <= len(recent.blocks)
-    paged, before = [], {}
+    paged: list[Any] = []
+    before: dict[str, Any] = {}
     while True:
         page = served.get("shares", limit=5, **before)
         paged += page["shares"]
@@ -130,7 +132,8 @@ def test_blocks_with_their_life_and_proof(recent: RecentHours, served: Served) -
     assert recent.recorder.flush(30)
     changed = served.get("blocks", limit=1)
     assert (changed["blocks"][0]["state"], changed["blocks"][0]["confirmations"]) == ("confirmed", 3)
-    paged, before = [], {}
+    paged: list[Any] = []
+    before: dict[str, Any] = {}
     while True:
         page = served.get("blocks", limit=2, **before)
         paged += [block["hash"] for block in page["blocks"]]
@@ -231,7 +234,8 @@ def test_report_pages_are_self_contained_but_for_their_style(recent: RecentHours
 def test_the_ledger_page_by_page(recent: RecentHours, served: Served) -> None:
     every = served.site.ledger.query("all")[::-1]
     assert served.get("ledger", limit=1000) == {"entries": every, "next": None}
-    paged, before = [], {}
+    paged: list[Any] = []
+    before: dict[str, Any] = {}
     while True:
         page = served.get("ledger", limit=20, **before)
         paged += page["entries"]
