@@ -562,7 +562,7 @@ class Group:
         *outputs, _ = Bytes(bytes.fromhex(parsed(content(proof))["coinbase_hex"])).tx().outputs
         pays = [(sats, bytes.fromhex(who)) for who, sats in plan.paid.items()]
         need(outputs == pays, f"the coinbase of block {name} pays something else than the group's lines say")
-        count(checked, "blocks of a group: the coinbase pays them")
+        count(checked, "group blocks: the coinbase contains the payouts")
 
 
 def check_group(root: Path, paths: list[str]) -> None:

@@ -64,10 +64,10 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
         process = subprocess.Popen(command, cwd=REPO, env=environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     found = Live(f"127.0.0.1:{web}", folder / "ckpool", process)
     try:
-        until(lambda: found.get("/readyz").status_code == 200, 120)
+        until(lambda: found.get("/readyz").status_code == 200, 240)
         miner = WireMiner(url=f"stratum+tcp://127.0.0.1:{stratum}")
         miner.log_in(user=f"{MINER_ADDRESS}.rig")
-        until(lambda: _is_complete(found), 60)
+        until(lambda: _is_complete(found), 180)
         yield found
         miner.close()
     except AssertionError as error:

@@ -142,5 +142,5 @@ async def test_a_group_is_paid_by_proven_work_over_restarts_and_anybody_can_reco
     assert result.checked["{n} change(s) of a group's account"] >= 4
     alone = standalone(tmp_path / "data/regtest", "--shares")
     assert alone.holds, alone.output
-    n = result.checked["{n} block(s) of a group: the coinbase pays them"]
-    assert f"{n} blocks of a group: the coinbase pays them" in alone.output
+    n = result.checked["{n} group block(s): the coinbase contains the payouts"]
+    assert f"{n} group blocks: the coinbase contains the payouts" in alone.output
