@@ -28,13 +28,13 @@ class Audit:
 
     @contextmanager
     def request(self, request: Field) -> Iterator[list[str]]:
-        """As `call`, for a request of the control socket. Raises BadValue, before anything is done, for a bad `by`."""
+        """As `recorded`, for a request of the control socket. Raises BadValue, before anything is done, for a bad `by`."""
         by = request.get("by")
-        with self.call(request["do"].text(), UNNAMED if by is None else by.text(MAX_BY)) as done:
+        with self.recorded(request["do"].text(), UNNAMED if by is None else by.text(MAX_BY)) as done:
             yield done
 
     @contextmanager
-    def call(self, what: str, by: str) -> Iterator[list[str]]:
+    def recorded(self, what: str, by: str) -> Iterator[list[str]]:
         """Record the call when it ends, with the lines that were added to the list, or with its error."""
         done: list[str] = []
         try:

@@ -192,7 +192,7 @@ class Governor:
     async def reload_by_signal(self) -> None:
         """As `reload`, for SIGHUP: problems are logged, and mining continues unchanged."""
         try:
-            with self._audit.call("reload", "SIGHUP") as done:
+            with self._audit.recorded("reload", "SIGHUP") as done:
                 done += await self.reload()
         except SolominerError as error:
             log.error("reload failed, nothing was changed: %s", str(error).replace("\n", " "))
