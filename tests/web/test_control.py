@@ -48,8 +48,8 @@ async def test_the_daemon_is_asked_with_the_name_of_who_asks(tmp_path: Path) -> 
     rig = Rig(tmp_path / "r")
     async with daemon(tmp_path / "r") as asked, rig.client(rig.secret("control")) as client:
         for what, reply in REPLIES.items():
-            body = {"json": {"reserved": 2}} if what == "cores" else {}
-            answer = await client.post(f"/api/v1/control/{what}", **body)
+            body = {"reserved": 2} if what == "cores" else None
+            answer = await client.post(f"/api/v1/control/{what}", json=body)
             assert (answer.status_code, answer.json()) == (200, reply)
     assert [each["do"] for each in asked] == list(REPLIES)
     assert {each["by"] for each in asked} == {"token t1 from 192.0.2.7"}

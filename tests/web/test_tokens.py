@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from solominer.chain.fields import Field
 from solominer.errors import RecordsError
 from solominer.web.access import tokens as module
 from solominer.web.access.registry import USE_SECS, TokenRegistry
@@ -172,7 +173,7 @@ def test_a_damaged_file_lets_nobody_in_and_says_so(
 
 
 def test_a_good_line_is_read() -> None:
-    assert module._token(module.Field(GOOD, "x")) == Token("a", Role.READ, "ab" * 32, 1.0)
+    assert module._token(Field(GOOD, "x")) == Token("a", Role.READ, "ab" * 32, 1.0)
 
 
 @pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
