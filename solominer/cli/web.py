@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated
 
 import typer
@@ -35,7 +34,11 @@ def serve(
     solominer web --config config.json
     """
     if context.invoked_subcommand is not None:
+        if any((config, mode, data_dir, listen)):
+            raise typer.BadParameter(f"options come after {context.invoked_subcommand} and its command")
         return
+    import asyncio
+
     from solominer.config.load import load_config
     from solominer.errors import ConfigError
     from solominer.views.logs import set_up_logging

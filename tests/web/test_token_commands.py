@@ -68,3 +68,9 @@ BAD = [("add", "a b"), ("add", "x", "--role", "admin"), ("add", "x", "--days", "
 def test_bad_arguments(arguments: tuple[str, ...], tmp_path: Path, file: TokenFile) -> None:
     assert run(tmp_path, *arguments).exit_code != 0
     assert file.load() == ()
+
+
+def test_options_before_the_command_are_not_ignored(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["web", "--data-dir", str(tmp_path), "token", "list"], env={"COLUMNS": "200"})
+    assert done.exit_code == 2
+    assert "options come after token" in done.output
