@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,162 +16,31 @@ import pytest
 
 pytest.importorskip("playwright", reason="needs playwright")
 
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 
-from solominer.views.snapshot import Snapshot
 from tests.chain.test_proof import whole_block_proof
 from tests.ports import free_port
 from tests.web import sample
-from tests.web.browser import WIDTHS, Seen, answer, axe_violations, watch
+from tests.web.browser import WIDTHS, axe_violations
 from tests.web.fake_daemon import FakeDaemon, web_server
+from tests.web.page_rig import WAIT_MS, Rig, daemon_and_server, page_of
 
 MOST_FIRST_DRAW_SECS = 1.0
-WAIT_MS = 10_000
 
-
-@dataclass
-class Rig:
-    """A page with the daemon and the answers behind it."""
-
-    daemon: FakeDaemon
-    url: str
-    page: Page
-    answers: dict[str, Any]
-    seen: Seen
-
-    def tell(self, **changes: Any) -> Snapshot:
-        """The daemon's next status: the sample with these changes."""
-        self.daemon.snapshot = sample.snapshot(time.time(), **changes)
-        return self.daemon.snapshot
-
-    def open(self, **answers: Any) -> None:
-        """Open the page; `answers` by the path's last word replace those of the sample."""
-        self.answers |= {f"/{name}": value for name, value in answers.items()}
-        self.page.goto(self.url)
-        expect(self.widget("#working")).to_be_visible()
-
-    def widget(self, name: str) -> Any:
-        """The widget of this name, or of this selector."""
-        return self.page.locator(name if name.startswith("#") else f"[data-widget={name}]")
-
-    def shows(self, name: str, text: str) -> None:
-        """The widget contains the text."""
-        expect(self.widget(name)).to_contain_text(text, timeout=WAIT_MS)
-
-    def lacks(self, name: str, text: str) -> None:
-        """The widget does not contain the text."""
-        expect(self.widget(name)).not_to_contain_text(text, timeout=WAIT_MS)
+TEMPLATE = sample.snapshot(0).template
+assert TEMPLATE is not None
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[FakeDaemon, str]]:
-    folder = tmp_path_factory.mktemp("web")
-    daemon = FakeDaemon(folder)
-    daemon.start()
-    with web_server(folder) as url:
-        yield daemon, url
-    daemon.stop()
+    with daemon_and_server(tmp_path_factory.mktemp("web")) as served:
+        yield served
 
 
 @pytest.fixture
 def rig(browser: Browser, served: tuple[FakeDaemon, str]) -> Iterator[Rig]:
-    daemon, url = served
-    context = browser.new_context(viewport={"width": 1440, "height": 900}, timezone_id="Europe/Zurich")
-    page = context.new_page()
-    answers = sample.answers(time.time())
-    rig = Rig(daemon, url, page, answers, watch(page))
-    rig.tell()
-    answer(page, answers)
-    yield rig
-    context.close()
-    assert rig.seen.complaints == []
-    assert rig.seen.foreign(url) == []
-
-
-# --- the daemon's state ----------------------------------------------------------------------------------------------
-
-WORKER = sample.snapshot(0).workers[2]
-NODE = sample.snapshot(0).nodes[0]
-COINBASE = sample.snapshot(0).coinbase
-TEMPLATE = sample.snapshot(0).template
-assert COINBASE is not None
-assert TEMPLATE is not None
-
-LIVE: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
-    "rate": ({"rate_hps": 7.77e9, "rate_low_hps": 7.11e9, "rate_high_hps": 8.22e9}, [
-        ("#working", "7.77 GH/s"), ("#working", "7.11–8.22 GH/s")]),
-    "height": ({"template": replace(TEMPLATE, height=1_234_568), "height": 1_234_567}, [
-        ("#working", "Mining on height 1,234,568"), ("#working", "height 1,234,567")]),
-    "tip": ({"tip_at": time.time() - 3 * 86400 - 5 * 3600 - 60}, [("#working", "3 d 5 h")]),
-    "no tip": ({"tip_at": 0.0}, [("#working", "no tip yet")]),
-    "shares": ({"shares": 31_337}, [("#working", "31,337 shares in this run")]),
-    "blocks": ({"accepted_blocks": 42, "network_difficulty": 8.88e9}, [
-        ("#working", "42"), ("best", "4.2 % of a block's difficulty"), ("#working", "difficulty 8.88 G")]),
-    "paused": ({"status": "paused: by hand, schedule", "pauses": ("by hand", "schedule")}, [
-        ("#working", "Paused: by hand, schedule"), ("#working", "Resume"), ("#working", "Also paused: schedule")]),
-    "waiting": ({"status": "waiting for a node"}, [("#working", "Waiting for a node")]),
-    "block": ({"blocks": (replace(sample.snapshot(0).blocks[0], state="stale", confirmations=0),)}, [
-        ("blocks", "stale")]),
-    "new block": ({"blocks": (replace(sample.snapshot(0).blocks[0], height=924_300, hash_hex="ab" * 32),)}, [
-        ("blocks", "924,300"), ("blocks", "abababab…abababab")]),
-    "coinbase": ({"coinbase": replace(COINBASE, tag="/my tag/", outputs=(
-        replace(COINBASE.outputs[0], sats=123_456_789, pays="bc1qother"),), witness_commitment_hex="cd" * 32)}, [
-        ("coinbase", "/my tag/"), ("coinbase", "1.23456789 BTC"), ("coinbase", "bc1qother"), ("coinbase", "cdcdcd")]),
-    "template": ({"template": replace(TEMPLATE, transactions=1717, fees_sats=1_717_171, weight=1_000_000, sigops=77,
-        reward_sats=314_217_171, fee_histogram=((7.0, 9000), (77.0, 1000)))}, [
-        ("template", "1,717"), ("template", "0.01717171 BTC"), ("template", "3.14217171 BTC"), ("template", "25.0 %"),
-        ("template", "77 sigops"), ("template", "10.0 kvB of transactions; the largest bin starts at 7 sat/vB"),
-        ("template", "the highest at 77 sat/vB")]),
-    "provisional": ({"template": replace(TEMPLATE, provisional=True, transactions=0, fee_histogram=())}, [
-        ("template", "empty block until the template is in"), ("template", "No data: the block has no transactions")]),
-    "no job": ({"template": None, "coinbase": None, "status": "waiting for a template"}, [
-        ("coinbase", "No data: no job: waiting for a template"), ("template", "No data: no job")]),
-    "node": ({"nodes": (replace(NODE, name="shed", height=800_001, peers=99, zmq="off", rpc_secs=0.75,
-        fork="a branch from 799,999", note="slow"),)}, [
-        ("nodes", "shed"), ("nodes", "800,001"), ("nodes", "99"), ("nodes", "off"), ("nodes", "750 ms"),
-        ("nodes", "shed: slow"), ("nodes", "shed: on another chain: a branch from 799,999")]),
-    "miner": ({"workers": (replace(WORKER, worker="stratum/barn", rate_hps=3.33e12, shares=4444, rejected=55,
-        difficulty=6.66e5, best_difficulty=7.77e9, connections=8, kernel="cgminer/9"),)}, [
-        ("workers", "barn"), ("workers", "3.33 TH/s"), ("workers", "4,444"), ("workers", "55"), ("workers", "666 k"),
-        ("workers", "7.77 G"), ("workers", "hashing"), ("workers", "cgminer/9")]),
-    "idle miner": ({"workers": (replace(WORKER, rate_hps=0.0),)}, [
-        ("workers", "idle"), ("workers", "0 H/s, 1 worker, 1 not hashing")]),
-    "lost miner": ({"workers": (replace(WORKER, alive=False),)}, [
-        ("workers", "lost"), ("workers", "1.18 TH/s, 1 worker, 1 not hashing")]),
-    "no workers": ({"workers": ()}, [("workers", "No data: no worker is running")]),
-    "event": ({"events": ((1795945204.0, "something <b>else</b> happened"),)}, [
-        ("events", "10:40:04"), ("events", "something <b>else</b> happened")]),
-    "no stratum": ({"stratum_urls": ()}, [("stratum", "No data: the Stratum server is off")]),
-    "stratum": ({"stratum_urls": ("stratum+tcp://10.9.8.7:6543",)}, [("stratum", "stratum+tcp://10.9.8.7:6543")]),
-    "test chain": ({"simulated": False, "network": "signet"}, [("#app", "signet. Coins of this chain have no value")]),
-    "footer": ({"data_dir": "/elsewhere"}, [("#app", "records in /elsewhere")]),
-}  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def open_page(browser: Browser, served: tuple[FakeDaemon, str]) -> Iterator[Rig]:
-    """One page for all changes of the daemon's state, to which nothing but the stream brings them."""
-    daemon, url = served
-    page = browser.new_page(viewport={"width": 1440, "height": 900}, timezone_id="Europe/Zurich")
-    answers = sample.answers(time.time())
-    rig = Rig(daemon, url, page, answers, watch(page))
-    rig.tell()
-    answer(page, answers)
-    rig.open()
-    yield rig
-    page.close()
-    assert rig.seen.complaints == []
-
-
-@pytest.mark.parametrize("name", LIVE)
-def test_what_the_daemon_says_is_shown(open_page: Rig, name: str) -> None:
-    changes, shown = LIVE[name]
-    open_page.tell()
-    open_page.shows("#working", "5.42 TH/s")
-    open_page.lacks(*shown[-1])
-    open_page.tell(**changes)
-    for widget, text in shown:
-        open_page.shows(widget, text)
+    with page_of(browser, *served) as rig:
+        yield rig
 
 
 # --- the records -----------------------------------------------------------------------------------------------------
