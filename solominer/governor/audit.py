@@ -28,7 +28,7 @@ class Audit:
 
     @contextmanager
     def request(self, request: Field) -> Iterator[list[str]]:
-        """As `recorded`, for a request of the control socket. Raises BadValue, before anything is done, for a bad `by`."""
+        """As `recorded`, for a request of the control socket. Raises BadValue first for a bad `by`."""
         by = request.get("by")
         with self.recorded(request["do"].text(), UNNAMED if by is None else by.text(MAX_BY)) as done:
             yield done

@@ -110,6 +110,7 @@ def chance_of_distance(y: float) -> float:
     return min(1.0, 2 * sum((k % 2 * 2 - 1) * math.exp(-2 * (k * y) ** 2) for k in range(1, 51)))
 
 
+@lru_cache(maxsize=1024)
 def student_quantile(freedom: int, chance: float) -> float:
     """The t with P(T <= t) = `chance` (0.5 <= chance < 1) of Student's distribution, `freedom` >= 1.
 

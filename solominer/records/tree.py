@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 
 from solominer.errors import RecordsError
@@ -63,9 +64,10 @@ def is_our_temporary(path: str) -> bool:
 
 SECTIONS = ("reports", "errors", "ledger", "submissions", "proofs", "logs")
 HOUR_SECS = 3600
+DAY_HOURS = 24
 TEMPORARY_SUFFIX = ".tmp"
 
-_PART = re.compile(r"(\d{4})/(\d\d)/(\d\d)/(\d\d)(?:\.([1-9]\d*))?", re.ASCII)
+_PART = re.compile(r"(\d{4}/\d\d/\d\d)/(\d\d)(?:\.([1-9]\d*))?", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_SECOND = 253_402_300_799
 _numbers = itertools.count()
@@ -90,8 +92,10 @@ class Part:
         try:
             if match is None:
                 raise ValueError
-            year, month, day, hour = (int(match[group]) for group in range(1, 5))
-            part = cls(int((datetime(year, month, day, hour, tzinfo=UTC) - _EPOCH).total_seconds()), int(match[5] or 1))
+            hour = int(match[2])
+            if hour >= DAY_HOURS:
+                raise ValueError
+            part = cls(_day_start(match[1]) + hour * HOUR_SECS, int(match[3] or 1))
         except ValueError:
             raise RecordsError(f"{path!r:.80} is not the folder of an hour", "expected YYYY/MM/DD/HH") from None
         if part.path != path:
@@ -101,7 +105,8 @@ class Part:
     @property
     def path(self) -> str:
         """`YYYY/MM/DD/HH`, with `.2` and so on if the hour was opened again."""
-        hour = _utc(self.start).strftime("%Y/%m/%d/%H")
+        hours = self.start // HOUR_SECS
+        hour = f"{_day_path(hours // DAY_HOURS)}/{hours % DAY_HOURS:02}"
         return hour if self.repeat == 1 else f"{hour}.{self.repeat}"
 
 
@@ -268,3 +273,16 @@ def utc_text(at: float) -> str:
 def _utc(at: float) -> datetime:
     """By arithmetic, since the C library's gmtime counts leap seconds in some zones (TZ=right/...)."""
     return _EPOCH + timedelta(seconds=min(max(at, 0), _LAST_SECOND))
+
+
+@lru_cache(maxsize=4096)
+def _day_path(days: int) -> str:
+    """`YYYY/MM/DD` of a day since the epoch; a tree has many hours of each."""
+    return _utc(days * DAY_HOURS * HOUR_SECS).strftime("%Y/%m/%d")
+
+
+@lru_cache(maxsize=4096)
+def _day_start(path: str) -> int:
+    """The inverse of `_day_path`, in Unix seconds. Raises ValueError."""
+    year, month, day = map(int, path.split("/"))
+    return int((datetime(year, month, day, tzinfo=UTC) - _EPOCH).total_seconds())

@@ -38,7 +38,7 @@ from solominer.web.api import (
 )
 from solominer.web.compat import ckpool, public_pool
 from solominer.web.headers import SecurityHeaders
-from solominer.web.problems import add_handlers
+from solominer.web.problems import REFUSALS, add_handlers
 from solominer.web.site import Site
 from solominer.web.static_files import PageFiles
 
@@ -48,8 +48,6 @@ STATIC = Path(__file__).parent / "static"
 
 READ_ROUTERS = (
     status.router,
-    qr.router,
-    plain.router,
     history.router,
     shares.router,
     blocks.router,
@@ -64,9 +62,10 @@ READ_ROUTERS = (
     docs.router,
     ws.router,
     alerts.router,
-    metrics.router,
-    public_pool.router,
 )
+
+OTHER_SHAPES = (qr.router, plain.router, metrics.router, public_pool.router)
+"""Read routers that are no part of the API: pictures, text, and what other programs define."""
 
 CONTROL_ROUTERS = (control.router, alerts.control)
 
@@ -87,10 +86,12 @@ def create_app(site: Site) -> FastAPI:
     app.add_exception_handler(Refused, refuse)
     for router in READ_ROUTERS:
         app.include_router(router, dependencies=[Depends(may_read)])
+    for router in OTHER_SHAPES:
+        app.include_router(router, dependencies=[Depends(may_read)], include_in_schema=False)
     for router in CONTROL_ROUTERS:
-        app.include_router(router, dependencies=[Depends(may_control)])
-    app.include_router(login.router)
-    app.include_router(health.router)
+        app.include_router(router, dependencies=[Depends(may_control)], responses=REFUSALS)
+    app.include_router(login.router, responses=REFUSALS)
+    app.include_router(health.router, include_in_schema=False)
     app.mount("/", GZipMiddleware(PageFiles(directory=STATIC, html=True)), name="page")
     app.add_middleware(Guard, access=access)
     app.add_middleware(SecurityHeaders)

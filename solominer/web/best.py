@@ -70,7 +70,7 @@ class BestShares:
         sealed = [part for part in self._hours.sealed(tail.state.head) if part.start >= begin]
         if self._first_hour[0] != seq:
             self._first_hour = seq, _best_after(self._tree, sealed, begin, seq)
-        later = [point for point in self._hours.points(sealed) if point.at > begin]
+        later = [point for point in self._hours.points(sealed) if point.part.start > begin]
         found = [self._first_hour[1], tail.session, *self._of_best_hours(later, 1)]
         return max((share for share in found if share is not None), key=_difficulty, default=None)
 
@@ -92,7 +92,7 @@ class BestShares:
     def _of_best_hours(self, points: Iterable[HourPoint], count: int) -> list[Share]:
         """The kept shares of the `count` hours with the best shares: no other hour has one of the `count` best."""
         best = nlargest(count, points, key=lambda point: point.best_difficulty or 0.0)
-        return [share for point in best for share in self._of_hour(Part.parse(point.part))]
+        return [share for point in best for share in self._of_hour(point.part)]
 
     def _of_hour(self, part: Part) -> list[Share]:
         """The kept shares of a sealed part, best first."""

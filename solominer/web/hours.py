@@ -20,13 +20,12 @@ _ODD = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 
 @dataclass(frozen=True, slots=True)
 class HourPoint:
-    """One hour; `part` is its path, `secs` its uptime, `hashes` counted and credited ones.
+    """One hour; `secs` is its uptime, `hashes` are counted and credited ones.
 
     `rate` is (value, low, high or None) in H/s from the hour's own readings; None if it was not read or not measured.
     """
 
-    part: str
-    at: int
+    part: Part
     secs: float
     hashes: float
     shares: int
@@ -85,12 +84,13 @@ class Hours:
     def _rolled_up(self, day: str, parts: tuple[Part, ...]) -> list[HourPoint] | None:
         """The points of day.json if it has exactly these parts."""
         document = read_object(self._tree.root / "reports" / day / DAY_FILE)
+        by_path = {part.path: part for part in parts}
         try:
             if document is None or document["schema"] != SCHEMA:
                 return None
-            points = [_point(point) for point in document["points"]]
-            return points if {point.part for point in points} == {part.path for part in parts} else None
-        except (*_ODD, RecordsError):
+            points = [_point(by_path[row["part"]], row) for row in document["points"]]
+            return points if {point.part for point in points} == set(parts) else None
+        except _ODD:
             return None
 
 
@@ -100,15 +100,15 @@ def point_of(report: Mapping[str, Any]) -> HourPoint | None:
         rollup = Rollup()
         rollup.add_report(report, "")
         rate = report["hashes"]["rate_hps"]
-        return _point(rollup.points[0], None if rate is None else (rate["value"], rate["low"], rate["high"]))
+        bounds = None if rate is None else (rate["value"], rate["low"], rate["high"])
+        return _point(Part.parse(report["part"]), rollup.points[0], bounds)
     except (*_ODD, RecordsError):
         return None
 
 
-def _point(row: Mapping[str, Any], rate: tuple[float, float, float | None] | None = None) -> HourPoint:
+def _point(part: Part, row: Mapping[str, Any], rate: tuple[float, float, float | None] | None = None) -> HourPoint:
     return HourPoint(
-        part=row["part"],
-        at=Part.parse(row["part"]).start,
+        part=part,
         secs=float(row["uptime_secs"]),
         hashes=float(row["hashes"]) + float(row["credited_hashes"]),
         shares=int(row["shares"]),

@@ -41,7 +41,7 @@ def test_a_day_is_read_once_and_one_that_does_not_fit_its_hours_is_not_used(
     parts, days = tree.parts("reports"), sorted(tree.root.glob("reports/*/*/*/day.json"))
     hours = Hours(tree)
     points = hours.points(parts)
-    assert [point.part for point in points] == [part.path for part in parts]
+    assert [point.part for point in points] == parts
     changed = json.loads(days[0].read_text())
     changed["points"][0]["shares"] = 12345
     days[0].write_text(json.dumps(changed))
@@ -49,7 +49,7 @@ def test_a_day_is_read_once_and_one_that_does_not_fit_its_hours_is_not_used(
     assert [point.shares for point in Hours(tree).points(parts)].count(12345) == 1
     changed["points"].pop()
     days[0].write_text(json.dumps(changed))
-    assert [point.part for point in Hours(tree).points(parts)] == [part.path for part in parts]
+    assert [point.part for point in Hours(tree).points(parts)] == parts
     monkeypatch.setattr("solominer.web.hours.MOST_DAYS", 1)
     monkeypatch.setattr("solominer.web.hours.MOST_HOURS", 5)
     bounded = Hours(tree)

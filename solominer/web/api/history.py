@@ -11,7 +11,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 
 from solominer.insight.estimate import Estimate, from_counters
-from solominer.records.tree import HOUR_SECS, Part
+from solominer.records.tree import HOUR_SECS
 from solominer.web.hours import HourPoint, Hours, point_of
 from solominer.web.live import Live
 from solominer.web.minutes import MINUTE_SECS, Minutes
@@ -112,7 +112,7 @@ def _by_the_hour(live: Live, hours: Hours, now: float, span: Span) -> list[Histo
     if report is not None and report["why"] == "open" and (open_hour := point_of(report)) is not None:
         points.append(open_hour)
     for point in points:
-        cells.setdefault(point.at // step_secs, []).append(point)
+        cells.setdefault(point.part.start // step_secs, []).append(point)
     return _from_first([_merged(hours, number * step_secs, cells.get(number, [])) for number in range(first, last + 1)])
 
 
@@ -135,7 +135,7 @@ def _rate(hours: Hours, cell: list[HourPoint]) -> dict[str, float | None]:
     """A single hour has the interval of its own readings, several that of the hours as readings."""
     if len(cell) == 1:
         (point,) = cell
-        known = point if point.rate is not None else hours.hour(Part.parse(point.part)) or point
+        known = point if point.rate is not None else hours.hour(point.part) or point
         value, low, high = known.rate or (None, None, None)
         return {"rate_hps": value, "rate_low_hps": low, "rate_high_hps": high}
     samples = [(point.hashes, point.secs) for point in cell if point.secs > 0]

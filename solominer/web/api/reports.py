@@ -135,8 +135,7 @@ async def _head(site: Site) -> Head | None:
 def _reports(site: Site, before: str | None, limit: int) -> Reports:
     parts = site.hours.sealed(site.live.tail.state.head)
     if before is not None:
-        end = Part.parse(_slashed(before))
-        parts = [part for part in parts if part < end]
+        parts = parts[: next((i for i, part in enumerate(parts) if _dashed(part) == before), 0)]
     newest = parts[-limit:]
     lines = [line for part in reversed(newest) if (line := _line(site.tree, part)) is not None]
     return Reports(reports=lines, next=_dashed(newest[0]) if len(parts) > limit else None)
