@@ -98,7 +98,7 @@ def test_too_many_connections_are_refused(served: Served, monkeypatch: pytest.Mo
 def test_a_slow_client_is_dropped_and_the_others_are_not(
     recent: RecentHours, served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub, "MOST_WAITING", 4)
+    monkeypatch.setattr(hub, "MOST_WAITING", 2)
     with subscribed(served, "shares") as slow, subscribed(served, "errors") as other:
         recent.hour(recent.now_hour + 310, shares=9)  # read at once, so more wait than are allowed
         with pytest.raises(ConnectionClosed):
