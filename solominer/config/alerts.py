@@ -6,7 +6,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field, FieldSerializationInfo, SecretStr, field_serializer, field_validator, model_validator
 
-from solominer.config.part import AnyPath, Part
+from solominer.config.part import AnyPath, Part, SecretUrl
 from solominer.config.quantities import SECS, Port, Share
 
 AlertKind = Literal[
@@ -16,12 +16,6 @@ KINDS: tuple[AlertKind, ...] = get_args(AlertKind)
 
 REVEAL = {"secrets": True}
 """Context of a dump for the web server's process, which needs the secrets."""
-
-
-def _http(value: SecretStr | None) -> SecretStr | None:
-    if value is not None and not value.get_secret_value().startswith(("http://", "https://")):
-        raise ValueError("must begin with http:// or https://")
-    return value
 
 
 def _shown(value: SecretStr | None, info: FieldSerializationInfo) -> str | None:
@@ -66,9 +60,9 @@ class SmtpConfig(Part):
 class AlertsConfig(Part):
     """Alerts, sent by the web server (web.enabled, or `solominer web`). None is sent unless a destination is set."""
 
-    ntfy: SecretStr | None = Field(None, description="URL of an ntfy topic, e.g. https://ntfy.sh/TOPIC")
+    ntfy: SecretUrl | None = Field(None, description="URL of an ntfy topic, e.g. https://ntfy.sh/TOPIC")
     ntfy_token: SecretStr | None = Field(None, description="access token of a protected ntfy topic")
-    webhook: SecretStr | None = Field(None, description="URL that receives each alert as a JSON POST request")
+    webhook: SecretUrl | None = Field(None, description="URL that receives each alert as a JSON POST request")
     smtp: SmtpConfig = SmtpConfig()
     apprise: tuple[SecretStr, ...] = Field(
         (), max_length=20, description="Apprise URLs, for other services; requires the package apprise"
@@ -79,19 +73,13 @@ class AlertsConfig(Part):
         300.0, description="how long a worker or miner must be gone before an alert"
     )
     digest: Literal["off", "daily", "weekly", "both"] = Field("off", description="a summary of the day or the week")
-    ping_url: SecretStr | None = Field(
+    ping_url: SecretUrl | None = Field(
         None, description="URL requested while mining works; its service alerts you when the requests stop"
     )
     ping_secs: Annotated[float, Field(ge=30, le=86400), SECS] = Field(300.0, description="interval of these requests")
 
-    _urls = field_validator("ntfy", "webhook", "ping_url")(_http)
     _secrets = field_serializer("ntfy", "ntfy_token", "webhook", "ping_url", when_used="json")(_shown)
 
     @field_serializer("apprise", when_used="json")
     def _each(self, value: tuple[SecretStr, ...], info: FieldSerializationInfo) -> list[str | None]:
         return [_shown(each, info) for each in value]
-
-    @property
-    def has_destination(self) -> bool:
-        """Whether alerts are sent anywhere."""
-        return bool(self.ntfy or self.webhook or self.smtp.host or self.apprise)

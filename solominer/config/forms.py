@@ -53,6 +53,16 @@ RATE = {
 PLAIN = {"": 1.0}
 
 
+def bracketed(host: str) -> str:
+    """A host as in HOST:PORT: IPv6 addresses in brackets."""
+    return f"[{host}]" if ":" in host else host
+
+
+def port_as_text(value: Any) -> Any:
+    """A bare port number, which YAML reads as an int, as text; anything else as it is."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 def quantity(units: dict[str, float], example: str) -> Callable[[Any], Any]:
     """A parser of numbers followed by one of `units`; the error shows `example`."""
 
@@ -243,7 +253,7 @@ def zmq_address(text: str) -> str:
     host, port = host_and_port(rest)
     if port is None:
         raise ValueError("a ZMQ address needs a port, as in tcp://127.0.0.1:28332 or tcp://[::1]:28332")
-    return f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}"
+    return f"tcp://{bracketed(host)}:{port}"
 
 
 def zmq_seen_from(address: str | None, host: str) -> str | None:
@@ -251,4 +261,4 @@ def zmq_seen_from(address: str | None, host: str) -> str | None:
     wildcard = _WILDCARD.fullmatch((address or "").removeprefix("tcp://"))
     if wildcard is None:
         return address
-    return f"tcp://[{host}]:{wildcard[2]}" if ":" in host else f"tcp://{host}:{wildcard[2]}"
+    return f"tcp://{bracketed(host)}:{wildcard[2]}"

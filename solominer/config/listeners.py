@@ -47,12 +47,11 @@ class ListenerConfig(Part):
     @field_validator("listen", mode="before")
     @classmethod
     def _readable(cls, value: Any) -> Any:
-        if isinstance(value, int) and not isinstance(value, bool):
-            value = str(value)
-        if not isinstance(value, str):
-            return value
-        host, port, path = forms.listen_address(value, DEFAULT_PORT)
-        return f"unix:{path}" if path else f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        text = forms.port_as_text(value)
+        if not isinstance(text, str):
+            return text
+        host, port, path = forms.listen_address(text, DEFAULT_PORT)
+        return f"unix:{path}" if path else f"{forms.bracketed(host)}:{port}"
 
     @field_validator("proxies")
     @classmethod

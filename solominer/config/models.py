@@ -275,8 +275,7 @@ class Config(Part):
 
     def name_of(self, node: RpcConfig) -> str:
         """The node's name in logs."""
-        host = f"[{node.host}]" if ":" in node.host else node.host
-        return node.name or f"{host}:{node.port or self.chain.rpc_port}"
+        return node.name or f"{forms.bracketed(node.host)}:{node.port or self.chain.rpc_port}"
 
     @property
     def payees(self) -> tuple[tuple[str, int], ...]:

@@ -5,12 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, SecretStr
 
 from solominer.config import forms
 
 LOWERED = BeforeValidator(forms.lowered)
 AnyPath = Annotated[Path, BeforeValidator(forms.path_from)]
+
+
+def _http(value: SecretStr) -> SecretStr:
+    if not value.get_secret_value().startswith(("http://", "https://")):
+        raise ValueError("must begin with http:// or https://")
+    return value
+
+
+SecretUrl = Annotated[SecretStr, AfterValidator(_http)]
+"""An HTTP URL that may contain a key."""
 
 
 class Part(BaseModel):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from solominer.config import forms
-from solominer.config.part import Part
+from solominer.config.part import Part, SecretUrl
 from solominer.config.quantities import (
     CELSIUS,
     RATE,
@@ -74,7 +74,7 @@ class ElectricityConfig(Part):
         None, description="power consumption of the machine while mining"
     )
     price_per_kwh: Amount | None = Field(None, description="a fixed price, in any currency")
-    price_url: SecretStr | None = Field(None, description="HTTP URL of a JSON document with the price")
+    price_url: SecretUrl | None = Field(None, description="HTTP URL of a JSON document with the price")
     price_json_path: str = Field("", description="path of the price in the document, e.g. data.0.price")
     price_scale: PositiveAmount = Field(1.0, description="factor to a price per kWh; 0.001 if it is per MWh")
     refresh_secs: Annotated[float, Field(ge=10, le=366 * 86400), SECS] = Field(
@@ -82,13 +82,6 @@ class ElectricityConfig(Part):
     )
     stale_secs: Period = Field(7200.0, description="age at which a price is no longer used")
     currency: str = Field("", max_length=20, description="currency of the price, for display")
-
-    @field_validator("price_url")
-    @classmethod
-    def _http(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not value.get_secret_value().startswith(("http://", "https://")):
-            raise ValueError("must begin with http:// or https://")
-        return value
 
     @model_validator(mode="after")
     def _one_price(self) -> ElectricityConfig:

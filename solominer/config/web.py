@@ -39,15 +39,15 @@ class WebConfig(Part):
     @field_validator("listen", mode="before")
     @classmethod
     def _readable(cls, value: Any) -> Any:
-        if isinstance(value, int) and not isinstance(value, bool):
-            value = str(value)
-        if not isinstance(value, str):
-            return value
-        text = f"{LOOPBACK}:{value}" if value.strip().isdigit() else value
+        text = forms.port_as_text(value)
+        if not isinstance(text, str):
+            return text
+        if text.strip().isdigit():
+            text = f"{LOOPBACK}:{text}"
         host, port, path = forms.listen_address(text, DEFAULT_PORT)
         if path:
             raise ValueError("write ADDRESS:PORT, such as 127.0.0.1:3380")
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return f"{forms.bracketed(host)}:{port}"
 
     @field_validator("hosts")
     @classmethod

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 
-from solominer.config.forms import zmq_seen_from
+from solominer.config.forms import bracketed, zmq_seen_from
 from solominer.config.models import Config, NodeConfig, RpcConfig, ZmqConfig
 from solominer.config.paths import default_cache_dir
 from solominer.daemon.host_metrics import now
@@ -17,7 +17,6 @@ from solominer.node.credentials import CookieFile, Credentials, PasswordFile, Us
 from solominer.node.demo import DemoNode
 from solominer.node.private.bitcoind import find_bitcoind
 from solominer.node.private.node import PrivateNode, full_block_args
-from solominer.node.proxy import bracketed
 from solominer.work.events import Event
 from solominer.work.payout import Payout, split
 from solominer.work.ports import Node

@@ -10,7 +10,7 @@ from solominer.chain.fields import Field
 from solominer.views.snapshot import Snapshot, encode
 
 EVERY_SECS = 1.0
-LOOK_SECS = 0.1
+LOOK_SECS = 0.25
 
 
 class StatusFeed:

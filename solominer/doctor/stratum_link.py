@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn, TypeVar
 
+from solominer.config.forms import bracketed
 from solominer.engines.stratum.client import Asked, Event, Fault, Foreign, NotStratum, StratumClient, Told
 from solominer.errors import SolominerError, printable
 
@@ -37,8 +38,7 @@ class Server:
     def __str__(self) -> str:
         if self.path:
             return f"unix:{self.path}"
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
+        return f"{bracketed(self.host)}:{self.port}"
 
 
 class Link:

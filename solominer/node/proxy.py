@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 import orjson
 from bitcoinrpc.authproxy import USER_AGENT, AuthServiceProxy
 
+from solominer.config.forms import bracketed
+
 MAX_REPLY_BYTES = 64 << 20
 """Larger than any expected reply; the template of a full block takes about 9 MB."""
 
@@ -118,11 +120,6 @@ class Proxy(AuthServiceProxy):  # type: ignore[misc]
             raise HTTPException(f"the reply ended after {size} bytes, {response.length} are missing")
         response.read()  # returns nothing, and frees the connection for the next request
         return HttpReply(response.status, response.reason, b"".join(chunks), _date_of(response))
-
-
-def bracketed(host: str) -> str:
-    """A host as in HOST:PORT: IPv6 addresses in brackets."""
-    return f"[{host}]" if ":" in host else host
 
 
 def _check_for_http(sock: socket.socket) -> None:

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from solominer.chain.fields import Field, decode, shown
 from solominer.chain.networks import MAINNET, Network
+from solominer.config.forms import bracketed
 from solominer.errors import (
     BadValue,
     ConfigError,
@@ -28,7 +29,7 @@ from solominer.errors import (
 )
 from solominer.node.credentials import CookieFile, Credentials
 from solominer.node.login import Login, user_of
-from solominer.node.proxy import Connection, HttpReply, NotHttp, Proxy, bracketed
+from solominer.node.proxy import Connection, HttpReply, NotHttp, Proxy
 
 _log = logging.getLogger("solominer.node.rpc")
 

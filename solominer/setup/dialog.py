@@ -9,11 +9,10 @@ from typing import Any
 
 from pydantic import SecretStr, ValidationError
 
-from solominer.config.forms import host_and_port
+from solominer.config.forms import bracketed, host_and_port
 from solominer.config.models import RpcConfig
 from solominer.config.paths import absolute
 from solominer.errors import ConfigError, NodeAuthFailed, PayoutError
-from solominer.node.proxy import bracketed
 from solominer.setup.find_nodes import NodeCandidate, NodeLogin, find_nodes
 from solominer.setup.init import (
     Probed,

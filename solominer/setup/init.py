@@ -13,6 +13,7 @@ from typing import Any
 
 from solominer.chain.fields import MAX_HEIGHT
 from solominer.chain.networks import NETWORK_OF_CHAIN, network_named
+from solominer.config.forms import bracketed
 from solominer.config.load import load_config
 from solominer.config.models import Config, RpcConfig, ZmqConfig
 from solominer.config.modes import MODES
@@ -29,7 +30,6 @@ from solominer.errors import (
 )
 from solominer.node.health import one_line, pin_network, version_of
 from solominer.node.payout import payout_to
-from solominer.node.proxy import bracketed
 from solominer.node.rpc import RpcClient
 from solominer.node.zmq_hints import ip_versions, published_by
 from solominer.node.zmq_probe import listen

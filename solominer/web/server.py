@@ -12,7 +12,9 @@ from ipaddress import ip_network
 import uvicorn
 from starlette.types import ASGIApp
 
+from solominer.config.forms import bracketed
 from solominer.config.web import WebConfig
+from solominer.engines.stratum.addresses import reachable
 from solominer.engines.stratum.tls import server_context
 from solominer.errors import EngineError
 from solominer.web.access.guard import MAX_BODY_BYTES
@@ -41,8 +43,8 @@ class WebServer:
             )
         )
         host, port = self._listener.getsockname()[:2]
-        shown = f"[{host}]" if ":" in host else host
-        self.url = f"{'https' if self._context else 'http'}://{shown}:{port}/"
+        url = f"{'https' if self._context else 'http'}://{bracketed(host)}:{port}"
+        self.url = " or ".join(f"{each}/" for each in reachable(url))
 
     async def serve(self, ready: Callable[[], None] = lambda: None) -> None:
         """Serve until `stop` or a signal; `ready` is called when connections are accepted."""

@@ -188,6 +188,20 @@ async def test_a_test_goes_to_every_destination_and_says_what_is_wrong(bench: Be
     assert SECRET not in json.dumps(wrong)
 
 
+async def test_mail_that_cannot_be_sent_says_why(bench: Bench, tmp_path: Path) -> None:
+    """Without the password, which is in no message."""
+    password = tmp_path / "mail-password"
+    smtp = {"host": "127.0.0.1", "port": bench.mail.port, "to": ["me@example.org"], "password_file": str(password)}
+    async with bench.daemon.serving():
+        async with bench.running(bench.config(smtp=smtp)) as site:
+            assert f"{password} cannot be read: No such file" in (await site.alerts.test())["mail"]
+        password.write_text(SECRET)
+        async with bench.running(bench.config(smtp=smtp)) as site:  # this server has no STARTTLS
+            wrong = (await site.alerts.test())["mail"]
+    assert "the mail server cannot be used" in wrong
+    assert SECRET not in wrong
+
+
 async def test_pings_stop_when_mining_stops(bench: Bench) -> None:
     config = bench.config(ping_url=f"http://127.0.0.1:{bench.http.port}/ping").model_copy(update={"ping_secs": 0.05})
     async with bench.daemon.serving(), bench.running(config):

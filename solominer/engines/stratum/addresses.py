@@ -9,6 +9,8 @@ from pathlib import Path
 
 import psutil
 
+from solominer.config.forms import bracketed
+
 MOST = 4
 _EVERYWHERE = {"0.0.0.0": socket.AF_INET, "[::]": socket.AF_INET6}
 
@@ -20,8 +22,7 @@ def reachable(url: str) -> list[str]:
     family = _EVERYWHERE.get(host)
     if not separator or family is None:
         return [url]
-    hosts = [f"[{each}]" if ":" in each else each for each in _addresses(family)]
-    return [f"{scheme}://{each}:{port}" for each in hosts[:MOST]] or [url]
+    return [f"{scheme}://{bracketed(each)}:{port}" for each in _addresses(family)[:MOST]] or [url]
 
 
 def listens_on(path: Path) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from solominer.config.forms import bracketed
 from solominer.engines.stratum.events import BlockFound, NotableShare
 from solominer.engines.stratum.extranonces import Held
 from solominer.engines.stratum.work import Work
@@ -64,8 +65,7 @@ class ListenerSetup(msgspec.Struct, frozen=True):
         """What a person types into a miner, but for the name of this machine."""
         if self.path:
             return f"unix:{self.path}"
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"stratum+{'ssl' if self.certificate else 'tcp'}://{host}:{self.port}"
+        return f"stratum+{'ssl' if self.certificate else 'tcp'}://{bracketed(self.host)}:{self.port}"
 
 
 class ServerLimits(msgspec.Struct, frozen=True):

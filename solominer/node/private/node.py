@@ -20,10 +20,10 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from solominer.chain.networks import NETWORK_OF_CHAIN
+from solominer.config.forms import bracketed
 from solominer.errors import NodeAuthFailed, NodeError, NodeNotReady, NodeTimeout, NodeUnreachable
 from solominer.node.private import guard
 from solominer.node.private.bitcoind import BitcoindBinary
-from solominer.node.proxy import bracketed
 from solominer.node.rpc import CookieRpc
 
 LOOPBACK = ("127.0.0.1", "::1")

@@ -131,23 +131,31 @@ class _Mail:
             raise SendFailed(f"the mail server cannot be used: {_reason(error)}", "check alerts.smtp") from None
 
     def _connect(self) -> smtplib.SMTP:
-        config, context = self._config, ssl.create_default_context()
+        config, context, password = self._config, ssl.create_default_context(), self._password()
         if config.encryption == "tls":
             server: smtplib.SMTP = smtplib.SMTP_SSL(config.host, config.port, timeout=TIMEOUT_SECS, context=context)
         else:
             server = smtplib.SMTP(config.host, config.port, timeout=TIMEOUT_SECS)
+        try:
             if config.encryption == "starttls":
                 server.starttls(context=context)
-        password = self._password()
-        if config.username and password:
-            server.login(config.username, password)
+            if config.username and password:
+                server.login(config.username, password)
+        except BaseException:
+            server.close()
+            raise
         return server
 
     def _password(self) -> str:
         config = self._config
-        if config.password_file is not None:
+        if config.password_file is None:
+            return config.password.get_secret_value() if config.password else ""
+        try:
             return config.password_file.read_text().partition("\n")[0].strip()
-        return config.password.get_secret_value() if config.password else ""
+        except (OSError, ValueError) as error:
+            raise SendFailed(
+                f"{config.password_file} cannot be read: {_reason(error)}", "check alerts.smtp.password_file"
+            ) from None
 
 
 class _Apprise:
