@@ -23,7 +23,7 @@ import psutil
 from solominer.chain.fields import Field
 from solominer.config.models import MAX_CORES, Config, reloads_live
 from solominer.errors import ConfigError, SolominerError
-from solominer.governor.audit import Audit, Note
+from solominer.governor.audit import MAX_BY, MAX_RESULT, Audit, Note
 from solominer.governor.policies import Policies
 from solominer.governor.schedule import RunProgress, ScheduleState, blocks_on, schedule_at, schedule_of
 from solominer.governor.throttle import SensorReadings, Sensors, ThrottleRules
@@ -97,6 +97,7 @@ class Governor:
         self._policies, self._apply_to_engines, self._read_again = policies, apply, reload
         self._max_blocks = max_blocks
         self._policy = coordinator.policy
+        self._intensity = 1.0
         self._holds: dict[Source, frozenset[str]] = {}
         self._started = clock()
         now = _local(self._started.wall)
@@ -124,8 +125,8 @@ class Governor:
         return sorted(frozenset().union(*self._holds.values()))
 
     def snapshot(self) -> Snapshot:
-        """The state of the run, with its pauses."""
-        return replace(self._snapshot(), pauses=tuple(self.pauses))
+        """The state of the run, with its pauses and intensity."""
+        return replace(self._snapshot(), pauses=tuple(self.pauses), intensity=self._intensity)
 
     def stopping(self) -> None:
         """Pause permanently, because the run ends."""
@@ -141,6 +142,7 @@ class Governor:
             "resume": lambda request: self._by_hand(request),
             "reload": self._reload_on_request,
             "cores": self._reserve_cores,
+            "record": self._record_call,
         }
 
     def _by_hand(self, request: Field, *reasons: str) -> dict[str, Any]:
@@ -154,6 +156,12 @@ class Governor:
         with self._audit.request(request) as done:
             done += await self.reload()
         return {"changes": done}
+
+    def _record_call(self, request: Field) -> dict[str, Any]:
+        """Record what the web server did by itself at somebody's request."""
+        with self._audit.recorded(request["what"].text(MAX_BY), request["by"].text(MAX_BY)) as done:
+            done += [request["result"].text(MAX_RESULT)]
+        return {}
 
     async def _reserve_cores(self, request: Field) -> dict[str, Any]:
         """Reserve this many cores until the next reload."""
@@ -283,6 +291,7 @@ class Governor:
     def take_policies(self, share: float, reasons: Iterable[str]) -> None:
         """Apply the policies' decision: this share of the workers, or a pause for these reasons if it is 0."""
         if share > 0:
+            self._intensity = share
             self._engines.set_intensity(share)
         self._hold(Source.POLICIES, () if share > 0 else reasons)
 

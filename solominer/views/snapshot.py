@@ -19,6 +19,7 @@ class WorkerView:
     """One worker of any engine; `rate_hps` is over the last seconds. `pid` is 0 if it is not one of our processes.
 
     For a Stratum miner `kernel` is its user agent; only such miners have `connections` to `rejected` (shares).
+    `state` is one of starting, idle, hashing, paused, parked, exhausted, lost; miners are idle or hashing.
     """
 
     worker: str
@@ -33,6 +34,7 @@ class WorkerView:
     difficulty: float = 0.0
     best_difficulty: float = 0.0
     rejected: int = 0
+    state: str = ""
 
     @property
     def is_miner(self) -> bool:
@@ -169,7 +171,7 @@ class Snapshot:
     """Everything at one moment. Times in Unix seconds, rates in hashes per second with a 95 % interval.
 
     `template` and `coinbase` are those of the current job; None without a job. `pauses` are the reasons why nothing is
-    hashed. `version` is the version of this structure.
+    hashed; `intensity` is the part of the power (0 to 1) that the policies allow. `version` is that of this structure.
     """
 
     at: float
@@ -206,6 +208,7 @@ class Snapshot:
     alarms: tuple[AlarmView, ...] = ()
     listeners: tuple[ListenerView, ...] = ()
     group: GroupView | None = None
+    intensity: float = 1.0
     version: int = 1
 
 

@@ -32,8 +32,8 @@ class Audited(Bench):
         self.applied.append(config)
         return ["more than 2 workers need a restart"] if config.cpu_cores_reserved == 0 else []
 
-    async def call(self, what: str, **fields: Any) -> dict[str, Any]:
-        answer = self.governor.handlers()[what](Field({"do": what, **fields}, "the request"))
+    async def call(self, do: str, **fields: Any) -> dict[str, Any]:
+        answer = self.governor.handlers()[do](Field({"do": do, **fields}, "the request"))
         return await answer if isinstance(answer, Awaitable) else answer
 
 
@@ -50,9 +50,17 @@ async def test_every_control_call_is_recorded_with_who_made_it(tmp_path: Path) -
     ]
 
 
+async def test_what_the_web_server_did_by_itself_is_recorded(tmp_path: Path) -> None:
+    bench = Audited(tmp_path)
+    assert await bench.call("record", what="alerts mute", by="token phone", result="60 s") == {}
+    assert bench.lines == [{"what": "alerts mute", "by": "token phone", "ok": True, "result": "60 s"}]
+    with pytest.raises(BadValue):
+        await bench.call("record", what="alerts mute")
+
+
 async def test_asking_for_the_status_is_not(tmp_path: Path) -> None:
     bench = Audited(tmp_path)
-    assert {"pause", "resume", "reload", "cores", "status"} == bench.governor.handlers().keys()
+    assert {"pause", "resume", "reload", "cores", "record", "status"} == bench.governor.handlers().keys()
     with pytest.raises(pytest.fail.Exception):  # the bench has no snapshot
         await bench.call("status", by="x")
     assert bench.lines == []

@@ -29,6 +29,7 @@ from solominer.work.events import Event
 from solominer.work.instant import Instant
 from solominer.work.workers import EngineSnapshot, ExtranonceDealer, WorkerId, WorkerSnapshot
 from tests.views.test_views import SNAPSHOT
+from tests.web import states
 from tests.work.builders import mining
 
 NOON = datetime(2026, 11, 21, 12).astimezone().timestamp()
@@ -101,7 +102,7 @@ class Bench:
 
 
 def test_resume_names_every_reason_that_remains(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, config={"schedule.hours": "13:00-14:00"})
+    bench = Bench(tmp_path, config={"schedule.hours": "13:00-14:00"}, snapshot=states.snapshot)
     outside = "outside the mining hours"
     bench.governor.take_policies(0.0, ["the price per kWh is 0.5, above 0.3"])
     assert bench.ask("pause") == {"pauses": [BY_HAND, outside, "the price per kWh is 0.5, above 0.3"]}
@@ -112,6 +113,7 @@ def test_resume_names_every_reason_that_remains(tmp_path: Path) -> None:
     bench.governor.take_policies(0.25, ["outside the electricity hours"])
     assert bench.governor.pauses == []
     assert bench.shares == [0.25]
+    assert bench.governor.snapshot().intensity == 0.25
     assert not bench.coordinator.status.startswith("paused")
 
 

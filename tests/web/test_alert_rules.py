@@ -98,6 +98,20 @@ def test_a_rate_that_falls_is_compared_with_the_usual_one() -> None:
     assert off.look(snapshot(), RATE_LEARNING_SECS + 100) + off.look(low, 3600) == []
 
 
+def test_a_wanted_lower_rate_is_no_alert() -> None:
+    """Neither the rate nor the workers that may not hash: the policies' intensity, or cores reserved for others."""
+    watched = Watched(offline_secs=60)
+    (first,) = snapshot().workers
+    second = replace(first, worker="cpu/1")
+    assert watched.look(replace(snapshot(), workers=(first, second)), RATE_LEARNING_SECS + 100) == []
+    second = replace(second, rate_hps=0.0, state="paused")
+    assert watched.look(replace(snapshot(), rate_hps=4e6, workers=(first, second)), 6 * 3600) == []
+    (alert,) = watched.look(replace(snapshot(), rate_hps=1e6, workers=(first, second)), 3600)
+    assert alert.kind == "rate"
+    half = replace(snapshot(), rate_hps=7e6, intensity=0.5)
+    assert "rate" not in {each.kind for each in watched.look(half, 6 * 3600) if not each.recovered}
+
+
 def test_a_miner_that_is_gone_is_named() -> None:
     watched = Watched(offline_secs=60)
     miner = WorkerView("stratum/rack1", 0, True, "bitaxe", 1e12, 0, 1e15, 9, connections=1)

@@ -21,6 +21,7 @@ REPLIES: dict[str, dict[str, Any]] = {
     "reload": {"changes": ["nice: 10 -> 5"]},
     "cores": {"changes": ["cpu_cores_reserved: 1 -> 2"]},
 }
+RECORD = "record"
 
 
 @asynccontextmanager
@@ -32,10 +33,10 @@ async def daemon(folder: Path, refuses: bool = False) -> AsyncIterator[list[Any]
         asked.append(request.value)
         if refuses:
             raise ConfigError("config.json is not JSON", "mend it")
-        return REPLIES[request["do"].text()]
+        return REPLIES.get(request["do"].text(), {})
 
     folder.mkdir(exist_ok=True)
-    server = ControlServer(folder, dict.fromkeys(REPLIES, answer))
+    server = ControlServer(folder, dict.fromkeys([*REPLIES, RECORD], answer))
     task = asyncio.create_task(server.run())
     while not server.path.exists():
         await asyncio.sleep(0.01)
@@ -54,6 +55,20 @@ async def test_the_daemon_is_asked_with_the_name_of_who_asks(tmp_path: Path) -> 
     assert [each["do"] for each in asked] == list(REPLIES)
     assert {each["by"] for each in asked} == {"token t1 from 192.0.2.7"}
     assert asked[-1]["reserved"] == 2
+
+
+async def test_calls_about_alerts_are_recorded_by_the_daemon(tmp_path: Path) -> None:
+    rig = Rig(tmp_path / "r")
+    async with daemon(tmp_path / "r") as asked, rig.client(rig.secret("control")) as client:
+        assert (await client.post("/api/v1/alerts/test")).status_code == 200
+        assert (await client.post("/api/v1/alerts/mute", json={"secs": 60})).status_code == 200
+    by = "token t1 from 192.0.2.7"
+    assert asked == [
+        {"do": RECORD, "what": "alerts test", "by": by, "result": ""},
+        {"do": RECORD, "what": "alerts mute", "by": by, "result": "60 s"},
+    ]
+    async with rig.client(rig.secret("control")) as client:  # without a daemon it works too
+        assert (await client.post("/api/v1/alerts/mute", json={"secs": 0})).status_code == 200
 
 
 async def test_at_this_machine_the_name_is_the_address(tmp_path: Path) -> None:

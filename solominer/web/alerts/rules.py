@@ -115,6 +115,7 @@ class StatusRules:
         self._usual_hps = 0.0
         self._rate_known_secs = 0.0
         self._rate_at: Instant | None = None
+        self._limits: tuple[float, int] | None = None
         offline = [key.removeprefix("device/") for key in conditions.raised if key.startswith("device/")]
         self._workers = dict.fromkeys(offline, now)
 
@@ -179,11 +180,17 @@ class StatusRules:
             )  # fmt: skip
 
     def _rate(self, status: Mapping[str, Any], now: Instant) -> Iterator[Alert]:
-        """The usual rate is an exponential average while mining; it does not follow a rate that is too low."""
+        """The usual rate is an exponential average while mining; it does not follow a rate that is too low.
+
+        It begins anew when fewer or more workers may hash.
+        """
         rate_hps, share = status["rate_hps"] or 0.0, self._config.rate_low_share
         if not status["status"].startswith("mining"):
             self._rate_at = None
             return
+        limits = status.get("intensity", 1.0), len(_paused(status))
+        if limits != self._limits:
+            self._limits, self._rate_known_secs = limits, 0.0
         secs = now - self._rate_at if self._rate_at else 0.0
         self._rate_at = now
         low = self._rate_known_secs >= RATE_LEARNING_SECS and rate_hps < share * self._usual_hps
@@ -204,14 +211,20 @@ class StatusRules:
             return
         hashing = {worker["worker"] for worker in status["workers"] if worker["alive"] and worker["rate_hps"] > 0}
         self._workers |= dict.fromkeys(hashing, now)
+        working = hashing | _paused(status)
         for name, seen in list(self._workers.items()):
             if now - seen > FORGET_WORKER_SECS:
                 del self._workers[name]
                 self.conditions.forget(f"device/{name}")
                 continue
             yield from self._lasting(
-                "device", name, now, self._config.offline_secs, bad=name not in hashing,
+                "device", name, now, self._config.offline_secs, bad=name not in working,
                 title=f"{name} is not hashing",
                 text=f"For {duration(now - seen)}. Check its power, network and pool settings.",
                 again=f"{name} is hashing again",
             )  # fmt: skip
+
+
+def _paused(status: Mapping[str, Any]) -> set[str]:
+    """The workers that may not hash: a policy, `cores` or a signed signet leaves the work to the others."""
+    return {worker["worker"] for worker in status["workers"] if worker.get("state") == "paused"}
