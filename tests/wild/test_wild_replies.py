@@ -37,7 +37,7 @@ from tests.wild.chain_node import ADDRESS, CHALLENGE, ChainNode
 from tests.wild.rig import Rig, running
 from tests.wild.values import encoded
 
-REPLIES = int(os.environ.get("FUZZ_REPLIES", "1500"))
+REPLIES = int(os.environ.get("FUZZ_REPLIES", "600"))
 SEED = int(os.environ.get("FUZZ_SEED", "11"))
 SOURCES = Path(__file__).parents[2] / "solominer"
 UNSETTLED = (BlockState.FOUND, BlockState.SENT)
