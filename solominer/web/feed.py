@@ -35,7 +35,7 @@ class DaemonFeed:
         self.lost_at: float | None = time.time()
         self._status: dict[str, Any] | None = None
         self._stale = False
-        self._news = asyncio.Event()
+        self._news: asyncio.Future[None] | None = None
 
     @property
     def status(self) -> dict[str, Any] | None:
@@ -81,12 +81,22 @@ class DaemonFeed:
             self._wake()
 
     def _wake(self) -> None:
-        news, self._news = self._news, asyncio.Event()
-        news.set()
+        if self._news is not None:
+            self._news.set_result(None)
+            self._news = None
+
+    def news(self) -> asyncio.Future[None]:
+        """Done with the next newer status, or when the daemon is lost.
+
+        One for all who wait: use `asyncio.wait`, since a task that awaits it directly would cancel it for the others.
+        """
+        if self._news is None:
+            self._news = asyncio.get_running_loop().create_future()
+        return self._news
 
     async def changes(self) -> AsyncIterator[None]:
-        """Yields at once, and then whenever there is a newer status or the daemon is lost; skips what was missed."""
+        """Yields at once, and then with all `news`; skips what was missed."""
         while True:
-            news = self._news
+            news = self.news()
             yield
-            await news.wait()
+            await asyncio.wait([news])

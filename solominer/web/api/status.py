@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from fastapi import APIRouter
 from fastapi.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from solominer.views.snapshot import Snapshot
+from solominer.web.feed import DaemonFeed
 from solominer.web.problems import Problem
-from solominer.web.site import Site, TheSite
+from solominer.web.site import TheSite
 
 router = APIRouter(prefix="/api/v1", tags=["status"])
 
@@ -50,24 +51,42 @@ async def status(site: TheSite) -> Response:
 @router.get("/events", response_class=StreamingResponse)
 async def events(site: TheSite) -> StreamingResponse:
     """The state as server-sent events: `status` with each new state, `lost` when the daemon is gone."""
-    return StreamingResponse(_events(site), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+    return EventStream(site.feed)
 
 
-async def _events(site: Site) -> AsyncIterator[bytes]:
-    changes = site.feed.changes()
-    following: asyncio.Task[None] | None = None
-    try:
-        while True:
-            following = following or asyncio.ensure_future(anext(changes))
-            done, _ = await asyncio.wait([following], timeout=COMMENT_SECS)
-            if not done:
-                yield b":\n\n"
-                continue
-            following = None
-            if site.feed.running:
-                yield b"event: status\ndata: " + site.feed.line + b"\n\n"
-            else:
-                yield f'event: lost\ndata: {{"lost_at":{site.feed.lost_at}}}\n\n'.encode()
-    finally:
-        if following is not None:
-            following.cancel()
+class EventStream(StreamingResponse):
+    """The feed as server-sent events, until the client disconnects; one task for each client and one that listens."""
+
+    def __init__(self, feed: DaemonFeed) -> None:
+        super().__init__((), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+        self._feed = feed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send each state; what a slow client missed is skipped."""
+        gone = asyncio.ensure_future(_disconnected(receive))
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            while not gone.done():
+                news = self._feed.news()
+                await send({"type": "http.response.body", "body": _event(self._feed), "more_body": True})
+                while not await _first_of(gone, news):
+                    await send({"type": "http.response.body", "body": b":\n\n", "more_body": True})
+        finally:
+            gone.cancel()
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _first_of(*waiting: asyncio.Future[None]) -> bool:
+    """Whether one is done within COMMENT_SECS."""
+    done, _ = await asyncio.wait(waiting, timeout=COMMENT_SECS, return_when=asyncio.FIRST_COMPLETED)
+    return bool(done)
+
+
+def _event(feed: DaemonFeed) -> bytes:
+    if feed.running:
+        return b"event: status\ndata: " + feed.line + b"\n\n"
+    return f'event: lost\ndata: {{"lost_at":{feed.lost_at}}}\n\n'.encode()
