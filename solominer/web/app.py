@@ -22,6 +22,7 @@ from solominer.web.api import (
     alerts,
     blocks,
     control,
+    devices,
     docs,
     doctor,
     errors,
@@ -59,6 +60,7 @@ READ_ROUTERS = (
     reports.pages,
     ledger.router,
     doctor.router,
+    devices.router,
     docs.router,
     ws.router,
     alerts.router,
@@ -105,6 +107,8 @@ async def _following(app: FastAPI) -> AsyncIterator[None]:
     tasks = [_task(site.feed.run(), "daemon feed")]
     if site.alerts.is_on:
         tasks.append(_task(site.alerts.run(), "alerts"))
+    if site.setup.devices:
+        tasks.append(_task(site.devices.run(), "device monitor"))
     if site.setup.web.status_files_dir is not None:
         tasks.append(_task(ckpool.keep_written(site, site.setup.web.status_files_dir), "ckpool's status files"))
     yield
