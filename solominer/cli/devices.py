@@ -44,11 +44,12 @@ def list_devices(
         )
     _needs_web()
     from solominer.web.devices.monitor import DeviceMonitor
+    from solominer.web.devices.view import view
 
     monitor = DeviceMonitor(settings.devices, settings.device_polling)
     asyncio.run(monitor.ask_once())
     if as_json:
-        typer.echo(json.dumps([_as_json(each) for each in monitor.devices]))
+        typer.echo(json.dumps([view(each).model_dump(mode="json") for each in monitor.devices]))
     else:
         for line in _table([_HEAD, *map(_row, monitor.devices)]):
             typer.echo(line)
@@ -126,12 +127,3 @@ def _table(rows: list[tuple[str, ...]]) -> Iterator[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-
-
-def _as_json(device: Device) -> dict[str, object]:
-    from dataclasses import asdict
-
-    said = {} if device.reading is None else {**asdict(device.reading), "j_per_th": device.reading.j_per_th}
-    return {"name": device.config.label, "host": device.config.host, "state": device.state, **said} | (
-        {"problem": device.problem} if device.problem else {}
-    )

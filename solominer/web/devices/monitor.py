@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import NoReturn
+
 from solominer.config.devices import DeviceConfig, DevicePolling
 from solominer.web.devices.device import Device
 from solominer.web.devices.pyasic_client import PyasicProcess

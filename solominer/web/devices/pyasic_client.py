@@ -80,13 +80,14 @@ class PyasicProcess:
     async def _take(self, process: asyncio.subprocess.Process) -> None:
         """Hand out the answers until the process ends; whoever still waits then is told why."""
         assert process.stdout is not None
-        with suppress(ValueError):  # a line without end
+        try:
             while line := await process.stdout.readline():
                 found = json.loads(line)
-                answer = self._waiting.get(found.get("id"))
+                answer = self._waiting.get(found["id"])
                 if answer is not None and not answer.done():
                     answer.set_result(found)
-        _kill(process)
+        except ValueError:  # a line without end
+            _kill(process)
         code = await process.wait()
         for answer in self._waiting.values():
             if not answer.done():
