@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
@@ -34,6 +33,8 @@ def list_devices(
     \b
     solominer devices list --config config.json
     """
+    import asyncio
+
     from solominer.config.load import load_config
     from solominer.errors import ConfigError
 
@@ -71,6 +72,8 @@ def scan(
     \b
     solominer devices scan 192.168.1.0/24
     """
+    import asyncio
+
     _needs_web()
     from solominer.web.devices import scan as scanning
 

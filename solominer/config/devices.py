@@ -57,13 +57,13 @@ class DeviceConfig(Part):
 
 
 class DevicePolling(Part):
-    """How often devices are asked, and when one counts as offline."""
+    """How often devices are polled, and when one counts as offline."""
 
     interval_secs: Annotated[float, Field(ge=10, le=3600), SECS] = Field(
-        30.0, description="pause between two questions to the same device"
+        30.0, description="pause between two polls of a device"
     )
     offline_after: Annotated[int, Field(ge=1, le=100), WHOLE] = Field(
-        3, description="failed questions in a row after which a device is offline"
+        3, description="failed polls in a row after which a device is offline"
     )
 
 

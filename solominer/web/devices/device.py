@@ -28,8 +28,8 @@ class DeviceState(StrEnum):
 class Device:
     """A device of the configuration. `state` is None until it is known; `seen_at` is in Unix seconds.
 
-    `failures` counts failed questions in a row; from `offline_after` on it is offline, whose last `reading` is kept.
-    `problem` is why the last question failed, or empty.
+    `failures` counts failed polls in a row; from `offline_after` on it is offline, whose last `reading` is kept.
+    `problem` is why the last poll failed, or empty.
     """
 
     def __init__(self, config: DeviceConfig, offline_after: int) -> None:

@@ -103,7 +103,7 @@ class PyasicProcess:
 def _ended(code: int) -> DeviceFailed:
     if code == MISSING:
         return PyasicMissing("pyasic, which knows this kind of miner, is not installed", INSTALL)
-    return DeviceFailed("pyasic ended unexpectedly", "it is started again with the next question")
+    return DeviceFailed("pyasic ended unexpectedly", "it is started again at the next poll")
 
 
 def _kill(process: asyncio.subprocess.Process) -> None:

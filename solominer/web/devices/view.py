@@ -12,7 +12,7 @@ from solominer.web.devices.reading import Reading
 class DeviceV1(BaseModel):
     """A device. What it did not say is null or empty; while it is offline, so is everything that it measures.
 
-    `state` is null until it is known, `seen_at` the last answer (Unix seconds). `failures` are failed questions in a
+    `state` is null until it is known, `seen_at` the last answer (Unix seconds). `failures` are failed polls in a
     row, `problem` says why the last one failed. Shares and `best_session_difficulty` are since the device's start.
     `pools` are those that it mines on; `mines_here` is null where that cannot be told.
     """
