@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from ipaddress import ip_network
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
@@ -114,23 +114,23 @@ def test_subnets() -> None:
     assert subnet("192.168.1.5").num_addresses == 1
 
 
-async def test_a_scan_finds_both_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_scan_finds_both_kinds() -> None:
     nothing = free_port()
     async with FakeDevice(BITAXE).serving() as axe, FakeDevice(page(b"<html>", "404 Not Found")).serving() as web:
-        network = ip_network("127.0.0.1/32")
+        network = IPv4Network("127.0.0.1/32")
         found = [each async for each in scan.scan(network, axe.port, nothing)]
         assert [(each.host, each.reading and each.reading.hostname) for each in found] == [
             ("127.0.0.1", "bitaxe-kitchen")
         ]
         assert [each async for each in scan.scan(network, web.port, axe.port)] == [Found("127.0.0.1", None)]
         assert [each async for each in scan.scan(network, web.port, nothing)] == []
-        assert [each async for each in scan.scan(ip_network("127.0.0.0/29"), nothing, nothing)] == []
+        assert [each async for each in scan.scan(IPv4Network("127.0.0.0/29"), nothing, nothing)] == []
 
 
 async def test_a_scan_does_not_wait_for_those_that_are_silent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scan, "TIMEOUT_SECS", 0.1)
     async with FakeDevice(None).serving() as fake:
-        assert [each async for each in scan.scan(ip_network("127.0.0.1/32"), fake.port, free_port())] == []
+        assert [each async for each in scan.scan(IPv4Network("127.0.0.1/32"), fake.port, free_port())] == []
     assert len(fake.asked) == 1
     assert http.TIMEOUT_SECS > 1, "the monitor itself is more patient"
 
@@ -159,8 +159,8 @@ def test_scan_prints_lines_that_the_config_takes(tmp_path: Path, monkeypatch: py
 
 
 def test_scan_that_finds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def found(network: object) -> Any:
-        for each in ():
+    async def found(network: object) -> AsyncIterator[Found]:
+        for each in list[Found]():
             yield each
 
     monkeypatch.setattr(scan, "scan", found)

@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -148,5 +149,6 @@ async def test_auto_of_what_nobody_knows(installed: None, process: PyasicProcess
 
 def test_fields_of_wrong_types_are_unknown() -> None:
     names = ("model", "rate_hps", "temp_c", "power_w", "fan_rpm", "uptime_secs", "shares_accepted", "pools")
-    for wrong in (None, [], {}, float("nan"), -1, [None, 5]):
+    wrongs: list[Any] = [None, [], {}, float("nan"), -1, [None, 5]]
+    for wrong in wrongs:
         assert reading(dict.fromkeys(names, wrong)) == Reading("pyasic")
