@@ -21,6 +21,7 @@ from solominer.config.alerts import AlertsConfig
 from solominer.config.devices import DeviceConfig, DevicePolling, distinct
 from solominer.config.listeners import GroupWindow, ListenerConfig, StratumLimits, as_listeners
 from solominer.config.modes import MODES, Mode, mode_named
+from solominer.config.mqtt import MqttConfig
 from solominer.config.part import LOWERED, AnyPath, Part
 from solominer.config.paths import default_data_dir
 from solominer.config.payees import PayoutSplit, payees_of
@@ -163,6 +164,7 @@ class Config(Part):
         (), description="miners in the house that the web server asks how they are"
     )
     device_polling: DevicePolling = DevicePolling()
+    mqtt: MqttConfig = MqttConfig()
     max_memory_gb: Gigabytes | None = Field(None, description="memory limit of all processes", json_schema_extra=LIVE)
     kernel: str | None = Field(None, description="name of a hash kernel; default: the fastest")
     plan: AnyPath | None = Field(None, description="search plan (plan.yaml); default: the built-in plan")

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from solominer.config.alerts import REVEAL, AlertsConfig
 from solominer.config.devices import DeviceConfig, DevicePolling
 from solominer.config.models import Config
+from solominer.config.mqtt import MqttConfig
 from solominer.config.web import WebConfig
 
 
@@ -24,6 +25,7 @@ class WebSetup(BaseModel):
     alerts: AlertsConfig = AlertsConfig()
     devices: tuple[DeviceConfig, ...] = ()
     device_polling: DevicePolling = DevicePolling()
+    mqtt: MqttConfig = MqttConfig()
     config_file: Path | None = None
 
     @classmethod
@@ -37,6 +39,7 @@ class WebSetup(BaseModel):
             alerts=config.alerts,
             devices=config.devices,
             device_polling=config.device_polling,
+            mqtt=config.mqtt,
             config_file=config_file,
         )
 
