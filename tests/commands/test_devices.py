@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -89,6 +90,13 @@ def test_list_without_devices(tmp_path: Path) -> None:
     done = run("list", "--config", config(tmp_path))
     assert isinstance(done.exception, ConfigError)
     assert "devices scan" in done.exception.todo
+
+
+def test_without_the_packages_of_the_web_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "httptools", None)
+    done = run("scan", "192.168.1.0/24")
+    assert isinstance(done.exception, ConfigError)
+    assert "solominer[web]" in done.exception.todo
 
 
 @pytest.mark.parametrize(

@@ -203,6 +203,7 @@ async def test_one_that_is_not_there_and_a_name_that_nobody_has() -> None:
     for host, problem in (
         (f"127.0.0.1:{free_port()}", "it refuses connections on port"),
         ("no-such-miner.invalid", "its name is unknown"),
+        ("255.255.255.255", "it cannot be reached"),
     ):
         device = Device(DeviceConfig(host=host, kind="axeos"), 1)
         await device.ask(PyasicProcess())

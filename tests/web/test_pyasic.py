@@ -114,6 +114,19 @@ async def test_one_that_it_does_not_know_a_bug_of_it_and_its_end(installed: None
     assert await process.read("10.0.0.1") == ANTMINER
 
 
+async def test_a_process_that_cannot_be_started_and_one_that_talks_nonsense(
+    process: PyasicProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pyasic_client, "python_command", lambda module: (["/no/such/python"], {}))
+    with pytest.raises(DeviceFailed, match="pyasic cannot be started: No such file"):
+        await process.read("10.0.0.1")
+    for nonsense in ("print('x' * 200_000)", "print('nonsense', flush=True); input()"):
+        command = [sys.executable, "-c", nonsense]
+        monkeypatch.setattr(pyasic_client, "python_command", lambda module, command=command: (command, {}))
+        with pytest.raises(DeviceFailed, match="pyasic ended unexpectedly"):
+            await process.read("10.0.0.1")
+
+
 async def test_without_the_package_it_says_how_to_install_it(missing: None, process: PyasicProcess) -> None:
     device = Device(DeviceConfig(host="10.0.0.1", kind="pyasic"), 1)
     await device.ask(process)

@@ -53,9 +53,10 @@ class Device:
             self.fail(f"{error.what}: {error.todo}")
 
     async def _read(self, pyasic: PyasicProcess) -> Reading:
-        (host, port), kind = self.config.place, self.config.kind
+        host, port = self.config.place
+        kind: str = self.config.kind
         if kind == "auto" and self.reading is not None and not self.failures:
-            kind = self.reading.kind  # type: ignore[assignment]
+            kind = self.reading.kind
         if kind == pyasic_client.KIND:
             return await pyasic.read(host)
         try:

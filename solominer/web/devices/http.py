@@ -80,4 +80,4 @@ async def _get(host: str, port: int, path: str) -> tuple[int, bytes]:
 
 
 def _reason(error: OSError) -> str:
-    return error.strerror or type(error).__name__
+    return error.strerror or "none of its addresses answers"

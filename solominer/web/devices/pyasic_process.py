@@ -41,13 +41,13 @@ async def _serve(pyasic: Any, answers: IO[str]) -> None:
         task.add_done_callback(tasks.discard)
 
 
-async def _answer(pyasic: Any, question: dict[str, Any], answers: IO[str]) -> None:
+async def _answer(pyasic: Any, request: dict[str, Any], answers: IO[str]) -> None:
     try:
-        miner = await pyasic.get_miner(question["host"])
+        miner = await pyasic.get_miner(request["host"])
         found = {"error": "pyasic does not know it"} if miner is None else {"fields": await _fields(miner)}
-    except Exception as error:  # noqa: BLE001 - a library's; the next question may go well
+    except Exception as error:  # noqa: BLE001 - a library's; the next request may go well
         found = {"error": f"pyasic failed: {type(error).__name__}"}
-    answers.write(json.dumps({"id": question["id"], **found}) + "\n")
+    answers.write(json.dumps({"id": request["id"], **found}) + "\n")
 
 
 async def _fields(miner: Any) -> dict[str, Any]:

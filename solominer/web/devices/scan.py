@@ -1,4 +1,4 @@
-"""Looks for miners in a subnet that a person names: one question to each address, nothing is changed on any."""
+"""Looks for miners in a subnet that a person names. Each address is asked once, and nothing is changed on any."""
 
 from __future__ import annotations
 
