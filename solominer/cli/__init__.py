@@ -11,7 +11,7 @@ import typer
 
 from solominer import __version__
 from solominer.chain.secrets import secret_kind
-from solominer.cli import control, evidence, forecast, operate, plan, replay, try_stratum, web
+from solominer.cli import control, devices, evidence, forecast, operate, plan, replay, try_stratum, web
 from solominer.cli.control import some_secs
 from solominer.config.modes import MODES
 
@@ -194,3 +194,4 @@ forecast.register(app)
 replay.register(app)
 try_stratum.register(app)
 web.register(app)
+devices.register(app)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     SecretStr,
@@ -17,8 +18,10 @@ from solominer.chain.address import without_uri
 from solominer.chain.networks import NETWORK_OF_CHAIN, NETWORKS, Network, network_named
 from solominer.config import forms
 from solominer.config.alerts import AlertsConfig
+from solominer.config.devices import DeviceConfig, DevicePolling, distinct
 from solominer.config.listeners import GroupWindow, ListenerConfig, StratumLimits, as_listeners
 from solominer.config.modes import MODES, Mode, mode_named
+from solominer.config.mqtt import MqttConfig
 from solominer.config.part import LOWERED, AnyPath, Part
 from solominer.config.paths import default_data_dir
 from solominer.config.payees import PayoutSplit, payees_of
@@ -157,6 +160,11 @@ class Config(Part):
     group_window: GroupWindow = 5.0
     web: WebConfig = WebConfig()
     alerts: AlertsConfig = AlertsConfig()
+    devices: Annotated[tuple[DeviceConfig, ...], Field(max_length=256), AfterValidator(distinct)] = Field(
+        (), description="miners in the house that the web server asks how they are"
+    )
+    device_polling: DevicePolling = DevicePolling()
+    mqtt: MqttConfig = MqttConfig()
     max_memory_gb: Gigabytes | None = Field(None, description="memory limit of all processes", json_schema_extra=LIVE)
     kernel: str | None = Field(None, description="name of a hash kernel; default: the fastest")
     plan: AnyPath | None = Field(None, description="search plan (plan.yaml); default: the built-in plan")

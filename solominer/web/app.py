@@ -22,6 +22,7 @@ from solominer.web.api import (
     alerts,
     blocks,
     control,
+    devices,
     docs,
     doctor,
     errors,
@@ -38,6 +39,7 @@ from solominer.web.api import (
 )
 from solominer.web.compat import ckpool, public_pool
 from solominer.web.headers import SecurityHeaders
+from solominer.web.mqtt.publisher import MqttPublisher
 from solominer.web.problems import REFUSALS, add_handlers
 from solominer.web.site import Site
 from solominer.web.static_files import PageFiles
@@ -59,6 +61,7 @@ READ_ROUTERS = (
     reports.pages,
     ledger.router,
     doctor.router,
+    devices.router,
     docs.router,
     ws.router,
     alerts.router,
@@ -105,6 +108,11 @@ async def _following(app: FastAPI) -> AsyncIterator[None]:
     tasks = [_task(site.feed.run(), "daemon feed")]
     if site.alerts.is_on:
         tasks.append(_task(site.alerts.run(), "alerts"))
+    if site.setup.devices:
+        tasks.append(_task(site.devices.run(), "device monitor"))
+    if site.setup.mqtt.host:
+        publisher = MqttPublisher(site.setup.mqtt, site.feed, site.live, site.best)
+        tasks.append(_task(publisher.run(), "MQTT"))
     if site.setup.web.status_files_dir is not None:
         tasks.append(_task(ckpool.keep_written(site, site.setup.web.status_files_dir), "ckpool's status files"))
     yield

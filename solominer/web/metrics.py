@@ -1,6 +1,7 @@
 """`/metrics` for Prometheus, made from the daemon's newest status at each scrape.
 
-While the daemon is not running only `solominer_up` (0) and the version are there: old values would look like new ones.
+While the daemon is not running only `solominer_up` (0), the version and the devices, which the web server itself asks,
+are there: old values would look like new ones.
 Counters are those of the daemon's run and start again with it, which `rate` and `increase` understand; OpenMetrics has
 the start of the run as their `_created`.
 """
@@ -18,6 +19,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from solominer import __version__
+from solominer.web.devices.metrics import DeviceCollector
 from solominer.web.feed import DaemonFeed
 from solominer.web.site import TheSite
 
@@ -36,6 +38,7 @@ async def metrics(request: Request, site: TheSite) -> Response:
     """The state of the run in Prometheus' text format, or OpenMetrics where that is asked for."""
     registry = CollectorRegistry()
     registry.register(DaemonCollector(site.feed))
+    registry.register(DeviceCollector(site.devices))
     encode, content_type = choose_encoder(request.headers.get("accept", ""))
     return Response(encode(registry), headers={"Cache-Control": "no-store"}, media_type=content_type)
 

@@ -7,7 +7,9 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from solominer.config.alerts import REVEAL, AlertsConfig
+from solominer.config.devices import DeviceConfig, DevicePolling
 from solominer.config.models import Config
+from solominer.config.mqtt import MqttConfig
 from solominer.config.web import WebConfig
 
 
@@ -21,6 +23,9 @@ class WebSetup(BaseModel):
     simulated: bool
     web: WebConfig
     alerts: AlertsConfig = AlertsConfig()
+    devices: tuple[DeviceConfig, ...] = ()
+    device_polling: DevicePolling = DevicePolling()
+    mqtt: MqttConfig = MqttConfig()
     config_file: Path | None = None
 
     @classmethod
@@ -32,6 +37,9 @@ class WebSetup(BaseModel):
             simulated=config.mode_rules.simulated,
             web=config.web,
             alerts=config.alerts,
+            devices=config.devices,
+            device_polling=config.device_polling,
+            mqtt=config.mqtt,
             config_file=config_file,
         )
 

@@ -14,6 +14,7 @@ from solominer.web.alerts.center import AlertCenter
 from solominer.web.answers import Answers
 from solominer.web.best import BestShares
 from solominer.web.compat.history import WorkHistory
+from solominer.web.devices.monitor import DeviceMonitor
 from solominer.web.feed import DaemonFeed
 from solominer.web.hours import Hours
 from solominer.web.hub import Hub
@@ -26,7 +27,7 @@ INDEX_TIMEOUT_SECS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """The setup, the daemon's newest state, the records, and what workers did according to them."""
+    """The setup, the daemon's newest state, the records, what workers did according to them, and devices."""
 
     setup: WebSetup
     feed: DaemonFeed
@@ -39,6 +40,7 @@ class Site:
     answers: Answers
     alerts: AlertCenter
     work: WorkHistory
+    devices: DeviceMonitor
 
     @classmethod
     def of(cls, setup: WebSetup) -> Site:
@@ -48,8 +50,9 @@ class Site:
         live, hours = Live(tree, ledger, setup.network), Hours(tree)
         best = BestShares(tree, live, hours)
         feed = DaemonFeed(setup.folder)
-        alerts = AlertCenter(setup.alerts, setup, feed, live)
-        return cls(setup, feed, tree, ledger, live, hours, best, Hub(live), Answers(), alerts, WorkHistory(ledger))
+        devices = DeviceMonitor(setup.devices, setup.device_polling)
+        alerts, work = AlertCenter(setup, feed, live, devices), WorkHistory(ledger)
+        return cls(setup, feed, tree, ledger, live, hours, best, Hub(live), Answers(), alerts, work, devices)
 
 
 def _site(connection: HTTPConnection) -> Site:

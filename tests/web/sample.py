@@ -283,6 +283,30 @@ def doctor() -> dict[str, Any]:
     }
 
 
+def devices(now: float) -> dict[str, Any]:
+    """Two Bitaxes, of which one is offline, and a NerdQAxe that mines on two pools."""
+    kitchen = {
+        "name": "kitchen", "host": "192.168.1.51", "kind": "axeos", "state": "hashing", "seen_at": now - 7,
+        "failures": 0, "problem": "", "model": "BM1370", "firmware": "v2.9.0", "hostname": "bitaxe-kitchen",
+        "rate_hps": 1.21e12, "temp_c": 58.4, "hot_c": 70.0, "vr_temp_c": 51.0, "power_w": 18.3, "j_per_th": 15.12,
+        "fan_rpm": 4210.0, "uptime_secs": 302_400.0, "shares_accepted": 1102, "shares_rejected": 3,
+        "best_session_difficulty": 2.1e9, "best_ever_difficulty": 4.29e9, "pools": ["192.168.1.20:3333"],
+        "mines_here": True,
+    }  # fmt: skip
+    attic = kitchen | {
+        "name": "attic", "host": "192.168.1.52", "model": "NerdQAxe++", "firmware": "v1.0.36", "rate_hps": 4.8e12,
+        "temp_c": 63.0, "vr_temp_c": 66.0, "power_w": 76.0, "j_per_th": 15.83, "shares_accepted": 3884,
+        "shares_rejected": 0, "best_session_difficulty": 7.4e10, "best_ever_difficulty": 3.2e11,
+        "pools": ["192.168.1.20:3333", "203.0.113.7:3333"],
+    }  # fmt: skip
+    garage = kitchen | {
+        "name": "garage", "host": "192.168.1.53", "state": "offline", "seen_at": now - 5000, "failures": 160,
+        "problem": "it does not answer: check its power and network", "rate_hps": None, "temp_c": None,
+        "vr_temp_c": None, "power_w": None, "j_per_th": None, "fan_rpm": None, "uptime_secs": None,
+    }  # fmt: skip
+    return {"devices": [kitchen, attic, garage], "interval_secs": 30.0, "offline_after": 3}
+
+
 def answers(now: float) -> dict[str, Any]:
     """What the API answers, by the path below /api/v1; history by its span."""
     return {
@@ -297,5 +321,6 @@ def answers(now: float) -> dict[str, Any]:
         "/errors": errors(now),
         "/reports": reports(now),
         "/doctor": doctor(),
+        "/devices": devices(now),
         "/session": {"role": "control", "local": True, "login_required": False},
     }

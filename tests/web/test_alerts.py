@@ -15,6 +15,7 @@ import pytest
 from pydantic import SecretStr
 
 from solominer.config.alerts import AlertsConfig
+from solominer.config.devices import DeviceConfig
 from solominer.config.models import Config
 from solominer.config.web import WebConfig
 from solominer.records.recorder import Recorder
@@ -22,6 +23,7 @@ from solominer.web.alerts import center as center_module
 from solominer.web.alerts import conditions as conditions_module
 from solominer.web.alerts import rules as rules_module
 from solominer.web.alerts.state import FILE
+from solominer.web.devices.reading import Reading
 from solominer.web.setup import WebSetup
 from solominer.web.site import Site
 from tests.web.receivers import HttpReceiver, MailReceiver
@@ -51,10 +53,9 @@ class Bench:
         return AlertsConfig(**{**values, **more})
 
     @asynccontextmanager
-    async def running(self, config: AlertsConfig | None = None) -> AsyncIterator[Site]:
-        setup = WebSetup(
-            folder=self.tree, network="regtest", simulated=False, web=WebConfig(), alerts=config or self.config()
-        )
+    async def running(self, config: AlertsConfig | None = None, **more: Any) -> AsyncIterator[Site]:
+        alerts = config or self.config()
+        setup = WebSetup(folder=self.tree, network="regtest", simulated=False, web=WebConfig(), alerts=alerts, **more)
         site = Site.of(setup)
         tasks = [asyncio.create_task(site.feed.run()), asyncio.create_task(site.alerts.run())]
         until_ready = asyncio.timeout(10)
@@ -107,6 +108,23 @@ async def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
         await stack.enter_async_context(bench.mail.serving())
         yield bench
     bench.recorder.close(time.time())
+
+
+async def test_a_device_is_reported_once_over_a_restart_and_when_it_is_back(bench: Bench) -> None:
+    devices = (DeviceConfig(host="10.0.0.1", name="kitchen"),)
+    async with bench.daemon.serving():
+        async with bench.running(devices=devices) as site:
+            for _ in range(3):
+                site.devices.devices[0].fail("it does not answer: check its power and network")
+            await bench.everywhere("kitchen is offline")
+            assert site.alerts.state.raised.keys() == {"device/monitored/kitchen/offline"}
+        async with bench.running(devices=devices) as site:
+            for _ in range(3):
+                site.devices.devices[0].fail("it does not answer: check its power and network")
+            bench.block(101)
+            await bench.everywhere("kitchen is offline", "Block 101 found")
+            site.devices.devices[0].take(Reading("axeos", rate_hps=1e12), time.time())
+            await bench.everywhere("kitchen is offline", "Block 101 found", "kitchen answers again")
 
 
 async def test_each_alert_is_delivered_once_to_every_destination_over_restarts(bench: Bench) -> None:

@@ -197,6 +197,22 @@ def test_latency_errors_reports_and_doctor(rig: Rig) -> None:
     expect(links.nth(1)).to_have_attribute("href", "/reports/2026-11-21-07.2")
 
 
+def test_devices(rig: Rig) -> None:
+    found = sample.devices(time.time())
+    kitchen, attic, _garage = found["devices"]
+    kitchen |= {"state": "hot", "temp_c": 81.4, "rate_hps": 7.77e11, "j_per_th": 23.45, "shares_rejected": 19}
+    attic |= {"state": None, "mines_here": False}
+    rig.open(devices=found)
+    row = rig.widget("devices").get_by_role("row")
+    for text in ("kitchen", "hot", "777 GH/s", "81 °C", "18.3 W", "23.5 J/TH", "1,102", "19", "4.29 G", "here"):
+        expect(row.nth(1)).to_contain_text(text)
+    for text in ("not asked yet", "elsewhere", "320 G"):
+        expect(row.nth(2)).to_contain_text(text)
+    expect(row.nth(3)).to_contain_text("offline")
+    rig.shows("devices", "2 of 3 devices hashing: 5.58 TH/s, 94.3 W")
+    rig.shows("devices", "garage: it does not answer: check its power and network; last seen")
+
+
 RECORDS = {
     "history": "/history?span=24h",
     "scatter": "/shares",
@@ -204,6 +220,7 @@ RECORDS = {
     "top": "/shares",
     "odds": "/odds",
     "latency": "/latency",
+    "devices": "/devices",
     "errors": "/errors",
     "reports": "/reports",
     "doctor": "/doctor",
@@ -229,6 +246,7 @@ def test_a_young_run_has_no_data_yet(rig: Rig) -> None:
         errors={"errors": []},
         reports={"reports": []},
         latency={"kinds": {}},
+        devices={"devices": []},
         odds=dict.fromkeys(sample.odds()),
         doctor={"findings": []},
     )
@@ -240,6 +258,7 @@ def test_a_young_run_has_no_data_yet(rig: Rig) -> None:
     rig.shows("errors", "No errors are recorded")
     rig.shows("reports", "at the end of the first hour")
     rig.shows("latency", "No data: no new tip")
+    rig.shows("devices", "No data: no device is configured; solominer devices scan 192.168.1.0/24 prints the lines")
     rig.shows("events", "No data: nothing has happened yet")
 
 

@@ -10,15 +10,16 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
-from solominer.config.alerts import AlertsConfig
 from solominer.errors import SolominerError
 from solominer.records.tree import HOUR_SECS
 from solominer.web.alerts.alert import Alert
 from solominer.web.alerts.conditions import Conditions
+from solominer.web.alerts.device_rules import DeviceRules
 from solominer.web.alerts.digest import digest, due
 from solominer.web.alerts.rules import LedgerRules, StatusRules
 from solominer.web.alerts.senders import Send, SendFailed, request, senders
 from solominer.web.alerts.state import MOST_QUEUED, MOST_SENT, AlertState, Queued, StateFile
+from solominer.web.devices.monitor import DeviceMonitor
 from solominer.web.feed import DaemonFeed
 from solominer.web.live import FRESH_SECS, Live
 from solominer.web.setup import WebSetup
@@ -43,9 +44,9 @@ def now() -> Instant:
 class AlertCenter:
     """`run` until cancelled. `test`, `mute` and `state` are for the API."""
 
-    def __init__(self, config: AlertsConfig, setup: WebSetup, feed: DaemonFeed, live: Live) -> None:
-        self.config = config
-        self._setup, self._feed, self._live = setup, feed, live
+    def __init__(self, setup: WebSetup, feed: DaemonFeed, live: Live, monitor: DeviceMonitor) -> None:
+        self.config = config = setup.alerts
+        self._setup, self._feed, self._live, self._monitor = setup, feed, live, monitor
         self._file = StateFile(setup.folder)
         self.senders: dict[str, Send] = senders(config)
         self.state = AlertState()
@@ -95,12 +96,15 @@ class AlertCenter:
         self._ledger = LedgerRules(
             is_test_chain=self._setup.network != "mainnet", best_difficulty=state.best_difficulty, nbits=state.nbits
         )
+        conditions = Conditions(state.raised, now())
         self._status = StatusRules(
-            self.config,
-            Conditions(state.raised, now()),
-            now(),
-            alarms_until=state.alarms_until,
-            alarms_sent=state.alarms_sent,
+            self.config, conditions, now(), alarms_until=state.alarms_until, alarms_sent=state.alarms_sent
+        )
+        self._devices = DeviceRules(
+            self._monitor.devices,
+            conditions,
+            idle_secs=self.config.offline_secs,
+            interval_secs=self._monitor.polling.interval_secs,
         )
 
     async def _watch(self) -> None:
@@ -108,7 +112,10 @@ class AlertCenter:
             with suppress(OSError, SolominerError):  # the records may come back
                 await self._live.fresh()
             self._take(self._of_ledger())
-            self._take(self._status.alerts(self._feed.status, now(), running=self._feed.running))
+            status, running = self._feed.status, self._feed.running
+            self._take(self._status.alerts(status, now(), running=running))
+            working = running and status is not None and status["status"].startswith("mining")
+            self._take(self._devices.alerts(now(), working=working))
             await self._sum_up()
             self._remember()
             await asyncio.sleep(FRESH_SECS)

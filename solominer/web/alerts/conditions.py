@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from solominer.config.alerts import AlertKind
+from solominer.web.alerts.alert import Alert
 from solominer.work.instant import Instant
 
 RECOVERY_SECS = 30.0
@@ -44,6 +46,19 @@ class Conditions:
         else:
             del self._known[key]
         return bad
+
+    def alerts(
+        self, kind: AlertKind, key: str, now: Instant, after_secs: float, *,
+        bad: bool, title: str, text: str, again: str, priority: int = 4,
+    ) -> Iterator[Alert]:  # fmt: skip
+        """As `see`, as an alert: with `title` and `text` when it is bad, with the title `again` when it is good."""
+        report = self.see(f"{kind}/{key}", now, bad=bad, after_secs=after_secs)
+        if report is not None:
+            yield (
+                Alert(kind, key, now.wall, title, text, priority)
+                if report
+                else Alert(kind, key, now.wall, again, priority=3, recovered=True)
+            )
 
     def forget(self, key: str) -> None:
         """What the key stood for is gone."""

@@ -12,6 +12,7 @@ from solominer.errors import SolominerError
 from solominer.views.text import coins, difficulty_text, duration, rate
 from solominer.web.alerts.alert import Alert
 from solominer.web.alerts.conditions import Conditions
+from solominer.web.alerts.device_rules import MONITORED
 from solominer.work.instant import Instant
 
 DAEMON_SECS, MINING_SECS, NODE_SECS, RATE_SECS = 30.0, 90.0, 60.0, 600.0
@@ -116,12 +117,12 @@ class StatusRules:
         self._rate_known_secs = 0.0
         self._rate_at: Instant | None = None
         self._limits: tuple[float, int] | None = None
-        offline = [key.removeprefix("device/") for key in conditions.raised if key.startswith("device/")]
-        self._workers = dict.fromkeys(offline, now)
+        raised = [key.removeprefix("device/") for key in conditions.raised if key.startswith("device/")]
+        self._workers = dict.fromkeys((key for key in raised if not key.startswith(MONITORED)), now)
 
     def alerts(self, status: Mapping[str, Any] | None, now: Instant, *, running: bool) -> Iterator[Alert]:
         """The alerts of a state; `running`: whether the daemon is connected."""
-        yield from self._lasting(
+        yield from self.conditions.alerts(
             "mining", "daemon", now, DAEMON_SECS, bad=not running,
             title="solominer is not running", text="The daemon does not answer: look at its log, and start it again.",
             again="solominer is running again", priority=5,
@@ -133,18 +134,6 @@ class StatusRules:
         yield from self._nodes(status, now)
         yield from self._rate(status, now)
         yield from self._devices(status, now)
-
-    def _lasting(
-        self, kind: AlertKind, key: str, now: Instant, after_secs: float, *,
-        bad: bool, title: str, text: str, again: str, priority: int = 4,
-    ) -> Iterator[Alert]:  # fmt: skip
-        report = self.conditions.see(f"{kind}/{key}", now, bad=bad, after_secs=after_secs)
-        if report is not None:
-            yield (
-                Alert(kind, key, now.wall, title, text, priority)
-                if report
-                else Alert(kind, key, now.wall, again, priority=3, recovered=True)
-            )
 
     def _alarms(self, status: Mapping[str, Any]) -> Iterator[Alert]:
         self.alarms_until = min(self.alarms_until, status["at"])  # the clock was set back
@@ -164,7 +153,7 @@ class StatusRules:
 
     def _mining(self, status: Mapping[str, Any], now: Instant) -> Iterator[Alert]:
         state = status["status"]
-        yield from self._lasting(
+        yield from self.conditions.alerts(
             "mining", "work", now, MINING_SECS, bad=not state.startswith(("mining", "paused")),
             title="Mining has stopped", text=f"solominer is {state}: check its nodes with `solominer doctor`.",
             again="Mining again", priority=5,
@@ -173,7 +162,7 @@ class StatusRules:
     def _nodes(self, status: Mapping[str, Any], now: Instant) -> Iterator[Alert]:
         for node in status["nodes"]:
             name, problem = node["name"], node["note"] or "it does not answer"
-            yield from self._lasting(
+            yield from self.conditions.alerts(
                 "node", name, now, NODE_SECS, bad=not node["usable"],
                 title=f"Node {name} cannot be used", text=f"{problem}. Check it with `solominer doctor`.",
                 again=f"Node {name} can be used again",
@@ -198,7 +187,7 @@ class StatusRules:
             self._rate_known_secs += secs
             memory_secs = min(RATE_MEMORY_SECS, max(self._rate_known_secs, 1.0))
             self._usual_hps += (rate_hps - self._usual_hps) * min(secs / memory_secs, 1.0)
-        yield from self._lasting(
+        yield from self.conditions.alerts(
             "rate", "rate", now, RATE_SECS, bad=low,
             title=f"Hash rate is low: {rate(rate_hps)}",
             text=f"Usual is {rate(self._usual_hps)}. Look for workers that are offline or hot: `solominer status`.",
@@ -217,7 +206,7 @@ class StatusRules:
                 del self._workers[name]
                 self.conditions.forget(f"device/{name}")
                 continue
-            yield from self._lasting(
+            yield from self.conditions.alerts(
                 "device", name, now, self._config.offline_secs, bad=name not in working,
                 title=f"{name} is not hashing",
                 text=f"For {duration(now - seen)}. Check its power, network and pool settings.",

@@ -1,8 +1,9 @@
-// 6. What the work runs on: nodes, engines with their workers, and how fast a new tip reaches them.
+// 6. What the work runs on: nodes, engines with their workers, devices, and how fast a new tip reaches them.
 import { html } from "./core.js";
 import { useApi } from "./api.js";
 import { Badge, Card, missing, NoData, NotUpdated, Section, Table } from "./ui.js";
 import { integer, plural, rate, si } from "./format.js";
+import { Devices } from "./devices.js";
 
 const NOT_REACHED = "the daemon has not been reached yet";
 
@@ -13,6 +14,7 @@ export function Fleet({ status }) {
       <${Latency} />
     </div>
     <${Card} title="Engines and workers" wide name="workers">${status?.workers.length ? html`<${Workers} workers=${status.workers} />` : html`<${NoData} why=${status ? "no worker is running and no miner is connected" : NOT_REACHED} />`}</${Card}>
+    <${Devices} />
   </${Section}>`;
 }
 

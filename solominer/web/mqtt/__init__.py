@@ -1,0 +1,1 @@
+"""The state for Home Assistant, by MQTT."""
