@@ -219,10 +219,10 @@ class NodeClient:
     async def submit(self, block_hex: str) -> SubmitReply:
         """Submit a block on its own connection. Never raises NodeError."""
         with self._gate.sending():
-            reply = await self._alone("submit", lambda client: submit.submit_block(client, block_hex))
+            reply = await self._reply("submit", lambda client: submit.submit_block(client, block_hex))
             if reply.answer in (Answer.ACCEPTED, Answer.INVALID):
                 first = reply
-                reply = await self._alone("submit", lambda client: submit.check_reply(client, block_hex, first))
+                reply = await self._reply("submit", lambda client: submit.check_reply(client, block_hex, first))
         _log.debug("node %s answered a block with %r in %.3f s", self.name, reply.raw, reply.rpc_secs)
         return reply
 
@@ -238,10 +238,17 @@ class NodeClient:
     async def propose(self, block_hex: str) -> SubmitReply:
         """Ask whether an unsolved block would be valid, on its own connection. Never raises NodeError."""
         async with self._gate.turn():
-            reply = await self._alone("propose", lambda client: submit.propose_block(client, block_hex))
+            reply = await self._reply("propose", lambda client: submit.propose_block(client, block_hex))
             if reply.answer not in (Answer.ACCEPTED, Answer.INVALID):
                 return reply
-            return await self._alone("propose", lambda client: submit.check_proposal(client, block_hex, reply))
+            return await self._reply("propose", lambda client: submit.check_proposal(client, block_hex, reply))
+
+    async def _reply(self, purpose: str, function: Callable[[RpcClient], SubmitReply]) -> SubmitReply:
+        """As `_alone`; the answer is unknown if the connection is closed meanwhile, because the run ends."""
+        try:
+            return await self._alone(purpose, function)
+        except NodeError as error:
+            return SubmitReply(*submit.classify_submit(error), 0.0)
 
     async def where_is(self, hash_le: bytes, height: int) -> BlockPosition:
         """Where the node has a block. An answer that may end its tracking is confirmed on another connection.
@@ -269,7 +276,10 @@ class NodeClient:
     async def look(self) -> NodeHealth:
         """Check the node's health once, without posting it. Never raises NodeError."""
         network, now = self.settings.network, self._clock().wall
-        seen = await self._ask("health", lambda client: health.look(client, network, node=self.name, now=now))
+        try:
+            seen = await self._ask("health", lambda client: health.look(client, network, node=self.name, now=now))
+        except NodeError as error:  # the connection was closed: the run ends
+            seen = health.unreachable(self.name, error)
         return replace(seen, zmq=self._zmq.state)
 
     # Watching

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from tests.faults.case import case
-from tests.faults.launch import FSYNC_FAILS, FSYNC_IS_SLOW
+from tests.faults.launch import FSYNC_FAILS, FSYNC_IS_SLOW, NO_SUBMISSIONS
 from tests.faults.node_faults import power_cut
 from tests.faults.rig import World
 
@@ -23,13 +23,8 @@ def full(world: World) -> None:
 
 
 def _no_first_place(world: World) -> None:
-    """Put a file where the journal's folder of today must be."""
+    world.daemon.set_control(disk=NO_SUBMISSIONS)
     world.daemon.start()
-    world.daemon.wait_lines("the whole reward goes to")
-    submissions = world.data_dir / "regtest" / "submissions"
-    if submissions.exists():
-        submissions.rename(submissions.with_name("submissions-aside"))
-    submissions.write_text("no folder")
     world.daemon.wait_lines("journal-fallback")
 
 
@@ -50,7 +45,7 @@ def second_place_and_end(world: World) -> None:
 
 def _fsync(world: World, state: int) -> None:
     world.mine()
-    world.daemon.set_control(fsync=state)
+    world.daemon.set_control(disk=state)
     world.more(world.rng.randint(1, 3))
     world.daemon.set_control()
 

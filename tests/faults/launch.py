@@ -2,8 +2,9 @@
 
     python -m tests.faults.launch CONTROL_FILE run --config ...
 
-CONTROL_FILE is 16 bytes: a little-endian double that is added to every reading of the wall clock, and a long that is
-1 while every fsync fails and 2 while each takes a second. The harness changes them while the daemon runs.
+CONTROL_FILE is 16 bytes: a little-endian double that is added to every reading of the wall clock, and a long that says
+what is wrong with the disk: 1 while every fsync fails, 2 while each takes a second, 3 while no folder can be made in
+`submissions`. The harness changes them while the daemon runs.
 """
 
 from __future__ import annotations
@@ -18,27 +19,35 @@ from pathlib import Path
 from typing import Any
 
 LAYOUT = struct.Struct("<dq")
-FSYNC_WORKS, FSYNC_FAILS, FSYNC_IS_SLOW = range(3)
+DISK_WORKS, FSYNC_FAILS, FSYNC_IS_SLOW, NO_SUBMISSIONS = range(4)
 SLOW_FSYNC_SECS = 1.0
 
 
 def install(control: mmap.mmap) -> None:
-    """Replace time.time and os.fsync; to be called before anything of the daemon is imported."""
-    real_time, real_fsync = time.time, os.fsync
+    """Replace time.time, os.fsync and os.mkdir; to be called before anything of the daemon is imported."""
+    real_time, real_fsync, real_mkdir = time.time, os.fsync, os.mkdir
+
+    def disk() -> int:
+        return int(LAYOUT.unpack(control[: LAYOUT.size])[1])
 
     def moved_time() -> float:
         return real_time() + float(LAYOUT.unpack(control[: LAYOUT.size])[0])
 
     def weak_fsync(handle: Any) -> None:
-        state = LAYOUT.unpack(control[: LAYOUT.size])[1]
-        if state == FSYNC_FAILS:
+        if disk() == FSYNC_FAILS:
             raise OSError(errno.EIO, "fsync fails as told")
-        if state == FSYNC_IS_SLOW:
+        if disk() == FSYNC_IS_SLOW:
             time.sleep(SLOW_FSYNC_SECS)
         real_fsync(handle)
 
+    def weak_mkdir(path: Any, *args: Any, **options: Any) -> None:
+        if disk() == NO_SUBMISSIONS and "submissions" in Path(path).parts:
+            raise OSError(errno.EIO, "mkdir fails as told")
+        real_mkdir(path, *args, **options)
+
     time.time = moved_time
     os.fsync = weak_fsync  # type: ignore[assignment] # its parameter has another name
+    os.mkdir = weak_mkdir
 
 
 def main() -> None:

@@ -45,12 +45,12 @@ class Daemon:
         self._news = threading.Condition()
         self.set_control()
 
-    def set_control(self, clock_offset_secs: float = 0.0, fsync: int = 0) -> None:
-        """Move its wall clock, change its fsync; see `launch`."""
+    def set_control(self, clock_offset_secs: float = 0.0, disk: int = 0) -> None:
+        """Move its wall clock, change its disk; see `launch`."""
         if not self._control.exists():
             self._control.write_bytes(LAYOUT.pack(0.0, 0))
         with self._control.open("r+b") as file:  # in place: the daemon has it mapped
-            file.write(LAYOUT.pack(clock_offset_secs, fsync))
+            file.write(LAYOUT.pack(clock_offset_secs, disk))
 
     @property
     def pid(self) -> int:
