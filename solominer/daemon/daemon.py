@@ -39,8 +39,8 @@ from solominer.daemon.parts import (
 from solominer.daemon.sd_notify import Notifier
 from solominer.daemon.status import Sampler, snapshot_of, why_no_hash
 from solominer.daemon.status_feed import StatusFeed
-from solominer.engines.cpu.pool import WorkerPool
 from solominer.engines.engine_set import EngineSet
+from solominer.engines.pool.pool import WorkerPool
 from solominer.errors import SolominerError
 from solominer.governor.governor import Governor, folder_of
 from solominer.views.console import ConsoleView, has_controlling_terminal

@@ -17,8 +17,8 @@ from solominer.daemon.host_metrics import now
 from solominer.engines.cpu.machine import usable_cores
 from solominer.engines.cpu.plan_loader import check_for_workers, kernel_for, load_plan
 from solominer.engines.cpu.plan_monitor import Alert, PlanMonitor
-from solominer.engines.cpu.pool import PoolSettings, WorkerPool
 from solominer.engines.engine_set import EngineSet
+from solominer.engines.pool.pool import PoolSettings, WorkerPool
 from solominer.errors import ConfigError
 from solominer.governor.policies import Policies, electricity_of, forecast_from
 from solominer.records.events.event_log import Start

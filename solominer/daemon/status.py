@@ -17,8 +17,8 @@ from solominer.config.models import Config
 from solominer.daemon.executor import Executor
 from solominer.daemon.host_metrics import age_secs, machine, now
 from solominer.daemon.job_view import TemplateViews, coinbase_view
-from solominer.engines.cpu.pool import WorkerPool
-from solominer.engines.cpu.snapshot import PoolSnapshot
+from solominer.engines.pool.pool import WorkerPool
+from solominer.engines.pool.snapshot import PoolSnapshot
 from solominer.insight.estimate import Estimate, from_counters
 from solominer.records.recorder import Recorder
 from solominer.views.logs import RecentEvents

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from solominer.engines.cpu import messages as outbox_module
 from solominer.engines.cpu import search as search_module
-from solominer.engines.cpu.job_slot import CHANGES, WORD_OF, SharedBlock, WorkerCounters
-from solominer.engines.cpu.messages import Message, Outbox, Share, Wrong, take
 from solominer.engines.cpu.search import Pace, Search
-from solominer.engines.cpu.walk import Walk
-from solominer.engines.cpu.worker_job import WorkerJob
+from solominer.engines.pool import messages as outbox_module
+from solominer.engines.pool.job_slot import CHANGES, WORD_OF, SharedBlock, WorkerCounters
+from solominer.engines.pool.messages import Message, Outbox, Share, Wrong, take
+from solominer.engines.pool.walk import Walk
+from solominer.engines.pool.worker_job import WorkerJob
 from solominer.errors import EngineError
 from solominer.plan.plan import SearchPlan
 from tests.hashing.fake_engine import FakeKernel, midstate

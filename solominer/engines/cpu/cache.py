@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from solominer.engines.cpu.machine import this_machine
-from solominer.engines.cpu.processes import python_command
 from solominer.engines.cpu.variants import VARIANTS
+from solominer.engines.pool.processes import python_command
 
 MANIFEST = "MANIFEST.json"
 COMPILE_TIMEOUT_SECS = 180

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solominer.chain.hashes import hash_to_int, sha256d
-from solominer.engines.cpu.job_slot import CHANGES, WORD_OF
-from solominer.engines.cpu.messages import Hit, Outbox, Share, Wrong
-from solominer.engines.cpu.walk import Group, Walk
-from solominer.engines.cpu.worker_job import WorkerJob
+from solominer.engines.pool.job_slot import CHANGES, WORD_OF
+from solominer.engines.pool.messages import Hit, Outbox, Share, Wrong
+from solominer.engines.pool.walk import Group, Walk
+from solominer.engines.pool.worker_job import WorkerJob
 from solominer.errors import EngineError
 
 SLICE_NS = 4_000_000
