@@ -25,7 +25,7 @@ class LaunchPace:
 
     def expected_ns(self, hashes: int) -> float:
         """How long a launch of so many hashes probably takes."""
-        return min(self.ns_per_hash * hashes, self.target_ns)
+        return self.target_ns if self.ns_per_hash == float("inf") else self.ns_per_hash * hashes
 
     def saw(self, hashes: int, busy_ns: int) -> None:
         """A launch of `hashes` kept the device busy for `busy_ns`. One that the host disturbed counts at most twice."""

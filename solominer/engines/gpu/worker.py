@@ -20,14 +20,12 @@ from solominer.engines.gpu.kernel import Device, GpuKernel, Launch, TooManyHits
 from solominer.engines.gpu.known_block import finds_known_block
 from solominer.engines.gpu.pace import LaunchPace, rest_ns
 from solominer.engines.gpu.search import GpuSearch, Piece, hits_in_parts, most_hashes
-from solominer.engines.gpu.temperature import Ceiling, thermometer
+from solominer.engines.gpu.temperature import Ceiling, Thermometer, thermometer
 from solominer.engines.pool.hits import HitReporter
 from solominer.engines.pool.job_slot import WORD_OF, WorkerState
 from solominer.engines.pool.messages import Ready
 from solominer.engines.pool.startup import EXIT_WRONG_HITS, DeviceSetup, WorkerSetup
-from solominer.engines.pool.walk import Walk
 from solominer.engines.pool.worker import WRONG_HITS_ALLOWED, Worker
-from solominer.engines.pool.worker_job import WorkerJob
 from solominer.errors import EngineError
 
 KNOWN_BLOCK_SECS = 3600.0
@@ -63,6 +61,7 @@ class GpuWorker(Worker):
         self._device: DeviceSetup = setup.device
         self._pace = LaunchPace(setup.device.launch_ms)
         self._ceiling = Ceiling(setup.device.max_temp_c)
+        self._thermometer: Thermometer | None = None
         self._search: GpuSearch | None = None
         self._flights: deque[Flight] = deque()
         self._landed_ns = self._rest_until_ns = 0
@@ -72,7 +71,7 @@ class GpuWorker(Worker):
         setup = self._setup
         engine = importlib.import_module(setup.engine)
         device = self._find(engine)
-        held = claim(device, setup.cache_dir)
+        self._claim = claim(device, setup.cache_dir)
         self._thermometer = thermometer(device)
         if self._thermometer is None and self._device.max_temp_c is not None:
             self._report(f"{device.name} shows no temperature: max_temp_c has no effect on it")
@@ -80,7 +79,6 @@ class GpuWorker(Worker):
         self._outbox.send(Ready(kernel.name))
         self._hash(kernel)
         engine.bench_out(device, kernel.name, cache_dir=setup.cache_dir)
-        del held
         return EXIT_WRONG_HITS
 
     def _find(self, engine: Any) -> Device:
@@ -100,6 +98,8 @@ class GpuWorker(Worker):
         while counters[_WRONG] < wrong_limit:
             now = time.monotonic()
             if now >= read_at:
+                if not self._shared.quitting:  # else what is in flight lands first
+                    self._check_end()
                 self._look_at_temperature()
                 read_at = now + TEMPERATURE_SECS
             if flights and flights[0].launch.done:
@@ -114,10 +114,13 @@ class GpuWorker(Worker):
             elif (idle := self._why_idle()) is None and now < known_at and self._has_room():
                 self._launch(kernel)
             elif flights:
-                self._sleep_until(flights[0].expected_ns - (0 if idle or len(flights) > 1 else self._lead_ns))
-            else:
+                self._sleep_until(flights[0].expected_ns if idle else self._launch_ns())
+            elif idle is not None:
                 self._check_end()
-                self._wait(WorkerState.HASHING if idle is None else idle)
+                self._wait(idle)
+            else:
+                self._enter(WorkerState.HASHING)
+                self._sleep_until(self._rest_until_ns)
 
     def _why_idle(self) -> WorkerState | None:
         """Why nothing more is launched now, or None."""
@@ -132,15 +135,15 @@ class GpuWorker(Worker):
 
     def _has_room(self) -> bool:
         """Whether it is time for the next launch."""
-        now, flights = monotonic_ns(), self._flights
-        if not flights:
-            return now >= self._rest_until_ns
-        whole = self._shared.duty == 1
-        return whole and len(flights) == 1 and now >= flights[0].expected_ns - self._lead_ns
+        two = self._shared.duty == 1
+        return len(self._flights) < (2 if two else 1) and monotonic_ns() >= self._launch_ns()
 
-    @property
-    def _lead_ns(self) -> float:
-        return min(_LEAD_NS, self._pace.target_ns / 2)
+    def _launch_ns(self) -> float:
+        """When to enqueue the next launch: shortly before the last one's end, or after the rest."""
+        if not self._flights:
+            return self._rest_until_ns
+        lead = min(_LEAD_NS, self._pace.target_ns / 2) if len(self._flights) == 1 and self._shared.duty == 1 else 0
+        return self._flights[0].expected_ns - lead
 
     def _turn_to(self, kernel: GpuKernel) -> None:
         """Begin the current epoch's job; what is in flight for the last one lands later."""
@@ -150,13 +153,9 @@ class GpuWorker(Worker):
             return
         reporter = HitReporter(job, self._counters, self._outbox)
         midstates = max(1, min(kernel.midstates, most_hashes(reporter.target_word) // kernel.group_nonces))
-        self._search = GpuSearch(self._aligned_walk(job, midstates, kernel.group_nonces), kernel, reporter)
+        self._search = GpuSearch(self._walk(job, midstates, kernel.group_nonces), kernel, reporter)
         self._begin_places(midstates)
         self._note(self._search.walk.place)
-
-    def _aligned_walk(self, job: WorkerJob, midstates: int, granule: int) -> Walk:
-        """The job's walk, from the place of a worker that may have had groups of another size."""
-        return self._walk(job, midstates, granule)
 
     def _launch(self, kernel: GpuKernel) -> None:
         search = self._search
@@ -203,7 +202,7 @@ class GpuWorker(Worker):
 
     def _look_at_temperature(self) -> None:
         celsius = self._thermometer() if self._thermometer else None
-        self._counters[_MILLIDEGREES] = round(1000 * celsius) if celsius else 0
+        self._counters[_MILLIDEGREES] = max(0, round(1000 * celsius)) if celsius else 0
         if self._ceiling.saw(celsius):
             what = "above its limit: paused" if self._ceiling.hot else "cool enough: resumed"
             self._report(f"GPU {self._device.index} has {celsius or 0:.0f} °C, {what}")

@@ -15,10 +15,10 @@ from abc import ABC, abstractmethod
 from solominer.engines.pool.job_slot import WORD_OF, SharedBlock, WorkerState, plan_word
 from solominer.engines.pool.messages import Outbox, Report
 from solominer.engines.pool.processes import die_with, leave_signals_to_parent
-from solominer.engines.pool.startup import WorkerSetup
+from solominer.engines.pool.startup import EXIT_OFF, WorkerSetup
 from solominer.engines.pool.walk import Place, Walk
 from solominer.engines.pool.worker_job import WorkerJob
-from solominer.errors import SolominerError
+from solominer.errors import DeviceOff, SolominerError
 
 WRONG_HITS_ALLOWED = 3
 _IDLE_LOOK_MS = 20
@@ -78,14 +78,15 @@ class Worker(ABC):
         counters[_JOBS] += 1
         return WorkerJob.unpack(data)
 
-    def _walk(self, job: WorkerJob, midstates: int) -> Walk:
-        """The job's walk, continued from the position of a worker that died."""
+    def _walk(self, job: WorkerJob, midstates: int, granule: int = 1) -> Walk:
+        """The job's walk, continued from the position of a worker that died, at a multiple of `granule` nonces."""
         counters, setup = self._counters, self._setup
         place = Place()
         if counters[_PLACE_EPOCH] == self._epoch:
             place = Place(*counters[_PLACE : _PLACE + len(Place._fields)])
             if counters[_PLACE_MIDSTATES] != midstates:  # the groups are different now
                 place = Place(place.ntime, place.k + 1)
+            place = place._replace(offset=place.offset // granule * granule)
         return Walk(setup.plan, job.space, worker=setup.index, workers=setup.workers, midstates=midstates, place=place)
 
     def _begin_places(self, midstates: int) -> None:
@@ -117,4 +118,4 @@ def main(worker: type[Worker]) -> int:
         return worker(setup).run()
     except SolominerError as error:  # the last line on stderr becomes the `end_reason`
         sys.stderr.write(" -> ".join(filter(None, (error.what, error.todo))) + "\n")
-        return 1
+        return EXIT_OFF if isinstance(error, DeviceOff) else 1
