@@ -12,7 +12,7 @@ from hashlib import sha256
 import numpy as np
 from numpy.typing import NDArray
 
-from solominer.engines.cpu.sha256d import IV, K
+from solominer.engines.sha256.sha256d import IV, K
 
 _MASK = 0xFFFFFFFF
 _BLOCK = struct.Struct(">16I")
