@@ -78,7 +78,9 @@ class GpuEngine(WorkerPool):
         found = list_cards(cpus=gpus.cpus, cache_dir=gpus.cache_dir, engine=gpus.engine)
         cards = chosen(found, gpus.devices)
         if not cards:
-            raise EngineError("this machine has no GPU with a driver", "install the card's driver, or mine without --gpu")
+            raise EngineError(
+                "this machine has no GPU with a driver", "install the card's driver, or mine without --gpu"
+            )
         return cards
 
     def _setup(self, card: Card) -> DeviceSetup:

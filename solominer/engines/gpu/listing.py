@@ -67,7 +67,9 @@ def chosen(cards: list[Card], wanted: tuple[int, ...] | None) -> list[Card]:
     missing = [index for index in wanted if index not in by_index]
     if missing:
         known = ", ".join(f"{card.index} ({card.name})" for card in cards) or "none"
-        raise EngineError(f"there is no GPU {missing[0]}; found: {known}", "correct gpu.devices, see solominer gpu list")
+        raise EngineError(
+            f"there is no GPU {missing[0]}; found: {known}", "correct gpu.devices, see solominer gpu list"
+        )
     return [by_index[index] for index in wanted]
 
 

@@ -109,9 +109,7 @@ def hits_in_parts(kernel: GpuKernel, batch: Batch) -> NDArray[np.uint32]:
 def _halves(kernel: GpuKernel, batch: Batch) -> list[tuple[int, Batch]]:
     """Two batches that together are this one, each with the index of its first midstate in it."""
     if (chunks := len(batch.chunks)) > 1:
-        return [
-            (0, replace(batch, chunks=part)) for part in (batch.chunks[: chunks // 2], batch.chunks[chunks // 2 :])
-        ]
+        return [(0, replace(batch, chunks=part)) for part in (batch.chunks[: chunks // 2], batch.chunks[chunks // 2 :])]
     if batch.chunk_nonces > kernel.group_nonces:
         first = max(batch.chunk_nonces // 2 // kernel.group_nonces, 1) * kernel.group_nonces
         second = batch.chunks + np.uint32(first)

@@ -34,8 +34,7 @@ _LEAD_NS = 2_000_000
 _SHORTEST_SLEEP_NS, _LONGEST_SLEEP_NS = 200_000, 10_000_000
 
 _HEARTBEAT, _STARTED, _HASHES, _LONGEST, _WRONG, _MILLIDEGREES = (
-    WORD_OF[name]
-    for name in ("heartbeat_ns", "started_ns", "hashes", "longest_slice_ns", "wrong_hits", "millidegrees")
+    WORD_OF[name] for name in ("heartbeat_ns", "started_ns", "hashes", "longest_slice_ns", "wrong_hits", "millidegrees")
 )
 _PLACE = WORD_OF["place_ntime"]
 

@@ -100,9 +100,7 @@ class FakeKernel:
         for start in batch.chunks.tolist():
             end = start + batch.chunk_nonces
             while start < end:
-                count, done = self._cpu.scan(
-                    batch.midstates, batch.tail, start, end - start, batch.target_word, hits
-                )
+                count, done = self._cpu.scan(batch.midstates, batch.tail, start, end - start, batch.target_word, hits)
                 found.append(hits[:count].copy())
                 start += done
         everything = np.concatenate(found)
