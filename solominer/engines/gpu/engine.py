@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from solominer.engines.gpu.listing import KERNELS, Card, chosen, list_cards
+from solominer.engines.gpu.listing import KERNELS, Card, list_cards, missing
 from solominer.engines.pool.pool import PoolSettings, WorkerPool
 from solominer.engines.pool.startup import DeviceSetup
 from solominer.errors import EngineError
@@ -76,11 +76,12 @@ class GpuEngine(WorkerPool):
     def _cards(self) -> list[Card]:
         gpus = self._gpus
         found = list_cards(cpus=gpus.cpus, cache_dir=gpus.cache_dir, engine=gpus.engine)
-        cards = chosen(found, gpus.devices)
+        problem = missing(found, gpus.devices)
+        cards = [card for card in found if gpus.devices is None or card.index in gpus.devices]
         if not cards:
-            raise EngineError(
-                "this machine has no GPU with a driver", "install the card's driver, or mine without --gpu"
-            )
+            raise problem or EngineError("this machine has no GPU with a driver", "install it, or mine without --gpu")
+        if problem:
+            log.warning("%s", problem)
         return cards
 
     def _setup(self, card: Card) -> DeviceSetup:

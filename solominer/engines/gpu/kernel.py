@@ -13,12 +13,24 @@ from numpy.typing import NDArray
 from solominer.engines.cpu.reference import GENESIS, midstate, tail_words
 from solominer.engines.gpu import backends, choose
 from solominer.engines.gpu.backends import devices
+from solominer.engines.gpu.benched import bench_out, benched
+from solominer.engines.gpu.choose import remembered
 from solominer.engines.gpu.device import MAX_CHUNKS, SLOTS, Arguments, Device, Program
 from solominer.engines.gpu.source import ROOM, Source
 from solominer.engines.gpu.variants import VariantInfo
-from solominer.errors import EngineError
+from solominer.errors import DeviceOff, EngineError
 
-__all__ = ["Batch", "Device", "GpuKernel", "Launch", "TooManyHits", "devices", "load_kernel"]
+__all__ = [
+    "Batch",
+    "Device",
+    "GpuKernel",
+    "Launch",
+    "TooManyHits",
+    "bench_out",
+    "devices",
+    "load_kernel",
+    "remembered",
+]
 
 POLL_SECS = 0.001
 
@@ -150,7 +162,7 @@ def load_kernel(
     """Load a variant on a device (None: the fastest there, timed once and remembered in `cache_dir`).
 
     The kernel must find the genesis block's nonce. `report` gets a line whenever something takes long or goes wrong.
-    Raises EngineError if there is no such device or variant, or if no kernel works on it.
+    Raises EngineError if there is no such device or variant, or if no kernel works on it, DeviceOff if all are wrong.
     """
 
     def load(name: str) -> GpuKernel:
@@ -161,13 +173,22 @@ def load_kernel(
 
     if variant is not None:
         return load(variant)
-    return choose.load_fastest(device, backends.variant_names(device), load, cache_dir=cache_dir, report=report)
+    wrong = benched(device, cache_dir)
+    names = [name for name in backends.variant_names(device) if name not in wrong]
+    if not names:
+        raise DeviceOff(f"every kernel gave wrong hits on {device.name}", "check its cooling, memory and driver")
+    return choose.load_fastest(device, names, load, cache_dir=cache_dir, report=report)
 
 
 def check(kernel: GpuKernel) -> None:
     """Find the genesis block's nonce. Raises EngineError if the kernel does not, or finds anything else."""
-    midstates, nonce = midstate(GENESIS[:64]).reshape(1, 8), int.from_bytes(GENESIS[76:], "little")
+    if not finds_known_block(kernel):
+        raise EngineError(f"kernel {kernel.name} does not find the genesis block", "choose another with gpu.variant")
+
+
+def finds_known_block(kernel: GpuKernel) -> bool:
+    """Whether the kernel finds the genesis block's nonce, and nothing else, with every midstate that it takes."""
+    midstates, nonce = np.tile(midstate(GENESIS[:64]), (kernel.midstates, 1)), int.from_bytes(GENESIS[76:], "little")
     start = nonce - nonce % kernel.group_nonces
     batch = Batch(midstates, tail_words(GENESIS), np.array([start], np.uint32), kernel.group_nonces, 0)
-    if kernel.launch(batch).hits().tolist() != [[0, nonce]]:
-        raise EngineError(f"kernel {kernel.name} does not find the genesis block", "choose another with --gpu-kernel")
+    return bool(kernel.launch(batch).hits().tolist() == [[index, nonce] for index in range(kernel.midstates)])

@@ -59,18 +59,15 @@ def list_cards(*, cpus: bool, cache_dir: Path | None, engine: str = KERNELS) -> 
     return [Card(**card) for card in answer]
 
 
-def chosen(cards: list[Card], wanted: tuple[int, ...] | None) -> list[Card]:
-    """Those with the wanted numbers, in that order; None: all. Raises EngineError if a number does not exist."""
-    if wanted is None:
-        return cards
-    by_index = {card.index: card for card in cards}
-    missing = [index for index in wanted if index not in by_index]
-    if missing:
-        known = ", ".join(f"{card.index} ({card.name})" for card in cards) or "none"
-        raise EngineError(
-            f"there is no GPU {missing[0]}; found: {known}", "correct gpu.devices, see solominer gpu list"
-        )
-    return [by_index[index] for index in wanted]
+def missing(cards: list[Card], wanted: tuple[int, ...] | None) -> EngineError | None:
+    """The error if one of the wanted numbers (None: all that there are) does not exist."""
+    for index in wanted or ():
+        if all(card.index != index for card in cards):
+            known = ", ".join(f"{card.index} ({card.name})" for card in cards) or "none"
+            return EngineError(
+                f"there is no GPU {index}; found: {known}", "correct gpu.devices, see solominer gpu list"
+            )
+    return None
 
 
 def _listed(engine: Any, cpus: bool, cache_dir: Path | None) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_FIRST_HASHES = 1 << 18
+_FIRST_HASHES = 1 << 12
 _MOST_GROWTH = 4.0
 _WEIGHT = 0.25
 

@@ -16,8 +16,7 @@ from time import monotonic_ns
 from typing import Any
 
 from solominer.engines.gpu.claim import claim
-from solominer.engines.gpu.kernel import Device, GpuKernel, Launch, TooManyHits
-from solominer.engines.gpu.known_block import finds_known_block
+from solominer.engines.gpu.kernel import Device, GpuKernel, Launch, TooManyHits, finds_known_block
 from solominer.engines.gpu.pace import LaunchPace, rest_ns
 from solominer.engines.gpu.search import GpuSearch, Piece, hits_in_parts, most_hashes
 from solominer.engines.gpu.temperature import Ceiling, Thermometer, thermometer

@@ -1,4 +1,4 @@
-"""A card and its kernel without a card: launches take their time on a clock, hits come from hashlib's midstate in Python.
+"""A card and its kernel without a card: launches take their time on a clock, hits come from a kernel of the CPU.
 
 The variant says how it behaves: `fake` works, `fake-lies` reports hits that are none, `fake-blind` finds nothing,
 `fake-hangs` has a launch that never ends, `fake-dies` crashes the process, `fake-lost` loses the device after ten
