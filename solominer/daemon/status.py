@@ -114,7 +114,7 @@ class Sampler:
             await asyncio.sleep(SAMPLE_SECS)
 
     def _say_first_hash(self) -> bool:
-        """Whether hashing has started, by a CPU worker or else a miner; logs how long this took."""
+        """Whether hashing has started, by a CPU worker or else anybody; logs how long this took."""
         workers = self._pool.pool_snapshot().workers
         if not workers:
             return self.hashes > 0
