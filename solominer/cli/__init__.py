@@ -121,9 +121,7 @@ def run(
     stratum: Annotated[
         list[str] | None, typer.Option(help="Address of the Stratum server: 0.0.0.0:3333; may be repeated.")
     ] = None,
-    cpu_workers: Annotated[
-        int | None, typer.Option(min=0, help="CPU workers; 0: only GPUs and Stratum miners.")
-    ] = None,
+    cpu_workers: Annotated[int | None, typer.Option(min=0, help="CPU workers; may be 0 beside GPUs or miners.")] = None,
     gpu: Annotated[str | None, typer.Option(help="GPUs: none, all, or numbers as in 0,2 (solominer gpu list).")] = None,
     web: Annotated[bool, typer.Option("--web", help="Also start the web server; prints its address.")] = False,
     data_dir: DataDirOption = None,

@@ -147,7 +147,7 @@ class Config(Part):
     )
     cpu_workers: Annotated[int, Field(ge=0, le=MAX_CORES), WHOLE] | None = Field(
         None,
-        description="number of CPU workers; default: one for each unreserved core. 0: GPUs and Stratum miners only",
+        description="number of CPU workers; default: one per unreserved core; may be 0 beside GPUs or Stratum miners",
     )
     gpu: GpuConfig = GpuConfig()
     stratum: Annotated[tuple[ListenerConfig, ...], BeforeValidator(as_listeners)] = Field(

@@ -55,6 +55,11 @@ class Parts:
     signs: bool
     block_state: BlockObserver
 
+    @property
+    def pools(self) -> tuple[WorkerPool, ...]:
+        """The engines of our own worker processes."""
+        return (self.pool,) if self.gpus is None else (self.pool, self.gpus)
+
 
 def recorder_of(config: Config) -> Recorder:
     """The recorder, not yet opened."""
@@ -183,7 +188,7 @@ def start_of(config: Config, parts: Parts, max_blocks: int | None) -> Start:
     mode, payout = config.mode_rules, parts.payout
     sign_for = None
     if parts.signs:  # only the first extranonce of the first worker is signed
-        first = next((pool for pool in (parts.pool, parts.gpus) if pool is not None and pool.settings.workers), None)
+        first = next((pool for pool in parts.pools if pool.settings.workers), None)
         if first is None:
             raise ConfigError("blocks of this chain are signed, which requires a CPU worker", "set cpu_workers to 1")
         extranonce = first.settings.plan.extranonce(0, first.settings.admitted_workers, 0)
