@@ -22,6 +22,7 @@ CHOICE = "choice.json"
 TIMED_SECS = 0.03
 TIMED_ROUNDS = 3
 PATIENCE_SECS = 20.0  # no further candidate is compiled after this: the first hash should not wait
+_SOURCES = ("cuda", "dialects", "nvrtc", "opencl", "source", "source_words", "variants")
 FIRST_LOCAL = "128"  # every kind is tried with groups of this size; the other sizes for the best kind alone
 
 
@@ -117,9 +118,9 @@ def remembered(device: Device, *, cache_dir: Path | None) -> str:
 
 
 def source_digest() -> str:
-    """What the rates depend on beside the device: this folder's text and the description of the hash."""
+    """What the rates depend on beside the device: the text of the kernels, and the description of the hash."""
     here = Path(__file__).parent
-    paths = [*sorted(here.glob("*.py")), *sorted((here.parent / "sha256").glob("*.py"))]
+    paths = [*(here / f"{name}.py" for name in _SOURCES), *sorted((here.parent / "sha256").glob("*.py"))]
     return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()[:16]
 
 

@@ -72,7 +72,7 @@ class GpuWorker(Worker):
         self._claim = claim(device, setup.cache_dir)
         self._thermometer = thermometer(device)
         if self._thermometer is None and self._device.max_temp_c is not None:
-            self._report(f"{device.name} shows no temperature: max_temp_c has no effect on it")
+            self._report(f"{device.name} shows no temperature: max_temperature_c has no effect on it")
         kernel: GpuKernel = engine.load_kernel(device, setup.kernel, cache_dir=setup.cache_dir, report=self._report)
         self._outbox.send(Ready(kernel.name))
         self._hash(kernel)
