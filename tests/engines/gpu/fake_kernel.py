@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from solominer.engines.cpu.reference import tail_words
+from solominer.engines.cpu.reference import GENESIS, tail_words
 from solominer.engines.gpu import temperature, worker
-from solominer.engines.gpu.kernel import GENESIS, Batch, Device, TooManyHits
+from solominer.engines.gpu.kernel import Batch, Device, TooManyHits
 from solominer.errors import DeviceOff, EngineError
 
 GROUP = 64

@@ -32,7 +32,7 @@ from tests.engines.gpu.fake_kernel import BUS, HASHES_PER_SEC
 from tests.hashing.jobs import make_job
 
 FAKE = "tests.engines.gpu.fake_kernel"
-NO_SHARES = 1 << 224
+NO_SHARES = (1 << 224) - 1
 SOME_SHARES = 1 << 246
 T = TypeVar("T", bound=Event)
 
@@ -94,11 +94,8 @@ async def test_all_cards_hash_each_as_fast_as_it_can() -> None:
         assert share.extranonce[:4] == (7).to_bytes(4, "big")
         seen = await run.until(lambda now: now.workers[1].hashes > begun.workers[1].hashes + 40_000)
         secs = time.monotonic() - at
-        rates = [
-            (after.hashes - before.hashes) / secs for before, after in zip(begun.workers, seen.workers, strict=True)
-        ]
-        assert rates[0] > 0.5 * HASHES_PER_SEC[0]
-        assert rates[1] > 0.5 * HASHES_PER_SEC[1]
+        for index, before in enumerate(begun.workers):
+            assert seen.workers[index].hashes - before.hashes > 0.5 * secs * HASHES_PER_SEC[index]
         shown = run.engine.snapshot()
         assert shown.engine == "gpu"
         assert [worker.details["kernel"] for worker in shown.workers] == ["fake", "fake"]
@@ -108,15 +105,14 @@ async def test_all_cards_hash_each_as_fast_as_it_can() -> None:
 async def test_hits_of_a_launch_that_a_new_job_overtakes_are_still_reported() -> None:
     async with running(launch_ms=1000) as run:
         run.engine.publish(make_job(1, share_target=SOME_SHARES))
-        assert (await run.next(ShareFound)).job_id == 1
-        hashes = run.engine.pool_snapshot().hashes
-        run.engine.publish(make_job(2, share_target=SOME_SHARES << 2))
-        ended = await run.until(lambda now: now.hashes > hashes)
-        assert ended.workers[0].epoch == ended.epoch, "the launch at hand has ended under the new job"
-        shares = []
-        while (share := await run.next(ShareFound)).job_id == 1:
-            shares.append(share)
-        assert shares
+        await run.until(lambda now: now.workers[0].longest_slice_ns > 100_000_000)
+        while not run.events.empty():
+            run.events.get_nowait()
+        run.engine.publish(make_job(2, share_target=SOME_SHARES))
+        jobs = [(await run.next(ShareFound)).job_id]
+        while jobs[-1] == 1:
+            jobs.append((await run.next(ShareFound)).job_id)
+        assert len(jobs) > 1, "the launch at hand ended under the new job"
         run.engine.stop_work()
         await run.until(lambda now: now.workers[0].state is WorkerState.IDLE)
 
@@ -181,13 +177,13 @@ async def test_a_killed_worker_goes_on_where_it_was() -> None:
         ("fake-dies", "crashed (SIGSEGV)"),
         ("fake-lost", "exited with code 1: the card failed: OpenCL status -5 -> see the kernel's log (dmesg)"),
         ("fake-memory", "the card failed: CL_OUT_OF_RESOURCES -> close other programs that use the card"),
-        ("fake-hangs", "no heartbeat for 0 s"),
+        ("fake-hangs", "no heartbeat for 1 s"),
     ],
 )
 async def test_a_card_that_fails_is_told_in_words_and_tried_again(
     monkeypatch: pytest.MonkeyPatch, variant: str, reason: str
 ) -> None:
-    monkeypatch.setattr(pool_module, "HANG_SECS", 0.4)
+    monkeypatch.setattr(pool_module, "HANG_SECS", 1.0 if variant == "fake-hangs" else 30.0)
     async with running(variant) as run:
         run.engine.publish(make_job(share_target=NO_SHARES))
         for _ in range(2):
@@ -309,7 +305,5 @@ def test_cpu_devices_are_listed_on_demand() -> None:
 
 
 def test_the_main_process_loads_no_driver() -> None:
-    code = (
-        "import sys, solominer.engines.gpu.engine; sys.exit(bool({'numpy', 'pyopencl', 'pynvml'} & set(sys.modules)))"
-    )
+    code = "import sys, solominer.engines.gpu.engine; sys.exit(bool({'numpy', 'pyopencl'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

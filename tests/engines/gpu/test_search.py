@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,8 +31,9 @@ PLAN = SearchPlan(Families(extranonce_bits=1), Lanes(chunk_nonces=128), palette=
 
 
 @pytest.fixture(scope="module")
-def cards() -> FakeKernel:
-    return FakeKernel("fake", hps=1e12)
+def cards() -> GpuKernel:
+    kernel: Any = FakeKernel("fake", hps=1e12)
+    return kernel
 
 
 @pytest.fixture
@@ -62,7 +64,7 @@ def sent(read_fd: int) -> list[Share]:
 
 @pytest.mark.parametrize(("hashes", "chunks"), [(1, 1), (4 * 64, 1), (4 * 200, 1), (4 * 300, 2), (1 << 30, 4)])
 def test_launches_of_every_size_find_every_share_and_count_every_hash(
-    cards: FakeKernel, reporting: tuple[HitReporter, int], monkeypatch: pytest.MonkeyPatch, hashes: int, chunks: int
+    cards: GpuKernel, reporting: tuple[HitReporter, int], monkeypatch: pytest.MonkeyPatch, hashes: int, chunks: int
 ) -> None:
     monkeypatch.setattr(search_module, "_HITS_MEANT", 1 << 20)
     reporter, read_fd = reporting
@@ -95,7 +97,7 @@ class Narrow:
 
     name, midstates, group_nonces = "narrow", 32, 64
 
-    def __init__(self, inner: FakeKernel, room: int) -> None:
+    def __init__(self, inner: GpuKernel, room: int) -> None:
         self._inner, self._room, self.launches = inner, room, 0
 
     def launch(self, batch: Batch) -> Narrow:
@@ -109,14 +111,14 @@ class Narrow:
         return self._found
 
 
-def piece_of(cards: FakeKernel, reporter: HitReporter) -> Piece:
+def piece_of(cards: GpuKernel, reporter: HitReporter) -> Piece:
     walk = Walk(PLAN, reporter.job.space, worker=0, workers=1, midstates=4)
     return GpuSearch(walk, cards, reporter).next_piece(1 << 30)
 
 
 @pytest.mark.parametrize("room", [40, 20, 8, 3])
 def test_a_launch_with_too_many_hits_is_split_without_loss(
-    cards: FakeKernel, reporting: tuple[HitReporter, int], monkeypatch: pytest.MonkeyPatch, room: int
+    cards: GpuKernel, reporting: tuple[HitReporter, int], monkeypatch: pytest.MonkeyPatch, room: int
 ) -> None:
     monkeypatch.setattr(search_module, "_HITS_MEANT", 1 << 20)
     batch = replace(piece_of(cards, reporting[0]).batch, chunk_nonces=128)
