@@ -61,7 +61,7 @@ def load_program(device: Device, name: str, cache_dir: Path | None) -> tuple[Var
         raise EngineError(f"{device.name} is no longer there", "`solominer gpu list` shows the devices")
     if device.backend == "cuda":
         return info, CudaProgram(handle, info, cache_dir)
-    return info, OpenClProgram(handle, info, cache_dir)
+    return info, OpenClProgram(device, handle, info, cache_dir)
 
 
 def _twin(device: Device) -> int | None:
