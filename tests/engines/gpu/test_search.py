@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ PLAN = SearchPlan(Families(extranonce_bits=1), Lanes(chunk_nonces=128), palette=
 
 @pytest.fixture(scope="module")
 def cards() -> GpuKernel:
-    kernel: Any = FakeKernel("fake", hps=1e12)
+    kernel: GpuKernel = cast(Any, FakeKernel("fake", hps=1e12))
     return kernel
 
 
