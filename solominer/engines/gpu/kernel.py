@@ -183,7 +183,9 @@ def load_kernel(
 def check(kernel: GpuKernel) -> None:
     """Find the genesis block's nonce. Raises EngineError if the kernel does not, or finds anything else."""
     if not finds_known_block(kernel):
-        raise EngineError(f"kernel {kernel.name} does not find the genesis block", "choose another with gpu.variant")
+        raise EngineError(
+            f"kernel {kernel.name} does not find the genesis block", "choose another: the setting gpu.kernel"
+        )
 
 
 def finds_known_block(kernel: GpuKernel) -> bool:

@@ -118,4 +118,4 @@ def _halves(kernel: GpuKernel, batch: Batch) -> list[tuple[int, Batch]]:
     if (half := len(batch.midstates) // 2) > 0:
         lower, upper = batch.midstates[:half], batch.midstates[half:]
         return [(0, replace(batch, midstates=lower)), (half, replace(batch, midstates=upper))]
-    raise EngineError(f"kernel {kernel.name} reports too many hits", "choose another variant in the settings of gpu")
+    raise EngineError(f"kernel {kernel.name} reports too many hits", "set gpu.kernel to another")
