@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from solominer.engines.cpu.cache import private_folder
 from solominer.engines.gpu.device import Device
+from solominer.engines.private_folder import private_folder
 from solominer.errors import EngineError
 
 if TYPE_CHECKING:

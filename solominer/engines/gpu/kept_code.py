@@ -7,13 +7,16 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from solominer.engines.cpu.cache import private_folder
+from solominer.engines.private_folder import private_folder
 
 
-def kept_code(cache_dir: Path | None, text: str, target: str, compile_it: Callable[[], bytes]) -> bytes:
+def kept_code(
+    cache_dir: Path | None, text: str, target: str, compile_it: Callable[[], bytes], *, fresh: bool = False
+) -> bytes:
     """The code of a kernel's source for a target (a device with its driver, or an architecture), compiled if need be.
 
-    Code is read only from a folder that nobody else can write. A file is written whole or not at all.
+    Code is read only from a folder that nobody else can write; `fresh`: not even from there, for what it holds does
+    not work. A file is written whole or not at all.
     """
     if cache_dir is None:
         return compile_it()
@@ -21,10 +24,13 @@ def kept_code(cache_dir: Path | None, text: str, target: str, compile_it: Callab
     path = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}-{target}.bin"
     try:
         private_folder(folder)
-        return path.read_bytes()
+        if not fresh:
+            return path.read_bytes()
     except OSError:
-        code = compile_it()
+        pass
+    code = compile_it()
     try:
+        private_folder(folder)
         draft = path.with_suffix(f".{os.getpid()}.new")
         draft.write_bytes(code)
         draft.rename(path)

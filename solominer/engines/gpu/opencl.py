@@ -114,6 +114,7 @@ class OpenClProgram:
         try:
             return cl.Program(context, [handle], [kept_code(cache_dir, text, key, compile_it)]).build()
         except cl.Error:  # a damaged file, or a driver that does not take its own code back
+            kept_code(cache_dir, text, key, compile_it, fresh=True)
             return cl.Program(context, text).build()
 
     def start(self, slot: int, arguments: Arguments) -> None:

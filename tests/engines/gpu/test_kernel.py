@@ -1,4 +1,4 @@
-"""Every variant, run by PoCL, finds what hashlib finds: on real headers, on random ones, at every edge of its contract."""
+"""Every variant, run by PoCL, finds what hashlib finds: on real headers, random ones, at every edge."""
 
 from __future__ import annotations
 
