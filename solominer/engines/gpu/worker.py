@@ -30,7 +30,7 @@ from solominer.errors import EngineError
 KNOWN_BLOCK_SECS = 3600.0
 TEMPERATURE_SECS = 5.0
 _LEAD_NS = 2_000_000
-_SHORTEST_SLEEP_NS, _LONGEST_SLEEP_NS = 200_000, 10_000_000
+_SHORTEST_SLEEP_NS, _LONGEST_SLEEP_NS = 500_000, 10_000_000
 
 _HEARTBEAT, _STARTED, _HASHES, _LONGEST, _WRONG, _MILLIDEGREES = (
     WORD_OF[name] for name in ("heartbeat_ns", "started_ns", "hashes", "longest_slice_ns", "wrong_hits", "millidegrees")
