@@ -20,8 +20,6 @@ from solominer.engines.gpu.source import ROOM, Source, write
 from solominer.engines.gpu.variants import MIDSTATES, VariantInfo
 from solominer.errors import EngineError
 
-_NO_DEVICE = "install the card's driver with its OpenCL part; `clinfo` lists what the system offers"
-
 
 def opencl() -> ModuleType:
     """pyopencl, without its caches. Raises EngineError if it is missing or cannot be loaded.
@@ -54,7 +52,10 @@ def list_devices() -> list[tuple[Device, Any]]:
     try:
         platforms = cl.get_platforms()
     except cl.Error as error:
-        raise EngineError(f"OpenCL finds no platform: {error}", _NO_DEVICE) from None
+        raise EngineError(
+            f"OpenCL finds no platform: {error}",
+            "install the card's driver with its OpenCL part; `clinfo` lists what the system offers",
+        ) from None
     found: list[tuple[Device, Any]] = []
     for platform in platforms:
         try:
@@ -94,7 +95,9 @@ class OpenClProgram:
         self.source: Source = write(info, OPENCL)
         self._info = info
         if info.local > handle.max_work_group_size:
-            raise EngineError(f"kernel {info.name}: groups of {info.local} are too large for {device.name}", "")
+            raise EngineError(
+                f"kernel {info.name}: groups of {info.local} are too large for {device.name}", "choose one of less"
+            )
         with _failures(f"cannot compile kernel {info.name} for {device.name}"), warnings.catch_warnings():
             warnings.simplefilter("ignore", cl.CompilerWarning)
             context = cl.Context([handle])
@@ -146,7 +149,11 @@ class _Slot:
         self._chunks_at = cl.Buffer(context, flags.READ_ONLY, 4 * MAX_CHUNKS)
         self._words_at = cl.Buffer(context, flags.READ_ONLY, 4 * 64 * MIDSTATES)
         self._hits_at = cl.Buffer(context, flags.READ_WRITE, 4 * (1 + 2 * ROOM))
-        self.hits = np.zeros(1 + 2 * ROOM, np.uint32)
+        # Pinned: NVIDIA's driver blocks in a copy to any other memory, whatever it is told.
+        self._pinned = cl.Buffer(context, flags.READ_WRITE | flags.ALLOC_HOST_PTR, 4 * (1 + 2 * ROOM))
+        access, shape = cl.map_flags.READ | cl.map_flags.WRITE, (1 + 2 * ROOM,)
+        self.hits: NDArray[np.uint32]
+        self.hits, _ = cl.enqueue_map_buffer(self._queue, self._pinned, access, 0, shape, np.uint32)
         self._sent: list[Any] = []  # arrays that are still being copied, with their events
         self.read: Any = None
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from llvmlite import binding
 
 from solominer.engines.gpu.dialects import CUDA, OPENCL
 from solominer.engines.gpu.source import write
@@ -130,3 +131,16 @@ def test_a_hash_needs_the_instructions_that_the_documents_say(
     figures = [found.adders, found.multipliers, found.issued]
     for figure, written in zip(figures, documented()[kind, architecture], strict=True):
         assert figure == pytest.approx(written, rel=0.02, abs=3), found
+
+
+@pytest.mark.skipif(not hasattr(binding, "create_pass_builder"), reason="this LLVM is older than the counts")
+def test_a_hash_needs_the_instructions_of_amds_cards_that_the_documents_say() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "scripts"))
+        script = runpy.run_path(str(ROOT / "scripts" / "count-amd-ops"))
+    text = (ROOT / "docs" / "hashing.md").read_text()
+    (cards,) = re.findall(r"\| vector instructions per hash \| (.*) \|", text)
+    (counts,) = re.findall(r"\| vector instructions .*\n\|.*\n\| plain .*\n\| shared \| (.*) \|", text)
+    documented = dict(zip(cards.split(" | "), map(int, counts.split(" | ")), strict=True))
+    for card in documented if os.environ.get("GPU_VARIANTS") == "all" else ["gfx1100"]:
+        assert script["count"](card, shared=True).vector == pytest.approx(documented[card], rel=0.02)
