@@ -119,6 +119,8 @@ class GpuWorker(Worker):
             else:
                 self._enter(WorkerState.HASHING)
                 self._sleep_until(self._rest_until_ns)
+        while flights:  # a block may be among their hits, all the same
+            self._land(kernel, flights.popleft())
 
     def _why_idle(self) -> WorkerState | None:
         """Why nothing more is launched now, or None."""

@@ -18,7 +18,7 @@ from solominer.engines.gpu.pace import LaunchPace, rest_ns
 from solominer.engines.gpu.search import GpuSearch, Piece, hits_in_parts, most_hashes
 from solominer.engines.pool import messages as outbox_module
 from solominer.engines.pool.hits import HitReporter
-from solominer.engines.pool.job_slot import SharedBlock
+from solominer.engines.pool.job_slot import WORD_OF, SharedBlock
 from solominer.engines.pool.messages import Outbox, Share, take
 from solominer.engines.pool.walk import Walk
 from solominer.engines.pool.worker_job import WorkerJob
@@ -153,3 +153,13 @@ def test_launches_grow_from_small_ones_to_the_wanted_time() -> None:
 def test_a_rest_makes_the_share_of_the_time_exact(duty: float, rest: float) -> None:
     assert rest_ns(8.0, duty) == pytest.approx(rest)
     assert 8.0 / (8.0 + rest_ns(8.0, duty)) == pytest.approx(duty)
+
+
+def test_hits_outside_of_the_batch_are_wrong_and_nothing_worse(
+    cards: GpuKernel, reporting: tuple[HitReporter, int]
+) -> None:
+    reporter, _ = reporting
+    piece = piece_of(cards, reporter)
+    search = GpuSearch(Walk(PLAN, reporter.job.space, worker=0, workers=1, midstates=4), cards, reporter)
+    search.take(piece, np.array([[4, 0], [0, 1 << 31], [0xFFFFFFFF, 0xFFFFFFFF]], np.uint32))
+    assert reporter._counters[WORD_OF["wrong_hits"]] == 3
