@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
 import pytest
 
 from regtest.scenarios import coins_address
+from solominer.governor.governor import folder_of
 from solominer.node.private.node import PrivateNode
+from solominer.records.control_client import ask
 from solominer.records.evidence.verify import verify
 from tests.e2e.harness import RunningMiner, config_for
 from tests.engines.gpu.pocl import pocl
@@ -34,6 +37,10 @@ async def test_a_real_node_accepts_the_blocks_of_gpu_workers_alone(
         await miner.mine(BLOCKS, 120)
         blocks = [*miner.coordinator.blocks.settled, *miner.coordinator.blocks.open.values()]
         counted = sum(engine.hashes for engine in miner.executor.count_hashes())
+        status = (await asyncio.to_thread(ask, folder_of(config), {"do": "status"}))["status"]
+    (shown,) = status["workers"]
+    assert (shown["worker"], shown["kernel"], shown["alive"]) == ("gpu/0", "plain-added-64", True)
+    assert shown["hashes_counted"] > 0
     assert node.call("getblockcount") >= height + BLOCKS
     assert [each for each in blocks if each.state.value == "rejected"] == []
     assert {each.block.worker.engine for each in blocks} == {"gpu"}

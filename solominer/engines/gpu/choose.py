@@ -56,7 +56,8 @@ def load_fastest(
     if not rates:
         raise EngineError(f"no kernel works on {device.name}", "update its driver, or mine without it (--gpu none)")
     best = max(rates, key=lambda name: rates[name])
-    speeds = ", ".join(f"{name} {hps / 1e6:.1f}" for name, hps in sorted(rates.items(), key=lambda item: -item[1]))
+    fastest = sorted(rates, key=lambda name: -rates[name])[:3]
+    speeds = ", ".join(f"{name} {rates[name] / 1e6:.1f}" for name in fastest)
     report(f"{device.name}: kernel {best} chosen (MH/s: {speeds})")
     _remember(folder, rates, report)
     return load(best)
