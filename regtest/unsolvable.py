@@ -20,7 +20,7 @@ import psutil
 from regtest.coins import coins_address
 from solominer.chain.target import decode_compact
 from solominer.cli import main
-from solominer.engines.cpu.pool import WorkerPool
+from solominer.engines.pool.pool import WorkerPool
 from solominer.node.demo import DEMO_BITS
 from solominer.node.private.node import PrivateNode
 from solominer.work.job import Job

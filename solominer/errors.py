@@ -23,6 +23,7 @@ SolominerError
 │   └── UnsafeConsensus     the node requires rules that this program does not implement
 ├── TemplateError           a getblocktemplate reply that breaks a rule; never mined
 ├── EngineError             kernels and workers
+│   └── DeviceOff           a graphics card that cannot be used, however often it is tried
 ├── PriceError              no electricity price from its source
 └── RecordsError            the dated tree, the journal, the ledger
     ├── JournalFailed       a found block could not be written anywhere
@@ -190,6 +191,10 @@ class EngineError(SolominerError):
     """A kernel or a worker cannot do its work."""
 
     exit_code = 6
+
+
+class DeviceOff(EngineError):
+    """A device that cannot be used until something is changed: its worker is not restarted."""
 
 
 class PriceError(SolominerError):

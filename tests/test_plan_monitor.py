@@ -12,10 +12,10 @@ import pytest
 
 from solominer.chain.header import Header
 from solominer.engines.cpu.diagnostics import LEAST_HASHES_PER_SHARE, PoolDiagnostics
-from solominer.engines.cpu.job_slot import WORD_OF, WorkerState, plan_word
 from solominer.engines.cpu.plan_monitor import WINDOW_SECS, PlanMonitor
-from solominer.engines.cpu.snapshot import CpuWorkerSnapshot, PoolSnapshot
-from solominer.engines.cpu.walk import Walk
+from solominer.engines.pool.job_slot import WORD_OF, WorkerState, plan_word
+from solominer.engines.pool.snapshot import PoolSnapshot, PoolWorkerSnapshot
+from solominer.engines.pool.walk import Walk
 from solominer.insight.uniformity import TESTS
 from solominer.plan.parse import parse_plan
 from solominer.plan.plan import SearchPlan
@@ -59,7 +59,7 @@ class Bench:
         """Both workers as they should be, worker 1 with `changes`."""
         counters: dict[str, Any] = dict.fromkeys(WORD_OF, 0) | {"pid": 1, "state": WorkerState.HASHING, "epoch": 1}
         counters["plan"] = plan_word(self.plan.hash_hex)
-        base = CpuWorkerSnapshot(**counters, index=0, kernel="k", rate_hps=0.0, rss_bytes=0, restarts=0)
+        base = PoolWorkerSnapshot(**counters, index=0, kernel="k", rate_hps=0.0, rss_bytes=0, restarts=0)
         return PoolSnapshot((base, replace(base, index=1, **changes)), 1, 0, 2)
 
     def look(self, at: float, mono: float, **changes: Any) -> None:

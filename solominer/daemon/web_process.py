@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 from typing import NoReturn
 
-from solominer.engines.cpu.processes import python_command
+from solominer.engines.pool.processes import python_command
 from solominer.web.setup import WebSetup
 
 FIRST_BACKOFF_SECS, MAX_BACKOFF_SECS, HEALTHY_SECS = 1.0, 60.0, 60.0

@@ -19,7 +19,7 @@ from solominer.config.models import Config
 from solominer.config.paths import default_cache_dir, home, presence
 from solominer.doctor.check import Check, CheckOutcome, failed, ok, skipped, warning
 from solominer.engines.cpu.machine import usable_cores
-from solominer.engines.cpu.pool import WORKER_MEMORY_BYTES
+from solominer.engines.pool.pool import WORKER_MEMORY_BYTES
 from solominer.records.clock import records_problem
 from solominer.records.evidence.state import load_state, read_report
 from solominer.records.files import shown

@@ -20,6 +20,7 @@ class WorkerView:
 
     For a Stratum miner `kernel` is its user agent; only such miners have `connections` to `rejected` (shares).
     `state` is one of starting, idle, hashing, paused, parked, exhausted, lost; miners are idle or hashing.
+    `temperature_c` is that of a graphics card, None if it cannot be read.
     """
 
     worker: str
@@ -35,6 +36,7 @@ class WorkerView:
     best_difficulty: float = 0.0
     rejected: int = 0
     state: str = ""
+    temperature_c: float | None = None
 
     @property
     def is_miner(self) -> bool:

@@ -12,7 +12,7 @@ import logging
 import os
 import sys
 
-from solominer.engines.cpu.processes import die_with
+from solominer.engines.pool.processes import die_with
 from solominer.errors import EngineError, printable
 from solominer.web.app import create_app
 from solominer.web.server import WebServer

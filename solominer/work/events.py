@@ -181,13 +181,13 @@ class WorkerStarted:
 
 @dataclass(frozen=True, slots=True)
 class WorkerDied:
-    """A worker process exited unexpectedly; it is restarted after `restart_secs`."""
+    """A worker process exited unexpectedly; it is restarted after `restart_secs`, or (None) stays off."""
 
     at: Instant
     worker: WorkerId
     pid: int
     reason: str
-    restart_secs: float
+    restart_secs: float | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,4 +36,6 @@ def worker_started(event: WorkerStarted) -> list[Action]:
 def worker_died(event: WorkerDied) -> list[Action]:
     """Raise an alarm for a worker process that exited."""
     text = f"worker {event.worker} (process {event.pid}): {event.reason}"
+    if event.restart_secs is None:
+        return [Alarm(Severity.HIGH, "worker-off", text, "it stays off until the next start; the others mine on")]
     return [Alarm(Severity.MEDIUM, "worker-died", text, f"restarting in {event.restart_secs:g} s")]

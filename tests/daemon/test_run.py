@@ -23,7 +23,7 @@ from solominer.daemon import status as status_module
 from solominer.daemon.daemon import Run, RunOptions
 from solominer.daemon.nodes import nodes_of
 from solominer.daemon.parts import pool_settings_of
-from solominer.engines.cpu.pool import PoolSettings
+from solominer.engines.pool.pool import PoolSettings
 from solominer.errors import ConfigError, NodeUnreachable, SolominerError
 from solominer.governor.governor import folder_of
 from solominer.records.control_client import ask

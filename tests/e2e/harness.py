@@ -22,7 +22,7 @@ from solominer.config.models import Config
 from solominer.daemon.daemon import Run, RunOptions
 from solominer.daemon.executor import Executor
 from solominer.daemon.host_metrics import now
-from solominer.engines.cpu.pool import WorkerPool
+from solominer.engines.pool.pool import WorkerPool
 from solominer.node.private.node import PrivateNode
 from solominer.records.events.event_log import event_files
 from solominer.records.events.replay import ReplayOutcome, replay

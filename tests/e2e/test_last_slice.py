@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from regtest.scenarios import coins_address, mine_blocks
-from solominer.engines.cpu.pool import WorkerPool
+from solominer.engines.pool.pool import WorkerPool
 from solominer.node.private.node import PrivateNode
 from solominer.work.events import ShareFound
 from tests.e2e.harness import RunningMiner, config_for

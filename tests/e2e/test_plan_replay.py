@@ -16,7 +16,7 @@ import yaml
 from typer.testing import CliRunner
 
 from solominer.cli import app
-from solominer.engines.cpu.pool import WorkerPool
+from solominer.engines.pool.pool import WorkerPool
 from solominer.errors import VerifyError
 from solominer.node.private.node import PrivateNode
 from solominer.plan.parse import USES

@@ -37,8 +37,8 @@ def install(timeline: Timeline) -> None:
     """Put the pool and the node clients that tell in the place of the daemon's own."""
     from solominer.daemon import daemon
     from solominer.daemon import nodes as connect
-    from solominer.engines.cpu.pool import WorkerPool
-    from solominer.engines.cpu.snapshot import PoolSnapshot
+    from solominer.engines.pool.pool import WorkerPool
+    from solominer.engines.pool.snapshot import PoolSnapshot
     from solominer.node.client import NodeClient, NodeSettings
     from solominer.work.events import Event, NewTip
     from solominer.work.instant import Clock

@@ -17,9 +17,9 @@ from solominer.chain.fields import Field
 from solominer.config.load import load_config
 from solominer.config.models import Config, reloads_live
 from solominer.config.steering import PoliciesConfig
-from solominer.engines.cpu.job_slot import SharedBlock
-from solominer.engines.cpu.pool import PoolSettings, WorkerPool, _Seat
 from solominer.engines.engine_set import EngineSet
+from solominer.engines.pool.job_slot import SharedBlock
+from solominer.engines.pool.pool import PoolSettings, WorkerPool
 from solominer.errors import ConfigError
 from solominer.governor import governor as module
 from solominer.governor.governor import BY_HAND, STOPPING, Governor
@@ -137,7 +137,7 @@ def test_nothing_takes_back_the_end_of_the_run(tmp_path: Path) -> None:
 
 def test_policies_cannot_start_a_second_worker_on_a_signed_chain() -> None:
     pool = WorkerPool(PoolSettings(4), lambda: Instant(0.0, 0.0))
-    pool._shared, pool._seats = SharedBlock.create(4), [_Seat(index) for index in range(4)]
+    pool._shared, pool._seats = SharedBlock.create(4), [pool._new_seat(index) for index in range(4)]
     try:
         _, job = mining()
         engines = EngineSet([pool], ExtranonceDealer(1))
@@ -178,7 +178,7 @@ def test_nice_changes_for_running_workers(monkeypatch: pytest.MonkeyPatch) -> No
     given: dict[int, int] = {}
     monkeypatch.setattr(psutil, "Process", Process)
     pool = WorkerPool(PoolSettings(3), lambda: Instant(0.0, 0.0))
-    pool._shared, pool._seats = SharedBlock.create(3), [_Seat(index) for index in range(3)]
+    pool._shared, pool._seats = SharedBlock.create(3), [pool._new_seat(index) for index in range(3)]
     children: list[Any] = [Child(1), Child(2)]
     for seat, child in zip(pool._seats, children, strict=False):
         seat.process = child

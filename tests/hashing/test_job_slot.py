@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solominer.engines.cpu import job_slot
-from solominer.engines.cpu.job_slot import SLOT_SIZE, WORD_OF, SharedBlock, anonymous_file
+from solominer.engines.pool import job_slot
+from solominer.engines.pool.job_slot import SLOT_SIZE, WORD_OF, SharedBlock, anonymous_file
 from solominer.errors import EngineError
 
 

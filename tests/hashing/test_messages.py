@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solominer.engines.cpu.messages import MESSAGE_SIZE, Hit, Message, Ready, Report, Share, Wrong, pack, take
+from solominer.engines.pool.messages import MESSAGE_SIZE, Hit, Message, Ready, Report, Share, Wrong, pack, take
 
 WORDS = st.integers(0, (1 << 32) - 1)
 LONGS = st.integers(0, (1 << 64) - 1)

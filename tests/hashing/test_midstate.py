@@ -8,14 +8,14 @@ from hashlib import sha256
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solominer.engines.cpu.llvm_words import Words
 from solominer.engines.cpu.reference import midstate
-from solominer.engines.cpu.sha256d import IV, compress
+from solominer.engines.sha256.sha256d import IV, compress
+from solominer.engines.sha256.words import Integers
 
 
 @given(st.binary(min_size=64, max_size=64))
 def test_it_equals_the_general_description(block: bytes) -> None:
-    assert midstate(block).tolist() == compress(Words(), IV, struct.unpack(">16I", block))
+    assert midstate(block).tolist() == compress(Integers(), IV, struct.unpack(">16I", block))
 
 
 def test_it_is_sha256s_own_state() -> None:

@@ -18,11 +18,11 @@ import psutil
 import pytest
 
 from solominer.daemon.host_metrics import now
-from solominer.engines.cpu import pool as pool_module
 from solominer.engines.cpu.choose import available_variants
-from solominer.engines.cpu.job_slot import WorkerState
-from solominer.engines.cpu.pool import WORKER_MEMORY_BYTES, PoolSettings, WorkerPool
-from solominer.engines.cpu.snapshot import PoolSnapshot
+from solominer.engines.pool import pool as pool_module
+from solominer.engines.pool.job_slot import WorkerState
+from solominer.engines.pool.pool import WORKER_MEMORY_BYTES, PoolSettings, WorkerPool
+from solominer.engines.pool.snapshot import PoolSnapshot
 from solominer.errors import EngineError, PlanError
 from solominer.plan.plan import Families, SearchPlan
 from solominer.work.events import Event, ShareFound, WorkerDied, WorkerStarted, WrongHit
@@ -246,13 +246,13 @@ async def test_a_failure_of_the_supervision_comes_out(monkeypatch: pytest.Monkey
 
 
 async def test_the_main_process_stays_free_of_numpy() -> None:
-    code = "import sys, solominer.engines.cpu.pool; sys.exit(bool({'numpy', 'numba', 'llvmlite'} & set(sys.modules)))"
+    code = "import sys, solominer.engines.pool.pool; sys.exit(bool({'numpy', 'numba', 'llvmlite'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 PARENT = f"""
 import asyncio
-from solominer.engines.cpu.pool import PoolSettings, WorkerPool
+from solominer.engines.pool.pool import PoolSettings, WorkerPool
 from solominer.daemon.host_metrics import now
 from solominer.work.workers import ExtranonceRange
 from tests.hashing.jobs import make_job

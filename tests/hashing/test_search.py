@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from solominer.engines.cpu import messages as outbox_module
 from solominer.engines.cpu import search as search_module
-from solominer.engines.cpu.job_slot import CHANGES, WORD_OF, SharedBlock, WorkerCounters
-from solominer.engines.cpu.messages import Message, Outbox, Share, Wrong, take
 from solominer.engines.cpu.search import Pace, Search
-from solominer.engines.cpu.walk import Walk
-from solominer.engines.cpu.worker_job import WorkerJob
+from solominer.engines.pool import messages as outbox_module
+from solominer.engines.pool.job_slot import CHANGES, WORD_OF, SharedBlock, WorkerCounters
+from solominer.engines.pool.messages import Hit, Message, Outbox, Share, Wrong, take
+from solominer.engines.pool.walk import Walk
+from solominer.engines.pool.worker_job import WorkerJob
 from solominer.errors import EngineError
 from solominer.plan.plan import SearchPlan
 from tests.hashing.fake_engine import FakeKernel, midstate
@@ -197,7 +197,7 @@ def test_slices_follow_the_measured_speed(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_the_outbox_waits_for_room_with_what_must_arrive(bench: Bench) -> None:
     outbox = Outbox(bench.write_fd)
-    message = Share(bench.search(WorkerJob.of(make_job(), bytes(4)))._hit(0, 1))
+    message = Share(Hit(1, bytes(12), 2, 3, 4, 5))
     while outbox.offer(message):
         pass
     assert not outbox.offer(message)  # full: dropped

@@ -16,7 +16,8 @@ from llvmlite import binding, ir
 from solominer.engines.cpu import looped, sha_instructions
 from solominer.engines.cpu.llvm_words import I32, I64, Words
 from solominer.engines.cpu.reference import hash_word
-from solominer.engines.cpu.sha256d import (
+from solominer.engines.cpu.variants import VARIANTS
+from solominer.engines.sha256.sha256d import (
     DIGEST_PADDING,
     IV,
     LAST_ROUND,
@@ -29,9 +30,9 @@ from solominer.engines.cpu.sha256d import (
     top_word,
     with_nonce,
 )
-from solominer.engines.cpu.variants import VARIANTS
+from solominer.engines.sha256.words import Integers
 
-W = Words()
+W = Integers()
 
 
 def test_constants_are_the_standards() -> None:

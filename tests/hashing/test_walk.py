@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from solominer.engines.cpu.walk import Walk
+from solominer.engines.pool.walk import Walk
 from solominer.errors import PlanError
 from solominer.plan.plan import Families, Lanes, Palette, SearchPlan, Strides
 from solominer.work.space import HeaderSpace

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from solominer.engines.cpu.job_slot import SharedBlock
-from solominer.engines.cpu.messages import Ready, Wrong, take
-from solominer.engines.cpu.startup import _SIZE, EXIT_WRONG_HITS, WorkerSetup
-from solominer.engines.cpu.worker_job import WorkerJob
+from solominer.engines.pool.job_slot import SharedBlock
+from solominer.engines.pool.messages import Ready, Wrong, take
+from solominer.engines.pool.startup import _SIZE, EXIT_WRONG_HITS, WorkerSetup
+from solominer.engines.pool.worker_job import WorkerJob
 from tests.hashing.jobs import SMALL_PLAN, make_job
 
 REPOSITORY = Path(__file__).parents[2]

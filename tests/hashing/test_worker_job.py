@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solominer.engines.cpu.worker_job import WorkerJob
+from solominer.engines.pool.worker_job import WorkerJob
 from solominer.errors import EngineError
 from solominer.work.space import HeaderSpace
 from tests.hashing.jobs import make_job

@@ -9,7 +9,6 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import reduce
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -24,9 +23,9 @@ from rich.table import Table
 
 from solominer.engines.cpu.choose import LEAST_OF_HASHLIB, available_variants, choose_variant, hashlib_hps, measure_hps
 from solominer.engines.cpu.kernel import Kernel, load_kernel
-from solominer.engines.cpu.llvm_words import Word, Words
 from solominer.engines.cpu.machine import this_machine
-from solominer.engines.cpu.sha256d import IV, LAST_ROUND, K, compress, header_sums, one_round, schedule, top_word
+from solominer.engines.sha256.sha256d import IV, LAST_ROUND, K, compress, header_sums, one_round, schedule, top_word
+from solominer.engines.sha256.words import Arrays, Integers, Word
 from solominer.errors import EngineError
 
 ROUNDS = 10
@@ -73,32 +72,9 @@ class Result:
         return row.hps <= max(hps.get("scalar", 0.0), LEAST_OF_HASHLIB * hps.get("hashlib", 0.0))
 
 
-class _ArrayWords(Words):
-    """SHA-256 on NumPy arrays."""
-
-    def add(self, *words: Word) -> Word:
-        return reduce(lambda x, y: x + y, (_array(word) for word in words))
-
-    def bitwise(self, formula: Callable[..., Any], *words: Word) -> Word:
-        return formula(*(_array(word) for word in words))
-
-    def shr(self, word: Word, count: int) -> Word:
-        return _array(word) >> np.uint32(count)
-
-    def rotr(self, word: Word, count: int) -> Word:
-        return _array(word) >> np.uint32(count) | _array(word) << np.uint32(32 - count)
-
-    def swap_bytes(self, word: Word) -> Word:
-        return word.byteswap()
-
-
-def _array(word: Word) -> Any:
-    return np.array([word], np.uint32) if isinstance(word, int) else word
-
-
 def numpy_top_words(midstate: list[int], tail: list[int], nonces: np.ndarray[Any, np.dtype[np.uint32]]) -> Any:
     """The top words of the hash values of many nonces, computed with NumPy."""
-    w = _ArrayWords()
+    w = Arrays()
     state: list[Word] = list(midstate)
     for word_sum in header_sums(w, tail, nonces):
         state = one_round(w, state, word_sum)
@@ -111,7 +87,7 @@ def numpy_top_words(midstate: list[int], tail: list[int], nonces: np.ndarray[Any
 
 def numpy_hps(seconds: float) -> float:
     """NumPy's hashes per second of this thread's CPU time, measured for about `seconds`."""
-    midstate = compress(Words(), IV, list(range(16)))
+    midstate = compress(Integers(), IV, list(range(16)))
     hashes, begun = 0, time.thread_time()
     while (elapsed := time.thread_time() - begun) < seconds:
         numpy_top_words(midstate, [1, 2, 3], np.arange(hashes, hashes + 4096, dtype=np.uint32))

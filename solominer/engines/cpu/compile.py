@@ -12,7 +12,7 @@ from typing import Any
 import numba
 
 from solominer.engines.cpu.jit import make_midstates, make_scan
-from solominer.engines.cpu.processes import die_with
+from solominer.engines.pool.processes import die_with
 
 
 def main(number: int, folder: str) -> None:

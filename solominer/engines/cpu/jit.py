@@ -16,8 +16,8 @@ from numba.extending import intrinsic
 
 from solominer.engines.cpu import looped, sha_instructions, unrolled
 from solominer.engines.cpu.llvm_words import I32, I64, Words
-from solominer.engines.cpu.sha256d import IV, compress
 from solominer.engines.cpu.variants import VARIANTS, Method, VariantInfo
+from solominer.engines.sha256.sha256d import IV, compress
 
 _in_kernel: Callable[[Callable[..., Any]], Any] = intrinsic(prefer_literal=True)
 _tuple: Any = types.UniTuple

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from solominer.engines.cpu import cache, choose
 from solominer.engines.cpu import reference as plain
 from solominer.engines.cpu.choose import available_variants, bench_out, choose_variant
+from solominer.engines.cpu.reference import GENESIS, tail_words
 from solominer.engines.cpu.variants import VARIANTS, VariantInfo
 from solominer.errors import EngineError
 
@@ -117,15 +117,8 @@ def _load(info: VariantInfo, cache_dir: Path | None, report: Callable[[str], Non
 
 def _check(kernel: Kernel) -> None:
     """Check that the kernel finds the genesis block's nonce, so that code that fails on this CPU is not used."""
-    head, tail, nonce = bytes.fromhex(_GENESIS[:128]), bytes.fromhex(_GENESIS[128:152]), 2083236893
+    nonce = int.from_bytes(GENESIS[76:], "little")
     hits = np.zeros((kernel.midstates, 2), np.uint32)
-    found = kernel.scan(
-        midstate(head).reshape(1, 8), np.array(struct.unpack(">3I", tail), np.uint32), nonce - 40, 64, 0, hits
-    )
+    found = kernel.scan(midstate(GENESIS[:64]).reshape(1, 8), tail_words(GENESIS), nonce - 40, 64, 0, hits)
     if found != (1, 64) or hits[0].tolist() != [0, nonce]:
         raise EngineError(f"kernel {kernel.name} does not find the genesis block", "choose another with --kernel")
-
-
-_GENESIS = (
-    "01000000" + "00" * 32 + "3ba3edfd7a7b12b27ac72c3e67768f617fc81bc3888a51323a9fb8aa4b1e5e4a29ab5f49ffff001d1dac2b7c"
-)

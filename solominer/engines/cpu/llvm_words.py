@@ -13,12 +13,10 @@ from typing import Any
 
 from llvmlite import ir
 
-Word = Any  # int | ir.Value of type i32 | ir.Value of type <lanes x i32>
-State = list[Word]
+from solominer.engines.sha256.words import Integers, Word
 
 I32 = ir.IntType(32)
 I64 = ir.IntType(64)
-MASK = 0xFFFFFFFF
 
 
 class _Bits:
@@ -38,8 +36,8 @@ class _Bits:
         return _Bits(self.builder, self.builder.xor(self.value, other.value))
 
 
-class Words:
-    """Arithmetic on words, emitted at `builder`; without a builder, on known words only.
+class Words(Integers):
+    """Arithmetic on words, emitted at `builder`; known words alone are computed.
 
     `ternary`: the CPU has AVX-512's vpternlogd, which computes any bitwise function of three words.
     """
@@ -104,7 +102,7 @@ class Words:
     def add(self, *words: Word) -> Word:
         """Sum modulo 2^32, left to right; words that do not vary are summed first, as scalars."""
         if self._known(*words):
-            return sum(words) & MASK
+            return super().add(*words)
         known = self.add(*(word for word in words if isinstance(word, int)))
         uniform = [word for word in words if not isinstance(word, int) and word.type == I32] + [known] * (known != 0)
         varying = [word for word in words if not isinstance(word, int) and word.type != I32]
@@ -114,9 +112,8 @@ class Words:
         return self.builder.add(*self._alike([x, y]))
 
     def bitwise(self, formula: Callable[..., Any], *words: Word) -> Word:
-        """A formula of `&`, `|` and `^` on words."""
         if self._known(*words):
-            return formula(*words)
+            return super().bitwise(formula, *words)
         values = self._alike(words)
         if self.ternary and len(words) == 3 and self._varies(*words):
             truth_table = I32(formula(0xF0, 0xCC, 0xAA))
@@ -124,19 +121,16 @@ class Words:
         return formula(*(_Bits(self.builder, value) for value in values)).value
 
     def shr(self, word: Word, count: int) -> Word:
-        """Shifted right by `count` bits."""
-        return word >> count if self._known(word) else self.builder.lshr(word, self._count(word, count))
+        return super().shr(word, count) if self._known(word) else self.builder.lshr(word, self._count(word, count))
 
     def rotr(self, word: Word, count: int) -> Word:
-        """Rotated right by `count` bits."""
         if self._known(word):
-            return (word >> count | word << 32 - count) & MASK
+            return super().rotr(word, count)
         return self.call(self._overload("llvm.fshr", word), word, word, self._count(word, count))
 
     def swap_bytes(self, word: Word) -> Word:
-        """The word's four bytes in reverse."""
         if self._known(word):
-            return int.from_bytes(word.to_bytes(4, "big"), "little")
+            return super().swap_bytes(word)
         return self.call(self._overload("llvm.bswap", word), word)
 
     def _count(self, word: ir.Value, count: int) -> ir.Constant:

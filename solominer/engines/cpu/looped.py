@@ -17,8 +17,8 @@ from math import lcm
 
 from llvmlite import ir
 
-from solominer.engines.cpu.llvm_words import I32, I64, State, Word, Words
-from solominer.engines.cpu.sha256d import (
+from solominer.engines.cpu.llvm_words import I32, I64, Words
+from solominer.engines.sha256.sha256d import (
     DIGEST_PADDING,
     HEADER_PADDING,
     IV,
@@ -31,6 +31,7 @@ from solominer.engines.cpu.sha256d import (
     top_word,
     with_nonce,
 )
+from solominer.engines.sha256.words import State, Word
 
 TURN = 8  # rounds per loop iteration
 

@@ -12,7 +12,10 @@ from pathlib import Path
 
 import psutil
 
-_SOURCES = ("llvm_words", "sha256d", "looped", "sha_instructions", "unrolled", "variants", "jit")
+_SOURCES = (
+    *(f"cpu/{name}.py" for name in ("llvm_words", "looped", "sha_instructions", "unrolled", "variants", "jit")),
+    *(f"sha256/{name}.py" for name in ("words", "sha256d")),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +46,8 @@ def this_machine() -> Machine:
     on = frozenset(item[1:] for item in features.split(",") if item.startswith("+"))
     python = f"Python {sys.version_info.major}.{sys.version_info.minor}"
     tools = f"numba {version('numba')}, llvmlite {version('llvmlite')}, {python}"
-    folder = Path(__file__).parent
-    source = hashlib.sha256(b"".join((folder / f"{name}.py").read_bytes() for name in _SOURCES)).hexdigest()
+    engines = Path(__file__).parents[1]
+    source = hashlib.sha256(b"".join((engines / name).read_bytes() for name in _SOURCES)).hexdigest()
     return Machine(cpu, on, tools, source)
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from solominer.chain.header import Header
 from solominer.engines.cpu.diagnostics import PoolDiagnostics, WorkerFindings
-from solominer.engines.cpu.job_slot import plan_word
-from solominer.engines.cpu.snapshot import PoolSnapshot
+from solominer.engines.pool.job_slot import plan_word
+from solominer.engines.pool.snapshot import PoolSnapshot
 from solominer.errors import PlanError
 from solominer.plan.plan import ENGINE, Candidate, SearchPlan
 from solominer.plan.proof import SearchClaim, plan_section

@@ -12,10 +12,15 @@ from hashlib import sha256
 import numpy as np
 from numpy.typing import NDArray
 
-from solominer.engines.cpu.sha256d import IV, K
+from solominer.engines.sha256.sha256d import IV, K
 
 _MASK = 0xFFFFFFFF
 _BLOCK = struct.Struct(">16I")
+
+GENESIS = bytes.fromhex(
+    "01000000" + "00" * 32 + "3ba3edfd7a7b12b27ac72c3e67768f617fc81bc3888a51323a9fb8aa4b1e5e4a29ab5f49ffff001d1dac2b7c"
+)
+"""The genesis block's header, which every kernel must find before it is used."""
 
 
 def midstate(header64: bytes) -> NDArray[np.uint32]:

@@ -10,11 +10,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from solominer.chain.hashes import hash_to_int, sha256d
-from solominer.engines.cpu.job_slot import CHANGES, WORD_OF
-from solominer.engines.cpu.messages import Hit, Outbox, Share, Wrong
-from solominer.engines.cpu.walk import Group, Walk
-from solominer.engines.cpu.worker_job import WorkerJob
+from solominer.engines.pool.hits import TAIL_AT, HitReporter, heads_of
+from solominer.engines.pool.job_slot import CHANGES, WORD_OF
+from solominer.engines.pool.messages import Outbox
+from solominer.engines.pool.walk import Group, Walk
+from solominer.engines.pool.worker_job import WorkerJob
 from solominer.errors import EngineError
 
 SLICE_NS = 4_000_000
@@ -24,20 +24,9 @@ _SLICES_A_RUN = 25
 _HITS_MEANT = 64
 _HITS_ROOM = 4096
 _FIRST_GUESS_NS = 1000.0
-_PREFIX = struct.Struct("<I32s28s")
-_TAIL = struct.Struct("<4sII")
 
-_HEARTBEAT, _STARTED, _HASHES, _LONGEST, _SHARES, _SUPPRESSED, _WRONG = (
-    WORD_OF[name]
-    for name in (
-        "heartbeat_ns",
-        "started_ns",
-        "hashes",
-        "longest_slice_ns",
-        "shares",
-        "shares_suppressed",
-        "wrong_hits",
-    )
+_HEARTBEAT, _STARTED, _HASHES, _LONGEST, _WRONG = (
+    WORD_OF[name] for name in ("heartbeat_ns", "started_ns", "hashes", "longest_slice_ns", "wrong_hits")
 )
 _PLACE = WORD_OF["place_ntime"]
 _OFFSET = WORD_OF["place_offset"]
@@ -94,9 +83,10 @@ class Pace:
 
 
 class Search:
-    """One job's search. `parked`: it found a block and waits for the next job.
+    """One job's search.
 
-    It also stops when the walk is exhausted, and when the worker's count of wrong hits reaches `wrong_limit`.
+    It stops when it has found a block (`parked`), when the walk is exhausted, and when the worker's count of wrong hits
+    reaches `wrong_limit`.
     """
 
     def __init__(
@@ -112,20 +102,24 @@ class Search:
     ) -> None:
         self.job = job
         self.walk = walk
-        self.parked = False
         self._kernel = kernel
         self._midstate = midstate
         self._pace = pace
         self._counters = counters
-        self._outbox = outbox
+        self._reporter = HitReporter(job, counters, outbox)
         self._wrong_limit = wrong_limit
-        self._target_word = job.share_target >> 224
+        self._target_word = self._reporter.target_word
         self._most_hashes = max(1, (_HITS_MEANT << 32) // (self._target_word + 1))
         self._hits = np.zeros((_HITS_ROOM, 2), np.uint32)
         self._group: Group | None = None
         self._heads: list[bytes] = []
         self._began = counters[_HASHES], walk.hashes_until(walk.place)
         self._note_place()
+
+    @property
+    def parked(self) -> bool:
+        """Whether it found a block and waits for the next job."""
+        return self._reporter.parked
 
     @property
     def over(self) -> bool:
@@ -147,7 +141,7 @@ class Search:
         walk, counters, scan = self.walk, self._counters, self._kernel.scan
         if walk.group is not self._group:
             self._enter(walk.group)
-        group, versions = self._group, len(self._heads)
+        group, versions = walk.group, len(self._heads)
         most = self._pace.nonces(versions, self._most_hashes)
         before, first = counters[_HASHES], monotonic_ns()
         if not counters[_STARTED]:
@@ -163,7 +157,7 @@ class Search:
             if not done:
                 raise EngineError(f"kernel {self._kernel.name} made no progress on {count} nonces")
             if found:
-                self._take_hits(found)
+                self._reporter.take(group, self._heads, self._hits[:found].tolist(), self._position)
             counters[_HASHES] += done * versions
             counters[_HEARTBEAT] = now
             if now - begun > counters[_LONGEST]:
@@ -185,35 +179,10 @@ class Search:
 
     def _enter(self, group: Group) -> None:
         """Prepare what all slices of a group share."""
-        job = self.job
-        root = job.merkle_root_le(group.extranonce2)
-        firsts = [_PREFIX.pack(version, job.prevhash_le, root[:28]) for version in group.versions]
-        rest = _TAIL.pack(root[28:], group.ntime, job.nbits)
-        self._midstates = np.array([self._midstate(first) for first in firsts], np.uint32)
-        self._tail = np.array(struct.unpack(">3I", rest), np.uint32)
-        self._heads = [first + rest for first in firsts]
+        self._heads = heads_of(self.job, group)
+        self._midstates = np.array([self._midstate(head[:TAIL_AT]) for head in self._heads], np.uint32)
+        self._tail = np.array(struct.unpack(">3I", self._heads[0][TAIL_AT:]), np.uint32)
         self._group = group
 
-    def _take_hits(self, found: int) -> None:
-        """Verify the kernel's hits with hashlib and report them."""
-        job, counters = self.job, self._counters
-        for number, (index, nonce) in enumerate(self._hits[:found].tolist(), 1):
-            value = hash_to_int(sha256d(self._heads[index] + nonce.to_bytes(4, "little")))
-            if value <= job.network_target:
-                self._outbox.send(Share(self._hit(index, nonce), is_block=True))
-                counters[_SHARES] += 1
-                if job.park_on_block:
-                    self.parked = True
-                    counters[_SUPPRESSED] += found - number
-                    return
-            elif value >> 224 > self._target_word:
-                self._outbox.offer(Wrong(self._hit(index, nonce)))
-                counters[_WRONG] += 1
-            elif value <= job.share_target:
-                sent = self._outbox.offer(Share(self._hit(index, nonce)))
-                counters[_SHARES if sent else _SUPPRESSED] += 1
-
-    def _hit(self, index: int, nonce: int) -> Hit:
-        group = self.walk.group
-        extranonce = self.job.extranonce(group.extranonce2)
-        return Hit(self.job.job_id, extranonce, group.versions[index], group.ntime, nonce, self.walk.position(index))
+    def _position(self, index: int, nonce: int) -> int:
+        return self.walk.position(index)

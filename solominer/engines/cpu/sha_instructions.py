@@ -16,10 +16,11 @@ from dataclasses import dataclass
 
 from llvmlite import ir
 
-from solominer.engines.cpu.llvm_words import I32, I64, State, Word, Words
+from solominer.engines.cpu.llvm_words import I32, I64, Words
 from solominer.engines.cpu.looped import Scratch, expand
 from solominer.engines.cpu.machine import this_machine
-from solominer.engines.cpu.sha256d import DIGEST_PADDING, IV, LAST_ROUND, K, before_nonce
+from solominer.engines.sha256.sha256d import DIGEST_PADDING, IV, LAST_ROUND, K, before_nonce
+from solominer.engines.sha256.words import State, Word
 
 __all__ = ["ARM", "X86", "Unit", "expand", "first_pass", "prepare", "second_pass"]
 

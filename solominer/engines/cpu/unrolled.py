@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from llvmlite import ir
 
-from solominer.engines.cpu.llvm_words import I64, State, Word, Words
+from solominer.engines.cpu.llvm_words import I64, Words
 from solominer.engines.cpu.looped import Scratch, prepare
-from solominer.engines.cpu.sha256d import (
+from solominer.engines.sha256.sha256d import (
     DIGEST_PADDING,
     IV,
     LAST_ROUND,
@@ -20,6 +20,7 @@ from solominer.engines.cpu.sha256d import (
     top_word,
     with_nonce,
 )
+from solominer.engines.sha256.words import State, Word
 
 __all__ = ["expand", "first_pass", "prepare", "second_pass"]
 

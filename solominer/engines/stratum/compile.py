@@ -15,7 +15,7 @@ from llvmlite import binding
 from numba import types
 from numba.core.registry import cpu_target
 
-from solominer.engines.cpu.processes import die_with
+from solominer.engines.pool.processes import die_with
 from solominer.engines.stratum.jit_lines import make_scan
 from solominer.engines.stratum.jit_shares import make_functions
 from solominer.engines.stratum.native import FUNCTIONS, OBJECT_FILE

@@ -11,7 +11,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from solominer.engines.cpu.sha256d import IV
+from solominer.engines.sha256.sha256d import IV
 from solominer.engines.stratum.messages import Errors, reply_error, reply_true
 from solominer.engines.stratum.native import (
     ABOVE_OF,

@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from solominer.engines.cpu.processes import die_with, leave_signals_to_parent
+from solominer.engines.pool.processes import die_with, leave_signals_to_parent
 from solominer.engines.stratum.batch import Batch
 from solominer.engines.stratum.channel import (
     AddressAnswer,

@@ -10,8 +10,8 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from solominer.engines.cpu.job_slot import anonymous_file
-from solominer.engines.cpu.processes import python_command
+from solominer.engines.pool.job_slot import anonymous_file
+from solominer.engines.pool.processes import python_command
 from solominer.engines.stratum.channel import (
     CannotListen,
     Frames,

@@ -15,8 +15,8 @@ from numba.extending import intrinsic
 
 from solominer.engines.cpu.llvm_words import I32, Words
 from solominer.engines.cpu.machine import this_machine
-from solominer.engines.cpu.sha256d import K, compress
 from solominer.engines.cpu.sha_instructions import X86, clear_upper_halves
+from solominer.engines.sha256.sha256d import K, compress
 
 _intrinsic: Callable[..., Any] = intrinsic
 _pointer: Any = types.CPointer

@@ -10,7 +10,7 @@ from struct import Struct, unpack
 
 from solominer.engines.cpu.cache import Compiled, Report, load_compiled
 from solominer.engines.cpu.machine import this_machine
-from solominer.engines.cpu.sha256d import IV
+from solominer.engines.sha256.sha256d import IV
 from solominer.engines.stratum.native import OBJECT_FILE, RESULT_WORDS, SCRATCH_HEAD, SHARE_WORDS, Native, address
 from solominer.engines.stratum.reference import MAX_BATCH, Checked, HashlibValidator, JobParts, ShareCandidate
 

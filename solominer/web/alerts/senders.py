@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from solominer import __version__
 from solominer.config.alerts import AlertsConfig, SmtpConfig
-from solominer.engines.cpu.processes import python_command
+from solominer.engines.pool.processes import python_command
 from solominer.errors import SolominerError
 from solominer.web.alerts.alert import Alert
 from solominer.web.alerts.state import public

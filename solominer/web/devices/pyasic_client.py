@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from solominer.engines.cpu.processes import python_command
+from solominer.engines.pool.processes import python_command
 from solominer.web.devices.pyasic_process import MISSING
 from solominer.web.devices.reading import (
     MOST_POOLS,

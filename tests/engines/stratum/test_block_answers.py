@@ -7,7 +7,7 @@ import os
 import pytest
 
 from solominer.chain.header import Header
-from solominer.engines.cpu.processes import python_command
+from solominer.engines.pool.processes import python_command
 from solominer.engines.stratum.limits import BLOCKS_PER_WORK
 from solominer.work.events import ShareFound, WorkerDied, WorkerStarted
 from tests import killed_at

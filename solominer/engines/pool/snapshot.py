@@ -1,18 +1,17 @@
-"""Snapshots of the CPU pool and its workers."""
+"""Snapshots of a pool and its workers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from solominer.engines.cpu.job_slot import WorkerCounters, WorkerState
-from solominer.plan.plan import ENGINE
+from solominer.engines.pool.job_slot import WorkerCounters, WorkerState
 from solominer.work.workers import WorkerId, WorkerSnapshot
 
 RATE_SECS = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CpuWorkerSnapshot(WorkerCounters):
+class PoolWorkerSnapshot(WorkerCounters):
     """One worker's counters with what the pool knows; `pid` is 0 and `kernel` empty while no process runs.
 
     `rate_hps` is the average over the last RATE_SECS; `restarts` counts restarts of the process.
@@ -35,7 +34,7 @@ class CpuWorkerSnapshot(WorkerCounters):
 class PoolSnapshot:
     """The state of the pool; the current `epoch` began at `published_ns` (time.monotonic_ns())."""
 
-    workers: tuple[CpuWorkerSnapshot, ...]
+    workers: tuple[PoolWorkerSnapshot, ...]
     epoch: int
     published_ns: int
     active: int
@@ -56,18 +55,21 @@ class PoolSnapshot:
         return sum(worker.alive for worker in self.workers)
 
 
-def worker_snapshot(seen: CpuWorkerSnapshot) -> WorkerSnapshot:
+def worker_snapshot(worker: WorkerId, seen: PoolWorkerSnapshot) -> WorkerSnapshot:
     """The engine-independent form of a worker's snapshot."""
+    details: dict[str, str | int | float] = {
+        "kernel": seen.kernel,
+        "pid": seen.pid,
+        "rss_bytes": seen.rss_bytes,
+        "restarts": seen.restarts,
+    }
+    if seen.millidegrees:
+        details["temperature_c"] = seen.millidegrees / 1000
     return WorkerSnapshot(
-        worker=worker_id(seen.index),
+        worker=worker,
         state=seen.state.name.lower() if seen.alive else "lost",
         hashes_counted=seen.hashes,
         rate_hps=seen.rate_hps,
         shares=seen.shares,
-        details={"kernel": seen.kernel, "pid": seen.pid, "rss_bytes": seen.rss_bytes, "restarts": seen.restarts},
+        details=details,
     )
-
-
-def worker_id(index: int) -> WorkerId:
-    """The id of the pool's worker `index`."""
-    return WorkerId(ENGINE, str(index))

@@ -11,18 +11,32 @@ from pathlib import Path
 from solominer.errors import EngineError
 from solominer.plan.plan import SearchPlan
 
-EXIT_WRONG_HITS = 3
-"""Exit code of a worker whose kernel reported too many wrong hits."""
+EXIT_WRONG_HITS, EXIT_OFF = 3, 4
+"""Exit codes: the kernel reported too many wrong hits; the device cannot be used, a restart would not help."""
 
 _SIZE = struct.Struct("<I")
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSetup:
+    """A device beside the CPU, which one worker drives: the number by which it is listed, and how to use it.
+
+    A launch should last `launch_ms`; above `max_temp_c` (None: no ceiling) the worker pauses.
+    """
+
+    index: int
+    launch_ms: float
+    max_temp_c: float | None = None
+    cpus: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerSetup:
     """A worker's startup parameters.
 
-    `engine` is the module with `load_kernel`, `midstate` and `bench_out`. The worker that `leads` loads `kernel` (None:
-    the fastest), compiling it into `cache_dir` if necessary; the others wait for its choice and load the same one.
+    `engine` is the module with `load_kernel` and `bench_out`. The worker that `leads` loads `kernel` (None: the
+    fastest), compiling it into `cache_dir` if necessary; the others wait for its choice and load the same one. Each
+    worker with a `device` leads, as devices differ.
     `shared_fd` and `messages_fd` (write end of the pipe to the main process) are inherited descriptors.
     """
 
@@ -37,6 +51,7 @@ class WorkerSetup:
     cache_dir: Path | None
     nice: int
     plan: SearchPlan
+    device: DeviceSetup | None = None
 
     def write(self, fd: int) -> None:
         """Write it to the worker's standard input; it fits an empty pipe, so this never blocks."""

@@ -20,7 +20,8 @@ from zlib import crc32
 from solominer.errors import EngineError
 
 _WORD = 8
-_EPOCH, _PUBLISHED_NS, _ACTIVE, _QUIT, _SEQUENCE, _LENGTH, _CHECKSUM, _KERNEL, CHANGES = range(9)
+_EPOCH, _PUBLISHED_NS, _ACTIVE, _QUIT, _SEQUENCE, _LENGTH, _CHECKSUM, _KERNEL, CHANGES, _DUTY = range(10)
+_DUTY_WHOLE = 1_000_000
 
 _NAME_AT = 128
 _NAME_SIZE = 64
@@ -48,6 +49,7 @@ class WorkerCounters:
     dropped, `started_ns` when the first slice of the job of `epoch` began (0: not yet). `place_*` is the position in
     the job of `place_epoch`, in groups of `place_midstates`, from which a restarted worker continues. `plan` is the
     `plan_word` of the search plan; `miscounts` the number of jobs whose hash count differed from the plan's.
+    `millidegrees` is the temperature of the worker's own device in 0.001 °C, 0 without one.
     """
 
     pid: int
@@ -71,6 +73,7 @@ class WorkerCounters:
     place_offset: int
     plan: int
     miscounts: int
+    millidegrees: int
 
 
 WORD_OF = {field.name: index for index, field in enumerate(fields(WorkerCounters))}
@@ -100,7 +103,7 @@ class SharedBlock:
         fd = anonymous_file("solominer-workers")
         os.ftruncate(fd, size)
         block = cls(fd, workers)
-        block.active = workers
+        block.active, block.duty = workers, 1.0
         return block
 
     def close(self) -> None:
@@ -140,6 +143,16 @@ class SharedBlock:
     @active.setter
     def active(self, count: int) -> None:
         self.control[_ACTIVE] = count
+        self.control[CHANGES] += 1
+
+    @property
+    def duty(self) -> float:
+        """The fraction of the time that a worker with a device of its own keeps it busy, 0 to 1."""
+        return self.control[_DUTY] / _DUTY_WHOLE
+
+    @duty.setter
+    def duty(self, share: float) -> None:
+        self.control[_DUTY] = round(share * _DUTY_WHOLE)
         self.control[CHANGES] += 1
 
     @property

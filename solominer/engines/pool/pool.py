@@ -19,19 +19,19 @@ from pathlib import Path
 
 import psutil
 
-from solominer.engines.cpu.job_slot import SharedBlock, WorkerCounters, WorkerState
-from solominer.engines.cpu.messages import Hit, Message, Ready, Report, Share, Wrong
-from solominer.engines.cpu.snapshot import RATE_SECS, CpuWorkerSnapshot, PoolSnapshot, worker_id, worker_snapshot
-from solominer.engines.cpu.startup import EXIT_WRONG_HITS, WorkerSetup
-from solominer.engines.cpu.worker_job import WorkerJob
-from solominer.engines.cpu.worker_process import WorkerProcess
+from solominer.engines.pool.job_slot import SharedBlock, WorkerCounters, WorkerState
+from solominer.engines.pool.messages import Hit, Message, Ready, Report, Share, Wrong
+from solominer.engines.pool.snapshot import RATE_SECS, PoolSnapshot, PoolWorkerSnapshot, worker_snapshot
+from solominer.engines.pool.startup import EXIT_OFF, EXIT_WRONG_HITS, DeviceSetup, WorkerSetup
+from solominer.engines.pool.worker_job import WorkerJob
+from solominer.engines.pool.worker_process import WorkerProcess
 from solominer.errors import EngineError
 from solominer.plan.plan import ENGINE, SearchPlan
 from solominer.work.events import ShareFound, WorkerDied, WorkerStarted, WrongHit
 from solominer.work.instant import Clock, Instant
 from solominer.work.job import Job
 from solominer.work.ports import Post
-from solominer.work.workers import EXTRANONCE1_SIZE, EngineSnapshot, ExtranonceRange
+from solominer.work.workers import EXTRANONCE1_SIZE, EngineSnapshot, ExtranonceRange, WorkerId
 
 WORKER_MEMORY_BYTES = 200 << 20
 """The memory budget of a worker: a memory limit admits one worker per this many bytes."""
@@ -54,7 +54,9 @@ class PoolSettings:
 
     `kernel` is the name of a variant (None: the fastest). `cache_dir` holds compiled kernels. `max_memory_bytes` limits
     all workers together: fewer are started, and one that exceeds its part is restarted. `engine` is the module that
-    provides the kernel.
+    provides the kernel, `process` the module of a worker process. `name` is the first half of the workers' ids.
+
+    With `devices`, one for each worker, each worker chooses its own kernel, and its id has the device's number.
     """
 
     workers: int
@@ -64,6 +66,9 @@ class PoolSettings:
     max_memory_bytes: int | None = None
     plan: SearchPlan = field(default_factory=SearchPlan)
     engine: str = "solominer.engines.cpu.kernel"
+    process: str = "solominer.engines.cpu"
+    name: str = ENGINE
+    devices: tuple[DeviceSetup, ...] = ()
 
     @property
     def admitted_workers(self) -> int:
@@ -76,8 +81,11 @@ class PoolSettings:
 class _Seat:
     """One worker's place in the pool, which outlives its processes."""
 
-    def __init__(self, index: int) -> None:
+    def __init__(self, index: int, worker: WorkerId, device: DeviceSetup | None, kernel: str | None) -> None:
         self.index = index
+        self.worker = worker
+        self.device = device
+        self.kernel = kernel
         self.process: WorkerProcess | None = None
         self.starting: asyncio.TimerHandle | None = None
         self.failures = 0
@@ -96,14 +104,13 @@ class _Seat:
 
 
 class WorkerPool:
-    """The CPU engine (`work.ports.Engine`). It posts ShareFound, WrongHit, WorkerStarted and WorkerDied.
+    """An engine of worker processes (`work.ports.Engine`). It posts ShareFound, WrongHit, WorkerStarted, WorkerDied.
 
     `report` receives progress messages.
     """
 
-    name = ENGINE
-
     def __init__(self, settings: PoolSettings, clock: Clock, report: Callable[[str], None] = log.info) -> None:
+        self.name = settings.name
         self.settings = settings
         self._post: Post = lambda event: None
         self._clock = clock
@@ -111,14 +118,13 @@ class WorkerPool:
         self._shared: SharedBlock | None = None
         self._seats: list[_Seat] = []
         self._leader = 0
-        self._kernel = settings.kernel
         self._stopping = False
         self._looking: asyncio.Task[None] | None = None
         self._hashes_at_end: list[int] = []
         self._extranonce1 = bytes(EXTRANONCE1_SIZE)
         self._wanted = settings.admitted_workers
         self._limit = settings.workers
-        self._signed = False
+        self._may_hash = math.inf
 
     # Life
 
@@ -134,9 +140,9 @@ class WorkerPool:
         if count:
             self.settings.plan.extranonce(count - 1, count, 0)
         self._shared = SharedBlock.create(count)
-        self._seats = [_Seat(index) for index in range(count)]
+        self._seats = [self._new_seat(index) for index in range(count)]
         self._stopping = False
-        self._looking = asyncio.create_task(self._look_after(), name="worker pool")
+        self._looking = asyncio.create_task(self._look_after(), name=f"{self.name} worker pool")
         for seat in self._seats:
             self._start_process(seat)
 
@@ -177,9 +183,10 @@ class WorkerPool:
     def publish(self, job: Job, *, clean: bool = True, park_on_block: bool = True) -> None:
         """Replace all workers' job with this one. Raises EngineError if it is too large.
 
-        A signed job has a single extranonce, which belongs to the first worker: the others wait.
+        A signed job has a single extranonce, which belongs to the first worker of one engine: the others wait.
         """
-        self._signed = job.signed_extranonce is not None
+        signed = job.signed_extranonce
+        self._may_hash = math.inf if signed is None else int(signed.startswith(self._extranonce1))
         self._memory.active = self._active
         packed = WorkerJob.of(job, self._extranonce1, park_on_block=park_on_block).pack()
         self._memory.publish(packed, time.monotonic_ns())
@@ -193,7 +200,14 @@ class WorkerPool:
         """Does nothing: no worker waits for it."""
 
     def set_intensity(self, share: float) -> None:
-        """Let this fraction of the workers hash, at least one unless it is 0; the others pause."""
+        """Let this fraction of the workers hash, at least one unless it is 0; the others pause.
+
+        Devices are busy for this fraction of the time instead.
+        """
+        if self.settings.devices:
+            self._memory.duty = max(0.0, min(share, 1.0))
+            self._ring()
+            return
         self.set_active(math.ceil(round(max(0.0, min(share, 1.0)) * len(self._seats), 9)))
 
     def set_active(self, count: int) -> None:
@@ -226,7 +240,7 @@ class WorkerPool:
 
     @property
     def _active(self) -> int:
-        return min(self._wanted, self._limit, 1 if self._signed else self._limit)
+        return int(min(self._wanted, self._limit, self._may_hash))
 
     def hashes_of(self, worker: int) -> int:
         """Hashes of one worker since the start; also available after `stop`."""
@@ -235,7 +249,8 @@ class WorkerPool:
     def snapshot(self) -> EngineSnapshot:
         """The workers' state, in the engine-independent form."""
         pool = self.pool_snapshot()
-        return EngineSnapshot(ENGINE, tuple(map(worker_snapshot, pool.workers)), pool.active)
+        workers = (worker_snapshot(seat.worker, seen) for seat, seen in zip(self._seats, pool.workers, strict=True))
+        return EngineSnapshot(self.name, tuple(workers), pool.active)
 
     def pool_snapshot(self) -> PoolSnapshot:
         """The workers' state in full."""
@@ -256,12 +271,12 @@ class WorkerPool:
                 seat.process.ring()
 
     @staticmethod
-    def _snapshot(seat: _Seat, counters: WorkerCounters, now_secs: float) -> CpuWorkerSnapshot:
+    def _snapshot(seat: _Seat, counters: WorkerCounters, now_secs: float) -> PoolWorkerSnapshot:
         process = seat.process
         known = asdict(counters)
         known["pid"] = process.pid if process else 0
         known["state"] = WorkerState(counters.state) if process else WorkerState.STARTING
-        return CpuWorkerSnapshot(
+        return PoolWorkerSnapshot(
             **known,
             index=seat.index,
             kernel=process.kernel if process else "",
@@ -270,11 +285,10 @@ class WorkerPool:
             restarts=seat.restarts,
         )
 
-    @staticmethod
-    def _share_found(now: Instant, process: WorkerProcess, hit: Hit, is_block: bool) -> ShareFound:
+    def _share_found(self, now: Instant, process: WorkerProcess, hit: Hit, is_block: bool) -> ShareFound:
         return ShareFound(
             at=now,
-            worker=worker_id(process.index),
+            worker=self._seats[process.index].worker,
             job_id=hit.job_id,
             extranonce=hit.extranonce,
             version=hit.version,
@@ -287,6 +301,11 @@ class WorkerPool:
 
     # Worker processes
 
+    def _new_seat(self, index: int) -> _Seat:
+        device = self.settings.devices[index] if self.settings.devices else None
+        name = str(index if device is None else device.index)
+        return _Seat(index, WorkerId(self.name, name), device, self.settings.kernel)
+
     def _start_process(self, seat: _Seat) -> None:
         settings, memory = self.settings, self._memory
         seat.starting = None
@@ -298,31 +317,32 @@ class WorkerPool:
             shared_fd=memory.fd,
             messages_fd=-1,
             engine=settings.engine,
-            kernel=self._kernel,
-            leads=seat.index == self._leader and not memory.kernel,
+            kernel=seat.kernel,
+            leads=seat.device is not None or (seat.index == self._leader and not memory.kernel),
             cache_dir=settings.cache_dir,
             nice=settings.nice,
             plan=settings.plan,
+            device=seat.device,
         )
         try:
-            seat.process = WorkerProcess(setup, self._heard, self._ended)
+            seat.process = WorkerProcess(settings.process, setup, self._heard, self._ended)
         except OSError as error:
             self._bring_back(seat, f"could not be started: {error}", pid=0)
 
     def _heard(self, process: WorkerProcess, message: Message) -> None:
-        now = self._clock()
+        now, worker = self._clock(), self._seats[process.index].worker
         match message:
             case Ready(kernel):
                 process.kernel = kernel
                 process.ready_secs = time.monotonic()
-                self._post(WorkerStarted(now, worker_id(process.index), process.pid, kernel))
+                self._post(WorkerStarted(now, worker, process.pid, kernel))
             case Report(text):
                 self._report(text)
             case Share(hit, is_block):
                 self._post(self._share_found(now, process, hit, is_block))
             case Wrong():
                 count = self._memory.read_counters(process.index).wrong_hits
-                self._post(WrongHit(now, worker_id(process.index), process.kernel, count))
+                self._post(WrongHit(now, worker, process.kernel, count))
 
     def _ended(self, process: WorkerProcess) -> None:
         seat = self._seats[process.index]
@@ -331,19 +351,30 @@ class WorkerPool:
             return
         if process.ready_secs is not None and time.monotonic() - process.ready_secs >= HEALTHY_SECS:
             seat.failures = 0
+        if process.exit_code == EXIT_WRONG_HITS:
+            self._choose_again(seat, process.kernel)
+        if process.exit_code == EXIT_OFF:
+            self._post(WorkerDied(self._clock(), seat.worker, process.pid, process.end_reason, None))
+        else:
+            self._bring_back(seat, process.end_reason, process.pid)
+
+    def _choose_again(self, seat: _Seat, kernel: str) -> None:
+        """Let this worker choose another kernel: for its device, or else for all workers started from now on."""
         memory = self._memory
-        if process.exit_code == EXIT_WRONG_HITS and memory.kernel in ("", process.kernel):
-            memory.kernel = ""  # this worker chooses another one for all workers started from now on
-            self._kernel = None
+        if seat.device is not None:
+            seat.kernel = None
+        elif memory.kernel in ("", kernel):
+            memory.kernel = ""
             self._leader = seat.index
-        self._bring_back(seat, process.end_reason, process.pid)
+            for each in self._seats:
+                each.kernel = None
 
     def _bring_back(self, seat: _Seat, reason: str, pid: int) -> None:
         delay = min(_FIRST_BACKOFF_SECS * 2 ** min(seat.failures, 30), MAX_BACKOFF_SECS)
         seat.failures += 1
         seat.restarts += 1
         seat.starting = asyncio.get_running_loop().call_later(delay, self._start_process, seat)
-        self._post(WorkerDied(self._clock(), worker_id(seat.index), pid, reason, delay))
+        self._post(WorkerDied(self._clock(), seat.worker, pid, reason, delay))
 
     # Supervision
 

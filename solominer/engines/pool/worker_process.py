@@ -15,10 +15,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from solominer.engines.cpu.job_slot import anonymous_file
-from solominer.engines.cpu.messages import Message, take
-from solominer.engines.cpu.processes import python_command
-from solominer.engines.cpu.startup import EXIT_WRONG_HITS, WorkerSetup
+from solominer.engines.pool.job_slot import anonymous_file
+from solominer.engines.pool.messages import Message, take
+from solominer.engines.pool.processes import python_command
+from solominer.engines.pool.startup import EXIT_OFF, EXIT_WRONG_HITS, WorkerSetup
 
 _READ_SIZE = 1 << 16
 _STDERR_TAIL_SIZE = 4096
@@ -38,10 +38,12 @@ class WorkerProcess:
 
     `on_message` is called with each of its messages, `on_end` once, when it has ended and been reaped. Create it in the
     main thread: Linux kills the process together with the thread that started it. Raises OSError if that fails.
+    `module` is what it runs.
     """
 
     def __init__(
         self,
+        module: str,
         setup: WorkerSetup,
         on_message: Callable[[WorkerProcess, Message], None],
         on_end: Callable[[WorkerProcess], None],
@@ -61,7 +63,7 @@ class WorkerProcess:
         bell_read, self._bell = os.pipe()
         self._messages, messages_write = os.pipe()
         try:
-            self._process = _start(bell_read, messages_write, setup.shared_fd, self._stderr.fileno())
+            self._process = _start(module, bell_read, messages_write, setup.shared_fd, self._stderr.fileno())
         except OSError:
             self._close()
             os.close(self._messages)
@@ -129,6 +131,8 @@ class WorkerProcess:
         self._stderr.seek(max(0, os.fstat(self._stderr.fileno()).st_size - _STDERR_TAIL_SIZE))
         lines = self._stderr.read().decode(errors="replace").strip().splitlines()
         last_line = f": {lines[-1]}" if lines else ""
+        if code == EXIT_OFF:
+            return last_line.removeprefix(": ")
         if code >= 0:
             return f"exited with code {code}{last_line}"
         name = signal.Signals(-code).name
@@ -142,8 +146,8 @@ class WorkerProcess:
         self._stderr.close()
 
 
-def _start(stdin: int, messages_fd: int, shared_fd: int, stderr: int) -> subprocess.Popen[bytes]:
-    command, environment = python_command("solominer.engines.cpu")
+def _start(module: str, stdin: int, messages_fd: int, shared_fd: int, stderr: int) -> subprocess.Popen[bytes]:
+    command, environment = python_command(module)
     return subprocess.Popen(
         command,
         stdin=stdin,

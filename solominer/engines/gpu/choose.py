@@ -1,0 +1,149 @@
+"""The choice of a card's kernel: timed once, stored by the device's name and its driver's version."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from solominer.engines.gpu.device import Device
+from solominer.engines.private_folder import private_folder
+from solominer.errors import EngineError
+
+if TYPE_CHECKING:
+    from solominer.engines.gpu.kernel import GpuKernel
+
+CHOICE = "choice.json"
+TIMED_SECS = 0.03
+TIMED_ROUNDS = 3
+PATIENCE_SECS = 20.0  # no further candidate is compiled after this: the first hash should not wait
+_SOURCES = ("cuda", "dialects", "nvrtc", "opencl", "source", "source_words", "variants")
+FIRST_LOCAL = "128"  # every kind is tried with groups of this size; the other sizes for the best kind alone
+
+
+def device_folder(cache_dir: Path, device: Device) -> Path:
+    """The folder of a device's compiled kernels and its choice."""
+    return cache_dir / "kernels" / f"gpu-{device.key}"
+
+
+def load_fastest(
+    device: Device,
+    names: list[str],
+    load: Callable[[str], GpuKernel],
+    *,
+    cache_dir: Path | None,
+    report: Callable[[str], None],
+) -> GpuKernel:
+    """The remembered kernel, else the fastest of those named. One for which `load` raises EngineError is passed over.
+
+    Raises EngineError if none is left.
+    """
+    folder = device_folder(cache_dir, device) if cache_dir else None
+    remembered = _remembered(folder)
+    if remembered in names:
+        try:
+            return load(remembered)
+        except EngineError as error:  # it worked when it was chosen
+            report(f"{device.name}: {error.what}; choosing another")
+            names = [name for name in names if name != remembered]
+    report(f"{device.name}: timing kernels ...")
+    rates = _time_all(device, names, load, report)
+    if not rates:
+        raise EngineError(f"no kernel works on {device.name}", "update its driver, or mine without it (--gpu none)")
+    best = max(rates, key=lambda name: rates[name])
+    fastest = sorted(rates, key=lambda name: -rates[name])[:3]
+    speeds = ", ".join(f"{name} {rates[name] / 1e6:.1f}" for name in fastest)
+    report(f"{device.name}: kernel {best} chosen (MH/s: {speeds})")
+    _remember(folder, rates, report)
+    return load(best)
+
+
+def _time_all(
+    device: Device, names: list[str], load: Callable[[str], GpuKernel], report: Callable[[str], None]
+) -> dict[str, float]:
+    rates: dict[str, float] = {}
+    begun = time.monotonic()
+
+    def try_out(name: str) -> None:
+        if name in rates or (rates and time.monotonic() - begun > PATIENCE_SECS):
+            return
+        try:
+            kernel = load(name)
+        except EngineError as error:
+            report(f"{device.name}: {error.what}; not used")
+            return
+        try:
+            rates[name] = max(measure_hps(kernel, TIMED_SECS) for _ in range(TIMED_ROUNDS))
+        except EngineError as error:
+            report(f"{device.name}: {error.what}; not used")
+        finally:
+            kernel.close()
+
+    for name in names:
+        if name.endswith(f"-{FIRST_LOCAL}"):
+            try_out(name)
+    if rates:
+        kind = max(rates, key=lambda name: rates[name]).removesuffix(FIRST_LOCAL)
+        for name in names:
+            if name.startswith(kind):
+                try_out(name)
+    return rates
+
+
+def measure_hps(kernel: GpuKernel, seconds: float) -> float:
+    """A kernel's hashes per second of wall time, by one launch that lasts about `seconds`."""
+    from solominer.engines.gpu.kernel import Batch
+
+    midstates = np.arange(8 * kernel.midstates, dtype=np.uint32).reshape(-1, 8)
+    tail, start, nonces = np.zeros(3, np.uint32), np.zeros(1, np.uint32), kernel.group_nonces
+    while True:
+        begun = time.perf_counter()
+        launch = kernel.launch(Batch(midstates, tail, start, nonces, 0))
+        while not launch.done:
+            time.sleep(0.0002)
+        taken = time.perf_counter() - begun
+        launch.hits()
+        if taken >= seconds or nonces * 2 > 1 << 31:
+            return nonces * kernel.midstates / taken
+        nonces *= 2 if taken > seconds / 4 else 4
+
+
+def remembered(device: Device, *, cache_dir: Path | None) -> str:
+    """The kernel that was chosen for such a device; empty if none was."""
+    return _remembered(device_folder(cache_dir, device) if cache_dir else None) or ""
+
+
+def source_digest() -> str:
+    """What the rates depend on beside the device: the text of the kernels, and the description of the hash."""
+    here = Path(__file__).parent
+    paths = [*(here / f"{name}.py" for name in _SOURCES), *sorted((here.parent / "sha256").glob("*.py"))]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()[:16]
+
+
+def _remembered(folder: Path | None) -> str | None:
+    """The fastest of the stored rates; None if the file is missing, damaged or of other code."""
+    if folder is None:
+        return None
+    try:
+        data = json.loads((folder / CHOICE).read_bytes())
+        rates = {str(name): float(hps) for name, hps in data["rates_hps"].items()}
+        return max(rates, key=lambda name: rates[name]) if data["source"] == source_digest() else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _remember(folder: Path | None, rates: dict[str, float], report: Callable[[str], None]) -> None:
+    if folder is None:
+        return
+    try:
+        private_folder(folder)
+        draft = folder / f"{CHOICE}.new"
+        draft.write_text(json.dumps({"source": source_digest(), "rates_hps": rates}, indent=1))
+        draft.rename(folder / CHOICE)
+    except OSError as error:
+        report(f"cannot save the choice of a kernel: {error}")
