@@ -12,7 +12,7 @@ import os
 import sys
 from typing import IO, Any
 
-from solominer.engines.cpu.processes import die_with
+from solominer.engines.pool.processes import die_with
 
 MISSING = 3
 _ASKED = ("hostname", "fw_ver", "hashrate", "hashboards", "fans", "wattage", "uptime", "pools")
