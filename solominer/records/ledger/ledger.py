@@ -94,8 +94,12 @@ def repair(tree: Tree, part: Part) -> int:
 
 
 def work_fields(key: str, job: Job) -> dict[str, Any]:
-    """A `work` line: with a `share` line it suffices to rebuild the share's header. Hex in memory byte order."""
+    """A `work` line: with a `share` line it suffices to rebuild the share's header. Hex in memory byte order.
+
+    A job of a pool has its name instead of the number of transactions, which the pool does not tell.
+    """
     template = job.template
+    source = {"pool": job.pool} if job.pool else {"transactions": len(template.transactions), "empty": job.is_empty}
     return {
         "job": key,
         "height": template.height,
@@ -106,10 +110,9 @@ def work_fields(key: str, job: Job) -> dict[str, Any]:
         "merkle_branch_hex": [other.hex() for other in job.merkle_branch],
         "share_target_hex": f"{job.share_target:064x}",
         "template": template.template_id,
-        "transactions": len(template.transactions),
         "value_sats": template.coinbase_value,
         "fees_sats": template.fees_sats,
-        "empty": job.is_empty,
+        **source,
     }
 
 
