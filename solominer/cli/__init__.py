@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from solominer import __version__
-from solominer.chain.secrets import secret_kind
+from solominer.chain.secrets import LOGIN, secret_kind
 from solominer.cli import control, evidence, forecast, operate, plan, replay, try_stratum, web
 from solominer.cli.control import some_secs
 from solominer.config.modes import MODES
@@ -55,6 +55,12 @@ def refuse_secrets(arguments: Sequence[str]) -> None:
         if kind:
             from solominer.errors import ConfigError
 
+            if kind == LOGIN and argument.removeprefix("--pool=").startswith("stratum"):
+                raise ConfigError(
+                    f"argument {place} of the command line contains a pool's password",
+                    "other users can read the command line: leave it out, as most pools ignore it, or set "
+                    "password_file in `pools` of config.json",
+                )
             raise ConfigError(
                 f"argument {place} of the command line is a secret: {kind}",
                 "other users can read the command line: move the funds that it protects; pass an address instead",
@@ -121,6 +127,10 @@ def run(
         list[str] | None, typer.Option(help="Address of the Stratum server: 0.0.0.0:3333; may be repeated.")
     ] = None,
     cpu_workers: Annotated[int | None, typer.Option(min=0, help="CPU workers; 0: Stratum miners only.")] = None,
+    pool: Annotated[
+        list[str] | None,
+        typer.Option(help="Mine for a pool, without a node: stratum+tcp://USER@HOST:PORT; repeat it for failover."),
+    ] = None,
     web: Annotated[bool, typer.Option("--web", help="Also start the web server; prints its address.")] = False,
     data_dir: DataDirOption = None,
     payout_address: Annotated[str | None, typer.Option(help="Address that receives the reward.")] = None,
@@ -138,15 +148,17 @@ def run(
     solominer run --mode regtest --blocks 10  private regtest node
     solominer run --config config.json        your node
     solominer run --config config.json --stratum 0.0.0.0:3333    with Stratum miners
+    solominer run --pool stratum+tcp://USER@pool.example.org:3333    for a pool, without a node
     """
     overrides = {
-        "mode": mode,
+        "mode": mode or ("pool" if pool else None),
         "data_dir": data_dir,
         "payout_address": payout_address,
         "bitcoind": bitcoind,
         "kernel": kernel,
         "log_level": log_level,
         "stratum": stratum or None,
+        "pools": pool or None,
         "cpu_workers": cpu_workers,
         "web.enabled": web or None,
         "policies.dry_run": dry_run or None,
