@@ -169,8 +169,8 @@ def run(
         "schedule.block_interval_secs": block_interval,
     }
     settings = _load(config, overrides)
-    from solominer.daemon.daemon import RunOptions
     from solominer.daemon.daemon import run as run_daemon
+    from solominer.daemon.every_run import RunOptions
     from solominer.setup.first_run import check_nodes, check_start, make_sure
     from solominer.views.logs import set_up_logging
 

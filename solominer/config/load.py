@@ -80,7 +80,8 @@ def load_config(
 def warnings_about(path: Path | None, config: Config) -> list[str]:
     """Warnings: a password in a file that other users can read, and settings without an effect."""
     warnings = unused_settings(config)
-    holds_password = any(each.password.get_secret_value() for each in (*config.nodes, *config.pools))
+    passwords = [*(node.password for node in config.nodes), *(pool.password for pool in config.pools)]
+    holds_password = any(each.get_secret_value() for each in passwords)
     with suppress(OSError):
         if path is not None and holds_password and path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
             text = f"{path} contains a password and other users can read it: chmod 600 {path}"
@@ -317,7 +318,8 @@ def _of_nodes(config: Config) -> Iterator[str]:
         idle = ("bitcoin_rpc", "zmq", "more_nodes", "payout_address", "payout_split", "bitcoind")
         why = "mode demo uses no node"
     elif config.mode_rules.at_a_pool:
-        idle = ("bitcoin_rpc", "zmq", "more_nodes", "payout_address", "payout_split", "bitcoind", "coinbase_tag", "stratum")
+        idle = ("bitcoin_rpc", "zmq", "more_nodes", "payout_address", "payout_split", "bitcoind", "coinbase_tag")
+        idle += ("stratum",)
         why = "in mode pool the pool gives the work and makes the coinbase"
     elif config.wants_private_node:
         idle, why = ("zmq",), "bitcoin_rpc is not set, so a private node is started"

@@ -11,7 +11,7 @@ from solominer.chain.address import address_in
 from solominer.config.models import Config
 from solominer.config.modes import MODES
 from solominer.config.paths import presence
-from solominer.daemon.daemon import RunOptions
+from solominer.daemon.every_run import RunOptions
 from solominer.daemon.nodes import configured_nodes
 from solominer.errors import ConfigError
 from solominer.records.tree import atomic_write, utc_text
@@ -29,7 +29,8 @@ This mines solo on Bitcoin mainnet with this machine.
 
 def check_start(config: Config, options: RunOptions, config_path: Path | None) -> None:
     """Raises ConfigError if the mode requires a configuration or a limit and there is none."""
-    if config_path is None and config.is_empty and not config.mode_rules.simulated and not config.wants_private_node:
+    needs_node = not (config.mode_rules.simulated or config.mode_rules.at_a_pool or config.wants_private_node)
+    if config_path is None and config.is_empty and needs_node:
         found = presence(Path("config.json")).there
         raise ConfigError(
             f"mode {config.mode!r} requires a node and a payout address, and no configuration was given",
@@ -45,7 +46,7 @@ def check_start(config: Config, options: RunOptions, config_path: Path | None) -
 
 def check_nodes(config: Config) -> None:
     """Raises ConfigError for an invalid payout address or node settings."""
-    if config.mode_rules.simulated:
+    if config.mode_rules.simulated or config.mode_rules.at_a_pool:
         return
     if config.payout_address:
         address_in(config.payout_address)

@@ -19,8 +19,10 @@ import pytest
 from solominer.config.load import load_config
 from solominer.config.models import Config
 from solominer.daemon import daemon as module
+from solominer.daemon import every_run
 from solominer.daemon import status as status_module
-from solominer.daemon.daemon import Run, RunOptions
+from solominer.daemon.daemon import Run
+from solominer.daemon.every_run import RunOptions
 from solominer.daemon.nodes import nodes_of
 from solominer.daemon.parts import pool_settings_of
 from solominer.engines.cpu.pool import PoolSettings
@@ -117,7 +119,7 @@ async def test_a_signal_shuts_it_down_and_a_second_one_exits_at_once(
     os.kill(os.getpid(), signal.SIGTERM)
     await running.until(lambda: codes)
     assert await asyncio.wait_for(running.task, 60) == 0
-    assert codes == [module.EXIT_SECOND_SIGNAL]
+    assert codes == [every_run.EXIT_SECOND_SIGNAL]
     assert "SIGTERM: shutting down; repeat to exit immediately" in caplog.text
 
 
@@ -178,8 +180,8 @@ async def test_the_view_is_lines_or_a_screen(
             shown.append(snapshot)
 
     monkeypatch.setattr(module, "ConsoleView", View)
-    monkeypatch.setattr(module, "DRAW_SECS", 0.01)
-    monkeypatch.setattr(module, "STATUS_LINE_SECS", 0.01)
+    monkeypatch.setattr(every_run, "DRAW_SECS", 0.01)
+    monkeypatch.setattr(every_run, "STATUS_LINE_SECS", 0.01)
     running = Running(config_of(tmp_path), RunOptions(live_view=True))
     await running.until(lambda: len(shown) > 1)
     assert await running.end() == 0

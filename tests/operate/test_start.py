@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from solominer.config.models import Config
-from solominer.daemon.daemon import RunOptions
+from solominer.daemon.every_run import RunOptions
 from solominer.errors import ConfigError
 from solominer.setup.first_run import UNDERSTOOD_NAME, check_start, make_sure
 

@@ -15,8 +15,8 @@ from solominer.work.job import SEARCHED_SIZE, Job
 from solominer.work.space import HeaderSpace
 
 _FIXED = struct.Struct("<QB8s32sI IIII 32s32s ? HHH")
-"""job id, extranonce prefix with its size, prevhash, nbits; version, mask, ntime min, max; share target, network target; park on
-block; bytes of prefix, suffix, branch."""
+"""job id, extranonce prefix with its size, prevhash, nbits; version, mask, ntime min, max; share target, network
+target; park on block; bytes of prefix, suffix, branch."""
 
 
 @dataclass(frozen=True, slots=True)
