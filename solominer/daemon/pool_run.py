@@ -199,6 +199,8 @@ class PoolRun:
                 case Record(kind, fields):
                     if kind == "share_duplicate":
                         parts.observer.repeated(WorkerId.parse(fields["worker"]))
+                    if kind == "pool_block":
+                        log.info("BLOCK FOUND for %(pool)s at height %(height)d: %(hash)s, worker %(worker)s", fields)
                     parts.recorder.record(now().wall, kind, fields)
                 case Alarm(severity, code, message, todo):
                     self._alarm(severity, code, message, todo)

@@ -230,6 +230,5 @@ class PoolMiner:
     def _block(self, job: Job, hash_le: bytes, share: ShareFound, pool: PoolConfig) -> list[Action]:
         self.pool_blocks += 1
         height, hash_hex = job.template.height, to_rpc_hex(hash_le)
-        text = f"BLOCK FOUND for {pool.url} at height {height}: {hash_hex}, worker {share.worker}"
         fields = {"pool": pool.url, "height": height, "hash": hash_hex, "worker": str(share.worker)}
-        return [Record("pool_block", fields), Alarm(Severity.INFO, "pool-block", text, "the pool submits it and pays")]
+        return [Record("pool_block", fields)]

@@ -6,8 +6,9 @@ recomputed from the ledger.
 
 Most kinds come from the coordinator (`tip`, `template`, `job`, `block_found`, `block_answer`, `block_state`, ...). The
 others are `open` and `close` of a run, `begin` of an hour, `work` (a job with everything needed to rehash its shares),
-`share`, `counters`, `miners` (sums of their shares), `latency`, `system`, `health`, `error`, `control` (who paused,
-resumed or reconfigured the daemon), and `torn` or `lost` where lines are missing.
+`share`, `pool_answer`, `pool_block` and `pool_lost` (of mode `pool`), `counters`, `miners` (sums of their shares),
+`latency`, `system`, `health`, `error`, `control` (who paused, resumed or reconfigured the daemon), and `torn` or `lost`
+where lines are missing.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _MOST_DEPTH = 8
 
 def is_urgent(kind: str) -> bool:
     """Whether lines of this kind are written and fsynced at once; the others follow within `flush_secs`."""
-    return kind.startswith("block") or kind in ("error", "open", "close", "begin", "control")
+    return kind.startswith("block") or kind in ("pool_block", "error", "open", "close", "begin", "control")
 
 
 def is_frame(entry: Mapping[str, Any]) -> bool:
