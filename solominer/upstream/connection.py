@@ -246,6 +246,8 @@ def _said(refusal: Refusal) -> str:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, ConnectionResetError):  # asyncio's have no text
+        return "connection reset"
     return (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
 
 

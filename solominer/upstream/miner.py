@@ -208,6 +208,9 @@ class PoolMiner:
             return [Record("share_misses_target", {**fields, "reason": error.what})]
         hash_le = header.hash_le()
         is_block = meets_target(hash_le, job.template.target)
+        sent = Sent(share, assignment, hash_le, is_block, share.at.mono)
+        if sent.header != header:
+            return [Record("share_misses_target", {**fields, "reason": "the pool would make another header of it"})]
         if not is_block and not meets_target(hash_le, job.share_target):
             return [Record("share_misses_target", fields)]
         if not self._is_new(job.template.prevhash_le, hash_le):
@@ -218,7 +221,7 @@ class PoolMiner:
         if is_block:
             actions += self._block(job, hash_le, share, pool)
         if is_block or not stale:
-            self._submit(pool, Sent(share, assignment, hash_le, is_block, share.at.mono))
+            self._submit(pool, sent)
         return actions
 
     def _is_new(self, parent_le: bytes, hash_le: bytes) -> bool:

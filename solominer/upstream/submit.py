@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from solominer.chain.hashes import to_rpc_hex
+from solominer.chain.header import Header
 from solominer.engines.stratum.assignment import Assignment
 from solominer.engines.stratum.client import Refusal, StratumClient
 from solominer.errors import printable
@@ -45,6 +46,21 @@ class Sent:
     again: bool = False
 
     @property
+    def extranonce2(self) -> bytes:
+        """As the pool gets it."""
+        return extranonce2_of(self.assignment, self.share.extranonce)
+
+    @property
+    def version_bits(self) -> int:
+        """The rolled bits, as the pool gets them."""
+        return self.share.version & self.assignment.version_mask
+
+    @property
+    def header(self) -> Header:
+        """The header that the pool makes of what it gets."""
+        return self.assignment.header(self.extranonce2, self.version_bits, self.share.nonce)
+
+    @property
     def hash_hex(self) -> str:
         """The hash as RPC shows it."""
         return to_rpc_hex(self.hash_le)
@@ -76,10 +92,8 @@ class Submissions:
         if len(self._waiting) >= MAX_WAITING and not sent.is_block:
             self.counts[Outcome.UNANSWERED] += 1
             return b""
-        share = sent.share
-        bits = share.version & sent.assignment.version_mask
-        extranonce2 = extranonce2_of(sent.assignment, share.extranonce)
-        request_id, line = client.submit(user, sent.assignment, extranonce2, share.nonce, bits)
+        assignment, nonce = sent.assignment, sent.share.nonce
+        request_id, line = client.submit(user, assignment, sent.extranonce2, nonce, sent.version_bits)
         self._waiting[request_id] = sent
         return line
 
