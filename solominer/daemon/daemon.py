@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
@@ -17,7 +16,7 @@ from functools import partial
 from typing import Any, NoReturn
 
 from solominer.config.models import Config
-from solominer.daemon.every_run import RunOptions, catch_signals, leaves, serve_users
+from solominer.daemon.every_run import RunOptions, catch_signals, leaves, reload_on_sighup, serve_users
 from solominer.daemon.executor import Executor
 from solominer.daemon.host_metrics import now
 from solominer.daemon.job_view import TemplateViews
@@ -39,7 +38,6 @@ from solominer.engines.cpu.pool import WorkerPool
 from solominer.engines.engine_set import EngineSet
 from solominer.errors import SolominerError
 from solominer.governor.governor import Governor
-from solominer.views.console import has_controlling_terminal
 from solominer.views.logs import RecentEvents, logged_to
 from solominer.views.snapshot import Snapshot
 from solominer.views.text import duration, rate
@@ -250,11 +248,6 @@ class Run:
         snapshot: Callable[[], Snapshot],
         spawn: Callable[[Coroutine[Any, Any, None]], None],
     ) -> Governor:
-        async def reload() -> None:
-            self._notifier.reloading()
-            await governor.reload_by_signal()
-            self._notifier.ready("reloaded")
-
         governor = Governor(
             self.config,
             executor.coordinator,
@@ -269,8 +262,7 @@ class Run:
             max_blocks=self.options.blocks,
             note=parts.recorder.record,
         )
-        if not has_controlling_terminal():
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: spawn(reload()))
+        reload_on_sighup(governor, self._notifier, spawn)
         return governor
 
     # --- limits, view, exit code ---------------------------------------------------------------------------------

@@ -6,14 +6,15 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Coroutine, Hashable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from solominer.config.models import Config
 from solominer.daemon.control_socket import ControlServer
+from solominer.daemon.sd_notify import Notifier
 from solominer.daemon.status import Sampler
 from solominer.daemon.status_feed import StatusFeed
 from solominer.governor.governor import Governor, folder_of
@@ -57,6 +58,20 @@ def catch_signals(stop: asyncio.Event) -> None:
         loop.add_signal_handler(number, caught, number)
     if has_controlling_terminal() and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup sets it
         loop.add_signal_handler(signal.SIGHUP, caught, signal.SIGHUP)
+
+
+def reload_on_sighup(
+    governor: Governor, notifier: Notifier, spawn: Callable[[Coroutine[Any, Any, None]], object]
+) -> None:
+    """Have SIGHUP reload the configuration of a service; `spawn` starts a task."""
+
+    async def reload() -> None:
+        notifier.reloading()
+        await governor.reload_by_signal()
+        notifier.ready("reloaded")
+
+    if not has_controlling_terminal():
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: spawn(reload()))
 
 
 async def serve_users(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
 import time
 from collections.abc import Callable, Coroutine, Hashable, Sequence
 from contextlib import AsyncExitStack
@@ -15,7 +14,7 @@ from typing import Any, NoReturn
 
 from solominer.config.models import Config
 from solominer.daemon.event_queue import EventQueue
-from solominer.daemon.every_run import RunOptions, catch_signals, leaves, serve_users
+from solominer.daemon.every_run import RunOptions, catch_signals, leaves, reload_on_sighup, serve_users
 from solominer.daemon.executor import log_alarm
 from solominer.daemon.host_metrics import now
 from solominer.daemon.parts import (
@@ -37,7 +36,6 @@ from solominer.records.recorder import Recorder
 from solominer.upstream.connection import Patience
 from solominer.upstream.miner import PoolMiner
 from solominer.upstream.pools import Pools
-from solominer.views.console import has_controlling_terminal
 from solominer.views.logs import RecentEvents, logged_to
 from solominer.views.snapshot import Snapshot
 from solominer.views.text import duration, rate
@@ -256,11 +254,6 @@ class PoolRun:
         snapshot: Callable[[], Snapshot],
         spawn: Callable[[Coroutine[Any, Any, None]], object],
     ) -> Governor:
-        async def reload() -> None:
-            self._notifier.reloading()
-            await governor.reload_by_signal()
-            self._notifier.ready("reloaded")
-
         async def apply(config: Config) -> list[str]:
             return parts.cpus.apply(replace(parts.cpus.settings, **pool_limits(config)))
 
@@ -277,8 +270,7 @@ class PoolRun:
             reload=self.options.reload,
             note=parts.recorder.record,
         )
-        if not has_controlling_terminal():
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: spawn(reload()))
+        reload_on_sighup(governor, self._notifier, spawn)
         return governor
 
     def _limit_hashes(self, hashes: int) -> None:

@@ -179,7 +179,7 @@ async def test_the_view_is_lines_or_a_screen(
         def show(self, snapshot: Any) -> None:
             shown.append(snapshot)
 
-    monkeypatch.setattr(module, "ConsoleView", View)
+    monkeypatch.setattr(every_run, "ConsoleView", View)
     monkeypatch.setattr(every_run, "DRAW_SECS", 0.01)
     monkeypatch.setattr(every_run, "STATUS_LINE_SECS", 0.01)
     running = Running(config_of(tmp_path), RunOptions(live_view=True))
@@ -194,7 +194,7 @@ async def test_sighup_reloads_a_service(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "solominer")
-    monkeypatch.setattr(module, "has_controlling_terminal", lambda: False)
+    monkeypatch.setattr(every_run, "has_controlling_terminal", lambda: False)
     changed = config_of(tmp_path, refresh_secs=7, cpu_cores_reserved=4096)
     running = Running(config_of(tmp_path), RunOptions(reload=lambda: changed))
     await running.mines()
@@ -230,7 +230,7 @@ async def test_the_first_listener_needs_a_restart(tmp_path: Path) -> None:
 
 
 async def test_a_terminal_that_is_closed_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "has_controlling_terminal", lambda: True)
+    monkeypatch.setattr(every_run, "has_controlling_terminal", lambda: True)
     running = Running(config_of(tmp_path))
     await running.mines()
     os.kill(os.getpid(), signal.SIGHUP)

@@ -1,4 +1,4 @@
-"""What pools answered in an hour of mode `pool`, from the ledger's `pool_answer`, `pool_block` and `pool_lost` lines."""
+"""What pools answered in an hour of mode `pool`, from the lines `pool_answer`, `pool_block` and `pool_lost`."""
 
 from __future__ import annotations
 
