@@ -239,11 +239,7 @@ class Config(Part):
         return self
 
     @model_validator(mode="after")
-    def _pools_fit_mode(self) -> Config:
-        if self.mode_rules.at_a_pool and not self.pools:
-            raise ValueError("mode pool requires pools: set it, or pass --pool stratum+tcp://USER@HOST:PORT")
-        if self.mode_rules.at_a_pool and self.cpu_workers == 0:
-            raise ValueError("cpu_workers is 0: in mode pool nothing would mine")
+    def _pools_differ(self) -> Config:
         if len({(pool.url, pool.user) for pool in self.pools}) != len(self.pools):
             raise ValueError("pools: two pools have the same URL and user")
         return self
