@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NoReturn
 
+from solominer.chain.target import DIFFICULTY_1_TARGET, expected_hashes
 from solominer.config.models import Config
 from solominer.daemon.event_queue import EventQueue
 from solominer.daemon.every_run import RunOptions, catch_signals, leaves, reload_on_sighup, serve_users
@@ -40,7 +41,7 @@ from solominer.views.logs import RecentEvents, logged_to
 from solominer.views.snapshot import Snapshot
 from solominer.views.text import duration, rate
 from solominer.work.actions import Action, Alarm, PublishJob, Record, Severity, ShareSeen, StopWork
-from solominer.work.events import Event
+from solominer.work.events import Event, HashRate
 from solominer.work.job import Job
 from solominer.work.policy import Policy
 from solominer.work.ports import Engine, ShareObserver
@@ -172,8 +173,12 @@ class PoolRun:
     # --- events and actions --------------------------------------------------------------------------------------
 
     def post(self, event: Event) -> None:
-        """Queue an event of the engines or the governor."""
-        self._queue.put(event)
+        """Queue an event of the engines or the governor. A hash rate becomes the difficulty that suits it."""
+        if not isinstance(event, HashRate):
+            self._queue.put(event)
+        elif event.hps:
+            hashes_per_share = event.hps * 3600.0 / self.miner.policy.shares_per_hour
+            self.pools.suggest(hashes_per_share / expected_hashes(DIFFICULTY_1_TARGET))
 
     async def _handle_events(self) -> NoReturn:
         while True:

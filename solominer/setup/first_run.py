@@ -42,7 +42,9 @@ def check_start(config: Config, options: RunOptions, config_path: Path | None) -
     if config.mode_rules.at_a_pool and not config.pools:
         raise ConfigError("mode 'pool' requires a pool", "pass --pool stratum+tcp://USER@HOST:PORT, or set `pools`")
     if config.mode_rules.at_a_pool and config.cpu_workers == 0:
-        raise ConfigError("cpu_workers is 0, and in mode 'pool' nothing else mines", "remove it, or set it to 1 or more")
+        raise ConfigError(
+            "cpu_workers is 0, and in mode 'pool' nothing else mines", "remove it, or set it to 1 or more"
+        )
     bounds = (options.blocks, options.hashes, options.secs)
     if MODES[config.mode].bounded and all(bound is None for bound in bounds):
         raise ConfigError(f"mode {config.mode!r} requires a limit", "pass --blocks, --hashes or --seconds")

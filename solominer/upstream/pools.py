@@ -25,6 +25,15 @@ from solominer.upstream.submit import Answered, Sent, Submissions
 
 log = logging.getLogger("solominer.upstream.pools")
 
+MAX_JOBS = 200
+"""Jobs that a pool may send within JOBS_SECS; one that sends more is left."""
+JOBS_SECS = 10.0
+MESSAGE_SECS = 10.0
+"""A pool's messages are logged at most so often."""
+
+SUGGEST_FACTOR = 4.0
+"""Another difficulty is suggested if the pool's is off by more than this."""
+
 MAX_REDIRECTS = 5
 MAX_REDIRECT_SECS = 10.0
 STEADY_SECS = 60.0
@@ -62,6 +71,9 @@ class Seat:
         self.submissions = Submissions()
         self.difficulty = 0.0
         self.message = ""
+        self._message_at = float("-inf")
+        self._jobs, self._jobs_since = 0, 0.0
+        self._suggested = False
         self.connection: PoolConnection | None = None
         self._patience, self._user, self._changed = patience, user, changed
         self._session_id = ""
@@ -76,13 +88,14 @@ class Seat:
     def logged_in(self) -> None:
         """Hand in again what was not answered."""
         assert self.connection is not None
-        client = self.connection.client
+        client, self._suggested = self.connection.client, False
         self._session_id = client.subscription.session_id if client.subscription else ""
         for line in self.submissions.resumed(client, self.pool.user, _now()):
             self.connection.send(line)
 
     def job(self, assignment: Assignment) -> None:
         """Pass it on; the first one makes the pool good."""
+        self._check_pace()
         self.difficulty = assignment.difficulty
         self._check_height(self._user.pool_job(self.pool, assignment))
         if self.standing is not Standing.GOOD:
@@ -101,9 +114,24 @@ class Seat:
 
     def told(self, text: str) -> None:
         """Show it."""
-        if text and text != self.message:
-            self.message = text
+        if text and text != self.message and _now() - self._message_at >= MESSAGE_SECS:
+            self.message, self._message_at = text, _now()
             log.info("%s says: %s", self.pool.url, text)
+
+    def suggest(self, difficulty: float) -> None:
+        """Suggest a share difficulty, once for each connection, if the pool's is far from it."""
+        is_off = not 1 / SUGGEST_FACTOR <= difficulty / self.difficulty <= SUGGEST_FACTOR
+        if self.connection is not None and self.connection.is_ready and is_off and not self._suggested:
+            self._suggested = True
+            self.connection.send(self.connection.client.request("mining.suggest_difficulty", [difficulty])[1])
+
+    def _check_pace(self) -> None:
+        now = _now()
+        if now - self._jobs_since >= JOBS_SECS:
+            self._jobs, self._jobs_since = 0, now
+        self._jobs += 1
+        if self._jobs > MAX_JOBS:
+            raise Unfit(f"{self.pool.url}: it sent more than {MAX_JOBS} jobs in {JOBS_SECS:g} s")
 
     def _check_height(self, height: int) -> None:
         """Note a pool that goes back, and leave it if it stays there: its work is stale."""
@@ -181,6 +209,11 @@ class Pools:
     def current(self) -> Seat | None:
         """The pool that is mined at: the first good one."""
         return next((seat for seat in self.seats if seat.standing is Standing.GOOD), None)
+
+    def suggest(self, difficulty: float) -> None:
+        """Suggest a share difficulty to the current pool."""
+        if self.current is not None:
+            self.current.suggest(difficulty)
 
     @property
     def waiting(self) -> int:

@@ -131,8 +131,6 @@ async def test_status_and_screen_show_the_pools(tmp_path: Path) -> None:
         await running.until(lambda: running.run.miner.status == "paused: by hand")
         await running.ask("resume")
         await running.until(lambda: running.run.miner.status == "mining")
-        parts = running.run._parts
-        assert parts is not None
         assert await running.end() == 0
     assert SECRET not in text
 
@@ -141,6 +139,9 @@ async def test_without_a_pool_it_waits_and_says_so(tmp_path: Path, caplog: pytes
     async with ScriptedPool(Script(silent=True)) as pool:
         running = Running(config_of(tmp_path, pool))
         await running.until(lambda: "not logged in within" in caplog.text)
+        parts = running.run._parts
+        assert parts is not None
+        await running.until(lambda: any(worker.kernel for worker in parts.cpus.pool_snapshot().workers))
         assert (await running.ask("status"))["status"]["status"] == "waiting for a pool"
         assert await running.end() == 0
     assert "no hashes were computed: the daemon was waiting for a pool" in caplog.text

@@ -86,6 +86,7 @@ class ScriptedPool:
         self.logins: list[list[Any]] = []
         self.shares: list[list[Any]] = []
         self.replies: list[dict[str, Any]] = []
+        self.suggested: list[Any] = []
         self.port = 0
         self._tls = tls
         self._server: asyncio.Server | None = None
@@ -164,6 +165,8 @@ class ScriptedPool:
                 self.shares.append(params)
                 error = script.verdict(params)
                 return [answer | {"result": error is None, "error": error}]
+            case "mining.suggest_difficulty":
+                self.suggested += params
         return [answer | {"result": None, "error": [20, "Method not found", None]}]
 
 

@@ -20,6 +20,7 @@ from solominer.config.pools import PoolConfig
 from solominer.engines.stratum.assignment import Assignment
 from solominer.errors import PoolError
 from solominer.upstream import connection as connection_module
+from solominer.upstream import pools as pools_module
 from solominer.upstream.connection import MAX_FAULTS, Patience, password_of
 from solominer.upstream.jobs import pool_job
 from solominer.upstream.pools import Pools, Standing
@@ -228,7 +229,7 @@ async def test_a_bad_pool_is_a_clear_line_and_the_next_pool(which: str) -> None:
 
 async def test_a_pool_that_refuses_shares_is_left_alone_for_a_while() -> None:
     refusing = Script(verdict=lambda params: [23, "Low difficulty", None])
-    async with ScriptedPool(refusing) as first, ScriptedPool() as second:  # noqa: SIM117 - it needs their ports
+    async with ScriptedPool(refusing) as first, ScriptedPool() as second:  # noqa: SIM117 - ports
         async with Mining(first.config(), second.config()) as mining:
             await mining.at(first)
             for nonce in range(VERDICTS):
@@ -255,8 +256,31 @@ async def test_a_pool_on_an_older_tip_is_noted_and_left(caplog: pytest.LogCaptur
     assert "went back from height 200 to 150" in caplog.text
 
 
+async def test_a_difficulty_is_suggested_once_if_the_pools_is_far_off() -> None:
+    async with ScriptedPool(Script(difficulty=1024)) as pool, Mining(pool.config()) as mining:
+        mining.pools.suggest(1.0)
+        await mining.at(pool)
+        for wanted in (512.0, 0.5, 0.25):
+            mining.pools.suggest(wanted)
+        await mining.until(lambda: pool.suggested)
+        assert pool.suggested == [0.5]
+
+
+async def test_a_flood_of_jobs_or_messages_is_bounded(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "solominer")
+    monkeypatch.setattr(pools_module, "MAX_JOBS", 30)
+    messages = [{"id": None, "method": "client.show_message", "params": [f"number {n}"]} for n in range(20)]
+    async with ScriptedPool(Script(lines=[*messages, *[notify()] * 40])) as flooding, ScriptedPool() as second:  # noqa: SIM117 - ports
+        async with Mining(flooding.config(), second.config()) as mining:
+            await mining.at(second)
+            assert mining.lost == ["it sent more than 30 jobs in 10 s"]
+    assert caplog.text.count("says: number") == 1
+
+
 async def test_a_redirect_within_the_domain_is_followed() -> None:
-    async with ScriptedPool() as target:  # noqa: SIM117 - it needs its port
+    async with ScriptedPool() as target:  # noqa: SIM117 - ports
         async with ScriptedPool(Script(lines=[reconnect("127.0.0.1", target.port, 0)])) as pool:
             async with Mining(pool.config()) as mining:
                 await mining.until(lambda: target.connections and mining.jobs)
