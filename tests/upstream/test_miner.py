@@ -52,7 +52,7 @@ class Rig:
             if value <= job.share_target and block in (None, value <= job.template.target):
                 break
             nonce += 1
-        fields = {
+        fields: dict[str, Any] = {
             "job_id": job.job_id,
             "extranonce": job.extranonce(),
             "version": job.space.version,

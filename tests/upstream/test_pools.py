@@ -10,6 +10,7 @@ import logging
 import ssl
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -308,7 +309,7 @@ async def test_tls_with_a_certificate_that_is_trusted_and_with_others(tmp_path: 
             (PoolConfig(url=f"stratum+tcp://127.0.0.1:{pool.port}", user="u"), ""),
         ):
             async with Mining(config, plain.config()) as mining:
-                await mining.until(lambda mining=mining: mining.lost)
+                await mining.until(partial(len, mining.lost))
                 assert said in mining.lost[0]
                 await mining.at(plain)
 
