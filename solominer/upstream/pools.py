@@ -62,10 +62,17 @@ class PoolUser(Protocol):
 
 
 class Seat:
-    """One pool, over all its connections: what it did, and the state of its session."""
+    """One pool, over all its connections: what it did, and the state of its session. `before` are the better ones."""
 
-    def __init__(self, pool: PoolConfig, patience: Patience, user: PoolUser, changed: Callable[[], None]) -> None:
-        self.pool = pool
+    def __init__(
+        self,
+        pool: PoolConfig,
+        before: Sequence[Seat],
+        patience: Patience,
+        user: PoolUser,
+        changed: Callable[[], None],
+    ) -> None:
+        self.pool, self._before = pool, before
         self.standing = Standing.TRYING
         self.problem = ""
         self.submissions = Submissions()
@@ -83,6 +90,16 @@ class Seat:
         self._failures = 0
         self._reported = ""
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether no better pool gives jobs or may be about to."""
+        return all(seat.standing is Standing.BAD for seat in self._before)
+
+    @property
+    def is_outdone(self) -> bool:
+        """Whether a better pool gives jobs."""
+        return any(seat.standing is Standing.GOOD for seat in self._before)
+
     # What the connection says
 
     def logged_in(self) -> None:
@@ -96,6 +113,8 @@ class Seat:
     def job(self, assignment: Assignment) -> None:
         """Pass it on; the first one makes the pool good."""
         self._check_pace()
+        if self.is_outdone:  # this connection is about to be closed
+            return
         self.difficulty = assignment.difficulty
         self._check_height(self._user.pool_job(self.pool, assignment))
         if self.standing is not Standing.GOOD:
@@ -172,15 +191,15 @@ class Seat:
         log.info("%s redirects to %s:%d", self.pool.url, host, port)
         return host, port
 
-    def ended(self, error: PoolError) -> float:
-        """The connection has ended; returns how long to wait before the next, in seconds."""
+    def ended(self, error: PoolError, *, alone: bool) -> float:
+        """The connection has ended; returns the seconds to wait before the next. `alone`: there is no other pool."""
         was_steady = self.standing is Standing.GOOD and _now() - self._good_since >= STEADY_SECS
         self.standing, self.problem = Standing.BAD, error.what.removeprefix(f"{self.pool.url}: ")
         self._failures = 0 if was_steady else self._failures
         patience = self._patience
         wait_secs: float = min(patience.first_retry_secs * 2 ** min(self._failures, 30), patience.most_retry_secs)
         self._failures += 1
-        if isinstance(error, Unfit):
+        if isinstance(error, Unfit) and not alone:
             wait_secs = max(wait_secs, patience.rest_secs)
         self._user.pool_lost(self.pool, error, is_news=error.what != self._reported)
         self._reported = error.what
@@ -203,7 +222,9 @@ class Pools:
     def __init__(self, pools: Sequence[PoolConfig], user: PoolUser, patience: Patience | None = None) -> None:
         self._patience = patience or Patience()
         self._news: list[asyncio.Event] = []
-        self.seats = [Seat(pool, self._patience, user, self._changed) for pool in pools]
+        self.seats: list[Seat] = []
+        for pool in pools:
+            self.seats.append(Seat(pool, tuple(self.seats), self._patience, user, self._changed))
 
     @property
     def current(self) -> Seat | None:
@@ -223,8 +244,8 @@ class Pools:
     async def run(self) -> None:
         """Connect until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for place, seat in enumerate(self.seats):
-                group.create_task(self._keep(seat, self.seats[:place]), name=f"pool {seat.pool.url}")
+            for seat in self.seats:
+                group.create_task(self._keep(seat), name=f"pool {seat.pool.url}")
 
     def submit(self, pool: PoolConfig, sent: Sent) -> None:
         """Send a share to the pool whose job it is, or keep it until its session resumes."""
@@ -235,14 +256,11 @@ class Pools:
         else:
             seat.submissions.keep(sent)
 
-    async def _keep(self, seat: Seat, before: Sequence[Seat]) -> NoReturn:
-        def is_wanted() -> bool:
-            return all(other.standing is Standing.BAD for other in before)
-
+    async def _keep(self, seat: Seat) -> NoReturn:
         while True:
-            await self._until(is_wanted)
+            await self._until(lambda: seat.is_wanted)
             connecting = asyncio.create_task(seat.connect())
-            unwanted = asyncio.create_task(self._until(lambda: any(o.standing is Standing.GOOD for o in before)))
+            unwanted = asyncio.create_task(self._until(lambda: seat.is_outdone))
             try:
                 await asyncio.wait([connecting, unwanted], return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -255,9 +273,9 @@ class Pools:
                 continue
             error = connecting.exception()
             if not isinstance(error, PoolError):
-                assert error is not None
-                raise error
-            await asyncio.sleep(seat.ended(error))
+                log.error("%s: the connection failed unexpectedly", seat.pool.url, exc_info=error)
+                error = Unfit(f"{seat.pool.url}: an internal error", "report this with the log")
+            await asyncio.sleep(seat.ended(error, alone=len(self.seats) == 1))
 
     async def _until(self, holds: Callable[[], bool]) -> None:
         """Wait until this holds; looked at whenever a standing changes."""

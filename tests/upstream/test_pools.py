@@ -10,6 +10,7 @@ import logging
 import ssl
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -278,6 +279,34 @@ async def test_a_flood_of_jobs_or_messages_is_bounded(
             await mining.at(second)
             assert mining.lost == ["it sent more than 30 jobs in 10 s"]
     assert caplog.text.count("says: number") == 1
+
+
+async def test_a_single_pool_is_not_left_alone_for_long() -> None:
+    refusing = Script(verdict=lambda params: [23, "Low difficulty", None])
+    patience = replace(SHORT, rest_secs=600.0)
+    async with ScriptedPool(refusing) as pool, Mining(pool.config(), patience=patience) as mining:
+        await mining.at(pool)
+        for nonce in range(VERDICTS):
+            mining.submit(nonce)
+        await mining.until(lambda: mining.lost)
+        await mining.until(lambda: pool.connections == 2)
+
+
+async def test_a_fault_of_our_own_costs_one_pool_only(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def faulty(self: Mining, pool: PoolConfig, assignment: Assignment) -> int:
+        if pool.place[1] == first.port:
+            raise ZeroDivisionError
+        return right(self, pool, assignment)
+
+    right = Mining.pool_job
+    monkeypatch.setattr(Mining, "pool_job", faulty)
+    async with ScriptedPool() as first, ScriptedPool() as second:  # noqa: SIM117 - ports
+        async with Mining(first.config(), second.config()) as mining:
+            await mining.at(second)
+            assert mining.lost == ["an internal error"]
+    assert "ZeroDivisionError" in caplog.text
 
 
 async def test_a_redirect_within_the_domain_is_followed() -> None:
