@@ -230,7 +230,7 @@ def chunk_at(step: int, size: int, stride: dict[str, Any], extranonce: int) -> i
 def check_plan(claim: dict[str, Any], header: bytes, script_sig: bytes) -> None:
     """Compute the claimed position: extranonce, version bits and nonce there must be the header's."""
     extranonce = bytes.fromhex(claim["extranonce_hex"])
-    need(len(extranonce) == 12 and b"\x0c" + extranonce in script_sig, "the coinbase does not contain the extranonce")
+    need(4 <= len(extranonce) <= 12 and extranonce in script_sig, "the coinbase does not contain the extranonce")
     need(int.from_bytes(extranonce[-4:], "big") == claim["extranonce"], "extranonce and extranonce_hex differ")
     if "facts" not in claim:
         count(unchecked, "positions in a search plan that the proof does not contain")
@@ -350,10 +350,21 @@ class Miners:
         count(checked, "sums of miners, recomputed from the ledger", len(stated))
 
 
+def check_pools(answers: dict[tuple[str, str], int], section: list[dict[str, Any]] | None) -> None:
+    """What the report says that pools answered must match the ledger."""
+    stated = {(row["pool"], what): row[what] for row in section or () for what in ("accepted", "stale", "rejected")}
+    for pool, what in {*stated, *answers}:
+        told, found = stated.get((pool, what)), answers.get((pool, what), 0)
+        need(told == found, f"{what} shares at {pool}: {told} in the report, {found} in the ledger")
+    for row in section or ():
+        count(checked, f"hours mined for pool {row['pool']}, its answers recounted in the ledger")
+
+
 def check_ledger(path: Path, report: dict[str, Any]) -> None:
     """Hash and count the shares of an hour."""
     jobs: dict[str, dict[str, Any]] = {}
     shares, hashes, miners = 0, Counters(), Miners()
+    answers: dict[tuple[str, str], int] = {}
     for line in content(path).split(b"\n"):
         try:
             entry = json.loads(line)
@@ -369,10 +380,14 @@ def check_ledger(path: Path, report: dict[str, Any]) -> None:
             hashes.line(entry)
         elif entry["kind"] == "miners":
             miners.line(entry)
+        elif entry["kind"] == "pool_answer":
+            place = (entry["pool"], entry["outcome"])
+            answers[place] = answers.get(place, 0) + 1
     need(shares == report["shares"]["found"], f"{shares} shares, {report['shares']['found']} in the report")
     stated = {"counters": report["hashes"]["counted"], "credited": report["hashes"]["credited"]}
     need(hashes.done == stated, f"hashes: {stated} in the report, {hashes.done} in the ledger")
     miners.check(report.get("miners"))
+    check_pools(answers, report.get("pools"))
     count(checked, "shares, rehashed from their jobs", shares)
 
 

@@ -21,6 +21,7 @@ SolominerError
 │   ├── RpcFailed           the node answered with a JSON-RPC error
 │   ├── WrongNetwork        the node is on a different chain than configured
 │   └── UnsafeConsensus     the node requires rules that this program does not implement
+├── PoolError               a pool that cannot be mined at
 ├── TemplateError           a getblocktemplate reply that breaks a rule; never mined
 ├── EngineError             kernels and workers
 │   └── DeviceOff           a graphics card that cannot be used, however often it is tried
@@ -181,6 +182,10 @@ class WrongNetwork(NodeError):
 
 class UnsafeConsensus(NodeError):
     """The node enforces or requires consensus rules that this program does not implement."""
+
+
+class PoolError(SolominerError):
+    """A pool cannot be mined at: unreachable, silent, refusing, or what it sends cannot be used."""
 
 
 class TemplateError(SolominerError):

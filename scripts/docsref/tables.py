@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from solominer import errors
 from solominer.config.modes import MODES, SMOKE_TEST
-from solominer.daemon.daemon import EXIT_SECOND_SIGNAL
+from solominer.daemon.every_run import EXIT_SECOND_SIGNAL
 from solominer.errors import SolominerError
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from solominer import __version__
-from solominer.chain.secrets import secret_kind
+from solominer.chain.secrets import LOGIN, secret_kind
 from solominer.cli import control, devices, evidence, forecast, operate, plan, replay, try_stratum, web
 from solominer.cli import gpu as gpu_commands
 from solominer.cli.control import some_secs
@@ -56,6 +56,12 @@ def refuse_secrets(arguments: Sequence[str]) -> None:
         if kind:
             from solominer.errors import ConfigError
 
+            if kind == LOGIN and argument.removeprefix("--pool=").startswith("stratum"):
+                raise ConfigError(
+                    f"argument {place} of the command line contains a pool's password",
+                    "other users can read the command line: leave it out, as most pools ignore it, or set "
+                    "password_file in `pools` of config.json",
+                )
             raise ConfigError(
                 f"argument {place} of the command line is a secret: {kind}",
                 "other users can read the command line: move the funds that it protects; pass an address instead",
@@ -123,6 +129,10 @@ def run(
     ] = None,
     cpu_workers: Annotated[int | None, typer.Option(min=0, help="CPU workers; may be 0 beside GPUs or miners.")] = None,
     gpu: Annotated[str | None, typer.Option(help="GPUs: none, all, or numbers as in 0,2 (solominer gpu list).")] = None,
+    pool: Annotated[
+        list[str] | None,
+        typer.Option(help="Mine for a pool, without a node: stratum+tcp://USER@HOST:PORT; repeat it for failover."),
+    ] = None,
     web: Annotated[bool, typer.Option("--web", help="Also start the web server; prints its address.")] = False,
     data_dir: DataDirOption = None,
     payout_address: Annotated[str | None, typer.Option(help="Address that receives the reward.")] = None,
@@ -141,15 +151,17 @@ def run(
     solominer run --config config.json        your node
     solominer run --config config.json --gpu all    with all graphics cards
     solominer run --config config.json --stratum 0.0.0.0:3333    with Stratum miners
+    solominer run --pool stratum+tcp://USER@pool.example.org:3333    for a pool, without a node
     """
     overrides = {
-        "mode": mode,
+        "mode": mode or ("pool" if pool else None),
         "data_dir": data_dir,
         "payout_address": payout_address,
         "bitcoind": bitcoind,
         "kernel": kernel,
         "log_level": log_level,
         "stratum": stratum or None,
+        "pools": pool or None,
         "cpu_workers": cpu_workers,
         "gpu.devices": gpu,
         "web.enabled": web or None,
@@ -161,8 +173,8 @@ def run(
         "schedule.block_interval_secs": block_interval,
     }
     settings = _load(config, overrides)
-    from solominer.daemon.daemon import RunOptions
     from solominer.daemon.daemon import run as run_daemon
+    from solominer.daemon.every_run import RunOptions
     from solominer.setup.first_run import check_nodes, check_start, make_sure
     from solominer.views.logs import set_up_logging
 

@@ -84,7 +84,7 @@ def _history(settings: Config) -> ChainHistory:
     from solominer.errors import ConfigError, NodeError
     from solominer.node.history import read_history
 
-    if settings.mode_rules.simulated or settings.wants_private_node:
+    if settings.mode_rules.node == "none" or settings.wants_private_node:
         raise ConfigError("a forecast requires your own node", "set bitcoin_rpc in config.json")
     problem: NodeError | None = None
     for node in configured_nodes(settings):

@@ -26,6 +26,7 @@ from solominer.config.mqtt import MqttConfig
 from solominer.config.part import LOWERED, AnyPath, Part
 from solominer.config.paths import default_data_dir
 from solominer.config.payees import PayoutSplit, payees_of
+from solominer.config.pools import MOST_POOLS, PoolConfig, as_pools
 from solominer.config.quantities import DAYS, GIGABYTES, NUMBER, SECS, WHOLE, Gigabytes, Port, Seconds
 from solominer.config.steering import ElectricityConfig, PoliciesConfig, ScheduleConfig, ThrottleConfig
 from solominer.config.web import WebConfig
@@ -161,6 +162,9 @@ class Config(Part):
         1, description="processes of the Stratum server, which share its ports; one serves some thousand miners"
     )
     group_window: GroupWindow = 5.0
+    pools: Annotated[tuple[PoolConfig, ...], Field(max_length=MOST_POOLS), BeforeValidator(as_pools)] = Field(
+        (), description="pools of mode pool, the preferred one first, e.g. stratum+tcp://USER@pool.example.org:3333"
+    )
     web: WebConfig = WebConfig()
     alerts: AlertsConfig = AlertsConfig()
     devices: Annotated[tuple[DeviceConfig, ...], Field(max_length=256), AfterValidator(distinct)] = Field(
@@ -246,6 +250,12 @@ class Config(Part):
         return self
 
     @model_validator(mode="after")
+    def _pools_differ(self) -> Config:
+        if len({(pool.url, pool.user) for pool in self.pools}) != len(self.pools):
+            raise ValueError("pools: two pools have the same URL and user")
+        return self
+
+    @model_validator(mode="after")
     def _network_fits_mode(self) -> Config:
         if self.network is not None and not MODES[self.mode].allows(self.network):
             raise ValueError(f"network {self.network!r} is not allowed in mode {self.mode!r}; remove it")
@@ -301,7 +311,8 @@ class Config(Part):
     @property
     def wants_private_node(self) -> bool:
         """Whether to start a private regtest node."""
-        return self.chain.name == "regtest" and not self.mode_rules.simulated and not self.names_a_node
+        no_node = self.mode_rules.simulated or self.mode_rules.at_a_pool
+        return self.chain.name == "regtest" and not no_node and not self.names_a_node
 
     @property
     def mines_empty_first(self) -> bool:

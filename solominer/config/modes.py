@@ -15,7 +15,7 @@ class Mode:
     `network` is the default network; `other_networks` may be configured instead. `node` is whose node it uses.
     `submits`: found blocks are submitted; `proposes_only`: they are only checked by the node in proposal mode.
     `simulated`: no node, everything but the hashing is simulated. `asks`: the first run asks for confirmation.
-    `bounded`: a run requires a limit.
+    `bounded`: a run requires a limit. `at_a_pool`: no node, pools give the work and get the shares.
     """
 
     name: str
@@ -28,6 +28,7 @@ class Mode:
     simulated: bool = False
     asks: bool = False
     bounded: bool = False
+    at_a_pool: bool = False
 
     def tree_name(self, network: str) -> str:
         """The records folder; simulated, bounded and never submitted runs have their own."""
@@ -78,6 +79,15 @@ _TABLE = (
         other_networks=_ALL,
         submits=False,
         proposes_only=True,
+    ),
+    Mode(
+        "pool",
+        "mainnet",
+        "none",
+        "mines for a pool, which gives the work and pays by its own rules; found blocks are the pool's",
+        other_networks=_ALL,
+        submits=False,
+        at_a_pool=True,
     ),
 )
 MODES = {mode.name: mode for mode in _TABLE}

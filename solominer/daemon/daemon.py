@@ -8,19 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterator, Sequence
-from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
+from contextlib import AsyncExitStack
 from functools import partial
-from pathlib import Path
 from typing import Any, NoReturn
 
 from solominer.config.models import Config
-from solominer.daemon.control_socket import ControlServer
+from solominer.daemon.every_run import RunOptions, catch_signals, leaves, reload_on_sighup, serve_users
 from solominer.daemon.executor import Executor
 from solominer.daemon.host_metrics import now
 from solominer.daemon.job_view import TemplateViews
@@ -39,15 +35,13 @@ from solominer.daemon.parts import (
 )
 from solominer.daemon.sd_notify import Notifier
 from solominer.daemon.status import Sampler, snapshot_of, why_no_hash
-from solominer.daemon.status_feed import StatusFeed
 from solominer.engines.engine_set import EngineSet
 from solominer.engines.pool.pool import WorkerPool
 from solominer.errors import SolominerError
-from solominer.governor.governor import Governor, folder_of
-from solominer.views.console import ConsoleView, has_controlling_terminal
+from solominer.governor.governor import Governor
 from solominer.views.logs import RecentEvents, logged_to
 from solominer.views.snapshot import Snapshot
-from solominer.views.text import coins, duration, rate
+from solominer.views.text import duration, rate
 from solominer.work.actions import Severity
 from solominer.work.coordinator import Coordinator
 from solominer.work.events import Event, Tick
@@ -57,33 +51,19 @@ from solominer.work.ports import Engine, Node, Post, ShareObserver
 log = logging.getLogger("solominer.daemon.daemon")
 
 TICK_SECS = 0.25
-STATUS_LINE_SECS = 60.0
-DRAW_SECS = 0.5
 LAST_ANSWERS_SECS = 10.0
 ENGINES_STOP_SECS = 5.0
 START_PATIENCE_SECS = 300.0
-EXIT_SECOND_SIGNAL = 130
-
-
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    """Options of one run: limits in `blocks`, seconds (`secs`) and `hashes`, and whether to show the live view.
-
-    `reload` loads the configuration again, with the flags of this run. `config_file` is its file, if any.
-    """
-
-    blocks: int | None = None
-    secs: float | None = None
-    live_view: bool = False
-    hashes: int | None = None
-    reload: Callable[[], Config] | None = None
-    config_file: Path | None = None
 
 
 def run(config: Config, options: RunOptions, recent: RecentEvents) -> int:
     """Mine until stopped; returns the exit code. Raises SolominerError if mining cannot start."""
     # A short switch interval: a new tip must not wait for a template that is being validated.
     sys.setswitchinterval(0.0005)
+    if config.mode_rules.at_a_pool:
+        from solominer.daemon.pool_run import PoolRun
+
+        return asyncio.run(PoolRun(config, options, recent).run())
     return asyncio.run(Run(config, options, recent).run())
 
 
@@ -116,7 +96,7 @@ class Run:
     async def run(self) -> int:
         """Start, mine and shut down; returns the exit code."""
         async with AsyncExitStack() as stack:
-            self._catch_signals()
+            catch_signals(self._stop)
             if self.options.secs is not None:
                 asyncio.get_running_loop().call_later(self.options.secs, self._stop.set)
             parts = await self.start(stack)
@@ -180,14 +160,15 @@ class Run:
                 snapshot = partial(self._snapshot, parts, executor, sampler)
                 governor = self._governor(parts, executor, snapshot, spawn)
                 spawn(self._mine(parts, executor, sampler))
-                beside = group.create_task(self._serve_users(governor, executor.coordinator, sampler, snapshot))
+                urgent = partial(_urgent, executor.coordinator, governor)
+                beside = group.create_task(serve_users(self.config, self.options, governor, sampler, snapshot, urgent))
                 self._notifier.ready("started")
                 await self._stop.wait()
                 await self.shutdown(parts, executor, governor, sampler, observer, beside)
                 for task in tuple(tasks):  # they remove themselves
                     task.cancel()
         except BaseExceptionGroup as group:
-            for error in _leaves(group):
+            for error in leaves(group):
                 log.critical("a part of the daemon ended unexpectedly", exc_info=error)
             raise SolominerError("the daemon stopped after an internal error", "see the log above") from group
         log.info(
@@ -241,43 +222,6 @@ class Run:
             status = partial(_service_status, executor, sampler)
             group.create_task(self._notifier.keep_alive(executor.changed, status), name="watchdog")
 
-    async def _serve_users(
-        self, governor: Governor, coordinator: Coordinator, sampler: Sampler, snapshot: Callable[[], Snapshot]
-    ) -> None:
-        """Samples, governor, control socket and view. They read the engines, so they end before them."""
-
-        def urgent() -> Hashable:
-            blocks = coordinator.blocks
-            return coordinator.tip_le, coordinator.status, len(blocks.open), len(blocks.settled), *governor.pauses
-
-        feed = StatusFeed(governor.snapshot, urgent)
-        control = ControlServer(folder_of(self.config), governor.handlers(), {"watch": feed.lines})
-        async with asyncio.TaskGroup() as group:
-            group.create_task(sampler.run(), name="samples")
-            group.create_task(governor.run(), name="governor")
-            group.create_task(control.run(), name="control socket")
-            group.create_task(self._show(snapshot), name="view")
-            if self.config.web.enabled:
-                from solominer.daemon.web_process import WebProcess
-                from solominer.web.setup import WebSetup
-
-                web = WebProcess(WebSetup.of(self.config, self.options.config_file))
-                group.create_task(web.run(), name="web server")
-
-    def _catch_signals(self) -> None:
-        loop = asyncio.get_running_loop()
-
-        def caught(number: signal.Signals) -> None:
-            if self._stop.is_set() and number != signal.SIGHUP:  # which is sent twice, by the kernel and by the shell
-                os._exit(EXIT_SECOND_SIGNAL)
-            log.info("%s: shutting down; repeat to exit immediately", number.name)
-            self._stop.set()
-
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, caught, number)
-        if has_controlling_terminal() and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup sets it
-            loop.add_signal_handler(signal.SIGHUP, caught, signal.SIGHUP)
-
     def _post(self, event: Event) -> None:
         """Keep events of parts that start before the executor."""
         if self.executor is None:
@@ -310,11 +254,6 @@ class Run:
         snapshot: Callable[[], Snapshot],
         spawn: Callable[[Coroutine[Any, Any, None]], None],
     ) -> Governor:
-        async def reload() -> None:
-            self._notifier.reloading()
-            await governor.reload_by_signal()
-            self._notifier.ready("reloaded")
-
         governor = Governor(
             self.config,
             executor.coordinator,
@@ -323,14 +262,13 @@ class Run:
             snapshot,
             self._stop.set,
             now,
-            policies=policies_of(self.config, parts),
+            policies=policies_of(self.config, parts.engines, parts.recorder, parts.nodes),
             apply=lambda config: apply_to_engines(config, parts),
             reload=self.options.reload,
             max_blocks=self.options.blocks,
             note=parts.recorder.record,
         )
-        if not has_controlling_terminal():
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: spawn(reload()))
+        reload_on_sighup(governor, self._notifier, spawn)
         return governor
 
     # --- limits, view, exit code ---------------------------------------------------------------------------------
@@ -349,14 +287,6 @@ class Run:
             executor.changed.clear()
             await executor.changed.wait()
 
-    async def _show(self, snapshot: Callable[[], Snapshot]) -> None:
-        if not self.options.live_view:
-            await _status_lines(snapshot)
-        with suppress(OSError), ConsoleView() as view:  # the terminal was closed
-            while True:
-                view.show(snapshot())
-                await asyncio.sleep(DRAW_SECS)
-
     def _exit_code(self, executor: Executor) -> int:
         """In a bounded mode 1 if a block was rejected or `blocks` was not reached, otherwise 0."""
         if not self.config.mode_rules.bounded:
@@ -367,12 +297,10 @@ class Run:
         return 1 if rejected or missing else 0
 
 
-def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from _leaves(error)
-        else:
-            yield error
+def _urgent(coordinator: Coordinator, governor: Governor) -> Hashable:
+    """What those who watch the status hear of at once."""
+    blocks = coordinator.blocks
+    return coordinator.tip_le, coordinator.status, len(blocks.open), len(blocks.settled), *governor.pauses
 
 
 def _service_status(executor: Executor, sampler: Sampler) -> str:
@@ -386,14 +314,3 @@ async def _ticks(executor: Executor) -> NoReturn:
     while True:
         await asyncio.sleep(TICK_SECS)
         executor.post(Tick(now()))
-
-
-async def _status_lines(snapshot: Callable[[], Snapshot]) -> NoReturn:
-    """Log a status line every minute."""
-    while True:
-        await asyncio.sleep(STATUS_LINE_SECS)
-        s = snapshot()
-        log.info(
-            "%s at height %d: %s, %d shares, %d blocks accepted, %d transactions paying %s",
-            s.status, s.height + 1, rate(s.rate_hps), s.shares, s.accepted_blocks, s.transactions, coins(s.fees_sats),
-        )  # fmt: skip

@@ -213,7 +213,7 @@ def start_of(config: Config, parts: Parts, max_blocks: int | None) -> Start:
     return Start(config.chain, tuple(parts.nodes), payout, tag, policy, os.urandom(2))
 
 
-def policies_of(config: Config, parts: Parts) -> Policies | None:
+def policies_of(config: Config, engines: EngineSet, recorder: Recorder, nodes: Mapping[str, Node]) -> Policies | None:
     """The policies, or None if none is set."""
     settings = config.policies
     if not settings.is_on:
@@ -223,8 +223,8 @@ def policies_of(config: Config, parts: Parts) -> Policies | None:
     return Policies(
         settings,
         electricity_of(config.electricity),
-        parts.engines.snapshot,
-        note=parts.recorder.record,
-        forecast=lambda: forecast_from(parts.nodes.values()),
+        engines.snapshot,
+        note=recorder.record,
+        forecast=lambda: forecast_from(nodes.values()),
         clock=now,
     )

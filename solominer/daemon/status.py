@@ -7,14 +7,13 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from solominer.chain.encode_address import described
 from solominer.chain.hashes import to_rpc_hex
 from solominer.chain.networks import Network
 from solominer.chain.target import difficulty
 from solominer.config.models import Config
-from solominer.daemon.executor import Executor
 from solominer.daemon.host_metrics import age_secs, machine, now
 from solominer.daemon.job_view import TemplateViews, coinbase_view
 from solominer.engines.pool.pool import WorkerPool
@@ -34,7 +33,7 @@ from solominer.views.snapshot import (
 )
 from solominer.work.blocks import TrackedBlock
 from solominer.work.coordinator import Coordinator
-from solominer.work.events import HashRate
+from solominer.work.events import Event, HashRate
 from solominer.work.job import Job
 from solominer.work.payout import Payout
 from solominer.work.ports import ShareObserver
@@ -67,6 +66,16 @@ class RateWindow:
         return from_counters(samples) if samples else Estimate(0.0, 0.0, 0.0)
 
 
+class Counted(Protocol):
+    """What the sampler needs of the executor."""
+
+    def count_hashes(self) -> tuple[EngineSnapshot, ...]:
+        """Record the counters of all workers; returns them."""
+
+    def post(self, event: Event) -> None:
+        """Queue an event."""
+
+
 class Sampler:
     """Every second, records the counters and runs the plan monitor; posts the hash rate to adjust the share target.
 
@@ -75,7 +84,7 @@ class Sampler:
 
     def __init__(
         self,
-        executor: Executor,
+        executor: Counted,
         pools: Sequence[WorkerPool],
         recorder: Recorder,
         observer: ShareObserver,
@@ -165,7 +174,7 @@ def snapshot_of(
         payout=payout.describe(),
         payouts=tuple(_payouts(payout, job)),
         data_dir=str(config.records_dir),
-        workers=tuple(_worker(worker) for engine in engines for worker in engine.workers),
+        workers=tuple(worker_view(worker) for engine in engines for worker in engine.workers),
         nodes=tuple(_nodes(coordinator)),
         blocks=tuple(_block(tracked, coordinator.tip.height) for tracked in _recent_blocks(coordinator)),
         events=tuple(recent.lines),
@@ -178,7 +187,8 @@ def snapshot_of(
     )
 
 
-def _worker(seen: WorkerSnapshot) -> WorkerView:
+def worker_view(seen: WorkerSnapshot) -> WorkerView:
+    """One worker of any engine."""
     return WorkerView(
         worker=str(seen.worker),
         pid=int(seen.details.get("pid", 0)),

@@ -13,7 +13,8 @@ from typing import Any
 
 from solominer.chain.proof import check_block
 from solominer.config.models import Config
-from solominer.daemon.daemon import Run, RunOptions
+from solominer.daemon.daemon import Run
+from solominer.daemon.every_run import RunOptions
 from solominer.doctor.check import Check, CheckOutcome, Finding, failed, ok, run_checks
 from solominer.doctor.machine_checks import fsync_secs
 from solominer.errors import BitcoindNotFound, ConfigError, DecodeError, NodeError, RecordsError, SolominerError

@@ -32,6 +32,9 @@ def examine(config: Config, config_path: Path | None, *, listen_secs: float = 1.
 def _examine_nodes(config: Config, listen_secs: float) -> Iterator[Finding]:
     if config.mode_rules.simulated:
         yield from run_checks([Check("node", lambda: skipped("demo mode uses no node"))])
+    elif config.mode_rules.at_a_pool:
+        why = "mode pool uses no node; solominer try-stratum HOST:PORT tests a pool"
+        yield from run_checks([Check("node", lambda: skipped(why))])
     elif config.wants_private_node:
         yield from _private_node(config, listen_secs)
     else:

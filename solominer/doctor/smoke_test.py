@@ -56,7 +56,8 @@ def smoke_test(
     The private chain's evidence and `certificate.json` are kept in `data_dir/smoke-tests/<UTC>/`. Without a
     configuration only the private node is tested. Raises ConfigError at the start for invalid node settings.
     """
-    none = config.mode_rules.simulated or config.wants_private_node or config.is_empty
+    mode = config.mode_rules
+    none = mode.simulated or mode.at_a_pool or config.wants_private_node or config.is_empty
     nodes = [] if none else configured_nodes(config)
     at, started = time.time(), time.perf_counter()
     folder = _fresh_folder(config.records_dir / FOLDER, at)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NoReturn, TypeVar
 
 from solominer.config.forms import bracketed
-from solominer.engines.stratum.client import Asked, Event, Fault, Foreign, NotStratum, StratumClient, Told
+from solominer.engines.stratum.client import Asked, Event, Fault, Foreign, NotStratum, Redirected, StratumClient, Told
 from solominer.errors import SolominerError, printable
 
 CONNECT_SECS = 10.0
@@ -137,6 +137,8 @@ class Link:
             self.fault_count += 1
             if len(self.faults) < 3:
                 self.faults.append(event)
+        elif isinstance(event, Redirected):
+            self._count(Told("client.reconnect", f"{event.host or 'the same host'}:{event.port or 'the same port'}"))
         elif isinstance(event, Told) and len(self.told) < 3:
             self.told.append(event)
 

@@ -28,10 +28,11 @@ from solominer.governor.policies import Policies
 from solominer.governor.schedule import RunProgress, ScheduleState, blocks_on, schedule_at, schedule_of
 from solominer.governor.throttle import SensorReadings, Sensors, ThrottleRules
 from solominer.views.snapshot import Snapshot, encode
-from solominer.work.coordinator import Coordinator
+from solominer.work.blocks import BlockTracker
 from solominer.work.events import PauseWanted, PolicyChanged, ResumeWanted
 from solominer.work.found import BlockState
 from solominer.work.instant import Clock
+from solominer.work.policy import Policy
 from solominer.work.ports import Post
 
 log = logging.getLogger("solominer.governor.governor")
@@ -61,6 +62,22 @@ class Engines(Protocol):
         """Use this share of every engine, 0 to 1."""
 
 
+class Miner(Protocol):
+    """What the governor needs of the Coordinator, or of a PoolMiner: its policy, and which blocks count."""
+
+    @property
+    def policy(self) -> Policy:
+        """The policy at the start."""
+
+    @property
+    def demo_blocks(self) -> int:
+        """Simulated blocks."""
+
+    @property
+    def blocks(self) -> BlockTracker:
+        """Blocks of ours."""
+
+
 async def _nothing_to_apply(config: Config) -> list[str]:
     return []
 
@@ -77,7 +94,7 @@ class Governor:
     def __init__(
         self,
         config: Config,
-        coordinator: Coordinator,
+        coordinator: Miner,
         post: Post,
         engines: Engines,
         snapshot: Callable[[], Snapshot],

@@ -94,11 +94,11 @@ def check_section(
     VerifyError with what is wrong.
     """
     claim = SearchClaim.from_json(section)
-    mask = _hex_int(section, "version_mask", 4)
-    extranonce = _hex_int(section, "extranonce_hex", 12).to_bytes(12, "big")
+    mask = int.from_bytes(_hex_bytes(section, "version_mask", 4, 4), "big")
+    extranonce = _hex_bytes(section, "extranonce_hex", 4, 12)
     if mask & ~_BIP320_MASK:
         raise VerifyError(f"the search claim's version mask {mask:08x} is not inside the BIP 320 mask")
-    if script_sig is not None and b"\x0c" + extranonce not in script_sig:
+    if script_sig is not None and extranonce not in script_sig:
         raise VerifyError("the coinbase does not contain the search claim's extranonce")
     if claim.extranonce != int.from_bytes(extranonce[-4:], "big"):
         raise VerifyError("extranonce and extranonce_hex of the search claim differ")
@@ -129,12 +129,13 @@ def replay_proof(proof: Mapping[str, Any], plan: SearchPlan | None = None) -> Se
     return check_section(section, header, None if coinbase is None else coinbase.inputs[0].script_sig, plan)
 
 
-def _hex_int(section: Mapping[str, Any], name: str, size: int) -> int:
+def _hex_bytes(section: Mapping[str, Any], name: str, least: int, most: int) -> bytes:
     text = section.get(name)
     try:
         raw = bytes.fromhex(text) if isinstance(text, str) else b""
     except ValueError:
         raw = b""
-    if len(raw) != size or raw.hex() != text:
+    if not least <= len(raw) <= most or raw.hex() != text:
+        size = f"{least}" if least == most else f"{least} to {most}"
         raise VerifyError(f"the search claim's {name} is not {size} bytes in hex", _DAMAGED)
-    return int.from_bytes(raw, "big")
+    return raw

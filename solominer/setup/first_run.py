@@ -11,7 +11,7 @@ from solominer.chain.address import address_in
 from solominer.config.models import Config
 from solominer.config.modes import MODES
 from solominer.config.paths import presence
-from solominer.daemon.daemon import RunOptions
+from solominer.daemon.every_run import RunOptions
 from solominer.daemon.nodes import configured_nodes
 from solominer.errors import ConfigError
 from solominer.records.tree import atomic_write, utc_text
@@ -28,8 +28,9 @@ This mines solo on Bitcoin mainnet with this machine.
 
 
 def check_start(config: Config, options: RunOptions, config_path: Path | None) -> None:
-    """Raises ConfigError if the mode requires a configuration or a limit and there is none."""
-    if config_path is None and config.is_empty and not config.mode_rules.simulated and not config.wants_private_node:
+    """Raises ConfigError if the mode requires a configuration, a pool or a limit and there is none."""
+    needs_node = not (config.mode_rules.simulated or config.mode_rules.at_a_pool or config.wants_private_node)
+    if config_path is None and config.is_empty and needs_node:
         found = presence(Path("config.json")).there
         raise ConfigError(
             f"mode {config.mode!r} requires a node and a payout address, and no configuration was given",
@@ -38,6 +39,12 @@ def check_start(config: Config, options: RunOptions, config_path: Path | None) -
             else "run `solominer init` to find your node and write a config.json; without a node, try "
             "`solominer run --mode regtest` or `solominer run --mode demo`",
         )
+    if config.mode_rules.at_a_pool and not config.pools:
+        raise ConfigError("mode 'pool' requires a pool", "pass --pool stratum+tcp://USER@HOST:PORT, or set `pools`")
+    if config.mode_rules.at_a_pool and config.cpu_workers == 0:
+        raise ConfigError(
+            "cpu_workers is 0, and in mode 'pool' nothing else mines", "remove it, or set it to 1 or more"
+        )
     bounds = (options.blocks, options.hashes, options.secs)
     if MODES[config.mode].bounded and all(bound is None for bound in bounds):
         raise ConfigError(f"mode {config.mode!r} requires a limit", "pass --blocks, --hashes or --seconds")
@@ -45,7 +52,7 @@ def check_start(config: Config, options: RunOptions, config_path: Path | None) -
 
 def check_nodes(config: Config) -> None:
     """Raises ConfigError for an invalid payout address or node settings."""
-    if config.mode_rules.simulated:
+    if config.mode_rules.simulated or config.mode_rules.at_a_pool:
         return
     if config.payout_address:
         address_in(config.payout_address)

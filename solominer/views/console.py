@@ -71,7 +71,7 @@ def render(snapshot: Snapshot) -> RenderableType:
         parts.append(_miners(snapshot))
     if snapshot.group is not None and snapshot.group.members:
         parts.append(_group(snapshot.group))
-    parts.append(_nodes(snapshot))
+    parts.append(_pools(snapshot) if snapshot.pools else _nodes(snapshot))
     if snapshot.blocks:
         parts.append(_blocks(snapshot))
     if snapshot.events:
@@ -93,13 +93,17 @@ def _head(s: Snapshot) -> RenderableType:
     grid.add_row("status", _status(s), "up", duration(s.at - s.started_at))
     tip_age = duration(s.at - s.tip_at) if s.tip_at else "-"
     grid.add_row("height", f"{s.height + 1 if s.height else '-'}", "tip age", f"{tip_age}  {s.tip_hex[-16:]}")
-    grid.add_row("template", f"{s.transactions} transactions", "fees", coins(s.fees_sats))
+    if not s.pools:
+        grid.add_row("template", f"{s.transactions} transactions", "fees", coins(s.fees_sats))
     grid.add_row("rate", f"{rate(s.rate_hps)}{spread}", "hashes", scaled(s.hashes, "H"))
     difficulty = f"{difficulty_text(s.share_difficulty)} of {difficulty_text(s.network_difficulty)}"
     grid.add_row("shares", f"{s.shares}", "difficulty", difficulty)
     if s.stratum_urls:
         grid.add_row("miners", "  ".join(s.stratum_urls))
-    grid.add_row("blocks", f"{s.accepted_blocks} accepted", "pays to", s.payout)
+    if s.pools:
+        grid.add_row("blocks", f"{s.accepted_blocks} of the pool")
+    else:
+        grid.add_row("blocks", f"{s.accepted_blocks} accepted", "pays to", s.payout)
     return grid
 
 
@@ -164,6 +168,23 @@ def _nodes(s: Snapshot) -> RenderableType:
         peers = "-" if node.peers is None else str(node.peers)
         table.add_row(
             Text(printable(node.name)), str(node.height), peers, node.zmq, f"{1000 * node.rpc_secs:.1f} ms", state
+        )
+    return table
+
+
+def _pools(s: Snapshot) -> RenderableType:
+    table = _table("pool", "user", "difficulty", "accepted", "rejected", "stale", "latency", "state")
+    for pool in s.pools:
+        state = Text("in use", "green") if pool.active else Text(printable(pool.note or pool.state), "yellow")
+        table.add_row(
+            Text(pool.url),
+            Text(printable(shortened(pool.user, MOST_OF_A_NAME))),
+            difficulty_text(pool.difficulty),
+            str(pool.accepted),
+            str(pool.rejected),
+            str(pool.stale),
+            f"{1000 * pool.latency_secs:.0f} ms",
+            state,
         )
     return table
 

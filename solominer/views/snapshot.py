@@ -60,6 +60,28 @@ class NodeView:
 
 
 @dataclass(frozen=True, slots=True)
+class PoolView:
+    """One pool of mode `pool`. `active`: it is mined at; `note` is why it gives no jobs, or ''.
+
+    Of the shares, `unanswered` ones were given up. `latency_secs` is how long the last share waited for its answer.
+    `message` is what the pool last said to people.
+    """
+
+    url: str
+    user: str
+    active: bool
+    state: str
+    note: str
+    accepted: int
+    rejected: int
+    stale: int
+    unanswered: int
+    difficulty: float
+    latency_secs: float
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class BlockView:
     """One of our blocks."""
 
@@ -173,7 +195,8 @@ class Snapshot:
     """Everything at one moment. Times in Unix seconds, rates in hashes per second with a 95 % interval.
 
     `template` and `coinbase` are those of the current job; None without a job. `pauses` are the reasons why nothing is
-    hashed; `intensity` is the part of the power (0 to 1) that the policies allow. `version` is that of this structure.
+    hashed; `intensity` is the part of the power (0 to 1) that the policies allow. `pools` are those of mode `pool`, in
+    which `accepted_blocks` are the pool's. `version` is that of this structure.
     """
 
     at: float
@@ -211,6 +234,7 @@ class Snapshot:
     listeners: tuple[ListenerView, ...] = ()
     group: GroupView | None = None
     intensity: float = 1.0
+    pools: tuple[PoolView, ...] = ()
     version: int = 1
 
 

@@ -86,6 +86,17 @@ def _worker_text(worker: Mapping[str, Any]) -> str:
     return f"{state}, {shares}, {worker['rejected']} rejected, {best}; {worker['kernel'] or 'no user agent'}"
 
 
+def _pool_text(pool: Mapping[str, Any]) -> str:
+    state = "in use" if pool["active"] else pool["note"] or pool["state"]
+    shares = f"{pool['accepted']} accepted, {pool['rejected']} rejected, {pool['stale']} stale"
+    unanswered = f", {pool['unanswered']} unanswered" if pool["unanswered"] else ""
+    difficulty, latency = difficulty_text(pool["difficulty"]), f"{1000 * pool['latency_secs']:.0f} ms"
+    return (
+        f"  pool {pool['url']} as {pool['user']}: {state}; shares: {shares}{unanswered}, difficulty {difficulty}, "
+        f"latency {latency}"
+    )
+
+
 def _payout_lines(status: Mapping[str, Any]) -> Iterator[str]:
     """Who is paid what by the block that is mined now."""
     if len(status["payouts"]) > 1:
@@ -122,8 +133,12 @@ def status_lines(status: Mapping[str, Any]) -> Iterator[str]:
     low, high = status["rate_low_hps"], status["rate_high_hps"]
     spread = "" if low is None or high is None else f" ({rate(low)} to {rate(high)})"
     yield f"  {rate(status['rate_hps'])}{spread}, {scaled(status['hashes'], 'H')} done, {status['shares']} shares"
-    yield f"  template: {status['transactions']} transactions paying {coins(status['fees_sats'])}"
-    yield f"  {status['accepted_blocks']} blocks accepted; the reward goes to {status['payout'] or '-'}"
+    if status["pools"]:
+        yield f"  {status['accepted_blocks']} blocks found for the pool"
+        yield from map(_pool_text, status["pools"])
+    else:
+        yield f"  template: {status['transactions']} transactions paying {coins(status['fees_sats'])}"
+        yield f"  {status['accepted_blocks']} blocks accepted; the reward goes to {status['payout'] or '-'}"
     yield from _payout_lines(status)
     if status["stratum_urls"]:
         yield f"  miners connect to {' or '.join(status['stratum_urls'])}"

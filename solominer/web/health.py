@@ -39,4 +39,6 @@ def not_ready(feed: DaemonFeed) -> str:
         return "the daemon is stopping" if "stopping" in status["pauses"] else ""
     if not str(status["status"]).startswith("mining"):
         return f"the daemon is {status['status']}"
+    if any(pool["active"] for pool in status.get("pools", ())):
+        return ""
     return "" if any(node["usable"] for node in status["nodes"]) else "no node is healthy"

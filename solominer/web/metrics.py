@@ -62,6 +62,7 @@ class DaemonCollector(Collector):
             yield from _run(status)
             yield from _chain(status)
             yield from _nodes(status)
+            yield from _pools(status)
             yield from _workers(status)
 
 
@@ -124,6 +125,26 @@ def _chain(status: Status) -> Iterator[Metric]:
         yield _gauge("template_fees_satoshis", "Fees in the current job.", template["fees_sats"])
         yield _gauge("template_reward_satoshis", "Subsidy and fees in the current job.", template["reward_sats"])
         yield _gauge("template_weight", "Weight of the current job's block.", template["weight"])
+
+
+def _pools(status: Status) -> Iterator[Metric]:
+    pools = status.get("pools", ())
+
+    def each(name: str, text: str, value: Callable[[Status], float]) -> Metric:
+        return _labelled(f"pool_{name}", text, ["pool"], [([pool["url"]], value(pool)) for pool in pools])
+
+    if pools:
+        yield each("active", "1 for the pool that is mined at, else 0.", lambda pool: pool["active"])
+        yield each("difficulty", "Share difficulty that the pool asks for.", lambda pool: pool["difficulty"])
+        yield each(
+            "latency_seconds", "How long the last share waited for its answer.", lambda pool: pool["latency_secs"]
+        )
+        outcomes = [
+            ([pool["url"], outcome], pool[outcome])
+            for pool in pools
+            for outcome in ("accepted", "rejected", "stale", "unanswered")
+        ]
+        yield _labelled("pool_shares", "Shares of the run by the pool's answer.", ["pool", "outcome"], outcomes)
 
 
 def _nodes(status: Status) -> Iterator[Metric]:

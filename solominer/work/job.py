@@ -35,6 +35,9 @@ class Job:
     extranonce2 is searched. Our kernels begin extranonce2 with the job's `salt`. `space` is what else may vary.
     `share_target` >= the template's target. If set, only `signed_extranonce` is valid, as the block is signed (see
     `signed`). `variant` is the name of an engine's alternative coinbase.
+
+    A job of a pool has its name in `pool`: the transactions are unknown (the template has none), and the pool may leave
+    4 to 11 bytes for the extranonce, which then has less salt and fewer bytes of extranonce1.
     """
 
     job_id: int
@@ -46,6 +49,7 @@ class Job:
     space: HeaderSpace
     signed_extranonce: bytes | None = None
     variant: str = ""
+    pool: str = ""
 
     def with_coinbase(self, other: SplitCoinbase) -> Job:
         """The job with an engine's alternative coinbase."""
@@ -58,14 +62,19 @@ class Job:
     @property
     def is_empty(self) -> bool:
         """Whether its block would contain only the coinbase."""
-        return not self.template.transactions
+        return not self.merkle_branch
+
+    def extranonce_prefix(self, extranonce1: bytes) -> bytes:
+        """What precedes the searched bytes: extranonce1, or as many of its last bytes as fit, and the job's salt."""
+        room = self.coinbase.extranonce_size - len(self.salt) - SEARCHED_SIZE
+        return extranonce1[EXTRANONCE1_SIZE - room :] + self.salt
 
     def extranonce(self, extranonce1: bytes = bytes(EXTRANONCE1_SIZE), searched: int = 0) -> bytes:
-        """The 12-byte extranonce of our kernels: extranonce1, the job's salt, and 32 searched bits."""
-        return extranonce1 + self.salt + searched.to_bytes(SEARCHED_SIZE, "big")
+        """The extranonce of our kernels: extranonce1, the job's salt, and 32 searched bits."""
+        return self.extranonce_prefix(extranonce1) + searched.to_bytes(SEARCHED_SIZE, "big")
 
     def merkle_root_le(self, extranonce: bytes) -> bytes:
-        """The header's Merkle root for one extranonce of 12 bytes."""
+        """The header's Merkle root for one extranonce."""
         return root_from_branch(self.coinbase.txid_le(extranonce), self.merkle_branch)
 
     def header(self, extranonce: bytes, version: int, ntime: int, nonce: int) -> Header:
@@ -82,6 +91,8 @@ class Job:
         """One line for logs."""
         template = self.template
         kind = "empty" if self.is_empty else f"{len(template.transactions)} transactions"
+        if self.pool:
+            kind = f"of {self.pool}"
         return f"job {self.job_id} at height {template.height} on {to_rpc_hex(template.prevhash_le)[-12:]}, {kind}"
 
 

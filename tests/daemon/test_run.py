@@ -19,8 +19,10 @@ import pytest
 from solominer.config.load import load_config
 from solominer.config.models import Config
 from solominer.daemon import daemon as module
+from solominer.daemon import every_run
 from solominer.daemon import status as status_module
-from solominer.daemon.daemon import Run, RunOptions
+from solominer.daemon.daemon import Run
+from solominer.daemon.every_run import RunOptions
 from solominer.daemon.nodes import nodes_of
 from solominer.daemon.parts import pool_settings_of
 from solominer.engines.pool.pool import PoolSettings
@@ -117,7 +119,7 @@ async def test_a_signal_shuts_it_down_and_a_second_one_exits_at_once(
     os.kill(os.getpid(), signal.SIGTERM)
     await running.until(lambda: codes)
     assert await asyncio.wait_for(running.task, 60) == 0
-    assert codes == [module.EXIT_SECOND_SIGNAL]
+    assert codes == [every_run.EXIT_SECOND_SIGNAL]
     assert "SIGTERM: shutting down; repeat to exit immediately" in caplog.text
 
 
@@ -177,9 +179,9 @@ async def test_the_view_is_lines_or_a_screen(
         def show(self, snapshot: Any) -> None:
             shown.append(snapshot)
 
-    monkeypatch.setattr(module, "ConsoleView", View)
-    monkeypatch.setattr(module, "DRAW_SECS", 0.01)
-    monkeypatch.setattr(module, "STATUS_LINE_SECS", 0.01)
+    monkeypatch.setattr(every_run, "ConsoleView", View)
+    monkeypatch.setattr(every_run, "DRAW_SECS", 0.01)
+    monkeypatch.setattr(every_run, "STATUS_LINE_SECS", 0.01)
     running = Running(config_of(tmp_path), RunOptions(live_view=True))
     await running.until(lambda: len(shown) > 1)
     assert await running.end() == 0
@@ -192,7 +194,7 @@ async def test_sighup_reloads_a_service(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "solominer")
-    monkeypatch.setattr(module, "has_controlling_terminal", lambda: False)
+    monkeypatch.setattr(every_run, "has_controlling_terminal", lambda: False)
     changed = config_of(tmp_path, refresh_secs=7, cpu_cores_reserved=4096)
     running = Running(config_of(tmp_path), RunOptions(reload=lambda: changed))
     await running.mines()
@@ -228,7 +230,7 @@ async def test_the_first_listener_needs_a_restart(tmp_path: Path) -> None:
 
 
 async def test_a_terminal_that_is_closed_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "has_controlling_terminal", lambda: True)
+    monkeypatch.setattr(every_run, "has_controlling_terminal", lambda: True)
     running = Running(config_of(tmp_path))
     await running.mines()
     os.kill(os.getpid(), signal.SIGHUP)

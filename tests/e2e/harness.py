@@ -19,7 +19,8 @@ import pytest
 
 from solominer.config.load import load_config
 from solominer.config.models import Config
-from solominer.daemon.daemon import Run, RunOptions
+from solominer.daemon.daemon import Run
+from solominer.daemon.every_run import RunOptions
 from solominer.daemon.executor import Executor
 from solominer.daemon.host_metrics import now
 from solominer.engines.pool.pool import WorkerPool

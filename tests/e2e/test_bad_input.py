@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from solominer.config.load import load_config
-from solominer.daemon.daemon import Run, RunOptions
+from solominer.daemon.daemon import Run
+from solominer.daemon.every_run import RunOptions
 from solominer.errors import (
     AlreadyRunning,
     BitcoindNotFound,

@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 
 from solominer.cli import app
 from solominer.config.load import load_config
-from solominer.daemon.daemon import Run, RunOptions
+from solominer.daemon.daemon import Run
+from solominer.daemon.every_run import RunOptions
 from solominer.errors import SolominerError
 from solominer.node.private.bitcoind import BitcoindBinary
 from solominer.views.logs import set_up_logging

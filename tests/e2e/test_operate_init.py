@@ -16,7 +16,8 @@ from typer.testing import CliRunner, Result
 
 from solominer.cli import app
 from solominer.config.load import load_config
-from solominer.daemon.daemon import RunOptions, run
+from solominer.daemon.daemon import run
+from solominer.daemon.every_run import RunOptions
 from solominer.daemon.nodes import configured_nodes
 from solominer.doctor.check import Status
 from solominer.doctor.examination import examine_node

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from solominer.config.models import Config
-from solominer.daemon.daemon import RunOptions, run
+from solominer.daemon.daemon import run
+from solominer.daemon.every_run import RunOptions
 from solominer.errors import AlreadyRunning
 from solominer.governor.throttle import SensorReadings
 from solominer.node.private.node import PrivateNode

@@ -15,7 +15,8 @@ from regtest.keys import KEYED_LOCKS, WALLET, open_wallet
 from solominer.chain.signet import PUBLIC_CHALLENGE, SIGNET_HEADER, block_data, psbt
 from solominer.config.load import load_config
 from solominer.config.models import Config
-from solominer.daemon.daemon import RunOptions, run
+from solominer.daemon.daemon import run
+from solominer.daemon.every_run import RunOptions
 from solominer.daemon.nodes import configured_nodes
 from solominer.doctor.check import Status
 from solominer.doctor.examination import examine_node

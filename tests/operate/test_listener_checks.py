@@ -18,7 +18,8 @@ from solominer.chain.encode_address import address_of
 from solominer.chain.networks import REGTEST
 from solominer.config.load import load_config
 from solominer.config.models import Config
-from solominer.daemon.daemon import Run, RunOptions
+from solominer.daemon.daemon import Run
+from solominer.daemon.every_run import RunOptions
 from solominer.doctor import examination, listener_checks
 from solominer.doctor.check import Finding, Status
 from solominer.doctor.listener_checks import examine_listeners

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from solominer.config.models import Config
-from solominer.daemon.daemon import RunOptions
+from solominer.config.pools import PoolConfig
+from solominer.daemon.every_run import RunOptions
 from solominer.errors import ConfigError
-from solominer.setup.first_run import UNDERSTOOD_NAME, check_start, make_sure
+from solominer.setup.first_run import UNDERSTOOD_NAME, check_nodes, check_start, make_sure
 
 
 class Person:
@@ -104,3 +105,14 @@ def test_without_a_configuration_it_says_what_to_do_next(
     assert "--config config.json" in refused.value.todo
     check_start(Config(mode=mode, payout_address="x"), RunOptions(), None)  # by variables alone
     check_start(Config(mode="demo"), RunOptions(), None)
+
+
+def test_mode_pool_wants_a_pool_and_a_worker() -> None:
+    with pytest.raises(ConfigError, match="requires a pool"):
+        check_start(Config(mode="pool"), RunOptions(), None)
+    pools = (PoolConfig(url="stratum+tcp://h:1", user="u"),)
+    with pytest.raises(ConfigError, match="nothing else mines"):
+        check_start(Config(mode="pool", pools=pools, cpu_workers=0, stratum=({"listen": "1"},)), RunOptions(), None)
+    config = Config(mode="pool", pools=pools)
+    check_start(config, RunOptions(), None)
+    check_nodes(config)

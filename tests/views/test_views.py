@@ -19,6 +19,7 @@ from solominer.views.snapshot import (
     ListenerView,
     NodeView,
     PayoutView,
+    PoolView,
     Snapshot,
     WorkerView,
 )
@@ -124,6 +125,24 @@ def test_a_group_without_work_pays_as_configured() -> None:
     for group in (group_of(2, shares=False), GroupView((), 5.0, 0.0, 255)):
         lines = "\n".join(status_lines(asdict(replace(SNAPSHOT, group=group))))
         assert "group: nobody has proven work yet, so its blocks pay as configured; window of 5 blocks" in lines
+
+
+def test_pools_are_shown_in_place_of_nodes_and_payee() -> None:
+    pools = (
+        PoolView("stratum+tcp://a.example:1", "me.rig", True, "good", "", 71, 3, 2, 1, 512.0, 0.044),
+        PoolView("stratum+ssl://b.example:2", "me", False, "bad", "no job for 90 s", 0, 0, 0, 0, 0.0, 0.0),
+    )
+    snapshot = replace(SNAPSHOT, mode="pool", nodes=(), pools=pools, accepted_blocks=5)
+    lines = "\n".join(status_lines(asdict(snapshot)))
+    assert "5 blocks found for the pool" in lines
+    assert "the reward goes to" not in lines
+    shares = "shares: 71 accepted, 3 rejected, 2 stale, 1 unanswered, difficulty 512, latency 44 ms"
+    assert f"pool stratum+tcp://a.example:1 as me.rig: in use; {shares}" in lines
+    assert "pool stratum+ssl://b.example:2 as me: no job for 90 s; shares: 0 accepted" in lines
+    screen = drawn(snapshot, 200)
+    for text in ("stratum+tcp://a.example:1", "in use", "no job for 90 s", "44 ms", "5 of the pool"):
+        assert text in screen
+    assert "pays to" not in screen
 
 
 def test_a_simulation_says_so_on_screen() -> None:

@@ -13,6 +13,7 @@ pytest.importorskip("playwright", reason="needs playwright")
 
 from playwright.sync_api import Browser
 
+from solominer.views.snapshot import PoolView
 from tests.web import sample
 from tests.web.fake_daemon import FakeDaemon
 from tests.web.page_rig import Rig, daemon_and_server, page_of
@@ -57,6 +58,13 @@ LIVE: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
         fork="a branch from 799,999", note="slow"),)}, [
         ("nodes", "shed"), ("nodes", "800,001"), ("nodes", "99"), ("nodes", "off"), ("nodes", "750 ms"),
         ("nodes", "shed: slow"), ("nodes", "shed: on another chain: a branch from 799,999")]),
+    "pool": ({"nodes": (), "template": None, "pools": (
+        PoolView("stratum+tcp://pool.example:3333", "bc1q.rig", True, "good", "", 71, 3, 2, 0, 512.0, 0.044, "hello"),
+        PoolView("stratum+ssl://b.example:1", "me", False, "bad", "no job for 90 s", 0, 0, 0, 0, 0.0, 0.0))}, [
+        ("pools", "stratum+tcp://pool.example:3333"), ("pools", "bc1q.rig"), ("pools", "71"), ("pools", "44"),
+        ("pools", "pool.example:3333: says: hello"), ("pools", "b.example:1: no job for 90 s"),
+        ("template", "No data: a pool does not tell what is in its blocks"),
+        ("#working", "Blocks found for the pool")]),
     "miner": ({"workers": (replace(WORKER, worker="stratum/barn", rate_hps=3.33e12, shares=4444, rejected=55,
         difficulty=6.66e5, best_difficulty=7.77e9, connections=8, kernel="cgminer/9"),)}, [
         ("workers", "barn"), ("workers", "3.33 TH/s"), ("workers", "4,444"), ("workers", "55"), ("workers", "666 k"),

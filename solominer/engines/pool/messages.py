@@ -16,7 +16,7 @@ from typing import NamedTuple
 MESSAGE_SIZE = 192
 _READY, _REPORT, _SHARE, _BLOCK, _WRONG = range(5)
 _KIND = struct.Struct("<B")
-_HIT = struct.Struct("<Q12sIIIQ")
+_HIT = struct.Struct("<QB12sIIIQ")
 _TEXT_SIZE = MESSAGE_SIZE - _KIND.size
 
 
@@ -33,7 +33,7 @@ class Report(NamedTuple):
 
 
 class Hit(NamedTuple):
-    """A header that the kernel reported; `extranonce` is both halves (12 bytes), `position` as in `Walk.position`."""
+    """A header that the kernel reported; `extranonce` is both halves, `position` as in `Walk.position`."""
 
     job_id: int
     extranonce: bytes
@@ -67,10 +67,15 @@ def pack(message: Message) -> bytes:
         case Report(text):
             body = _KIND.pack(_REPORT) + text.encode()[:_TEXT_SIZE]
         case Share(hit, is_block):
-            body = _KIND.pack(_BLOCK if is_block else _SHARE) + _HIT.pack(*hit)
+            body = _KIND.pack(_BLOCK if is_block else _SHARE) + _pack_hit(hit)
         case Wrong(hit):
-            body = _KIND.pack(_WRONG) + _HIT.pack(*hit)
+            body = _KIND.pack(_WRONG) + _pack_hit(hit)
     return body.ljust(MESSAGE_SIZE, b"\0")
+
+
+def _pack_hit(hit: Hit) -> bytes:
+    job_id, extranonce, *rest = hit
+    return _HIT.pack(job_id, len(extranonce), extranonce, *rest)
 
 
 def _unpack(data: bytes) -> Message:
@@ -79,7 +84,8 @@ def _unpack(data: bytes) -> Message:
         return Ready(data[_KIND.size :].rstrip(b"\0").decode(errors="replace"))
     if kind == _REPORT:
         return Report(data[_KIND.size :].rstrip(b"\0").decode(errors="replace"))
-    hit = Hit(*_HIT.unpack_from(data, _KIND.size))
+    job_id, size, extranonce, *rest = _HIT.unpack_from(data, _KIND.size)
+    hit = Hit(job_id, extranonce[:size], *rest)
     return Wrong(hit) if kind == _WRONG else Share(hit, kind == _BLOCK)
 
 

@@ -14,9 +14,9 @@ from solominer.errors import EngineError
 from solominer.work.job import SEARCHED_SIZE, Job
 from solominer.work.space import HeaderSpace
 
-_FIXED = struct.Struct("<Q8s32sI IIII 32s32s ? HHH")
-"""job id, extranonce prefix, prevhash, nbits; version, mask, ntime min, max; share target, network target; park on
-block; bytes of prefix, suffix, branch."""
+_FIXED = struct.Struct("<QB8s32sI IIII 32s32s ? HHH")
+"""job id, extranonce prefix with its size, prevhash, nbits; version, mask, ntime min, max; share target, network
+target; park on block; bytes of prefix, suffix, branch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class WorkerJob:
         """The workers' part of `job`, for the owner of this extranonce1."""
         return cls(
             job_id=job.job_id,
-            extranonce_prefix=extranonce1 + job.salt,
+            extranonce_prefix=job.extranonce_prefix(extranonce1),
             coinbase_prefix=job.coinbase.prefix,
             coinbase_suffix=job.coinbase.suffix,
             merkle_branch=job.merkle_branch,
@@ -57,7 +57,7 @@ class WorkerJob:
         )
 
     def extranonce(self, searched: int) -> bytes:
-        """The 12-byte extranonce; `searched` is its last 4 bytes, big-endian."""
+        """The extranonce; `searched` is its last 4 bytes, big-endian."""
         return self.extranonce_prefix + searched.to_bytes(SEARCHED_SIZE, "big")
 
     def merkle_root_le(self, searched: int) -> bytes:
@@ -71,6 +71,7 @@ class WorkerJob:
         try:
             fixed = _FIXED.pack(
                 self.job_id,
+                len(self.extranonce_prefix),
                 self.extranonce_prefix,
                 self.prevhash_le,
                 self.nbits,
@@ -96,6 +97,7 @@ class WorkerJob:
             raise EngineError("the job in shared memory is truncated")
         (
             job_id,
+            extranonce_prefix_size,
             extranonce_prefix,
             prevhash_le,
             nbits,
@@ -113,7 +115,7 @@ class WorkerJob:
             raise EngineError("the job in shared memory has the wrong length")
         return cls(
             job_id=job_id,
-            extranonce_prefix=extranonce_prefix,
+            extranonce_prefix=extranonce_prefix[:extranonce_prefix_size],
             coinbase_prefix=data[_FIXED.size : prefix_end],
             coinbase_suffix=data[prefix_end:suffix_end],
             merkle_branch=tuple(data[at : at + 32] for at in range(suffix_end, len(data), 32)),

@@ -1,7 +1,7 @@
 """The miner's end of a Stratum V1 connection, sans I/O: bytes in, bytes and events out.
 
-For trying servers, so it demands nothing of them: whatever they send becomes an event. Texts in events are the
-server's own and not yet safe to show. JSON is the standard library's, so that nothing else has to be installed.
+For trying servers and mining at them. It demands nothing of them: whatever they send becomes an event. Texts in events
+are the server's own and not yet safe to show. JSON is the standard library's, so that nothing else has to be installed.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from solominer.engines.stratum.server_values import (
     read_difficulty,
     read_extranonce,
     read_mask,
+    read_reconnect,
     read_subscription,
 )
 from solominer.errors import BadValue
@@ -89,6 +90,15 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
+class Redirected:
+    """client.reconnect: connect to `host` and `port` ("" and 0: to the same) after `wait_secs`."""
+
+    host: str
+    port: int
+    wait_secs: float
+
+
+@dataclass(frozen=True, slots=True)
 class Fault:
     """A line that a miner could not use, and why; `line` is its beginning."""
 
@@ -104,7 +114,7 @@ class NotStratum:
     began: bytes
 
 
-Event = Reply | JobArrived | DifficultySet | Asked | Told | Fault | NotStratum
+Event = Reply | JobArrived | DifficultySet | Asked | Told | Redirected | Fault | NotStratum
 
 
 @dataclass(slots=True)
@@ -148,9 +158,9 @@ class StratumClient:
         }
         return self.request("mining.configure", [["version-rolling"], options])
 
-    def subscribe(self) -> tuple[int, bytes]:
-        """Ask for an extranonce1."""
-        return self.request("mining.subscribe", [self._agent])
+    def subscribe(self, session_id: str = "") -> tuple[int, bytes]:
+        """Ask for an extranonce1, that of an earlier connection if `session_id` is its session's."""
+        return self.request("mining.subscribe", [self._agent, *([session_id] if session_id else [])])
 
     def authorize(self, user: str, password: str) -> tuple[int, bytes]:
         """Log in."""
@@ -250,6 +260,8 @@ class StratumClient:
                 self.version_mask = ASKED_MASK & read_mask(params[0] if isinstance(params, list) and params else None)
             elif method == "mining.set_extranonce":
                 self.extranonce1, self.extranonce2_size = read_extranonce(params)
+            elif method == "client.reconnect":
+                received.events.append(Redirected(*read_reconnect(params)))
             elif id_value is not None:
                 received.data += _line({"id": _echoed(id_value), **self._answer(method)})
                 received.events.append(Asked(method[:MAX_TEXT]))

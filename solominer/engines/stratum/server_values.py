@@ -93,3 +93,21 @@ def read_difficulty(params: object) -> float:
     if not 0 < difficulty < math.inf:
         raise BadValue("the difficulty of mining.set_difficulty is not positive and finite")
     return difficulty
+
+
+def read_reconnect(params: object) -> tuple[str, int, float]:
+    """Host, port and seconds to wait, from the parameters of client.reconnect. Raises BadValue.
+
+    A host of "" and a port of 0 mean those of the connection.
+    """
+    host, port, wait_secs = (*params[:3], None, None, None)[:3] if isinstance(params, list) else (None, None, None)
+    host = "" if host is None else host
+    if not isinstance(host, str) or len(host) > 255 or not all(each.isalnum() or each in "-._:" for each in host):
+        raise BadValue("client.reconnect names no host")
+    try:
+        number, secs = int(port or 0), float(wait_secs or 0)
+    except (TypeError, ValueError, OverflowError):
+        raise BadValue("client.reconnect: port or waiting time is no number") from None
+    if not 0 <= number <= 65535 or not 0 <= secs < math.inf:
+        raise BadValue("client.reconnect: port or waiting time is out of range")
+    return host, number, secs

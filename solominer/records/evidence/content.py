@@ -8,7 +8,7 @@ from typing import Any
 
 from solominer.chain.hashes import hash_to_int, sha256d, to_rpc_hex
 from solominer.chain.proof import check_block, verify_proof
-from solominer.errors import DecodeError, VerifyError
+from solominer.errors import DecodeError, VerifyError, printable
 from solominer.plan.proof import replay_proof
 from solominer.records.evidence.findings import VerifyResult
 from solominer.records.evidence.proofs import share_header
@@ -122,6 +122,7 @@ def check_ledger(path: str, file: Path, report: Mapping[str, Any], result: Verif
         ("hashes", report["hashes"]["counted"], fold.counts.counted),
         ("credited hashes", report["hashes"].get("credited", 0.0), fold.counts.credited),
         ("blocks", report["blocks"]["found"], fold.blocks_found),
+        ("pools", report.get("pools"), fold.pools.summary()),
         ("best hash", (report["best"]["hour"] or {}).get("hash"), f"{fold.best.kept[0].value:064x}")
         if fold.best.kept
         else ("best hash", report["best"]["hour"], None),
@@ -135,6 +136,9 @@ def check_ledger(path: str, file: Path, report: Mapping[str, Any], result: Verif
         for what, reported, counted in reported_and_counted
         if reported != counted
     ]
+    for pool in report.get("pools") or ():
+        name = printable(pool["pool"], 100).replace("{", "{{").replace("}", "}}")
+        result.checked[f"{{n}} hour(s) mined for pool {name}: its answers recounted in the ledger"] += 1
     result.expect(
         not differing,
         "{n} report(s) recomputed from the ledger: hashes, shares, blocks, best hash, miners",

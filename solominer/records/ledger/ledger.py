@@ -6,8 +6,9 @@ recomputed from the ledger.
 
 Most kinds come from the coordinator (`tip`, `template`, `job`, `block_found`, `block_answer`, `block_state`, ...). The
 others are `open` and `close` of a run, `begin` of an hour, `work` (a job with everything needed to rehash its shares),
-`share`, `counters`, `miners` (sums of their shares), `latency`, `system`, `health`, `error`, `control` (who paused,
-resumed or reconfigured the daemon), and `torn` or `lost` where lines are missing.
+`share`, `pool_answer`, `pool_block` and `pool_lost` (of mode `pool`), `counters`, `miners` (sums of their shares),
+`latency`, `system`, `health`, `error`, `control` (who paused, resumed or reconfigured the daemon), and `torn` or `lost`
+where lines are missing.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _MOST_DEPTH = 8
 
 def is_urgent(kind: str) -> bool:
     """Whether lines of this kind are written and fsynced at once; the others follow within `flush_secs`."""
-    return kind.startswith("block") or kind in ("error", "open", "close", "begin", "control")
+    return kind.startswith("block") or kind in ("pool_block", "error", "open", "close", "begin", "control")
 
 
 def is_frame(entry: Mapping[str, Any]) -> bool:
@@ -94,8 +95,12 @@ def repair(tree: Tree, part: Part) -> int:
 
 
 def work_fields(key: str, job: Job) -> dict[str, Any]:
-    """A `work` line: with a `share` line it suffices to rebuild the share's header. Hex in memory byte order."""
+    """A `work` line: with a `share` line it suffices to rebuild the share's header. Hex in memory byte order.
+
+    A job of a pool has its name instead of the number of transactions, which the pool does not tell.
+    """
     template = job.template
+    source = {"pool": job.pool} if job.pool else {"transactions": len(template.transactions), "empty": job.is_empty}
     return {
         "job": key,
         "height": template.height,
@@ -106,10 +111,9 @@ def work_fields(key: str, job: Job) -> dict[str, Any]:
         "merkle_branch_hex": [other.hex() for other in job.merkle_branch],
         "share_target_hex": f"{job.share_target:064x}",
         "template": template.template_id,
-        "transactions": len(template.transactions),
         "value_sats": template.coinbase_value,
         "fees_sats": template.fees_sats,
-        "empty": job.is_empty,
+        **source,
     }
 
 

@@ -18,6 +18,7 @@ from solominer.records.report.best import JOB_KEYS, KEPT, BestHashes
 from solominer.records.report.errors_log import ErrorLog
 from solominer.records.report.latency import Durations
 from solominer.records.report.miners import HourMiners
+from solominer.records.report.pools import HourPools
 from solominer.records.report.searched import Searched
 from solominer.records.report.tally import Counts
 
@@ -86,6 +87,7 @@ class HourFold:
         self.share_target: int | None = None
         self.searched = Searched()
         self.miners = HourMiners()
+        self.pools = HourPools()
         self._jobs: dict[str, Entry] = {}
         self._first_up: float | None = None
         self._last_up = 0.0
@@ -103,6 +105,7 @@ class HourFold:
             "template": self._template,
             "block_found": self._block_found,
             "block_state": self._block_state,
+            **dict.fromkeys(("pool_answer", "pool_block", "pool_lost"), self.pools.add),
             "diagnostics": self.searched.diagnostics,
             "error": self.errors.add,
             "torn": self._torn,

@@ -65,6 +65,7 @@ def build_report(
         "shares": _shares(fold),
         "evidence": _evidence(fold),
         "miners": miners(fold),
+        "pools": fold.pools.summary(),
         "best": _best(fold, part, previous),
         "search": fold.searched.summary(),
         "work": {kind: fold.kinds[kind] for kind in ("tip", "template", "template_failed", "job", "node_switch")},

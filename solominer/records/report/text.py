@@ -7,6 +7,7 @@ from typing import Any
 
 from solominer.records.report.formats import duration, hashes_text, interval_text, odds, short
 from solominer.records.report.miners_view import miner_lines
+from solominer.records.report.pools import pool_lines
 from solominer.records.report.searched import search_lines
 
 Report = Mapping[str, Any]
@@ -30,6 +31,7 @@ def _lines(report: Report) -> Iterator[str]:
         yield f"           {report['shares']['dropped']} shares dropped: they arrived faster than they could be checked"
     yield from search_lines(report["search"])
     yield from miner_lines(report.get("miners"))
+    yield from pool_lines(report.get("pools"))
     yield from _best_lines(report)
     yield from _node_lines(report)
     yield from _block_lines(report)

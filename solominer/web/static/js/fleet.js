@@ -10,12 +10,28 @@ const NOT_REACHED = "the daemon has not been reached yet";
 export function Fleet({ status }) {
   return html`<${Section} id="fleet" title="Nodes and workers">
     <div class="grid halves">
-      <${Card} title="Nodes" name="nodes">${status?.nodes.length ? html`<${Nodes} nodes=${status.nodes} />` : html`<${NoData} why=${status ? "no node is configured" : NOT_REACHED} />`}</${Card}>
+      ${status?.pools?.length ? html`<${Card} title="Pools" name="pools"><${Pools} pools=${status.pools} /></${Card}>` : html`<${Card} title="Nodes" name="nodes">${status?.nodes.length ? html`<${Nodes} nodes=${status.nodes} />` : html`<${NoData} why=${status ? "no node is configured" : NOT_REACHED} />`}</${Card}>`}
       <${Latency} />
     </div>
     <${Card} title="Engines and workers" wide name="workers">${status?.workers.length ? html`<${Workers} workers=${status.workers} />` : html`<${NoData} why=${status ? "no worker is running and no miner is connected" : NOT_REACHED} />`}</${Card}>
     <${Devices} />
   </${Section}>`;
+}
+
+function Pools({ pools }) {
+  const columns = [
+    ["Pool", ({ url }) => url],
+    ["User", ({ user }) => user],
+    ["State", ({ active, state }) => html`<${Badge} kind=${active ? "good" : state === "bad" ? "bad" : ""}>${active ? "active" : state}</${Badge}>`],
+    ["Accepted", ({ accepted }) => integer(accepted), "number"],
+    ["Rejected", ({ rejected }) => integer(rejected), "number"],
+    ["Stale", ({ stale }) => integer(stale), "number"],
+    ["Difficulty", ({ difficulty }) => si(difficulty), "number"],
+    ["Latency", ({ latency_secs }) => si(latency_secs, "s"), "number"],
+  ];
+  const told = pools.flatMap(({ url, note, message }) => [note, message && `says: ${message}`].filter(Boolean).map((text) => `${url}: ${text}`));
+  return html`<${Table} label="pools" columns=${columns} rows=${pools} rowKey=${({ url, user }) => `${url} ${user}`} />
+    ${told.map((text) => html`<p class="trouble">${text}</p>`)}`;
 }
 
 function nodeState(node) {

@@ -4,7 +4,7 @@ import { Card, ChartTable, Figure, Figures, NoData, Section } from "./ui.js";
 import { fixed, integer, money, percent, si } from "./format.js";
 
 export function Job({ status }) {
-  const why = status ? `no job: ${status.status}` : "the daemon has not been reached yet";
+  const why = status ? (status.pools?.length && status.coinbase ? "a pool does not tell what is in its blocks" : `no job: ${status.status}`) : "the daemon has not been reached yet";
   return html`<${Section} id="job" title="The block being mined">
     <div class="grid halves">
       <${Card} title="Coinbase" name="coinbase">${status?.coinbase ? html`<${Coinbase} coinbase=${status.coinbase} />` : html`<${NoData} why=${why} />`}</${Card}>
