@@ -65,7 +65,7 @@ class _Parts:
 
 
 class PoolRun:
-    """One run: see the module. `patience` says how long pools are waited for; `more_engines` run beside CPUs and GPUs."""
+    """One run: see the module. `patience`: how long pools are waited for; `more_engines` run beside CPUs and GPUs."""
 
     def __init__(
         self,
