@@ -48,7 +48,8 @@ from solominer.work.events import (
 from solominer.work.instant import Clock
 from solominer.work.payout import Payout
 from solominer.work.ports import BlockPosition, DifficultyForecast, SubmitReply
-from solominer.work.template import Template, TemplateTx, TransactionCheck
+from solominer.work.template import Template, TemplateTx
+from solominer.work.transaction_check import TransactionCheck
 
 _log = logging.getLogger("solominer.node.client")
 _T = TypeVar("_T")
@@ -176,11 +177,11 @@ class NodeClient:
     async def check_transactions(self, template: Template) -> None:
         """Run the slow half of a template's validation (rule 6), a little at a time; post TransactionsChecked."""
         problem = ""
-        self._known = {tx.wtxid_le: tx for tx in template.transactions}
         check = TransactionCheck(template, self._checked)
         try:
             while check.step(_CHECK_SLICE_SECS, time.perf_counter):
                 await asyncio.sleep(0)
+            self._known = {tx.wtxid_le: tx for tx in template.transactions}
             self._checked = check.checked
         except TemplateError as error:
             problem = one_line(error)

@@ -103,8 +103,8 @@ class Recorder:
 
     def block(self, block: FoundBlock, job: Job | None = None, plan: Mapping[str, Any] | None = None) -> None:
         """A block was found: start its proof. With its job, the proof covers the witness commitment too."""
-        root = None if job is None else job.template.commitment_root_le
-        self._writer.post(self._books.block, block, root, plan)
+        transactions = None if job is None else job.template.transactions
+        self._writer.post(self._books.block, block, transactions, plan)
 
     def error(
         self,
