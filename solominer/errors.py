@@ -19,6 +19,7 @@ SolominerError
 │   │   └── MethodNotAllowed  403: the method is not in rpcwhitelist
 │   ├── NodeNotReady        warming up, shutting down, no peers, initial download: retry
 │   ├── RpcFailed           the node answered with a JSON-RPC error
+│   ├── IpcFailed           its mining interface (IPC) cannot be used: the same is asked by RPC
 │   ├── WrongNetwork        the node is on a different chain than configured
 │   └── UnsafeConsensus     the node requires rules that this program does not implement
 ├── TemplateError           a getblocktemplate reply that breaks a rule; never mined
@@ -172,6 +173,10 @@ class RpcFailed(NodeError):
     def __init__(self, what: str, todo: str = "", *, code: int = 0) -> None:
         super().__init__(what, todo)
         self.code = code
+
+
+class IpcFailed(NodeError):
+    """The node's mining interface is missing, of an unknown version, or did not answer; the node may be well."""
 
 
 class WrongNetwork(NodeError):

@@ -57,7 +57,10 @@ class NodeHealth:
 
 @dataclass(frozen=True, slots=True)
 class TipFacts:
-    """The facts of a new tip's header that an empty block on top of it requires."""
+    """The facts of a new tip's header that an empty block on top of it requires.
+
+    `empty` is the node's own template for that block, if it makes one.
+    """
 
     hash_le: bytes
     height: int
@@ -65,6 +68,7 @@ class TipFacts:
     time: int
     median_time: int
     nbits: int
+    empty: Template | None = None
 
 
 @dataclass(frozen=True, slots=True)
