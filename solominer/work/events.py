@@ -45,6 +45,7 @@ class NodeHealth:
     initial_download: bool = False
     pruned: bool = False
     zmq: str = "off"  # off, silent, live
+    ipc: str = "off"  # off, live, or why templates come by RPC
     version: str = ""
     rpc_secs: float = 0.0
     warnings: tuple[str, ...] = ()
@@ -73,7 +74,7 @@ class TipFacts:
 
 @dataclass(frozen=True, slots=True)
 class NewTip:
-    """A node has a new best block; `source` is zmq, poll, longpoll or health."""
+    """A node has a new best block; `source` is zmq, ipc, poll, longpoll or health."""
 
     at: Instant
     node: str

@@ -34,6 +34,10 @@ class Reserve:
     sigops: int = 400
 
 
+USUAL_RESERVE = Reserve()
+"""What getblocktemplate leaves by default."""
+
+
 @dataclass(frozen=True, slots=True)
 class StatedCoinbase:
     """What the node demands of the coinbase; outputs are serialized."""

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from threading import Thread
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from solominer.errors import IpcFailed, SolominerError
 from solominer.node.ipc.probe import probe
@@ -127,7 +127,8 @@ class IpcLink:
         ended = asyncio.ensure_future(session.ended())
         tips = asyncio.ensure_future(self._follow_tips(session, tip_le))
         try:
-            await asyncio.wait([ended, tips, self._dropped], return_when=asyncio.FIRST_COMPLETED)
+            ends: set[asyncio.Future[Any]] = {ended, tips, self._dropped}
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if self._dropped.done():
                 return self._dropped.result(), True
             if ended.done():

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 from solominer.chain.hashes import root_from_branch, sha256d
 from solominer.chain.header import Header
 from solominer.errors import IpcFailed, printable
-from solominer.work.raw_template import Reserve, StatedCoinbase, StatedTemplate
+from solominer.work.raw_template import USUAL_RESERVE, Reserve, StatedCoinbase, StatedTemplate
 
 CONNECT_SECS = 2.0
 KEEP_SECS = 660.0
@@ -140,7 +140,7 @@ class IpcSession:
 
     async def try_out(self) -> tuple[Any, StatedTemplate]:
         """A template that is not kept, for the probe. Raises IpcFailed."""
-        return await self._read(Reserve(), use_mempool=False)
+        return await self._read(USUAL_RESERVE, use_mempool=False)
 
     async def _read(self, reserve: Reserve, *, use_mempool: bool) -> tuple[Any, StatedTemplate]:
         context = self.reading
@@ -181,8 +181,8 @@ class IpcSession:
         """The template of a block with this header and coinbase, if the node still has it."""
         txid_le = sha256d(coinbase_stripped)
         for kept in reversed(self._kept):
-            is_on = kept.prevhash_le == header.prevhash_le
-            if is_on and root_from_branch(txid_le, kept.merkle_branch) == header.merkle_root_le:
+            root_le = root_from_branch(txid_le, kept.merkle_branch)
+            if (kept.prevhash_le, root_le) == (header.prevhash_le, header.merkle_root_le):
                 return kept
         return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 from solominer.chain.header import HEADER_SIZE, Header
@@ -27,7 +28,8 @@ def parts_of(block_hex: str) -> tuple[Header, bytes, bytes]:
 async def submit_solution(session: IpcSession, block_hex: str) -> SubmitReply | None:
     """The node's answer, or None if the block is not of one of its templates. Raises IpcFailed.
 
-    Release 31 says yes to a block that it has already, and does not say why it refuses one: neither settles anything.
+    Release 31 also accepts a block that it has already, so an acceptance has to be confirmed by its place in the chain.
+    It does not say why it refuses one: that settles nothing.
     """
     header, coinbase, bare = parts_of(block_hex)
     kept = session.kept_for(header, bare)
@@ -45,8 +47,20 @@ async def submit_solution(session: IpcSession, block_hex: str) -> SubmitReply | 
         )
     )
     secs = time.perf_counter() - began
-    if not is_new:
-        return SubmitReply(*((Answer.HELD, "true") if reply.result else (Answer.UNKNOWN, "false")), secs)
     if reply.result:
         return SubmitReply(*classify_submit(None), secs)
+    if not is_new:
+        return SubmitReply(Answer.UNKNOWN, "false", secs)
     return SubmitReply(*classify_submit(printable(str(reply.reason), 200)), secs)
+
+
+async def first_acceptance(by_rpc: asyncio.Task[SubmitReply], by_ipc: asyncio.Task[SubmitReply | None]) -> SubmitReply:
+    """The first acceptance of a block; without one, RPC's answer, which alone may settle it."""
+    pending: set[asyncio.Task[SubmitReply] | asyncio.Task[SubmitReply | None]] = {by_rpc, by_ipc}
+    while pending:
+        done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            reply = task.result()
+            if reply is not None and reply.answer is Answer.ACCEPTED:
+                return reply
+    return by_rpc.result()
