@@ -21,7 +21,6 @@ from solominer.chain.scan import scan_transaction, stripped
 from solominer.node.ipc import session
 from solominer.work.raw_template import StatedTemplate
 
-
 _SCHEMA = Path(session.__file__).with_name("mining.capnp")
 
 
