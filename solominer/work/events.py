@@ -56,6 +56,13 @@ class NodeHealth:
         return self.reachable and not self.problem
 
 
+def template_way(ipc: str) -> str:
+    """How templates come if NodeHealth has this `ipc`, to continue a line of text; '' without IPC."""
+    if ipc == "off":
+        return ""
+    return ", templates by IPC" if ipc == "live" else f", templates by RPC (IPC: {ipc})"
+
+
 @dataclass(frozen=True, slots=True)
 class TipFacts:
     """The facts of a new tip's header that an empty block on top of it requires.

@@ -10,9 +10,10 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from solominer.chain.hashes import root_from_branch, sha256d
 from solominer.chain.header import Header
@@ -56,7 +57,8 @@ def failure_text(error: Any) -> str:
     return printable(f"{str(error.type).lower()}: {description[0]}", 200)
 
 
-class KeptTemplate(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class KeptTemplate:
     """A template that the node still has: what identifies its blocks, its capability, and when it was made."""
 
     prevhash_le: bytes
@@ -182,7 +184,7 @@ class IpcSession:
         txid_le = sha256d(coinbase_stripped)
         for kept in reversed(self._kept):
             root_le = root_from_branch(txid_le, kept.merkle_branch)
-            if (kept.prevhash_le, root_le) == (header.prevhash_le, header.merkle_root_le):
+            if kept.prevhash_le == header.prevhash_le and root_le == header.merkle_root_le:
                 return kept
         return None
 
