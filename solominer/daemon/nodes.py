@@ -21,10 +21,14 @@ from solominer.node.private.node import PrivateNode, full_block_args
 from solominer.work.events import Event
 from solominer.work.payout import Payout, split
 from solominer.work.ports import Node
-from solominer.work.raw_template import USUAL_RESERVE, Reserve
+from solominer.work.raw_template import Reserve
 
 SOCKET_NAME = "node.sock"
 _OUTPUT_WEIGHT = 4 * (8 + 1 + 34)
+_OTHER_WEIGHT = 1400
+"""Of header, number of transactions, and a coinbase with the longest scriptSig but no payee: at most 1,200."""
+_LEAST_WEIGHT = 2000
+"""What the node takes at least (MINIMUM_BLOCK_RESERVED_WEIGHT)."""
 
 log = logging.getLogger("solominer.daemon.daemon")
 
@@ -139,13 +143,22 @@ def node_settings(config: Config, rpc: RpcConfig | NodeConfig, zmq: ZmqConfig) -
         submits=config.mode_rules.submits,
         timeout_secs=rpc.timeout_secs,
         ipc_socket=ipc_socket_of(config, rpc),
-        reserve=Reserve(weight=max(USUAL_RESERVE.weight, 2000 + _OUTPUT_WEIGHT * len(config.payees))),
+        reserve=reserve_of(config),
     )
 
 
+def reserve_of(config: Config) -> Reserve:
+    """What templates by IPC leave for the coinbase: what its outputs need, as others pay fees for the rest."""
+    needed = _OTHER_WEIGHT + _OUTPUT_WEIGHT * len(config.payees)
+    return Reserve(weight=max(_LEAST_WEIGHT, needed))
+
+
 def ipc_socket_of(config: Config, rpc: RpcConfig) -> Path | None:
-    """The socket of the node's mining interface: as configured, or where one is; None if templates come by RPC."""
-    if config.template_source == "rpc":
+    """The socket of the node's mining interface: as configured, or where one is; None if templates come by RPC.
+
+    A group's coinbase has as many outputs as it has members, and only by RPC does the node's blockreservedweight apply.
+    """
+    if config.template_source == "rpc" or any(listener.payout == "group" for listener in config.stratum):
         return None
     if rpc.ipc_socket is not None:
         return rpc.ipc_socket

@@ -17,7 +17,9 @@ _RPC_INSTEAD = "templates come by RPC, which takes longer"
 def check_ipc(path: Path | None, hash_at: Callable[[int], bytes]) -> CheckOutcome:
     """Try the interface at `path`; `hash_at` asks the node by RPC. Raises NodeError of RPC."""
     if path is None:
-        return skipped("no socket of the mining interface, so templates come by RPC")
+        return skipped(
+            "templates come by RPC: no socket of the mining interface was found or wanted, or a group is paid"
+        )
     if not path.is_socket():
         return warning(
             f"{path} is not there: {_RPC_INSTEAD}",

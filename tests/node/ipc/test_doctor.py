@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
+from solominer.chain.coinbase import build_coinbase
+from solominer.chain.header import block_weight
+from solominer.chain.transaction import TxOut
 from solominer.config.load import load_config
 from solominer.config.models import RpcConfig
-from solominer.daemon.nodes import configured_nodes, ipc_socket_of
+from solominer.daemon.nodes import configured_nodes, ipc_socket_of, reserve_of
 from solominer.doctor.check import Status
 from solominer.doctor.ipc_check import check_ipc, others_who_may_open
 from solominer.errors import IpcFailed
@@ -95,5 +98,36 @@ def test_where_the_socket_is_looked_for(node: MockNode, tmp_path: Path) -> None:
     assert wanted.ipc_socket == node.path
     (named,) = configured_nodes(config(tmp_path, "auto", ipc_socket=str(tmp_path / "other.sock")))
     assert named.ipc_socket == tmp_path / "other.sock"
+    group = {"listen": "127.0.0.1:3333", "payout": "group"}
+    grouped = load_config(
+        overrides={"mode": "regtest", "bitcoin_rpc": {"ipc_socket": str(node.path)}, "stratum": [group]}, environ={}
+    )
+    assert ipc_socket_of(grouped, grouped.nodes[0]) is None
     elsewhere = config(tmp_path, "ipc")
     assert ipc_socket_of(elsewhere, RpcConfig(host="10.0.0.1")) is None
+
+
+class _Payees:
+    """As much of a configuration as matters."""
+
+    def __init__(self, count: int) -> None:
+        self.payees = [("", 1)] * count
+
+
+@pytest.mark.parametrize(("others", "weight"), [(0, 2000), (3, 2088), (40, 8452)])
+def test_templates_leave_room_for_the_payees(others: int, weight: int) -> None:
+    """Whatever their addresses: the largest coinbase fits."""
+    made = _Payees(1 + others)
+    scripts = [b"\x51\x20" + bytes([number]) * 32 for number in range(1 + others)]
+    coinbase = build_coinbase(
+        height=2**31 - 2,
+        payouts=[TxOut(1, script) for script in scripts],
+        coinbase_value=len(scripts),
+        commitment=bytes(32),
+        extranonce_size=12,
+        tag=b"x" * 60,
+        aux=bytes(20),
+    )
+    reserve = reserve_of(made)  # type: ignore[arg-type]
+    assert reserve.weight == weight >= block_weight(coinbase.weight, 19_999, 0)
+    assert reserve.sigops >= coinbase.sigop_cost
