@@ -176,7 +176,14 @@ class RpcFailed(NodeError):
 
 
 class IpcFailed(NodeError):
-    """The node's mining interface is missing, of an unknown version, or did not answer; the node may be well."""
+    """The node's mining interface is missing, of an unknown version, or did not answer; the node may be well.
+
+    `gone`: nobody is at the socket any more, as when the node ends.
+    """
+
+    def __init__(self, what: str, todo: str = "", *, gone: bool = False) -> None:
+        super().__init__(what, todo)
+        self.gone = gone
 
 
 class WrongNetwork(NodeError):

@@ -22,7 +22,7 @@ ABSENT_WAIT_SECS = 0.5
 REFUSED_WAIT_SECS, LONGEST_WAIT_SECS = 1.0, 60.0
 """How soon one is tried again that answers wrongly or too slowly; twice as long each time, up to the second."""
 
-_ABSENT = ("absent", "disconnected")
+_SLACK_SECS = 1.0
 _T = TypeVar("_T")
 
 
@@ -60,10 +60,16 @@ class IpcLink:
         if self._loop is None:
             raise IpcFailed("not connected")
         try:
-            future = asyncio.run_coroutine_threadsafe(self._run(function, timeout_secs), self._loop)
+            coroutine = self._run(function, timeout_secs)
+            future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         except RuntimeError:
+            coroutine.close()
             raise IpcFailed("the connection is closed") from None
-        result = await asyncio.wrap_future(future)
+        # A thread that ends at this moment cancels the call, or never begins it.
+        done, _ = await asyncio.wait([asyncio.wrap_future(future)], timeout=timeout_secs + _SLACK_SECS)
+        if not done or future.cancelled():
+            raise IpcFailed("the connection is closed")
+        result = future.result()
         if isinstance(result, SolominerError):
             raise result
         return result
@@ -108,7 +114,7 @@ class IpcLink:
         try:
             session = await IpcSession.open(self._path)
         except IpcFailed as error:
-            return error.what, not error.what.startswith(_ABSENT)
+            return error.what, not error.gone
         try:
             await probe(session)
             tip_le, height = await session.tip()
@@ -116,7 +122,7 @@ class IpcLink:
             self._tell(self._joined, session.version, tip_le, height)
             return await self._watch(session, tip_le)
         except IpcFailed as error:
-            return error.what, not error.what.startswith(_ABSENT)
+            return error.what, not error.gone
         finally:
             self._session = None
             session.close()

@@ -48,7 +48,7 @@ async def answered(call: Awaitable[_T]) -> _T:
     try:
         return await call
     except capnp.KjException as error:
-        raise IpcFailed(failure_text(error)) from None
+        raise IpcFailed(failure_text(error), gone=str(error.type) == "DISCONNECTED") from None
 
 
 def failure_text(error: Any) -> str:
@@ -98,7 +98,7 @@ class IpcSession:
         except TimeoutError:
             raise IpcFailed(f"no answer within {CONNECT_SECS:g} s") from None
         except OSError as error:
-            raise IpcFailed(f"absent: {path}: {error.strerror or error}") from None
+            raise IpcFailed(f"cannot open {path}: {error.strerror or error}", gone=True) from None
         return cls(stream, client, mining, contexts)
 
     async def ended(self) -> None:
@@ -127,7 +127,7 @@ class IpcSession:
         except TimeoutError:
             raise IpcFailed(f"no answer within {2 * WAIT_SECS:g} s") from None
         if not reply._has("result"):
-            raise IpcFailed("the node stops")
+            raise IpcFailed("the node stops", gone=True)
         return bytes(reply.result.hash)
 
     async def read(self, reserve: Reserve, *, use_mempool: bool) -> StatedTemplate:

@@ -126,7 +126,7 @@ async def test_a_socket_that_is_not_there_is_tried_again(node: MockNode, watched
     node.stop()
     watched.link.start()
     what, reason = await watched.next()
-    assert (what, reason) == ("left", f"absent: {node.path}: No such file or directory")
+    assert (what, reason) == ("left", f"cannot open {node.path}: No such file or directory")
     node.start()
     while (await watched.next())[0] != "joined":
         pass

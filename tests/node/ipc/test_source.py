@@ -205,7 +205,7 @@ async def test_the_nodes_end_and_return(rig: Rig, mock: MockNode) -> None:
     for _ in range(3):
         await asyncio.to_thread(mock.stop)
         assert not is_raw(await rig.template())
-        await rig.until("absent")
+        await rig.until("cannot open")
         mock.start()
         await rig.until("live")
         assert is_raw(await rig.template())
@@ -262,18 +262,11 @@ async def test_signed_blocks_are_left_to_rpc(well: FakeNode, mock: MockNode) -> 
 # --- blocks ---
 
 
-def found(well: FakeNode, *, active: bool) -> Callable[[str], Any]:
-    """The node has any block, in its active chain or not."""
-
-    def told(hash_hex: str) -> Any:
-        for request in reversed(well.requests):
-            if request.method == "submitblock":
-                header = Header.unpack(bytes.fromhex(request.params[0][:160]))
-                if to_rpc_hex(header.hash_le()) == hash_hex:
-                    return told_header(header, HEIGHT, 1 if active else -1)
-        return error(-5, "Block not found")
-
-    return told
+def found(block_hex: str, *, active: bool) -> Callable[[str], Any]:
+    """The node has this block, in its active chain or not."""
+    header = Header.unpack(bytes.fromhex(block_hex[:160]))
+    answer = told_header(header, HEIGHT, 1 if active else -1)
+    return lambda hash_hex: answer if hash_hex == to_rpc_hex(header.hash_le()) else error(-5, "Block not found")
 
 
 @pytest.mark.parametrize(
@@ -309,15 +302,16 @@ async def test_a_solution_goes_both_ways(
     await rig.template()
     job = job_of(await rig.template())
     mock.does.verdicts = [verdict] if verdict else []
-    well.answers |= {"submitblock": by_rpc, "getblockheader": found(well, active=active)}
     block_hex = block_of(job)
+    well.answers |= {"submitblock": by_rpc, "getblockheader": found(block_hex, active=active)}
     assert (await rig.client.submit(block_hex)).answer is answer
     while not mock.does.solutions:  # RPC's answer may have been first
         await asyncio.sleep(0.005)
     header, coinbase = mock.does.solutions[-1]
     assert block_hex.startswith(header.hex())
     assert block_hex[162:].startswith(coinbase.hex())
-    assert block_hex in [each.params[0] for each in well.requests if each.method == "submitblock"]
+    while block_hex not in [each.params[0] for each in well.requests if each.method == "submitblock"]:
+        await asyncio.sleep(0.005)
 
 
 async def test_every_solution_of_a_template_is_sent_though_the_first_altered_it(
@@ -339,8 +333,9 @@ async def test_an_acceptance_by_ipc_does_not_wait_for_rpc(rig: Rig, well: FakeNo
     await rig.run()
     await rig.template()
     job = job_of(await rig.template())
-    well.answers |= {"submitblock": Silence(), "getblockheader": found(well, active=True)}
-    reply = await asyncio.wait_for(rig.client.submit(block_of(job)), 5)
+    block_hex = block_of(job)
+    well.answers |= {"submitblock": Silence(), "getblockheader": found(block_hex, active=True)}
+    reply = await asyncio.wait_for(rig.client.submit(block_hex), 5)
     assert reply.answer is Answer.ACCEPTED
 
 
@@ -357,8 +352,23 @@ async def test_what_ipc_cannot_take_goes_by_rpc(
         job = job_of(await rig.template())
     monkeypatch.setattr(source, "SUBMIT_SECS", 0.2)
     mock.does.__dict__.update(trouble)
-    well.answers |= {"submitblock": None, "getblockheader": found(well, active=True)}
-    assert (await rig.client.submit(block_of(job))).answer is Answer.ACCEPTED
+    block_hex = block_of(job)
+    well.answers |= {"submitblock": None, "getblockheader": found(block_hex, active=True)}
+    assert (await rig.client.submit(block_hex)).answer is Answer.ACCEPTED
     well.answers |= {"submitblock": "inconclusive"}
     assert (await rig.client.submit(block_of(job, 1))).answer is Answer.HELD
     assert not mock.does.solutions
+
+
+async def test_a_submission_survives_the_end_of_the_link(rig: Rig, well: FakeNode, mock: MockNode) -> None:
+    """A template is withdrawn while a block is on its way."""
+    await rig.run()
+    await rig.template()
+    job = job_of(await rig.template())
+    mock.does.sleeps["submitSolution"] = 9.0
+    well.answers |= {"submitblock": "inconclusive"}
+    sending = asyncio.create_task(rig.client.submit(block_of(job)))
+    while "submitSolution" not in mock.does.called[-1]:
+        await asyncio.sleep(0.005)
+    rig.client._ipc.distrust("as told")
+    assert (await asyncio.wait_for(sending, 5)).answer is Answer.HELD
