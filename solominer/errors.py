@@ -19,6 +19,7 @@ SolominerError
 │   │   └── MethodNotAllowed  403: the method is not in rpcwhitelist
 │   ├── NodeNotReady        warming up, shutting down, no peers, initial download: retry
 │   ├── RpcFailed           the node answered with a JSON-RPC error
+│   ├── IpcFailed           its mining interface (IPC) cannot be used: the same is asked by RPC
 │   ├── WrongNetwork        the node is on a different chain than configured
 │   └── UnsafeConsensus     the node requires rules that this program does not implement
 ├── PoolError               a pool that cannot be mined at
@@ -174,6 +175,17 @@ class RpcFailed(NodeError):
     def __init__(self, what: str, todo: str = "", *, code: int = 0) -> None:
         super().__init__(what, todo)
         self.code = code
+
+
+class IpcFailed(NodeError):
+    """The node's mining interface is missing, of an unknown version, or did not answer; the node may be well.
+
+    `gone`: nobody is at the socket any more, as when the node ends.
+    """
+
+    def __init__(self, what: str, todo: str = "", *, gone: bool = False) -> None:
+        super().__init__(what, todo)
+        self.gone = gone
 
 
 class WrongNetwork(NodeError):

@@ -52,9 +52,14 @@ class Coinbase:
         return stripped[:4] + b"\x00\x01" + stripped[4:-4] + b"\x01\x20" + RESERVED_VALUE + stripped[-4:]
 
 
-def commitment_output(witness_root_le: bytes) -> TxOut:
+def commitment_of(witness_root_le: bytes) -> bytes:
+    """The 32 bytes that a coinbase commits to, with the reserved value of ours (BIP 141)."""
+    return witness_commitment(witness_root_le, RESERVED_VALUE)
+
+
+def commitment_output(commitment: bytes) -> TxOut:
     """The output of value 0 that commits to all witnesses (BIP 141)."""
-    return TxOut(0, COMMITMENT_HEADER + witness_commitment(witness_root_le, RESERVED_VALUE))
+    return TxOut(0, COMMITMENT_HEADER + commitment)
 
 
 def build_coinbase(
@@ -62,7 +67,7 @@ def build_coinbase(
     height: int,
     payouts: Sequence[TxOut],
     coinbase_value: int,
-    witness_root_le: bytes,
+    commitment: bytes,
     extranonce_size: int,
     tag: bytes = b"",
     aux: bytes = b"",
@@ -86,7 +91,7 @@ def build_coinbase(
         raise BadValue(
             f"the coinbase's scriptSig would have {size} bytes, {MAX_SCRIPT_SIG} are allowed", "shorten coinbase_tag"
         )
-    outputs = (*payouts, commitment_output(witness_root_le))
+    outputs = (*payouts, commitment_output(commitment))
     whole = Transaction(
         version=2,
         inputs=(TxIn(ZERO_HASH, COINBASE_INDEX, head + bytes(extranonce_size) + tail, BIP54_SEQUENCE),),

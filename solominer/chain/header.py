@@ -5,7 +5,6 @@ signature operations (BIP 141, src/consensus/consensus.h).
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from solominer.chain.hashes import hash_to_int, sha256d
@@ -56,15 +55,21 @@ MAX_BLOCK_WEIGHT = 4_000_000
 MAX_BLOCK_SIGOP_COST = 80_000
 
 
-def assemble_block_hex(header: bytes, coinbase: bytes, transactions_hex: Sequence[str]) -> str:
-    """The block as submitblock takes it: header, count, coinbase with witness, then the template's data in order."""
+def assemble_block_hex(header: bytes, coinbase: bytes, others: int, others_hex: str) -> str:
+    """The block as submitblock takes it: header, count, coinbase with witness, then the template's data in order.
+
+    `others` is the number of transactions in `others_hex`.
+    """
     if len(header) != HEADER_SIZE:
         raise BadValue(f"a header has {HEADER_SIZE} bytes, not {len(header)}")
-    start = header + compact_size(1 + len(transactions_hex)) + coinbase
-    return start.hex() + "".join(transactions_hex)
+    start = header + compact_size(1 + others) + coinbase
+    return start.hex() + others_hex
 
 
-def block_weight(coinbase_weight: int, transaction_weights: Sequence[int]) -> int:
-    """Weight of the whole block: header and count are not witness, so they count four times."""
-    overhead = HEADER_SIZE + len(compact_size(1 + len(transaction_weights)))
-    return 4 * overhead + coinbase_weight + sum(transaction_weights)
+def block_weight(coinbase_weight: int, others: int, others_weight: int) -> int:
+    """Weight of the whole block: header and count are not witness, so they count four times.
+
+    `others` is the number of the other transactions, `others_weight` their sum.
+    """
+    overhead = HEADER_SIZE + len(compact_size(1 + others))
+    return 4 * overhead + coinbase_weight + others_weight

@@ -62,6 +62,9 @@ class RpcConfig(Part):
     password_file: AnyPath | None = Field(None, description="file whose first line is the password")
     cookie_file: AnyPath | None = Field(None, description="the .cookie file in the node's data directory")
     timeout_secs: Annotated[float, Field(ge=0.1, le=86400), SECS] = Field(30.0, description="timeout of an RPC call")
+    ipc_socket: AnyPath | None = Field(
+        None, description="socket of bitcoin-node -ipcbind=unix; default: node.sock beside the cookie, if it is there"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -182,6 +185,9 @@ class Config(Part):
     journal_fallback_dir: AnyPath | None = Field(None, description="second folder for found blocks, if data_dir fails")
     bitcoind: AnyPath | None = Field(None, description="bitcoind of a private node; default: located or downloaded")
     refresh_secs: Seconds = Field(30.0, description="age at which a template is refreshed", json_schema_extra=LIVE)
+    template_source: Annotated[Literal["auto", "rpc", "ipc"], LOWERED] = Field(
+        "auto", description="auto: by IPC where a socket is found, else by RPC; ipc: its absence is reported, too"
+    )
     poll_secs: Seconds = Field(1.0, description="polling interval of the best block hash, in addition to ZMQ")
     stale_secs: Seconds = Field(
         60.0, description="how long to keep mining without a healthy node", json_schema_extra=LIVE

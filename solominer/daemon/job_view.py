@@ -11,6 +11,7 @@ from solominer.chain.networks import Network
 from solominer.chain.transaction import TxOut
 from solominer.views.snapshot import CoinbaseView, OutputView, TemplateView
 from solominer.work.job import Job
+from solominer.work.raw_transactions import is_read
 from solominer.work.template import TemplateTx
 
 FEE_BINS = (0.0, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 30.0, 50.0, 80.0, 120.0, 200.0, 500.0)
@@ -18,7 +19,10 @@ FEE_BINS = (0.0, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 30.0, 50.0, 80.0, 120
 
 
 class TemplateViews:
-    """Makes the view of a job's template. The sums over its transactions are computed once for each template."""
+    """Makes the view of a job's template. The sums over its transactions are computed once for each template.
+
+    Raw transactions are not divided for it: until they are, the sums are those of the template before.
+    """
 
     def __init__(self) -> None:
         self._template_id = ""
@@ -27,7 +31,7 @@ class TemplateViews:
     def of(self, job: Job) -> TemplateView:
         """The block that is being mined."""
         template = job.template
-        if template.template_id != self._template_id:
+        if template.template_id != self._template_id and is_read(template.transactions):
             self._template_id, self._sums = template.template_id, _sums(template.transactions)
         weight, sigops, histogram = self._sums
         return TemplateView(

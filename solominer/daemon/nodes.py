@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 from solominer.config.forms import bracketed, zmq_seen_from
 from solominer.config.models import Config, NodeConfig, RpcConfig, ZmqConfig
@@ -20,6 +21,14 @@ from solominer.node.private.node import PrivateNode, full_block_args
 from solominer.work.events import Event
 from solominer.work.payout import Payout, split
 from solominer.work.ports import Node
+from solominer.work.raw_template import Reserve
+
+SOCKET_NAME = "node.sock"
+_OUTPUT_WEIGHT = 4 * (8 + 1 + 34)
+_OTHER_WEIGHT = 1400
+"""Of header, number of transactions, and a coinbase with the longest scriptSig but no payee: at most 1,200."""
+_LEAST_WEIGHT = 2000
+"""What the node takes at least (MINIMUM_BLOCK_RESERVED_WEIGHT)."""
 
 log = logging.getLogger("solominer.daemon.daemon")
 
@@ -133,7 +142,39 @@ def node_settings(config: Config, rpc: RpcConfig | NodeConfig, zmq: ZmqConfig) -
         poll_secs=config.poll_secs,
         submits=config.mode_rules.submits,
         timeout_secs=rpc.timeout_secs,
+        ipc_socket=ipc_socket_of(config, rpc),
+        reserve=reserve_of(config),
     )
+
+
+def reserve_of(config: Config) -> Reserve:
+    """What templates by IPC leave for the coinbase: what its outputs need, as others pay fees for the rest."""
+    needed = _OTHER_WEIGHT + _OUTPUT_WEIGHT * len(config.payees)
+    return Reserve(weight=max(_LEAST_WEIGHT, needed))
+
+
+def ipc_socket_of(config: Config, rpc: RpcConfig) -> Path | None:
+    """The socket of the node's mining interface: as configured, or where one is; None if templates come by RPC.
+
+    A group's coinbase has as many outputs as it has members, and only by RPC does the node's blockreservedweight apply.
+    """
+    if config.template_source == "rpc" or any(listener.payout == "group" for listener in config.stratum):
+        return None
+    if rpc.ipc_socket is not None:
+        return rpc.ipc_socket
+    places = likely_sockets(config, rpc)
+    found = next((path for path in places if path.is_socket()), None)
+    wanted = places[0] if places and config.template_source == "ipc" else None
+    return found or wanted
+
+
+def likely_sockets(config: Config, rpc: RpcConfig) -> list[Path]:
+    """Where a node on this machine has its socket: beside its cookie, or in a default data directory."""
+    if rpc.cookie_file is not None:
+        return [rpc.cookie_file.with_name(SOCKET_NAME)]
+    if not config.auto_detect or rpc.host not in ("127.0.0.1", "localhost", "::1"):
+        return []
+    return [cookie.with_name(SOCKET_NAME) for cookie in CookieFile.of_default_folder(config.chain).paths]
 
 
 def credentials_of(config: Config, rpc: RpcConfig) -> Credentials:

@@ -244,6 +244,7 @@ def _nodes(coordinator: Coordinator) -> list[NodeView]:
                 health.rpc_secs,
                 health.problem,
                 coordinator.forks.note(name),
+                health.ipc,
             )
         )
     return views

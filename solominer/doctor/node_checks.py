@@ -12,8 +12,10 @@ from urllib.parse import urlsplit
 from solominer.chain.fields import MAX_HEIGHT, MAX_TIME, Field
 from solominer.chain.header import meets_target
 from solominer.doctor.check import Check, CheckOutcome, failed, ok, skipped, warning
+from solominer.doctor.ipc_check import check_ipc
 from solominer.errors import MethodNotAllowed, NodeAuthFailed, NodeError, NodeNotReady, RpcFailed, SolominerError
 from solominer.node.client import NodeSettings
+from solominer.node.headers import hash_at
 from solominer.node.health import (
     CLOCK_WARNING_SECS,
     MAX_HEADERS_AHEAD,
@@ -94,6 +96,7 @@ class NodeUnderTest:
             Check("node warnings", self._warnings, ("network",)),
             Check("zmq hashblock", lambda: self._zmq("hashblock", self.settings.zmq_hashblock), ("network",)),
             Check("zmq sequence", lambda: self._zmq("sequence", self.settings.zmq_sequence), ("network",)),
+            Check("ipc", lambda: check_ipc(self.settings.ipc_socket, self._hash_at), ("network",)),
             Check("payout address", self._payout, ("network",)),
             Check("wallet", self._wallet, ("payout address",)),
             Check("template", self._template, ("synced", "peers", "consensus rules")),
@@ -295,6 +298,9 @@ class NodeUnderTest:
         if probe.messages:
             return ok(f"connected to {address}, first message after {probe.secs:.1f} s")
         return ok(f"connected to {address}, no message within {self._listen_secs:g} s")
+
+    def _hash_at(self, height: int) -> bytes:
+        return hash_at(self.client, height)
 
     def _published(self, topic: str) -> list[str] | None:
         """The addresses at which the node publishes `topic`; None if it does not report them."""

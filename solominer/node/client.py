@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from solominer.chain.networks import Network
@@ -24,6 +25,7 @@ from solominer.node.backoff import Outage
 from solominer.node.credentials import CookieFile, Credentials
 from solominer.node.health import one_line
 from solominer.node.history import difficulty_forecast
+from solominer.node.ipc.source import IpcSource
 from solominer.node.login import Login
 from solominer.node.longpoll import BESIDE_SECS, LongPollTrial, wait_for_tip
 from solominer.node.payout import payout_to, regtest_payout
@@ -48,7 +50,10 @@ from solominer.work.events import (
 from solominer.work.instant import Clock
 from solominer.work.payout import Payout
 from solominer.work.ports import BlockPosition, DifficultyForecast, SubmitReply
-from solominer.work.template import Template, TemplateTx, TransactionCheck
+from solominer.work.raw_template import USUAL_RESERVE, Reserve
+from solominer.work.raw_transactions import RawTransactions
+from solominer.work.template import Template, TemplateTx
+from solominer.work.transaction_check import TransactionCheck
 
 _log = logging.getLogger("solominer.node.client")
 _T = TypeVar("_T")
@@ -66,7 +71,8 @@ class NodeSettings:
     """One node: name, address, credentials, polling intervals and timeouts.
 
     `zmq_hashblock` and `zmq_sequence` are addresses as in bitcoin.conf, or None. `submits`: blocks are submitted in
-    this mode, so submission is tested in advance.
+    this mode, so submission is tested in advance. `ipc_socket` is that of the node's mining interface, or None;
+    `reserve` is what templates by it leave for the coinbase.
     """
 
     name: str
@@ -81,6 +87,8 @@ class NodeSettings:
     timeout_secs: float = 30.0
     poll_timeout_secs: float = 5.0
     submits: bool = True
+    ipc_socket: Path | None = None
+    reserve: Reserve = USUAL_RESERVE
 
     def connect(self, login: Login | None = None) -> RpcClient:
         """A client with its own connection, not yet opened; the connections of a NodeClient share one `login`."""
@@ -110,6 +118,10 @@ class NodeClient:
         self._login = Login(settings.credentials)
         self._threads = {name: self._thread(name) for name in ("templates", "poll", "health", "longpoll", "misc")}
         self._one_offs: set[RpcThread] = set()
+        self._ipc = IpcSource(
+            settings.name, settings.ipc_socket, settings.network, settings.reserve,
+            hash_at=self.hash_at, tip=lambda hash_le: self._watch.hinted(hash_le, "ipc"),
+        )  # fmt: skip
         self._outage = Outage(settings.name)
         self._submitting = SubmissionTrial(settings.name, self._try_submitting, self._submitting_tried)
         self._logins = 0
@@ -133,6 +145,7 @@ class NodeClient:
     async def run(self) -> NoReturn:
         """Watch tips and health until `close`, also of an unreachable node; unexpected errors are raised."""
         self._watching = asyncio.current_task()
+        self._ipc.start()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._poll_tips(), name=f"poll-{self.name}")
             group.create_task(self._watch_health(), name=f"health-{self.name}")
@@ -149,6 +162,7 @@ class NodeClient:
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.wait([self._watching])  # otherwise it would report the node as unreachable
+        self._ipc.close()
         for thread in (*self._threads.values(), *self._one_offs):
             thread.close()
 
@@ -163,7 +177,10 @@ class NodeClient:
     async def fetch_template(self, reason: str) -> None:
         """Fetch a template and post TemplateReady or TemplateFailed."""
         try:
-            fetched = await self._ask("templates", self._fetch)
+            fetched = await self._ipc.template(self._known)
+            if fetched is None:
+                fetched = await self._ask("templates", self._fetch)
+                self._ipc.learn(fetched.template)
         except TemplateError as error:
             _log.error("node %s: %s", self.name, one_line(error))
             self._post(TemplateFailed(self._clock(), self.name, one_line(error), refused=True))
@@ -176,14 +193,16 @@ class NodeClient:
     async def check_transactions(self, template: Template) -> None:
         """Run the slow half of a template's validation (rule 6), a little at a time; post TransactionsChecked."""
         problem = ""
-        self._known = {tx.wtxid_le: tx for tx in template.transactions}
         check = TransactionCheck(template, self._checked)
         try:
             while check.step(_CHECK_SLICE_SECS, time.perf_counter):
                 await asyncio.sleep(0)
+            self._known = {tx.wtxid_le: tx for tx in template.transactions}
             self._checked = check.checked
         except TemplateError as error:
             problem = one_line(error)
+            if isinstance(template.transactions, RawTransactions):
+                self._ipc.distrust(problem)
             _log.error(
                 "node %s, template %s at height %d: %s", self.name, template.template_id, template.height, problem
             )
@@ -219,7 +238,8 @@ class NodeClient:
     async def submit(self, block_hex: str) -> SubmitReply:
         """Submit a block on its own connection. Never raises NodeError."""
         with self._gate.sending():
-            reply = await self._reply("submit", lambda client: submit.submit_block(client, block_hex))
+            by_rpc = self._reply("submit", lambda client: submit.submit_block(client, block_hex))
+            reply = await self._ipc.submit_beside(by_rpc, block_hex)
             if reply.answer in (Answer.ACCEPTED, Answer.INVALID):
                 first = reply
                 reply = await self._reply("submit", lambda client: submit.check_reply(client, block_hex, first))
@@ -267,6 +287,8 @@ class NodeClient:
 
     async def tip_facts(self, hash_le: bytes) -> TipFacts:
         """The facts of a block's header that an empty block on top of it requires. Raises NodeError."""
+        if (facts := await self._ipc.tip_facts(hash_le)) is not None:
+            return facts
         return await self._ask("misc", lambda client: submit.tip_facts(client, hash_le))
 
     async def forecast_difficulty(self) -> DifficultyForecast | None:
@@ -280,7 +302,7 @@ class NodeClient:
             seen = await self._ask("health", lambda client: health.look(client, network, node=self.name, now=now))
         except NodeError as error:  # the connection was closed: the run ends
             seen = health.unreachable(self.name, error)
-        return replace(seen, zmq=self._zmq.state)
+        return replace(seen, zmq=self._zmq.state, ipc=self._ipc.state)
 
     # Watching
 
@@ -388,7 +410,12 @@ class NodeClient:
     def _lost(self, error: NodeError) -> None:
         self._pinned = False
         if self._outage.begins(one_line(error)):
-            self._post(HealthSeen(self._clock(), replace(health.unreachable(self.name, error), zmq=self._zmq.state)))
+            self._post(
+                HealthSeen(
+                    self._clock(),
+                    replace(health.unreachable(self.name, error), zmq=self._zmq.state, ipc=self._ipc.state),
+                )
+            )
 
     def _found(self) -> None:
         back, logins = self._outage.over(), self._login.changes

@@ -12,7 +12,7 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
-from solominer.chain.coinbase import commitment_output
+from solominer.chain.coinbase import commitment_of, commitment_output
 from solominer.chain.hashes import ZERO_HASH, from_rpc_hex, merkle_root, to_rpc_hex
 from solominer.chain.networks import Network
 from solominer.chain.target import decode_compact, encode_compact
@@ -81,7 +81,7 @@ def synthetic_reply(
         "curtime": curtime,
         "bits": f"{nbits:08x}",
         "height": height,
-        "default_witness_commitment": commitment_output(merkle_root(wtxids)).script_pubkey.hex(),
+        "default_witness_commitment": commitment_output(commitment_of(merkle_root(wtxids))).script_pubkey.hex(),
     }
 
 

@@ -1,4 +1,4 @@
-"""Tracks a node's best block from ZMQ hints and polls, and posts each change once.
+"""Tracks a node's best block from hints by ZMQ and IPC and from polls, and posts each change once.
 
 ZMQ is fast but may repeat, reorder, skip or stop; polling is slow but right. A hint of a new block is accepted at once
 and confirmed by an immediate poll; a hint of a former tip (a repetition, or a reorganization back to it) waits for that
@@ -35,10 +35,10 @@ class TipWatch:
         self._left: deque[bytes] = deque(maxlen=_REMEMBERED_TIPS)
         self._kicked = asyncio.Event()
 
-    def hinted(self, hash_le: bytes) -> None:
-        """ZMQ announced a new best block."""
+    def hinted(self, hash_le: bytes, source: str = "zmq") -> None:
+        """ZMQ or IPC announced a new best block."""
         if hash_le != self.best_le and hash_le not in self._left:
-            self._change(hash_le, "zmq")
+            self._change(hash_le, source)
         self.kick()
 
     def polled(self, hash_le: bytes, changes_before: int, source: str = "poll") -> bool:

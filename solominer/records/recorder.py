@@ -103,8 +103,8 @@ class Recorder:
 
     def block(self, block: FoundBlock, job: Job | None = None, plan: Mapping[str, Any] | None = None) -> None:
         """A block was found: start its proof. With its job, the proof covers the witness commitment too."""
-        root = None if job is None else job.template.commitment_root_le
-        self._writer.post(self._books.block, block, root, plan)
+        transactions = None if job is None else job.template.transactions
+        self._writer.post(self._books.block, block, transactions, plan)
 
     def error(
         self,
@@ -157,11 +157,12 @@ class Recorder:
             "peers": health.peers,
             "clock_offset_secs": health.clock_offset_secs,
             "zmq": health.zmq,
+            "ipc": health.ipc,
             "version": health.version,
             "rpc_secs": round(health.rpc_secs, 6),
         }
         self._writer.post(self._books.look, at, self._up(), health, droppable=True)
-        change = (health.usable, health.problem, health.zmq, health.version)
+        change = (health.usable, health.problem, health.zmq, health.ipc, health.version)
         self._writer.post(self._books.reading, at, self._up(), "health", health.node, fields, change, droppable=True)
 
     def log(self, line: str) -> None:

@@ -7,7 +7,7 @@ import os
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from solominer.config.load import load_config
 from solominer.config.models import Config, RpcConfig, ZmqConfig
 from solominer.config.modes import MODES
 from solominer.config.paths import absolute, presence
-from solominer.daemon.nodes import node_settings
+from solominer.daemon.nodes import SOCKET_NAME, node_settings
 from solominer.errors import (
     ConfigError,
     MethodNotAllowed,
@@ -89,7 +89,7 @@ def probe(candidate: NodeCandidate, more: Sequence[NodeLogin] = ()) -> Probed:
                 continue
             tried = probe_rpc(rpc, candidate.network, origin, sets_reserved_weight=reserved)
             if not tried.problem:
-                return tried
+                return _with_socket(tried, candidate)
             failures.append(tried)
             if tried.error is NodeUnreachable:
                 break  # another login does not help
@@ -104,6 +104,14 @@ def probe(candidate: NodeCandidate, more: Sequence[NodeLogin] = ()) -> Probed:
         return Probed(where, candidate.network, origin, problem=why, error=NodeUnreachable)
     where = RpcConfig(host=host, port=port)
     return Probed(where, candidate.network, origin, problem=f"{why}: pass --username", error=NodeAuthFailed)
+
+
+def _with_socket(node: Probed, candidate: NodeCandidate) -> Probed:
+    """With the socket of the node's mining interface, if there is one."""
+    socket_path = candidate.chain_dir / SOCKET_NAME
+    if not socket_path.is_socket():
+        return node
+    return replace(node, rpc=node.rpc.model_copy(update={"ipc_socket": socket_path}))
 
 
 def _listens(host: str, port: int) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from solominer.chain.coinbase import Coinbase
-from solominer.chain.hashes import ZERO_HASH
 from solominer.chain.header import MAX_BLOCK_SIGOP_COST, MAX_BLOCK_WEIGHT
 from solominer.chain.networks import Network
 from solominer.chain.target import proof_target
@@ -11,7 +10,7 @@ from solominer.engines.stratum.assignment import Assignment, read_coinbase
 from solominer.errors import BadValue, printable
 from solominer.work.job import SEARCHED_SIZE, Job
 from solominer.work.space import HeaderSpace
-from solominer.work.template import BIP320_MASK, Template
+from solominer.work.template import BIP320_MASK, EMPTY_COMMITMENT, Template
 from solominer.work.workers import EXTRANONCE_SIZE
 
 MAX_COINBASE_BYTES = 60_000
@@ -62,7 +61,7 @@ def pool_job(assignment: Assignment, *, network: Network, pool: str, job_id: int
         coinbase_value=value_sats,
         coinbase_aux=b"",
         transactions=(),
-        commitment_root_le=ZERO_HASH,
+        commitment=EMPTY_COMMITMENT,
         sigop_limit=MAX_BLOCK_SIGOP_COST,
         weight_limit=MAX_BLOCK_WEIGHT,
         longpollid="",

@@ -46,7 +46,10 @@ class WorkerView:
 
 @dataclass(frozen=True, slots=True)
 class NodeView:
-    """One node; `note` is its problem in one line, `fork` describes a fork with another node; both may be ''."""
+    """One node; `note` is its problem in one line, `fork` describes a fork with another node; both may be ''.
+
+    `ipc` is `off`, `live`, or why templates come by RPC.
+    """
 
     name: str
     usable: bool
@@ -57,6 +60,7 @@ class NodeView:
     rpc_secs: float
     note: str
     fork: str = ""
+    ipc: str = "off"
 
 
 @dataclass(frozen=True, slots=True)

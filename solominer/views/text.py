@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from solominer.work.events import template_way
 from solominer.work.payout import percent
 
 MOST_SHOWN = 24
@@ -150,7 +151,8 @@ def status_lines(status: Mapping[str, Any]) -> Iterator[str]:
     for node in status["nodes"]:
         state = ("in use" if node["active"] else "ready") if node["usable"] else node["note"]
         fork = f", ON {node['fork']}" if node["fork"] else ""
-        yield f"  node {node['name']}: {state}, height {node['height']}, ZMQ {node['zmq']}{fork}"
+        source = template_way(node.get("ipc", "off"))
+        yield f"  node {node['name']}: {state}, height {node['height']}, ZMQ {node['zmq']}{source}{fork}"
     for block in status["blocks"]:
         yield f"  block {block['height']} {block['hash_hex']}: {block['state']}, {block['confirmations']} confirmations"
     for at, text in status["events"][-5:]:

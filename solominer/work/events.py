@@ -45,6 +45,7 @@ class NodeHealth:
     initial_download: bool = False
     pruned: bool = False
     zmq: str = "off"  # off, silent, live
+    ipc: str = "off"  # off, live, or why templates come by RPC
     version: str = ""
     rpc_secs: float = 0.0
     warnings: tuple[str, ...] = ()
@@ -55,9 +56,19 @@ class NodeHealth:
         return self.reachable and not self.problem
 
 
+def template_way(ipc: str) -> str:
+    """How templates come if NodeHealth has this `ipc`, to continue a line of text; '' without IPC."""
+    if ipc == "off":
+        return ""
+    return ", templates by IPC" if ipc == "live" else f", templates by RPC (IPC: {ipc})"
+
+
 @dataclass(frozen=True, slots=True)
 class TipFacts:
-    """The facts of a new tip's header that an empty block on top of it requires."""
+    """The facts of a new tip's header that an empty block on top of it requires.
+
+    `empty` is the node's own template for that block, if it makes one.
+    """
 
     hash_le: bytes
     height: int
@@ -65,11 +76,12 @@ class TipFacts:
     time: int
     median_time: int
     nbits: int
+    empty: Template | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class NewTip:
-    """A node has a new best block; `source` is zmq, poll, longpoll or health."""
+    """A node has a new best block; `source` is zmq, ipc, poll, longpoll or health."""
 
     at: Instant
     node: str

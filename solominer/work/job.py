@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from solominer.chain.coinbase import Coinbase, build_coinbase
-from solominer.chain.hashes import coinbase_branch, root_from_branch, to_rpc_hex
+from solominer.chain.hashes import root_from_branch, to_rpc_hex
 from solominer.chain.header import Header, assemble_block_hex, block_weight
 from solominer.errors import TemplateError
 from solominer.work.payout import Payout
+from solominer.work.raw_transactions import data_hex, merkle_branch, most_weight, sigop_cost
 from solominer.work.space import HeaderSpace
 from solominer.work.template import Template
 from solominer.work.workers import EXTRANONCE1_SIZE, EXTRANONCE2_SIZE, EXTRANONCE_SIZE
@@ -85,7 +86,9 @@ class Job:
     def block_hex(self, header: bytes, extranonce: bytes) -> str:
         """The whole block for submitblock."""
         coinbase = self.coinbase.serialize(extranonce)
-        return assemble_block_hex(header, coinbase, [tx.data_hex for tx in self.template.transactions])
+        return assemble_block_hex(
+            header, coinbase, len(self.template.transactions), data_hex(self.template.transactions)
+        )
 
     def describe(self) -> str:
         """One line for logs."""
@@ -117,7 +120,7 @@ def build_job(
         height=template.height,
         payouts=payout.outputs(template.coinbase_value),
         coinbase_value=template.coinbase_value,
-        witness_root_le=template.commitment_root_le,
+        commitment=template.commitment,
         extranonce_size=EXTRANONCE_SIZE,
         tag=tag,
         aux=template.coinbase_aux,
@@ -127,7 +130,7 @@ def build_job(
         job_id=job_id,
         template=template,
         coinbase=coinbase,
-        merkle_branch=coinbase_branch([tx.txid_le for tx in template.transactions]),
+        merkle_branch=merkle_branch(template.transactions),
         salt=salt,
         share_target=max(share_target, template.target),
         space=HeaderSpace.of(template, roll_secs),
@@ -135,13 +138,13 @@ def build_job(
 
 
 def _check_limits(template: Template, coinbase: Coinbase) -> None:
-    weight = block_weight(coinbase.weight, [tx.weight for tx in template.transactions])
+    weight = block_weight(coinbase.weight, len(template.transactions), most_weight(template.transactions))
     if weight > template.weight_limit:
         raise TemplateError(
             f"the block's weight is {weight}, the limit is {template.weight_limit}",
             f"set blockreservedweight={_reserved_weight(coinbase)} in bitcoin.conf",
         )
-    sigops = coinbase.sigop_cost + sum(tx.sigops for tx in template.transactions)
+    sigops = coinbase.sigop_cost + sigop_cost(template.transactions)
     if sigops > template.sigop_limit:
         raise TemplateError(
             f"the block's signature operation cost is {sigops}, the limit is {template.sigop_limit}",
@@ -151,4 +154,4 @@ def _check_limits(template: Template, coinbase: Coinbase) -> None:
 
 def _reserved_weight(coinbase: Coinbase) -> int:
     """Weight to reserve for header, transaction count and coinbase, in whole thousands."""
-    return max(8000, -(-block_weight(coinbase.weight, []) // 1000) * 1000 + 1000)
+    return max(8000, -(-block_weight(coinbase.weight, 0, 0) // 1000) * 1000 + 1000)

@@ -1,7 +1,8 @@
 """Independent check of every job before it is published, by code that shares nothing with the builder.
 
 It parses the coinbase as a node does and compares it with the configuration: scripts and amounts, sum, height, witness
-commitment and Merkle root. A bug or manipulation in the builder then stops the job instead of misdirecting a reward.
+commitment and Merkle root (those of raw transactions are as the node stated them, and recomputed by
+`transaction_check`). A bug or manipulation in the builder then stops the job instead of misdirecting a reward.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import NamedTuple
 from solominer.errors import TemplateError
 from solominer.work.job import Job
 from solominer.work.payout import Payout
+from solominer.work.raw_transactions import RawTransactions
+from solominer.work.template import Template
 from solominer.work.workers import EXTRANONCE_SIZE
 
 _SCRIPT_SIG_AT = 42
@@ -40,19 +43,21 @@ def check_job(job: Job, payout: Payout) -> None:
         job.coinbase.suffix,
         EXTRANONCE_SIZE,
         height=template.height,
-        witness_root_le=_tree([bytes(32)] + [tx.wtxid_le for tx in template.transactions]),
+        commitment=_commitment(template),
         coinbase_value=template.coinbase_value,
         payouts=payouts,
     )
     claimed = [(out.script_pubkey, out.value_sats) for out in job.coinbase.outputs[:-1]]
     _demand(claimed == payouts, "the outputs are not the configured payouts")
-    txid_le = _twice(job.coinbase.prefix + job.extranonce() + job.coinbase.suffix)
-    branch_root = txid_le
-    for sibling in job.merkle_branch:
-        branch_root = _twice(branch_root + sibling)
-    _demand(
-        branch_root == _tree([txid_le] + [tx.txid_le for tx in template.transactions]), "the Merkle branch is wrong"
-    )
+    if isinstance(template.transactions, RawTransactions):
+        branch_is_right = job.merkle_branch == template.transactions.merkle_branch
+    else:
+        txid_le = _twice(job.coinbase.prefix + job.extranonce() + job.coinbase.suffix)
+        branch_root = txid_le
+        for sibling in job.merkle_branch:
+            branch_root = _twice(branch_root + sibling)
+        branch_is_right = branch_root == _tree([txid_le] + [tx.txid_le for tx in template.transactions])
+    _demand(branch_is_right, "the Merkle branch is wrong")
 
 
 def check_coinbase(
@@ -61,7 +66,7 @@ def check_coinbase(
     extranonce_size: int,
     *,
     height: int,
-    witness_root_le: bytes,
+    commitment: bytes,
     coinbase_value: int,
     payouts: Sequence[tuple[bytes, int]],
 ) -> None:
@@ -75,8 +80,8 @@ def check_coinbase(
     _demand(script_sig[hole - 1] == extranonce_size, "the extranonce is not a single push")
     _demand(_height_of(script_sig) == height, f"the scriptSig does not begin with height {height}")
     _demand(locktime == height - 1 and sequence == 0xFFFFFFFE, "locktime or sequence would not be final")
-    commitment = b"\x6a\x24\xaa\x21\xa9\xed" + _twice(witness_root_le + bytes(32))
-    _demand(outputs[-1] == (commitment, 0), "the witness commitment is wrong or not the last output")
+    script = b"\x6a\x24\xaa\x21\xa9\xed" + commitment
+    _demand(outputs[-1] == (script, 0), "the witness commitment is wrong or not the last output")
     _demand(outputs[:-1] == list(payouts), "the outputs are not the configured payouts")
     _demand(sum(value for _, value in outputs) == coinbase_value, "the outputs do not sum to the coinbase value")
 
@@ -102,6 +107,13 @@ def read_coinbase(raw: bytes) -> CoinbaseRead:
         return _read(raw)
     except IndexError:
         raise _refused("the coinbase is truncated") from None
+
+
+def _commitment(template: Template) -> bytes:
+    """To all witnesses; that of raw transactions is recomputed after the publication (`transaction_check`)."""
+    if isinstance(template.transactions, RawTransactions):
+        return template.commitment
+    return _twice(_tree([bytes(32)] + [tx.wtxid_le for tx in template.transactions]) + bytes(32))
 
 
 def _amounts(payout: Payout, value: int) -> list[tuple[bytes, int]]:

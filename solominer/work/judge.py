@@ -12,6 +12,7 @@ from solominer.work.events import ShareFound
 from solominer.work.found import FoundBlock, solve
 from solominer.work.instant import Instant
 from solominer.work.job import Job
+from solominer.work.raw_transactions import is_read, raw_bytes
 from solominer.work.template import TemplateTx
 
 HEADERS_KEPT = 1 << 16
@@ -105,25 +106,37 @@ class Judge:
 
     def forget_old(self, current: Job | None, at: Instant) -> None:
         """Drop jobs that are too old or take too much memory; never the current one."""
-        for job in self._unweighed:
-            self._memory.add(job)
-        self._unweighed.clear()
+        self._weigh()
         others = [kept for kept in self._jobs.values() if kept.job is not current]
         for kept in others:
             if at - kept.at >= self._keep_secs:
                 self._forget(kept.job)
-        if self._memory.bytes <= self._keep_bytes:
+        if self._bytes <= self._keep_bytes:
             return
         parent_le = current.template.prevhash_le if current else b""
         others.sort(key=lambda kept: kept.job.template.prevhash_le == parent_le)  # stable: the oldest first
         for kept in others:
-            if self._memory.bytes > self._keep_bytes:
+            if self._bytes > self._keep_bytes:
                 self._forget(kept.job)
+
+    @property
+    def _bytes(self) -> int:
+        return self._memory.bytes + sum(raw_bytes(job.template.transactions) for job in self._unweighed)
+
+    def _weigh(self) -> None:
+        """Weigh the jobs of which the transactions are known; those of the others have their bytes."""
+        for job in self._unweighed:
+            if is_read(job.template.transactions):
+                self._memory.add(job)
+        self._unweighed = [job for job in self._unweighed if not is_read(job.template.transactions)]
 
     def _forget(self, job: Job) -> None:
         if self._jobs.pop(job.job_id, None) is None:
             return
-        self._memory.remove(job)
+        if job in self._unweighed:
+            self._unweighed.remove(job)
+        else:
+            self._memory.remove(job)
         parent_le = job.template.prevhash_le
         if all(kept.job.template.prevhash_le != parent_le for kept in self._jobs.values()):
             self._seen.pop(parent_le, None)

@@ -8,6 +8,7 @@ from solominer.chain.header import block_weight
 from solominer.chain.signet import block_data, with_solution
 from solominer.errors import TemplateError
 from solominer.work.job import Job
+from solominer.work.raw_transactions import most_weight
 from solominer.work.space import HeaderSpace
 
 
@@ -37,7 +38,7 @@ def signed(job: Job, solution: bytes) -> Job:
 
 def _checked(job: Job) -> Job:
     """Check the weight limit again, as the solution adds weight."""
-    weight = block_weight(job.coinbase.weight, [tx.weight for tx in job.template.transactions])
+    weight = block_weight(job.coinbase.weight, len(job.template.transactions), most_weight(job.template.transactions))
     if weight > job.template.weight_limit:
         raise TemplateError(
             f"the block's weight with its signature is {weight}, the limit is {job.template.weight_limit}",

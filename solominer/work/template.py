@@ -1,26 +1,24 @@
 """A block template: one validated `getblocktemplate` reply (BIP 22, 23, 145; src/rpc/mining.cpp).
 
 Validation has two parts. `parse_template` performs all fast checks, fails closed, and returns the Template for jobs.
-`check_transactions` recomputes ids and weights from the raw bytes, which is too slow before the publication of a job;
+`transaction_check` recomputes ids and weights from the raw bytes, which is too slow before the publication of a job;
 it runs afterwards, and a mismatch withdraws the job.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from math import inf
 from typing import Any, NamedTuple
 
-from solominer.chain.coinbase import commitment_output
+from solominer.chain.coinbase import commitment_of, commitment_output
 from solominer.chain.fields import MAX_HEIGHT, MAX_TIME, Field, shown
-from solominer.chain.hashes import ZERO_HASH, merkle_root, sha256d, to_rpc_hex
+from solominer.chain.hashes import ZERO_HASH, merkle_root, to_rpc_hex
 from solominer.chain.header import MAX_BLOCK_SIGOP_COST, MAX_BLOCK_WEIGHT
 from solominer.chain.networks import Network
 from solominer.chain.target import proof_target
-from solominer.chain.transaction import parse_transaction
-from solominer.errors import BadValue, DecodeError, TemplateError
+from solominer.errors import BadValue, TemplateError
 
 KNOWN_RULES = frozenset({"csv", "segwit", "taproot", "testdummy", "signet"})
 """Rules implemented in their `!` form; others are allowed only if they require nothing of the miner."""
@@ -28,11 +26,17 @@ KNOWN_RULES = frozenset({"csv", "segwit", "taproot", "testdummy", "signet"})
 VERSION_MIN, VERSION_MAX = 0x20000000, 0x3FFFFFFF
 BIP320_MASK = 0x1FFFE000
 FULL_NONCE_RANGE = "00000000ffffffff"
+EMPTY_COMMITMENT = commitment_of(ZERO_HASH)
+"""That of a block with only its coinbase."""
+
 _MOST_NAMES, _MOST_SCRIPT, _MOST_TRANSACTIONS = 100, 20_000, 20_000
 
 
 class TemplateTx(NamedTuple):
-    """One transaction of a template. Ids in internal order; `depends` are 1-based indexes of earlier ones."""
+    """One transaction of a template. Ids in internal order.
+
+    `depends` are 1-based indexes of earlier ones, None if the node does not state them.
+    """
 
     data_hex: str
     txid_le: bytes
@@ -40,7 +44,7 @@ class TemplateTx(NamedTuple):
     fee_sats: int
     sigops: int
     weight: int
-    depends: tuple[int, ...]
+    depends: tuple[int, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,7 @@ class Template:
     """A validated template. Hashes in internal order, amounts in satoshis, times in Unix seconds.
 
     `version_mask` are the version bits that may be rolled (BIP 320 less what the node uses, rules 7 and 11);
-    `commitment_root_le` is the witness root with the coinbase's wtxid as zero; `template_id` names the content;
+    `commitment` is the coinbase's commitment to all witnesses (BIP 141); `template_id` names the content;
     `provisional` ones were made here and not by the node.
     """
 
@@ -63,8 +67,8 @@ class Template:
     mintime: int
     coinbase_value: int
     coinbase_aux: bytes
-    transactions: tuple[TemplateTx, ...]
-    commitment_root_le: bytes
+    transactions: Sequence[TemplateTx]
+    commitment: bytes
     sigop_limit: int
     weight_limit: int
     longpollid: str
@@ -122,11 +126,11 @@ def empty_template(
         coinbase_value=network.subsidy(height),
         coinbase_aux=coinbase_aux,
         transactions=(),
-        commitment_root_le=ZERO_HASH,
+        commitment=EMPTY_COMMITMENT,
         sigop_limit=MAX_BLOCK_SIGOP_COST,
         weight_limit=MAX_BLOCK_WEIGHT,
         longpollid="",
-        template_id=_template_id(prevhash_le, ZERO_HASH, network.subsidy(height)),
+        template_id=template_id(prevhash_le, EMPTY_COMMITMENT, network.subsidy(height)),
         provisional=True,
     )
 
@@ -141,10 +145,10 @@ def parse_template(reply: object, network: Network, known: Mapping[bytes, Templa
     try:
         return _parse(Field(reply, "the template"), network, known or {})
     except BadValue as error:
-        raise TemplateError(f"the node's template is refused: {error.what}", _ADVICE) from error
+        raise TemplateError(f"the node's template is refused: {error.what}", ADVICE) from error
 
 
-_ADVICE = "it is not mined on; check the node's version and that there is no proxy in between"
+ADVICE = "it is not mined on; check the node's version and that there is no proxy in between"
 
 
 def _parse(reply: Field, network: Network, known: Mapping[bytes, TemplateTx]) -> Template:
@@ -168,10 +172,10 @@ def _parse(reply: Field, network: Network, known: Mapping[bytes, TemplateTx]) ->
             f"coinbasevalue is {value}, but subsidy {network.subsidy(height)} and fees {fees} sum to "
             f"{fees + network.subsidy(height)}"
         )
-    witness_root = merkle_root([ZERO_HASH, *(tx.wtxid_le for tx in transactions)])
+    commitment = commitment_of(merkle_root([ZERO_HASH, *(tx.wtxid_le for tx in transactions)]))
     claimed = reply.get("default_witness_commitment")
     # On signet the node's commitment is followed by a placeholder for the block's signature (BIP 325).
-    ours = commitment_output(witness_root).script_pubkey.hex()
+    ours = commitment_output(commitment).script_pubkey.hex()
     if claimed is not None and claimed.text(_MOST_SCRIPT)[: len(ours)] != ours:
         raise BadValue("default_witness_commitment does not match the transactions")
     if claimed is None and any(tx.wtxid_le != tx.txid_le for tx in transactions):
@@ -192,16 +196,17 @@ def _parse(reply: Field, network: Network, known: Mapping[bytes, TemplateTx]) ->
         coinbase_value=value,
         coinbase_aux=_coinbase_aux(reply),
         transactions=transactions,
-        commitment_root_le=witness_root,
+        commitment=commitment,
         sigop_limit=reply["sigoplimit"].integer(1, MAX_BLOCK_SIGOP_COST),
         weight_limit=reply["weightlimit"].integer(1, MAX_BLOCK_WEIGHT),
         longpollid="" if longpollid is None else longpollid.text(1000),
-        template_id=_template_id(prevhash, witness_root, value),
+        template_id=template_id(prevhash, commitment, value),
     )
 
 
-def _template_id(prevhash_le: bytes, witness_root_le: bytes, value: int) -> str:
-    return sha256(prevhash_le + witness_root_le + value.to_bytes(8, "little")).hexdigest()[:16]
+def template_id(prevhash_le: bytes, commitment: bytes, value: int) -> str:
+    """The name of a template's content: its parent, its transactions and its reward."""
+    return sha256(prevhash_le + commitment + value.to_bytes(8, "little")).hexdigest()[:16]
 
 
 def _check_rules(reply: Field, network: Network) -> None:
@@ -290,82 +295,3 @@ def _transactions(entries: Any, known: Mapping[bytes, TemplateTx]) -> tuple[Temp
 def _coinbase_aux(reply: Field) -> bytes:
     aux = reply.get("coinbaseaux")
     return b"" if aux is None else b"".join(value.hex_bytes(100) for _, value in aux.members())
-
-
-class TransactionCheck:
-    """Recomputes the ids, weight and dependencies of each transaction from its bytes (rule 6); slow.
-
-    `checked` maps the fingerprint of each transaction checked so far to the txids that it spends from. Handed to a
-    later check as `already_checked`, it saves parsing those transactions again; their place is judged anew.
-    """
-
-    def __init__(self, template: Template, already_checked: Mapping[bytes, Collection[bytes]] | None = None) -> None:
-        self.checked: dict[bytes, Collection[bytes]] = {}
-        self._already_checked = already_checked or {}
-        self._position_of = {tx.txid_le: index for index, tx in enumerate(template.transactions, start=1)}
-        self._remaining = enumerate(template.transactions, start=1)
-
-    def step(self, most_secs: float, steady: Callable[[], float]) -> bool:
-        """Check transactions for `most_secs` of the clock `steady`; returns whether there may be more.
-
-        Raises TemplateError at the first mismatch.
-        """
-        end = steady() + most_secs
-        for index, tx in self._remaining:
-            self._check(index, tx)
-            if steady() >= end:
-                return True
-        return False
-
-    def _check(self, index: int, tx: TemplateTx) -> None:
-        fingerprint = tx.wtxid_le + tx.txid_le + tx.weight.to_bytes(4, "little") + _data_digest(tx.data_hex)
-        spent = self._already_checked.get(fingerprint)
-        if spent is None:
-            spent = _spent_by(tx)
-        _check_place(index, tx, {self._position_of[txid] for txid in spent if txid in self._position_of})
-        self.checked[fingerprint] = spent
-
-
-def check_transactions(
-    template: Template, already_checked: Mapping[bytes, Collection[bytes]] | None = None
-) -> dict[bytes, Collection[bytes]]:
-    """Run a TransactionCheck to its end. Raises TemplateError at the first mismatch."""
-    check = TransactionCheck(template, already_checked)
-    check.step(inf, lambda: 0.0)
-    return check.checked
-
-
-def _data_digest(data_hex: str) -> bytes:
-    return sha256(data_hex.encode("ascii", "replace")).digest()[:16]
-
-
-def _spent_by(tx: TemplateTx) -> frozenset[bytes]:
-    """Check a transaction's ids and weight with its bytes; returns the txids that its inputs spend."""
-    try:
-        data = bytes.fromhex(tx.data_hex)
-        if 2 * len(data) != len(tx.data_hex):
-            raise ValueError("its hex contains whitespace")  # the node would reject the block
-        parsed = parse_transaction(data)
-    except (ValueError, DecodeError) as error:
-        raise TemplateError(f"{_name(tx)} cannot be parsed: {error}", _ADVICE) from error
-    stripped, full = parsed.stripped(), parsed.serialize()
-    if sha256d(stripped) != tx.txid_le:
-        raise TemplateError(f"{_name(tx)} has a wrong txid", _ADVICE)
-    if sha256d(full) != tx.wtxid_le:
-        raise TemplateError(f"{_name(tx)} has a wrong wtxid", _ADVICE)
-    weight = 3 * len(stripped) + len(full)
-    if weight != tx.weight:
-        raise TemplateError(f"{_name(tx)} weighs {weight}, not {tx.weight}", _ADVICE)
-    return frozenset(txin.prev_txid_le for txin in parsed.inputs)
-
-
-def _check_place(index: int, tx: TemplateTx, needed: set[int]) -> None:
-    """Check dependencies; `needed` are the positions of the transactions that it spends."""
-    if needed != set(tx.depends):
-        raise TemplateError(f"{_name(tx)} depends on {sorted(needed)}, not on {sorted(tx.depends)}", _ADVICE)
-    if any(position >= index for position in needed):
-        raise TemplateError(f"{_name(tx)} comes before a transaction that it spends", _ADVICE)
-
-
-def _name(tx: TemplateTx) -> str:
-    return f"transaction {to_rpc_hex(tx.txid_le)} of the template"

@@ -55,6 +55,8 @@ class Templates:
 
     def empty_on(self, tip: TipFacts, at: Instant) -> Template | None:
         """An empty template on a new tip, or None if its bits are unknown. Raises SolominerError for invalid facts."""
+        if tip.empty is not None:
+            return tip.empty
         last, network, height = self.latest, self.network, tip.height + 1
         new_period = network.is_retarget_height(height)
         bits_may_change = (new_period or network.min_difficulty_blocks) and not network.no_retarget

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solominer.chain.coinbase import COMMITMENT_HEADER, build_coinbase
+from solominer.chain.coinbase import COMMITMENT_HEADER, build_coinbase, commitment_of
 from solominer.chain.hashes import coinbase_branch, from_rpc_hex, merkle_root, root_from_branch, to_rpc_hex
 from solominer.chain.header import Header
 from solominer.chain.script import (
@@ -262,7 +262,7 @@ def test_coinbase_form(height: int, tag: bytes, extranonce_size: int, root: byte
         height=height,
         payouts=[payout],
         coinbase_value=payout.value_sats,
-        witness_root_le=root,
+        commitment=commitment_of(root),
         extranonce_size=extranonce_size,
         tag=tag,
     )
@@ -282,7 +282,7 @@ def test_coinbase_form(height: int, tag: bytes, extranonce_size: int, root: byte
 def test_coinbases_that_would_be_refused_or_burn_money() -> None:
     out = TxOut(100, b"\x51")
     good = {
-        "height": 5, "payouts": [out], "coinbase_value": 100, "witness_root_le": bytes(32), "extranonce_size": 8
+        "height": 5, "payouts": [out], "coinbase_value": 100, "commitment": bytes(32), "extranonce_size": 8
     }  # fmt: skip
     assert build_coinbase(**good).extranonce_size == 8  # type: ignore[arg-type]
     changes: tuple[dict[str, object], ...] = (

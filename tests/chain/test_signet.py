@@ -37,7 +37,7 @@ def coinbase() -> Coinbase:
         height=17,
         payouts=[TxOut(5_000_000_000, CHALLENGE)],
         coinbase_value=5_000_000_000,
-        witness_root_le=bytes(32),
+        commitment=bytes(32),
         extranonce_size=8,
         tag=b"/test/",
     )

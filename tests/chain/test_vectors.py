@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from solominer.chain.coinbase import build_coinbase, commitment_output
+from solominer.chain.coinbase import build_coinbase, commitment_of, commitment_output
 from solominer.chain.hashes import (
     ZERO_HASH,
     coinbase_branch,
@@ -121,7 +121,7 @@ def test_merkle_trees(case: dict[str, Any]) -> None:
 def test_witness_commitments(case: dict[str, Any]) -> None:
     root = merkle_root([from_rpc_hex(wtxid) for wtxid in case["wtxids_rpc"]])
     assert root.hex() == case["witness_root_internal"]
-    assert commitment_output(root).script_pubkey.hex() == case["commitment_script_hex"]
+    assert commitment_output(commitment_of(root)).script_pubkey.hex() == case["commitment_script_hex"]
 
 
 def test_commitment_with_a_reserved_value_of_its_own() -> None:
@@ -159,7 +159,7 @@ def test_a_whole_block_that_a_node_accepted_is_rebuilt_byte_by_byte() -> None:
         height=gbt["height"],
         payouts=[TxOut(gbt["coinbasevalue"], bytes.fromhex(facts["payout_scriptpubkey"]))],
         coinbase_value=gbt["coinbasevalue"],
-        witness_root_le=bytes.fromhex(case["witness_merkle_root_internal"]),
+        commitment=commitment_of(bytes.fromhex(case["witness_merkle_root_internal"])),
         extranonce_size=8,
         tag=b"/solominer",
     )
@@ -171,8 +171,8 @@ def test_a_whole_block_that_a_node_accepted_is_rebuilt_byte_by_byte() -> None:
     assert coinbase.weight == case["coinbase_weight"]
     header = bytes.fromhex(case["header_hex"])
     data = [tx["data"] for tx in gbt["transactions"]]
-    assert assemble_block_hex(header, coinbase.serialize(extranonce), data) == case["block_hex"]
-    assert block_weight(coinbase.weight, [tx["weight"] for tx in gbt["transactions"]]) == case["weight"]
+    assert assemble_block_hex(header, coinbase.serialize(extranonce), len(data), "".join(data)) == case["block_hex"]
+    assert block_weight(coinbase.weight, len(data), sum(tx["weight"] for tx in gbt["transactions"])) == case["weight"]
     assert to_rpc_hex(Header.unpack(header).hash_le()) == case["block_hash"]
 
 

@@ -85,7 +85,7 @@ def _wrong_height(template: Template) -> Mined:
 
 
 def _wrong_commitment(template: Template) -> Mined:
-    return mine(replace(template, commitment_root_le=sha256d(b"another")))
+    return mine(replace(template, commitment=sha256d(b"another")))
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def random_script(rng: random.Random) -> bytes:
 
 def build(value: int, outputs: tuple[TxOut, ...], height: int = 900_000) -> Coinbase:
     return build_coinbase(
-        height=height, payouts=outputs, coinbase_value=value, witness_root_le=ROOT, extranonce_size=12, tag=b"/x/"
+        height=height, payouts=outputs, coinbase_value=value, commitment=ROOT, extranonce_size=12, tag=b"/x/"
     )
 
 
@@ -54,7 +54,7 @@ def read_back(value: int, outputs: tuple[TxOut, ...], height: int = 900_000) -> 
         coinbase.suffix,
         12,
         height=height,
-        witness_root_le=ROOT,
+        commitment=ROOT,
         coinbase_value=value,
         payouts=payouts,
     )
@@ -79,7 +79,7 @@ def test_a_coinbase_that_was_tampered_with_is_refused() -> None:
                     bytes(halves[1]),
                     12,
                     height=900_000,
-                    witness_root_le=ROOT,
+                    commitment=ROOT,
                     coinbase_value=value,
                     payouts=payouts,
                 )

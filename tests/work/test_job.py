@@ -82,7 +82,7 @@ def other_outputs(outputs: list[TxOut]) -> Callable[[Job], Job]:
 
 
 VALUE = real_template().coinbase_value
-COMMITMENT = commitment_output(real_template().commitment_root_le)
+COMMITMENT = commitment_output(real_template().commitment)
 TAMPERED: list[tuple[str, Callable[[Job], Job]]] = [
     ("another script", suffix_with(lambda raw: raw.replace(PAYOUT.script_pubkey, b"\x00\x14" + b"\x66" * 20))),
     ("one satoshi less", other_outputs([TxOut(VALUE - 1, PAYOUT.script_pubkey), COMMITMENT])),

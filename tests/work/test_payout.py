@@ -80,7 +80,7 @@ def test_the_size_of_a_coinbase_is_known_before_it_is_built(count: int) -> None:
         height=900_000,
         payouts=[TxOut(1, script) for script in scripts],
         coinbase_value=count,
-        witness_root_le=bytes(32),
+        commitment=bytes(32),
         extranonce_size=12,
         tag=b"/x/",
     )

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from solominer.chain.coinbase import commitment_of
 from solominer.chain.networks import MAINNET, REGTEST, SIGNET
 from solominer.errors import TemplateError
 from solominer.node.demo import synthetic_reply
-from solominer.work.template import BIP320_MASK, check_transactions, parse_template
+from solominer.work.template import BIP320_MASK, parse_template
+from solominer.work.transaction_check import check_transactions
 from tests.data import load
 from tests.work.builders import real_reply, real_template
 
@@ -21,7 +23,8 @@ def test_a_real_reply_passes() -> None:
     template = real_template()
     assert (template.height, template.nbits, len(template.transactions)) == (261, 0x207FFFFF, 27)
     assert template.fees_sats == 886_340
-    assert template.commitment_root_le.hex() == load("template_and_block")["witness_merkle_root_internal"]
+    root = bytes.fromhex(load("template_and_block")["witness_merkle_root_internal"])
+    assert template.commitment == commitment_of(root)
     assert template.version_mask == BIP320_MASK & ~(1 << 28), "bit 28 is the node's: testdummy is being signalled"
     assert template.prevhash_hex == real_reply()["previousblockhash"]
     assert template.longpollid == real_reply()["longpollid"]

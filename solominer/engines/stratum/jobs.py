@@ -166,7 +166,7 @@ class JobBoard:
             height=work.height,
             payouts=outputs,
             coinbase_value=work.coinbase_value,
-            witness_root_le=work.witness_root_le,
+            commitment=work.commitment,
             extranonce_size=EXTRANONCE_SIZE,
             tag=work.tag,
             aux=work.coinbase_aux + push(uint32_le(seq & 0xFFFFFFFF)),
@@ -176,7 +176,7 @@ class JobBoard:
             coinbase.suffix,
             EXTRANONCE_SIZE,
             height=work.height,
-            witness_root_le=work.witness_root_le,
+            commitment=work.commitment,
             coinbase_value=work.coinbase_value,
             payouts=[(out.script_pubkey, out.value_sats) for out in outputs],
         )

@@ -49,7 +49,7 @@ def work_of(job: Job, tag: bytes) -> Work:
         ntime_min=space.ntime_min,
         ntime_max=space.ntime_max,
         coinbase_value=template.coinbase_value,
-        witness_root_le=template.commitment_root_le,
+        commitment=template.commitment,
         merkle_branch=job.merkle_branch,
         coinbase_aux=template.coinbase_aux,
         tag=tag,

@@ -56,7 +56,7 @@ class Work:
     ntime_min: int
     ntime_max: int
     coinbase_value: int
-    witness_root_le: bytes
+    commitment: bytes
     merkle_branch: tuple[bytes, ...]
     coinbase_aux: bytes = b""
     tag: bytes = b""

@@ -30,7 +30,7 @@ MOST_BYTES = 16 << 20
 """A file beyond this is begun anew; a full template takes 2 MB, what changes in it 100 kB at each refresh."""
 MOST_RESTORED = 16
 
-_MAGIC = b"solominer-stratum-works/1\n"
+_MAGIC = b"solominer-stratum-works/2\n"
 _MODE = 0o600
 _HEAD_BYTES = 8
 _MOST_READ = 4 * MOST_BYTES

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache
 from typing import Any
 
 from solominer.chain.networks import NETWORKS, Network, network_named
+from solominer.errors import TemplateError
 from solominer.work.events import Event
 from solominer.work.found import FoundBlock
 from solominer.work.policy import Policy
@@ -104,10 +106,10 @@ class Encoder:
                     else self.encode(getattr(value, name)) for name in _names(Template)]  # fmt: skip
         return _plain(value, self.encode)
 
-    def _transactions(self, transactions: tuple[TemplateTx, ...]) -> list[Any]:
+    def _transactions(self, transactions: Sequence[TemplateTx]) -> list[Any]:
         """New transactions, and all indexes into the table, delta-coded (0: the index after the previous one)."""
         new, places, last = [], [], -1
-        for tx in transactions:
+        for tx in _readable(transactions):
             key = (tx.txid_le, tx.wtxid_le, len(tx.data_hex), tx.fee_sats, tx.sigops, tx.weight)
             place = self._known.get(key)
             if place is None:
@@ -137,7 +139,7 @@ class Decoder:
         origin, inner = typing.get_origin(kind), typing.get_args(kind)
         if kind is Network:
             return lambda raw: network_named(_of(str, raw))
-        if kind == tuple[TemplateTx, ...]:
+        if kind == Sequence[TemplateTx]:
             return self._transactions
         if origin in (types.UnionType, typing.Union):
             (some,) = (each for each in inner if each is not type(None))
@@ -188,6 +190,12 @@ class Decoder:
             _demand(0 <= last < len(self._known), step)
             transactions.append(self._known[last])
         return tuple(transactions)
+
+
+def _readable(transactions: Iterable[TemplateTx]) -> Iterator[TemplateTx]:
+    """Those before the first that is malformed, for which the template is withdrawn."""
+    with suppress(TemplateError):
+        yield from transactions
 
 
 def _name_of(network: Network) -> str:

@@ -6,14 +6,14 @@ A proof is written in full into the hour in which it changed, so the newest file
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from solominer.chain.hashes import from_rpc_hex, root_from_branch, sha256d, to_rpc_hex
+from solominer.chain.hashes import ZERO_HASH, from_rpc_hex, merkle_root, root_from_branch, sha256d, to_rpc_hex
 from solominer.chain.header import Header
 from solominer.chain.proof import make_proof
-from solominer.errors import DecodeError
+from solominer.errors import DecodeError, SolominerError
 from solominer.records.evidence.state import as_written
 from solominer.records.files import is_regular, read_bounded
 from solominer.records.journal.history import block_places
@@ -22,6 +22,7 @@ from solominer.records.ledger.jsonlines import read_object
 from solominer.records.report.best import KeptHash
 from solominer.records.tree import HOUR_SECS, Part, Tree, is_ours, utc_text, walk_files
 from solominer.work.found import FoundBlock
+from solominer.work.template import TemplateTx
 
 _IN_MEMORY = 256
 _MAX_NEWS = 200
@@ -117,6 +118,14 @@ def _read_proof(file: Path, hash_hex: str) -> dict[str, Any] | None:
     if proof is None or proof.get("hash") != hash_hex or not isinstance(proof.get("height"), int):
         return None
     return proof if all(isinstance(proof.get(key), list) for key in ("answers", "states")) else None
+
+
+def witness_root(others: Sequence[TemplateTx]) -> bytes | None:
+    """The root of a block's witness tree; `others` are all but the coinbase. None if they are malformed."""
+    try:
+        return merkle_root([ZERO_HASH, *(tx.wtxid_le for tx in others)])
+    except SolominerError:
+        return None
 
 
 def block_proof(

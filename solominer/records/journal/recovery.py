@@ -179,7 +179,9 @@ def _read_block(folder: Path, height: int, hash_le: bytes, problems: list[str]) 
     try:
         if facts is not None:
             if raw is None and facts["transaction_count"] == 1:
-                raw = assemble_block_hex(bytes.fromhex(facts["header_hex"]), bytes.fromhex(facts["coinbase_hex"]), [])
+                raw = assemble_block_hex(
+                    bytes.fromhex(facts["header_hex"]), bytes.fromhex(facts["coinbase_hex"]), 0, ""
+                )
                 problems.append(f"{folder}/block.hex: rebuilt from facts.json (it has no transactions)")
             return None if raw is None else block_from_facts(facts, raw)
         return None if raw is None else block_from_hex(raw, height)

@@ -7,13 +7,13 @@ are raised when the trouble begins and when it is over.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from solominer.errors import RecordsError
 from solominer.records.clock import ClockCheck, records_problem
-from solominer.records.evidence.proofs import BlockProofs, share_certificate
+from solominer.records.evidence.proofs import BlockProofs, share_certificate, witness_root
 from solominer.records.evidence.report_chain import ReportChain
 from solominer.records.evidence.signing import Signer
 from solominer.records.evidence.state import State, load_state, save_state
@@ -30,6 +30,7 @@ from solominer.work.events import NodeHealth
 from solominer.work.found import FoundBlock
 from solominer.work.job import Job
 from solominer.work.miners import MinerShares
+from solominer.work.template import TemplateTx
 from solominer.work.workers import WorkerSnapshot
 
 CLOCK_SLACK_SECS = 300.0
@@ -236,9 +237,12 @@ class Books:
             self._write_counters(at, up)
         self.entry(at, up, "work", fields)
 
-    def block(self, block: FoundBlock, witness_root_le: bytes | None, plan: Mapping[str, Any] | None) -> None:
-        """A block was found: start its proof. Its ledger lines come from the coordinator."""
-        self._proofs.begin(block, witness_root_le, plan)
+    def block(self, block: FoundBlock, others: Sequence[TemplateTx] | None, plan: Mapping[str, Any] | None) -> None:
+        """A block was found: start its proof. Its ledger lines come from the coordinator.
+
+        `others` are its transactions but the coinbase; None if they are unknown.
+        """
+        self._proofs.begin(block, None if others is None else witness_root(others), plan)
 
     def error(self, at: float, up: float, fields: Mapping[str, Any]) -> None:
         """An error: in full the first time in an hour, then only its id."""

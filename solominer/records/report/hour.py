@@ -239,7 +239,7 @@ class HourFold:
         node = self.nodes.setdefault(name, {"node": name, "samples": 0, "unusable_samples": 0})
         node["samples"] += 1
         node["unusable_samples"] += not entry["usable"]
-        for key in ("problem", "height", "peers", "clock_offset_secs", "zmq", "version", "rpc_secs"):
+        for key in ("problem", "height", "peers", "clock_offset_secs", "zmq", "ipc", "version", "rpc_secs"):
             node[key] = entry.get(key)
 
     def _template(self, entry: Entry) -> None:

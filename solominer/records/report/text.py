@@ -9,6 +9,7 @@ from solominer.records.report.formats import duration, hashes_text, interval_tex
 from solominer.records.report.miners_view import miner_lines
 from solominer.records.report.pools import pool_lines
 from solominer.records.report.searched import search_lines
+from solominer.work.events import template_way
 
 Report = Mapping[str, Any]
 
@@ -97,9 +98,10 @@ def _node_lines(report: Report) -> Iterator[str]:
         yield f"fees       {fees['last']:,.0f} sats at the end, {fees['max']:,.0f} at most"
     for node in report["nodes"]:
         state = node["problem"] or "healthy"
+        source = template_way(node.get("ipc") or "off")
         peers = "" if node["peers"] is None else f" {node['peers']} peers,"
         yield (
-            f"node       {node['node']}: {state}, height {node['height']},{peers} ZMQ {node['zmq']},"
+            f"node       {node['node']}: {state}, height {node['height']},{peers} ZMQ {node['zmq']}{source},"
             f" unusable in {node['unusable_samples']} of {node['samples']} checks"
         )
 

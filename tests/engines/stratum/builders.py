@@ -46,7 +46,7 @@ def make_work(work_id: int = 1, tip: int = 1, **changes: Any) -> Work:
         "ntime_min": 1_799_999_000,
         "ntime_max": 1_800_007_000,
         "coinbase_value": 312_500_000,
-        "witness_root_le": sha256d(b"witness"),
+        "commitment": sha256d(b"witness"),
         "merkle_branch": tuple(sha256d(bytes([i])) for i in range(3)),
         "tag": b"/solominer/",
     }

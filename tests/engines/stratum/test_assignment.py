@@ -42,7 +42,7 @@ def test_a_coinbase_of_ours(height: int) -> None:
         height=height,
         payouts=[TxOut(100, P2WPKH)],
         coinbase_value=100,
-        witness_root_le=sha256d(b""),
+        commitment=sha256d(b""),
         extranonce_size=12,
         aux=b"\x01\x01",
     )

@@ -1,0 +1,199 @@
+"""One connection to a node's mining interface: its capabilities, its server threads, and the templates kept there.
+
+Everything here runs in the thread of `connection.IpcLink`, on its event loop; no object of pycapnp leaves it. A server
+thread runs the calls that name it in turn, so there are three: one that waits, one that reads, one that submits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from solominer.chain.hashes import root_from_branch, sha256d
+from solominer.chain.header import Header
+from solominer.errors import IpcFailed, printable
+from solominer.work.raw_template import USUAL_RESERVE, Reserve, StatedCoinbase, StatedTemplate
+
+CONNECT_SECS = 2.0
+KEEP_SECS = 660.0
+"""How long a template is kept by the node: as long as its job, and a little."""
+WAIT_SECS = 5.0
+"""How long the node waits for a new tip before it answers with the old one."""
+
+_SCHEMA = Path(__file__).with_name("mining.capnp")
+_T = TypeVar("_T")
+
+
+@cache
+def schema() -> Any:
+    """The module of mining.capnp. Raises IpcFailed without pycapnp."""
+    try:
+        import capnp
+    except ImportError as error:
+        raise IpcFailed("pycapnp is not installed", 'pip install "solominer[ipc]"') from error
+    capnp.remove_import_hook()
+    return capnp.load(str(_SCHEMA))
+
+
+async def answered(call: Awaitable[_T]) -> _T:
+    """The answer to a call. Raises IpcFailed."""
+    import capnp
+
+    try:
+        return await call
+    except capnp.KjException as error:
+        raise IpcFailed(failure_text(error), gone=str(error.type) == "DISCONNECTED") from None
+
+
+def failure_text(error: Any) -> str:
+    """What a call failed with, in one line."""
+    description = str(error.description).strip().splitlines() or [""]
+    return printable(f"{str(error.type).lower()}: {description[0]}", 200)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptTemplate:
+    """A template that the node still has: what identifies its blocks, its capability, and when it was made."""
+
+    prevhash_le: bytes
+    merkle_branch: tuple[bytes, ...]
+    remote: Any
+    at: float
+
+
+class IpcSession:
+    """A connection whose handshake is done; `version` is set by the probe."""
+
+    def __init__(self, stream: Any, client: Any, mining: Any, contexts: list[Any]) -> None:
+        self.version = ""
+        self.mining = mining
+        self._stream, self._client = stream, client
+        self.waiting, self.reading, self.submitting = contexts
+        self._kept: deque[KeptTemplate] = deque()
+
+    @classmethod
+    async def open(cls, path: Path) -> IpcSession:
+        """Connect. Raises IpcFailed, also if the node's interface is older than release 31."""
+        import capnp
+
+        known = schema()
+        try:
+            async with asyncio.timeout(CONNECT_SECS):
+                stream = await capnp.AsyncIoStream.create_unix_connection(str(path))
+                client = capnp.TwoPartyClient(stream)
+                init = client.bootstrap().cast_as(known.Init)
+                threads = (await answered(init.construct())).threadMap
+                contexts = []
+                for name in ("waiting", "reading", "submitting"):
+                    context = known.Context.new_message()
+                    context.thread = (await answered(threads.makeThread(f"solominer-{name}"))).result
+                    contexts.append(context)
+                mining = (await answered(init.makeMining(context=contexts[1]))).result
+        except TimeoutError:
+            raise IpcFailed(f"no answer within {CONNECT_SECS:g} s") from None
+        except OSError as error:
+            raise IpcFailed(f"cannot open {path}: {error.strerror or error}", gone=True) from None
+        return cls(stream, client, mining, contexts)
+
+    async def ended(self) -> None:
+        """Return when the node has closed the connection."""
+        await self._client.on_disconnect()
+
+    def close(self) -> None:
+        """Close the connection; the node drops what is kept for it."""
+        self._kept.clear()
+        self._client.close()
+        self._stream.close()
+
+    async def tip(self) -> tuple[bytes, int]:
+        """Hash (internal order) and height of the tip. Raises IpcFailed."""
+        reply = await answered(self.mining.getTip(context=self.reading))
+        if not (reply.hasResult and reply._has("result")):
+            raise IpcFailed("the node has no tip yet")
+        return bytes(reply.result.hash), int(reply.result.height)
+
+    async def next_tip(self, tip_le: bytes) -> bytes:
+        """The tip when it is no longer `tip_le`, or after WAIT_SECS. Raises IpcFailed, also when the node stops."""
+        call = self.mining.waitTipChanged(context=self.waiting, currentTip=tip_le, timeout=1000 * WAIT_SECS)
+        try:
+            async with asyncio.timeout(2 * WAIT_SECS):
+                reply = await answered(call)
+        except TimeoutError:
+            raise IpcFailed(f"no answer within {2 * WAIT_SECS:g} s") from None
+        if not reply._has("result"):
+            raise IpcFailed("the node stops", gone=True)
+        return bytes(reply.result.hash)
+
+    async def read(self, reserve: Reserve, *, use_mempool: bool) -> StatedTemplate:
+        """A new template, all of it in one round trip; the node keeps it. Raises IpcFailed."""
+        remote, stated = await self._read(reserve, use_mempool=use_mempool)
+        header = Header.unpack(stated.header) if len(stated.header) == 80 else None
+        if header is not None:
+            self._kept.append(KeptTemplate(header.prevhash_le, stated.merkle_branch, remote, time.monotonic()))
+        while self._kept and time.monotonic() - self._kept[0].at > KEEP_SECS:
+            await answered(self._kept.popleft().remote.destroy(context=self.reading))
+        return stated
+
+    async def try_out(self) -> tuple[Any, StatedTemplate]:
+        """A template that is not kept, for the probe. Raises IpcFailed."""
+        return await self._read(USUAL_RESERVE, use_mempool=False)
+
+    async def _read(self, reserve: Reserve, *, use_mempool: bool) -> tuple[Any, StatedTemplate]:
+        context = self.reading
+        options = schema().BlockCreateOptions.new_message(
+            useMempool=use_mempool,
+            blockReservedWeight=reserve.weight,
+            coinbaseOutputMaxAdditionalSigops=reserve.sigops,
+        )
+        created = self.mining.createNewBlock(context=context, options=options, cooldown=False)
+        remote = created.result
+        calls = [
+            remote.getBlockHeader(context=context),
+            remote.getCoinbaseTx(context=context),
+            remote.getCoinbaseMerklePath(context=context),
+            remote.getBlock(context=context),
+            remote.getTxFees(context=context),
+            remote.getTxSigops(context=context),
+        ]
+        try:
+            made = await answered(created)
+            if not made._has("result"):
+                raise IpcFailed("the node makes no template: it stops, or it was interrupted")
+            header, coinbase, path, block, fees, sigops = [await answered(call) for call in calls]
+        finally:
+            for call in calls:
+                call.cancel()
+        stated = StatedTemplate(
+            header=bytes(header.result),
+            coinbase=_coinbase(coinbase.result),
+            merkle_branch=tuple(bytes(each) for each in path.result),
+            block=bytes(block.result),
+            fees=tuple(fees.result),
+            sigops=tuple(sigops.result),
+        )
+        return made.result, stated
+
+    def kept_for(self, header: Header, coinbase_stripped: bytes) -> KeptTemplate | None:
+        """The template of a block with this header and coinbase, if the node still has it."""
+        txid_le = sha256d(coinbase_stripped)
+        for kept in reversed(self._kept):
+            root_le = root_from_branch(txid_le, kept.merkle_branch)
+            if kept.prevhash_le == header.prevhash_le and root_le == header.merkle_root_le:
+                return kept
+        return None
+
+
+def _coinbase(said: Any) -> StatedCoinbase:
+    return StatedCoinbase(
+        script_sig_prefix=bytes(said.scriptSigPrefix),
+        witness=bytes(said.witness),
+        reward=int(said.blockRewardRemaining),
+        outputs=tuple(bytes(each) for each in said.requiredOutputs),
+        locktime=int(said.lockTime),
+    )
