@@ -163,6 +163,11 @@ class Connection(asyncio.Protocol):
         if self.session is not None and not self.closed_for and not self.taken_over:
             self.carry_out(self.session.limits_changed(now))
 
+    def answer_block(self, id_json: bytes, error: StratumError | None) -> None:
+        """Answer a block that waited for the disk; `error` is why it is refused."""
+        if self.session is not None:
+            self.send(self.session.block_answer(id_json, error))
+
     def retire(self, reason: str) -> None:
         """Another connection has this one's session: it gets no more jobs, and is closed after its last words."""
         self.taken_over = True

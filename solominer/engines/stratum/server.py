@@ -294,7 +294,7 @@ class Server:
                 self.unsaved.add(event.hash_le, self.now())
                 self._send(Found(event))
             case BlockAccepted():
-                self.unsaved.answer(event.hash_le, connection.send, event.id_json)
+                self.unsaved.answer(event.hash_le, connection.answer_block, event.id_json)
             case NotableShare():
                 self._send(Notable(event))
             case KernelFault():
