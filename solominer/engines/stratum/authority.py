@@ -7,6 +7,7 @@ Miners are given its public half, so a new key would have to be typed into each 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
@@ -19,6 +20,10 @@ INSTALL = "install it: pip install 'solominer[stratum2]'"
 _MODE = 0o600
 _MOST_BYTES = 1 << 16
 _TODO = "restore it from a backup; or remove it, and type the new key into each miner"
+
+
+class MissingPackage(EngineError):
+    """What Stratum V2 needs is not installed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +44,15 @@ class _Saved(msgspec.Struct):
 def load_authority(path: Path) -> Authority:
     """The authority of this file; a new one is made and kept there if there is no file.
 
-    Raises EngineError if a package is missing, or the file cannot be used.
+    Raises MissingPackage, or EngineError if the file cannot be used.
     """
     try:
         from solominer.engines.stratum.v2.certificate import key_text
         from solominer.engines.stratum.v2.curve import keypair, public_x
-        from solominer.engines.stratum.v2.noise import Cipher  # noqa: F401 - its package is needed too
     except ImportError as error:
-        raise EngineError(f"Stratum V2 needs the package {error.name}", INSTALL) from error
+        raise MissingPackage(f"Stratum V2 needs the package {error.name}", INSTALL) from error
+    if find_spec("cryptography") is None:  # the server's processes import it
+        raise MissingPackage("Stratum V2 needs the package cryptography", INSTALL)
     try:
         if not path.exists():
             secret = keypair().secret

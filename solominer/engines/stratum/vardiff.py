@@ -51,7 +51,7 @@ class Rule:
         mantissa, exponent = math.frexp(bounded)
         power = math.ldexp(1.0, exponent - (mantissa == 0.5))
         power = power if power <= self.most else power / 2
-        return power if power >= self.least else bounded
+        return power if power >= self.least or self.most < self.least else bounded
 
 
 class Vardiff:

@@ -11,6 +11,9 @@ from coincurve.context import GLOBAL_CONTEXT
 
 from solominer.errors import BadValue
 
+if not hasattr(lib, "secp256k1_ellswift_create"):
+    raise ImportError("coincurve is too old: its libsecp256k1 has no ElligatorSwift", name="coincurve >= 21")
+
 ENCODED_BYTES = 64
 _UNCOMPRESSED = 65
 
