@@ -86,7 +86,7 @@ def _maybe(item: Field) -> Field:
         values, at = inner.read(data, at)
         return values[0] if values else None, at
 
-    return Field(lambda value: inner.write(() if value is None else (value,)), read)
+    return Field(lambda value: b"\0" if value is None else b"\1" + item.write(value), read)
 
 
 def _flag(data: bytes, at: int) -> tuple[bool, int]:

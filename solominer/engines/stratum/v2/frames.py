@@ -33,11 +33,11 @@ class Frame(NamedTuple):
 def seal(cipher: Cipher, kind: int, payload: bytes, *, channel: bool) -> bytes:
     """The frame of a message; frames must be sent in the order in which they were sealed."""
     size = len(payload)
-    header = cipher.encrypt(_HEADER.pack(CHANNEL_BIT if channel else 0, kind, size & 0xFFFF, size >> 16))
-    if size <= PIECE_BYTES:
-        return header + cipher.encrypt(payload) if size else header
+    header = _HEADER.pack(CHANNEL_BIT if channel else 0, kind, size & 0xFFFF, size >> 16)
+    if 0 < size <= PIECE_BYTES:
+        return cipher.encrypt_both(header, payload)
     pieces = (payload[at : at + PIECE_BYTES] for at in range(0, size, PIECE_BYTES))
-    return header + b"".join(map(cipher.encrypt, pieces))
+    return cipher.encrypt(header) + b"".join(map(cipher.encrypt, pieces))
 
 
 class FrameReader:
