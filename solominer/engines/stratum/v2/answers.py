@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from struct import Struct
 
 from solominer.engines.stratum.messages import StratumError
@@ -43,23 +42,18 @@ def answer_to_block(request: bytes, error: StratumError | None) -> SubmitSharesS
 class Accepted:
     """Accepted shares of one channel that follow each other, and are answered together."""
 
-    __slots__ = ("_channel_id", "_count", "_last", "_sum")
+    __slots__ = ("_last", "_sum", "channel_id", "count")
 
-    def __init__(self) -> None:
-        self._channel_id = self._last = self._count = 0
-        self._sum = 0.0
+    def __init__(self, channel_id: int = 0) -> None:
+        self.channel_id, self.count = channel_id, 0
+        self._last, self._sum = 0, 0.0
 
-    def add(self, channel_id: int, sequence: int, difficulty: float) -> Iterator[SubmitSharesSuccess]:
-        """Another one; the answer to those before, if they are of another channel."""
-        if channel_id != self._channel_id:
-            yield from self.end()
-            self._channel_id = channel_id
+    def add(self, sequence: int, difficulty: float) -> None:
+        """Another one."""
         self._last = sequence
-        self._count += 1
+        self.count += 1
         self._sum += difficulty
 
-    def end(self) -> Iterator[SubmitSharesSuccess]:
+    def answer(self) -> SubmitSharesSuccess:
         """The answer to all."""
-        if self._count:
-            yield SubmitSharesSuccess(self._channel_id, self._last, self._count, int(self._sum))
-            self._count, self._sum = 0, 0.0
+        return SubmitSharesSuccess(self.channel_id, self._last, self.count, int(self._sum))

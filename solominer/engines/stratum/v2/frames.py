@@ -20,6 +20,7 @@ MOST_BYTES = (1 << 24) - 1
 
 _HEADER = Struct("<HBHB")
 _SEALED_HEADER = _HEADER.size + TAG_BYTES
+_SEALED_PIECE = PIECE_BYTES + TAG_BYTES
 
 
 class Frame(NamedTuple):
@@ -79,7 +80,10 @@ class FrameReader:
             end = at + self._wanted
             if len(data) < end:
                 return at
-            step = PIECE_BYTES + TAG_BYTES
-            payload = b"".join([decrypt(data[start : min(start + step, end)]) for start in range(at, end, step)])
+            if 0 < self._wanted <= _SEALED_PIECE:
+                payload = decrypt(data[at:end])
+            else:
+                starts = range(at, end, _SEALED_PIECE)
+                payload = b"".join([decrypt(data[start : min(start + _SEALED_PIECE, end)]) for start in starts])
             frames.append(Frame(*self._head, payload))
             at, self._wanted = end, -1

@@ -382,23 +382,29 @@ class V2Session:
         accepted = Accepted()
         for (channel, sequence, claim), (_, error, hash_int) in zip(shares, checked, strict=True):
             channel_id = channel.channel_id
+            if error is not None or channel_id != accepted.channel_id:
+                self._answer(accepted)
+                accepted = Accepted(channel_id)
             if error is not None:
-                self._tell(*accepted.end())
                 self._tell(refused(channel_id, sequence, error))
                 continue
             if hash_int in blocks:
                 request = request_of_block(channel_id, sequence, claim.job_difficulty)
                 self._events.append(BlockAccepted(request, blocks[hash_int]))
             else:
-                self._tell(*accepted.add(channel_id, sequence, claim.job_difficulty))
+                accepted.add(sequence, claim.job_difficulty)
             if channel.difficulty.share(hash_int, now):
                 moved[channel_id] = channel
-        self._tell(*accepted.end())
+        self._answer(accepted)
         for channel in moved.values():
             if channel.channel_id in self.channels:
                 self._announce(channel, now)
 
     # Output
+
+    def _answer(self, accepted: Accepted) -> None:
+        if accepted.count:
+            self._tell(accepted.answer())
 
     def _tell(self, *messages: Message) -> None:
         for message in messages:

@@ -275,10 +275,23 @@ def test_shares_that_follow_each_other_are_answered_together(miner: Miner) -> No
 
 
 def test_the_sum_of_the_shares_is_that_of_their_difficulties() -> None:
-    accepted = Accepted()
-    said = [*accepted.add(1, 7, 1024.0), *accepted.add(1, 9, 2048.0), *accepted.add(2, 3, 0.25), *accepted.end()]
-    assert said == [SubmitSharesSuccess(1, 9, 2, 3072), SubmitSharesSuccess(2, 3, 1, 0)]
-    assert list(accepted.end()) == []
+    accepted = Accepted(1)
+    for sequence, difficulty in ((7, 1024.0), (9, 2048.0), (8, 0.25)):
+        accepted.add(sequence, difficulty)
+    assert accepted.answer() == SubmitSharesSuccess(1, 8, 3, 3072)
+
+
+def test_shares_of_several_channels_in_one_packet() -> None:
+    miner = Miner(make_shared(make_work()))
+    miner.open(standard(1), standard(2))
+    shares = [
+        miner.work(number).share(sequence, solve(miner.work(number))) for sequence, number in enumerate((1, 2, 1))
+    ]
+    assert miner.say(*shares) == [
+        SubmitSharesSuccess(1, 0, 1, 0),
+        SubmitSharesSuccess(2, 1, 1, 0),
+        SubmitSharesError(1, 2, "duplicate-share"),
+    ]
 
 
 @pytest.mark.parametrize(
