@@ -3,7 +3,7 @@
 FROM python:3.12-slim AS build
 COPY . /source
 RUN python -m venv /opt/solominer \
-    && /opt/solominer/bin/pip install --no-cache-dir "/source[stratum,web]"
+    && /opt/solominer/bin/pip install --no-cache-dir "/source[stratum,stratum2,web]"
 
 FROM python:3.12-slim
 RUN groupadd --gid 10001 solominer \
