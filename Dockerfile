@@ -1,7 +1,7 @@
 # The miner alone; the node is another container, or another machine (deploy/compose, deploy/kubernetes).
 # It runs as user 10001 with a read-only root; only /var/lib/solominer and /var/cache/solominer are written.
 FROM python:3.12-slim AS build
-ARG EXTRAS=stratum,web
+ARG EXTRAS=stratum,stratum2,web,mqtt
 COPY . /source
 RUN python -m venv /opt/solominer \
     && /opt/solominer/bin/pip install --no-cache-dir "/source[$EXTRAS]"

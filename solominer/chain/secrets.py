@@ -8,6 +8,9 @@ from __future__ import annotations
 import re
 from hashlib import sha256
 
+from solominer.chain.encode_address import from_base58check
+from solominer.errors import BadValue
+
 _B58 = "[1-9A-HJ-NP-Za-km-z]"
 LOGIN = "a login"
 _FORMS = (
@@ -31,6 +34,8 @@ _AS_ADDRESS = (
     ("a mini private key", re.compile(rf"S{_B58}{{20,30}}")),
     ("a private key (Base64)", re.compile(r"[A-Za-z0-9+/]{43}=")),
 )
+_V2_SCHEME = "stratum2+tcp://"
+_V2_KEY_PREFIX, _V2_KEY_BYTES = b"\x01\x00", 34
 _LEAST_WORDS = 12
 _SEED_PHRASE = "a wallet's seed phrase"
 
@@ -41,6 +46,7 @@ def secret_kind(text: str, *, as_address: bool = False, may_be_hash: bool = Fals
     `as_address`: it was entered as an address, where anything that may be a key counts as one. `may_be_hash`: 64 hex
     digits are normal there, as in a path or a host name.
     """
+    text = _without_authority_key(text)
     compact = "".join(text.split())
     for kind, pattern in _TOKENS:
         if pattern.search(text) or pattern.search(compact):
@@ -57,6 +63,18 @@ def secret_kind(text: str, *, as_address: bool = False, may_be_hash: bool = Fals
     elif not may_be_hash and _RAW.fullmatch(compact):
         return "a private key in hexadecimal digits"
     return _SEED_PHRASE if _is_seed_phrase(text, as_address=as_address, may_be_path=may_be_hash) else ""
+
+
+def _without_authority_key(text: str) -> str:
+    """A Stratum V2 URL without its authority key, which is public, but has the form of a private key (WIF)."""
+    url, _, key = text.rstrip("/").rpartition("/")
+    if _V2_SCHEME not in text.lower():
+        return text
+    try:
+        payload = from_base58check(key)
+    except BadValue:
+        return text
+    return url if len(payload) == _V2_KEY_BYTES and payload.startswith(_V2_KEY_PREFIX) else text
 
 
 def _is_mini_key(text: str) -> bool:

@@ -1,7 +1,9 @@
-"""`solominer try-stratum`: tests any Stratum V1 server as a miner."""
+"""`solominer try-stratum`: tests any Stratum server as a miner, V1 or V2."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,7 +11,9 @@ import typer
 from solominer.cli.control import some_secs
 
 if TYPE_CHECKING:
+    from solominer.doctor.check import Finding
     from solominer.doctor.stratum_link import Server
+    from solominer.doctor.stratum_talk import Login
 
 _SCHEMES = {"stratum+tcp": False, "stratum": False, "tcp": False, "stratum+ssl": True, "stratum+tls": True, "ssl": True}
 
@@ -20,7 +24,13 @@ def register(app: typer.Typer) -> None:
 
 
 def try_stratum(
-    server: Annotated[str, typer.Argument(metavar="HOST:PORT", help="The server, also as stratum+tcp://HOST:PORT.")],
+    server: Annotated[
+        str,
+        typer.Argument(
+            metavar="HOST:PORT",
+            help="The server, also as stratum+tcp://HOST:PORT; for Stratum V2 stratum2+tcp://HOST:PORT/KEY.",
+        ),
+    ],
     user: Annotated[
         str, typer.Option(help="Username; for most solo servers ADDRESS or ADDRESS.WORKER.")
     ] = "solominer-trial",
@@ -37,7 +47,7 @@ def try_stratum(
         str | None, typer.Option(help="User agent; some servers choose difficulty and coinbase by it.")
     ] = None,
 ) -> None:
-    """Test any Stratum V1 server as a miner, and report each step.
+    """Test any Stratum server as a miner, and report each step.
 
     Logs in, reads the first job (height, outputs, size), finds a share if the difficulty is low enough, and submits
     invalid ones: a duplicate, one of an unknown job, one above the target. Exit code: 0 passed (perhaps with
@@ -46,16 +56,16 @@ def try_stratum(
     \b
     solominer try-stratum 127.0.0.1:3333
     solominer try-stratum pool.example.org:4333 --tls --user bc1q....rig --seconds 120
+    solominer try-stratum stratum2+tcp://127.0.0.1:3333/9bXiEd8boQVhq7WddEcERUL5tyyJVFYdU8th3HfbNXK3Yw6GRXh
     """
-    where = parse_server(server, tls=tls)
+    where, trial = _trial_of(server, tls=tls)
     from solominer import __version__
     from solominer.cli.operate import _show
     from solominer.doctor.check import Status, first_failed
     from solominer.doctor.stratum_talk import Login
-    from solominer.doctor.stratum_trial import try_server
 
     findings = []
-    for finding in try_server(where, Login(user, password, agent or f"solominer/{__version__}", seconds)):
+    for finding in trial(Login(user, password, agent or f"solominer/{__version__}", seconds)):
         findings.append(finding)
         if finding.status is not Status.SKIPPED or first_failed(findings) is None:
             _show(finding)  # checks skipped after a failure are not shown
@@ -65,6 +75,31 @@ def try_stratum(
     verdict = "passed" if fault is None else f"failed: see {fault.check!r}"
     typer.echo(f"{where}: {verdict}{warned}")
     raise typer.Exit(0 if fault is None else 1)
+
+
+def _trial_of(text: str, *, tls: bool) -> tuple[Server, Callable[[Login], Iterator[Finding]]]:
+    """The server, and what tries it. Raises ConfigError."""
+    from solominer.errors import BadValue, ConfigError
+
+    scheme, _, rest = text.partition("://")
+    if scheme.lower() != "stratum2+tcp":
+        from solominer.doctor.stratum_trial import try_server
+
+        where = parse_server(text, tls=tls)
+        return where, partial(try_server, where)
+    try:
+        from solominer.doctor.stratum_v2_trial import try_v2_server
+        from solominer.engines.stratum.v2.certificate import parse_key
+    except ImportError as error:
+        raise ConfigError(
+            f"Stratum V2 needs the package {error.name}", "install it: pip install 'solominer[stratum2]'"
+        ) from error
+    place, _, key = rest.partition("/")
+    where = parse_server(place)
+    try:
+        return where, partial(try_v2_server, where, parse_key(key.rstrip("/")))
+    except BadValue as error:
+        raise ConfigError(error.what, error.todo) from None
 
 
 def parse_server(text: str, *, tls: bool = False) -> Server:

@@ -22,7 +22,7 @@ GroupWindow = Annotated[
 
 
 class ListenerConfig(Part):
-    """One address on which the Stratum V1 server listens."""
+    """One address on which the Stratum server listens."""
 
     listen: str = Field(
         f"0.0.0.0:{DEFAULT_PORT}", description="ADDRESS:PORT to listen on, PORT alone, or unix:/path of a socket"
@@ -37,6 +37,11 @@ class ListenerConfig(Part):
     most_difficulty: Difficulty = Field(0.0, description="maximum share difficulty; 0: network difficulty")
     tls_certificate: AnyPath | None = Field(None, description="PEM file with a certificate chain; enables TLS")
     tls_key: AnyPath | None = Field(None, description="PEM file with its private key, if separate")
+    v2: Annotated[Literal["auto", "only", "off"], LOWERED] = Field(
+        "auto",
+        description="Stratum V2: auto: beside V1 on the same port, if its packages are installed "
+        "(pip install 'solominer[stratum2]'); only: V2 alone; off: V1 alone. V1 alone with TLS",
+    )
     proxies: tuple[str, ...] = Field((), description="IP addresses of proxies that send the PROXY protocol header")
 
     @model_validator(mode="before")
@@ -69,6 +74,8 @@ class ListenerConfig(Part):
             raise ValueError("proxies begin with a PROXY header in plain text: leave TLS to them, or leave proxies out")
         if self.tls_key is not None and self.tls_certificate is None:
             raise ValueError("tls_key needs tls_certificate")
+        if self.v2 == "only" and self.tls_certificate is not None:
+            raise ValueError("Stratum V2 encrypts by itself: leave tls_certificate out, or set v2 to off")
         return self
 
     @property

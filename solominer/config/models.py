@@ -158,7 +158,7 @@ class Config(Part):
     )
     gpu: GpuConfig = GpuConfig()
     stratum: Annotated[tuple[ListenerConfig, ...], BeforeValidator(as_listeners)] = Field(
-        (), description="addresses of the Stratum V1 server, e.g. 0.0.0.0:3333", json_schema_extra=LIVE
+        (), description="addresses of the Stratum server, e.g. 0.0.0.0:3333", json_schema_extra=LIVE
     )
     stratum_limits: StratumLimits = Field(StratumLimits(), json_schema_extra=LIVE)
     stratum_processes: Annotated[int, Field(ge=1, le=16), WHOLE] = Field(

@@ -11,6 +11,7 @@ from solominer.config.part import AnyPath, Part
 
 MOST_POOLS = 16
 _TLS = {"stratum+tcp": False, "stratum": False, "tcp": False, "stratum+ssl": True, "stratum+tls": True, "ssl": True}
+_V2 = "stratum2+tcp"
 """Schemes of URLs, and whether they use TLS."""
 
 
@@ -18,8 +19,8 @@ class PoolConfig(Part):
     """One pool of mode `pool`, the preferred one first. Its URL alone may be given, with the user in it."""
 
     url: str = Field(
-        description="stratum+tcp://HOST:PORT or stratum+ssl://HOST:PORT (TLS), also with the user: "
-        "stratum+tcp://USER@HOST:PORT"
+        description="stratum+tcp://HOST:PORT, stratum+ssl://HOST:PORT (TLS) or stratum2+tcp://HOST:PORT/AUTHORITY_KEY "
+        "(Stratum V2), also with the user: stratum+tcp://USER@HOST:PORT"
     )
     user: Annotated[str, Field(max_length=250)] = Field(
         "", description="username at the pool, for most an address, or an account and a worker: ACCOUNT.WORKER"
@@ -61,13 +62,24 @@ class PoolConfig(Part):
     @property
     def tls(self) -> bool:
         """Whether the connection uses TLS."""
-        return _TLS[self.url.partition("://")[0]]
+        return _TLS.get(self.url.partition("://")[0], False)
+
+    @property
+    def authority_key(self) -> str:
+        """The authority key of a Stratum V2 pool, as text; "" for Stratum V1."""
+        return self._address[1]
 
     @property
     def place(self) -> tuple[str, int]:
         """(host, port)."""
-        host, port = forms.host_and_port(self.url.partition("://")[2])
+        host, port = forms.host_and_port(self._address[0])
         return host, port or 0
+
+    @property
+    def _address(self) -> tuple[str, str]:
+        """HOST:PORT, and what follows it."""
+        address, _, key = self.url.partition("://")[2].partition("/")
+        return address, key
 
 
 def as_pools(value: Any) -> Any:
@@ -78,15 +90,21 @@ def as_pools(value: Any) -> Any:
 def _parted(text: str) -> tuple[str, str]:
     """(URL without the user, the user or "") of a pool's URL. Raises ValueError without quoting it."""
     scheme, divider, rest = text.strip().partition("://")
-    if not divider or scheme.lower() not in _TLS:
-        raise ValueError("must begin with stratum+tcp:// or stratum+ssl://")
+    is_v2 = scheme.lower() == _V2
+    if not divider or not (is_v2 or scheme.lower() in _TLS):
+        raise ValueError("must begin with stratum+tcp://, stratum+ssl:// or stratum2+tcp://")
     user, _, address = rest.removesuffix("/").rpartition("@")
     if ":" in user:
         raise ValueError("must not contain a password; set password_file or password")
-    if "/" in address:
+    address, slash, key = address.partition("/")
+    if is_v2 and not key.isalnum():
+        raise ValueError("needs the pool's authority key: stratum2+tcp://USER@HOST:PORT/AUTHORITY_KEY")
+    if slash and not is_v2:
         raise ValueError("must not contain a path; write HOST:PORT")
     host, port = forms.host_and_port(address)
     if port is None:
         raise ValueError("needs a port, as in stratum+tcp://USER@pool.example.org:3333")
+    if is_v2:
+        return f"{_V2}://{forms.bracketed(host)}:{port}/{key}", user
     name = "stratum+ssl" if _TLS[scheme.lower()] else "stratum+tcp"
     return f"{name}://{forms.bracketed(host)}:{port}", user

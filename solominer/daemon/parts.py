@@ -138,6 +138,7 @@ def _stratum_settings(config: Config) -> StratumSettings:
             most_difficulty=listener.most_difficulty,
             fractional=config.chain.name in ("regtest", "signet"),
             proxies=listener.proxies,
+            v2=listener.v2,
         )
 
     return StratumSettings(
@@ -146,6 +147,7 @@ def _stratum_settings(config: Config) -> StratumSettings:
         config.records_dir / config.tree_name / "stratum-sessions.json",
         works_file=None if config.mode_rules.simulated else config.records_dir / config.tree_name / "stratum-works.bin",
         group_file=config.records_dir / config.tree_name / "stratum-group.json",
+        authority_file=config.records_dir / config.tree_name / "stratum-authority.json",
         group_window=round(1000 * config.group_window),
         limits=ServerLimits(config.stratum_limits.connections, config.stratum_limits.connections_per_address),
         simulated=config.mode_rules.simulated,

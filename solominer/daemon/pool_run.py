@@ -183,7 +183,7 @@ class PoolRun:
             self._queue.put(event)
         elif event.hps:
             hashes_per_share = event.hps * 3600.0 / self.miner.policy.shares_per_hour
-            self.pools.suggest(hashes_per_share / expected_hashes(DIFFICULTY_1_TARGET))
+            self.pools.suggest(hashes_per_share / expected_hashes(DIFFICULTY_1_TARGET), event.hps)
 
     async def _handle_events(self) -> NoReturn:
         while True:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
+from typing import NamedTuple
 
 from solominer.chain.networks import Network
 from solominer.config.listeners import ListenerConfig
@@ -38,34 +39,46 @@ def examine_listeners(config: Config, patience: Patience | None = None) -> Itera
     """All checks of each listener, with its address as the subject. No share is submitted to a running daemon."""
     if not config.stratum:
         return
-    payees = _payees(config)
+    daemon = _daemon(config)
     for listener in config.stratum:
-        if payees is None:
+        if daemon is None:
             yield from run_checks(_idle_checks(listener), listener.listen)
         else:
-            yield from _examine_running(listener, config.chain, payees, patience or Patience())
+            yield from _examine_running(listener, config.chain, daemon, patience or Patience())
 
 
-def _payees(config: Config) -> Payees | None:
-    """(address, basis points) of the expected payees, () in a simulation; None if no daemon is running."""
+class _Daemon(NamedTuple):
+    """Of a running daemon: (address, basis points) of the expected payees, () in a simulation, and its addresses."""
+
+    payees: Payees
+    urls: tuple[str, ...]
+
+
+def _daemon(config: Config) -> _Daemon | None:
+    """None if no daemon is running."""
     try:
-        paid = str(ask(folder_of(config), {"do": "status"})["status"]["payout"])
+        status = ask(folder_of(config), {"do": "status"})["status"]
     except NotRunning:
         return None
+    urls = tuple(map(str, status["stratum_urls"]))
     if config.mode_rules.simulated:
-        return ()
-    return config.payees if config.payees[0][0] else ((paid, WHOLE),)
+        return _Daemon((), urls)
+    return _Daemon(config.payees if config.payees[0][0] else ((str(status["payout"]), WHOLE),), urls)
 
 
 # With a running daemon
 
 
 def _examine_running(
-    listener: ListenerConfig, network: Network, payees: Payees, patience: Patience
+    listener: ListenerConfig, network: Network, daemon: _Daemon, patience: Patience
 ) -> Iterator[Finding]:
-    server = _server_of(listener)
+    server, payees = _server_of(listener), daemon.payees
     user = f"{payees[0][0]}.{WORKER}" if payees else WORKER
-    talk = Talk(server, Login(user, "x", WORKER, 0.0), patience)
+    login = Login(user, "x", WORKER, 0.0)
+    if listener.v2 == "only":
+        yield from _examine_v2(listener, login, network, daemon, patience)
+        return
+    talk = Talk(server, login, patience)
     trial = Trial(talk, lambda assignment, view, user: _outputs(view, listener, payees, network))
     connect, *steps = trial.job_checks()
     checks = [
@@ -79,6 +92,28 @@ def _examine_running(
         yield from run_checks(checks, listener.listen)
     finally:
         talk.link.close()
+
+
+def _examine_v2(
+    listener: ListenerConfig, login: Login, network: Network, daemon: _Daemon, patience: Patience
+) -> Iterator[Finding]:
+    """A listener for Stratum V2 alone, with the key that the daemon shows."""
+    from solominer.doctor.stratum_v2_trial import V2Trial
+    from solominer.engines.stratum.v2.certificate import parse_key
+
+    keys = [url.rpartition("/")[2] for url in daemon.urls if url.startswith("stratum2+tcp://")]
+    key = parse_key(keys[0]) if keys else bytes(32)
+    trial = V2Trial(
+        _server_of(listener),
+        key,
+        login,
+        patience,
+        lambda assignment, view, user: _outputs(view, listener, daemon.payees, network),
+    )
+    try:
+        yield from run_checks([*trial.job_checks(), Check("address", lambda: _address(listener))], listener.listen)
+    finally:
+        trial.close()
 
 
 def _outputs(view: CoinbaseView, listener: ListenerConfig, payees: Payees, network: Network) -> CheckOutcome:
@@ -176,6 +211,7 @@ def _address(listener: ListenerConfig) -> CheckOutcome:
     if path:
         return ok("only programs on this machine")
     scheme = "stratum+tcp" if listener.tls_certificate is None else "stratum+ssl"
+    scheme = "stratum2+tcp" if listener.v2 == "only" else scheme
     urls = reachable(f"{scheme}://{listener.listen}")
     if _is_loopback(host) and not listener.proxies:
         return warning(

@@ -56,7 +56,7 @@ class Link:
 
     def open(self) -> str:
         """Connect. Returns the TLS version and any problem of the certificate, or ''. Raises SolominerError."""
-        raw = _connect(self.server)
+        raw = connect(self.server)
         tls = ""
         try:
             if self.server.tls:
@@ -164,7 +164,7 @@ class Link:
 def speaks_tls(server: Server) -> bool:
     """Whether a TLS handshake succeeds, on a new connection."""
     try:
-        raw = _connect(server)
+        raw = connect(server)
         try:
             raw, _ = _handshake(raw, server, verify=False)
         finally:
@@ -176,7 +176,7 @@ def speaks_tls(server: Server) -> bool:
 
 def served_certificate(server: Server) -> bytes:
     """The server's certificate in DER, from a separate connection. Raises SolominerError."""
-    raw = _connect(server)
+    raw = connect(server)
     try:
         raw, _ = _handshake(raw, server, verify=False)
         return raw.getpeercert(binary_form=True) or b""
@@ -186,7 +186,8 @@ def served_certificate(server: Server) -> bytes:
         raw.close()
 
 
-def _connect(server: Server) -> socket.socket:
+def connect(server: Server) -> socket.socket:
+    """A connection without TLS. Raises SolominerError that says why there is none."""
     try:
         if server.path:
             return _connect_unix(server.path)
@@ -230,7 +231,7 @@ def _with_tls(raw: socket.socket, server: Server) -> tuple[socket.socket, str]:
     except OSError as error:
         raise SolominerError(f"{server} does not speak TLS: {_reason(error)}", "try it without --tls") from None
     try:
-        wrapped, version = _handshake(_connect(server), server, verify=False)
+        wrapped, version = _handshake(connect(server), server, verify=False)
     except OSError as error:
         raise SolominerError(f"{server} does not speak TLS: {_reason(error)}", "try it without --tls") from None
     return wrapped, f"{version}, certificate verification fails ({reason})"

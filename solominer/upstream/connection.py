@@ -1,4 +1,4 @@
-"""One connection to a Stratum V1 pool, from the login to its end. Every wait has a timeout."""
+"""One connection to a pool, from the login to its end. Every wait has a timeout."""
 
 from __future__ import annotations
 
@@ -7,36 +7,16 @@ import ssl
 from dataclasses import dataclass
 from typing import NoReturn, Protocol
 
-from solominer import __version__
 from solominer.config.paths import plain_bytes
 from solominer.config.pools import PoolConfig
 from solominer.engines.stratum.assignment import Assignment
-from solominer.engines.stratum.client import (
-    Event,
-    Fault,
-    Foreign,
-    JobArrived,
-    NotStratum,
-    Redirected,
-    Refusal,
-    Reply,
-    StratumClient,
-    Told,
-)
-from solominer.errors import BadValue, PoolError, printable
-
-AGENT = f"solominer/{__version__}"
-MAX_FAULTS = 20
-"""Answers to nothing that was asked, per connection; anything else that is wrong ends it at once."""
+from solominer.engines.stratum.client import Refusal
+from solominer.errors import BadValue, PoolError
+from solominer.upstream.talk import Heard, JobGiven, LoggedIn, Said, ShareAnswered, Talk, V1Talk, lost
 
 MAX_UNSENT_BYTES = 1 << 20
 _MAX_PASSWORD_BYTES = 4096
 _READ_BYTES = 65536
-_FOREIGN = {
-    Foreign.HTTP: ("a web server answers there", "check the port"),
-    Foreign.TLS: ("it speaks TLS", "write the URL with stratum+ssl://"),
-    Foreign.LONG_LINE: ("it sent a line of more than 256 KiB", "check the port"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +32,6 @@ class Patience:
     first_retry_secs: float = 1.0
     most_retry_secs: float = 60.0
     rest_secs: float = 600.0
-
-
-class Redirect(Exception):
-    """The pool sends us to another `host` and `port` ("" and 0: the same), after `wait_secs`."""
-
-    def __init__(self, said: Redirected) -> None:
-        super().__init__(said)
-        self.host, self.port, self.wait_secs = said.host, said.port, said.wait_secs
 
 
 class Listener(Protocol):
@@ -79,7 +51,10 @@ class Listener(Protocol):
 
 
 class PoolConnection:
-    """See the module. `place` replaces the pool's host and port; `session_id` is that of an earlier connection."""
+    """See the module. `place` replaces the pool's host and port; `session_id` is that of an earlier connection.
+
+    Raises PoolError if the pool's settings cannot be used.
+    """
 
     def __init__(
         self,
@@ -90,29 +65,26 @@ class PoolConnection:
         place: tuple[str, int] | None = None,
         session_id: str = "",
     ) -> None:
-        self.client = StratumClient(AGENT)
         self._pool, self._patience, self._listener = pool, patience, listener
         self._place = place or pool.place
-        self._session_id = session_id
+        self.talk = _talk_of(pool, self._place, session_id)
         self._writer: asyncio.StreamWriter | None = None
         self._ready = False
         self._deadline = 0.0
         self._early: Assignment | None = None
-        self._faults = 0
 
     async def run(self) -> NoReturn:
         """Connect, log in, and listen until the connection ends. Raises PoolError that says why, or Redirect."""
-        password = password_of(self._pool)
         reader, self._writer = await self._connect()
         try:
             self._deadline = _now() + self._patience.login_secs
-            self.send(self.client.configure()[1] + self.client.subscribe(self._session_id)[1])
+            self.send(self.talk.begin())
             while True:
-                received = self.client.receive(await self._read(reader))
-                if received.data:
-                    self.send(received.data)
-                for event in received.events:
-                    self._handle(event, password)
+                heard, reply = self.talk.receive(await self._read(reader))
+                if reply:
+                    self.send(reply)
+                for each in heard:
+                    self._handle(each)
         finally:
             self._writer.transport.abort()
 
@@ -129,9 +101,6 @@ class PoolConnection:
         """Whether shares can be sent."""
         return self._ready and self._writer is not None and not self._writer.is_closing()
 
-    def _lost(self, why: str, todo: str = "") -> PoolError:
-        return PoolError(f"{self._pool.url}: {why}", todo)
-
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         host, port = self._place
         try:
@@ -141,15 +110,17 @@ class PoolConnection:
                     host, port, ssl=context, server_hostname=host if context else None, limit=_READ_BYTES
                 )
         except TimeoutError:
-            raise self._lost(f"no connection within {self._patience.connect_secs:g} s", "check host and port") from None
+            raise lost(
+                self._pool, f"no connection within {self._patience.connect_secs:g} s", "check host and port"
+            ) from None
         except ssl.SSLCertVerificationError as error:
             todo = "check the host name; for a certificate of your own set tls_ca in `pools` of config.json"
-            raise self._lost(f"its TLS certificate is not valid: {error.verify_message}", todo) from None
+            raise lost(self._pool, f"its TLS certificate is not valid: {error.verify_message}", todo) from None
         except ssl.SSLError as error:
             what = (error.reason or "handshake failed").replace("_", " ").lower()
-            raise self._lost(f"TLS failed: {what}", "check the port, or use stratum+tcp://") from None
+            raise lost(self._pool, f"TLS failed: {what}", "check the port, or use stratum+tcp://") from None
         except (OSError, UnicodeError) as error:
-            raise self._lost(f"cannot connect: {_reason(error)}", "check host, port and network") from None
+            raise lost(self._pool, f"cannot connect: {_reason(error)}", "check host, port and network") from None
 
     async def _read(self, reader: asyncio.StreamReader) -> bytes:
         try:
@@ -158,34 +129,31 @@ class PoolConnection:
         except TimeoutError:
             data = None
         except OSError as error:
-            raise self._lost(f"the connection was lost: {_reason(error)}") from None
+            raise lost(self._pool, f"the connection was lost: {_reason(error)}") from None
         if data is None or _now() > self._deadline:
             if not self._ready:
-                raise self._lost(f"not logged in within {self._patience.login_secs:g} s")
-            raise self._lost(f"no job for {self._patience.silence_secs:g} s")
+                raise lost(self._pool, f"not logged in within {self._patience.login_secs:g} s")
+            raise lost(self._pool, f"no job for {self._patience.silence_secs:g} s")
         if not data:
-            raise self._lost(
-                "the pool closed the connection" + ("" if self._ready else " before the login was answered")
+            raise lost(
+                self._pool, "the pool closed the connection" + ("" if self._ready else " before the login was answered")
             )
         return data
 
-    def _handle(self, event: Event, password: str) -> None:
-        match event:
-            case JobArrived(assignment):
+    def _handle(self, heard: Heard) -> None:
+        match heard:
+            case LoggedIn():
+                self._ready = True
+                self._deadline = _now() + self._patience.silence_secs
+                self._listener.logged_in()
+                self._pass_on()
+            case JobGiven(assignment):
                 self._early = assignment
                 self._pass_on()
-            case Reply():
-                self._answered(event, password)
-            case Redirected():
-                raise Redirect(event)
-            case Told(method, text) if method in ("client.show_message", "error"):
-                self._listener.told(printable(text, 200))
-            case NotStratum(kind):
-                raise self._lost(*_FOREIGN[kind])
-            case Fault(why, line) if "answer to nothing" in why and self._faults < MAX_FAULTS:
-                self._faults += 1
-            case Fault(why, line):
-                raise self._lost(f"it sent {printable(line, 60)!r}: {why}")
+            case ShareAnswered(request_id, refusal):
+                self._listener.answered(request_id, refusal)
+            case Said(text):
+                self._listener.told(text)
 
     def _pass_on(self) -> None:
         """Pass the newest job on, once the login is accepted."""
@@ -196,26 +164,18 @@ class PoolConnection:
         try:
             self._listener.job(assignment)
         except BadValue as error:
-            raise self._lost(f"its job cannot be mined: {error.what}") from None
+            raise lost(self._pool, f"its job cannot be mined: {error.what}") from None
 
-    def _answered(self, reply: Reply, password: str) -> None:
-        if reply.method == "mining.submit":
-            self._listener.answered(reply.request_id, reply.refusal)
-        elif reply.fault:
-            raise self._lost(f"{reply.method}: {reply.fault}")
-        elif reply.method == "mining.subscribe":
-            if reply.refusal is not None:
-                raise self._lost(f"it refuses mining.subscribe: {_said(reply.refusal)}")
-            self.send(self.client.authorize(self._pool.user, password)[1])
-            self.send(self.client.request("mining.extranonce.subscribe", [])[1])
-        elif reply.method == "mining.authorize":
-            if reply.refusal is not None:
-                todo = "check user and password in `pools`; most solo pools want an address of the network"
-                raise self._lost(f"it refuses user {self._pool.user!r}: {_said(reply.refusal)}", todo)
-            self._ready = True
-            self._deadline = _now() + self._patience.silence_secs
-            self._listener.logged_in()
-            self._pass_on()
+
+def _talk_of(pool: PoolConfig, place: tuple[str, int], session_id: str) -> Talk:
+    if not pool.authority_key:
+        return V1Talk(pool, password_of(pool), session_id)
+    try:
+        from solominer.upstream.talk_v2 import V2Talk
+    except ImportError as error:
+        todo = "install it: pip install 'solominer[stratum2]'"
+        raise PoolError(f"{pool.url}: Stratum V2 needs the package {error.name}", todo) from error
+    return V2Talk(pool, place)
 
 
 def password_of(pool: PoolConfig) -> str:
@@ -237,12 +197,6 @@ def _tls_context(pool: PoolConfig) -> ssl.SSLContext:
     except OSError as error:  # ssl.SSLError is one
         why = "no certificate in PEM" if isinstance(error, ssl.SSLError) else _reason(error)
         raise PoolError(f"{pool.url}: tls_ca {pool.tls_ca} cannot be used: {why}", "name a PEM file") from None
-
-
-def _said(refusal: Refusal) -> str:
-    """A refusal as text."""
-    code = "" if refusal.code is None else f" [{refusal.code}]"
-    return f"{printable(refusal.text, 100) or 'no reason given'}{code}"
 
 
 def _reason(error: Exception) -> str:

@@ -19,9 +19,10 @@ from solominer.config.pools import PoolConfig
 from solominer.engines.stratum.assignment import Assignment
 from solominer.engines.stratum.client import Refusal
 from solominer.errors import PoolError
-from solominer.upstream.connection import Patience, PoolConnection, Redirect
+from solominer.upstream.connection import Patience, PoolConnection
 from solominer.upstream.redirect import may_redirect
 from solominer.upstream.submit import Answered, Sent, Submissions
+from solominer.upstream.talk import Redirect
 
 log = logging.getLogger("solominer.upstream.pools")
 
@@ -105,9 +106,9 @@ class Seat:
     def logged_in(self) -> None:
         """Hand in again what was not answered."""
         assert self.connection is not None
-        client, self._suggested = self.connection.client, False
-        self._session_id = client.subscription.session_id if client.subscription else ""
-        for line in self.submissions.resumed(client, self.pool.user, _now()):
+        talk, self._suggested = self.connection.talk, False
+        self._session_id = talk.session_id
+        for line in self.submissions.resumed(talk, _now()):
             self.connection.send(line)
 
     def job(self, assignment: Assignment) -> None:
@@ -137,12 +138,12 @@ class Seat:
             self.message, self._message_at = text, _now()
             log.info("%s says: %s", self.pool.url, text)
 
-    def suggest(self, difficulty: float) -> None:
+    def suggest(self, difficulty: float, hps: float) -> None:
         """Suggest a share difficulty, once for each connection, if the pool's is far from it."""
         is_off = not 1 / SUGGEST_FACTOR <= difficulty / self.difficulty <= SUGGEST_FACTOR
         if self.connection is not None and self.connection.is_ready and is_off and not self._suggested:
             self._suggested = True
-            self.connection.send(self.connection.client.request("mining.suggest_difficulty", [difficulty])[1])
+            self.connection.send(self.connection.talk.suggest(difficulty, hps))
 
     def _check_pace(self) -> None:
         now = _now()
@@ -231,10 +232,10 @@ class Pools:
         """The pool that is mined at: the first good one."""
         return next((seat for seat in self.seats if seat.standing is Standing.GOOD), None)
 
-    def suggest(self, difficulty: float) -> None:
-        """Suggest a share difficulty to the current pool."""
+    def suggest(self, difficulty: float, hps: float) -> None:
+        """Suggest a share difficulty for a hash rate to the current pool."""
         if self.current is not None:
-            self.current.suggest(difficulty)
+            self.current.suggest(difficulty, hps)
 
     @property
     def waiting(self) -> int:
@@ -252,7 +253,7 @@ class Pools:
         seat = next(seat for seat in self.seats if seat.pool is pool)
         connection = seat.connection
         if connection is not None and connection.is_ready:
-            connection.send(seat.submissions.send(connection.client, pool.user, sent))
+            connection.send(seat.submissions.send(connection.talk, sent))
         else:
             seat.submissions.keep(sent)
 

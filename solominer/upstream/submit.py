@@ -8,9 +8,10 @@ from enum import StrEnum
 from solominer.chain.hashes import to_rpc_hex
 from solominer.chain.header import Header
 from solominer.engines.stratum.assignment import Assignment
-from solominer.engines.stratum.client import Refusal, StratumClient
+from solominer.engines.stratum.client import Refusal
 from solominer.errors import printable
 from solominer.upstream.jobs import extranonce2_of
+from solominer.upstream.talk import Talk
 from solominer.work.events import ShareFound
 
 MAX_WAITING = 1000
@@ -23,6 +24,7 @@ VERDICTS = 20
 """The latest answers that decide whether a pool is left."""
 
 _STALE_CODE, _DUPLICATE_CODE = 21, 22
+_STALE_WORDS = ("stale", "job not found", "invalid-job-id")
 
 
 class Outcome(StrEnum):
@@ -87,13 +89,12 @@ class Submissions:
         self._verdicts: list[Outcome] = []
         self._last_reason = ""
 
-    def send(self, client: StratumClient, user: str, sent: Sent) -> bytes:
+    def send(self, talk: Talk, sent: Sent) -> bytes:
         """The line that hands in a share; b"" if too many are without an answer."""
         if len(self._waiting) >= MAX_WAITING and not sent.is_block:
             self.counts[Outcome.UNANSWERED] += 1
             return b""
-        assignment, nonce = sent.assignment, sent.share.nonce
-        request_id, line = client.submit(user, assignment, sent.extranonce2, nonce, sent.version_bits)
+        request_id, line = talk.submit(sent.assignment, sent.extranonce2, sent.share.nonce, sent.version_bits)
         self._waiting[request_id] = sent
         return line
 
@@ -126,15 +127,14 @@ class Submissions:
         self._waiting.clear()
         self._verdicts.clear()
 
-    def resumed(self, client: StratumClient, user: str, mono: float) -> list[bytes]:
+    def resumed(self, talk: Talk, mono: float) -> list[bytes]:
         """After a login: the lines that hand in kept shares again, if the session is the same; others are given up."""
         kept, self._kept = self._kept, []
         lines = []
         for sent in kept:
-            ours = (sent.assignment.extranonce1, sent.assignment.extranonce2_size)
-            if ours == (client.extranonce1, client.extranonce2_size) and mono - sent.at_mono < KEPT_SECS:
+            if talk.resumes(sent.assignment) and mono - sent.at_mono < KEPT_SECS:
                 again = Sent(sent.share, sent.assignment, sent.hash_le, sent.is_block, sent.at_mono, again=True)
-                lines.append(self.send(client, user, again))
+                lines.append(self.send(talk, again))
             else:
                 self.counts[Outcome.UNANSWERED] += 1
         return lines
@@ -161,5 +161,5 @@ def _outcome(refusal: Refusal | None, *, again: bool) -> Outcome:
     text = refusal.text.lower()
     if again and (refusal.code == _DUPLICATE_CODE or "duplicate" in text):
         return Outcome.ACCEPTED  # the first one had arrived
-    stale = refusal.code == _STALE_CODE or "stale" in text or "job not found" in text
+    stale = refusal.code == _STALE_CODE or any(word in text for word in _STALE_WORDS)
     return Outcome.STALE if stale else Outcome.REJECTED

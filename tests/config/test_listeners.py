@@ -46,6 +46,8 @@ def test_forms_of_a_listener(written: Any, place: tuple[str, int, str]) -> None:
         ({"least_difficulty": 8, "most_difficulty": 4}, "most_difficulty is below"),
         ({"listen": "user@host:1"}, "without a login"),
         ({"payout": "everybody"}, "payout"),
+        ({"v2": "yes"}, "v2"),
+        ({"v2": "only", "tls_certificate": "/c.pem"}, "encrypts by itself"),
     ],
 )
 def test_what_is_refused(listener: dict[str, Any], says: str) -> None:

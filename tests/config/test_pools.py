@@ -90,3 +90,17 @@ def test_settings_without_an_effect_are_named() -> None:
     assert [line.split(" ")[0] for line in lines] == ["payout_address", "stratum"]
     solo = Config(mode="regtest", pools=(PoolConfig(url="stratum+tcp://h:1", user="u"),))
     assert "pools has no effect: the mode is regtest, not pool" in warnings_about(None, solo)
+
+
+def test_an_authority_key_is_no_secret_where_it_stands_in_a_url() -> None:
+    key = "9bXiEd8boQVhq7WddEcERUL5tyyJVFYdU8th3HfbNXK3Yw6GRXh"
+    (pool,) = load(f"stratum2+tcp://me.rig@pool.org:3333/{key}").pools
+    assert (pool.user, pool.place, pool.authority_key, pool.tls) == ("me.rig", ("pool.org", 3333), key, False)
+    refuse_secrets(["run", f"--pool=stratum2+tcp://me@pool.org:1/{key}", "--pool", f"stratum2+tcp://[::1]:1/{key}/"])
+    wif = "5HueCGU8rMjxEXxiPuD5BDku4MkFqeZyd4dZ1jvhTVqvbTLvyTJ"
+    for text in (f"stratum2+tcp://pool.org:1/{wif}", key):
+        with pytest.raises(ConfigError, match="WIF"):
+            refuse_secrets(["run", text])
+    for url in ("stratum2+tcp://u@h:1", "stratum2+tcp://u@h:1/", "stratum2+tcp://u@h:1/a b"):
+        with pytest.raises(ConfigError, match="needs the pool's authority key"):
+            load(url)

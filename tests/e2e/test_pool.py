@@ -144,3 +144,17 @@ async def test_blocks_are_mined_over_tls(node: PrivateNode, tmp_path: Path, monk
             await mined(bench, BLOCKS)
             assert await in_thread(miner.stop) == 0, miner.log()
     holds(miner, node, tmp_path / "data")
+
+
+async def test_blocks_are_mined_over_stratum_v2(
+    node: PrivateNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("coincurve", reason="needs the extra stratum2")
+    async with serving(node, tmp_path, monkeypatch) as bench:
+        url = next(url for url in bench.engine.urls if url.startswith("stratum2+tcp://"))
+        with mining(tmp_path, url) as miner:
+            await mined(bench, BLOCKS // 2)
+            os.kill(bench.server_pid, signal.SIGKILL)
+            await mined(bench, BLOCKS - BLOCKS // 2)
+            assert await in_thread(miner.stop) == 0, miner.log()
+    holds(miner, node, tmp_path / "data")

@@ -89,6 +89,19 @@ def seen(config: Config) -> Awaitable[list[dict[str, Finding]]]:
     return asyncio.to_thread(find)
 
 
+async def test_a_listener_for_stratum_v2_alone(tmp_path: Path) -> None:
+    listener = {"listen": f"127.0.0.1:{free_port()}", "v2": "only", "proxies": ["127.0.0.1"], "payout": "miner"}
+    config = config_of(tmp_path / "data", listener)
+    async with running(config):
+        (found,) = await seen(config)
+        assert reds(found) == []
+        assert "vouches for the server" in found["handshake"].evidence
+        assert found["standard channel"].status is Status.OK
+        assert re.fullmatch(rf"[\d.]+ BTC in all \(regtest\): [\d.]+ BTC to {OWN}", found["outputs"].evidence)
+        assert "stratum2+tcp://" in found["address"].evidence
+        assert "share" not in found, "nothing is submitted"
+
+
 async def test_a_miner_is_played_against_each_listener_of_a_running_daemon(tmp_path: Path) -> None:
     certificate, key = make_certificate(tmp_path / "tls", "miner.lan")
     ports = [free_port() for _ in range(3)]

@@ -23,10 +23,11 @@ from solominer.engines.stratum.assignment import Assignment
 from solominer.errors import PoolError
 from solominer.upstream import connection as connection_module
 from solominer.upstream import pools as pools_module
-from solominer.upstream.connection import MAX_FAULTS, Patience, password_of
+from solominer.upstream.connection import Patience, password_of
 from solominer.upstream.jobs import pool_job
 from solominer.upstream.pools import Pools, Standing
 from solominer.upstream.submit import VERDICTS, Answered, Outcome, Sent
+from solominer.upstream.talk import MAX_FAULTS
 from solominer.work.events import ShareFound
 from solominer.work.instant import Instant
 from solominer.work.workers import WorkerId
@@ -260,10 +261,10 @@ async def test_a_pool_on_an_older_tip_is_noted_and_left(caplog: pytest.LogCaptur
 
 async def test_a_difficulty_is_suggested_once_if_the_pools_is_far_off() -> None:
     async with ScriptedPool(Script(difficulty=1024)) as pool, Mining(pool.config()) as mining:
-        mining.pools.suggest(1.0)
+        mining.pools.suggest(1.0, 1e9)
         await mining.at(pool)
         for wanted in (512.0, 0.5, 0.25):
-            mining.pools.suggest(wanted)
+            mining.pools.suggest(wanted, 1e9)
         await mining.until(lambda: pool.suggested)
         assert pool.suggested == [0.5]
 

@@ -1,1 +1,4 @@
-"""Stratum V1: the server that miners connect to. Everything here is pure; the process that moves bytes stands apart."""
+"""Stratum: the server that miners connect to, V1 here and V2 in `v2`.
+
+Everything here is pure; the process that moves bytes stands apart.
+"""

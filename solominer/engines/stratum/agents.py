@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 DEFAULT_COINBASE_BYTES = 255
+_FRAME_ROOM = 600
+"""What a frame of Stratum V2 with an extended job holds beside the coinbase, with 14 hashes of a Merkle path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +19,7 @@ class Agent:
     """A class of clients.
 
     `coinbase_bytes` is the longest stripped coinbase they handle; `fractional` ones may get a difficulty below 1
-    without asking for it.
+    without asking for it. `frame_bytes` is the longest frame of Stratum V2 that they handle.
     """
 
     start_difficulty: float
@@ -25,14 +27,20 @@ class Agent:
     shares_per_minute: float = 18.0
     fractional: bool = False
     least_difficulty: float = 0.0
+    frame_bytes: int = 8192
+
+    @property
+    def v2_coinbase_bytes(self) -> int:
+        """The longest stripped coinbase that they handle in Stratum V2."""
+        return self.frame_bytes - _FRAME_ROOM
 
 
 UNKNOWN = Agent(1024.0)
 
 AGENTS: tuple[tuple[str, Agent], ...] = (
-    ("nerdqaxe", Agent(4096.0, 6_500)),
-    ("nerdaxe", Agent(1024.0, 6_500)),
-    ("nerdoctaxe", Agent(8192.0, 6_500)),
+    ("nerdqaxe", Agent(4096.0, 6_500, frame_bytes=2048)),
+    ("nerdaxe", Agent(1024.0, 6_500, frame_bytes=2048)),
+    ("nerdoctaxe", Agent(8192.0, 6_500, frame_bytes=2048)),
     ("bitaxe", Agent(1024.0, 6_500)),
     ("nerdminer", Agent(0.001, shares_per_minute=6.0, fractional=True)),
     ("han_solominer", Agent(0.001, shares_per_minute=6.0, fractional=True)),

@@ -34,7 +34,8 @@ class ListenerSetup(msgspec.Struct, frozen=True):
     """One listener. `host` and `port`, or `path` of a Unix socket; with `certificate` and `key` (PEM files) TLS.
 
     `pay_to` is a value of PayTo. Difficulties of 0 mean the default. `proxies` are addresses whose connections begin
-    with the PROXY protocol. `sharing` is for the port.
+    with the PROXY protocol. `v2` is whether Stratum V2 is spoken: auto (beside V1), only, or off; never over TLS.
+    `sharing` is for the port.
     """
 
     host: str = ""
@@ -48,6 +49,7 @@ class ListenerSetup(msgspec.Struct, frozen=True):
     most_difficulty: float = 0.0
     fractional: bool = False
     proxies: tuple[str, ...] = ()
+    v2: str = "auto"
     sharing: Sharing = Sharing.ALONE
 
     @property
@@ -59,6 +61,18 @@ class ListenerSetup(msgspec.Struct, frozen=True):
     def identity(self) -> tuple[object, ...]:
         """What cannot change while its connections stay: its place, TLS or not, and who is paid."""
         return self.place, bool(self.certificate), self.pay_to
+
+    @property
+    def speaks_v2(self) -> bool:
+        """Whether it takes Stratum V2, where the server has an authority key."""
+        return self.v2 != "off" and not self.certificate
+
+    def urls(self, authority_key: str) -> list[str]:
+        """All that a person may type into a miner; `authority_key` is "" where V2 is not to be had."""
+        urls = [] if self.v2 == "only" else [self.url]
+        if authority_key and self.speaks_v2 and not self.path:
+            urls.append(f"stratum2+tcp://{bracketed(self.host)}:{self.port}/{authority_key}")
+        return urls
 
     @property
     def url(self) -> str:
@@ -95,7 +109,7 @@ class Setup(msgspec.Struct, tag=True):
     """The first message: how to serve, and what processes before this one left behind.
 
     extranonce1 values are `extranonce_first` and the next `extranonce_count`; `sessions` with others are those of other
-    processes. `cache_dir` keeps compiled code.
+    processes. `cache_dir` keeps compiled code. `authority_secret` signs for Stratum V2; empty: there is none.
     """
 
     parent_pid: int
@@ -106,6 +120,7 @@ class Setup(msgspec.Struct, tag=True):
     first_seq: int
     sessions: list[Held] = []
     cache_dir: str = ""
+    authority_secret: bytes = b""
 
 
 class Publish(msgspec.Struct, tag=True):

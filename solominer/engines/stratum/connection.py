@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 from solominer.engines.stratum import messages
 from solominer.engines.stratum.batch import Taken
 from solominer.engines.stratum.events import Authorized, BlockFound, Output
+from solominer.engines.stratum.first_bytes import Spoken, spoken_in
 from solominer.engines.stratum.listener import Listener
 from solominer.engines.stratum.messages import StratumError
 from solominer.engines.stratum.plain_shares import Aimed
@@ -17,6 +18,7 @@ from solominer.errors import DecodeError
 
 if TYPE_CHECKING:
     from solominer.engines.stratum.server import Server
+    from solominer.engines.stratum.v2.session import V2Session
 
 LAST_WORDS_SECS = 5.0
 """How long a connection is still listened to after another one resumed its session: a block may be on its way."""
@@ -27,6 +29,10 @@ LONG_TURN_SECS = 0.05
 MAX_BUFFERED_BYTES = 1 << 20
 SLOW_READER_SECS = 30.0
 PROXY_HEADER_SECS = 10.0
+FIRST_BYTES_SECS = 5.0
+"""After this what may be the beginning of a V2 handshake is read as V1's, so that whoever types it hears something."""
+
+_V2_ALONE = "This port speaks Stratum V2 alone: use stratum2+tcp:// with the key that solominer status shows"
 _MOST_PAUSE_SECS = 5.0
 
 
@@ -34,7 +40,7 @@ class Connection(asyncio.Protocol):
     """Moves bytes between a socket and its session; whatever the session says beyond that goes to the server."""
 
     __slots__ = (
-        "_closed_at", "_proxy", "_server", "_slow_since", "_transport", "address", "at_fault", "closed_for",
+        "_closed_at", "_first", "_proxy", "_server", "_slow_since", "_transport", "address", "at_fault", "closed_for",
         "listener", "logged_in", "number", "opened_at", "session", "taken_over",
     )  # fmt: skip
 
@@ -43,7 +49,9 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._proxy: ProxyHeader | None = None
         self._slow_since: float | None = None
-        self.session: Session | None = None
+        self._first: bytes | None = None
+        """What came while it is open which protocol this is; None once that is known."""
+        self.session: Session | V2Session | None = None
         self.address = ""
         self.logged_in = self.taken_over = False
         self.closed_for = ""
@@ -86,6 +94,10 @@ class Connection(asyncio.Protocol):
 
     def receive(self, data: bytes) -> None:
         """Have the session read bytes."""
+        if self._first is not None:
+            data = self._first + data
+            if not self._is_decided(data):
+                return
         if self.session is not None:
             began = self._server.now()
             output = self.session.receive(data, began)
@@ -95,7 +107,7 @@ class Connection(asyncio.Protocol):
 
     def took(self, aimed: Aimed, taken: Taken, now: float) -> None:
         """Shares at the beginning of a packet were taken for the session."""
-        if self.session is not None:
+        if isinstance(self.session, Session):
             output = self.session.took(aimed, taken, now)
             self.carry_out(output)
             if output.pause_secs:
@@ -125,6 +137,20 @@ class Connection(asyncio.Protocol):
             self.close(refused)
             return
         self.session = Session(self.listener.shared, self.opened_at)
+        if self._server.identity is not None and self.listener.setup.speaks_v2:
+            self._first = b""
+
+    def _is_decided(self, first: bytes, *, now_at_last: bool = False) -> bool:
+        """Whether it is known from its first bytes what it speaks; then the session is one of that."""
+        spoken = spoken_in(first) or (Spoken.V1 if now_at_last else None)
+        self._first = first if spoken is None else None
+        if spoken is Spoken.V2:
+            self.session = self._server.v2_session(self.listener.shared, self.opened_at)
+        elif spoken is Spoken.V1 and self.listener.setup.v2 == "only":
+            self.send(messages.reply_error(b"null", StratumError(20, _V2_ALONE)))
+            self.close("Stratum V1 on a port for V2 alone")
+            return False
+        return spoken is not None
 
     def carry_out(self, output: Output) -> None:
         """Do what the session wants: blocks first, then the bytes, then everything else."""
@@ -151,6 +177,9 @@ class Connection(asyncio.Protocol):
         elif self._proxy is not None and now - self.opened_at > PROXY_HEADER_SECS:
             self.abort("no PROXY header")
         elif self.session is not None and not self.closed_for and not self.taken_over:
+            first = self._first
+            if first and now - self.opened_at > FIRST_BYTES_SECS and self._is_decided(first, now_at_last=True):
+                self.receive(first)
             self.carry_out(self.session.tick(now))
 
     def work_changed(self, now: float) -> None:
@@ -163,10 +192,15 @@ class Connection(asyncio.Protocol):
         if self.session is not None and not self.closed_for and not self.taken_over:
             self.carry_out(self.session.limits_changed(now))
 
+    def answer_block(self, id_json: bytes, error: StratumError | None) -> None:
+        """Answer a block that waited for the disk; `error` is why it is refused."""
+        if self.session is not None:
+            self.send(self.session.block_answer(id_json, error))
+
     def retire(self, reason: str) -> None:
         """Another connection has this one's session: it gets no more jobs, and is closed after its last words."""
         self.taken_over = True
-        if self.session is not None:
+        if isinstance(self.session, Session):
             self.session.is_mining = False
         asyncio.get_running_loop().call_later(LAST_WORDS_SECS, self.close, reason)
 

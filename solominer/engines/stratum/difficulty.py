@@ -31,15 +31,16 @@ class Difficulty:
     """Decides a connection's difficulty. Below 1 only for CPU-class clients, on request, or on test networks.
 
     A client's password `x=` fixes it; `d=` and minimum-difficulty are floors. A suggestion is where vardiff starts over
-    from; the same one again changes nothing.
+    from; the same one again changes nothing. `powers`: powers of two alone.
     """
 
     __slots__ = (
-        "_agent", "_fixed", "_floor", "_limits", "_network", "_resumed", "_suggested", "_vardiff", "announced",
+        "_agent", "_fixed", "_floor", "_limits", "_network", "_powers", "_resumed", "_suggested", "_vardiff",
+        "announced",
     )  # fmt: skip
 
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+    def __init__(self, limits: Limits, *, powers: bool = False) -> None:
+        self._limits, self._powers = limits, powers
         self._vardiff: Vardiff | None = None
         self._agent: Agent = UNKNOWN
         self._network = math.inf
@@ -142,7 +143,8 @@ class Difficulty:
         return self._suggested or self._resumed or self._limits.start or self._agent.start_difficulty
 
     def _rule(self) -> Rule:
-        return _rule(self._limits, self._agent, self._network, self._fixed, self._floor, self._suggested)
+        asked = self._fixed, self._floor, self._suggested
+        return _rule(self._limits, self._agent, self._network, asked, powers=self._powers)
 
     def _apply(self, now: float, wanted: float = 0.0) -> bool:
         if self._vardiff is None:
@@ -156,14 +158,14 @@ class Difficulty:
 
 
 @lru_cache(maxsize=1024)
-def _rule(limits: Limits, agent: Agent, network: float, fixed: float, floor: float, suggested: float) -> Rule:
-    """The rule that many clients have in common."""
-    asked = (each for each in (fixed, floor, suggested) if each)
-    fractional = limits.fractional or agent.fractional or min(asked, default=1.0) < 1
+def _rule(limits: Limits, agent: Agent, network: float, asked: tuple[float, float, float], *, powers: bool) -> Rule:
+    """The rule that many clients have in common; `asked` are a fixed difficulty, a floor and a suggestion."""
+    fixed, floor, _ = asked
+    fractional = limits.fractional or agent.fractional or min(filter(None, asked), default=1.0) < 1
     least = 0.0 if limits.fractional else LEAST_FRACTION if fractional else LEAST_WHOLE
     least = max(least, limits.least, agent.least_difficulty, floor)
     network = float(f"{network * (1 - 1e-5):.6g}")  # a little below, so that no block is kept back
     most = min(limits.most, network if fractional else max(network, LEAST_WHOLE))
     if fixed:
         least = most = min(max(fixed, limits.least), most)
-    return Rule(shares_per_minute=agent.shares_per_minute, least=least, most=most)
+    return Rule(shares_per_minute=agent.shares_per_minute, least=least, most=most, powers=powers)

@@ -24,6 +24,7 @@ from msgspec import structs
 
 from solominer.chain.hashes import to_rpc_hex
 from solominer.engines.stratum.addresses import reachable
+from solominer.engines.stratum.authority import Authority, MissingPackage, load_authority
 from solominer.engines.stratum.channel import (
     AddressAnswer,
     AddressQuestion,
@@ -86,6 +87,7 @@ class StratumSettings:
     `processes` is how many serve them, 1 to 16.
     `group_window` is the window of the group's listeners, in thousandths of the network's difficulty. `simulated`:
     found blocks are neither kept nor sent, so no answer waits for the disk. `cache_dir` keeps compiled code.
+    `authority_file` keeps the key of Stratum V2; None: V1 alone is spoken.
     """
 
     listeners: tuple[ListenerSetup, ...]
@@ -98,6 +100,7 @@ class StratumSettings:
     simulated: bool = False
     cache_dir: Path | None = None
     processes: int = 1
+    authority_file: Path | None = None
 
 
 class StratumEngine:
@@ -131,6 +134,7 @@ class StratumEngine:
         self._saved: dict[bytes, None] = {}
         self._sessions = KeptSessions(SessionsFile(settings.sessions_file) if settings.sessions_file else None)
         self._group = self._books_of(settings)
+        self._authority: Authority | None = None
         self._miners = Miners()
         self._tasks: set[asyncio.Task[None]] = set()
         self._ended = asyncio.Event()
@@ -157,6 +161,7 @@ class StratumEngine:
     async def start(self, post: Post, space: ExtranonceRange) -> None:
         """Open all listeners. Raises EngineError if one cannot be opened or a process does not start."""
         self._post, self._space = post, space
+        self._authority = _authority_of(self.settings)
         if self._group is not None:
             self._group.open()
         self._sessions.load()
@@ -185,6 +190,7 @@ class StratumEngine:
             first_seq=self._works.first_seq + number * PROCESS_SEQS,
             sessions=self._sessions.resumable(),
             cache_dir=str(self.settings.cache_dir or ""),
+            authority_secret=self._authority.secret if self._authority else b"",
         )
         listening = await server.start(setup)
         if number == 0:
@@ -289,6 +295,8 @@ class StratumEngine:
         async with self._applying:
             if not self.is_serving:
                 return ["stratum: its server is starting: reload again in a few seconds"]
+            if self._authority is None and any(each.v2 == "only" for each in settings.listeners):
+                return ["stratum: the first listener with Stratum V2 requires a restart"]
             if self._group is None and (books := self._books_of(settings)) is not None:
                 try:
                     books.open()
@@ -321,7 +329,9 @@ class StratumEngine:
 
     def _listen_at(self, bound: list[ListenerSetup]) -> None:
         self._bound = bound
-        before, self.urls = self.urls, [each for listener in bound for each in reachable(listener.url)]
+        key = self._authority.key if self._authority else ""
+        urls = [url for listener in bound for url in listener.urls(key)]
+        before, self.urls = self.urls, [each for url in urls for each in reachable(url)]
         if self.urls != before:
             log.info("miners connect to %s", " or ".join(self.urls) or "no address: there is no listener")
 
@@ -390,3 +400,18 @@ class StratumEngine:
         else:
             answer = AddressAnswer(address, payout.script_pubkey)
         self._servers[number].send(encode(answer))
+
+
+def _authority_of(settings: StratumSettings) -> Authority | None:
+    """What Stratum V2 is spoken with. Raises EngineError if it cannot be had where a listener speaks nothing else."""
+    listeners = [each for each in settings.listeners if each.speaks_v2]
+    if settings.authority_file is None or not listeners:
+        return None
+    try:
+        return load_authority(settings.authority_file)
+    except EngineError as error:
+        if any(each.v2 == "only" for each in listeners):
+            raise
+        level = logging.INFO if isinstance(error, MissingPackage) else logging.WARNING
+        log.log(level, "miners cannot use Stratum V2: %s: %s", error.what, error.todo)
+        return None

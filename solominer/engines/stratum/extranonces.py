@@ -81,6 +81,10 @@ class ExtranonceTable:
         while len(self._gone) > MAX_RESUMABLE:
             self._drop(next(iter(self._gone)))
 
+    def release(self, held: Held) -> None:
+        """The connection is gone, and nobody can resume its session."""
+        self._drop(held.session_id)
+
     def resumable(self) -> list[Held]:
         """All sessions, to be kept over a restart of the server."""
         return list(self._held.values())

@@ -13,11 +13,11 @@ from solominer.engines.stratum import plain_shares
 from solominer.engines.stratum.batch import MAX_BYTES, MAX_PACKETS, Taken
 from solominer.engines.stratum.jobs import JobBoard
 from solominer.engines.stratum.plain_shares import Aimed
+from solominer.engines.stratum.session import Session
 from solominer.engines.stratum.shares import ShareChecker
 
 if TYPE_CHECKING:
     from solominer.engines.stratum.connection import Connection
-    from solominer.engines.stratum.session import Session
 
 SMALL_BYTES = 1024
 """Larger packets are worth a call of their own, which also says how long they keep the server busy."""
@@ -40,7 +40,7 @@ class Intake:
         waiting, session = self._waiting, connection.session
         if connection in waiting:
             self.drain()
-        if session is None or session.aimed is None or self._checker.batch is None:
+        if not isinstance(session, Session) or session.aimed is None or self._checker.batch is None:
             return False
         if len(data) > SMALL_BYTES or connection.closed_for:
             return False

@@ -15,6 +15,11 @@ _LONGEST_METHOD = max(map(len, _HTTP_METHODS))
 _TLS_HANDSHAKE = b"\x16\x03"
 
 
+def begins_http(data: bytes) -> bool:
+    """Whether these are the first bytes of an HTTP request."""
+    return data.startswith(_HTTP_METHODS)
+
+
 class Problem(Enum):
     """Why a connection's bytes cannot be read any further."""
 
@@ -70,7 +75,7 @@ class LineReader:
         """Whether to go on reading; False also while the first bytes still leave it open."""
         if data.startswith(_TLS_HANDSHAKE):
             self.problem = Problem.TLS
-        elif data.startswith(_HTTP_METHODS):
+        elif begins_http(data):
             self.problem = Problem.HTTP
         elif len(data) < _LONGEST_METHOD and any(sign.startswith(data) for sign in (*_HTTP_METHODS, _TLS_HANDSHAKE)):
             self.part = data

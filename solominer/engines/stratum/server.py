@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import resource
 import secrets
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from solominer.chain.transaction import TxOut
 from solominer.engines.stratum.channel import (
@@ -18,7 +18,6 @@ from solominer.engines.stratum.channel import (
     Found,
     FromProcess,
     ListenerSetup,
-    MinerReport,
     News,
     Notable,
     Publish,
@@ -50,7 +49,7 @@ from solominer.engines.stratum.intake import Intake
 from solominer.engines.stratum.jobs import JobBoard, plan_of
 from solominer.engines.stratum.listener import Listener
 from solominer.engines.stratum.reference import HashlibValidator
-from solominer.engines.stratum.session import Session
+from solominer.engines.stratum.reports import connection_record, miner_report, session_of
 from solominer.engines.stratum.shared import Credits, ListenerSettings, Shared, Tallies
 from solominer.engines.stratum.shares import ShareChecker
 from solominer.engines.stratum.unsaved import UnsavedBlocks
@@ -58,6 +57,10 @@ from solominer.engines.stratum.work import Audience, Work
 from solominer.errors import EngineError
 from solominer.work.job_check import check_group
 from solominer.work.workers import ExtranonceRange
+
+if TYPE_CHECKING:
+    from solominer.engines.stratum.v2.identity import Identity
+    from solominer.engines.stratum.v2.session import V2Session
 
 SESSION_TICK_SECS = 4
 FAN_OUT_AT_ONCE = 64
@@ -87,6 +90,7 @@ class Server:
     ) -> None:
         self.now = now
         self._setup, self._send = setup, send
+        self.identity = _identity(setup.authority_secret)
         self._board = JobBoard(_payouts, setup.first_seq)
         space = ExtranonceRange(setup.extranonce_first, setup.extranonce_count)
         self._table = ExtranonceTable(space, lambda: secrets.token_hex(8))
@@ -247,6 +251,13 @@ class Server:
 
     # Connections
 
+    def v2_session(self, shared: Shared, now: float) -> V2Session:
+        """The session of a client that speaks Stratum V2."""
+        from solominer.engines.stratum.v2.session import V2Session
+
+        assert self.identity is not None
+        return V2Session(shared, self.identity, now)
+
     def await_header(self, connection: Connection) -> None:
         """A proxy connected, which is to say for whom."""
         self._awaited[connection] = None
@@ -273,8 +284,9 @@ class Server:
         banned = self._doorman.leave(
             connection.address, now, was_logged_in=connection.logged_in, failed=connection.at_fault
         )
-        if session.held is not None and not connection.taken_over:
+        if not connection.taken_over:
             session.closed(now)
+        if session.held is not None and not connection.taken_over:
             self._by_session.pop(session.held.session_id, None)
             self._sessions_told.pop(session.held.session_id, None)
             self._sessions_gone.append(session.held)
@@ -285,7 +297,7 @@ class Server:
         if banned:
             self._news("miner_banned", peer=connection.address, reason=reason)
         elif connection.logged_in:
-            self._news("miner_left", peer=connection.address, reason=reason, **_connection_record(connection, now))
+            self._news("miner_left", peer=connection.address, reason=reason, **connection_record(connection, now))
 
     def event(self, connection: Connection, event: Event) -> None:
         """Something that a session says."""
@@ -294,7 +306,7 @@ class Server:
                 self.unsaved.add(event.hash_le, self.now())
                 self._send(Found(event))
             case BlockAccepted():
-                self.unsaved.answer(event.hash_le, connection.send, event.id_json)
+                self.unsaved.answer(event.hash_le, connection.answer_block, event.id_json)
             case NotableShare():
                 self._send(Notable(event))
             case KernelFault():
@@ -322,7 +334,7 @@ class Server:
     def _tell_fresh(self) -> None:
         """Sessions whose difficulty has changed just now: should this process end, their shares are held against it."""
         fresh, self._fresh = self._fresh, {}
-        sessions = [told for each in fresh if each.session is not None and (told := _session_of(each.session))]
+        sessions = [told for each in fresh if each.session is not None and (told := session_of(each.session))]
         self._send(Report(len(self._connections), [], sessions))
 
     def _authorized(self, connection: Connection, worker: Worker) -> None:
@@ -366,11 +378,11 @@ class Server:
             if tally or told != miner.told:
                 miner.told = told
                 peer = newest.address if newest else ""
-                miners.append(_miner_report(tally.take(), len(miner.connections), difficulty, peer))
+                miners.append(miner_report(tally.take(), len(miner.connections), difficulty, peer))
         sessions, self._sessions_gone = self._sessions_gone, []
         for session_id, connection in self._by_session.items():
             assert connection.session is not None
-            held = _session_of(connection.session)
+            held = session_of(connection.session)
             assert held is not None
             seen = (held.last_seq, held.difficulty)
             if self._sessions_told.get(session_id) != seen:
@@ -385,26 +397,13 @@ class Server:
             self._send(News(kind, fields))
 
 
-def _session_of(session: Session) -> Held | None:
-    """What the daemon keeps of a session."""
-    held = session.held
-    if held is not None:
-        held.difficulty = session.difficulty.announced
-    return held
+def _identity(authority_secret: bytes) -> Identity | None:
+    """What Stratum V2 is spoken with; its packages are needed only where there is a secret."""
+    if not authority_secret:
+        return None
+    from solominer.engines.stratum.v2.identity import Identity
 
-
-def _connection_record(connection: Connection, now: float) -> dict[str, str | int | float]:
-    """Of a logged-in connection: its first worker, how long it was open, shares, hash rate with its interval."""
-    session = connection.session
-    assert session is not None
-    rate, low, high = session.difficulty.rate_interval_hps(now)
-    record: dict[str, str | int | float] = {
-        "worker": next(iter(session.workers.values())).name,
-        "user_agent": session.user_agent,
-        "secs": round(now - connection.opened_at, 1),
-        "shares": session.difficulty.shares,
-    }
-    return record | ({"rate_hps": rate, "rate_low_hps": low, "rate_high_hps": high} if high < math.inf else {})
+    return Identity(authority_secret)
 
 
 def _payouts(work: Work, audience: Audience) -> tuple[TxOut, ...]:
@@ -417,19 +416,3 @@ def _payouts(work: Work, audience: Audience) -> tuple[TxOut, ...]:
         check_group(paid, work.group.members, work.coinbase_value)
         return outputs
     return tuple(TxOut(value, script) for script, value in work.outputs)
-
-
-def _miner_report(tally: Tally, connections: int, difficulty: float, peer: str) -> MinerReport:
-    return MinerReport(
-        name=tally.name,
-        user_agent=tally.user_agent,
-        accepted=tally.accepted,
-        hashes=tally.hashes,
-        hashes_squared=tally.hashes_squared,
-        best_hash=tally.best_hash.to_bytes(32) if tally.accepted else b"",
-        rejected=tally.rejected,
-        connects=tally.connects,
-        connections=connections,
-        difficulty=difficulty,
-        peer=peer,
-    )

@@ -9,7 +9,6 @@ A change of difficulty goes out with a new job, because clients apply it at the 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 from solominer.chain.target import DIFFICULTY_1_TARGET
 from solominer.engines.stratum import messages, plain_shares
@@ -134,6 +133,10 @@ class Session:
             else:
                 self._login(login, script, now)
         return self._take()
+
+    def block_answer(self, id_json: bytes, error: StratumError | None) -> bytes:
+        """The answer to a BlockAccepted: None if the block is on disk."""
+        return reply_true(id_json) if error is None else reply_error(id_json, error, result=b"false")
 
     def closed(self, now: float) -> None:
         """The connection is gone; its session may be resumed. Not to be called when another one has taken it over."""
@@ -295,13 +298,11 @@ class Session:
             self._events.append(AddressWanted(login.name.address))
 
     def _login(self, login: Login, script: bytes | None, now: float) -> None:
-        credit = None
-        if script is not None and self.shared.settings.pay_to is PayTo.GROUP:
-            work, credits = self.shared.board.current, self.shared.credits
-            if not credits.admit(script.hex(), work.group if work else None):
-                self._refuse(login, f"the group has {credits.MOST_MEMBERS} members, which is the most")
-                return
-            credit, script = partial(credits.add, script.hex()), None
+        try:
+            script, credit = self.shared.payee(script)
+        except SolominerError as error:
+            self._refuse(login, error.what)
+            return
         if self._script not in (None, script):
             self._refuse(login, f"this connection already pays {self._address}: use a second one")
             return

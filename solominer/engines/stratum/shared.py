@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
+from typing import NamedTuple
 
 from solominer.chain.target import expected_hashes
 from solominer.engines.stratum.difficulty import Limits
@@ -12,6 +15,7 @@ from solominer.engines.stratum.extranonces import ExtranonceTable
 from solominer.engines.stratum.jobs import JobBoard
 from solominer.engines.stratum.shares import ShareChecker, share_target
 from solominer.engines.stratum.work import Standing
+from solominer.errors import EngineError
 
 
 class PayTo(Enum):
@@ -85,6 +89,16 @@ class Tallies:
         return self._tallies.setdefault(key, Tally(*key))
 
 
+class Payee(NamedTuple):
+    """Whom the blocks of a miner pay: a script of its own, None for what is configured or the group.
+
+    `credit` takes (accepted shares, their difficulty) for the group.
+    """
+
+    script: bytes | None = None
+    credit: Callable[[int, float], None] | None = None
+
+
 @dataclass(slots=True)
 class Shared:
     """What the connections of a process have in common. `scripts` are addresses that the node confirmed."""
@@ -96,3 +110,12 @@ class Shared:
     scripts: dict[str, bytes] = field(default_factory=dict)
     tallies: Tallies = field(default_factory=Tallies)
     credits: Credits = field(default_factory=Credits)
+
+    def payee(self, script: bytes | None) -> Payee:
+        """Whom a miner's blocks pay that logged in with the address of `script`. Raises EngineError."""
+        if script is None or self.settings.pay_to is not PayTo.GROUP:
+            return Payee(script)
+        work = self.board.current
+        if not self.credits.admit(script.hex(), work.group if work else None):
+            raise EngineError(f"the group has {self.credits.MOST_MEMBERS} members, which is the most")
+        return Payee(None, partial(self.credits.add, script.hex()))

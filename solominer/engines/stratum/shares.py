@@ -89,16 +89,45 @@ def make_claim(
     extranonces = extranonce2_candidates(share.extranonce2)
     if len(share.extranonce2) != 2 * EXTRANONCE2_SIZE:
         refusal = refusal or Errors.INVALID_NONCE2
+    return claim_of(
+        id_json,
+        worker=worker,
+        job=job,
+        extranonces=[extranonce1 + extranonce2 for extranonce2 in extranonces],
+        versions=versions,
+        ntime=share.ntime,
+        nonce=share.nonce,
+        job_difficulty=job_difficulty,
+        tip_le=tip_le,
+        refusal=refusal,
+    )
+
+
+def claim_of(
+    id_json: bytes,
+    *,
+    worker: Worker | None,
+    job: Job,
+    extranonces: Sequence[bytes],
+    versions: Sequence[int],
+    ntime: int,
+    nonce: int,
+    job_difficulty: float | None,
+    tip_le: bytes,
+    refusal: StratumError | None,
+) -> Claim:
+    """A claim of a job with whole extranonces and versions, the likeliest first, whatever protocol it came by."""
+    work = job.work
     if job_difficulty is None:
         refusal = refusal or Errors.INVALID_JOB_ID
     if work.prevhash_le != tip_le:
         refusal = refusal or Errors.STALE
-    if not work.ntime_min <= share.ntime <= work.ntime_max:
+    if not work.ntime_min <= ntime <= work.ntime_max:
         refusal = refusal or Errors.NTIME_RANGE
     target = share_target(job_difficulty) if job_difficulty is not None else 0
     candidates = [
-        ShareCandidate(extranonce1 + extranonce2, version, share.ntime, share.nonce, target)
-        for extranonce2 in extranonces
+        ShareCandidate(extranonce, version, ntime, nonce, target)
+        for extranonce in extranonces
         for version in dict.fromkeys(versions)
     ]
     return Claim(id_json, worker, job, candidates, job_difficulty or 0.0, refusal)

@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from solominer.engines.stratum.messages import StratumError, reply_error, reply_true
+from solominer.engines.stratum.messages import StratumError
 
 SAVE_SECS = 5.0
 """How long the answer to a block waits for the disk."""
 
 NOT_SAVED = StratumError(20, "Block is not on disk yet, see the log of solominer")
 
+Answer = Callable[[bytes, StratumError | None], None]
+"""Takes the id of a request and why it is refused; None: it is accepted."""
+
 
 @dataclass(slots=True)
 class _Waiting:
-    """Since when (monotonic seconds), and what is to be answered: where to, and the id of the request."""
+    """Since when (monotonic seconds), and what is to be answered: how, and the id of the request."""
 
     since: float
-    answers: list[tuple[Callable[[bytes], None], bytes]] = field(default_factory=list)
+    answers: list[tuple[Answer, bytes]] = field(default_factory=list)
 
 
 class UnsavedBlocks:
@@ -34,19 +37,19 @@ class UnsavedBlocks:
         """A block is sent to the daemon."""
         self._blocks.setdefault(hash_le, _Waiting(now))
 
-    def answer(self, hash_le: bytes, send: Callable[[bytes], None], id_json: bytes) -> None:
-        """Send the answer to a block once it is on disk; at once if it was never added."""
+    def answer(self, hash_le: bytes, answer: Answer, request_id: bytes) -> None:
+        """Answer a block once it is on disk; at once if it was never added."""
         waiting = self._blocks.get(hash_le)
         if waiting is None:
-            send(reply_true(id_json))
+            answer(request_id, None)
         else:
-            waiting.answers.append((send, id_json))
+            waiting.answers.append((answer, request_id))
 
     def saved(self, hash_le: bytes) -> None:
         """The daemon has it on disk."""
         waiting = self._blocks.pop(hash_le, None)
-        for send, id_json in waiting.answers if waiting else ():
-            send(reply_true(id_json))
+        for answer, request_id in waiting.answers if waiting else ():
+            answer(request_id, None)
 
     def tick(self, now: float) -> None:
         """Time passed: answer those that have waited too long."""
@@ -55,5 +58,5 @@ class UnsavedBlocks:
             if now - waiting.since < SAVE_SECS:
                 break
             del self._blocks[hash_le]
-            for send, id_json in waiting.answers:
-                send(reply_error(id_json, NOT_SAVED, result=b"false"))
+            for answer, request_id in waiting.answers:
+                answer(request_id, NOT_SAVED)

@@ -30,7 +30,8 @@ class Rule:
     """When and how far the difficulty moves.
 
     It moves when P(ideal > `distance` times away) exceeds a memory's confidence, at most by `largest_step` at once.
-    `most`, the network's difficulty, goes before `least`: a client must hand in whatever could be a block.
+    `most`, the network's difficulty, goes before `least`: a client must hand in whatever could be a block. With
+    `powers` difficulties are powers of two, rounded up, where there is one inside the bounds.
     """
 
     shares_per_minute: float = 18.0
@@ -40,10 +41,17 @@ class Rule:
     long_confidence: float = 0.98
     short_confidence: float = 0.999999
     largest_step: float = 16.0
+    powers: bool = False
 
     def within(self, difficulty: float) -> float:
         """`difficulty` inside the bounds."""
-        return min(max(difficulty, self.least), self.most)
+        bounded = min(max(difficulty, self.least), self.most)
+        if not self.powers or bounded <= 0:
+            return bounded
+        mantissa, exponent = math.frexp(bounded)
+        power = math.ldexp(1.0, exponent - (mantissa == 0.5))
+        power = power if power <= self.most else power / 2
+        return power if power >= self.least or self.most < self.least else bounded
 
 
 class Vardiff:

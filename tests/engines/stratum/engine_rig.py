@@ -7,6 +7,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from solominer.config.paths import default_cache_dir
@@ -37,6 +38,7 @@ class Bench:
         limits: ServerLimits | None = None,
         simulated: bool = False,
         processes: int = 1,
+        authority_file: Path | None = None,
     ) -> None:
         self.events: list[Event] = []
         self.sums: list[MinerShares] = []
@@ -52,6 +54,7 @@ class Bench:
             simulated=simulated,
             cache_dir=default_cache_dir(),
             processes=processes,
+            authority_file=authority_file,
         )
         self.engine = StratumEngine(
             settings,
@@ -116,10 +119,14 @@ class Bench:
 
 @contextlib.asynccontextmanager
 async def running(
-    *listeners: ListenerSetup, limits: ServerLimits | None = None, simulated: bool = False, processes: int = 1
+    *listeners: ListenerSetup,
+    limits: ServerLimits | None = None,
+    simulated: bool = False,
+    processes: int = 1,
+    authority_file: Path | None = None,
 ) -> AsyncIterator[Bench]:
-    """An engine that runs."""
-    bench = Bench(*listeners, limits=limits, simulated=simulated, processes=processes)
+    """An engine that runs; with an authority file it speaks V2 too."""
+    bench = Bench(*listeners, limits=limits, simulated=simulated, processes=processes, authority_file=authority_file)
     await bench.engine.start(bench.post, SPACE)
     supervising = asyncio.create_task(bench.engine.run())
     try:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from solominer.engines.stratum.messages import StratumError
 from solominer.engines.stratum.unsaved import SAVE_SECS, UnsavedBlocks
 
 HASHES = st.integers(0, 3).map(lambda number: bytes([number]) * 32)
@@ -25,11 +24,9 @@ class Unsaved(RuleBasedStateMachine):
         self.answers: dict[int, bool] = {}
         self.requests = 0
 
-    def _answered(self, data: bytes) -> None:
-        line = json.loads(data)
-        assert line["id"] not in self.answers
-        assert line["result"] is (line["error"] is None)
-        self.answers[line["id"]] = line["result"]
+    def _answered(self, request_id: bytes, error: StratumError | None) -> None:
+        assert int(request_id) not in self.answers
+        self.answers[int(request_id)] = error is None
 
     @rule(hash_le=HASHES)
     def sent(self, hash_le: bytes) -> None:

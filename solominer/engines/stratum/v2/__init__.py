@@ -1,0 +1,1 @@
+"""Stratum V2: the encrypted binary protocol, both ends of it."""

@@ -1,0 +1,434 @@
+"""One Stratum V2 connection of a miner, sans I/O: what `stratum.session` is for V1, with the same methods.
+
+Work, difficulty, shares and records are those of V1; only what is said on the wire differs. Accepted shares of a packet
+that follow each other are answered together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from solominer.chain.hashes import hash_to_int
+from solominer.engines.stratum.agents import UNKNOWN, Agent, agent_of
+from solominer.engines.stratum.difficulty import Difficulty
+from solominer.engines.stratum.events import (
+    AddressWanted,
+    Authorized,
+    AuthorizeRefused,
+    BlockAccepted,
+    BlockFound,
+    DifficultyChanged,
+    Event,
+    Output,
+    Tally,
+    Worker,
+)
+from solominer.engines.stratum.limits import BlockBudget, LineRate
+from solominer.engines.stratum.messages import StratumError
+from solominer.engines.stratum.names import MAX_USER_AGENT, Username, clean_text, parse_username
+from solominer.engines.stratum.shared import PayTo, Shared
+from solominer.engines.stratum.shares import Claim
+from solominer.engines.stratum.v2.answers import Accepted, answer_to_block, refused, request_of_block
+from solominer.engines.stratum.v2.channel import MiningChannel, Wish
+from solominer.engines.stratum.v2.frames import FrameReader, seal
+from solominer.engines.stratum.v2.identity import Identity
+from solominer.engines.stratum.v2.messages import (
+    FORMS,
+    CloseChannel,
+    Message,
+    OpenExtendedMiningChannel,
+    OpenExtendedMiningChannelSuccess,
+    OpenMiningChannelError,
+    OpenStandardMiningChannel,
+    OpenStandardMiningChannelSuccess,
+    SetupConnection,
+    SetupConnectionError,
+    SetupConnectionSuccess,
+    SubmitSharesError,
+    SubmitSharesExtended,
+    SubmitSharesStandard,
+    UpdateChannel,
+    UpdateChannelError,
+    decode,
+)
+from solominer.engines.stratum.v2.noise import ACT1_BYTES, Cipher
+from solominer.engines.stratum.work import EXTRANONCE2_SIZE, Audience, Job
+from solominer.errors import DecodeError, EngineError, SolominerError
+
+VERSION = 2
+MAX_MESSAGE_BYTES = 16 * 1024
+MAX_REFUSED_CHANNELS = 32
+_REQUIRES_STANDARD_JOBS, _REQUIRES_VERSION_ROLLING = 1, 4
+_REQUIRES_FIXED_VERSION = 1
+_EXTENSION = 0x7FFF
+_NO_GROUP = 0
+_MOST_ERROR = 255
+
+
+class _Opening(NamedTuple):
+    """A channel that is asked for."""
+
+    asked: OpenStandardMiningChannel | OpenExtendedMiningChannel
+    name: Username
+
+
+class V2Session:
+    """The state of one connection. Every method returns an `Output` to be carried out."""
+
+    __slots__ = (
+        "_blocks", "_channel_ids", "_close", "_events", "_frames", "_handshake", "_identity", "_is_set_up", "_opened",
+        "_openings", "_out", "_rate", "_refused", "_send", "_shares", "_shares_before",
+        "agent", "channels", "shared", "user_agent",
+        "workers",
+    )  # fmt: skip
+
+    held = None
+    """V2 has no sessions to resume."""
+    aimed = None
+
+    def __init__(self, shared: Shared, identity: Identity, now: float) -> None:
+        self.shared, self._identity = shared, identity
+        self._opened = now
+        self._rate = LineRate(shared.settings.lines_per_sec, now)
+        self._handshake = b""
+        self._frames: FrameReader | None = None
+        self._send: Cipher | None = None
+        self._is_set_up = False
+        self._openings: list[_Opening] = []
+        self._channel_ids = self._refused = self._shares_before = 0
+        self._out: list[bytes] = []
+        self._events: list[Event] = []
+        self._shares: list[tuple[MiningChannel, int, Claim]] = []  # (channel, sequence number, claim)
+        self._blocks = BlockBudget()
+        self._close = ""
+        self.user_agent = ""
+        self.agent: Agent = UNKNOWN
+        self.channels: dict[int, MiningChannel] = {}
+        self.workers: dict[str, Worker] = {}
+
+    # What the server asks
+
+    @property
+    def is_mining(self) -> bool:
+        """Whether a channel was sent a job."""
+        return bool(self.channels)
+
+    @property
+    def difficulty(self) -> Difficulty:
+        """That of the oldest channel."""
+        first = next(iter(self.channels.values()), None)
+        return first.difficulty if first else Difficulty(self.shared.settings.limits)
+
+    @property
+    def shares(self) -> int:
+        """Shares that count for the hash rate, also of channels that are closed."""
+        return self._shares_before + sum(channel.difficulty.shares for channel in self.channels.values())
+
+    def rate_interval_hps(self, now: float) -> tuple[float, float, float]:
+        """As `Difficulty.rate_interval_hps` where there is and was one channel alone, else that of no exposure."""
+        blank = Difficulty(self.shared.settings.limits)
+        return (self.difficulty if self._channel_ids == 1 else blank).rate_interval_hps(now)
+
+    # Inputs
+
+    def receive(self, data: bytes, now: float) -> Output:
+        """Bytes arrived."""
+        if self._frames is None:
+            self._handshake += data
+            if len(self._handshake) < ACT1_BYTES:
+                return self._take()
+            act2, ciphers = self._identity.respond(self._handshake[:ACT1_BYTES])
+            self._out.append(act2)
+            self._send, self._frames = ciphers.send, FrameReader(ciphers.receive, MAX_MESSAGE_BYTES)
+            data, self._handshake = self._handshake[ACT1_BYTES:], b""
+        frames = self._frames.feed(data)
+        try:
+            for extension, kind, payload in frames:
+                if extension & _EXTENSION == 0 and (message := decode(kind, payload)) is not None:
+                    self._handle(message, now)
+                    if self._close:
+                        break
+        except DecodeError as error:
+            self._close = self._close or f"a message that cannot be read: {error.what}"
+        self._check_shares(now)
+        if self._frames.problem is not None:
+            self._close = self._close or self._frames.problem.what
+        return self._take(self._rate.pause_secs(len(frames), self.shared.settings.lines_per_sec, now))
+
+    def tick(self, now: float) -> Output:
+        """Time passed: to be called every few seconds."""
+        settings = self.shared.settings
+        if self.shared.board.current is None:
+            for channel in self.channels.values():
+                channel.difficulty.pause(now)
+        elif not self.channels and now - self._opened >= settings.handshake_secs:
+            self._close = f"no open channel within {settings.handshake_secs:.0f} s"
+        else:
+            for channel in list(self.channels.values()):
+                if channel.is_due(now, settings.notify_secs):
+                    self._announce(channel, now)
+        return self._take()
+
+    def work_changed(self, now: float) -> Output:
+        """There is other work: a new tip, or fresh transactions on the same one."""
+        for channel in list(self.channels.values()):
+            self._announce(channel, now)
+        if self._openings:
+            self._open_waiting(now)
+        return self._take()
+
+    def limits_changed(self, now: float) -> Output:
+        """The listener has other bounds of difficulty."""
+        for channel in list(self.channels.values()):
+            if channel.difficulty.bound(self.shared.settings.limits, now):
+                self._announce(channel, now)
+        return self._take()
+
+    def address_resolved(self, address: str, script: bytes | None, reason: str, now: float) -> Output:
+        """The node's answer about an address: its script, or None and why it cannot be paid."""
+        found = [each for each in self._openings if each.name.address == address]
+        self._openings = [each for each in self._openings if each.name.address != address]
+        for opening in found:
+            if script is None:
+                self._refuse(opening, f"unknown-user: {reason}")
+            else:
+                self._open(opening, script, now)
+        return self._take()
+
+    def block_answer(self, request: bytes, error: StratumError | None) -> bytes:
+        """The answer to a BlockAccepted: None if the block is on disk."""
+        return self._sealed(answer_to_block(request, error))
+
+    def closed(self, now: float) -> None:
+        """The connection is gone."""
+        for channel in self.channels.values():
+            self.shared.table.release(channel.held)
+
+    # Messages
+
+    def _handle(self, message: Message, now: float) -> None:
+        handler = _HANDLERS.get(type(message))
+        if handler is None:
+            return  # of another protocol, or a server's
+        if (handler is V2Session._setup) is self._is_set_up:
+            self._close = "a second SetupConnection" if self._is_set_up else "no SetupConnection came first"
+        else:
+            handler(self, message, now)
+
+    def _submit(self, message: SubmitSharesStandard | SubmitSharesExtended, now: float) -> None:
+        channel = self.channels.get(message.channel_id)
+        if channel is not None:
+            self._shares.append((channel, message.sequence_number, channel.claim(message)))
+        else:
+            self._tell(SubmitSharesError(message.channel_id, message.sequence_number, "invalid-channel-id"))
+
+    def _setup(self, message: SetupConnection, now: float) -> None:
+        unsupported = message.flags & ~(_REQUIRES_STANDARD_JOBS | _REQUIRES_VERSION_ROLLING)
+        work = self.shared.board.current
+        fixed = work is not None and not work.version_mask
+        if fixed:
+            unsupported |= message.flags & _REQUIRES_VERSION_ROLLING
+        error = ""
+        if message.protocol != 0:
+            error, unsupported = "unsupported-protocol", 0
+        elif not message.min_version <= VERSION <= message.max_version:
+            error, unsupported = "protocol-version-mismatch", 0
+        elif unsupported:
+            error = "unsupported-feature-flags"
+        if error:
+            self._tell(SetupConnectionError(unsupported, error))
+            self._close = f"its SetupConnection: {error}"
+            return
+        self._is_set_up = True
+        said = " ".join(filter(None, (message.vendor, message.hardware_version, message.firmware)))
+        self.user_agent = clean_text(said, MAX_USER_AGENT)
+        self.agent = agent_of(self.user_agent)
+        self._tell(SetupConnectionSuccess(VERSION, _REQUIRES_FIXED_VERSION if fixed else 0))
+
+    def _ask_to_open(self, message: OpenStandardMiningChannel | OpenExtendedMiningChannel, now: float) -> None:
+        opening = _Opening(message, parse_username(message.user_identity))
+        address, settings = opening.name.address, self.shared.settings
+        most = settings.max_workers
+        if len(self.channels) + len(self._openings) >= most:
+            self._refuse(opening, f"too-many-channels: {most} are the most of one connection")
+        elif isinstance(message, OpenExtendedMiningChannel) and message.min_extranonce_size > EXTRANONCE2_SIZE:
+            self._refuse(opening, f"min-extranonce-size-too-large: {EXTRANONCE2_SIZE} bytes are the most")
+        elif not message.user_identity:
+            self._refuse(opening, "unknown-user: there is no user name")
+        elif settings.pay_to is PayTo.CONFIG:
+            self._open(opening, None, now)
+        elif not address:
+            self._refuse(opening, "unknown-user: it must be a Bitcoin address, such as bc1q....worker")
+        elif address in self.shared.scripts:
+            self._open(opening, self.shared.scripts[address], now)
+        else:
+            self._openings.append(opening)
+            self._events.append(AddressWanted(address))
+
+    def _open_waiting(self, now: float) -> None:
+        """Those whose addresses are known and that waited for work."""
+        waiting, self._openings = self._openings, []
+        for opening in waiting:
+            script = self.shared.scripts.get(opening.name.address)
+            if script is None and self.shared.settings.pay_to is not PayTo.CONFIG:
+                self._openings.append(opening)
+            else:
+                self._open(opening, script, now)
+
+    def _open(self, opening: _Opening, script: bytes | None, now: float) -> None:
+        shared, asked = self.shared, opening.asked
+        if shared.board.current is None:
+            self._openings.append(opening)
+            return
+        size = asked.min_extranonce_size if isinstance(asked, OpenExtendedMiningChannel) else None
+        try:
+            script, credit = shared.payee(script)
+            held, _ = shared.table.open("", now)
+        except SolominerError as error:
+            self._refuse(opening, error.what)
+            return
+        known = self.workers.get(asked.user_identity)
+        worker = known or Worker(opening.name.name, Tally(), credit)
+        limits, bytes_of_group = shared.settings.limits, self.agent.v2_coinbase_bytes
+        audience = Audience(None, bytes_of_group) if shared.settings.pay_to is PayTo.GROUP else Audience(script)
+        channel = MiningChannel(self._channel_ids + 1, worker, held, shared.board, audience, self.agent, limits, size)
+        channel.wants(Wish.of(asked.nominal_hash_rate, asked.max_target), now)
+        try:
+            job = channel.next_job(now)
+            self._check(channel, job)
+        except SolominerError as error:
+            shared.table.release(held)
+            self._refuse(opening, error.what)
+            return
+        self._channel_ids += 1
+        self.channels[channel.channel_id] = channel
+        first = asked.request_id, channel.channel_id, channel.target_le
+        if size is None:
+            self._tell(OpenStandardMiningChannelSuccess(*first, channel.prefix, _NO_GROUP))
+        else:
+            self._tell(OpenExtendedMiningChannelSuccess(*first, size, channel.prefix, _NO_GROUP))
+        if known is None:
+            worker.tally = shared.tallies.of(worker.name, self.user_agent)
+            self.workers[asked.user_identity] = worker
+            self._events.append(Authorized(worker))
+        self._events.append(DifficultyChanged(channel.difficulty.announced))
+        self._tell(*channel.announcement(job, with_target=False))
+
+    def _check(self, channel: MiningChannel, job: Job) -> None:
+        """Raises EngineError where a client cannot take what it would be sent."""
+        most = self.agent.v2_coinbase_bytes
+        if channel.target_is_too_large:
+            raise EngineError("max-target-out-of-range: blocks would be kept back")
+        if channel.extranonce_size is not None and job.coinbase_bytes > most:
+            raise EngineError(f"the payouts make a coinbase of {job.coinbase_bytes} bytes; this client takes {most}")
+
+    def _refuse(self, opening: _Opening, reason: str) -> None:
+        self._refused += 1
+        if self._refused >= MAX_REFUSED_CHANNELS and not self.channels:
+            self._close = f"{MAX_REFUSED_CHANNELS} channels that were refused"
+        self._events.append(AuthorizeRefused(opening.name.name, reason))
+        self._tell(OpenMiningChannelError(opening.asked.request_id, clean_text(reason, _MOST_ERROR)))
+
+    def _update(self, message: UpdateChannel, now: float) -> None:
+        channel = self.channels.get(message.channel_id)
+        if channel is None:
+            self._tell(UpdateChannelError(message.channel_id, "invalid-channel-id"))
+            return
+        moved = channel.wants(Wish.of(message.nominal_hash_rate, message.maximum_target), now)
+        if moved:
+            self._announce(channel, now)
+        if channel.target_is_too_large:
+            self._tell(UpdateChannelError(message.channel_id, "max-target-out-of-range"))
+
+    def _close_channel(self, message: CloseChannel, now: float) -> None:
+        if message.channel_id in self.channels:
+            self._drop(message.channel_id)
+            self._opened = now  # it may open another one
+
+    def _drop(self, channel_id: int) -> None:
+        channel = self.channels.pop(channel_id)
+        self._shares_before += channel.difficulty.shares
+        self.shared.table.release(channel.held)
+
+    # Jobs and shares
+
+    def _announce(self, channel: MiningChannel, now: float) -> None:
+        """Send the newest job that it does not have, behind its target where that changed."""
+        if self.shared.board.current is None:
+            return
+        before = channel.difficulty.announced
+        try:
+            job = channel.next_job(now)
+        except SolominerError as error:
+            self._tell(CloseChannel(channel.channel_id, clean_text(error.what, _MOST_ERROR)))
+            self._drop(channel.channel_id)
+            return
+        moved = channel.difficulty.announced != before
+        if moved:
+            self._events.append(DifficultyChanged(channel.difficulty.announced))
+        self._tell(*channel.announcement(job, with_target=moved))
+
+    def _check_shares(self, now: float) -> None:
+        """Answer the shares that were read since the last time."""
+        if not self._shares:
+            return
+        shares, self._shares = self._shares, []
+        checked, events = self.shared.checker.check([claim for *_, claim in shares], self.user_agent)
+        events = [event for event in events if not isinstance(event, BlockFound) or self._blocks.admits(event.work_id)]
+        self._events += events
+        blocks = {hash_to_int(event.hash_le): event.hash_le for event in events if isinstance(event, BlockFound)}
+        moved: dict[int, MiningChannel] = {}
+        accepted = Accepted()
+        for (channel, sequence, claim), (_, error, hash_int) in zip(shares, checked, strict=True):
+            channel_id = channel.channel_id
+            if error is not None or channel_id != accepted.channel_id:
+                self._answer(accepted)
+                accepted = Accepted(channel_id)
+            if error is not None:
+                self._tell(refused(channel_id, sequence, error))
+                continue
+            if hash_int in blocks:
+                request = request_of_block(channel_id, sequence, claim.job_difficulty)
+                self._events.append(BlockAccepted(request, blocks[hash_int]))
+            else:
+                accepted.add(sequence, claim.job_difficulty)
+            if channel.difficulty.share(hash_int, now):
+                moved[channel_id] = channel
+        self._answer(accepted)
+        for channel in moved.values():
+            if channel.channel_id in self.channels:
+                self._announce(channel, now)
+
+    # Output
+
+    def _answer(self, accepted: Accepted) -> None:
+        if accepted.count:
+            self._tell(accepted.answer())
+
+    def _tell(self, *messages: Message) -> None:
+        for message in messages:
+            self._out.append(self._sealed(message))
+
+    def _sealed(self, message: Message) -> bytes:
+        assert self._send is not None
+        form = FORMS[type(message)]
+        return seal(self._send, form.kind, form.encode(message), channel=form.channel)
+
+    def _take(self, pause_secs: float = 0.0) -> Output:
+        output = Output(b"".join(self._out), self._events, self._close, pause_secs)
+        self._out = []
+        if self._events:
+            self._events = []
+        return output
+
+
+_HANDLERS: dict[type, Callable[[V2Session, Any, float], None]] = {
+    SubmitSharesStandard: V2Session._submit,
+    SubmitSharesExtended: V2Session._submit,
+    SetupConnection: V2Session._setup,
+    OpenStandardMiningChannel: V2Session._ask_to_open,
+    OpenExtendedMiningChannel: V2Session._ask_to_open,
+    UpdateChannel: V2Session._update,
+    CloseChannel: V2Session._close_channel,
+}
