@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -229,10 +228,12 @@ async def test_an_unexpected_end_of_a_part_raises(node_client: NodeClient, monke
 
 
 class Threads:
-    """A node's RPC threads: an answer takes one for as long as it is made, at least `secs`."""
+    """A node's RPC threads: an answer takes one for as long as it is made, with `held` until the queue has been full."""
 
-    def __init__(self, fake: FakeNode, count: int, queue: int = 100, secs: float = 0.0) -> None:
-        self.secs = secs
+    def __init__(self, fake: FakeNode, count: int, queue: int = 100, *, held: bool = False) -> None:
+        self.was_full = threading.Event()
+        if not held:
+            self.was_full.set()
         self.free = threading.BoundedSemaphore(count)
         self.waiting, self.queue, self.most_waiting = 0, queue, 0
         self.lock = threading.Lock()
@@ -257,11 +258,12 @@ class Threads:
         def answered(*params: Any) -> Any:
             with self.lock:
                 if self.waiting >= self.queue and self.free._value == 0:
+                    self.was_full.set()
                     return Reply(503, b"Work queue depth exceeded")
                 self.waiting += 1
                 self.most_waiting = max(self.waiting, self.most_waiting)
             with self.free:
-                time.sleep(self.secs)
+                self.was_full.wait(20)
                 with self.lock:
                     self.waiting -= 1
                 return answer(*params) if callable(answer) else answer
@@ -350,7 +352,7 @@ async def test_long_polls_go_on_where_threads_are_left(well: FakeNode, node_clie
 async def test_a_full_work_queue_is_neither_a_lost_node_nor_a_lost_block(
     well: FakeNode, node_client: NodeClient, inbox: Inbox, caplog: pytest.LogCaptureFixture
 ) -> None:
-    threads = Threads(well, 1, queue=1, secs=0.02)
+    threads = Threads(well, 1, queue=1, held=True)
     task = await _running(node_client)
     calls = [node_client.where_is(bytes([n]) * 32, 1) for n in range(3)]
     proposals = [node_client.propose("00") for _ in range(3)]
