@@ -228,7 +228,7 @@ async def test_an_unexpected_end_of_a_part_raises(node_client: NodeClient, monke
 
 
 class Threads:
-    """A node's RPC threads: an answer takes one for as long as it is made, with `held` until the queue has been full."""
+    """A node's RPC threads: an answer takes one while it is made, with `held` until the queue has been full."""
 
     def __init__(self, fake: FakeNode, count: int, queue: int = 100, *, held: bool = False) -> None:
         self.was_full = threading.Event()
