@@ -28,17 +28,21 @@ from solominer.engines.stratum.v2.client import V2Client
 from solominer.engines.stratum.v2.frames import seal
 from solominer.engines.stratum.v2.identity import BEFORE_SECS, VALID_SECS, Identity
 from solominer.engines.stratum.v2.messages import (
+    FORMS,
     CloseChannel,
     NewExtendedMiningJob,
     NewMiningJob,
+    OpenExtendedMiningChannel,
     OpenExtendedMiningChannelSuccess,
     OpenMiningChannelError,
+    OpenStandardMiningChannel,
     OpenStandardMiningChannelSuccess,
     SetNewPrevHash,
     SetTarget,
     SetupConnectionError,
     SetupConnectionSuccess,
     SubmitSharesError,
+    SubmitSharesExtended,
     SubmitSharesStandard,
     SubmitSharesSuccess,
     UpdateChannel,
@@ -61,6 +65,7 @@ from tests.engines.stratum.builders import (
     network_target,
 )
 from tests.engines.stratum.v2.miner import ANY_TARGET, AUTHORITY, NOW, Miner, extended, setup, solve, standard
+from tests.engines.stratum.v2.test_messages import values_of
 
 
 def kinds(messages: Any) -> list[str]:
@@ -556,6 +561,43 @@ def test_no_messages_break_a_session(messages: list[tuple[int, bytes]]) -> None:
     assert miner.client._send is not None
     data = b"".join(seal(miner.client._send, kind, payload, channel=False) for kind, payload in messages)
     miner.take(miner.session.receive(data, 0.0))
+    miner.session.closed(0.0)
+    assert len(miner.shared.table) == 0
+
+
+CLIENTS_KINDS = (
+    OpenStandardMiningChannel,
+    OpenExtendedMiningChannel,
+    UpdateChannel,
+    CloseChannel,
+    SubmitSharesStandard,
+    SubmitSharesExtended,
+)
+
+
+def few_channels(message: Any) -> Any:
+    """Most of what is sent is for a channel that may be open."""
+    return message._replace(channel_id=message.channel_id % 4) if "channel_id" in message._fields else message
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(st.one_of([values_of(FORMS[kind]).map(few_channels) for kind in CLIENTS_KINDS]), max_size=30))
+def test_no_wild_values_break_a_session(messages: list[Any]) -> None:
+    """Each channel and share is answered once, and at the end nothing is held."""
+    miner = Miner(make_shared(make_work(), max_workers=3))
+    miner.open()
+    said = miner.say(*messages)
+    if not miner.closed:
+        openings = [
+            each for each in messages if isinstance(each, OpenStandardMiningChannel | OpenExtendedMiningChannel)
+        ]
+        assert sum("Open" in kind for kind in kinds(said)) == len(openings)
+        shares = sum(isinstance(each, SubmitSharesStandard | SubmitSharesExtended) for each in messages)
+        accepted = sum(each.new_submits_accepted_count for each in said if isinstance(each, SubmitSharesSuccess))
+        assert accepted + kinds(said).count("SubmitSharesError") == shares
+    assert len(miner.session.channels) <= 3
+    miner.tick(1000.0)
+    miner.publish(make_work(2, tip=2))
     miner.session.closed(0.0)
     assert len(miner.shared.table) == 0
 
