@@ -21,6 +21,7 @@ from solominer.engines.stratum.events import (
     NotableShare,
 )
 from solominer.engines.stratum.messages import StratumError
+from solominer.engines.stratum.server import _payouts
 from solominer.engines.stratum.shared import PayTo
 from solominer.engines.stratum.v2 import curve
 from solominer.engines.stratum.v2.answers import Accepted
@@ -50,7 +51,7 @@ from solominer.engines.stratum.v2.messages import (
 )
 from solominer.engines.stratum.v2.session import MAX_REFUSED_CHANNELS, V2Session
 from solominer.engines.stratum.vardiff import Rule
-from solominer.engines.stratum.work import swap_words
+from solominer.engines.stratum.work import Standing, swap_words
 from solominer.errors import BadValue
 from tests.engines.stratum.builders import (
     EASY,
@@ -635,3 +636,25 @@ def test_certificates_renew_themselves() -> None:
     now[0] = NOW - 365 * 86_400  # the clock was set back
     assert trusts(now[0])
     assert not trusts(now[0] + VALID_SECS + 10)
+
+
+# Groups
+
+
+@pytest.mark.parametrize(("vendor", "most"), [("NerdQAxe++", 2048), ("bitaxe", 8192)])
+def test_a_groups_jobs_fit_into_the_frames_of_a_client(vendor: str, most: int) -> None:
+    """The largest members are paid, as many as there is room for; and who opens a channel is credited."""
+    members = tuple(((b"\x00\x14" + bytes([number]) * 20).hex(), str(10**12), 0) for number in range(240))
+    branch = tuple(bytes([number]) * 32 for number in range(14))
+    work = make_work(group=Standing(1, members), merkle_branch=branch, coinbase_value=312_500_000)
+    shared = make_shared(work, payouts=_payouts, pay_to=PayTo.GROUP)
+    address = "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"
+    shared.scripts[address] = P2WPKH
+    miner = Miner(shared)
+    miner.open(extended(user=address), vendor=vendor, hardware_version="", firmware="")
+    job = miner.work().job
+    assert isinstance(job, NewExtendedMiningJob)
+    payload = FORMS[NewExtendedMiningJob].encode(job)
+    assert most * 0.8 < 22 + len(payload) + 16 <= most
+    miner.hand_in(solve(miner.work()))
+    assert set(shared.credits.take()) == {P2WPKH.hex()}
