@@ -21,6 +21,7 @@ from solominer.engines.stratum.events import (
     NotableShare,
 )
 from solominer.engines.stratum.messages import StratumError
+from solominer.engines.stratum.server import _payouts
 from solominer.engines.stratum.shared import PayTo
 from solominer.engines.stratum.v2 import curve
 from solominer.engines.stratum.v2.answers import Accepted
@@ -28,17 +29,21 @@ from solominer.engines.stratum.v2.client import V2Client
 from solominer.engines.stratum.v2.frames import seal
 from solominer.engines.stratum.v2.identity import BEFORE_SECS, VALID_SECS, Identity
 from solominer.engines.stratum.v2.messages import (
+    FORMS,
     CloseChannel,
     NewExtendedMiningJob,
     NewMiningJob,
+    OpenExtendedMiningChannel,
     OpenExtendedMiningChannelSuccess,
     OpenMiningChannelError,
+    OpenStandardMiningChannel,
     OpenStandardMiningChannelSuccess,
     SetNewPrevHash,
     SetTarget,
     SetupConnectionError,
     SetupConnectionSuccess,
     SubmitSharesError,
+    SubmitSharesExtended,
     SubmitSharesStandard,
     SubmitSharesSuccess,
     UpdateChannel,
@@ -46,7 +51,7 @@ from solominer.engines.stratum.v2.messages import (
 )
 from solominer.engines.stratum.v2.session import MAX_REFUSED_CHANNELS, V2Session
 from solominer.engines.stratum.vardiff import Rule
-from solominer.engines.stratum.work import swap_words
+from solominer.engines.stratum.work import Standing, swap_words
 from solominer.errors import BadValue
 from tests.engines.stratum.builders import (
     EASY,
@@ -61,6 +66,7 @@ from tests.engines.stratum.builders import (
     network_target,
 )
 from tests.engines.stratum.v2.miner import ANY_TARGET, AUTHORITY, NOW, Miner, extended, setup, solve, standard
+from tests.engines.stratum.v2.test_messages import values_of
 
 
 def kinds(messages: Any) -> list[str]:
@@ -560,6 +566,43 @@ def test_no_messages_break_a_session(messages: list[tuple[int, bytes]]) -> None:
     assert len(miner.shared.table) == 0
 
 
+CLIENTS_KINDS = (
+    OpenStandardMiningChannel,
+    OpenExtendedMiningChannel,
+    UpdateChannel,
+    CloseChannel,
+    SubmitSharesStandard,
+    SubmitSharesExtended,
+)
+
+
+def few_channels(message: Any) -> Any:
+    """Most of what is sent is for a channel that may be open."""
+    return message._replace(channel_id=message.channel_id % 4) if "channel_id" in message._fields else message
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(st.one_of([values_of(FORMS[kind]).map(few_channels) for kind in CLIENTS_KINDS]), max_size=30))
+def test_no_wild_values_break_a_session(messages: list[Any]) -> None:
+    """Each channel and share is answered once, and at the end nothing is held."""
+    miner = Miner(make_shared(make_work(), max_workers=3))
+    miner.open()
+    said = miner.say(*messages)
+    if not miner.closed:
+        openings = [
+            each for each in messages if isinstance(each, OpenStandardMiningChannel | OpenExtendedMiningChannel)
+        ]
+        assert sum("Open" in kind for kind in kinds(said)) == len(openings)
+        shares = sum(isinstance(each, SubmitSharesStandard | SubmitSharesExtended) for each in messages)
+        accepted = sum(each.new_submits_accepted_count for each in said if isinstance(each, SubmitSharesSuccess))
+        assert accepted + kinds(said).count("SubmitSharesError") == shares
+    assert len(miner.session.channels) <= 3
+    miner.tick(1000.0)
+    miner.publish(make_work(2, tip=2))
+    miner.session.closed(0.0)
+    assert len(miner.shared.table) == 0
+
+
 @settings(max_examples=60)
 @given(st.binary(min_size=64, max_size=200))
 def test_no_first_bytes_break_a_session(data: bytes) -> None:
@@ -593,3 +636,25 @@ def test_certificates_renew_themselves() -> None:
     now[0] = NOW - 365 * 86_400  # the clock was set back
     assert trusts(now[0])
     assert not trusts(now[0] + VALID_SECS + 10)
+
+
+# Groups
+
+
+@pytest.mark.parametrize(("vendor", "most"), [("NerdQAxe++", 2048), ("bitaxe", 8192)])
+def test_a_groups_jobs_fit_into_the_frames_of_a_client(vendor: str, most: int) -> None:
+    """The largest members are paid, as many as there is room for; and who opens a channel is credited."""
+    members = tuple(((b"\x00\x14" + bytes([number]) * 20).hex(), str(10**12), 0) for number in range(240))
+    branch = tuple(bytes([number]) * 32 for number in range(14))
+    work = make_work(group=Standing(1, members), merkle_branch=branch, coinbase_value=312_500_000)
+    shared = make_shared(work, payouts=_payouts, pay_to=PayTo.GROUP)
+    address = "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"
+    shared.scripts[address] = P2WPKH
+    miner = Miner(shared)
+    miner.open(extended(user=address), vendor=vendor, hardware_version="", firmware="")
+    job = miner.work().job
+    assert isinstance(job, NewExtendedMiningJob)
+    payload = FORMS[NewExtendedMiningJob].encode(job)
+    assert most * 0.8 < 22 + len(payload) + 16 <= most
+    miner.hand_in(solve(miner.work()))
+    assert set(shared.credits.take()) == {P2WPKH.hex()}
