@@ -14,7 +14,7 @@ from solominer.node.ipc.trial import try_interface
 _RPC_INSTEAD = "templates come by RPC, which takes longer"
 
 
-def check_ipc(path: Path | None, hash_at: Callable[[int], bytes]) -> CheckOutcome:
+def check_ipc(path: Path, hash_at: Callable[[int], bytes]) -> CheckOutcome:
     """Try the interface at `path`; `hash_at` asks the node by RPC. Raises NodeError of RPC."""
     if not path.is_socket():
         return warning(
