@@ -7,19 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from solominer.chain.hashes import to_rpc_hex
-from solominer.doctor.check import CheckOutcome, ok, skipped, warning
+from solominer.doctor.check import CheckOutcome, ok, warning
 from solominer.errors import IpcFailed
 from solominer.node.ipc.trial import try_interface
 
 _RPC_INSTEAD = "templates come by RPC, which takes longer"
 
 
-def check_ipc(path: Path | None, hash_at: Callable[[int], bytes]) -> CheckOutcome:
+def check_ipc(path: Path, hash_at: Callable[[int], bytes]) -> CheckOutcome:
     """Try the interface at `path`; `hash_at` asks the node by RPC. Raises NodeError of RPC."""
-    if path is None:
-        return skipped(
-            "templates come by RPC: no socket of the mining interface was found or wanted, or a group is paid"
-        )
     if not path.is_socket():
         return warning(
             f"{path} is not there: {_RPC_INSTEAD}",

@@ -96,7 +96,7 @@ class NodeUnderTest:
             Check("node warnings", self._warnings, ("network",)),
             Check("zmq hashblock", lambda: self._zmq("hashblock", self.settings.zmq_hashblock), ("network",)),
             Check("zmq sequence", lambda: self._zmq("sequence", self.settings.zmq_sequence), ("network",)),
-            Check("ipc", lambda: check_ipc(self.settings.ipc_socket, self._hash_at), ("network",)),
+            *self._ipc_checks(),
             Check("payout address", self._payout, ("network",)),
             Check("wallet", self._wallet, ("payout address",)),
             Check("template", self._template, ("synced", "peers", "consensus rules")),
@@ -298,6 +298,10 @@ class NodeUnderTest:
         if probe.messages:
             return ok(f"connected to {address}, first message after {probe.secs:.1f} s")
         return ok(f"connected to {address}, no message within {self._listen_secs:g} s")
+
+    def _ipc_checks(self) -> list[Check]:
+        path = self.settings.ipc_socket
+        return [] if path is None else [Check("ipc", lambda: check_ipc(path, self._hash_at), ("network",))]
 
     def _hash_at(self, height: int) -> bytes:
         return hash_at(self.client, height)

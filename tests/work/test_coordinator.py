@@ -211,6 +211,17 @@ def test_no_empty_block_where_the_bits_may_change() -> None:
     assert of_type(PublishJob, feed(machine, TipHeader(T0 + 5, "a", facts(2, 300)))) == []
 
 
+def test_the_nodes_own_empty_template_is_mined_anywhere() -> None:
+    """Its bits are right at a retarget, too; one on another tip than was asked for is not mined."""
+    machine, _ = mining(MAINNET)
+    feed(machine, NewTip(T0 + 5, "a", tip(2), "ipc"))
+    own = replace(template_on(tip(2), 2016, MAINNET), provisional=True)
+    other = replace(own, prevhash_le=tip(3))
+    assert of_type(PublishJob, feed(machine, TipHeader(T0 + 5, "a", replace(facts(2, 2015), empty=other)))) == []
+    (published,) = of_type(PublishJob, feed(machine, TipHeader(T0 + 5, "a", replace(facts(2, 2015), empty=own))))
+    assert published.job.template is own
+
+
 def test_an_empty_block_at_a_periods_start_is_not_too_far_behind_its_parent() -> None:
     """BIP 94, which a regtest node may enforce; elsewhere no empty block is made at such a height."""
     machine, _ = mining()

@@ -6,6 +6,7 @@ A connection counts once the probe has passed. When it is lost it is tried again
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -15,7 +16,7 @@ from typing import Any, TypeVar
 
 from solominer.errors import IpcFailed, SolominerError
 from solominer.node.ipc.probe import probe
-from solominer.node.ipc.session import IpcSession, schema
+from solominer.node.ipc.session import IpcSession, capnp_error, failure_text, schema
 
 ABSENT_WAIT_SECS = 0.5
 """How soon a node is tried again that is not there."""
@@ -23,6 +24,7 @@ REFUSED_WAIT_SECS, LONGEST_WAIT_SECS = 1.0, 60.0
 """How soon one is tried again that answers wrongly or too slowly; twice as long each time, up to the second."""
 
 _SLACK_SECS = 1.0
+_log = logging.getLogger("solominer.node.ipc")
 _T = TypeVar("_T")
 
 
@@ -55,12 +57,17 @@ class IpcLink:
         self._thread = Thread(target=self._work, name=f"ipc-{self._name}", daemon=True)
         self._thread.start()
 
-    async def ask(self, function: Callable[[IpcSession], Awaitable[_T]], timeout_secs: float) -> _T:
-        """Run `function` with the session, in the thread. Raises IpcFailed; a timeout drops the connection."""
+    async def ask(
+        self, function: Callable[[IpcSession], Awaitable[_T]], timeout_secs: float, *, urgent: bool = False
+    ) -> _T:
+        """Run `function` with the session, in the thread. Raises IpcFailed.
+
+        A timeout drops the connection, unless the answer is only of use if it is `urgent`.
+        """
         if self._loop is None:
             raise IpcFailed("not connected")
         try:
-            coroutine = self._run(function, timeout_secs)
+            coroutine = self._run(function, timeout_secs, drops=not urgent)
             future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         except RuntimeError:
             coroutine.close()
@@ -87,8 +94,13 @@ class IpcLink:
     # What follows runs in the thread.
 
     def _work(self) -> None:
-        with suppress(asyncio.CancelledError):
+        try:
             asyncio.run(self._keep_connected())
+        except asyncio.CancelledError:
+            pass
+        except Exception as error:  # noqa: BLE001 - the edge of this thread; RPC goes on without it
+            _log.exception("node %s: the thread of IPC ended", self._name)
+            self._tell(self._left, f"its thread ended: {error!r:.200}")
 
     async def _keep_connected(self) -> None:
         try:
@@ -115,6 +127,8 @@ class IpcLink:
             session = await IpcSession.open(self._path)
         except IpcFailed as error:
             return error.what, not error.gone
+        except capnp_error() as error:
+            return failure_text(error), True
         try:
             await probe(session)
             tip_le, height = await session.tip()
@@ -123,6 +137,8 @@ class IpcLink:
             return await self._watch(session, tip_le)
         except IpcFailed as error:
             return error.what, not error.gone
+        except capnp_error() as error:
+            return failure_text(error), True
         finally:
             self._session = None
             session.close()
@@ -153,7 +169,9 @@ class IpcLink:
                 tip_le = seen_le
                 self._tell(self._hinted, tip_le)
 
-    async def _run(self, function: Callable[[IpcSession], Awaitable[_T]], timeout_secs: float) -> _T | SolominerError:
+    async def _run(
+        self, function: Callable[[IpcSession], Awaitable[_T]], timeout_secs: float, *, drops: bool
+    ) -> _T | SolominerError:
         """The result or the error of `function`; an error without its frames, which hold objects of this thread."""
         session = self._session
         if session is None:
@@ -163,8 +181,11 @@ class IpcLink:
                 return await function(session)
         except TimeoutError:
             reason = f"no answer within {timeout_secs:g} s"
-            self._drop(reason)
+            if drops:
+                self._drop(reason)
             return IpcFailed(reason)
+        except capnp_error() as error:  # an answer that cannot be read
+            return IpcFailed(failure_text(error))
         except SolominerError as error:
             return error.with_traceback(None)
 

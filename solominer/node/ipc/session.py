@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -41,13 +42,19 @@ def schema() -> Any:
     return capnp.load(str(_SCHEMA))
 
 
-async def answered(call: Awaitable[_T]) -> _T:
-    """The answer to a call. Raises IpcFailed."""
+def capnp_error() -> type[Any]:
+    """The class of pycapnp's errors."""
     import capnp
 
+    error: type[Any] = capnp.KjException
+    return error
+
+
+async def answered(call: Awaitable[_T]) -> _T:
+    """The answer to a call. Raises IpcFailed."""
     try:
         return await call
-    except capnp.KjException as error:
+    except capnp_error() as error:
         raise IpcFailed(failure_text(error), gone=str(error.type) == "DISCONNECTED") from None
 
 
@@ -76,6 +83,7 @@ class IpcSession:
         self._stream, self._client = stream, client
         self.waiting, self.reading, self.submitting = contexts
         self._kept: deque[KeptTemplate] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @classmethod
     async def open(cls, path: Path) -> IpcSession:
@@ -137,8 +145,14 @@ class IpcSession:
         if header is not None:
             self._kept.append(KeptTemplate(header.prevhash_le, stated.merkle_branch, remote, time.monotonic()))
         while self._kept and time.monotonic() - self._kept[0].at > KEEP_SECS:
-            await answered(self._kept.popleft().remote.destroy(context=self.reading))
+            done = asyncio.ensure_future(self._destroy(self._kept.popleft()))
+            self._tasks.add(done)
+            done.add_done_callback(self._tasks.discard)
         return stated
+
+    async def _destroy(self, kept: KeptTemplate) -> None:
+        with suppress(IpcFailed):
+            await answered(kept.remote.destroy(context=self.reading))
 
     async def try_out(self) -> tuple[Any, StatedTemplate]:
         """A template that is not kept, for the probe. Raises IpcFailed."""

@@ -155,7 +155,7 @@ class IpcSource:
         async def read(session: IpcSession) -> StatedTemplate:
             return await session.read(reserve, use_mempool=use_mempool)
 
-        stated = await self._link.ask(read, timeout_secs)
+        stated = await self._link.ask(read, timeout_secs, urgent=not use_mempool)
         return stated if self._basis.covers(stated_height(stated), stated_version(stated)) else None
 
     def _checked(self, make: Callable[[Basis], Template]) -> Template:

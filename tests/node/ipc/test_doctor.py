@@ -37,7 +37,6 @@ def test_an_interface_that_works(node: MockNode) -> None:
 
 
 def test_what_is_wrong(node: MockNode, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert check_ipc(None, lambda _: TIP).status is Status.SKIPPED
     other = check_ipc(node.path, lambda _: b"\3" * 32)
     assert (other.status, "is another node's" in other.evidence) == (Status.WARNING, True)
     node.does.release = 33

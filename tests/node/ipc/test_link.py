@@ -221,7 +221,8 @@ async def test_old_templates_are_destroyed(node: MockNode, watched: Watched, mon
     assert node.does.destroyed == 1  # the probe's
     monkeypatch.setattr(session, "KEEP_SECS", 0.0)
     await watched.read()
-    assert node.does.destroyed == 3
+    while node.does.destroyed < 3:
+        await asyncio.sleep(0.005)
 
 
 async def test_a_failed_read_leaves_the_connection(node: MockNode, watched: Watched) -> None:
@@ -250,3 +251,36 @@ async def test_without_pycapnp_it_says_what_to_install(watched: Watched, monkeyp
     what, reason = await watched.next()
     assert what == "left"
     assert 'pip install "solominer[ipc]"' in reason
+
+
+async def test_an_urgent_answer_that_is_late_costs_no_connection(node: MockNode, watched: Watched) -> None:
+    watched.link.start()
+    await watched.next()
+    node.does.sleeps["createNewBlock"] = 0.3
+    with pytest.raises(IpcFailed, match=r"no answer within 0\.05 s"):
+        await watched.link.ask(lambda open_: open_.read(USUAL_RESERVE, use_mempool=False), 0.05, urgent=True)
+    assert await watched.read() == FULL
+    assert watched.told.empty()
+
+
+async def test_an_answer_that_cannot_be_read_is_a_failure(node: MockNode, watched: Watched) -> None:
+    """pycapnp reads at most 64 MiB of a message."""
+    watched.link.start()
+    await watched.next()
+    node.does.full = replace(FULL, block=bytes(70 << 20))
+    with pytest.raises(IpcFailed):
+        await watched.read(secs=10.0)
+
+
+async def test_a_fault_of_the_thread_is_told(
+    node: MockNode, watched: Watched, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(connection, "probe", broken)
+    watched.link.start()
+    assert await watched.next() == ("left", "its thread ended: ZeroDivisionError()")
+    assert "the thread of IPC ended" in caplog.text
+    with pytest.raises(IpcFailed, match="closed"):
+        await watched.read()
