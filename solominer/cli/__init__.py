@@ -12,6 +12,7 @@ import typer
 from solominer import __version__
 from solominer.chain.secrets import secret_kind
 from solominer.cli import control, evidence, forecast, operate, plan, replay, try_stratum, web
+from solominer.cli import gpu as gpu_commands
 from solominer.cli.control import some_secs
 from solominer.config.modes import MODES
 
@@ -120,7 +121,8 @@ def run(
     stratum: Annotated[
         list[str] | None, typer.Option(help="Address of the Stratum server: 0.0.0.0:3333; may be repeated.")
     ] = None,
-    cpu_workers: Annotated[int | None, typer.Option(min=0, help="CPU workers; 0: Stratum miners only.")] = None,
+    cpu_workers: Annotated[int | None, typer.Option(min=0, help="CPU workers; may be 0 beside GPUs or miners.")] = None,
+    gpu: Annotated[str | None, typer.Option(help="GPUs: none, all, or numbers as in 0,2 (solominer gpu list).")] = None,
     web: Annotated[bool, typer.Option("--web", help="Also start the web server; prints its address.")] = False,
     data_dir: DataDirOption = None,
     payout_address: Annotated[str | None, typer.Option(help="Address that receives the reward.")] = None,
@@ -137,6 +139,7 @@ def run(
     solominer run --mode demo                 simulated node, real hashing
     solominer run --mode regtest --blocks 10  private regtest node
     solominer run --config config.json        your node
+    solominer run --config config.json --gpu all    with all graphics cards
     solominer run --config config.json --stratum 0.0.0.0:3333    with Stratum miners
     """
     overrides = {
@@ -148,6 +151,7 @@ def run(
         "log_level": log_level,
         "stratum": stratum or None,
         "cpu_workers": cpu_workers,
+        "gpu.devices": gpu,
         "web.enabled": web or None,
         "policies.dry_run": dry_run or None,
         "schedule.blocks_per_day": blocks_per_day,
@@ -194,3 +198,4 @@ forecast.register(app)
 replay.register(app)
 try_stratum.register(app)
 web.register(app)
+gpu_commands.register(app)

@@ -292,6 +292,7 @@ def _of_group(keys: tuple[str, ...]) -> list[Setting]:
 
 
 _NEEDS = (
+    ("gpu", ("kernel", "launch_ms", "max_temperature_c", "cpu_devices"), ("devices",)),
     ("electricity", ("price_json_path", "price_scale", "refresh_secs", "stale_secs"), ("price_url",)),
     ("policies", ("difficulty_intensity",), ("difficulty_factor",)),
     ("policies", ("intensity_outside",), ("hours",)),

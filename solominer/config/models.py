@@ -17,6 +17,7 @@ from solominer.chain.address import without_uri
 from solominer.chain.networks import NETWORK_OF_CHAIN, NETWORKS, Network, network_named
 from solominer.config import forms
 from solominer.config.alerts import AlertsConfig
+from solominer.config.gpu import GpuConfig
 from solominer.config.listeners import GroupWindow, ListenerConfig, StratumLimits, as_listeners
 from solominer.config.modes import MODES, Mode, mode_named
 from solominer.config.part import LOWERED, AnyPath, Part
@@ -145,8 +146,10 @@ class Config(Part):
         1, description="cores reserved for other programs", json_schema_extra=LIVE
     )
     cpu_workers: Annotated[int, Field(ge=0, le=MAX_CORES), WHOLE] | None = Field(
-        None, description="number of CPU workers; default: one for each unreserved core. 0: Stratum miners only"
+        None,
+        description="number of CPU workers; default: one per unreserved core; may be 0 beside GPUs or Stratum miners",
     )
+    gpu: GpuConfig = GpuConfig()
     stratum: Annotated[tuple[ListenerConfig, ...], BeforeValidator(as_listeners)] = Field(
         (), description="addresses of the Stratum V1 server, e.g. 0.0.0.0:3333", json_schema_extra=LIVE
     )
@@ -227,8 +230,8 @@ class Config(Part):
 
     @model_validator(mode="after")
     def _somebody_works(self) -> Config:
-        if self.cpu_workers == 0 and not self.stratum:
-            raise ValueError("cpu_workers is 0 and stratum is not set: nothing would mine")
+        if self.cpu_workers == 0 and not self.stratum and not self.gpu.is_on:
+            raise ValueError("cpu_workers is 0, stratum and gpu.devices are not set: nothing would mine")
         places = [listener.listen for listener in self.stratum]
         if len(set(places)) != len(places):
             raise ValueError("stratum: two listeners have the same address")

@@ -29,6 +29,7 @@ from solominer.daemon.parts import (
     Parts,
     apply_to_engines,
     extranonces_of,
+    gpus_of,
     plan_monitor_of,
     policies_of,
     pool_settings_of,
@@ -133,7 +134,9 @@ class Run:
         pool = WorkerPool(settings, now, log.info)
         nodes: dict[str, Node] = {}
         stratum = stratum_of(self.config, recorder, lambda address: payout_of(address, nodes.values()))
-        engines = EngineSet([pool, *([stratum] if stratum else ()), *self._more_engines], *extranonces_of(stratum))
+        gpus = gpus_of(self.config)
+        beside = (*([gpus] if gpus else ()), *([stratum] if stratum else ()), *self._more_engines)
+        engines = EngineSet([pool, *beside], *extranonces_of(stratum))
         await engines.start(self._post)  # first, so that kernels load while the nodes start
         stack.push_async_callback(engines.stop, ENGINES_STOP_SECS)
         nodes |= await self._nodes(self.config, self._post, stack)
@@ -141,7 +144,9 @@ class Run:
             self.config, nodes, self._stop, lambda text: self._notifier.starting(text, START_PATIENCE_SECS)
         )
         block_state = stratum.block_state if stratum else lambda block, state: None
-        return None if known is None else Parts(recorder, replay, pool, engines, stratum, nodes, *known, block_state)
+        if known is None:
+            return None
+        return Parts(recorder, replay, pool, gpus, engines, stratum, nodes, *known, block_state)
 
     async def serve(self, parts: Parts) -> int:
         """Mine until stopped, then shut down; returns the exit code. Raises SolominerError if a part fails."""
@@ -171,7 +176,7 @@ class Run:
                 executor.restore(parts.replay)
                 for event in self._early:
                     executor.post(event)
-                sampler = Sampler(executor, parts.pool, parts.recorder, observer, self._limit_hashes)
+                sampler = Sampler(executor, parts.pools, parts.recorder, observer, self._limit_hashes)
                 snapshot = partial(self._snapshot, parts, executor, sampler)
                 governor = self._governor(parts, executor, snapshot, spawn)
                 spawn(self._mine(parts, executor, sampler))
@@ -208,7 +213,8 @@ class Run:
         log.info("shutting down: waiting for workers")
         sampler.count()
         if not sampler.hashes:
-            why = why_no_hash(parts.pool.pool_snapshot(), executor.coordinator.status)
+            workers = [worker for pool in parts.pools for worker in pool.pool_snapshot().workers]
+            why = why_no_hash(workers, executor.coordinator.status)
             log.warning("no hashes were computed: %s", why)
         parts.engines.stop_work()
         governor.stopping()  # otherwise the next tip would start work again

@@ -18,6 +18,7 @@ from solominer.engines.cpu.machine import usable_cores
 from solominer.engines.cpu.plan_loader import check_for_workers, kernel_for, load_plan
 from solominer.engines.cpu.plan_monitor import Alert, PlanMonitor
 from solominer.engines.engine_set import EngineSet
+from solominer.engines.gpu.engine import GpuEngine, GpuSettings
 from solominer.engines.pool.pool import PoolSettings, WorkerPool
 from solominer.errors import ConfigError
 from solominer.governor.policies import Policies, electricity_of, forecast_from
@@ -46,12 +47,18 @@ class Parts:
     recorder: Recorder
     replay: Replay
     pool: WorkerPool
+    gpus: GpuEngine | None
     engines: EngineSet
     stratum: StratumEngine | None
     nodes: Mapping[str, Node]
     payout: Payout
     signs: bool
     block_state: BlockObserver
+
+    @property
+    def pools(self) -> tuple[WorkerPool, ...]:
+        """The engines of our own worker processes."""
+        return (self.pool,) if self.gpus is None else (self.pool, self.gpus)
 
 
 def recorder_of(config: Config) -> Recorder:
@@ -82,6 +89,23 @@ def pool_limits(config: Config) -> dict[str, Any]:
     memory = None if config.max_memory_gb is None else int(config.max_memory_gb * 2**30)
     workers = max(1, usable_cores() - config.cpu_cores_reserved) if config.cpu_workers is None else config.cpu_workers
     return {"workers": workers, "nice": config.nice, "max_memory_bytes": memory}
+
+
+def gpus_of(config: Config) -> GpuEngine | None:
+    """The engine of graphics cards, or None if none is configured."""
+    gpu = config.gpu
+    if not gpu.is_on:
+        return None
+    settings = GpuSettings(
+        gpu.numbers,
+        gpu.kernel,
+        gpu.launch_ms,
+        gpu.max_temperature_c,
+        cpus=gpu.cpu_devices,
+        alone=config.cpu_workers == 0 and not config.stratum,
+        cache_dir=default_cache_dir(),
+    )
+    return GpuEngine(settings, now, log.info)
 
 
 def stratum_of(config: Config, recorder: Recorder, ask: Callable[[str], Awaitable[Payout]]) -> StratumEngine | None:
@@ -161,13 +185,14 @@ def plan_monitor_of(pool: WorkerPool, recorder: Recorder, alert: Alert) -> Share
 
 def start_of(config: Config, parts: Parts, max_blocks: int | None) -> Start:
     """The coordinator's initial state for these nodes and this payout. Raises ConfigError."""
-    mode, payout, settings = config.mode_rules, parts.payout, parts.pool.settings
+    mode, payout = config.mode_rules, parts.payout
     sign_for = None
     if parts.signs:  # only the first extranonce of the first worker is signed
-        if not settings.workers:
+        first = next((pool for pool in parts.pools if pool.settings.workers), None)
+        if first is None:
             raise ConfigError("blocks of this chain are signed, which requires a CPU worker", "set cpu_workers to 1")
-        first = settings.plan.extranonce(0, settings.admitted_workers, 0)
-        sign_for = (parts.engines.extranonce1(parts.pool.name), first)
+        extranonce = first.settings.plan.extranonce(0, first.settings.admitted_workers, 0)
+        sign_for = (parts.engines.extranonce1(first.name), extranonce)
     policy = Policy(
         refresh_secs=config.refresh_secs,
         stale_secs=config.stale_secs,

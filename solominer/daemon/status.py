@@ -18,7 +18,7 @@ from solominer.daemon.executor import Executor
 from solominer.daemon.host_metrics import age_secs, machine, now
 from solominer.daemon.job_view import TemplateViews, coinbase_view
 from solominer.engines.pool.pool import WorkerPool
-from solominer.engines.pool.snapshot import PoolSnapshot
+from solominer.engines.pool.snapshot import PoolWorkerSnapshot
 from solominer.insight.estimate import Estimate, from_counters
 from solominer.records.recorder import Recorder
 from solominer.views.logs import RecentEvents
@@ -76,12 +76,12 @@ class Sampler:
     def __init__(
         self,
         executor: Executor,
-        pool: WorkerPool,
+        pools: Sequence[WorkerPool],
         recorder: Recorder,
         observer: ShareObserver,
         limit: Callable[[int], None],
     ) -> None:
-        self._executor, self._pool, self._recorder = executor, pool, recorder
+        self._executor, self._pools, self._recorder = executor, pools, recorder
         self._observer, self._limit = observer, limit
         self.rate = RateWindow()
         self.hashes = 0
@@ -114,8 +114,8 @@ class Sampler:
             await asyncio.sleep(SAMPLE_SECS)
 
     def _say_first_hash(self) -> bool:
-        """Whether hashing has started, by a CPU worker or else a miner; logs how long this took."""
-        workers = self._pool.pool_snapshot().workers
+        """Whether hashing has started, by a worker of ours or else a miner; logs how long this took."""
+        workers = [worker for pool in self._pools for worker in pool.pool_snapshot().workers]
         if not workers:
             return self.hashes > 0
         starts_ns = [worker.started_ns for worker in workers if worker.started_ns]  # 0 between two jobs
@@ -247,11 +247,11 @@ def _block(tracked: TrackedBlock, tip_height: int) -> BlockView:
     return BlockView(block.height, block.hash_hex, tracked.state.value, confirmations, block.reward_sats)
 
 
-def why_no_hash(pool: PoolSnapshot, status: str) -> str:
+def why_no_hash(workers: Sequence[PoolWorkerSnapshot], status: str) -> str:
     """Why a run has computed no hashes; `status` is the coordinator's."""
-    if not pool.workers:
+    if not workers:
         return f"no miner has submitted a share; the daemon was {status}"
-    if any(worker.kernel for worker in pool.workers):
+    if any(worker.kernel for worker in workers):
         return f"the daemon was {status}"
     return (
         "no worker was ready yet; the first start compiles the kernels, which takes up to a minute "

@@ -18,13 +18,13 @@ def pool(*kernels: str) -> Any:
 
 
 def test_no_worker_was_ready() -> None:
-    text = why_no_hash(pool("", ""), "mining")
+    text = why_no_hash(pool("", "").workers, "mining")
     assert "compiles the kernels" in text
     assert "--seconds" in text
 
 
 def test_workers_were_ready_and_had_nothing_to_do() -> None:
-    assert why_no_hash(pool("", "sha-x86"), "waiting for a node") == "the daemon was waiting for a node"
+    assert why_no_hash(pool("", "sha-x86").workers, "waiting for a node") == "the daemon was waiting for a node"
 
 
 def test_the_pool_is_asked_until_the_first_hash_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,7 +43,7 @@ def test_the_pool_is_asked_until_the_first_hash_and_no_longer(monkeypatch: pytes
         look=lambda wall, mono: None,
     )
     sampled: list[int] = []
-    sampler = Sampler(fake, fake, fake, fake, sampled.append)
+    sampler = Sampler(fake, [fake], fake, fake, sampled.append)
     monkeypatch.setattr(status, "SAMPLE_SECS", 0.0)
 
     async def sample() -> None:

@@ -140,7 +140,8 @@ class _Slot:
         cuda.call("cuMemAlloc_v2", ctypes.byref(self._chunks_at), ctypes.c_size_t(4 * MAX_CHUNKS))
         cuda.call("cuMemAlloc_v2", ctypes.byref(self._hits_at), ctypes.c_size_t(_HITS_BYTES))
         cuda.call("cuMemHostAlloc", ctypes.byref(pinned), ctypes.c_size_t(_HITS_BYTES), 0)
-        self.hits = np.frombuffer((ctypes.c_uint32 * (_HITS_BYTES // 4)).from_address(pinned.value or 0), np.uint32)
+        words = ctypes.cast(pinned, ctypes.POINTER(ctypes.c_uint32))
+        self.hits: NDArray[np.uint32] = np.ctypeslib.as_array(words, (_HITS_BYTES // 4,))
 
     def start(self, arguments: Arguments) -> None:
         call, stream, chunks = self._cuda.call, self._stream, arguments.chunks

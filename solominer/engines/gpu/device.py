@@ -48,7 +48,7 @@ class Arguments:
 
 
 class Program(Protocol):
-    """A compiled kernel on its device with `SLOTS` sets of buffers. Its methods raise EngineError if the device fails."""
+    """A compiled kernel on its device, with `SLOTS` sets of buffers. Methods raise EngineError if the device fails."""
 
     source: Source
 

@@ -20,6 +20,7 @@ void search(global const uint *restrict chunks, global uint *restrict hits,"""
 OPENCL = Dialect(
     """#define ROTR(x, n) rotate((uint)(x), (uint)(32 - n))
 #define SWAP_BYTES(x) as_uint(as_uchar4((uint)(x)).wzyx)
+#define MUL_HI(x, y) mul_hi((uint)(x), (uint)(y))
 #define NEXT(hits) atomic_inc(hits)
 #define CHUNK get_group_id(1)
 #define OFFSET (uint)get_global_id(0)
@@ -36,6 +37,7 @@ CUDA = Dialect(
 struct Prepared { uint words[32 * WORDS + 1]; };
 #define ROTR(x, n) __funnelshift_r(x, x, n)
 #define SWAP_BYTES(x) __byte_perm(x, 0, 0x0123)
+#define MUL_HI(x, y) __umulhi(x, y)
 #define NEXT(hits) atomicAdd(hits, 1u)
 #define CHUNK blockIdx.y
 #define OFFSET (blockIdx.x * LOCAL + threadIdx.x)

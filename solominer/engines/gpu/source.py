@@ -57,7 +57,7 @@ class Source:
 
 def write(info: VariantInfo, dialect: Dialect) -> Source:
     """The source of a variant."""
-    w = SourceWords(info.multiplied)
+    w = SourceWords(info.products)
     tail = tuple(Uniform(False, "input", ()) for _ in range(3))
     midstate = tuple(Uniform(info.shared, "input", ()) for _ in range(8))
     sums = list(header_sums(w, tail, Varying("nonce")))

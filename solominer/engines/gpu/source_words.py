@@ -46,20 +46,34 @@ class Varying:
         return Varying(f"({self.text} ^ {other.text})")
 
 
+@dataclass(frozen=True, slots=True)
+class Products:
+    """The parts (0 to 1) of additions, of shifts, and of pairs of rotations of a word, that are products.
+
+    A rotation by a product gives its two halves. XORing them costs an operation more, unless there are two such pairs:
+    five words are XORed in two three-input operations, as four are.
+    """
+
+    additions: float = 0.0
+    shifts: float = 0.0
+    rotations: float = 0.0
+
+
 class SourceWords(Integers):
     """Writes C statements to `lines`. Uniform words that they use are collected in `job` and `midstate`.
 
-    `multiplied`: the part of the additions (0 to 1) that are written `x * one + y`, where `one` is an argument whose
-    value no compiler knows: NVIDIA's cards do those on the multipliers, beside the adders.
+    `products`: the parts of the operations that are written as products with a power of two that no compiler knows,
+    because it comes from an argument, `one`: NVIDIA's cards do those on the multipliers, beside the adders.
     """
 
-    def __init__(self, multiplied: float) -> None:
-        self.multiplied = multiplied
+    def __init__(self, products: Products) -> None:
+        self.products = products
         self.lines: list[str] = []
         self.job: list[Uniform] = []
         self.midstate: list[Uniform] = []
         self._variables = 0
-        self._owed = 0.0
+        self._owed = {"additions": 0.0, "shifts": 0.0, "rotations": 0.0}
+        self._to_rotate: dict[str, int] = {}  # by variable: how many of its rotations are still to be products
 
     def varying(self, expression: str) -> Varying:
         """A new variable of that value."""
@@ -95,11 +109,14 @@ class SourceWords(Integers):
         return addends[0] if len(addends) == 1 else self._remembered("add", *addends)
 
     def _add(self, x: Word, y: Word) -> Word:
-        self._owed += self.multiplied
-        if self._owed < 1:
-            return self.varying(f"{self.text(x)} + {self.text(y)}")
-        self._owed -= 1
-        return self.varying(f"{self.text(x)} * one + {self.text(y)}")
+        factor = " * one" if self._due("additions") else ""
+        return self.varying(f"{self.text(x)}{factor} + {self.text(y)}")
+
+    def _due(self, kind: str) -> bool:
+        """Whether the next operation of this kind is to be a product."""
+        owed = self._owed[kind] + getattr(self.products, kind)
+        self._owed[kind] = owed - (owed >= 1)
+        return owed >= 1
 
     def bitwise(self, formula: Callable[..., Any], *words: Word) -> Word:
         if self._varies(*words):
@@ -108,12 +125,23 @@ class SourceWords(Integers):
 
     def rotr(self, word: Word, count: int) -> Word:
         if self._varies(word):
-            return self.varying(f"ROTR({self.text(word)}, {count})")
+            return self._rotated(word, count)
         return super().rotr(word, count) if self._known(word) else self._remembered("rotr", word, count)
+
+    def _rotated(self, word: Varying, count: int) -> Varying:
+        left = self._to_rotate.get(word.text)
+        if left is None:
+            left = self._to_rotate[word.text] = 2 * self._due("rotations")
+        if not left:
+            return self.varying(f"ROTR({word.text}, {count})")
+        self._to_rotate[word.text] -= 1
+        factor = f"(one << {32 - count})"
+        return self.varying(f"{word.text} * {factor}") ^ self.varying(f"MUL_HI({word.text}, {factor})")
 
     def shr(self, word: Word, count: int) -> Word:
         if self._varies(word):
-            return self.varying(f"{self.text(word)} >> {count}")
+            product = self._due("shifts")
+            return self.varying(f"MUL_HI({word.text}, one << {32 - count})" if product else f"{word.text} >> {count}")
         return super().shr(word, count) if self._known(word) else self._remembered("shr", word, count)
 
     def swap_bytes(self, word: Word) -> Word:

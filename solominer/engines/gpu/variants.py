@@ -1,8 +1,10 @@
-"""The kernel variants: what they share, which part of the additions the multipliers do, and their work group."""
+"""The kernel variants: what they share, what an NVIDIA card's multipliers do, and the size of their work groups."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from solominer.engines.gpu.source_words import Products
 
 MIDSTATES = 32  # per launch at most
 
@@ -11,13 +13,12 @@ MIDSTATES = 32  # per launch at most
 class VariantInfo:
     """One way to write the search.
 
-    `shared`: up to 32 midstates share a message schedule; else a launch has one. `multiplied`: the part of the
-    additions that are multiply-adds. `local`: work items per group.
+    `shared`: up to 32 midstates share a message schedule; else a launch has one. `local`: work items per group.
     """
 
     name: str
     shared: bool
-    multiplied: float
+    products: Products
     local: int
 
     @property
@@ -26,9 +27,18 @@ class VariantInfo:
         return MIDSTATES if self.shared else 1
 
 
+_PRODUCTS = {
+    "added": Products(),
+    "half": Products(additions=0.5),
+    "multiplied": Products(additions=1),
+    "shifted": Products(additions=1, shifts=1),
+    "rotated": Products(additions=1, shifts=1, rotations=0.25),
+}
+_KINDS = [("shared", _PRODUCTS), ("plain", {name: _PRODUCTS[name] for name in ("added", "multiplied")})]
+
 VARIANTS: tuple[VariantInfo, ...] = tuple(
-    VariantInfo(f"{kind}-{part}-{local}", kind == "shared", multiplied, local)
-    for kind in ("shared", "plain")
-    for part, multiplied in (("multiplied", 1.0), ("half", 0.5), ("added", 0.0))
+    VariantInfo(f"{kind}-{name}-{local}", kind == "shared", products, local)
+    for kind, choices in _KINDS
+    for name, products in choices.items()
     for local in (128, 256, 64)
 )
