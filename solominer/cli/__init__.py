@@ -11,6 +11,7 @@ import typer
 
 from solominer import __version__
 from solominer.chain.secrets import secret_kind
+from solominer.cli import cluster as cluster_commands
 from solominer.cli import control, evidence, forecast, operate, plan, replay, try_stratum, web
 from solominer.cli import gpu as gpu_commands
 from solominer.cli.control import some_secs
@@ -203,4 +204,5 @@ forecast.register(app)
 replay.register(app)
 try_stratum.register(app)
 web.register(app)
+cluster_commands.register(app)
 gpu_commands.register(app)
