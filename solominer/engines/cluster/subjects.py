@@ -7,6 +7,9 @@
 | `solo.share.NODE` | node | head | until judged, in stream SHARES |
 | `solo.beat.NODE` | node | head | no |
 | `solo.notice.NODE` | head | that node | no |
+| `solo.judge` | the server: stream SHARES | head | no |
+
+A node also asks for the newest job, on `NEWEST_JOB`.
 """
 
 from __future__ import annotations
@@ -23,7 +26,11 @@ ALL_SHARES, ALL_BEATS, ALL_NOTICES = _SHARE + "*", _BEAT + "*", _NOTICE + "*"
 JOB_STREAM = "JOB"
 SHARE_STREAM = "SHARES"
 JUDGE = "judge"
-"""The durable consumer of SHARE_STREAM."""
+TO_JUDGE = "solo.judge"
+"""The durable consumer of SHARE_STREAM, and where the server sends what it has for it."""
+
+NEWEST_JOB = f"$JS.API.DIRECT.GET.{JOB_STREAM}.{JOB}"
+"""A request for the newest message of JOB_STREAM."""
 
 ACK_WAIT_SECS = 2.0
 """After this the server sends a share again that the head has not acknowledged."""
