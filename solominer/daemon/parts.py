@@ -27,7 +27,7 @@ from solominer.records.journal.recovery import Replay
 from solominer.records.recorder import Recorder
 from solominer.records.settings import RecorderSettings
 from solominer.work.payout import Payout
-from solominer.work.policy import Policy, RetryPolicy
+from solominer.work.policy import KEEP_BYTES, KEEP_SECS, Policy, RetryPolicy
 from solominer.work.ports import BlockObserver, Node, ShareObserver
 from solominer.work.workers import ExtranonceDealer, ExtranonceRange
 
@@ -205,8 +205,6 @@ def start_of(config: Config, parts: Parts, max_blocks: int | None) -> Start:
         retry=RetryPolicy(config.retry.first_secs, config.retry.most_secs, config.retry.look_secs),
     )
     if config.stratum:  # miners may submit shares for as long as the server keeps their job
-        from solominer.engines.stratum.jobs import KEEP_BYTES, KEEP_SECS
-
         policy = replace(policy, keep_job_secs=KEEP_SECS, keep_job_bytes=KEEP_BYTES)
     log.info("the whole reward goes to %s", payout.describe())
     tag = config.coinbase_tag.encode()

@@ -7,6 +7,9 @@
 | `solo.share.NODE` | node | head | until judged, in stream SHARES |
 | `solo.beat.NODE` | node | head | no |
 | `solo.notice.NODE` | head | that node | no |
+| `solo.judge` | the server: stream SHARES | head | no |
+
+A node also asks for the newest job, on `NEWEST_JOB`.
 
 Each node has an account of its own on the server (`nats_conf`), which renames its `solo.join` to `solo.join.NODE`: the
 head knows by the subject who asks, as with shares and beats, and no node can speak for another.
@@ -27,7 +30,11 @@ ALL_SHARES, ALL_BEATS, ALL_NOTICES = _SHARE + "*", _BEAT + "*", _NOTICE + "*"
 JOB_STREAM = "JOB"
 SHARE_STREAM = "SHARES"
 JUDGE = "judge"
-"""The durable consumer of SHARE_STREAM."""
+TO_JUDGE = "solo.judge"
+"""The durable consumer of SHARE_STREAM, and where the server sends what it has for it."""
+
+NEWEST_JOB = f"$JS.API.DIRECT.GET.{JOB_STREAM}.{JOB}"
+"""A request for the newest message of JOB_STREAM."""
 
 ACK_WAIT_SECS = 2.0
 """After this the server sends a share again that the head has not acknowledged."""
