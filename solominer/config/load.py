@@ -169,7 +169,7 @@ def _anchor(values: dict[str, Any], found: tuple[_Keys, Setting], folder: Path) 
     text = holder.get(keys[-1]) if isinstance(holder, dict) else None
     if not setting.is_path or not isinstance(text, str) or not text.strip() or text.strip()[0] in "/~$":
         return
-    if keys[-1] != "bitcoind" or "/" in text:
+    if keys not in (("bitcoind",), ("cluster", "server")) or "/" in text:
         holder[keys[-1]] = str(folder / text.strip())
 
 

@@ -55,7 +55,7 @@ class ClusterSettings:
 
     servers: tuple[str, ...]
     network: str
-    tls: ssl.SSLContext | None = None
+    tls: ssl.SSLContext
     jobs_file: Path | None = None
     replicas: int = 1
 
@@ -181,7 +181,7 @@ class ClusterEngine:
                 known = max(newest.run if newest else 0, self._jobs.newest_restored)
                 self._run = self._members.run = max(self._run, known + 1)
                 self._ready = True
-                await client.subscribe(subjects.JOIN, cb=self._join)
+                await client.subscribe(subjects.ALL_JOINS, cb=self._join)
                 await client.subscribe(subjects.JOB, cb=self._heard_job)
             elif newest is not None and newest.run > self._run:
                 self._replace(newest.run)
@@ -276,10 +276,11 @@ class ClusterEngine:
     async def _join(self, message: Msg) -> None:
         if self._replaced:
             return
+        node = subjects.node_of(message.subject)
         try:
-            answer = self._members.join(JoinRequest.unpack(message.data), time.monotonic())
+            answer = self._members.join(node, JoinRequest.unpack(message.data), time.monotonic())
         except DecodeError as error:
-            log.warning("a node cannot join: %s", error)
+            log.warning("node %s cannot join: %s", node, error)
             answer = Refusal(error.what)
         try:
             await message.respond(answer.pack())

@@ -40,12 +40,15 @@ def text_in(values: Mapping[str, Any], key: str, path: Path, again: str) -> str:
     return value
 
 
-def texts_in(values: Mapping[str, Any], key: str, path: Path, again: str) -> tuple[str, ...]:
-    """A list of at least one text. Raises ConfigError."""
+def texts_in(
+    values: Mapping[str, Any], key: str, path: Path, again: str, *, may_be_empty: bool = False
+) -> tuple[str, ...]:
+    """A list of texts, at least one unless it may be empty. Raises ConfigError."""
     value = values.get(key)
-    if not isinstance(value, list) or not value or not all(isinstance(each, str) and each for each in value):
+    is_list = isinstance(value, list) and all(isinstance(each, str) and each for each in value)
+    if not is_list or not (value or may_be_empty):
         raise ConfigError(f"{path}: {key} is missing or not a list of texts", again)
-    return tuple(value)
+    return tuple(value or ())
 
 
 def write_private(path: Path, text: str) -> None:

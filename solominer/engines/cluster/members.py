@@ -9,7 +9,6 @@ from typing import Any
 
 from solominer.engines.cluster import subjects
 from solominer.engines.cluster.messages import Beat, JoinRequest, Lease, Refusal, WorkerBeat
-from solominer.errors import ConfigError
 from solominer.work.workers import ExtranonceDealer, ExtranonceRange, WorkerId, WorkerSnapshot
 
 NAME = "cluster"
@@ -60,12 +59,8 @@ class Members:
     def __len__(self) -> int:
         return len(self._members)
 
-    def join(self, request: JoinRequest, now: float) -> Lease | Refusal:
+    def join(self, name: str, request: JoinRequest, now: float) -> Lease | Refusal:
         """The lease of a node's process: the same one if it asks again."""
-        try:
-            name = subjects.check_node(request.node)
-        except ConfigError as error:
-            return Refusal(error.what)
         if request.network != self._network:
             log.warning("node %s is for %s, this cluster mines on %s", name, request.network, self._network)
             return Refusal(f"this cluster mines on {self._network}, and the join file is for {request.network}")

@@ -128,7 +128,7 @@ class Node:
             there.set()
 
         join = self.join
-        tls = join.tls_context() if join.ca_pem else None
+        tls = join.tls_context()
         client = await connect(join.servers, join.node, tls=tls, inbox=inbox_prefix(join.node), back=back)
         await client.subscribe(subjects.JOB, cb=self._heard_job)
         await client.subscribe(subjects.notice_subject(join.node), cb=self._heard_notice)
@@ -232,7 +232,7 @@ class Node:
         client, join = self._client, self.join
         if client is None:
             return False
-        request = JoinRequest(join.node, self._incarnation, join.network, f"solominer {__version__}")
+        request = JoinRequest(self._incarnation, join.network, f"solominer {__version__}")
         try:
             reply = await client.request(subjects.JOIN, request.pack(), timeout=JOIN_SECS)
             answer = answer_to_join(reply.data)

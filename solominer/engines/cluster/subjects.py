@@ -3,13 +3,16 @@
 | subject | from | to | kept |
 | --- | --- | --- | --- |
 | `solo.job` | head | all nodes | the newest, in stream JOB |
-| `solo.join` | node | head, which answers with a lease | no |
+| `solo.join` | node | head, which answers with a lease; there it is `solo.join.NODE` | no |
 | `solo.share.NODE` | node | head | until judged, in stream SHARES |
 | `solo.beat.NODE` | node | head | no |
 | `solo.notice.NODE` | head | that node | no |
 | `solo.judge` | the server: stream SHARES | head | no |
 
 A node also asks for the newest job, on `NEWEST_JOB`.
+
+Each node has an account of its own on the server (`nats_conf`), which renames its `solo.join` to `solo.join.NODE`: the
+head knows by the subject who asks, as with shares and beats, and no node can speak for another.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from solominer.errors import ConfigError
 JOB = "solo.job"
 JOIN = "solo.join"
 _SHARE, _BEAT, _NOTICE = "solo.share.", "solo.beat.", "solo.notice."
+ALL_JOINS = JOIN + ".*"
 ALL_SHARES, ALL_BEATS, ALL_NOTICES = _SHARE + "*", _BEAT + "*", _NOTICE + "*"
 
 JOB_STREAM = "JOB"
@@ -58,7 +62,7 @@ def notice_subject(node: str) -> str:
 
 
 def node_of(subject: str) -> str:
-    """The node of a share's or a beat's subject: the server lets no node use another's."""
+    """The node of a join's, a share's or a beat's subject: the server lets no node use another's."""
     return subject.rpartition(".")[2]
 
 
