@@ -28,14 +28,14 @@ async def connect(
     servers: Sequence[str],
     name: str,
     *,
-    tls: ssl.SSLContext | None,
+    tls: ssl.SSLContext,
     inbox: str,
     back: Notify,
 ) -> Client:
     """A connected client; waits until a server answers.
 
     `back` is called at once and each time it is connected again; what was published meanwhile raises an error.
-    `inbox` is the subject below which answers arrive. `tls` None: without encryption.
+    `inbox` is the subject below which answers arrive.
     """
     client, said = Client(), set[str]()
 

@@ -7,7 +7,7 @@ UTF-8; a message ends where its last field does. What is anything else raises De
 | --- | --- |
 | `JobMessage` | 26, and about 300 to 1,000 of a `WorkerJob`, which contains the whole coinbase |
 | `ShareMessage` | 59 and two texts |
-| `JoinRequest`, `Lease` | 18 and three texts; 22 and a text |
+| `JoinRequest`, `Lease` | 18 and two texts; 22 and a text |
 | `Beat` | 32, and 33 and two texts for each worker |
 | `Refusal`, `Notice` | 2 and a text; 3 |
 """
@@ -180,23 +180,22 @@ class Beat:
 
 @dataclass(frozen=True, slots=True)
 class JoinRequest:
-    """A node wants a lease. `incarnation` is random and the same until the node's process ends."""
+    """The subject's node wants a lease. `incarnation` is random and the same until the node's process ends."""
 
-    node: str
     incarnation: bytes
     network: str
     program: str
 
     def pack(self) -> bytes:
         """As bytes."""
-        return _head(_Kind.JOIN) + self.incarnation + _text(self.node) + _text(self.network) + _text(self.program)
+        return _head(_Kind.JOIN) + self.incarnation + _text(self.network) + _text(self.program)
 
     @classmethod
     def unpack(cls, data: bytes) -> JoinRequest:
         """The inverse of `pack`."""
         reader = _reader(data, _Kind.JOIN)
         incarnation = reader.take(INCARNATION_SIZE)
-        request = cls(_read_text(reader), incarnation, _read_text(reader), _read_text(reader))
+        request = cls(incarnation, _read_text(reader), _read_text(reader))
         reader.finish()
         return request
 

@@ -72,7 +72,7 @@ WORKERS = st.builds(
     millidegrees=st.integers(-(2**31), 2**31 - 1),
 )
 BEATS = st.builds(Beat, U64, INCARNATION, U32, st.lists(WORKERS, max_size=5).map(tuple))
-REQUESTS = st.builds(JoinRequest, TEXT, INCARNATION, TEXT, TEXT)
+REQUESTS = st.builds(JoinRequest, INCARNATION, TEXT, TEXT)
 LEASES = st.builds(Lease, U64, U32, st.integers(1, 2**32 - 1), st.integers(1, 60_000).map(lambda ms: ms / 1000), TEXT)
 
 ANY = st.one_of(JOB_MESSAGES, SHARES, BEATS, REQUESTS, LEASES, st.sampled_from(Notice))
