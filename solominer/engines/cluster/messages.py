@@ -251,9 +251,7 @@ def answer_to_join(data: bytes) -> Lease | Refusal:
 class Notice(IntEnum):
     """What concerns one node."""
 
-    DRAIN = 1  # stop hashing and stay connected
-    RESUME = 2
-    REMOVE = 3  # end
+    DRAIN = 1  # send what there is, and end
 
     def pack(self) -> bytes:
         """As bytes."""

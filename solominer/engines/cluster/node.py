@@ -42,7 +42,7 @@ from solominer.engines.pool.pool import WorkerPool
 from solominer.errors import DecodeError, EngineError, PayoutError
 from solominer.work.events import Event, ShareFound, WorkerDied, WorkerStarted, WrongHit
 from solominer.work.instant import Clock
-from solominer.work.workers import ExtranonceRange
+from solominer.work.workers import ExtranonceRange, WorkerSnapshot
 
 JOIN_SECS = 1.0
 SEND_SECS = 2.0
@@ -53,33 +53,47 @@ log = logging.getLogger(__name__)
 
 
 class Node:
-    """One process on a machine: `pools` are its engines. `removed` is set when the head wants it to end."""
+    """One process on a machine: `pools` are its engines. `drained` is set when the head wants it to end."""
 
     def __init__(self, join: JoinFile, pools: Sequence[WorkerPool], spool: Spool, clock: Clock) -> None:
         self.join = join
         self.pools = pools
         self.spool = spool
-        self.removed = asyncio.Event()
+        self.drained = asyncio.Event()
         self.message: JobMessage | None = None
         """The newest of the head."""
         self.is_searching = False
         self._clock = clock
+        self.delivered = self.blocks = 0
+        """Shares that the server has taken; blocks found."""
         self._incarnation = os.urandom(INCARNATION_SIZE)
         self._lease: Lease | None = None
         self._counts = NodeCounts(pools)
         self._heard_at = 0.0
         self._news, self._applied = asyncio.Event(), (0, 0)
-        self._drained, self._intensity = False, 1.0
+        self._intensity = 1.0
         self._client: Client | None = None
         self._runs: OrderedDict[bytes, int] = OrderedDict()
         self._sending: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._refused = ""
 
+    @property
+    def status(self) -> str:
+        """What it is doing, in a few words."""
+        if self.is_searching and self.message is not None and self.message.job is not None:
+            return f"hashing job {self.message.job.job_id}"
+        return "waiting for a job" if not self._refused else "refuses to hash, see above"
+
+    @property
+    def workers(self) -> list[WorkerSnapshot]:
+        """Its workers, while it runs."""
+        return self._counts.workers
+
     # Life
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until `stop` or until it is removed. Raises EngineError if an engine cannot start."""
+        """Work until `stop` or until it is drained. Raises EngineError if an engine cannot start."""
         self.spool.load()
         for pool in self.pools:
             await pool.start(self._take, ExtranonceRange(0, 1))
@@ -95,7 +109,7 @@ class Node:
                         *(p.run() for p in self.pools),
                     )
                 ]
-                waits = [asyncio.ensure_future(event.wait()) for event in (stop, self.removed)]
+                waits = [asyncio.ensure_future(event.wait()) for event in (stop, self.drained)]
                 await asyncio.wait([*waits], return_when=asyncio.FIRST_COMPLETED)
                 for task in (*work, *waits):
                     task.cancel()
@@ -169,13 +183,9 @@ class Node:
         except DecodeError as error:
             log.warning("a notice of the head cannot be read: %s", error)
             return
-        log.info("the head wants this node to %s", notice.name.lower())
-        if notice is Notice.REMOVE:
-            self.removed.set()
-            return
-        self._drained = notice is Notice.DRAIN
-        self._applied = (0, 0)
-        self._news.set()
+        if notice is Notice.DRAIN:
+            log.info("the head wants this node to end")
+            self.drained.set()
 
     async def _follow(self) -> None:
         """Do what the newest message says; between two runs, get a lease of the new one first."""
@@ -185,7 +195,7 @@ class Node:
             message = self.message
             if message is None or message.order == self._applied:
                 continue
-            if message.job is None or self._drained:
+            if message.job is None:
                 self._stop()
             elif self._lease is None or self._lease.run != message.run:
                 if not await self._ask_to_join():
@@ -287,8 +297,10 @@ class Node:
             return
         to_sync = self.spool.add(share)
         self._send_soon(share)
-        if to_sync is not None:
+        if share.is_block:
+            self.blocks += 1
             log.info("BLOCK FOUND by worker %s, job %d", found.worker, found.job_id)
+        if to_sync is not None:
             self._go(self._sync(to_sync))
 
     async def _sync(self, handle: int) -> None:
@@ -314,6 +326,7 @@ class Node:
                     headers={"Nats-Msg-Id": name},
                 )
                 self.spool.done(name)
+                self.delivered += 1
         except (*LOST, APIError) as error:  # `_resend` tries again
             log.debug("share %s was not taken: %s", name, error or type(error).__name__)
         finally:
