@@ -53,8 +53,8 @@ def init(
 ) -> None:
     """Make the certificates of a cluster, nats.conf, and a join file for each node.
 
-    Given again, it adds nodes, takes over new servers and payees, and renews what expires within 60 days. Keys are never
-    replaced.
+    Given again, it adds nodes, takes over new servers and payees, and renews what expires within 60 days. Keys are
+    never replaced.
 
     \b
     solominer cluster init --config config.json --node rack1 --node rack2

@@ -10,7 +10,7 @@ from pathlib import Path
 from solominer.config.models import Config
 from solominer.config.paths import default_cache_dir
 from solominer.daemon.nodes import configured_nodes, private_settings
-from solominer.doctor.check import Check, CheckOutcome, Finding, ok, run_checks, skipped
+from solominer.doctor.check import Check, CheckOutcome, Finding, failed, ok, run_checks, skipped
 from solominer.doctor.listener_checks import examine_listeners
 from solominer.doctor.machine_checks import machine_checks
 from solominer.doctor.network_checks import chain_check
@@ -25,6 +25,18 @@ def examine(config: Config, config_path: Path | None, *, listen_secs: float = 1.
     yield from run_checks(machine_checks(config, config_path))
     yield from _examine_nodes(config, listen_secs)
     yield from examine_listeners(config)
+    if config.cluster.servers:
+        yield from _examine_cluster(config)
+
+
+def _examine_cluster(config: Config) -> Iterator[Finding]:
+    try:
+        from solominer.doctor.cluster_checks import examine_cluster  # it needs the extra packages of a cluster
+    except ImportError as error:
+        needs = failed(f"a cluster needs {error.name}", 'pip install "solominer[cluster]"')
+        yield from run_checks([Check("cluster", lambda: needs)])
+    else:
+        yield from examine_cluster(config)
 
 
 def _examine_nodes(config: Config, listen_secs: float) -> Iterator[Finding]:

@@ -8,8 +8,10 @@ import stat
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlsplit
 
 from solominer.chain.networks import NETWORKS
+from solominer.config.cluster import DEFAULT_PORT
 from solominer.config.paths import plain_bytes, read_file, reason
 from solominer.engines.cluster.json_file import read_json, text_in, texts_in, write_private
 from solominer.engines.cluster.subjects import check_node
@@ -91,6 +93,11 @@ class ClusterFiles:
         ca, certificate, key = (read_pem(folder / name, again) for name in ("ca.pem", "head.pem", "head.key"))
         check_dates(certificate, "the head", again)
         return cls(texts_in(values, "servers", folder / CLUSTER_FILE, again), ca, certificate, key)
+
+    @property
+    def local_url(self) -> str:
+        """The URL of a server on this machine, as the daemon starts it."""
+        return f"nats://127.0.0.1:{urlsplit(self.servers[0]).port or DEFAULT_PORT}"
 
     def tls_context(self) -> ssl.SSLContext:
         """The context of its connections. Raises ConfigError."""

@@ -36,6 +36,9 @@ TO_JUDGE = "solo.judge"
 NEWEST_JOB = f"$JS.API.DIRECT.GET.{JOB_STREAM}.{JOB}"
 """A request for the newest message of JOB_STREAM."""
 
+SERVER_FACTS = "$SYS.REQ.SERVER.PING.JSZ"
+"""A request of the head that every server answers with its version and its JetStream settings."""
+
 ACK_WAIT_SECS = 2.0
 """After this the server sends a share again that the head has not acknowledged."""
 

@@ -17,7 +17,6 @@ from solominer.engines.cluster.join_file import inbox_prefix
 ROUTE_PORT = 6222
 NAME_VARIABLE = "SOLOMINER_NATS_NAME"
 SYNC = "sync_interval: always"
-NEWEST_JOB = f"$JS.API.DIRECT.GET.{subjects.JOB_STREAM}.{subjects.JOB}"
 MOST_MESSAGE_BYTES = 256 << 10
 
 _NOTE = """\
@@ -39,12 +38,16 @@ def nats_conf(
         f"server_name: {name}",
         f'listen: "0.0.0.0:{port}"',
         f"pid_file: {_text(store / 'nats-server.pid')}",
+        "logfile_size_limit: 16MB",
+        "logfile_max_num: 4",
         f"max_payload: {MOST_MESSAGE_BYTES}",
         'write_deadline: "2s"  # a node that does not read is disconnected',
         f"jetstream {{ store_dir: {_text(store)}, {SYNC}, max_memory_store: 64MB, max_file_store: 4GB }}",
         _tls(files, "clients-ca.pem", "verify_and_map"),
         *([_routes(hosts, files)] if len(hosts) > 1 else []),
+        "system_account: SYS",
         "accounts {",
+        f"  SYS {{ exports: [{{service: {_text(subjects.SERVER_FACTS)}, response_type: stream}}] }}",
         _head_account(head),
         *(_node_account(node, user) for node, user in sorted(nodes.items())),
         "}",
@@ -70,14 +73,17 @@ def _routes(hosts: Sequence[str], files: PurePath) -> str:
 
 def _head_account(user: str) -> str:
     streams = (subjects.JOB, subjects.ALL_NOTICES)
-    services = (subjects.ALL_JOINS, subjects.ALL_SHARES, subjects.ALL_BEATS, NEWEST_JOB)
+    services = (subjects.ALL_JOINS, subjects.ALL_SHARES, subjects.ALL_BEATS, subjects.NEWEST_JOB)
     exports = [f"{{stream: {_text(each)}}}" for each in streams] + [f"{{service: {_text(each)}}}" for each in services]
-    return f"  HEAD {{ jetstream: enabled, users: [{{user: {_text(user)}}}]\n    exports: [{', '.join(exports)}] }}"
+    return (
+        f"  HEAD {{ jetstream: enabled, users: [{{user: {_text(user)}}}]\n    exports: [{', '.join(exports)}]\n"
+        f"    imports: [{{service: {{account: SYS, subject: {_text(subjects.SERVER_FACTS)}}}}}] }}"
+    )
 
 
 def _node_account(node: str, user: str) -> str:
     hears = (subjects.JOB, subjects.notice_subject(node))
-    asks = (subjects.share_subject(node), subjects.beat_subject(node), NEWEST_JOB)
+    asks = (subjects.share_subject(node), subjects.beat_subject(node), subjects.NEWEST_JOB)
     publish = ", ".join(map(_text, (*asks, subjects.JOIN)))
     subscribe = ", ".join(map(_text, (*hears, f"{inbox_prefix(node)}.>")))
     imports = [

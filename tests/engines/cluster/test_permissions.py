@@ -23,7 +23,6 @@ from solominer.setup.cluster.authority import CLIENT_USES, Authority, new_key
 from solominer.setup.cluster.folder import ClusterFolder
 from tests.engines.cluster.server import head_of, made, node_of, running
 
-NEWEST = f"$JS.API.DIRECT.GET.{subjects.JOB_STREAM}.{subjects.JOB}"
 QUIET = 0.15
 """Seconds in which a message that is let through would have arrived, on this machine."""
 
@@ -161,6 +160,7 @@ async def test_it_may_not_publish(head: Client, thief: Thief, subject: str) -> N
         subjects.ALL_BEATS,
         subjects.JOIN,
         subjects.ALL_JOINS,
+        subjects.TO_JUDGE,
         subjects.notice_subject("other"),
         "_INBOX.>",
         "_INBOX.other.>",
@@ -186,7 +186,7 @@ async def test_answers_reach_nobody_else(cluster: ClusterFolder, head: Client, t
     await other.flush()
     await head.flush()
     await thief.client.publish(subjects.share_subject("thief"), b"a share", reply=reply)
-    await thief.client.publish(NEWEST, b"", reply=reply)
+    await thief.client.publish(subjects.NEWEST_JOB, b"", reply=reply)
     await thief.client.flush()
     assert {message.subject for message in await all_of(all_heard)} <= {subjects.share_subject("thief")}
     assert [message for each in heard for message in await all_of(each)] == []
