@@ -20,6 +20,7 @@ from nats.aio.msg import Msg
 from nats.js.errors import APIError
 
 from solominer import __version__
+from solominer.chain.hashes import to_rpc_hex
 from solominer.engines.cluster import subjects
 from solominer.engines.cluster.connection import LOST, connect
 from solominer.engines.cluster.join_file import JoinFile, inbox_prefix
@@ -39,15 +40,17 @@ from solominer.engines.cluster.payout_check import check_payout
 from solominer.engines.cluster.spool import Spool
 from solominer.engines.cluster.streams import newest_job
 from solominer.engines.pool.pool import WorkerPool
+from solominer.engines.pool.worker_job import WorkerJob
 from solominer.errors import DecodeError, EngineError, PayoutError
 from solominer.work.events import Event, ShareFound, WorkerDied, WorkerStarted, WrongHit
 from solominer.work.instant import Clock
+from solominer.work.job import SEARCHED_SIZE
 from solominer.work.workers import ExtranonceRange, WorkerSnapshot
 
 JOIN_SECS = 1.0
 SEND_SECS = 2.0
 RESEND_SECS = 1.0
-_PREFIXES_KEPT = 256
+_JOBS_KEPT = 256
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +76,7 @@ class Node:
         self._news, self._applied = asyncio.Event(), (0, 0)
         self._intensity = 1.0
         self._client: Client | None = None
-        self._runs: OrderedDict[bytes, int] = OrderedDict()
+        self._jobs: OrderedDict[bytes, tuple[int, WorkerJob]] = OrderedDict()
         self._sending: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._refused = ""
@@ -219,7 +222,7 @@ class Node:
             check_payout(job, self.join.payout_scripts)
             for index, pool in enumerate(self.pools):
                 own = own_job(job, ExtranonceRange(lease.first, lease.count).nth(index))
-                self._runs[own.extranonce_prefix] = message.run
+                self._jobs[own.extranonce_prefix] = message.run, own
                 if message.intensity != self._intensity:
                     pool.set_intensity(message.intensity)
                 pool.search(own)
@@ -227,8 +230,8 @@ class Node:
             self._refuse(str(error))
             self._stop()
             return
-        while len(self._runs) > _PREFIXES_KEPT:
-            self._runs.popitem(last=False)
+        while len(self._jobs) > _JOBS_KEPT:
+            self._jobs.popitem(last=False)
         self._intensity = message.intensity
         self.is_searching, self._refused = True, ""
 
@@ -277,10 +280,11 @@ class Node:
                 log.warning("kernel %s of worker %s reported a wrong hit, number %d", kernel, worker, count)
 
     def _share(self, found: ShareFound) -> None:
-        run = self._runs.get(found.extranonce[:8])
-        if run is None:
+        known = self._jobs.get(found.extranonce[:-SEARCHED_SIZE])
+        if known is None:
             log.warning("worker %s found a share of a job that is forgotten", found.worker)
             return
+        run, job = known
         share = ShareMessage(
             run,
             found.job_id,
@@ -299,7 +303,8 @@ class Node:
         self._send_soon(share)
         if share.is_block:
             self.blocks += 1
-            log.info("BLOCK FOUND by worker %s, job %d", found.worker, found.job_id)
+            hash_hex = to_rpc_hex(share.header(job).hash_le())
+            log.info("BLOCK FOUND: %s on %s, worker %s", hash_hex, to_rpc_hex(job.prevhash_le), found.worker)
         if to_sync is not None:
             self._go(self._sync(to_sync))
 
