@@ -14,6 +14,7 @@ from solominer.chain.secrets import secret_kind
 from solominer.cli import cluster as cluster_commands
 from solominer.cli import control, evidence, forecast, operate, plan, replay, try_stratum, web
 from solominer.cli import gpu as gpu_commands
+from solominer.cli import node as node_command
 from solominer.cli.control import some_secs
 from solominer.config.modes import MODES
 
@@ -206,3 +207,4 @@ try_stratum.register(app)
 web.register(app)
 cluster_commands.register(app)
 gpu_commands.register(app)
+node_command.register(app)

@@ -30,13 +30,9 @@ def register(app: typer.Typer) -> None:
 @cluster.callback()
 def _packages() -> None:
     """Many machines: certificates, nodes, their state."""
-    try:
-        import cryptography  # noqa: F401
-        import nats  # noqa: F401
-    except ImportError as error:
-        from solominer.errors import ConfigError
+    from solominer.engines.cluster.packages import need_packages
 
-        raise ConfigError(f"a cluster needs {error.name}", 'install it: pip install "solominer[cluster]"') from error
+    need_packages()
 
 
 @cluster.command()

@@ -20,14 +20,17 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from solominer.config.models import Config
+from solominer.daemon.cluster_control import cluster_handlers
 from solominer.daemon.control_socket import ControlServer
 from solominer.daemon.executor import Executor
 from solominer.daemon.host_metrics import now
 from solominer.daemon.job_view import TemplateViews
+from solominer.daemon.nats_process import embedded_server
 from solominer.daemon.nodes import await_payout, nodes_of, payout_of
 from solominer.daemon.parts import (
     Parts,
     apply_to_engines,
+    cluster_of,
     extranonces_of,
     gpus_of,
     plan_monitor_of,
@@ -134,9 +137,11 @@ class Run:
         pool = WorkerPool(settings, now, log.info)
         nodes: dict[str, Node] = {}
         stratum = stratum_of(self.config, recorder, lambda address: payout_of(address, nodes.values()))
-        gpus = gpus_of(self.config)
-        beside = (*([gpus] if gpus else ()), *([stratum] if stratum else ()), *self._more_engines)
-        engines = EngineSet([pool, *beside], *extranonces_of(stratum))
+        gpus, cluster = gpus_of(self.config), cluster_of(self.config, recorder, replay)
+        beside = [engine for engine in (gpus, stratum, cluster) if engine is not None]
+        engines = EngineSet([pool, *beside, *self._more_engines], *extranonces_of(stratum, cluster))
+        if self.config.cluster.is_embedded:
+            await embedded_server(self.config, stack)
         await engines.start(self._post)  # first, so that kernels load while the nodes start
         stack.push_async_callback(engines.stop, ENGINES_STOP_SECS)
         nodes |= await self._nodes(self.config, self._post, stack)
@@ -146,7 +151,7 @@ class Run:
         block_state = stratum.block_state if stratum else lambda block, state: None
         if known is None:
             return None
-        return Parts(recorder, replay, pool, gpus, engines, stratum, nodes, *known, block_state)
+        return Parts(recorder, replay, pool, gpus, engines, stratum, cluster, nodes, *known, block_state)
 
     async def serve(self, parts: Parts) -> int:
         """Mine until stopped, then shut down; returns the exit code. Raises SolominerError if a part fails."""
@@ -180,7 +185,7 @@ class Run:
                 snapshot = partial(self._snapshot, parts, executor, sampler)
                 governor = self._governor(parts, executor, snapshot, spawn)
                 spawn(self._mine(parts, executor, sampler))
-                beside = group.create_task(self._serve_users(governor, executor.coordinator, sampler, snapshot))
+                beside = group.create_task(self._serve_users(parts, governor, executor.coordinator, sampler, snapshot))
                 self._notifier.ready("started")
                 await self._stop.wait()
                 await self.shutdown(parts, executor, governor, sampler, observer, beside)
@@ -242,7 +247,12 @@ class Run:
             group.create_task(self._notifier.keep_alive(executor.changed, status), name="watchdog")
 
     async def _serve_users(
-        self, governor: Governor, coordinator: Coordinator, sampler: Sampler, snapshot: Callable[[], Snapshot]
+        self,
+        parts: Parts,
+        governor: Governor,
+        coordinator: Coordinator,
+        sampler: Sampler,
+        snapshot: Callable[[], Snapshot],
     ) -> None:
         """Samples, governor, control socket and view. They read the engines, so they end before them."""
 
@@ -251,7 +261,9 @@ class Run:
             return coordinator.tip_le, coordinator.status, len(blocks.open), len(blocks.settled), *governor.pauses
 
         feed = StatusFeed(governor.snapshot, urgent)
-        control = ControlServer(folder_of(self.config), governor.handlers(), {"watch": feed.lines})
+        control = ControlServer(
+            folder_of(self.config), governor.handlers() | cluster_handlers(parts), {"watch": feed.lines}
+        )
         async with asyncio.TaskGroup() as group:
             group.create_task(sampler.run(), name="samples")
             group.create_task(governor.run(), name="governor")

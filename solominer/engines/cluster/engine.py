@@ -10,7 +10,7 @@ import asyncio
 import logging
 import ssl
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,6 @@ ACK_SECS = 0.2
 LOOK_SECS = 1.0
 RETRY_SECS = 1.0
 _ACK = b"+ACK"
-_SAVED_KEPT = 4096
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +63,7 @@ class ClusterEngine:
     """A cluster as an engine (`work.ports.Engine`); its workers are those of all nodes: `cluster/node7.cpu2`.
 
     `note` writes into the ledger. `write` writes out what the records were given, and returns whether it succeeded;
-    `recorded` are shares that an earlier run has recorded.
+    `recorded` are shares that earlier runs have recorded, `blocks` the hashes of blocks that they have on disk.
     """
 
     name = NAME
@@ -76,11 +75,12 @@ class ClusterEngine:
         *,
         note: Note = lambda kind, fields: None,
         write: Callable[[], bool] = lambda: True,
-        recorded: set[Nonces] | None = None,
+        recorded: Set[Nonces] = frozenset(),
+        blocks: Set[bytes] = frozenset(),
     ) -> None:
         self.settings = settings
         self._clock, self._note, self._write = clock, note, write
-        self._recorded = recorded or set()
+        self._recorded, self._blocks = recorded, blocks
         self._post: Post = lambda event: None
         self._jobs = KnownJobs(settings.jobs_file)
         self._judged = Judged()
@@ -91,7 +91,6 @@ class ClusterEngine:
         self._job: Job | None = None
         self._intensity = 1.0
         self._ready = self._replaced = self._refused = False
-        self._saved: dict[bytes, None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._failed: asyncio.Future[None] | None = None
 
@@ -262,6 +261,11 @@ class ClusterEngine:
 
     # Nodes
 
+    @property
+    def nodes(self) -> Collection[str]:
+        """The names of those that have joined in this run."""
+        return self._members.names
+
     def tell(self, node: str, notice: Notice) -> None:
         """Send one node a notice."""
         self._go(self._tell(node, notice))
@@ -335,7 +339,7 @@ class ClusterEngine:
         if share.run == self._run:
             return False
         nonces = Nonces(share.extranonce, share.version, share.ntime, share.nonce)
-        return nonces in self._recorded and (not share.is_block or self._jobs.hash_le(share) in self._saved)
+        return nonces in self._recorded and (not share.is_block or self._jobs.hash_le(share) in self._blocks)
 
     def _unknown(self, node: str, share: ShareMessage, reply: str) -> None:
         if not reply:  # the server has it too
@@ -363,10 +367,7 @@ class ClusterEngine:
         self._judged.judged(key_of(share))
 
     def block_saved(self, hash_le: bytes) -> None:
-        """A block of a node, perhaps of an earlier run, is on disk."""
-        self._saved[hash_le] = None
-        if len(self._saved) > _SAVED_KEPT:
-            del self._saved[next(iter(self._saved))]
+        """Does nothing: its share is judged only then."""
 
     async def _acknowledge(self) -> None:
         while True:

@@ -6,12 +6,10 @@ import asyncio
 import time
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from solominer.chain.header import Header
 from solominer.engines.cluster.messages import ShareMessage
 from solominer.engines.jobs_file import JobsFile, SavedJob
 from solominer.engines.pool.worker_job import WorkerJob
@@ -98,14 +96,7 @@ class KnownJobs:
     def hash_le(self, share: ShareMessage) -> bytes:
         """The hash of a share of a restored job; empty if its job is not one."""
         job = self._restored.get((share.run, share.job_id))
-        if job is None:
-            return b""
-        prefix, searched = (
-            share.extranonce[: len(job.extranonce_prefix)],
-            share.extranonce[len(job.extranonce_prefix) :],
-        )
-        root = replace(job, extranonce_prefix=prefix).merkle_root_le(int.from_bytes(searched))
-        return Header(share.version, job.prevhash_le, root, share.ntime, job.nbits, share.nonce).hash_le()
+        return b"" if job is None else share.header(job).hash_le()
 
     def close(self) -> None:
         """Write what is waiting."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,8 +56,10 @@ class Members:
         self._network, self._note = network, note
         self._members: dict[str, _Member] = {}
 
-    def __len__(self) -> int:
-        return len(self._members)
+    @property
+    def names(self) -> Collection[str]:
+        """Of those that have joined."""
+        return self._members.keys()
 
     def join(self, name: str, request: JoinRequest, now: float) -> Lease | Refusal:
         """The lease of a node's process: the same one if it asks again."""
@@ -88,7 +90,7 @@ class Members:
         """A new process of the node has come."""
         if not member.lost and now - member.heard < BEATS_MISSED * member.lease.beat_secs:
             log.warning(
-                "node %s joined again while it was there: unless it was restarted, two machines have the same join file",
+                "node %s joined again while it was there: if it was not restarted, two machines have its join file",
                 member.name,
             )
         for counted in member.workers.values():

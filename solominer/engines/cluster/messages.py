@@ -18,9 +18,11 @@ import struct
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
+from solominer.chain.header import Header
 from solominer.chain.serialize import Reader
 from solominer.engines.pool.worker_job import WorkerJob
 from solominer.errors import BadValue, EngineError
+from solominer.work.job import SEARCHED_SIZE
 
 VERSION = 1
 STATES = ("starting", "idle", "hashing", "paused", "parked", "exhausted", "lost")
@@ -115,6 +117,12 @@ class ShareMessage:
     def message_id(self) -> str:
         """The same for each copy of it: the server keeps one."""
         return f"{self.run:x}-{self.job_id:x}-{self.extranonce.hex()}-{self.version:x}-{self.ntime:x}-{self.nonce:x}"
+
+    def header(self, job: WorkerJob) -> Header:
+        """The header, of a share of this job."""
+        own = replace(job, extranonce_prefix=self.extranonce[:-SEARCHED_SIZE])
+        root = own.merkle_root_le(int.from_bytes(self.extranonce[-SEARCHED_SIZE:]))
+        return Header(self.version, job.prevhash_le, root, self.ntime, job.nbits, self.nonce)
 
     def pack(self) -> bytes:
         """As bytes."""
@@ -251,9 +259,7 @@ def answer_to_join(data: bytes) -> Lease | Refusal:
 class Notice(IntEnum):
     """What concerns one node."""
 
-    DRAIN = 1  # stop hashing and stay connected
-    RESUME = 2
-    REMOVE = 3  # end
+    DRAIN = 1  # send what there is, and end
 
     def pack(self) -> bytes:
         """As bytes."""

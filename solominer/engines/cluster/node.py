@@ -20,6 +20,7 @@ from nats.aio.msg import Msg
 from nats.js.errors import APIError
 
 from solominer import __version__
+from solominer.chain.hashes import to_rpc_hex
 from solominer.engines.cluster import subjects
 from solominer.engines.cluster.connection import LOST, connect
 from solominer.engines.cluster.join_file import JoinFile, inbox_prefix
@@ -39,47 +40,63 @@ from solominer.engines.cluster.payout_check import check_payout
 from solominer.engines.cluster.spool import Spool
 from solominer.engines.cluster.streams import newest_job
 from solominer.engines.pool.pool import WorkerPool
+from solominer.engines.pool.worker_job import WorkerJob
 from solominer.errors import DecodeError, EngineError, PayoutError
 from solominer.work.events import Event, ShareFound, WorkerDied, WorkerStarted, WrongHit
 from solominer.work.instant import Clock
-from solominer.work.workers import ExtranonceRange
+from solominer.work.job import SEARCHED_SIZE
+from solominer.work.workers import ExtranonceRange, WorkerSnapshot
 
 JOIN_SECS = 1.0
 SEND_SECS = 2.0
 RESEND_SECS = 1.0
-_PREFIXES_KEPT = 256
+_JOBS_KEPT = 256
 
 log = logging.getLogger(__name__)
 
 
 class Node:
-    """One process on a machine: `pools` are its engines. `removed` is set when the head wants it to end."""
+    """One process on a machine: `pools` are its engines. `drained` is set when the head wants it to end."""
 
     def __init__(self, join: JoinFile, pools: Sequence[WorkerPool], spool: Spool, clock: Clock) -> None:
         self.join = join
         self.pools = pools
         self.spool = spool
-        self.removed = asyncio.Event()
+        self.drained = asyncio.Event()
         self.message: JobMessage | None = None
         """The newest of the head."""
         self.is_searching = False
         self._clock = clock
+        self.delivered = self.blocks = 0
+        """Shares that the server has taken; blocks found."""
         self._incarnation = os.urandom(INCARNATION_SIZE)
         self._lease: Lease | None = None
         self._counts = NodeCounts(pools)
         self._heard_at = 0.0
         self._news, self._applied = asyncio.Event(), (0, 0)
-        self._drained, self._intensity = False, 1.0
+        self._intensity = 1.0
         self._client: Client | None = None
-        self._runs: OrderedDict[bytes, int] = OrderedDict()
+        self._jobs: OrderedDict[bytes, tuple[int, WorkerJob]] = OrderedDict()
         self._sending: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._refused = ""
 
+    @property
+    def status(self) -> str:
+        """What it is doing, in a few words."""
+        if self.is_searching and self.message is not None and self.message.job is not None:
+            return f"hashing job {self.message.job.job_id}"
+        return "waiting for a job" if not self._refused else "refuses to hash, see above"
+
+    @property
+    def workers(self) -> list[WorkerSnapshot]:
+        """Its workers, while it runs."""
+        return self._counts.workers
+
     # Life
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until `stop` or until it is removed. Raises EngineError if an engine cannot start."""
+        """Work until `stop` or until it is drained. Raises EngineError if an engine cannot start."""
         self.spool.load()
         for pool in self.pools:
             await pool.start(self._take, ExtranonceRange(0, 1))
@@ -95,7 +112,7 @@ class Node:
                         *(p.run() for p in self.pools),
                     )
                 ]
-                waits = [asyncio.ensure_future(event.wait()) for event in (stop, self.removed)]
+                waits = [asyncio.ensure_future(event.wait()) for event in (stop, self.drained)]
                 await asyncio.wait([*waits], return_when=asyncio.FIRST_COMPLETED)
                 for task in (*work, *waits):
                     task.cancel()
@@ -169,13 +186,9 @@ class Node:
         except DecodeError as error:
             log.warning("a notice of the head cannot be read: %s", error)
             return
-        log.info("the head wants this node to %s", notice.name.lower())
-        if notice is Notice.REMOVE:
-            self.removed.set()
-            return
-        self._drained = notice is Notice.DRAIN
-        self._applied = (0, 0)
-        self._news.set()
+        if notice is Notice.DRAIN:
+            log.info("the head wants this node to end")
+            self.drained.set()
 
     async def _follow(self) -> None:
         """Do what the newest message says; between two runs, get a lease of the new one first."""
@@ -185,7 +198,7 @@ class Node:
             message = self.message
             if message is None or message.order == self._applied:
                 continue
-            if message.job is None or self._drained:
+            if message.job is None:
                 self._stop()
             elif self._lease is None or self._lease.run != message.run:
                 if not await self._ask_to_join():
@@ -209,7 +222,7 @@ class Node:
             check_payout(job, self.join.payout_scripts)
             for index, pool in enumerate(self.pools):
                 own = own_job(job, ExtranonceRange(lease.first, lease.count).nth(index))
-                self._runs[own.extranonce_prefix] = message.run
+                self._jobs[own.extranonce_prefix] = message.run, own
                 if message.intensity != self._intensity:
                     pool.set_intensity(message.intensity)
                 pool.search(own)
@@ -217,8 +230,8 @@ class Node:
             self._refuse(str(error))
             self._stop()
             return
-        while len(self._runs) > _PREFIXES_KEPT:
-            self._runs.popitem(last=False)
+        while len(self._jobs) > _JOBS_KEPT:
+            self._jobs.popitem(last=False)
         self._intensity = message.intensity
         self.is_searching, self._refused = True, ""
 
@@ -267,10 +280,11 @@ class Node:
                 log.warning("kernel %s of worker %s reported a wrong hit, number %d", kernel, worker, count)
 
     def _share(self, found: ShareFound) -> None:
-        run = self._runs.get(found.extranonce[:8])
-        if run is None:
+        known = self._jobs.get(found.extranonce[:-SEARCHED_SIZE])
+        if known is None:
             log.warning("worker %s found a share of a job that is forgotten", found.worker)
             return
+        run, job = known
         share = ShareMessage(
             run,
             found.job_id,
@@ -287,8 +301,11 @@ class Node:
             return
         to_sync = self.spool.add(share)
         self._send_soon(share)
+        if share.is_block:
+            self.blocks += 1
+            hash_hex = to_rpc_hex(share.header(job).hash_le())
+            log.info("BLOCK FOUND: %s on %s, worker %s", hash_hex, to_rpc_hex(job.prevhash_le), found.worker)
         if to_sync is not None:
-            log.info("BLOCK FOUND by worker %s, job %d", found.worker, found.job_id)
             self._go(self._sync(to_sync))
 
     async def _sync(self, handle: int) -> None:
@@ -314,6 +331,7 @@ class Node:
                     headers={"Nats-Msg-Id": name},
                 )
                 self.spool.done(name)
+                self.delivered += 1
         except (*LOST, APIError) as error:  # `_resend` tries again
             log.debug("share %s was not taken: %s", name, error or type(error).__name__)
         finally:

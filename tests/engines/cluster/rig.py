@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Set
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -35,7 +35,7 @@ async def until(holds: Callable[[], object], secs: float = PATIENCE_SECS) -> Non
 class Head:
     """A ClusterEngine and what it posts. With `judges` each share is judged at once."""
 
-    def __init__(self, folder: ClusterFolder, *, judges: bool = True, recorded: set[Nonces] | None = None) -> None:
+    def __init__(self, folder: ClusterFolder, *, judges: bool = True, recorded: Set[Nonces] = frozenset()) -> None:
         files = ClusterFiles.read(folder.path)
         self.events: list[Event] = []
         self.notes: list[tuple[str, dict[str, Any]]] = []

@@ -29,11 +29,13 @@ def nats_server() -> str:
     return found
 
 
-def made(path: Path, nodes: Sequence[str], port: int | None = None, **settings: Any) -> ClusterFolder:
+def made(
+    path: Path, nodes: Sequence[str], port: int | None = None, scripts: tuple[bytes, ...] = (SCRIPT,), **settings: Any
+) -> ClusterFolder:
     """A folder with these nodes, for a server on this machine."""
     folder = ClusterFolder(path)
     url = f"nats://localhost:{port or free_ports(1)[0]}"
-    folder.init(Cluster("regtest", (url,), (SCRIPT,), str(path), str(path / "jetstream"), **settings))
+    folder.init(Cluster("regtest", (url,), scripts, str(path), str(path / "jetstream"), **settings))
     for node in nodes:
         folder.add(node)
     return folder
@@ -53,7 +55,7 @@ def running(folder: ClusterFolder) -> Iterator[subprocess.Popen[bytes]]:
         process.wait(10)
 
 
-def await_port(port: int, process: subprocess.Popen[bytes] | None, secs: float = 20.0) -> None:
+def await_port(port: int, process: subprocess.Popen[Any] | None, secs: float = 20.0) -> None:
     """Until somebody listens there."""
     deadline = time.monotonic() + secs
     while True:
