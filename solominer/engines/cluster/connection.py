@@ -19,7 +19,11 @@ PINGS_UNANSWERED = 2
 LOST = (NatsError, OSError, asyncio.TimeoutError)
 """What a call raises if the server cannot be reached or does not answer."""
 
+_AT_CLOSE = "APPLICATION_DATA_AFTER_CLOSE_NOTIFY"
+
 log = logging.getLogger(__name__)
+logging.getLogger("asyncio").addFilter(lambda record: "eof_received() has no effect" not in record.getMessage())
+"""The client upgrades a plain connection to TLS, which asyncio says at every end of one."""
 
 Notify = Callable[[], Awaitable[None]]
 
@@ -40,6 +44,8 @@ async def connect(
     client, said = Client(), set[str]()
 
     async def failed(error: Exception) -> None:
+        if client.is_closed or getattr(error, "reason", "") == _AT_CLOSE:
+            return
         text = str(error) or type(error).__name__
         if text not in said:  # it repeats with every attempt
             said.add(text)
@@ -70,6 +76,7 @@ async def connect(
         pending_size=0,  # a job that waits for the connection is stale when it goes out
     )
     said.clear()
-    log.info("connected to the cluster's server, version %s", client.connected_server_version)
+    version = client.connected_server_version
+    log.info("connected to the cluster's server, version %d.%d.%d", version.major, version.minor, version.patch)
     await back()
     return client

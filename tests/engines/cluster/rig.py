@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Set
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -13,7 +13,6 @@ from solominer.engines.cluster.join_file import ClusterFiles, JoinFile
 from solominer.engines.cluster.node import Node
 from solominer.engines.cluster.spool import Spool
 from solominer.engines.pool.pool import PoolSettings, WorkerPool
-from solominer.records.ledger.recent_shares import Nonces
 from solominer.setup.cluster.folder import ClusterFolder
 from solominer.work.events import Event, ShareFound
 from solominer.work.job import Job
@@ -22,7 +21,7 @@ from tests.fakes import real_clock
 from tests.work.builders import PAYOUT
 
 SPACE = ExtranonceRange(0x01000000, 1 << 16)
-PATIENCE_SECS = 20.0
+PATIENCE_SECS = 10.0
 
 
 async def until(holds: Callable[[], object], secs: float = PATIENCE_SECS) -> None:
@@ -33,9 +32,9 @@ async def until(holds: Callable[[], object], secs: float = PATIENCE_SECS) -> Non
 
 
 class Head:
-    """A ClusterEngine and what it posts. With `judges` each share is judged at once."""
+    """A ClusterEngine and what it posts. With `judges` each share is judged at once. `earlier` is what runs before did."""
 
-    def __init__(self, folder: ClusterFolder, *, judges: bool = True, recorded: Set[Nonces] = frozenset()) -> None:
+    def __init__(self, folder: ClusterFolder, *, judges: bool = True, **earlier: Any) -> None:
         files = ClusterFiles.read(folder.path)
         self.events: list[Event] = []
         self.notes: list[tuple[str, dict[str, Any]]] = []
@@ -46,7 +45,7 @@ class Head:
             real_clock,
             note=lambda kind, fields: self.notes.append((kind, dict(fields))),
             write=lambda: self.writes,
-            recorded=recorded,
+            **earlier,
         )
 
     @property
@@ -113,4 +112,4 @@ def next_job(job: Job, job_id: int, **template: Any) -> Job:
 
 def too_hard(job: Job) -> Job:
     """A job of which nothing is ever found."""
-    return replace(job, share_target=1, template=replace(job.template, target=1))
+    return replace(job, share_target=1, template=replace(job.template, target=1, nbits=0x03000001))
