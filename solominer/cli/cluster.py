@@ -14,17 +14,25 @@ if TYPE_CHECKING:
     from solominer.config.models import Config
     from solominer.setup.cluster.folder import ClusterFolder
 
-cluster = typer.Typer(
-    help="Many machines: certificates, nodes, their state.", rich_markup_mode=None, no_args_is_help=True
-)
+cluster = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
 
-DirOption = Annotated[Path | None, typer.Option(help="The cluster's folder; default: cluster in the data folder.")]
+DirOption = Annotated[
+    Path | None, typer.Option("--dir", help="The cluster's folder; default: cluster in the data folder.")
+]
 NodeArgument = Annotated[str, typer.Argument(help="The node's name: a-z, 0-9 and -.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
     app.add_typer(cluster, name="cluster")
+
+
+@cluster.callback()
+def _packages() -> None:
+    """Many machines: certificates, nodes, their state."""
+    from solominer.engines.cluster.packages import need_packages
+
+    need_packages()
 
 
 @cluster.command()
@@ -34,9 +42,7 @@ def init(
         list[str] | None,
         typer.Option(help="nats://HOST:PORT under which nodes reach the server; repeat it for three."),
     ] = None,
-    directory: Annotated[
-        Path | None, typer.Option("--dir", help="Folder to write; default: cluster in the data folder.")
-    ] = None,
+    directory: DirOption = None,
     payout_script: Annotated[
         list[str] | None,
         typer.Option(help="Output script that blocks pay, in hex; default: the configuration's payees."),
@@ -83,7 +89,7 @@ def add(
     renew: Annotated[
         bool, typer.Option("--renew", help="A new certificate for a node; its old one is refused.")
     ] = False,
-    directory: Annotated[Path | None, typer.Option("--dir", help="The cluster's folder.")] = None,
+    directory: DirOption = None,
     config: ConfigOption = None,
     mode: ModeOption = None,
     data_dir: DataDirOption = None,
@@ -101,7 +107,7 @@ def add(
 @cluster.command()
 def remove(
     node: NodeArgument,
-    directory: Annotated[Path | None, typer.Option("--dir", help="The cluster's folder.")] = None,
+    directory: DirOption = None,
     config: ConfigOption = None,
     mode: ModeOption = None,
     data_dir: DataDirOption = None,
@@ -158,7 +164,4 @@ def _reloaded(folder: ClusterFolder) -> str:
 
     if reload_server(Path(folder.read().server_store)):
         return "the server here has read its configuration again"
-    return (
-        f"no server runs here: copy {folder.path / 'nats.conf'} to each that runs, and there: "
-        "nats-server --signal reload"
-    )
+    return f"no nats-server runs here with these files: where one does, copy {folder.path}/nats.conf and reload it"

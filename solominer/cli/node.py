@@ -40,6 +40,9 @@ def node(
     solominer node --join rack7.join
     solominer node --join rack7.join --cpu-workers 0 --gpu all
     """
+    from solominer.engines.cluster.packages import need_packages
+
+    need_packages()
     from solominer.engines.cluster.node_run import run_node
     from solominer.views.logs import set_up_logging
 

@@ -25,6 +25,7 @@ from solominer.daemon.control_socket import ControlServer
 from solominer.daemon.executor import Executor
 from solominer.daemon.host_metrics import now
 from solominer.daemon.job_view import TemplateViews
+from solominer.daemon.nats_process import embedded_server
 from solominer.daemon.nodes import await_payout, nodes_of, payout_of
 from solominer.daemon.parts import (
     Parts,
@@ -139,6 +140,8 @@ class Run:
         gpus, cluster = gpus_of(self.config), cluster_of(self.config, recorder, replay)
         beside = [engine for engine in (gpus, stratum, cluster) if engine is not None]
         engines = EngineSet([pool, *beside, *self._more_engines], *extranonces_of(stratum, cluster))
+        if self.config.cluster.is_embedded:
+            await embedded_server(self.config, stack)
         await engines.start(self._post)  # first, so that kernels load while the nodes start
         stack.push_async_callback(engines.stop, ENGINES_STOP_SECS)
         nodes |= await self._nodes(self.config, self._post, stack)

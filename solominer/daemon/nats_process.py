@@ -10,12 +10,11 @@ import logging
 import socket
 import sys
 import time
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 from solominer.config.models import Config
 from solominer.config.paths import reason
-from solominer.engines.cluster.join_file import ClusterFiles
 from solominer.engines.cluster.nats_server import NatsServer, check_configuration, find_nats_server
 from solominer.errors import ConfigError, printable
 from solominer.node.private import guard
@@ -41,6 +40,8 @@ class NatsProcess:
     def of(cls, config: Config) -> NatsProcess:
         """As configured. Raises ConfigError if it could not run: no program, too old, no files, invalid files."""
         server = find_nats_server(config.cluster.server)
+        from solominer.engines.cluster.join_file import ClusterFiles  # it needs the packages of a cluster
+
         files = ClusterFiles.read(config.cluster_dir)
         check_configuration(server, config.cluster_dir / "nats.conf")
         port = int(files.local_url.rpartition(":")[2])
@@ -104,6 +105,13 @@ class NatsProcess:
                 process.stdin.close()  # the guard ends it
                 with suppress(TimeoutError):
                     await asyncio.wait_for(process.wait(), STOP_SECS + 1)
+
+
+async def embedded_server(config: Config, stack: AsyncExitStack) -> None:
+    """Start it; `stack` ends it. Raises ConfigError as NatsProcess.of."""
+    server = NatsProcess.of(config)
+    await server.start()
+    stack.push_async_callback(server.stop)
 
 
 def _listens(port: int) -> bool:

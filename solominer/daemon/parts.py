@@ -137,7 +137,7 @@ def cluster_of(config: Config, recorder: Recorder, replay: Replay) -> ClusterEng
 
     files = ClusterFiles.read(config.cluster_dir)
     settings = ClusterSettings(
-        files.servers if config.cluster.is_embedded else config.cluster.servers,
+        (files.local_url,) if config.cluster.is_embedded else config.cluster.servers,
         config.chain.name,
         files.tls_context(),
         jobs_file=None if config.mode_rules.simulated else config.records_dir / config.tree_name / "cluster-jobs.bin",

@@ -10,11 +10,12 @@ from pathlib import Path
 from solominer.config.models import Config
 from solominer.config.paths import default_cache_dir
 from solominer.daemon.nodes import configured_nodes, private_settings
-from solominer.doctor.check import Check, CheckOutcome, Finding, failed, ok, run_checks, skipped
+from solominer.doctor.check import Check, CheckOutcome, Finding, ok, run_checks, skipped
 from solominer.doctor.listener_checks import examine_listeners
 from solominer.doctor.machine_checks import machine_checks
 from solominer.doctor.network_checks import chain_check
 from solominer.doctor.node_checks import NodeUnderTest
+from solominer.engines.cluster.packages import need_packages
 from solominer.node.client import NodeSettings
 from solominer.node.private.bitcoind import find_bitcoind
 from solominer.node.private.node import PrivateNode
@@ -30,12 +31,15 @@ def examine(config: Config, config_path: Path | None, *, listen_secs: float = 1.
 
 
 def _examine_cluster(config: Config) -> Iterator[Finding]:
-    try:
-        from solominer.doctor.cluster_checks import examine_cluster  # it needs the extra packages of a cluster
-    except ImportError as error:
-        needs = failed(f"a cluster needs {error.name}", 'pip install "solominer[cluster]"')
-        yield from run_checks([Check("cluster", lambda: needs)])
-    else:
+    def packages() -> CheckOutcome:
+        need_packages()
+        return ok("installed")
+
+    (finding,) = run_checks([Check("packages", packages)], "cluster")
+    yield finding
+    if finding.status == "ok":
+        from solominer.doctor.cluster_checks import examine_cluster
+
         yield from examine_cluster(config)
 
 

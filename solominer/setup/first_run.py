@@ -13,6 +13,7 @@ from solominer.config.modes import MODES
 from solominer.config.paths import presence
 from solominer.daemon.daemon import RunOptions
 from solominer.daemon.nodes import configured_nodes
+from solominer.engines.cluster.packages import need_packages
 from solominer.errors import ConfigError
 from solominer.records.tree import atomic_write, utc_text
 from solominer.work.payout import percent
@@ -38,6 +39,8 @@ def check_start(config: Config, options: RunOptions, config_path: Path | None) -
             else "run `solominer init` to find your node and write a config.json; without a node, try "
             "`solominer run --mode regtest` or `solominer run --mode demo`",
         )
+    if config.cluster.servers:
+        need_packages()
     bounds = (options.blocks, options.hashes, options.secs)
     if MODES[config.mode].bounded and all(bound is None for bound in bounds):
         raise ConfigError(f"mode {config.mode!r} requires a limit", "pass --blocks, --hashes or --seconds")

@@ -50,6 +50,15 @@ def test_servers_that_are_none(servers: Any, reason: str) -> None:
     assert "word" not in str(caught.value)
 
 
+def test_lists_in_the_environment() -> None:
+    environ = {"SOLOMINER_CLUSTER__SERVERS": '["nats://a:1", "b"]', "SOLOMINER_WEB__HOSTS": '["miner.lan"]'}
+    found = load_config(environ=environ)
+    assert (found.cluster.servers, found.web.hosts) == (("nats://a:1", "nats://b:4222"), ("miner.lan",))
+    assert load_config(environ={"SOLOMINER_CLUSTER__SERVERS": "embedded"}).cluster.is_embedded
+    with pytest.raises(ConfigError, match="is not valid JSON"):
+        load_config(environ={"SOLOMINER_CLUSTER__SERVERS": '["a"'})
+
+
 def test_a_cluster_is_work_enough(tmp_path: Path) -> None:
     overrides = {"cpu_workers": 0, "cluster.servers": "embedded", "data_dir": tmp_path}
     found = load_config(environ={}, overrides=overrides)

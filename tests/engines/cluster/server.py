@@ -55,7 +55,7 @@ def running(folder: ClusterFolder) -> Iterator[subprocess.Popen[bytes]]:
         process.wait(10)
 
 
-def await_port(port: int, process: subprocess.Popen[Any], secs: float = 20.0) -> None:
+def await_port(port: int, process: subprocess.Popen[Any] | None, secs: float = 20.0) -> None:
     """Until somebody listens there."""
     deadline = time.monotonic() + secs
     while True:
@@ -63,7 +63,7 @@ def await_port(port: int, process: subprocess.Popen[Any], secs: float = 20.0) ->
             socket.create_connection(("127.0.0.1", port), 1).close()
             return
         except OSError:
-            assert process.poll() is None, "the server ended"
+            assert process is None or process.poll() is None, "the server ended"
             assert time.monotonic() < deadline, "the server does not listen"
             time.sleep(0.02)
 
