@@ -12,15 +12,18 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from regtest.scenarios import node_args
+from solominer.engines.cluster.join_file import JoinFile
 from solominer.node.private.bitcoind import BitcoindBinary
 from solominer.node.private.node import PrivateNode
 from solominer.setup.cluster.folder import ClusterFolder
 from tests.engines.cluster.server import await_port, made, nats_server
+from tests.faults.link import Link
 from tests.ports import free_ports
 
 CLONE = Path(__file__).parents[2]
@@ -126,10 +129,11 @@ class Program:
 class ClusterSite:
     """Use as a context manager: everything runs when it begins, nothing when it ends.
 
-    The daemon mines with nodes alone, on a private regtest chain of its own.
+    The daemon mines with nodes alone, on a private regtest chain of its own. With `links` each node reaches the server
+    over a link that can be cut.
     """
 
-    def __init__(self, binary: BitcoindBinary, folder: Path, nodes: int, *, pace_secs: float | None = None) -> None:
+    def __init__(self, binary: BitcoindBinary, folder: Path, nodes: int, *, links: bool = False) -> None:
         self.folder = folder.absolute()
         self.bitcoind = PrivateNode(binary, self.folder / "bitcoind", extra_args=node_args(binary.version))
         self.port = free_ports(1)[0]
@@ -145,7 +149,7 @@ class ClusterSite:
             )
             for name in names
         }
-        self._pace_secs = pace_secs
+        self.links = {name: Link(self.port) for name in names} if links else {}
         self._stack = ExitStack()
 
     @staticmethod
@@ -165,7 +169,10 @@ class ClusterSite:
     def __enter__(self) -> Self:
         self._stack.enter_context(self.bitcoind)
         self._stack.callback(self._end)
-        schedule = {} if self._pace_secs is None else {"schedule": {"block_interval_secs": self._pace_secs}}
+        for name, link in self.links.items():
+            self._stack.enter_context(link)
+            path = self.cluster.join_path(name)
+            replace(JoinFile.read(path), servers=(f"nats://localhost:{link.port}",)).write(path)
         config = {
             "mode": "regtest",
             "bitcoin_rpc": {
@@ -177,7 +184,6 @@ class ClusterSite:
             "data_dir": str(self.folder / "data"),
             "cluster": {"servers": [f"nats://localhost:{self.port}"], "dir": str(self.cluster.path)},
             "cpu_workers": 0,
-            **schedule,
         }
         (self.folder / "config.json").write_text(json.dumps(config, indent=1))
         self.start_server()

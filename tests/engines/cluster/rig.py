@@ -32,7 +32,7 @@ async def until(holds: Callable[[], object], secs: float = PATIENCE_SECS) -> Non
 
 
 class Head:
-    """A ClusterEngine and what it posts. With `judges` each share is judged at once. `earlier` is what runs before did."""
+    """A ClusterEngine and what it posts. With `judges` each share is judged at once; `earlier` is of runs before."""
 
     def __init__(self, folder: ClusterFolder, *, judges: bool = True, **earlier: Any) -> None:
         files = ClusterFiles.read(folder.path)

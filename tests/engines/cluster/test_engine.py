@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,11 @@ def searches(n: Node, job_id: int | None) -> bool:
     if job_id is None or n.message is None or n.message.job is None:
         return job_id is None and not n.is_searching
     return n.is_searching and n.message.job.job_id == job_id
+
+
+def applied(n: Node, h: Head, number: int) -> bool:
+    """Whether a node has done what this message of the run says."""
+    return n._applied == (h.engine._run, number)
 
 
 async def forgotten(h: Head) -> None:
@@ -191,7 +197,7 @@ async def test_a_job_that_pays_somebody_else_is_not_hashed(
     async with head(cluster) as h:
         for job_id in (1, 2):
             h.engine.publish(next_job(job, job_id), clean=True)
-            await until(lambda wanted=job_id: n._applied == (h.engine._run, wanted))
+            await until(partial(applied, n, h, job_id))
         assert not n.is_searching
         assert n.status == "refuses to hash, see above"
         assert f"satoshis to {PAYOUT.script_pubkey.hex()}, which is not in the join file" in caplog.text

@@ -6,6 +6,7 @@ import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 
@@ -75,7 +76,7 @@ def test_a_foreign_record_is_left_out_and_said(path: Path, caplog: pytest.LogCap
     spool.add(share(0))
     data = path.read_bytes()
     body = b"\x09\x02 of another version"
-    foreign = len(body).to_bytes(4, "little") + module.crc32(body).to_bytes(4, "little") + body
+    foreign = len(body).to_bytes(4, "little") + crc32(body).to_bytes(4, "little") + body
     path.write_bytes(foreign + data)
     assert loaded(path) == [share(0)]
     assert "is not sent again: a message of version 9" in caplog.text
