@@ -20,6 +20,7 @@ DirOption = Annotated[
     Path | None, typer.Option("--dir", help="The cluster's folder; default: cluster in the data folder.")
 ]
 NodeArgument = Annotated[str, typer.Argument(help="The node's name: a-z, 0-9 and -.")]
+NodesArgument = Annotated[list[str], typer.Argument(metavar="NODE...", help="Names of nodes: a-z, 0-9 and -.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -77,30 +78,30 @@ def init(
     typer.echo(f"nodes connect to {', '.join(made.servers)}; for another address: --server")
     if not made.payout_scripts:
         typer.echo("nodes do not check whom blocks pay: on regtest the private node's wallet is not known yet")
-    for name in node or ():
-        if name not in made.nodes:
-            typer.echo(f"join file of {name}: {folder.add(name)}")
+    for path in folder.add(*(name for name in node or () if name not in made.nodes)):
+        typer.echo(f"join file of {path.stem}: {path}")
     typer.echo(_reloaded(folder))
 
 
 @cluster.command()
 def add(
-    node: NodeArgument,
+    nodes: NodesArgument,
     renew: Annotated[
-        bool, typer.Option("--renew", help="A new certificate for a node; its old one is refused.")
+        bool, typer.Option("--renew", help="New certificates for known nodes; the old ones are refused.")
     ] = False,
     directory: DirOption = None,
     config: ConfigOption = None,
     mode: ModeOption = None,
     data_dir: DataDirOption = None,
 ) -> None:
-    """Write the join file of one more node. It contains a private key: copy it to that machine alone.
+    """Write the join files of more nodes. Each contains a private key: copy it to its machine alone.
 
     \b
-    solominer cluster add rack7 --config config.json
+    solominer cluster add rack7 rack8 --config config.json
     """
     folder = _folder(config, mode, data_dir, directory)
-    typer.echo(f"join file of {node}: {folder.add(node, renew=renew)}")
+    for path in folder.add(*nodes, renew=renew):
+        typer.echo(f"join file of {path.stem}: {path}")
     typer.echo(_reloaded(folder))
 
 

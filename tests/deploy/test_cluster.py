@@ -98,8 +98,7 @@ def made_as_told(tmp_path: Path) -> ClusterFolder:
     files, store = re.findall(r"--server-(?:files|store) (\S+)", told)
     folder = ClusterFolder(tmp_path / "cluster")
     folder.init(Cluster("regtest", URLS, (), files, store))
-    for node in ("rack1", "rack2"):
-        folder.add(node)
+    folder.add("rack1", "rack2")
     return folder
 
 

@@ -137,23 +137,27 @@ class ClusterFolder:
                 self._update(cluster, node)
             return cluster
 
-    def add(self, node: str, *, renew: bool = False) -> Path:
-        """Write the join file of a new node; with `renew` a new one of a known node, whose old certificate ends."""
-        check_node(node)
+    def add(self, *nodes: str, renew: bool = False) -> list[Path]:
+        """Write the join files of new nodes; with `renew` new ones of known nodes, whose old certificates end."""
+        for node in nodes:
+            check_node(node)
         with self._locked():
             cluster = self.read()
-            if node in cluster.nodes and not renew:
-                raise ConfigError(
-                    f"{node} is a node already", "pass --renew for a new certificate; the old one is then refused"
-                )
-            if renew and node not in cluster.nodes:
-                raise self._unknown(node, cluster)
-            user, key = f"{node}.{secrets.token_hex(4)}.node.solominer", new_key()
-            certificate = self._authority("clients-ca", "clients").certificate(node, key, (user,), CLIENT_USES)
-            path = self.join_path(node)
-            self._join_file(cluster, node, certificate, key).write(path)
-            self._write(replace(cluster, nodes=cluster.nodes | {node: user}))
-            return path
+            for node in nodes:
+                if node in cluster.nodes and not renew:
+                    raise ConfigError(
+                        f"{node} is a node already", "pass --renew for a new certificate; the old one is then refused"
+                    )
+                if renew and node not in cluster.nodes:
+                    raise self._unknown(node, cluster)
+            authority = self._authority("clients-ca", "clients")
+            users = {node: f"{node}.{secrets.token_hex(4)}.node.solominer" for node in nodes}
+            for node, user in users.items():
+                key = new_key()
+                certificate = authority.certificate(node, key, (user,), CLIENT_USES)
+                self._join_file(cluster, node, certificate, key).write(self.join_path(node))
+            self._write(replace(cluster, nodes=cluster.nodes | users))
+            return [self.join_path(node) for node in users]
 
     def remove(self, node: str) -> None:
         """Refuse a node from now on, whoever has its join file."""

@@ -36,8 +36,7 @@ def made(
     folder = ClusterFolder(path)
     url = f"nats://localhost:{port or free_ports(1)[0]}"
     folder.init(Cluster("regtest", (url,), scripts, str(path), str(path / "jetstream"), **settings))
-    for node in nodes:
-        folder.add(node)
+    folder.add(*nodes)
     return folder
 
 
