@@ -212,7 +212,7 @@ Change = Callable[[list[Any]], Any]
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (lambda lines: lines[0].update(version=3), "has format version 3"),
+        (lambda lines: lines[0].update(version=4), "has format version 4"),
         (lambda lines: lines[0].update(format="x"), "not an event file"),
         (lambda lines: lines[0].update(run="ab2"), "content of another run"),
         (lambda lines: lines[0].update(start=[]), "damaged at event 1"),

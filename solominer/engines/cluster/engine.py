@@ -11,7 +11,7 @@ import logging
 import ssl
 import time
 from collections.abc import Callable, Collection, Coroutine, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -329,17 +329,12 @@ class ClusterEngine:
         event = self._jobs.event(share, worker_id(node, share.worker), self._run, self._clock)
         if event is None:
             self._unknown(node, share, reply)
-        elif self._was_recorded(share):
+            return
+        recorded = share.run != self._run and Nonces.of(event) in self._recorded
+        if recorded and (not share.is_block or self._jobs.hash_le(share) in self._blocks):
             self._go(self._drop(reply))
         elif self._judged.take(key_of(event), reply, time.monotonic()):
-            self._post(event)
-
-    def _was_recorded(self, share: ShareMessage) -> bool:
-        """Whether an earlier run has it in its ledger, and on its disk if it is a block."""
-        if share.run == self._run:
-            return False
-        nonces = Nonces(share.extranonce, share.version, share.ntime, share.nonce)
-        return nonces in self._recorded and (not share.is_block or self._jobs.hash_le(share) in self._blocks)
+            self._post(replace(event, recorded=recorded))
 
     def _unknown(self, node: str, share: ShareMessage, reply: str) -> None:
         if not reply:  # the server has it too

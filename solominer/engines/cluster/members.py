@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from solominer.engines.cluster import subjects
-from solominer.engines.cluster.messages import Beat, JoinRequest, Lease, Refusal, WorkerBeat
+from solominer.engines.cluster.messages import MOST_WORKERS, Beat, JoinRequest, Lease, Refusal, WorkerBeat
 from solominer.work.workers import ExtranonceDealer, ExtranonceRange, WorkerId, WorkerSnapshot
 
 NAME = "cluster"
@@ -105,6 +105,9 @@ class Members:
         if member is None or (beat.run, beat.first) != (self.run, member.lease.first):
             return
         member.heard = now
+        if not beat.workers:
+            self._leave(member)
+            return
         if member.lost:
             member.lost = False
             log.info("node %s is back", node)
@@ -112,9 +115,15 @@ class Members:
         for each in beat.workers:
             counted = member.workers.get(each.name)
             if counted is None:
-                member.workers[each.name] = _Counted(each)
+                if len(member.workers) < MOST_WORKERS:  # whatever a stolen node makes up
+                    member.workers[each.name] = _Counted(each)
             elif each.hashes >= counted.now.hashes:  # a beat that another has overtaken is of no use
                 counted.now = each
+
+    def _leave(self, member: _Member) -> None:
+        member.lost = True
+        log.info("node %s has ended", member.name)
+        self._note("cluster_left", {"node": member.name})
 
     def look(self, now: float) -> None:
         """Find those that have fallen silent."""

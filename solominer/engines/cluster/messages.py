@@ -158,7 +158,7 @@ class WorkerBeat:
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """A node's sign of life, under the lease of `run` that begins at extranonce1 `first`."""
+    """A node's sign of life, under the lease of `run` that begins at `first`. Its last one has no workers."""
 
     run: int
     incarnation: bytes

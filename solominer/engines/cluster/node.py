@@ -26,6 +26,7 @@ from solominer.engines.cluster.connection import LOST, connect
 from solominer.engines.cluster.join_file import JoinFile, inbox_prefix
 from solominer.engines.cluster.messages import (
     INCARNATION_SIZE,
+    Beat,
     JobMessage,
     JoinRequest,
     Lease,
@@ -98,9 +99,9 @@ class Node:
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` or until it is drained. Raises EngineError if an engine cannot start."""
         self.spool.load()
-        for pool in self.pools:
-            await pool.start(self._take, ExtranonceRange(0, 1))
         try:
+            for pool in self.pools:
+                await pool.start(self._take, ExtranonceRange(0, 1))
             async with asyncio.TaskGroup() as group:
                 work = [
                     group.create_task(each)
@@ -128,6 +129,8 @@ class Node:
         for task in tuple(self._tasks):
             task.cancel()
         if self._client is not None:
+            if self._lease is not None:
+                await self._beat(self._client, Beat(self._lease.run, self._incarnation, self._lease.first, ()))
             await self._client.close()
         self.spool.close()
 
@@ -354,9 +357,11 @@ class Node:
             self._check_age()
             if lease is None or self._client is None:
                 continue
-            beat = self._counts.beat(lease, self._incarnation)
-            with suppress(*LOST):
-                await self._client.publish(subjects.beat_subject(self.join.node), beat.pack())
+            await self._beat(self._client, self._counts.beat(lease, self._incarnation))
+
+    async def _beat(self, client: Client, beat: Beat) -> None:
+        with suppress(*LOST):
+            await client.publish(subjects.beat_subject(self.join.node), beat.pack())
 
     def _check_age(self) -> None:
         message = self.message

@@ -32,7 +32,7 @@ from solominer.work.policy import Policy
 
 log = logging.getLogger("solominer.records")
 
-FORMAT, VERSION = "solominer events", 2
+FORMAT, VERSION = "solominer events", 3
 FOLDER = "events"
 FILE = re.compile(r"events/(\d{4}/\d\d/\d\d)/([0-9a-f]{1,32})-(\d{1,6})\.jsonl\.gz", re.ASCII)
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from solominer.records.ledger.ledger import entries
 from solominer.records.tree import HOUR_SECS, Tree
+from solominer.work.events import ShareFound
 
 
 class Nonces(NamedTuple):
@@ -15,6 +16,11 @@ class Nonces(NamedTuple):
     version: int
     ntime: int
     nonce: int
+
+    @classmethod
+    def of(cls, share: ShareFound) -> Nonces:
+        """Those of a share."""
+        return cls(share.extranonce, share.version, share.ntime, share.nonce)
 
 
 def recent_shares(tree: Tree, engine: str, since: float) -> set[Nonces]:

@@ -134,13 +134,13 @@ async def test_what_is_found_while_the_head_is_away_is_judged_with_its_own_coinb
         h.engine._replaced = True  # it goes like one that is killed: without a word
         await until(lambda: not len(n.spool))
         first = h.shares[0]
-        nonces = Nonces(first.extranonce, first.version, first.ntime, first.nonce)
-    async with head(cluster, recorded={nonces}) as h:
+    async with head(cluster, recorded={Nonces.of(first)}) as h:
         (restored,) = [event for event in h.events if isinstance(event, JobRestored)]
         assert (restored.job_id, restored.template.prevhash_le) == (job.job_id, tip(1))
         await until(lambda: h.shares)  # a block that the disk does not have is handed in, whatever the ledger says
         share = h.shares[0]
-        assert replace(share, at=first.at, share_target=0, coinbase=None) == first
+        assert share.recorded, "it is not counted again"
+        assert replace(share, at=first.at, share_target=0, coinbase=None, recorded=False) == first
         assert share.coinbase is not None
         assert job.with_coinbase(share.coinbase).coinbase.prefix == job.coinbase.prefix
         assert share.share_target == job.share_target
@@ -155,9 +155,8 @@ async def test_a_share_that_an_earlier_run_has_recorded_is_not_judged_again(clus
         await until(lambda: not len(n.spool))
         h.engine._replaced = True
         share = h.shares[0]
-    nonces = Nonces(share.extranonce, share.version, share.ntime, share.nonce)
     block = job.header(share.extranonce, share.version, share.ntime, share.nonce).hash_le()
-    async with head(cluster, recorded={nonces}, blocks={block}) as h:
+    async with head(cluster, recorded={Nonces.of(share)}, blocks={block}) as h:
         await forgotten(h)
         assert h.shares == []
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from solominer.engines.cluster.members import LEASE_COUNT, Members
-from solominer.engines.cluster.messages import Beat, JoinRequest, Lease, Refusal, WorkerBeat
+from solominer.engines.cluster.messages import MOST_WORKERS, Beat, JoinRequest, Lease, Refusal, WorkerBeat
 from solominer.work.workers import ExtranonceRange, WorkerId
 
 SPACE = ExtranonceRange(0xFFFFFFF8, 4 * LEASE_COUNT)  # over the end of the values
@@ -122,6 +122,26 @@ def test_a_node_silent_for_two_beats_is_lost_until_it_is_back(caplog: pytest.Log
     assert [kind for kind, _ in book.notes] == ["cluster_lease", "cluster_lost", "cluster_back"]
 
 
+def test_a_node_that_says_that_it_ends_is_not_lost(caplog: pytest.LogCaptureFixture) -> None:
+    book = Book()
+    lease = book.join("n1")
+    book.beat("n1", lease, 1000)
+    book.members.beat("n1", Beat(5, bytes(16), lease.first, ()), 1.0)
+    book.members.look(60.0)
+    assert [(seen.state, seen.hashes_counted) for seen in book.members.snapshot()] == [("lost", 1000)]
+    assert [kind for kind, _ in book.notes] == ["cluster_lease", "cluster_left"]
+    assert "lost" not in caplog.text
+
+
+def test_the_workers_of_a_node_are_bounded() -> None:
+    book = Book()
+    lease = book.join("n1")
+    for first in range(0, 6000, 3000):
+        workers = tuple(WorkerBeat(f"w{n}", "", "idle", 0, 0.0, 0) for n in range(first, first + 3000))
+        book.members.beat("n1", Beat(5, bytes(16), lease.first, workers), 0.0)
+    assert len(book.hashes) == MOST_WORKERS
+
+
 def test_two_machines_with_one_join_file_are_said(caplog: pytest.LogCaptureFixture) -> None:
     book = Book()
     book.join("n1", now=1.0)
@@ -131,7 +151,7 @@ def test_two_machines_with_one_join_file_are_said(caplog: pytest.LogCaptureFixtu
     assert "two machines have its join file" in caplog.text
 
 
-def test_a_thousand_nodes_send_fewer_beats(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_thousand_nodes_send_fewer_beats() -> None:
     book = Book(ExtranonceRange(0, 1 << 16))
     leases = [book.join(f"n{number}") for number in range(1001)]
     assert [leases[0].beat_secs, leases[999].beat_secs, leases[1000].beat_secs] == [1.0, 1.0, 10.0]
