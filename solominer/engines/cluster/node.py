@@ -51,6 +51,7 @@ from solominer.work.workers import ExtranonceRange, WorkerSnapshot
 JOIN_SECS = 1.0
 SEND_SECS = 2.0
 RESEND_SECS = 1.0
+SECOND_LOOK_SECS = 0.5
 _JOBS_KEPT = 256
 
 log = logging.getLogger(__name__)
@@ -159,16 +160,22 @@ class Node:
             await self._catch_up(client)
 
     async def _catch_up(self, client: Client) -> None:
-        """After a connection: hear the newest job, and send what is waiting."""
+        """After a connection: hear the newest job, and send what is waiting.
+
+        The second look finds a job that the server had before it knew this subscription, and was still writing at the
+        first look.
+        """
         for share in self.spool.waiting:
             self._send_soon(share)
-        try:
-            message = await newest_job(client)
-        except (*LOST, APIError) as error:
-            log.debug("the newest job cannot be read, the next one will come: %s", error)
-            return
-        if message is not None:
-            self._hear(message)
+        for wait_secs in (0.0, SECOND_LOOK_SECS):
+            await asyncio.sleep(wait_secs)
+            try:
+                message = await newest_job(client)
+            except (*LOST, APIError) as error:
+                log.debug("the newest job cannot be read, the next one will come: %s", error)
+                return
+            if message is not None:
+                self._hear(message)
 
     # Jobs
 
