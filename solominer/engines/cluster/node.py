@@ -51,6 +51,7 @@ from solominer.work.workers import ExtranonceRange, WorkerSnapshot
 JOIN_SECS = 1.0
 SEND_SECS = 2.0
 RESEND_SECS = 1.0
+CATCH_UP_SECS = 1.0
 _JOBS_KEPT = 256
 
 log = logging.getLogger(__name__)
@@ -156,16 +157,21 @@ class Node:
         while True:
             await there.wait()
             there.clear()
+            for share in self.spool.waiting:
+                self._send_soon(share)
+            await self._catch_up(client)
+            await asyncio.sleep(CATCH_UP_SECS)
             await self._catch_up(client)
 
     async def _catch_up(self, client: Client) -> None:
-        """After a connection: hear the newest job, and send what is waiting."""
-        for share in self.spool.waiting:
-            self._send_soon(share)
+        """Read the newest job, which may have been published before the connection.
+
+        The server takes a while to store it, so a job of the moment before is found the second time only.
+        """
         try:
             message = await newest_job(client)
         except (*LOST, APIError) as error:
-            log.debug("the newest job cannot be read, the next one will come: %s", error)
+            log.debug("the newest job cannot be read: %s", error)
             return
         if message is not None:
             self._hear(message)

@@ -21,7 +21,7 @@ from tests.fakes import real_clock
 from tests.work.builders import PAYOUT
 
 SPACE = ExtranonceRange(0x01000000, 1 << 16)
-PATIENCE_SECS = 10.0
+PATIENCE_SECS = 20.0
 
 
 async def until(holds: Callable[[], object], secs: float = PATIENCE_SECS) -> None:
