@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import socket
 import sys
 import time
@@ -24,6 +25,9 @@ START_SECS = 10.0
 STOP_SECS = 5.0
 LOG_NAME = "nats-server.log"
 _TAIL_BYTES = 4096
+_READY = b"Server is ready"
+_STAMP = re.compile(rb"^\[\d+\] \S+ \S+ \[\w+\] ")
+"""Before each line of its log: pid, time, level."""
 
 log = logging.getLogger("solominer.daemon.daemon")
 
@@ -53,10 +57,12 @@ class NatsProcess:
         return cls(server, config.cluster_dir, port)
 
     async def start(self) -> None:
-        """Start it, and wait a moment until it listens."""
+        """Start it, and wait a moment until it is ready."""
+        path = self._folder / LOG_NAME
+        old_bytes = path.stat().st_size if path.exists() else 0
         self._task = asyncio.create_task(self._keep())
         deadline = time.monotonic() + START_SECS
-        while not await asyncio.to_thread(_listens, self._port):
+        while _READY not in _end_of(path, old_bytes):
             if time.monotonic() > deadline or self._problem:
                 return  # `_keep` has said why and goes on
             await asyncio.sleep(0.02)
@@ -122,11 +128,16 @@ def _listens(port: int) -> bool:
     return True
 
 
-def _last_line(path: Path) -> str:
+def _end_of(path: Path, skip: int) -> bytes:
+    """The last bytes of a file, without the first `skip`; empty if there is none."""
     try:
         with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
-            lines = file.read().splitlines()
+            file.seek(max(skip, path.stat().st_size - _TAIL_BYTES))
+            return file.read()
     except OSError:
-        return ""
-    return printable(lines[-1], 300) if lines else ""
+        return b""
+
+
+def _last_line(path: Path) -> str:
+    lines = _end_of(path, 0).splitlines()
+    return printable(_STAMP.sub(b"", lines[-1]), 300) if lines else ""

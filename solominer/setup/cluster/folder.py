@@ -26,7 +26,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from solominer.config.cluster import DEFAULT_PORT
-from solominer.config.paths import presence, reason
+from solominer.config.paths import absolute, presence, reason
 from solominer.engines.cluster.join_file import CLUSTER_FILE, CLUSTER_FORM, JoinFile, read_pem
 from solominer.engines.cluster.json_file import read_json, write_private
 from solominer.engines.cluster.subjects import check_node
@@ -71,7 +71,7 @@ class ClusterFolder:
     """The folder `path`. Errors are ConfigError with what to do."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path = absolute(path)  # it is written into nats.conf
 
     @property
     def again(self) -> str:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from solominer.chain.script import payout_type
 from solominer.config.cluster import DEFAULT_PORT, server_url
 from solominer.config.models import Config
-from solominer.config.paths import absolute
 from solominer.errors import ConfigError
 from solominer.setup.cluster.folder import Cluster, ClusterFolder
 from solominer.setup.cluster.payees import payout_scripts_of
@@ -32,7 +31,7 @@ def wanted_cluster(
         urls = config.cluster.servers
     if not urls:
         urls = old.servers if old else (f"nats://{socket.gethostname()}:{DEFAULT_PORT}",)
-    files = server_files or (old.server_files if old else str(absolute(folder.path)))
+    files = server_files or (old.server_files if old else str(folder.path))
     store = server_store or (old.server_store if old else f"{files}/jetstream")
     scripts = _scripts(payout_scripts) if payout_scripts else payout_scripts_of(config)
     return Cluster(config.chain.name, urls, scripts, files, store)

@@ -53,6 +53,13 @@ def test_init_makes_everything_once(tmp_path: Path) -> None:
     assert join.key_pem not in repr(join)
 
 
+def test_a_relative_folder_is_written_in_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run(Path("c"), "init", "--mode", "demo")
+    assert str(tmp_path / "c/jetstream") in (tmp_path / "c/nats.conf").read_text()
+    assert (tmp_path / "c/jetstream").is_dir()
+
+
 def test_new_servers_and_payees_reach_certificate_and_join_files(tmp_path: Path) -> None:
     folder = made(tmp_path, ["a"])
     before = JoinFile.read(folder.join_path("a"))

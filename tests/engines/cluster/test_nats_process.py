@@ -36,7 +36,8 @@ def config_of(folder: ClusterFolder, **cluster: Any) -> Config:
 
 
 def pid_of(folder: ClusterFolder) -> int:
-    return int((folder.path / "jetstream" / "nats-server.pid").read_text())
+    """The server's, 0 while it writes it."""
+    return int((folder.path / "jetstream" / "nats-server.pid").read_text() or 0)
 
 
 async def until(holds: Any, secs: float = 10.0) -> None:
@@ -85,6 +86,18 @@ async def test_it_ends_with_a_daemon_that_is_killed(tmp_path: Path) -> None:
     daemon.wait()
     daemon.stdout.close()
     await until(lambda: not alive(pid))
+
+
+async def test_why_it_cannot_run_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = made(tmp_path / "cluster", [])
+    server = NatsProcess.of(config_of(folder))
+    (folder.path / "jetstream").rmdir()
+    await server.start()
+    await asyncio.sleep(1.0)  # several attempts
+    await server.stop()
+    said = [record.message for record in caplog.records if "embedded nats-server" in record.message]
+    assert len(said) == 1
+    assert "exit code 1: Could not write pidfile" in said[0]
 
 
 def test_what_is_in_the_way_is_said_before_the_start(tmp_path: Path) -> None:
