@@ -60,7 +60,7 @@ class KnownJobs:
             post(JobRestored(clock(), job.job_id, saved.template, max(0.0, time.time() - saved.at)))
 
     async def add(self, run: int, job: Job) -> WorkerJob:
-        """A job that is about to go out, and what nodes get of it; returns when it is on the disk, or after DISK_SECS."""
+        """A job that is about to go out, and what nodes get of it; returns when it is on the disk, if it is soon."""
         packed = WorkerJob.of(job, bytes(EXTRANONCE1_SIZE))
         again = job.job_id in self._ids
         self._ids[job.job_id] = None
