@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SETUP = configparser.ConfigParser()
 SETUP.read(ROOT / "setup.cfg")
-BOUND = re.compile(r"([\w.-]+) >= ([\w.]+)")
+BOUND = re.compile(r"([\w.-]+) >= ([\w.]+)(?: ; .*)?")  # with the platforms that it is for
 
 
 def promised() -> set[str]:

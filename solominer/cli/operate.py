@@ -193,6 +193,8 @@ def bench(
         list[str] | None, typer.Option("--kernel", help="Time only this kernel; may be repeated.")
     ] = None,
     plot: Annotated[Path | None, typer.Option(help="Write a plot to this .svg or .png.")] = None,
+    gpu: Annotated[bool, typer.Option("--gpu", help="Time the kernels of the graphics cards instead.")] = False,
+    cpu_devices: Annotated[bool, typer.Option("--cpu-devices", help="With --gpu: also CPUs (PoCL).")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Time every hash kernel on one core, with hashlib and NumPy for comparison, and show which one is used.
@@ -200,7 +202,13 @@ def bench(
     \b
     solominer bench
     solominer bench --plot bench.svg
+    solominer bench --gpu
     """
+    if gpu or cpu_devices:
+        if plot is not None or not gpu:
+            raise typer.BadParameter("--plot goes without --gpu, --cpu-devices only with it")
+        _bench_gpus(rounds, kernel, cpu_devices, as_json)
+        return
     from rich.console import Console
 
     from solominer.config.paths import default_cache_dir
@@ -215,3 +223,17 @@ def bench(
     if plot is not None:
         timing.plot(result, plot)
         progress.print(f"wrote {plot}")
+
+
+def _bench_gpus(rounds: int, names: list[str] | None, cpus: bool, as_json: bool) -> None:
+    from rich.console import Console
+
+    from solominer.config.paths import default_cache_dir
+    from solominer.engines.gpu import bench as timing
+
+    progress = Console(stderr=True)
+    results = timing.run(cpus=cpus, cache_dir=default_cache_dir(), rounds=rounds, names=names, report=progress.print)
+    if as_json:
+        typer.echo(timing.to_json(results))
+    else:
+        timing.render(results, Console())

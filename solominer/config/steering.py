@@ -99,7 +99,7 @@ class ElectricityConfig(Part):
 
 class PoliciesConfig(Part):
     """When to hash with fewer workers or none. Each policy is off by default. An intensity is the fraction of workers
-    that hash. Every decision is logged with its reason."""
+    that hash, and of the time that a graphics card works. Every decision is logged with its reason."""
 
     dry_run: bool = Field(False, description="only log what the policies would do (also: run --dry-run)")
     look_secs: Seconds = Field(60.0, description="interval between decisions")

@@ -141,7 +141,7 @@ def cluster_of(config: Config, recorder: Recorder, replay: Replay) -> ClusterEng
         config.chain.name,
         files.tls_context(),
         jobs_file=None if config.mode_rules.simulated else config.records_dir / config.tree_name / "cluster-jobs.bin",
-        replicas=min(len(files.servers), 3) if len(files.servers) != 2 else 1,
+        replicas=3 if len(files.servers) > 2 else 1,
     )
     return ClusterEngine(
         settings,

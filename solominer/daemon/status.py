@@ -192,6 +192,7 @@ def _worker(seen: WorkerSnapshot) -> WorkerView:
         difficulty=float(seen.details.get("difficulty", 0.0)),
         best_difficulty=float(seen.details.get("best_difficulty", 0.0)),
         rejected=int(seen.details.get("rejected", 0)),
+        temperature_c=float(seen.details["temperature_c"]) if "temperature_c" in seen.details else None,
     )
 
 

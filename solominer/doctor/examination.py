@@ -11,6 +11,7 @@ from solominer.config.models import Config
 from solominer.config.paths import default_cache_dir
 from solominer.daemon.nodes import configured_nodes, private_settings
 from solominer.doctor.check import Check, CheckOutcome, Finding, ok, run_checks, skipped
+from solominer.doctor.gpu_checks import examine_gpus
 from solominer.doctor.listener_checks import examine_listeners
 from solominer.doctor.machine_checks import machine_checks
 from solominer.doctor.network_checks import chain_check
@@ -24,6 +25,7 @@ from solominer.node.private.node import PrivateNode
 def examine(config: Config, config_path: Path | None, *, listen_secs: float = 1.0) -> Iterator[Finding]:
     """Run all checks and yield each finding at once. Without a configured node, a private one is started."""
     yield from run_checks(machine_checks(config, config_path))
+    yield from examine_gpus(config)
     yield from _examine_nodes(config, listen_secs)
     yield from examine_listeners(config)
     if config.cluster.servers:

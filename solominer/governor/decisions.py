@@ -28,10 +28,14 @@ class Conditions:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The number of workers to use (0: pause), and the reasons for it (none: no limit applies)."""
+    """The number of workers to use (0: pause), and the reasons for it (none: no limit applies).
+
+    `share` is the exact intensity, for engines that need not use whole workers; None: what `active` makes of it.
+    """
 
     active: int
     reasons: tuple[str, ...] = ()
+    share: float | None = None
 
 
 def decide(settings: PoliciesConfig, now: Conditions) -> Decision:
@@ -41,7 +45,7 @@ def decide(settings: PoliciesConfig, now: Conditions) -> Decision:
     reasons = tuple(reason for _, reason in limits)
     active = min(now.workers, math.ceil(share * now.workers))
     if limits or settings.target_rate_hps is None or active == 0:
-        return Decision(active, reasons)
+        return Decision(active, reasons, share)
     return _towards_target(settings.target_rate_hps, settings.target_share, now, active)
 
 

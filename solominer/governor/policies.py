@@ -101,10 +101,11 @@ class Policies:
         engines = self._snapshot()
         workers = sum(len(engine.workers) for engine in engines)
         decision = decide(self._settings, self._conditions(at, local, engines, workers))
-        if decision.active != self._done.active:
+        if (decision.active, decision.share) != (self._done.active, self._done.share):
             self._log(at, decision, workers)
         if decision != self._done and not self._dry_run:
-            report(decision.active / workers if workers else self._settings.intensity, decision.reasons)
+            share = decision.active / workers if decision.share is None else decision.share
+            report(share, decision.reasons)
         self._done = decision
         return decision
 
@@ -147,6 +148,8 @@ class Policies:
         stale = " (the price is stale and was ignored)" if price is not None and price.stale else ""
         reason = "; ".join(decision.reasons) or "no limit applies"
         what = f"{decision.active} of {workers} workers" if decision.active else "pause"
+        if decision.share is not None and 0 < decision.share * workers < decision.active:
+            what += f" at an intensity of {decision.share:.0%}"
         log.info("policies%s: %s: %s%s", " (dry run)" if self._dry_run else "", what, reason, stale)
         fields: dict[str, Any] = {"active": decision.active, "of": workers}
         if price is not None:

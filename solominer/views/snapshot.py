@@ -19,6 +19,7 @@ class WorkerView:
     """One worker of any engine; `rate_hps` is over the last seconds. `pid` is 0 if it is not one of our processes.
 
     For a Stratum miner `kernel` is its user agent; only such miners have `connections` to `rejected` (shares).
+    `temperature_c` is that of a graphics card, None if it cannot be read.
     """
 
     worker: str
@@ -33,6 +34,7 @@ class WorkerView:
     difficulty: float = 0.0
     best_difficulty: float = 0.0
     rejected: int = 0
+    temperature_c: float | None = None
 
     @property
     def is_miner(self) -> bool:

@@ -78,7 +78,8 @@ def busiest(workers: Sequence[T], key: Callable[[T], Any]) -> list[T]:
 def _worker_text(worker: Mapping[str, Any]) -> str:
     if not worker["worker"].startswith("stratum/"):
         state = rate(worker["rate_hps"]) if worker["alive"] else "restarting"
-        return f"{state}, {worker['kernel']}"
+        heat = "" if worker.get("temperature_c") is None else f", {worker['temperature_c']:.0f} °C"
+        return f"{state}, {worker['kernel']}{heat}"
     state = rate(worker["rate_hps"]) if worker["alive"] else "not connected"
     shares = f"{worker['shares']} shares at difficulty {difficulty_text(worker['difficulty'])}"
     best = f"best {difficulty_text(worker['best_difficulty'])}"

@@ -159,6 +159,8 @@ def _workers(status: Status) -> Iterator[Metric]:
     yield _gauge("workers_alive", "Workers and miners that run or are connected.", total("alive")(workers))
     yield gauge("up", "1 while the worker runs or the miner is connected, else 0.", total("alive"))
     yield gauge("hash_rate_hashes_per_second", "Hash rate of the worker.", total("rate_hps"))
+    heat = [([each["worker"]], each["temperature_c"]) for each in own if each.get("temperature_c") is not None]
+    yield _labelled("worker_temperature_celsius", "Temperature of the worker's graphics card.", ["worker"], heat)
     yield gauge("connections", "Connections of the miner.", total("connections"))
     yield gauge(
         "best_difficulty",

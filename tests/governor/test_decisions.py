@@ -25,7 +25,7 @@ CALM = Conditions(
 def test_off_by_default() -> None:
     assert not PoliciesConfig().is_on
     odd = Conditions(8, 8, False, 3.0, 99.0, 1e9, 1.0)
-    assert decide(PoliciesConfig(), odd) == Decision(8)
+    assert decide(PoliciesConfig(), odd) == Decision(8, share=1.0)
 
 
 @pytest.mark.parametrize(
@@ -111,4 +111,6 @@ def test_a_decision_is_always_possible_and_never_silent_about_less(settings: Pol
     normal = decide(PoliciesConfig(intensity=settings.intensity), now).active
     assert decision.active >= normal or decision.reasons
     blind = Conditions(now.workers, now.active)
-    assert decide(settings.model_copy(update={"target_rate_hps": None}), blind) == Decision(normal)
+    assert decide(settings.model_copy(update={"target_rate_hps": None}), blind) == Decision(
+        normal, share=settings.intensity
+    )

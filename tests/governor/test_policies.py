@@ -91,6 +91,17 @@ def test_hours_lower_and_raise_the_intensity(caplog: pytest.LogCaptureFixture) -
     assert [share for share, _ in bench.reports] == [1.0, 0.25, 1.0]
 
 
+def test_the_exact_intensity_is_reported_for_cards_that_rest(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench(PoliciesConfig(intensity=0.9, hours="22:00-06:00", intensity_outside=0.8))
+    with caplog.at_level(logging.INFO, "solominer.governor.policies"):
+        assert [bench.look(NIGHT), bench.look(DAY)] == [4, 4]
+    assert [share for share, _ in bench.reports] == [0.9, 0.8]
+    assert [record.getMessage() for record in caplog.records] == [
+        "policies: 4 of 4 workers at an intensity of 90%: no limit applies",
+        "policies: 4 of 4 workers at an intensity of 80%: outside the electricity hours 22:00-06:00",
+    ]
+
+
 def test_intensity_zero_is_reported_with_its_reason() -> None:
     bench = Bench(PoliciesConfig(hours="22:00-06:00", intensity_outside=0.0))
     bench.look(DAY)

@@ -103,3 +103,11 @@ def test_ready_while_it_mines_or_was_told_not_to(tmp_path: Path, snapshot: Snaps
     answer = get(here, "/readyz")
     assert (answer.status_code, answer.text) == (503, f"{reason}\n") if reason else (200, "ready\n")
     assert get(here, "/healthz").status_code == 200
+
+
+def test_a_graphics_card_shows_its_temperature_and_others_none(tmp_path: Path) -> None:
+    card = replace(miner("x"), worker="gpu/0", temperature_c=71.5)
+    found = scrape(tmp_path, status(card, miner("y")))
+    assert found["solominer_worker_temperature_celsius", "gpu/0"] == 71.5
+    assert ("solominer_worker_temperature_celsius", "stratum/y") not in found
+    assert found["solominer_worker_up", "gpu/0"] == 1

@@ -21,6 +21,8 @@ from solominer.work.ports import Post
 from solominer.work.workers import EXTRANONCE1_SIZE, WorkerId
 
 MOST_KNOWN = 1024
+DISK_SECS = 0.25
+"""A job does not wait for the disk longer than this."""
 
 
 class KeptJob(NamedTuple):
@@ -58,7 +60,7 @@ class KnownJobs:
             post(JobRestored(clock(), job.job_id, saved.template, max(0.0, time.time() - saved.at)))
 
     async def add(self, run: int, job: Job) -> WorkerJob:
-        """A job that is about to go out, and what nodes get of it; returns when it is on the disk."""
+        """A job that is about to go out, and what nodes get of it; returns when it is on the disk, if it is soon."""
         packed = WorkerJob.of(job, bytes(EXTRANONCE1_SIZE))
         again = job.job_id in self._ids
         self._ids[job.job_id] = None
@@ -67,7 +69,8 @@ class KnownJobs:
         if self._file is not None:
             saved = SavedJob(time.time(), KeptJob(run, packed.pack()), job.template)
             write = int if again else partial(self._file.add, saved)  # in order: it may be about to be written
-            await asyncio.get_running_loop().run_in_executor(self._disk, write)
+            writing = asyncio.get_running_loop().run_in_executor(self._disk, write)
+            await asyncio.wait([writing], timeout=DISK_SECS)
         return packed
 
     def event(self, share: ShareMessage, worker: WorkerId, run: int, clock: Clock) -> ShareFound | None:

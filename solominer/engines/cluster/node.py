@@ -51,7 +51,7 @@ from solominer.work.workers import ExtranonceRange, WorkerSnapshot
 JOIN_SECS = 1.0
 SEND_SECS = 2.0
 RESEND_SECS = 1.0
-SECOND_LOOK_SECS = 0.5
+CATCH_UP_SECS = 1.0
 _JOBS_KEPT = 256
 
 log = logging.getLogger(__name__)
@@ -157,25 +157,24 @@ class Node:
         while True:
             await there.wait()
             there.clear()
+            for share in self.spool.waiting:
+                self._send_soon(share)
+            await self._catch_up(client)
+            await asyncio.sleep(CATCH_UP_SECS)
             await self._catch_up(client)
 
     async def _catch_up(self, client: Client) -> None:
-        """After a connection: hear the newest job, and send what is waiting.
+        """Read the newest job, which may have been published before the connection.
 
-        The second look finds a job that the server had before it knew this subscription, and was still writing at the
-        first look.
+        The server takes a while to store it, so a job of the moment before is found the second time only.
         """
-        for share in self.spool.waiting:
-            self._send_soon(share)
-        for wait_secs in (0.0, SECOND_LOOK_SECS):
-            await asyncio.sleep(wait_secs)
-            try:
-                message = await newest_job(client)
-            except (*LOST, APIError) as error:
-                log.debug("the newest job cannot be read, the next one will come: %s", error)
-                return
-            if message is not None:
-                self._hear(message)
+        try:
+            message = await newest_job(client)
+        except (*LOST, APIError) as error:
+            log.debug("the newest job cannot be read: %s", error)
+            return
+        if message is not None:
+            self._hear(message)
 
     # Jobs
 

@@ -14,7 +14,6 @@ import hashlib
 import json
 import os
 import shutil
-import stat
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -26,6 +25,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from solominer.engines.cpu.machine import this_machine
 from solominer.engines.cpu.variants import VARIANTS
 from solominer.engines.pool.processes import python_command
+from solominer.engines.private_folder import Unusable, check_owner, private_folder
 
 MANIFEST = "MANIFEST.json"
 COMPILE_TIMEOUT_SECS = 180
@@ -50,10 +50,6 @@ class Compiled(NamedTuple, Generic[T]):
     name: str
     command: tuple[str, ...]
     load: Callable[[Path], T | None]
-
-
-class _Unusable(OSError):
-    """The folder cannot be used for compiled code."""
 
 
 def machine_folder(cache_dir: Path) -> Path:
@@ -105,24 +101,8 @@ def _load_or_build(what: Compiled[T], parent: Path, report: Report) -> T:
         _build(what, folder)
         loaded = what.load(folder)
     if loaded is None:
-        raise _Unusable("the compiled code cannot be loaded")
+        raise Unusable("the compiled code cannot be loaded")
     return loaded
-
-
-def private_folder(folder: Path) -> None:
-    """Create a folder that only we can write, and its parent. Raises OSError if others can write an existing one."""
-    folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    folder.mkdir(exist_ok=True, mode=0o700)
-    _check_owner(folder.parent if folder.parent.name == "kernels" else folder)
-    _check_owner(folder)
-
-
-def _check_owner(path: Path) -> None:
-    status = path.lstat()
-    if stat.S_ISLNK(status.st_mode):
-        raise _Unusable(f"{path} is a symbolic link")
-    if status.st_uid not in (os.geteuid(), 0) or status.st_mode & 0o022:
-        raise _Unusable(f"{path} is writable by others")
 
 
 @contextmanager
@@ -144,7 +124,7 @@ def _problem(folder: Path) -> str | None:
         return "its compilation was interrupted"
     try:
         expected = json.loads((folder / MANIFEST).read_bytes())
-        _check_owner(folder)
+        check_owner(folder)
         found = _digests(folder)
     except (OSError, ValueError) as error:
         return str(error)
@@ -154,7 +134,7 @@ def _problem(folder: Path) -> str | None:
 def _digests(folder: Path) -> dict[str, str]:
     digests = {}
     for path in sorted(folder.rglob("*")):
-        _check_owner(path)
+        check_owner(path)
         if path.is_file() and path.name != MANIFEST:
             digests[str(path.relative_to(folder))] = hashlib.sha256(path.read_bytes()).hexdigest()
     return digests
@@ -179,10 +159,10 @@ def _build(what: Compiled[Any], folder: Path) -> None:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise _Unusable(f"the compiler did not finish within {COMPILE_TIMEOUT_SECS} s") from None
+        raise Unusable(f"the compiler did not finish within {COMPILE_TIMEOUT_SECS} s") from None
     if done.returncode:
         last_line = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-        raise _Unusable(f"the compiler exited with code {done.returncode}: {last_line}")
+        raise Unusable(f"the compiler exited with code {done.returncode}: {last_line}")
     draft = folder / f"{MANIFEST}.new"
     digests = _digests(folder)
     draft.write_text(json.dumps(digests, indent=1))

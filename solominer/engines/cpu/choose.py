@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from solominer.engines.cpu.cache import machine_folder, private_folder
+from solominer.engines.cpu.cache import machine_folder
 from solominer.engines.cpu.machine import this_machine
 from solominer.engines.cpu.reference import hash_word
 from solominer.engines.cpu.variants import VARIANTS, VariantInfo
+from solominer.engines.private_folder import private_folder
 from solominer.errors import EngineError
 
 if TYPE_CHECKING:

@@ -54,14 +54,19 @@ def load_program(device: Device, name: str, cache_dir: Path | None) -> tuple[Var
     if name not in variant_names(device):
         raise EngineError(f"kernel {name}: there is no such kernel on {device.name}", _choices(device))
     info = next(info for info in VARIANTS if info.name == name.removeprefix(_CUDA))
-    if name.startswith(_CUDA):
-        return info, CudaProgram(_twin(device) or 0, info, cache_dir)
+    return info, compile_for(device, info, cache_dir, by_cuda=name.startswith(_CUDA))
+
+
+def compile_for(device: Device, info: VariantInfo, cache_dir: Path | None, *, by_cuda: bool = False) -> Program:
+    """Any variant for a device; `by_cuda`: through CUDA though OpenCL listed it. Raises EngineError if it fails."""
+    if by_cuda:
+        return CudaProgram(_twin(device) or 0, info, cache_dir)
     handle = next((handle for each, handle in _listing() if each == device), None)
     if handle is None:
         raise EngineError(f"{device.name} is no longer there", "`solominer gpu list` shows the devices")
     if device.backend == "cuda":
-        return info, CudaProgram(handle, info, cache_dir)
-    return info, OpenClProgram(handle, info, cache_dir)
+        return CudaProgram(handle, info, cache_dir)
+    return OpenClProgram(device, handle, info, cache_dir)
 
 
 def _twin(device: Device) -> int | None:

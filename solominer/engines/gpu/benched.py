@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from solominer.engines.cpu.cache import private_folder
 from solominer.engines.gpu.choose import device_folder, source_digest
 from solominer.engines.gpu.device import Device
+from solominer.engines.private_folder import private_folder
 
 _FILE = "benched.json"
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from solominer.engines.cpu.cache import private_folder
 from solominer.engines.gpu.device import Device
+from solominer.engines.private_folder import private_folder
 from solominer.errors import EngineError
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ CHOICE = "choice.json"
 TIMED_SECS = 0.03
 TIMED_ROUNDS = 3
 PATIENCE_SECS = 20.0  # no further candidate is compiled after this: the first hash should not wait
+_SOURCES = ("cuda", "dialects", "nvrtc", "opencl", "source", "source_words", "variants")
 FIRST_LOCAL = "128"  # every kind is tried with groups of this size; the other sizes for the best kind alone
 
 
@@ -55,7 +56,8 @@ def load_fastest(
     if not rates:
         raise EngineError(f"no kernel works on {device.name}", "update its driver, or mine without it (--gpu none)")
     best = max(rates, key=lambda name: rates[name])
-    speeds = ", ".join(f"{name} {hps / 1e6:.1f}" for name, hps in sorted(rates.items(), key=lambda item: -item[1]))
+    fastest = sorted(rates, key=lambda name: -rates[name])[:3]
+    speeds = ", ".join(f"{name} {rates[name] / 1e6:.1f}" for name in fastest)
     report(f"{device.name}: kernel {best} chosen (MH/s: {speeds})")
     _remember(folder, rates, report)
     return load(best)
@@ -117,9 +119,9 @@ def remembered(device: Device, *, cache_dir: Path | None) -> str:
 
 
 def source_digest() -> str:
-    """What the rates depend on beside the device: this folder's text and the description of the hash."""
+    """What the rates depend on beside the device: the text of the kernels, and the description of the hash."""
     here = Path(__file__).parent
-    paths = [*sorted(here.glob("*.py")), *sorted((here.parent / "sha256").glob("*.py"))]
+    paths = [*(here / f"{name}.py" for name in _SOURCES), *sorted((here.parent / "sha256").glob("*.py"))]
     return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()[:16]
 
 

@@ -79,7 +79,7 @@ class GpuEngine(WorkerPool):
         problem = missing(found, gpus.devices)
         cards = [card for card in found if gpus.devices is None or card.index in gpus.devices]
         if not cards:
-            raise problem or EngineError("this machine has no GPU with a driver", "install it, or mine without --gpu")
+            raise problem or EngineError("no GPU with a driver found", "install the driver, or mine without --gpu")
         if problem:
             log.warning("%s", problem)
         return cards

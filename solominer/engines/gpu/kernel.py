@@ -61,13 +61,13 @@ class Launch:
     def __init__(self, kernel: GpuKernel, slot: int) -> None:
         self._kernel = kernel
         self._slot = slot
-        self._hits: NDArray[np.uint32] | None = None
+        self._outcome: NDArray[np.uint32] | Exception | None = None
 
     @property
     def done(self) -> bool:
         """Whether `hits` returns, or raises, without waiting. Never blocks."""
         try:
-            return self._hits is not None or self._kernel.program.finished(self._slot)
+            return self._outcome is not None or self._kernel.program.finished(self._slot)
         except EngineError:
             return True
 
@@ -76,14 +76,17 @@ class Launch:
 
         Waits for the launch, asleep. Raises TooManyHits, or EngineError if the device failed.
         """
-        if self._hits is None:
+        if self._outcome is None:
             try:
                 while not self._kernel.program.finished(self._slot):
                     time.sleep(POLL_SECS)
-                self._hits = _ordered(self._kernel.program.result(self._slot))
-            finally:
-                self._kernel.free.append(self._slot)
-        return self._hits
+                self._outcome = _ordered(self._kernel.program.result(self._slot))
+            except (EngineError, TooManyHits) as error:
+                self._outcome = error
+            self._kernel.free.append(self._slot)
+        if isinstance(self._outcome, Exception):
+            raise self._outcome
+        return self._outcome
 
 
 def _ordered(words: NDArray[np.uint32]) -> NDArray[np.uint32]:
@@ -183,7 +186,9 @@ def load_kernel(
 def check(kernel: GpuKernel) -> None:
     """Find the genesis block's nonce. Raises EngineError if the kernel does not, or finds anything else."""
     if not finds_known_block(kernel):
-        raise EngineError(f"kernel {kernel.name} does not find the genesis block", "choose another with gpu.variant")
+        raise EngineError(
+            f"kernel {kernel.name} does not find the genesis block", "choose another: the setting gpu.kernel"
+        )
 
 
 def finds_known_block(kernel: GpuKernel) -> bool:

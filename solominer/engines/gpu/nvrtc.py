@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import ctypes
-import hashlib
-import os
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from solominer.engines.cpu.cache import private_folder
+from solominer.engines.gpu.kept_code import kept_code
 from solominer.errors import EngineError, printable_lines
 
 _TODO = "pip install 'solominer[cuda]', or install NVIDIA's CUDA toolkit"
@@ -22,22 +20,7 @@ def machine_code(text: str, capability: int, cache_dir: Path | None) -> bytes:
     A cubin, or PTX for the card's driver if NVRTC is older than the card. Raises EngineError if there is no NVRTC or
     the text has errors.
     """
-    if cache_dir is None:
-        return compile_cuda(text, capability)
-    folder = cache_dir / "kernels" / "cuda"
-    path = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}-sm{capability}.cubin"
-    try:
-        private_folder(folder)
-        return path.read_bytes()
-    except OSError:
-        code = compile_cuda(text, capability)
-    try:
-        draft = path.with_suffix(f".{os.getpid()}.new")
-        draft.write_bytes(code)
-        draft.rename(path)
-    except OSError:  # a cache that cannot be written costs a second at the next start
-        pass
-    return code
+    return kept_code(cache_dir, text, f"sm{capability}", lambda: compile_cuda(text, capability))
 
 
 def compile_cuda(text: str, capability: int) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,18 +13,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from solominer.engines.cpu.cache import private_folder
 from solominer.engines.gpu.device import MAX_CHUNKS, SLOTS, Arguments, Device
 from solominer.engines.gpu.dialects import OPENCL
+from solominer.engines.gpu.kept_code import kept_code
 from solominer.engines.gpu.source import ROOM, Source, write
 from solominer.engines.gpu.variants import MIDSTATES, VariantInfo
 from solominer.errors import EngineError
 
-_NO_DEVICE = "install the card's driver with its OpenCL part; `clinfo` lists what the system offers"
-
 
 def opencl() -> ModuleType:
-    """pyopencl. Raises EngineError if it is missing or cannot be loaded."""
+    """pyopencl, without its caches. Raises EngineError if it is missing or cannot be loaded.
+
+    They are pickles in the home folder, which may be read-only, and a killed process leaves them locked.
+    """
+    os.environ.setdefault("PYOPENCL_NO_CACHE", "1")
     try:
         import pyopencl
     except ImportError as error:
@@ -49,7 +52,10 @@ def list_devices() -> list[tuple[Device, Any]]:
     try:
         platforms = cl.get_platforms()
     except cl.Error as error:
-        raise EngineError(f"OpenCL finds no platform: {error}", _NO_DEVICE) from None
+        raise EngineError(
+            f"OpenCL finds no platform: {error}",
+            "install the card's driver with its OpenCL part; `clinfo` lists what the system offers",
+        ) from None
     found: list[tuple[Device, Any]] = []
     for platform in platforms:
         try:
@@ -81,32 +87,38 @@ def _bus(cl: ModuleType, handle: Any) -> str:
         return ""
 
 
-def _cache(cache_dir: Path | None) -> Any:
-    """pyopencl's folder for compiled code, which it uses where the driver keeps none itself; False: none."""
-    if cache_dir is None:
-        return False
-    folder = cache_dir / "kernels" / "opencl"
-    try:
-        private_folder(folder)
-    except OSError:
-        return False
-    return str(folder)
-
-
 class OpenClProgram:
     """A `Program` on one OpenCL device; every slot has a queue of its own."""
 
-    def __init__(self, handle: Any, info: VariantInfo, cache_dir: Path | None) -> None:
+    def __init__(self, device: Device, handle: Any, info: VariantInfo, cache_dir: Path | None) -> None:
         cl = self._cl = opencl()
         self.source: Source = write(info, OPENCL)
         self._info = info
         if info.local > handle.max_work_group_size:
-            raise EngineError(f"kernel {info.name}: groups of {info.local} are too large for {handle.name}", "")
-        with _failures(f"cannot compile kernel {info.name} for {handle.name.strip()}"), warnings.catch_warnings():
+            raise EngineError(
+                f"kernel {info.name}: groups of {info.local} are too large for {device.name}", "choose one of less"
+            )
+        with _failures(f"cannot compile kernel {info.name} for {device.name}"), warnings.catch_warnings():
             warnings.simplefilter("ignore", cl.CompilerWarning)
             context = cl.Context([handle])
-            built = cl.Program(context, self.source.text).build(cache_dir=_cache(cache_dir))
+            built = self._built(context, handle, device.key, cache_dir)
             self._slots = [_Slot(cl, context, built) for _ in range(SLOTS)]
+
+    def _built(self, context: Any, handle: Any, key: str, cache_dir: Path | None) -> Any:
+        from pyopencl.characterize import has_src_build_cache
+
+        cl, text = self._cl, self.source.text
+        if has_src_build_cache(handle):  # the driver keeps what it has compiled
+            return cl.Program(context, text).build()
+
+        def compile_it() -> bytes:
+            return bytes(cl.Program(context, text).build().get_info(cl.program_info.BINARIES)[0])
+
+        try:
+            return cl.Program(context, [handle], [kept_code(cache_dir, text, key, compile_it)]).build()
+        except cl.Error:  # a damaged file, or a driver that does not take its own code back
+            kept_code(cache_dir, text, key, compile_it, fresh=True)
+            return cl.Program(context, text).build()
 
     def start(self, slot: int, arguments: Arguments) -> None:
         with _failures("cannot start work on the card"):
@@ -137,7 +149,11 @@ class _Slot:
         self._chunks_at = cl.Buffer(context, flags.READ_ONLY, 4 * MAX_CHUNKS)
         self._words_at = cl.Buffer(context, flags.READ_ONLY, 4 * 64 * MIDSTATES)
         self._hits_at = cl.Buffer(context, flags.READ_WRITE, 4 * (1 + 2 * ROOM))
-        self.hits = np.zeros(1 + 2 * ROOM, np.uint32)
+        # Pinned: NVIDIA's driver blocks in a copy to any other memory, whatever it is told.
+        self._pinned = cl.Buffer(context, flags.READ_WRITE | flags.ALLOC_HOST_PTR, 4 * (1 + 2 * ROOM))
+        access, shape = cl.map_flags.READ | cl.map_flags.WRITE, (1 + 2 * ROOM,)
+        self.hits: NDArray[np.uint32]
+        self.hits, _ = cl.enqueue_map_buffer(self._queue, self._pinned, access, 0, shape, np.uint32)
         self._sent: list[Any] = []  # arrays that are still being copied, with their events
         self.read: Any = None
 

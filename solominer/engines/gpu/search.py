@@ -39,10 +39,10 @@ class Piece:
         return len(self.batch.midstates) * len(self.batch.chunks) * self.batch.chunk_nonces
 
     def position(self, index: int, nonce: int) -> int:
-        """The position of a hit, as `Walk.position`."""
+        """The position of a hit, as `Walk.position`; 0 for a nonce that it does not have."""
         offsets = nonce - self.batch.chunks.astype(np.int64)
-        chunk = int(np.flatnonzero((offsets >= 0) & (offsets < self.batch.chunk_nonces))[0])
-        return self.positions[chunk] + index * self.position_step
+        chunk = np.flatnonzero((offsets >= 0) & (offsets < self.batch.chunk_nonces))
+        return self.positions[int(chunk[0])] + index * self.position_step if len(chunk) else 0
 
 
 class GpuSearch:
@@ -84,7 +84,8 @@ class GpuSearch:
         return Piece(batch, group, self._heads, walk.place, positions, step)
 
     def take(self, piece: Piece, hits: NDArray[np.uint32]) -> None:
-        """Report the hits of a piece."""
+        """Report the hits of a piece. Of a midstate that it does not have, a hit is as wrong as of its first one."""
+        hits = np.where(hits[:, :1] < len(piece.heads), hits, hits * np.array([0, 1], np.uint32))
         self.reporter.take(piece.group, piece.heads, hits.tolist(), piece.position)
 
     def _enter(self, group: Group) -> None:
@@ -118,4 +119,4 @@ def _halves(kernel: GpuKernel, batch: Batch) -> list[tuple[int, Batch]]:
     if (half := len(batch.midstates) // 2) > 0:
         lower, upper = batch.midstates[:half], batch.midstates[half:]
         return [(0, replace(batch, midstates=lower)), (half, replace(batch, midstates=upper))]
-    raise EngineError(f"kernel {kernel.name} reports too many hits", "choose another variant in the settings of gpu")
+    raise EngineError(f"kernel {kernel.name} reports too many hits", "set gpu.kernel to another")

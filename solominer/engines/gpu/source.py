@@ -6,6 +6,7 @@ which share it (BIP 320 changes only the first block). A kernel for one midstate
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,7 +63,7 @@ def write(info: VariantInfo, dialect: Dialect) -> Source:
     midstate = tuple(Uniform(info.shared, "input", ()) for _ in range(8))
     sums = list(header_sums(w, tail, Varying("nonce")))
     before, w.lines = w.lines, []
-    top = w.text(_top_word(w, midstate, tail, sums))
+    top = w.text(header_top_word(w, midstate, tail, sums))
     test = [
         f"if ({top} <= target) {{",
         "    const uint place = NEXT(hits);",
@@ -90,7 +91,7 @@ def write(info: VariantInfo, dialect: Dialect) -> Source:
     return Source(text, tail, midstate, tuple(w.job), tuple(w.midstate))
 
 
-def _top_word(w: Arithmetic, midstate: tuple[Word, ...], tail: tuple[Word, ...], sums: list[Word]) -> Word:
+def header_top_word(w: Arithmetic, midstate: Sequence[Word], tail: Sequence[Word], sums: Sequence[Word]) -> Word:
     """The hash value's top word from the sums K + W of the header's second block."""
     state = with_nonce(w, before_nonce(w, midstate, tail), sums[3])
     for word_sum in sums[4:]:

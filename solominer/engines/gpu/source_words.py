@@ -116,7 +116,7 @@ class SourceWords(Integers):
         """Whether the next operation of this kind is to be a product."""
         owed = self._owed[kind] + getattr(self.products, kind)
         self._owed[kind] = owed - (owed >= 1)
-        return owed >= 1
+        return bool(owed >= 1)
 
     def bitwise(self, formula: Callable[..., Any], *words: Word) -> Word:
         if self._varies(*words):

@@ -9,7 +9,7 @@ from pathlib import Path
 from solominer.engines.gpu.kernel import Device
 
 RESUME_BELOW_C = 5.0
-_PCI = Path("/sys/bus/pci/devices")
+PCI = Path("/sys/bus/pci/devices")
 
 Thermometer = Callable[[], float | None]
 """The temperature in °C, or None if it cannot be read now."""
@@ -34,13 +34,13 @@ class Ceiling:
         return self.hot != before
 
 
-def thermometer(device: Device, pci: Path = _PCI) -> Thermometer | None:
+def thermometer(device: Device) -> Thermometer | None:
     """The device's thermometer: NVIDIA's library, or the Linux kernel's (amdgpu, i915, xe). None if there is none."""
-    return _of_kernel(device, pci) or _of_nvidia(device)
+    return _of_kernel(device) or _of_nvidia(device)
 
 
-def _of_kernel(device: Device, pci: Path) -> Thermometer | None:
-    file = next(_inputs(pci / device.bus), None) if device.bus else None
+def _of_kernel(device: Device) -> Thermometer | None:
+    file = next(_inputs(PCI / device.bus), None) if device.bus else None
 
     def read() -> float | None:
         with suppress(OSError, ValueError):

@@ -30,7 +30,7 @@ from solominer.errors import EngineError
 KNOWN_BLOCK_SECS = 3600.0
 TEMPERATURE_SECS = 5.0
 _LEAD_NS = 2_000_000
-_SHORTEST_SLEEP_NS, _LONGEST_SLEEP_NS = 200_000, 10_000_000
+_SHORTEST_SLEEP_NS, _LONGEST_SLEEP_NS = 500_000, 10_000_000
 
 _HEARTBEAT, _STARTED, _HASHES, _LONGEST, _WRONG, _MILLIDEGREES = (
     WORD_OF[name] for name in ("heartbeat_ns", "started_ns", "hashes", "longest_slice_ns", "wrong_hits", "millidegrees")
@@ -72,7 +72,7 @@ class GpuWorker(Worker):
         self._claim = claim(device, setup.cache_dir)
         self._thermometer = thermometer(device)
         if self._thermometer is None and self._device.max_temp_c is not None:
-            self._report(f"{device.name} shows no temperature: max_temp_c has no effect on it")
+            self._report(f"{device.name} shows no temperature: max_temperature_c has no effect on it")
         kernel: GpuKernel = engine.load_kernel(device, setup.kernel, cache_dir=setup.cache_dir, report=self._report)
         self._outbox.send(Ready(kernel.name))
         self._hash(kernel)
@@ -119,6 +119,8 @@ class GpuWorker(Worker):
             else:
                 self._enter(WorkerState.HASHING)
                 self._sleep_until(self._rest_until_ns)
+        while flights:  # a block may be among their hits, all the same
+            self._land(kernel, flights.popleft())
 
     def _why_idle(self) -> WorkerState | None:
         """Why nothing more is launched now, or None."""

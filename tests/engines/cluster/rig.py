@@ -21,7 +21,7 @@ from tests.fakes import real_clock
 from tests.work.builders import PAYOUT
 
 SPACE = ExtranonceRange(0x01000000, 1 << 16)
-PATIENCE_SECS = 10.0
+PATIENCE_SECS = 20.0
 
 
 async def until(holds: Callable[[], object], secs: float = PATIENCE_SECS) -> None:
@@ -81,9 +81,9 @@ async def head(folder: ClusterFolder, **options: Any) -> AsyncIterator[Head]:
 
 
 @asynccontextmanager
-async def node(folder: ClusterFolder, name: str, kernel: str = "fake", workers: int = 1) -> AsyncIterator[Node]:
+async def node(folder: ClusterFolder, name: str) -> AsyncIterator[Node]:
     """A node that runs, with a hashlib kernel."""
-    made = new_node(folder, name, kernel, workers)
+    made = new_node(folder, name)
     stop = asyncio.Event()
     running = asyncio.create_task(made.run(stop))
     try:
@@ -93,10 +93,10 @@ async def node(folder: ClusterFolder, name: str, kernel: str = "fake", workers: 
         await asyncio.wait_for(running, 15)
 
 
-def new_node(folder: ClusterFolder, name: str, kernel: str = "fake", workers: int = 1) -> Node:
-    """A node that was not started."""
-    join = replace(JoinFile.read(folder.join_path(name)), payout_scripts=(PAYOUT.script_pubkey,))
-    pool = WorkerPool(PoolSettings(workers, kernel, engine="tests.hashing.fake_engine"), real_clock)
+def new_node(folder: ClusterFolder, name: str, pays: tuple[bytes, ...] = (PAYOUT.script_pubkey,)) -> Node:
+    """A node that was not started, whose blocks must pay these scripts."""
+    join = replace(JoinFile.read(folder.join_path(name)), payout_scripts=pays)
+    pool = WorkerPool(PoolSettings(1, "fake", engine="tests.hashing.fake_engine"), real_clock)
     return Node(join, [pool], Spool(folder.path / f"{name}.spool"), real_clock)
 
 

@@ -189,8 +189,7 @@ async def test_a_job_that_pays_somebody_else_is_not_hashed(
     cluster: ClusterFolder, caplog: pytest.LogCaptureFixture
 ) -> None:
     _, job = mining()
-    n = new_node(cluster, "n1")
-    n.join = replace(n.join, payout_scripts=(b"somebody else",))
+    n = new_node(cluster, "n1", pays=(b"somebody else",))
     stop = asyncio.Event()
     working = asyncio.create_task(n.run(stop))
     async with head(cluster) as h:
