@@ -1,7 +1,7 @@
-# The miner alone; the node is another container, or another machine (deploy/compose, deploy/kubernetes).
+# The miner, or a node of a cluster (command: node --join ...); bitcoind is another container, or another machine (deploy/).
 # It runs as user 10001 with a read-only root; only /var/lib/solominer and /var/cache/solominer are written.
 FROM python:3.12-slim AS build
-ARG EXTRAS=stratum,stratum2,web,mqtt
+ARG EXTRAS=stratum,stratum2,web,mqtt,cluster
 COPY . /source
 RUN python -m venv /opt/solominer \
     && /opt/solominer/bin/pip install --no-cache-dir "/source[$EXTRAS]"

@@ -6,9 +6,10 @@ export TMPDIR := $(CACHE)/tmp
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 SOLOMINER := .venv/bin/solominer
 
-.PHONY: help regtest test check bench docs clean
+.PHONY: help regtest cluster-demo test check bench docs clean
 help:
 	@echo "make regtest   a private chain and 10 blocks of ours on it, from nothing"
+	@echo "make cluster-demo  the same with four nodes of a cluster, and 50 blocks"
 	@echo "make test      all tests, those against the real node included"
 	@echo "make check     linters, types, import contracts"
 	@echo "make bench     the table of speed and memory"
@@ -18,6 +19,10 @@ help:
 regtest: .venv/.run
 	@mkdir -p $(TMPDIR)
 	@$(SOLOMINER) run --mode regtest --blocks 10 --data-dir data
+
+cluster-demo: .venv/.dev
+	@mkdir -p $(TMPDIR)
+	@scripts/cluster-demo
 
 test: .venv/.dev
 	@scripts/check

@@ -79,6 +79,7 @@ class FakeEngine:
         self.intensity = 1.0
         self.found: list[ShareFound] = []
         self.saved: list[bytes] = []
+        self.judged: list[ShareFound] = []
         self.space = ExtranonceRange(0, 1)
         self._post: Post = lambda event: None
         self._clock = clock
@@ -114,6 +115,11 @@ class FakeEngine:
         """Remember it."""
         if self._called("block_saved"):
             self.saved.append(hash_le)
+
+    def share_judged(self, share: ShareFound) -> None:
+        """Remember it."""
+        if self._called("share_judged"):
+            self.judged.append(share)
 
     def set_intensity(self, share: float) -> None:
         """Remember it."""

@@ -11,8 +11,10 @@ import typer
 
 from solominer import __version__
 from solominer.chain.secrets import LOGIN, secret_kind
+from solominer.cli import cluster as cluster_commands
 from solominer.cli import control, devices, evidence, forecast, operate, plan, replay, try_stratum, web
 from solominer.cli import gpu as gpu_commands
+from solominer.cli import node as node_command
 from solominer.cli.control import some_secs
 from solominer.config.modes import MODES
 
@@ -127,6 +129,9 @@ def run(
     stratum: Annotated[
         list[str] | None, typer.Option(help="Address of the Stratum server: 0.0.0.0:3333; may be repeated.")
     ] = None,
+    cluster: Annotated[
+        list[str] | None, typer.Option(help="NATS server for nodes: nats://head:4222, or embedded; may be repeated.")
+    ] = None,
     cpu_workers: Annotated[int | None, typer.Option(min=0, help="CPU workers; may be 0 beside GPUs or miners.")] = None,
     gpu: Annotated[str | None, typer.Option(help="GPUs: none, all, or numbers as in 0,2 (solominer gpu list).")] = None,
     pool: Annotated[
@@ -151,6 +156,7 @@ def run(
     solominer run --config config.json        your node
     solominer run --config config.json --gpu all    with all graphics cards
     solominer run --config config.json --stratum 0.0.0.0:3333    with Stratum miners
+    solominer run --config config.json --cluster embedded        with nodes on other machines
     solominer run --pool stratum+tcp://USER@pool.example.org:3333    for a pool, without a node
     """
     overrides = {
@@ -162,6 +168,7 @@ def run(
         "log_level": log_level,
         "stratum": stratum or None,
         "pools": pool or None,
+        "cluster.servers": cluster or None,
         "cpu_workers": cpu_workers,
         "gpu.devices": gpu,
         "web.enabled": web or None,
@@ -211,4 +218,6 @@ replay.register(app)
 try_stratum.register(app)
 web.register(app)
 devices.register(app)
+cluster_commands.register(app)
 gpu_commands.register(app)
+node_command.register(app)

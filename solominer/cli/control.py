@@ -101,10 +101,15 @@ def reload(
 
 
 def _ask(what: str, config: Path | None, mode: str | None, data_dir: Path | None) -> dict[str, Any]:
+    return ask_daemon({"do": what, "by": f"solominer {what}"}, config, mode, data_dir)
+
+
+def ask_daemon(request: dict[str, Any], config: Path | None, mode: str | None, data_dir: Path | None) -> dict[str, Any]:
+    """The daemon's answer. Without a configuration or a mode it is the one that runs. Raises NotRunning."""
     from solominer.config.load import load_config
     from solominer.records.control_client import ask, running_in
 
     settings = load_config(config, overrides={"mode": mode, "data_dir": data_dir})
     named = settings.records_dir / settings.tree_name
     folder = named if config is not None or mode is not None else running_in(settings.records_dir) or named
-    return ask(folder, {"do": what, "by": f"solominer {what}"})
+    return ask(folder, request)

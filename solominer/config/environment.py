@@ -101,11 +101,11 @@ def from_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, tuple[st
         if setting.is_text:
             yield name, setting.keys, text
         elif text.strip() not in ("", "null"):
-            yield name, setting.keys, _group(name, text) if setting.group is not None else text
+            yield name, setting.keys, _json(name, text) if setting.group is not None or setting.is_list else text
 
 
-def _group(name: str, text: str) -> Any:
-    """Parse JSON; a single node may be given as its address alone."""
+def _json(name: str, text: str) -> Any:
+    """Parse JSON; a single node or element may be given as its text alone."""
     if text.strip()[:1] not in ("{", "["):
         return text
     try:

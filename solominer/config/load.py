@@ -170,7 +170,7 @@ def _anchor(values: dict[str, Any], found: tuple[_Keys, Setting], folder: Path) 
     text = holder.get(keys[-1]) if isinstance(holder, dict) else None
     if not setting.is_path or not isinstance(text, str) or not text.strip() or text.strip()[0] in "/~$":
         return
-    if keys[-1] != "bitcoind" or "/" in text:
+    if keys not in (("bitcoind",), ("cluster", "server")) or "/" in text:
         holder[keys[-1]] = str(folder / text.strip())
 
 
@@ -320,7 +320,7 @@ def _of_nodes(config: Config) -> Iterator[str]:
         why = "mode demo uses no node"
     elif config.mode_rules.at_a_pool:
         idle = ("bitcoin_rpc", "zmq", "more_nodes", "payout_address", "payout_split", "bitcoind", "coinbase_tag")
-        idle += ("stratum",)
+        idle += ("stratum", "cluster")
         why = "in mode pool the pool gives the work and makes the coinbase"
     elif config.wants_private_node:
         idle, why = ("zmq",), "bitcoin_rpc is not set, so a private node is started"

@@ -18,6 +18,7 @@ from solominer.chain.address import without_uri
 from solominer.chain.networks import NETWORK_OF_CHAIN, NETWORKS, Network, network_named
 from solominer.config import forms
 from solominer.config.alerts import AlertsConfig
+from solominer.config.cluster import ClusterConfig
 from solominer.config.devices import DeviceConfig, DevicePolling, distinct
 from solominer.config.gpu import GpuConfig
 from solominer.config.listeners import GroupWindow, ListenerConfig, StratumLimits, as_listeners
@@ -168,6 +169,7 @@ class Config(Part):
     pools: Annotated[tuple[PoolConfig, ...], Field(max_length=MOST_POOLS), BeforeValidator(as_pools)] = Field(
         (), description="pools of mode pool, the preferred one first, e.g. stratum+tcp://USER@pool.example.org:3333"
     )
+    cluster: ClusterConfig = ClusterConfig()
     web: WebConfig = WebConfig()
     alerts: AlertsConfig = AlertsConfig()
     devices: Annotated[tuple[DeviceConfig, ...], Field(max_length=256), AfterValidator(distinct)] = Field(
@@ -248,8 +250,8 @@ class Config(Part):
 
     @model_validator(mode="after")
     def _somebody_works(self) -> Config:
-        if self.cpu_workers == 0 and not self.stratum and not self.gpu.is_on:
-            raise ValueError("cpu_workers is 0, stratum and gpu.devices are not set: nothing would mine")
+        if self.cpu_workers == 0 and not (self.stratum or self.gpu.is_on or self.cluster.servers):
+            raise ValueError("cpu_workers is 0; stratum, gpu.devices and cluster are not set: nothing would mine")
         places = [listener.listen for listener in self.stratum]
         if len(set(places)) != len(places):
             raise ValueError("stratum: two listeners have the same address")
@@ -329,6 +331,11 @@ class Config(Part):
     def tree_name(self) -> str:
         """The folder of this run's records in `records_dir`."""
         return self.mode_rules.tree_name(self.chain.name)
+
+    @property
+    def cluster_dir(self) -> Path:
+        """The folder that `solominer cluster init` writes."""
+        return self.cluster.dir or self.records_dir / "cluster"
 
     @property
     def is_empty(self) -> bool:

@@ -16,14 +16,17 @@ from functools import partial
 from typing import Any, NoReturn
 
 from solominer.config.models import Config
+from solominer.daemon.cluster_control import cluster_handlers
 from solominer.daemon.every_run import RunOptions, catch_signals, leaves, reload_on_sighup, serve_users
 from solominer.daemon.executor import Executor
 from solominer.daemon.host_metrics import now
 from solominer.daemon.job_view import TemplateViews
+from solominer.daemon.nats_process import embedded_server
 from solominer.daemon.nodes import await_payout, nodes_of, payout_of
 from solominer.daemon.parts import (
     Parts,
     apply_to_engines,
+    cluster_of,
     extranonces_of,
     gpus_of,
     plan_monitor_of,
@@ -114,9 +117,11 @@ class Run:
         pool = WorkerPool(settings, now, log.info)
         nodes: dict[str, Node] = {}
         stratum = stratum_of(self.config, recorder, lambda address: payout_of(address, nodes.values()))
-        gpus = gpus_of(self.config)
-        beside = (*([gpus] if gpus else ()), *([stratum] if stratum else ()), *self._more_engines)
-        engines = EngineSet([pool, *beside], *extranonces_of(stratum))
+        gpus, cluster = gpus_of(self.config), cluster_of(self.config, recorder, replay)
+        beside = [engine for engine in (gpus, stratum, cluster) if engine is not None]
+        engines = EngineSet([pool, *beside, *self._more_engines], *extranonces_of(stratum, cluster))
+        if self.config.cluster.is_embedded:
+            await embedded_server(self.config, stack)
         await engines.start(self._post)  # first, so that kernels load while the nodes start
         stack.push_async_callback(engines.stop, ENGINES_STOP_SECS)
         nodes |= await self._nodes(self.config, self._post, stack)
@@ -126,7 +131,7 @@ class Run:
         block_state = stratum.block_state if stratum else lambda block, state: None
         if known is None:
             return None
-        return Parts(recorder, replay, pool, gpus, engines, stratum, nodes, *known, block_state)
+        return Parts(recorder, replay, pool, gpus, engines, stratum, cluster, nodes, *known, block_state)
 
     async def serve(self, parts: Parts) -> int:
         """Mine until stopped, then shut down; returns the exit code. Raises SolominerError if a part fails."""
@@ -161,7 +166,9 @@ class Run:
                 governor = self._governor(parts, executor, snapshot, spawn)
                 spawn(self._mine(parts, executor, sampler))
                 urgent = partial(_urgent, executor.coordinator, governor)
-                beside = group.create_task(serve_users(self.config, self.options, governor, sampler, snapshot, urgent))
+                more = cluster_handlers(parts)
+                users = serve_users(self.config, self.options, governor, sampler, snapshot, urgent, more)
+                beside = group.create_task(users)
                 self._notifier.ready("started")
                 await self._stop.wait()
                 await self.shutdown(parts, executor, governor, sampler, observer, beside)

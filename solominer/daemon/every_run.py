@@ -6,14 +6,14 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Callable, Coroutine, Hashable, Iterator
+from collections.abc import Callable, Coroutine, Hashable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 from solominer.config.models import Config
-from solominer.daemon.control_socket import ControlServer
+from solominer.daemon.control_socket import ControlServer, Handler
 from solominer.daemon.sd_notify import Notifier
 from solominer.daemon.status import Sampler
 from solominer.daemon.status_feed import StatusFeed
@@ -81,10 +81,14 @@ async def serve_users(
     sampler: Sampler,
     snapshot: Callable[[], Snapshot],
     urgent: Callable[[], Hashable],
+    handlers: Mapping[str, Handler] | None = None,
 ) -> None:
-    """Samples, governor, control socket, view and web server. They read the engines, so they end before them."""
+    """Samples, governor, control socket, view and web server. They read the engines, so they end before them.
+
+    `handlers` answer more requests on the control socket.
+    """
     feed = StatusFeed(governor.snapshot, urgent)
-    control = ControlServer(folder_of(config), governor.handlers(), {"watch": feed.lines})
+    control = ControlServer(folder_of(config), {**governor.handlers(), **(handlers or {})}, {"watch": feed.lines})
     async with asyncio.TaskGroup() as group:
         group.create_task(sampler.run(), name="samples")
         group.create_task(governor.run(), name="governor")

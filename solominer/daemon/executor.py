@@ -51,6 +51,7 @@ from solominer.work.events import (
     NewTip,
     NodesCompared,
     ProposalAnswered,
+    ShareFound,
     SubmitAnswered,
     TipHeader,
 )
@@ -105,6 +106,7 @@ class Executor:
         self._fetching: dict[str, str | None] = {}
         self._headers: dict[str, asyncio.Event] = {}
         self._urgent = 0
+        self._unsaved: dict[bytes, ShareFound] = {}
         self._saver = BlockSaver(recorder.journal, self.alarm)
         self._tip_mono = 0.0
         self._share_target = 0
@@ -153,7 +155,17 @@ class Executor:
             self.do(actions)
         finally:
             self._recorder.event(event, actions)
+        if isinstance(event, ShareFound):
+            self._judged(event, actions)
         return actions
+
+    def _judged(self, share: ShareFound, actions: list[Action]) -> None:
+        """Tell its engine: at once, or when the block that it is has been saved."""
+        saving = [action.block.hash_le for action in actions if isinstance(action, SaveBlock)]
+        if saving:
+            self._unsaved[saving[0]] = share
+        else:
+            self._engines.share_judged(share)
 
     async def settle(self, timeout_secs: float) -> None:
         """At shutdown: wait for pending submissions and writes."""
@@ -312,6 +324,8 @@ class Executor:
     def _saved(self, block: FoundBlock) -> None:
         self.post(BlockSaved(self._clock(), block.hash_le))
         self._engines.block_saved(block.worker, block.hash_le)
+        if (share := self._unsaved.pop(block.hash_le, None)) is not None:
+            self._engines.share_judged(share)
 
     def _state_changed(self, action: SaveState) -> None:
         self._block_state(action.block, action.state)

@@ -27,15 +27,20 @@ from solominer.records.journal.recovery import Replay
 from solominer.records.recorder import Recorder
 from solominer.records.settings import RecorderSettings
 from solominer.work.payout import Payout
-from solominer.work.policy import Policy, RetryPolicy
+from solominer.work.policy import KEEP_BYTES, KEEP_SECS, Policy, RetryPolicy
 from solominer.work.ports import BlockObserver, Node, ShareObserver
 from solominer.work.workers import ExtranonceDealer, ExtranonceRange
 
 if TYPE_CHECKING:
+    from solominer.engines.cluster.engine import ClusterEngine
     from solominer.engines.stratum.engine import StratumEngine, StratumSettings
 
 STRATUM_EXTRANONCES = 1 << 24
 """Maximum number of connected and resumable miners."""
+CLUSTER_EXTRANONCES = 1 << 28
+"""Four for each time that a node joins in a run."""
+LEDGER_PATIENCE_SECS = 1.0
+"""How long the acknowledgement of a node's share waits for the ledger; after that it waits for the next time."""
 
 log = logging.getLogger("solominer.daemon.daemon")
 
@@ -50,6 +55,7 @@ class Parts:
     gpus: GpuEngine | None
     engines: EngineSet
     stratum: StratumEngine | None
+    cluster: ClusterEngine | None
     nodes: Mapping[str, Node]
     payout: Payout
     signs: bool
@@ -102,7 +108,7 @@ def gpus_of(config: Config) -> GpuEngine | None:
         gpu.launch_ms,
         gpu.max_temperature_c,
         cpus=gpu.cpu_devices,
-        alone=config.cpu_workers == 0 and not config.stratum,
+        alone=config.cpu_workers == 0 and not config.stratum and not config.cluster.servers,
         cache_dir=default_cache_dir(),
     )
     return GpuEngine(settings, now, log.info)
@@ -118,6 +124,33 @@ def stratum_of(config: Config, recorder: Recorder, ask: Callable[[str], Awaitabl
         recorder.record(now().wall, kind, fields)
 
     return StratumEngine(_stratum_settings(config), now, ask=ask, note=note, sums=recorder.miners)
+
+
+def cluster_of(config: Config, recorder: Recorder, replay: Replay) -> ClusterEngine | None:
+    """The cluster's head, or None if no server is configured. Raises ConfigError."""
+    if not config.cluster.servers:
+        return None
+    from solominer.engines.cluster.engine import ClusterEngine, ClusterSettings
+    from solominer.engines.cluster.join_file import ClusterFiles
+    from solominer.engines.cluster.members import NAME
+    from solominer.records.ledger.recent_shares import recent_shares
+
+    files = ClusterFiles.read(config.cluster_dir)
+    settings = ClusterSettings(
+        (files.local_url,) if config.cluster.is_embedded else config.cluster.servers,
+        config.chain.name,
+        files.tls_context(),
+        jobs_file=None if config.mode_rules.simulated else config.records_dir / config.tree_name / "cluster-jobs.bin",
+        replicas=3 if len(files.servers) > 2 else 1,
+    )
+    return ClusterEngine(
+        settings,
+        now,
+        note=lambda kind, fields: recorder.record(now().wall, kind, fields),
+        write=lambda: recorder.flush(LEDGER_PATIENCE_SECS),
+        recorded=recent_shares(recorder.tree, NAME, now().wall - KEEP_SECS),
+        blocks={entry.hash_le for entry in replay.blocks},
+    )
 
 
 def _stratum_settings(config: Config) -> StratumSettings:
@@ -156,17 +189,22 @@ def _stratum_settings(config: Config) -> StratumSettings:
     )
 
 
-def extranonces_of(stratum: StratumEngine | None) -> tuple[ExtranonceDealer, dict[str, ExtranonceRange]]:
-    """A dealer of extranonce1 that differs from run to run, and the Stratum server's range, apart from the dealer's.
+def extranonces_of(
+    stratum: StratumEngine | None, cluster: ClusterEngine | None
+) -> tuple[ExtranonceDealer, dict[str, ExtranonceRange]]:
+    """A dealer of extranonce1 that differs from run to run, and the ranges of those who need many values.
 
-    The server keeps its range as long as miners may resume their sessions: what they find in a job of the last run
-    counts only with the extranonce1 that they had.
+    The Stratum server keeps its range as long as miners may resume their sessions: what they find in a job of the last
+    run counts only with the extranonce1 that they had.
     """
     first = stratum.extranonce_first() if stratum else None
     if first is None:
         first = int.from_bytes(os.urandom(4))
     dealer = ExtranonceDealer(first + STRATUM_EXTRANONCES + int.from_bytes(os.urandom(3)))
-    return dealer, {stratum.name: ExtranonceRange(first, STRATUM_EXTRANONCES)} if stratum else {}
+    ranges = {stratum.name: ExtranonceRange(first, STRATUM_EXTRANONCES)} if stratum else {}
+    if cluster:
+        ranges[cluster.name] = dealer.deal(CLUSTER_EXTRANONCES)
+    return dealer, ranges
 
 
 async def apply_to_engines(config: Config, parts: Parts) -> list[str]:
@@ -206,9 +244,7 @@ def start_of(config: Config, parts: Parts, max_blocks: int | None) -> Start:
         sign_for=sign_for,
         retry=RetryPolicy(config.retry.first_secs, config.retry.most_secs, config.retry.look_secs),
     )
-    if config.stratum:  # miners may submit shares for as long as the server keeps their job
-        from solominer.engines.stratum.jobs import KEEP_BYTES, KEEP_SECS
-
+    if config.stratum or config.cluster.servers:  # others may hand in shares for as long as jobs are kept
         policy = replace(policy, keep_job_secs=KEEP_SECS, keep_job_bytes=KEEP_BYTES)
     log.info("the whole reward goes to %s", payout.describe())
     tag = config.coinbase_tag.encode()

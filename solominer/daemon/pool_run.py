@@ -121,7 +121,7 @@ class PoolRun:
         cpus = WorkerPool(settings, now, log.info)
         gpus = gpus_of(self.config)
         pools = (cpus, gpus) if gpus else (cpus,)
-        engines = EngineSet([*pools, *self._more_engines], *extranonces_of(None))
+        engines = EngineSet([*pools, *self._more_engines], *extranonces_of(None, None))
         await engines.start(self.post)
         stack.push_async_callback(engines.stop, ENGINES_STOP_SECS)
         return _Parts(recorder, cpus, pools, engines, plan_monitor_of(cpus, recorder, self._alarm))

@@ -16,6 +16,7 @@ from solominer.doctor.listener_checks import examine_listeners
 from solominer.doctor.machine_checks import machine_checks
 from solominer.doctor.network_checks import chain_check
 from solominer.doctor.node_checks import NodeUnderTest
+from solominer.engines.cluster.packages import need_packages
 from solominer.node.client import NodeSettings
 from solominer.node.private.bitcoind import find_bitcoind
 from solominer.node.private.node import PrivateNode
@@ -27,6 +28,21 @@ def examine(config: Config, config_path: Path | None, *, listen_secs: float = 1.
     yield from examine_gpus(config)
     yield from _examine_nodes(config, listen_secs)
     yield from examine_listeners(config)
+    if config.cluster.servers:
+        yield from _examine_cluster(config)
+
+
+def _examine_cluster(config: Config) -> Iterator[Finding]:
+    def packages() -> CheckOutcome:
+        need_packages()
+        return ok("installed")
+
+    (finding,) = run_checks([Check("packages", packages)], "cluster")
+    yield finding
+    if finding.status == "ok":
+        from solominer.doctor.cluster_checks import examine_cluster
+
+        yield from examine_cluster(config)
 
 
 def _examine_nodes(config: Config, listen_secs: float) -> Iterator[Finding]:

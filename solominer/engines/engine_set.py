@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
+from solominer.work.events import ShareFound
 from solominer.work.job import Job
 from solominer.work.ports import Engine, Post
 from solominer.work.workers import EngineSnapshot, ExtranonceDealer, ExtranonceRange, WorkerId
@@ -47,6 +48,11 @@ class EngineSet:
     def block_saved(self, worker: WorkerId, hash_le: bytes) -> None:
         """Tell the engine of `worker`, which found this block, that it is on disk."""
         self._each("block_saved", lambda engine: engine.block_saved(hash_le) if engine.name == worker.engine else None)
+
+    def share_judged(self, share: ShareFound) -> None:
+        """Tell the engine of this share that it was judged."""
+        name = share.worker.engine
+        self._each("share_judged", lambda engine: engine.share_judged(share) if engine.name == name else None)
 
     def set_intensity(self, share: float) -> None:
         """Set the intensity of every engine, 0 to 1."""

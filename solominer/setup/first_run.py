@@ -13,6 +13,7 @@ from solominer.config.modes import MODES
 from solominer.config.paths import presence
 from solominer.daemon.every_run import RunOptions
 from solominer.daemon.nodes import configured_nodes
+from solominer.engines.cluster.packages import need_packages
 from solominer.errors import ConfigError
 from solominer.records.tree import atomic_write, utc_text
 from solominer.work.payout import percent
@@ -41,10 +42,13 @@ def check_start(config: Config, options: RunOptions, config_path: Path | None) -
         )
     if config.mode_rules.at_a_pool and not config.pools:
         raise ConfigError("mode 'pool' requires a pool", "pass --pool stratum+tcp://USER@HOST:PORT, or set `pools`")
-    if config.mode_rules.at_a_pool and config.cpu_workers == 0:
+    if config.mode_rules.at_a_pool and config.cpu_workers == 0 and not config.gpu.is_on:
         raise ConfigError(
-            "cpu_workers is 0, and in mode 'pool' nothing else mines", "remove it, or set it to 1 or more"
+            "cpu_workers is 0 and gpu.devices is not set: nothing would mine for the pool",
+            "remove it, or set it to 1 or more",
         )
+    if config.cluster.servers:
+        need_packages()
     bounds = (options.blocks, options.hashes, options.secs)
     if MODES[config.mode].bounded and all(bound is None for bound in bounds):
         raise ConfigError(f"mode {config.mode!r} requires a limit", "pass --blocks, --hashes or --seconds")

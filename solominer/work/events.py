@@ -154,7 +154,8 @@ class ShareFound:
     `extranonce` is both halves, 12 bytes. `share_target` is what this worker was asked to meet (0: the job's own).
     `kernel` is what found it; `position` counts the chunks of this extranonce that the search plan visits before the
     one of the hit (None: no plan). `is_block`: the engine saw the network target met, so this is never dropped.
-    `coinbase` replaces the job's, where the engine makes coinbases of its own.
+    `coinbase` replaces the job's, where the engine makes coinbases of its own. `recorded`: an earlier run has counted
+    it, and only the block that it may be is wanted.
     """
 
     at: Instant
@@ -169,6 +170,7 @@ class ShareFound:
     position: int | None = None
     is_block: bool = False
     coinbase: SplitCoinbase | None = None
+    recorded: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,8 @@ class JobMaker:
     def restore(self, event: JobRestored, judge: Judge) -> list[Action]:
         """Let the judge know a job of an earlier run. Its shares bring their coinbase; its id is not used again."""
         self._last_id = max(self._last_id, event.job_id + UNKNOWN_IDS)
+        if judge.kept(event.job_id) is not None:  # two engines handed it out
+            return []
         fields: dict[str, object] = {"job": event.job_id, "height": event.template.height}
         try:
             job = build_job(event.template, self._payout, job_id=event.job_id, salt=bytes(SALT_SIZE), tag=self._tag)

@@ -172,6 +172,8 @@ class Judge:
             return [Record("share_misses_target", {"worker": str(share.worker), "job": share.job_id})], None
         if not self._seen.setdefault(job.template.prevhash_le, SeenHeaders()).add(hash_le):
             return [Record("share_duplicate", {"worker": str(share.worker), "hash": to_rpc_hex(hash_le)})], found
+        if share.recorded:
+            return [], found
         self.shares += 1
         return [ShareSeen(share, job, hash_le, stale=job.template.prevhash_le != tip_le)], found
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+KEEP_SECS = 3600.0
+KEEP_BYTES = 100_000_000
+"""How long jobs are kept where miners or other machines hand in shares, and how much memory they may take."""
+
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:

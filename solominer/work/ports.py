@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from solominer.chain.networks import Network
 from solominer.errors import NodeError
 from solominer.work.actions import ShareSeen
-from solominer.work.events import Answer, Event, NodeHealth, TipFacts
+from solominer.work.events import Answer, Event, NodeHealth, ShareFound, TipFacts
 from solominer.work.found import BlockState, FoundBlock
 from solominer.work.job import Job
 from solominer.work.payout import Payout
@@ -45,6 +45,12 @@ class Engine(Protocol):
 
     def block_saved(self, hash_le: bytes) -> None:
         """A block that this engine found is on disk; within 1 ms."""
+
+    def share_judged(self, share: ShareFound) -> None:
+        """A share of this engine was judged and handed to the records, a block is on disk; within 1 ms.
+
+        One that is dropped on the way, because there are too many, is not heard of again.
+        """
 
     def set_intensity(self, share: float) -> None:
         """Use this fraction of the engine's power, 0 to 1. Called only by the governor."""

@@ -63,7 +63,10 @@ class Bench:
         self.tasks: list[asyncio.Task[None]] = []
         self.repeated: list[Any] = []
         observer: Any = SimpleNamespace(
-            published=lambda job: None, block=lambda block, job: None, repeated=self.repeated.append
+            published=lambda job: None,
+            share=lambda seen: None,
+            block=lambda block, job: None,
+            repeated=self.repeated.append,
         )
         engines = EngineSet([self.engine], ExtranonceDealer(1))
         self.executor = Executor(
@@ -252,3 +255,17 @@ async def test_the_engine_hears_of_blocks_that_are_on_disk_from_an_earlier_run(b
     entry = JournalEntry(block.height, block.hash_le, block, BlockState.SENT, None, False, 0, (), ())
     bench.executor.restore(Replay([entry], []))
     assert bench.engine.saved == [block.hash_le]
+
+
+async def test_an_engine_hears_that_a_share_was_judged_and_of_a_block_when_it_is_on_disk(bench: Bench) -> None:
+    block = replace(solution(bench.job), worker=WorkerId("fake", "0"))
+    bench.executor._handle(block)
+    assert (bench.engine.judged, bench.engine.saved) == ([], [])
+    for task in bench.tasks:
+        await asyncio.wait_for(task, 10)
+    assert bench.engine.judged == [block]
+    assert len(bench.engine.saved) == 1
+    bench.executor._handle(block)  # handed in again
+    unknown = replace(block, job_id=999, is_block=False)
+    bench.executor._handle(unknown)
+    assert bench.engine.judged == [block, block, unknown]

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from regtest.scenarios import coins_address, fill_mempool
-from solominer.engines.stratum.jobs import KEEP_BYTES
 from solominer.node.private.node import PrivateNode
+from solominer.work.policy import KEEP_BYTES
 from tests.e2e.stratum_rig import Daemon, confirmations, in_thread, serving, solve, until
 from tests.engines.stratum.builders import line
 

@@ -185,3 +185,16 @@ def test_a_job_of_an_earlier_run_that_cannot_be_built_is_recorded_and_its_id_not
     assert record.kind == "job_not_restored"
     assert later.judge.kept(5) is None
     assert later.jobs.make(before.template, 600).job_id > 5
+
+
+def test_a_block_that_an_earlier_run_has_counted_is_a_block_and_no_share() -> None:
+    _, job = mining()
+    judge = Judge(600.0, 1 << 20)
+    judge.keep(job, T0)
+    share = replace(solution(job), recorded=True)
+    actions, found = judge.judge(share, tip(1))
+    assert (actions, judge.shares) == ([], 0)
+    assert found is not None
+    (duplicate,), _ = judge.judge(replace(share, recorded=False), tip(1))
+    assert isinstance(duplicate, Record)
+    assert duplicate.kind == "share_duplicate"

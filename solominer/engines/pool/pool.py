@@ -187,9 +187,12 @@ class WorkerPool:
         """
         signed = job.signed_extranonce
         self._may_hash = math.inf if signed is None else int(signed.startswith(self._extranonce1))
+        self.search(WorkerJob.of(job, self._extranonce1, park_on_block=park_on_block))
+
+    def search(self, job: WorkerJob) -> None:
+        """As `publish`, for a job that was made elsewhere."""
         self._memory.active = self._active
-        packed = WorkerJob.of(job, self._extranonce1, park_on_block=park_on_block).pack()
-        self._memory.publish(packed, time.monotonic_ns())
+        self._memory.publish(job.pack(), time.monotonic_ns())
         self._ring()
 
     def stop_work(self) -> None:
@@ -197,6 +200,9 @@ class WorkerPool:
         self._memory.withdraw(time.monotonic_ns())
 
     def block_saved(self, hash_le: bytes) -> None:
+        """Does nothing: no worker waits for it."""
+
+    def share_judged(self, share: ShareFound) -> None:
         """Does nothing: no worker waits for it."""
 
     def set_intensity(self, share: float) -> None:

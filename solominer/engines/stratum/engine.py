@@ -57,7 +57,7 @@ from solominer.engines.stratum.server_process import ServerProcess
 from solominer.engines.stratum.sessions_file import KeptSessions, SessionsFile
 from solominer.engines.stratum.translate import share_found, work_of
 from solominer.errors import EngineError, NodeError, SolominerError
-from solominer.work.events import WorkerDied, WorkerStarted
+from solominer.work.events import ShareFound, WorkerDied, WorkerStarted
 from solominer.work.found import BlockState, FoundBlock
 from solominer.work.instant import Clock
 from solominer.work.job import Job
@@ -269,6 +269,9 @@ class StratumEngine:
         if len(self._saved) > SAVED_KEPT:
             del self._saved[next(iter(self._saved))]
         self._send(Saved(hash_le))
+
+    def share_judged(self, share: ShareFound) -> None:
+        """Does nothing: miners have their answers."""
 
     def block_state(self, block: FoundBlock, state: BlockState) -> None:
         """A block of any engine is in another state: what a block of the group carries over is booked, or undone."""

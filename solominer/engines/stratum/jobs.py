@@ -19,9 +19,8 @@ from solominer.chain.transaction import TxOut
 from solominer.engines.stratum.work import EXTRANONCE_SIZE, Audience, Job, Standing, Work, seq_of
 from solominer.work.group import GroupPlan, plan_group
 from solominer.work.job_check import check_coinbase
+from solominer.work.policy import KEEP_BYTES, KEEP_SECS
 
-KEEP_BYTES = 100_000_000
-KEEP_SECS = 3600.0
 WORK_BYTES = 4096
 JOBS_PER_WORK_BITS = 24
 PROCESS_SEQS = 1 << 52

@@ -8,13 +8,15 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
+from solominer.engines.jobs_file import JobsFile, SavedJob
 from solominer.engines.stratum.channel import Publish
-from solominer.engines.stratum.jobs import JOBS_PER_WORK_BITS, KEEP_SECS
+from solominer.engines.stratum.jobs import JOBS_PER_WORK_BITS
 from solominer.engines.stratum.work import Work
-from solominer.engines.stratum.works_file import SavedWork, WorksFile
 from solominer.work.events import JobRestored
 from solominer.work.instant import Clock
+from solominer.work.policy import KEEP_SECS
 from solominer.work.ports import Post
 from solominer.work.template import Template
 
@@ -27,6 +29,13 @@ _ALL_JOBS = (1 << JOBS_PER_WORK_BITS) - 1
 _CLOSE_SECS = 2.0
 
 
+class KeptWork(NamedTuple):
+    """Work that miners were given, and where the numbers of jobs begin."""
+
+    first_seq: int
+    work: Work
+
+
 class KeptWorks:
     """Works by id, the newest last. `first_seq` is where the numbers of jobs begin (`jobs.JobBoard`).
 
@@ -37,8 +46,8 @@ class KeptWorks:
     def __init__(self, path: Path | None) -> None:
         self.first_seq = (os.urandom(1)[0] & 0x7F) << 56
         self._works: dict[int, tuple[float, Work]] = {}
-        self._file = WorksFile(path) if path else None
-        self._waiting: deque[SavedWork] = deque(maxlen=MOST_WAITING)
+        self._file = JobsFile(path, KeptWork) if path else None
+        self._waiting: deque[SavedJob[KeptWork]] = deque(maxlen=MOST_WAITING)
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._stopping = False
@@ -64,9 +73,9 @@ class KeptWorks:
             return
         for saved in self._file.load():
             age = max(0.0, time.time() - saved.at)
-            self.first_seq = saved.first_seq
-            self._works[saved.work.work_id] = time.monotonic() - age, saved.work
-            post(JobRestored(clock(), saved.work.work_id, saved.template, age))
+            self.first_seq, work = saved.own
+            self._works[work.work_id] = time.monotonic() - age, work
+            post(JobRestored(clock(), work.work_id, saved.template, age))
         self._thread = threading.Thread(target=self._write, args=(self._file,), name="stratum works", daemon=True)
         self._thread.start()
 
@@ -77,7 +86,7 @@ class KeptWorks:
             del self._works[next(iter(self._works))]
         if self._file is not None:
             with self._changed:
-                self._waiting.append(SavedWork(time.time(), self.first_seq, work, template))
+                self._waiting.append(SavedJob(time.time(), KeptWork(self.first_seq, work), template))
                 self._changed.notify()
 
     def messages(self, starts: int, *, has_work: bool) -> Iterator[Publish]:
@@ -97,7 +106,7 @@ class KeptWorks:
         if self._thread is not None:
             self._thread.join(_CLOSE_SECS)
 
-    def _write(self, file: WorksFile) -> None:
+    def _write(self, file: JobsFile[KeptWork]) -> None:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting or self._stopping)

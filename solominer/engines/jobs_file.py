@@ -1,8 +1,8 @@
-"""The work of the current tip over a restart of the daemon: a file in the data folder.
+"""The jobs of the current tip over a restart of the daemon: a file in the data folder for each engine that needs it.
 
-With it a solution that miners find while the daemon is away, or hand in when it is back, is still a block. Work is
+With it a solution that is found while the daemon is away, or handed in when it is back, is still a block. A job is
 appended as it is published, each transaction once; another tip begins the file anew. It is not synced: it outlives the
-daemon, and after a power cut miners begin anew as well. If it is lost or not ours, nothing is restored.
+daemon, not a power cut. If it is lost or not ours, nothing is restored.
 """
 
 from __future__ import annotations
@@ -13,24 +13,23 @@ import os
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 from zlib import crc32
 
 import msgspec
 
-from solominer.engines.stratum.jobs import KEEP_SECS
-from solominer.engines.stratum.work import Work
 from solominer.errors import SolominerError
 from solominer.records.events.codec import Decoder, Encoder
 from solominer.records.files import read_bounded
 from solominer.records.tree import atomic_write, write_all
+from solominer.work.policy import KEEP_SECS
 from solominer.work.template import Template, TemplateTx
 
 MOST_BYTES = 16 << 20
 """A file beyond this is begun anew; a full template takes 2 MB, what changes in it 100 kB at each refresh."""
 MOST_RESTORED = 16
 
-_MAGIC = b"solominer-stratum-works/2\n"
+_MAGIC = b"solominer-jobs/1\n"
 _MODE = 0o600
 _HEAD_BYTES = 8
 _MOST_READ = 4 * MOST_BYTES
@@ -39,12 +38,15 @@ _BAD = (OSError, LookupError, TypeError, ValueError, msgspec.MsgspecError, Solom
 log = logging.getLogger(__name__)
 
 
-class SavedWork(NamedTuple):
-    """Work that miners were given at `at` (Unix seconds), its template, and where the numbers of jobs begin."""
+Own = TypeVar("Own")
+"""What an engine keeps of a job beside its template; msgspec can encode it."""
+
+
+class SavedJob(NamedTuple, Generic[Own]):
+    """A job that was handed out at `at` (Unix seconds): what its engine keeps of it, and its template."""
 
     at: float
-    first_seq: int
-    work: Work
+    own: Own
     template: Template
 
 
@@ -60,21 +62,24 @@ class _Tx(NamedTuple):
 
 
 class _Record(msgspec.Struct, frozen=True):
-    """A SavedWork. `template` is JSON, without transactions; these are `places` among all `new` ones of the file."""
+    """A SavedJob; `own` is MessagePack. `template` is JSON, without transactions; these are `places` among all `new`
+    ones of the file."""
 
     at: float
-    first_seq: int
-    work: Work
+    own: bytes
     template: bytes
     new: list[_Tx]
     places: list[int]
 
 
-class WorksFile:
-    """Reads and writes `path`. A record is its length and CRC-32, 4 bytes each, little-endian, and MessagePack."""
+class JobsFile(Generic[Own]):
+    """Reads and writes `path`. A record is its length and CRC-32, 4 bytes each, little-endian, and MessagePack.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    `kind` is the type of what the engine keeps.
+    """
+
+    def __init__(self, path: Path, kind: type[Own]) -> None:
+        self._path, self._kind = path, kind
         self._failing = False
         self._forget()
 
@@ -83,8 +88,8 @@ class WorksFile:
         self._tip_le = b""
         self._size = 0
 
-    def load(self) -> list[SavedWork]:
-        """The newest works, oldest first, for which shares may still arrive; the last may be torn."""
+    def load(self) -> list[SavedJob[Own]]:
+        """The newest jobs, oldest first, for which shares may still arrive; the last may be torn."""
         try:
             saved = self._read(read_bounded(self._path, _MOST_READ))
         except FileNotFoundError:
@@ -95,10 +100,10 @@ class WorksFile:
             return []
         return [each for each in saved[-MOST_RESTORED:] if abs(time.time() - each.at) < KEEP_SECS]
 
-    def _read(self, data: bytes) -> list[SavedWork]:
+    def _read(self, data: bytes) -> list[SavedJob[Own]]:
         if not data.startswith(_MAGIC):
-            raise ValueError("not a file of works of this version")
-        saved: list[SavedWork] = []
+            raise ValueError("not a file of jobs of this version")
+        saved: list[SavedJob[Own]] = []
         known: list[TemplateTx] = []
         end = len(_MAGIC)
         while body := _body_at(data, end):
@@ -107,34 +112,34 @@ class WorksFile:
             template: Template = Decoder().decode(Template, json.loads(record.template))
             transactions = tuple(known[place] for place in record.places)
             template = replace(template, transactions=transactions)
-            saved.append(SavedWork(record.at, record.first_seq, record.work, template))
+            saved.append(SavedJob(record.at, msgspec.msgpack.decode(record.own, type=self._kind), template))
             end += _HEAD_BYTES + len(body)
         self._known = {tx.wtxid_le: place for place, tx in enumerate(known)}
-        self._tip_le = saved[-1].work.prevhash_le if saved else b""
+        self._tip_le = saved[-1].template.prevhash_le if saved else b""
         self._size = end
         return saved
 
-    def add(self, saved: SavedWork) -> None:
+    def add(self, saved: SavedJob[Own]) -> None:
         """Append it, or begin anew with it. Errors are logged."""
         try:
-            if saved.work.prevhash_le != self._tip_le or self._size > MOST_BYTES or not self._append(saved):
+            if saved.template.prevhash_le != self._tip_le or self._size > MOST_BYTES or not self._append(saved):
                 self._begin(saved)
         except OSError as error:
             if not self._failing:
-                log.warning("jobs of miners are not kept over a restart: %s", error)
+                log.warning("jobs are not kept over a restart: %s", error)
             self._failing = True
             self._forget()
         else:
             self._failing = False
 
-    def _begin(self, saved: SavedWork) -> None:
+    def _begin(self, saved: SavedJob[Own]) -> None:
         self._forget()
         data, new = self._record(saved)
         self._path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(self._path, _MAGIC + data, mode=_MODE)
-        self._known, self._tip_le, self._size = new, saved.work.prevhash_le, len(_MAGIC) + len(data)
+        self._known, self._tip_le, self._size = new, saved.template.prevhash_le, len(_MAGIC) + len(data)
 
-    def _append(self, saved: SavedWork) -> bool:
+    def _append(self, saved: SavedJob[Own]) -> bool:
         """Whether the file was there as it was left."""
         data, new = self._record(saved)
         try:
@@ -152,7 +157,7 @@ class WorksFile:
         self._size += len(data)
         return True
 
-    def _record(self, saved: SavedWork) -> tuple[bytes, dict[bytes, int]]:
+    def _record(self, saved: SavedJob[Own]) -> tuple[bytes, dict[bytes, int]]:
         """The bytes, and the places of transactions that the file does not have yet."""
         new: dict[bytes, int] = {}
         transactions, places = [], []
@@ -162,8 +167,9 @@ class WorksFile:
                 place = new[tx.wtxid_le] = len(self._known) + len(new)
                 transactions.append(_Tx(bytes.fromhex(tx.data_hex), *tx[1:6]))
             places.append(place)
+        own = msgspec.msgpack.encode(saved.own)
         template = json.dumps(Encoder().encode(replace(saved.template, transactions=()))).encode()
-        body = msgspec.msgpack.encode(_Record(saved.at, saved.first_seq, saved.work, template, transactions, places))
+        body = msgspec.msgpack.encode(_Record(saved.at, own, template, transactions, places))
         return len(body).to_bytes(4, "little") + crc32(body).to_bytes(4, "little") + body, new
 
 

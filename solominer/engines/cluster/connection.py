@@ -1,0 +1,82 @@
+"""A connection to the cluster's servers that comes back by itself, for heads and nodes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
+
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+
+RETRY_SECS = 0.2
+CONNECT_SECS = 2
+PING_SECS = 1
+PINGS_UNANSWERED = 2
+"""A server that does not answer so many pings is left for another, or tried again."""
+
+LOST = (NatsError, OSError, asyncio.TimeoutError)
+"""What a call raises if the server cannot be reached or does not answer."""
+
+_AT_CLOSE = "APPLICATION_DATA_AFTER_CLOSE_NOTIFY"
+
+log = logging.getLogger(__name__)
+logging.getLogger("asyncio").addFilter(lambda record: "eof_received() has no effect" not in record.getMessage())
+"""The client upgrades a plain connection to TLS, which asyncio says at every end of one."""
+
+Notify = Callable[[], Awaitable[None]]
+
+
+async def connect(
+    servers: Sequence[str],
+    name: str,
+    *,
+    tls: ssl.SSLContext,
+    inbox: str,
+    back: Notify,
+) -> Client:
+    """A connected client; waits until a server answers.
+
+    `back` is called at once and each time it is connected again; what was published meanwhile raises an error.
+    `inbox` is the subject below which answers arrive.
+    """
+    client, said = Client(), set[str]()
+
+    async def failed(error: Exception) -> None:
+        if client.is_closed or getattr(error, "reason", "") == _AT_CLOSE:
+            return
+        text = str(error) or type(error).__name__
+        if text not in said:  # it repeats with every attempt
+            said.add(text)
+            log.warning("cluster server: %s; trying again", text)
+
+    async def lost() -> None:
+        if not client.is_closed:
+            log.warning("the connection to the cluster's server is lost; trying again")
+
+    async def again() -> None:
+        said.clear()
+        log.info("connected to the cluster's server again")
+        await back()
+
+    await client.connect(
+        list(servers),
+        name=name,
+        tls=tls,
+        inbox_prefix=inbox,
+        error_cb=failed,
+        disconnected_cb=lost,
+        reconnected_cb=again,
+        max_reconnect_attempts=-1,
+        reconnect_time_wait=RETRY_SECS,  # type: ignore[arg-type]  # it is only slept
+        connect_timeout=CONNECT_SECS,
+        ping_interval=PING_SECS,
+        max_outstanding_pings=PINGS_UNANSWERED,
+        pending_size=0,  # a job that waits for the connection is stale when it goes out
+    )
+    said.clear()
+    version = client.connected_server_version
+    log.info("connected to the cluster's server, version %d.%d.%d", version.major, version.minor, version.patch)
+    await back()
+    return client

@@ -1,0 +1,390 @@
+"""The head of a cluster as an engine: publishes jobs to nodes, deals their leases, and hands in what they find.
+
+`publish` and `stop_work` only start a task. A job is on the disk before it goes out; the server keeps the newest
+message, so a node that comes late or back begins with it. Without its server the head waits for it, nodes go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+import time
+from collections.abc import Callable, Collection, Coroutine, Set
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js.errors import APIError, ServiceUnavailableError
+
+from solominer.engines.cluster import subjects
+from solominer.engines.cluster.connection import LOST, connect
+from solominer.engines.cluster.fence import Fence
+from solominer.engines.cluster.judged import Judged, key_of
+from solominer.engines.cluster.known_jobs import KnownJobs
+from solominer.engines.cluster.members import NAME, Members, Note, worker_id
+from solominer.engines.cluster.messages import Beat, JobMessage, JoinRequest, Notice, Refusal, ShareMessage
+from solominer.engines.cluster.streams import make_streams, newest_job_and_sequence
+from solominer.engines.pool.worker_job import WorkerJob
+from solominer.errors import DecodeError
+from solominer.records.ledger.recent_shares import Nonces
+from solominer.work.events import ShareFound
+from solominer.work.instant import Clock
+from solominer.work.job import Job
+from solominer.work.ports import Post
+from solominer.work.workers import EngineSnapshot, ExtranonceRange
+
+VALID_SECS = 600
+"""Nodes stop when they have heard nothing newer for so long."""
+ACK_SECS = 0.2
+LOOK_SECS = 1.0
+RETRY_SECS = 1.0
+FENCED_SECS = 0.1
+"""After this the head looks which message the stream has, if not the one that it thought."""
+_ACK = b"+ACK"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSettings:
+    """Servers, and what the nodes must have in common. `replicas` is how many servers keep each message.
+
+    `jobs_file` keeps jobs over a restart of the daemon.
+    """
+
+    servers: tuple[str, ...]
+    network: str
+    tls: ssl.SSLContext
+    jobs_file: Path | None = None
+    replicas: int = 1
+
+
+class ClusterEngine:
+    """A cluster as an engine (`work.ports.Engine`); its workers are those of all nodes: `cluster/node7.cpu2`.
+
+    `note` writes into the ledger. `write` writes out what the records were given, and returns whether it succeeded;
+    `recorded` are shares that earlier runs have recorded, `blocks` the hashes of blocks that they have on disk.
+    """
+
+    name = NAME
+
+    def __init__(
+        self,
+        settings: ClusterSettings,
+        clock: Clock,
+        *,
+        note: Note = lambda kind, fields: None,
+        write: Callable[[], bool] = lambda: True,
+        recorded: Set[Nonces] = frozenset(),
+        blocks: Set[bytes] = frozenset(),
+    ) -> None:
+        self.settings = settings
+        self._clock, self._note, self._write = clock, note, write
+        self._recorded, self._blocks = recorded, blocks
+        self._post: Post = lambda event: None
+        self._jobs = KnownJobs(settings.jobs_file)
+        self._judged = Judged()
+        self._members = Members(ExtranonceRange(0, 0), settings.network, note)
+        self._client: Client | None = None
+        self._run = time.time_ns() // 1_000_000
+        self._there = asyncio.Event()
+        self._fence = Fence(self._prepare_soon)
+        self._number = 0
+        self._job: Job | None = None
+        self._intensity = 1.0
+        self._ready = self._replaced = self._refused = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._failed: asyncio.Future[None] | None = None
+
+    # Life
+
+    async def start(self, post: Post, space: ExtranonceRange) -> None:
+        """Restore the jobs of the run before and begin to connect."""
+        self._post = post
+        self._failed = asyncio.get_running_loop().create_future()
+        self._members = Members(space, self.settings.network, self._note)
+        self._jobs.restore(post, self._clock)
+        self._go(self._connect())
+        self._go(self._acknowledge())
+        self._go(self._look())
+
+    async def run(self) -> None:
+        """Wait until it is stopped; raises what its tasks raise."""
+        if self._failed is not None:
+            await self._failed
+
+    async def stop(self, timeout_secs: float) -> None:
+        """Stop the nodes and leave the server."""
+        self.stop_work()
+        client, self._client = self._client, None
+        try:
+            async with asyncio.timeout(timeout_secs):
+                if client is not None and not self._replaced:
+                    await self._send_acks(client)
+                    await self._fence.publish(client, self._message(None).pack())
+        except LOST as error:
+            log.warning("the cluster's server was not told of the end: %s", error or type(error).__name__)
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if client is not None:
+            await client.close()
+        await asyncio.to_thread(self._jobs.close)
+        if self._failed is not None and not self._failed.done():
+            self._failed.set_result(None)
+
+    def _go(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) and self._failed and not self._failed.done():
+            self._failed.set_exception(error)
+
+    # The connection
+
+    async def _connect(self) -> None:
+        """Connect, and prepare the server each time that it is there again."""
+        there = self._there
+
+        async def back() -> None:
+            there.set()
+
+        settings = self.settings
+        inbox = f"_INBOX.{NAME}-head"
+        client = await connect(settings.servers, NAME, tls=settings.tls, inbox=inbox, back=back)
+        try:
+            await client.subscribe(subjects.ALL_SHARES, cb=self._direct_share)
+            await client.subscribe(subjects.TO_JUDGE, cb=self._kept_share)
+            await client.subscribe(subjects.ALL_BEATS, cb=self._beat)
+            self._client = client
+            while True:
+                await there.wait()
+                there.clear()
+                if not await self._prepare(client):
+                    await asyncio.sleep(RETRY_SECS)
+                    there.set()
+        except asyncio.CancelledError:
+            if self._client is client:  # else `stop` closes it
+                self._client = None
+                await client.close()
+            raise
+
+    def _prepare_soon(self) -> None:
+        asyncio.get_running_loop().call_later(FENCED_SECS, self._there.set)
+
+    async def _prepare(self, client: Client) -> bool:
+        """Make the streams, begin the run if it has not begun, publish what is wanted; whether that was possible."""
+        try:
+            await make_streams(client, self.settings.replicas)
+            newest, sequence = await newest_job_and_sequence(client)
+            self._fence.begin(sequence)
+            if not self._ready:
+                known = max(newest.run if newest else 0, self._jobs.newest_restored)
+                self._run = self._members.run = max(self._run, known + 1)
+                self._ready = True
+                await client.subscribe(subjects.ALL_JOINS, cb=self._join)
+                await client.subscribe(subjects.JOB, cb=self._heard_job)
+            elif newest is not None and newest.run > self._run:
+                self._replace(newest.run)
+            await client.flush()
+            self._go(self._send(self._number, self._job))
+        except ServiceUnavailableError:
+            log.error(
+                "the cluster's server has no JetStream -> enable it, as nats.conf of `solominer cluster init` does"
+            )
+            return False
+        except APIError as error:
+            log.error("the cluster's server refuses its streams: %s -> solominer doctor", error.description)
+            return False
+        except LOST as error:
+            log.warning("the cluster's server does not answer: %s", error or type(error).__name__)
+            return False
+        return True
+
+    # Work
+
+    def publish(self, job: Job, *, clean: bool) -> None:
+        """Send all nodes this job."""
+        if job.signed_extranonce is not None:
+            if not self._refused:
+                log.error("blocks of this chain are signed, each for one extranonce: a cluster cannot work on it")
+            self._refused = True
+            self.stop_work()
+            return
+        self._next(job)
+
+    def stop_work(self) -> None:
+        """Have all nodes stop."""
+        if self._job is not None:
+            self._next(None)
+
+    def set_intensity(self, share: float) -> None:
+        """Have all nodes use this fraction of their power."""
+        self._intensity = max(0.0, min(share, 1.0))
+        self._next(self._job)
+
+    def _next(self, job: Job | None) -> None:
+        self._job = job
+        self._number += 1
+        self._go(self._send(self._number, job))
+
+    async def _send(self, number: int, job: Job | None) -> None:
+        """Send this message, unless a newer one is wanted by the time its job is on the disk."""
+        if not self._ready:
+            return
+        packed = None if job is None else await self._jobs.add(self._run, job)
+        client = self._client
+        if client is None or self._replaced or number != self._number:
+            return
+        await self._fence.publish(client, self._message(packed).pack())
+
+    def _message(self, job: WorkerJob | None) -> JobMessage:
+        return JobMessage(self._run, self._number, job, VALID_SECS, self._intensity)
+
+    async def _heard_job(self, message: Msg) -> None:
+        try:
+            heard = JobMessage.unpack(message.data)
+        except DecodeError:
+            return
+        if heard.run > self._run:
+            self._replace(heard.run)
+
+    def _replace(self, run: int) -> None:
+        """Another daemon has begun a newer run: two must never publish."""
+        if not self._replaced:
+            log.critical(
+                "another daemon publishes jobs to this cluster (run %d): this one has stopped to -> stop one of them",
+                run,
+            )
+        self._replaced = True
+
+    # Nodes
+
+    @property
+    def nodes(self) -> Collection[str]:
+        """The names of those that have joined in this run."""
+        return self._members.names
+
+    def tell(self, node: str, notice: Notice) -> None:
+        """Send one node a notice."""
+        self._go(self._tell(node, notice))
+
+    async def _tell(self, node: str, notice: Notice) -> None:
+        try:
+            if self._client is not None:
+                await self._client.publish(subjects.notice_subject(node), notice.pack())
+        except LOST as error:
+            log.warning("node %s was not told to %s: %s", node, notice.name.lower(), error)
+
+    async def _join(self, message: Msg) -> None:
+        if self._replaced:
+            return
+        node = subjects.node_of(message.subject)
+        try:
+            answer = self._members.join(node, JoinRequest.unpack(message.data), time.monotonic())
+        except DecodeError as error:
+            log.warning("node %s cannot join: %s", node, error)
+            answer = Refusal(error.what)
+        try:
+            await message.respond(answer.pack())
+        except LOST:  # it asks again
+            log.debug("the answer to a node was lost")
+
+    async def _beat(self, message: Msg) -> None:
+        try:
+            beat = Beat.unpack(message.data)
+        except DecodeError as error:
+            log.debug("a beat on %s: %s", message.subject, error.what)
+            return
+        self._members.beat(subjects.node_of(message.subject), beat, time.monotonic())
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECS)
+            self._members.look(time.monotonic())
+
+    def snapshot(self) -> EngineSnapshot:
+        """All workers of all nodes."""
+        workers = self._members.snapshot()
+        return EngineSnapshot(NAME, workers, sum(worker.state == "hashing" for worker in workers))
+
+    # Shares
+
+    async def _direct_share(self, message: Msg) -> None:
+        self._take(message.subject, message.data, "")
+
+    async def _kept_share(self, message: Msg) -> None:
+        self._take(message.subject, message.data, message.reply)
+
+    def _take(self, subject: str, data: bytes, reply: str) -> None:
+        """Hand a share in, unless this was done; `reply` is where the server wants its acknowledgement."""
+        node = subjects.node_of(subject)
+        try:
+            share = ShareMessage.unpack(data)
+        except DecodeError as error:
+            log.warning("node %s sent something that is not a share: %s", node, error)
+            self._go(self._drop(reply))
+            return
+        event = self._jobs.event(share, worker_id(node, share.worker), self._run, self._clock)
+        if event is None:
+            self._unknown(node, share, reply)
+            return
+        recorded = share.run != self._run and Nonces.of(event) in self._recorded
+        if recorded and (not share.is_block or self._jobs.hash_le(share) in self._blocks):
+            self._go(self._drop(reply))
+        elif self._judged.take(key_of(event), reply, time.monotonic()):
+            self._post(replace(event, recorded=recorded))
+
+    def _unknown(self, node: str, share: ShareMessage, reply: str) -> None:
+        if not reply:  # the server has it too
+            return
+        self._note("share_of_unknown_job", {"worker": str(worker_id(node, share.worker)), "job": share.job_id})
+        if share.is_block:
+            log.error(
+                "node %s found a block for job %d of run %d, which is not kept any more: it is stale",
+                node,
+                share.job_id,
+                share.run,
+            )
+        self._go(self._drop(reply))
+
+    async def _drop(self, reply: str) -> None:
+        """Have the server forget a share."""
+        try:
+            if reply and self._client is not None:
+                await self._client.publish(reply, _ACK)
+        except LOST:  # it is sent again
+            log.debug("an acknowledgement was lost")
+
+    def share_judged(self, share: ShareFound) -> None:
+        """Have the server forget it when the records are written."""
+        self._judged.judged(key_of(share))
+
+    def block_saved(self, hash_le: bytes) -> None:
+        """Does nothing: its share is judged only then."""
+
+    async def _acknowledge(self) -> None:
+        while True:
+            await asyncio.sleep(ACK_SECS)
+            if self._client is not None:
+                await self._send_acks(self._client)
+
+    async def _send_acks(self, client: Client) -> None:
+        """Acknowledge what was judged, once the records are written."""
+        if not self._judged.waits:
+            return
+        shares = self._judged.begin()
+        if not await asyncio.to_thread(self._write):
+            self._judged.again(shares)
+            return
+        for reply in self._judged.recorded(shares):
+            try:
+                await client.publish(reply, _ACK)
+            except LOST:  # the server sends the share again
+                return

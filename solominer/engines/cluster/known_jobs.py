@@ -1,0 +1,106 @@
+"""The jobs that nodes may still send shares of: those of this run, and those of the run before from the disk."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from solominer.engines.cluster.messages import ShareMessage
+from solominer.engines.jobs_file import JobsFile, SavedJob
+from solominer.engines.pool.worker_job import WorkerJob
+from solominer.errors import EngineError
+from solominer.work.events import JobRestored, ShareFound
+from solominer.work.instant import Clock
+from solominer.work.job import Job, SplitCoinbase
+from solominer.work.ports import Post
+from solominer.work.workers import EXTRANONCE1_SIZE, WorkerId
+
+MOST_KNOWN = 1024
+DISK_SECS = 0.25
+"""A job does not wait for the disk longer than this."""
+
+
+class KeptJob(NamedTuple):
+    """A job on the disk: the run it is of, and what nodes got of it (`WorkerJob.pack`)."""
+
+    run: int
+    packed: bytes
+
+
+class KnownJobs:
+    """Jobs by run and id. With a `path` each is on the disk before it goes out, written by a thread.
+
+    So a solution that is found while the daemon is away, however soon, is a block.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._file = JobsFile(path, KeptJob) if path else None
+        self._disk = ThreadPoolExecutor(1, "cluster jobs")
+        self._restored: dict[tuple[int, int], WorkerJob] = {}
+        self._ids: OrderedDict[int, None] = OrderedDict()
+
+    @property
+    def newest_restored(self) -> int:
+        """The newest run that jobs were restored of; 0: none."""
+        return max((run for run, _ in self._restored), default=0)
+
+    def restore(self, post: Post, clock: Clock) -> None:
+        """Begin with those of the run before; `post` hears of them."""
+        for saved in self._file.load() if self._file else ():
+            try:
+                job = WorkerJob.unpack(saved.own.packed)
+            except EngineError:
+                continue
+            self._restored[saved.own.run, job.job_id] = job
+            post(JobRestored(clock(), job.job_id, saved.template, max(0.0, time.time() - saved.at)))
+
+    async def add(self, run: int, job: Job) -> WorkerJob:
+        """A job that is about to go out, and what nodes get of it; returns when it is on the disk, if it is soon."""
+        packed = WorkerJob.of(job, bytes(EXTRANONCE1_SIZE))
+        again = job.job_id in self._ids
+        self._ids[job.job_id] = None
+        while len(self._ids) > MOST_KNOWN:
+            self._ids.popitem(last=False)
+        if self._file is not None:
+            saved = SavedJob(time.time(), KeptJob(run, packed.pack()), job.template)
+            write = int if again else partial(self._file.add, saved)  # in order: it may be about to be written
+            writing = asyncio.get_running_loop().run_in_executor(self._disk, write)
+            await asyncio.wait([writing], timeout=DISK_SECS)
+        return packed
+
+    def event(self, share: ShareMessage, worker: WorkerId, run: int, clock: Clock) -> ShareFound | None:
+        """The event of a share that arrives in `run`; None if its job is not known."""
+        restored = self._restored.get((share.run, share.job_id))
+        if restored is None and (share.run != run or share.job_id not in self._ids):
+            return None
+        coinbase = None
+        if restored is not None:  # the configuration of that run may have been another one
+            coinbase = SplitCoinbase(f"run-{share.run}", restored.coinbase_prefix, restored.coinbase_suffix)
+        return ShareFound(
+            at=clock(),
+            worker=worker,
+            job_id=share.job_id,
+            extranonce=share.extranonce,
+            version=share.version,
+            ntime=share.ntime,
+            nonce=share.nonce,
+            share_target=0 if restored is None else restored.share_target,
+            kernel=share.kernel,
+            position=share.position,
+            is_block=share.is_block,
+            coinbase=coinbase,
+        )
+
+    def hash_le(self, share: ShareMessage) -> bytes:
+        """The hash of a share of a restored job; empty if its job is not one."""
+        job = self._restored.get((share.run, share.job_id))
+        return b"" if job is None else share.header(job).hash_le()
+
+    def close(self) -> None:
+        """Write what is waiting."""
+        self._disk.shutdown()

@@ -1,0 +1,161 @@
+"""The nodes of a run, as the head knows them: their leases, and the counters in their beats."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from solominer.engines.cluster import subjects
+from solominer.engines.cluster.messages import MOST_WORKERS, Beat, JoinRequest, Lease, Refusal, WorkerBeat
+from solominer.work.workers import ExtranonceDealer, ExtranonceRange, WorkerId, WorkerSnapshot
+
+NAME = "cluster"
+LEASE_COUNT = 4
+"""Values of extranonce1 in a lease: one for each engine of a node."""
+BEATS_MISSED = 2.2
+"""A node is lost when it is silent for so many beats."""
+
+log = logging.getLogger(__name__)
+
+Note = Callable[[str, Mapping[str, Any]], None]
+"""Takes a line for the ledger: its kind and fields."""
+
+
+@dataclass(slots=True)
+class _Counted:
+    """A worker's latest beat under a lease, and its hashes and shares under all leases before it."""
+
+    now: WorkerBeat
+    hashes_before: int = 0
+    shares_before: int = 0
+
+
+@dataclass(slots=True)
+class _Member:
+    """A node; its newest process has `incarnation` and `lease`. `heard` is when its last beat came (monotonic)."""
+
+    name: str
+    incarnation: bytes
+    lease: Lease
+    heard: float
+    lost: bool = False
+    workers: dict[str, _Counted] = field(default_factory=dict)
+
+
+class Members:
+    """Deals each process of a node a lease from `space`, which no other gets in this run; what it leaves is lost space.
+
+    `note` writes the leases into the ledger. Times are monotonic seconds.
+    """
+
+    def __init__(self, space: ExtranonceRange, network: str, note: Note) -> None:
+        self.run = 0
+        self._dealer, self._left = ExtranonceDealer(space.first), space.count // LEASE_COUNT
+        self._network, self._note = network, note
+        self._members: dict[str, _Member] = {}
+
+    @property
+    def names(self) -> Collection[str]:
+        """Of those that have joined."""
+        return self._members.keys()
+
+    def join(self, name: str, request: JoinRequest, now: float) -> Lease | Refusal:
+        """The lease of a node's process: the same one if it asks again."""
+        if request.network != self._network:
+            log.warning("node %s is for %s, this cluster mines on %s", name, request.network, self._network)
+            return Refusal(f"this cluster mines on {self._network}, and the join file is for {request.network}")
+        member = self._members.get(name)
+        if member is not None and member.incarnation == request.incarnation:
+            return member.lease
+        if not self._left:
+            return Refusal("all leases of this run are used up: restart the daemon")
+        self._left -= 1
+        dealt = self._dealer.deal(LEASE_COUNT)
+        many = len(self._members) >= subjects.SLOW_BEATS_FROM
+        beat_secs = subjects.SLOW_BEAT_SECS if many else subjects.BEAT_SECS
+        lease = Lease(self.run, dealt.first, dealt.count, beat_secs, self._network)
+        if member is None:
+            self._members[name] = _Member(name, request.incarnation, lease, now)
+        else:
+            self._replace(member, request.incarnation, lease, now)
+        facts = {"first": dealt.first, "count": dealt.count, "program": request.program}
+        self._note("cluster_lease", {"node": name, "incarnation": request.incarnation.hex(), **facts})
+        log.info("node %s joined, %s", name, request.program)
+        return lease
+
+    @staticmethod
+    def _replace(member: _Member, incarnation: bytes, lease: Lease, now: float) -> None:
+        """A new process of the node has come."""
+        if not member.lost and now - member.heard < BEATS_MISSED * member.lease.beat_secs:
+            log.warning(
+                "node %s joined again while it was there: if it was not restarted, two machines have its join file",
+                member.name,
+            )
+        for counted in member.workers.values():
+            counted.hashes_before += counted.now.hashes
+            counted.shares_before += counted.now.shares
+            counted.now = WorkerBeat(counted.now.name, counted.now.kernel, "starting", 0, 0.0, 0)
+        member.incarnation, member.lease, member.heard = incarnation, lease, now
+
+    def beat(self, node: str, beat: Beat, now: float) -> None:
+        """A node's beat; one of another run, or of a process that has been replaced, is not counted."""
+        member = self._members.get(node)
+        if member is None or (beat.run, beat.first) != (self.run, member.lease.first):
+            return
+        member.heard = now
+        if not beat.workers:
+            self._leave(member)
+            return
+        if member.lost:
+            member.lost = False
+            log.info("node %s is back", node)
+            self._note("cluster_back", {"node": node})
+        for each in beat.workers:
+            counted = member.workers.get(each.name)
+            if counted is None:
+                if len(member.workers) < MOST_WORKERS:  # whatever a stolen node makes up
+                    member.workers[each.name] = _Counted(each)
+            elif each.hashes >= counted.now.hashes:  # a beat that another has overtaken is of no use
+                counted.now = each
+
+    def _leave(self, member: _Member) -> None:
+        member.lost = True
+        log.info("node %s has ended", member.name)
+        self._note("cluster_left", {"node": member.name})
+
+    def look(self, now: float) -> None:
+        """Find those that have fallen silent."""
+        for member in self._members.values():
+            silent = now - member.heard
+            if not member.lost and silent > BEATS_MISSED * member.lease.beat_secs:
+                member.lost = True
+                log.warning("node %s is lost: silent for %.1f s", member.name, silent)
+                self._note("cluster_lost", {"node": member.name, "silent_secs": round(silent, 3)})
+
+    def snapshot(self) -> tuple[WorkerSnapshot, ...]:
+        """All workers of all nodes."""
+        return tuple(_snapshots(self._members.values()))
+
+
+def worker_id(node: str, worker: str) -> WorkerId:
+    """`cluster/node7.cpu2`."""
+    return WorkerId(NAME, f"{node}.{worker}")
+
+
+def _snapshots(members: Iterable[_Member]) -> Iterator[WorkerSnapshot]:
+    for member in members:
+        for counted in member.workers.values():
+            now = counted.now
+            details: dict[str, str | int | float] = {"kernel": now.kernel}
+            if now.millidegrees:
+                details["temperature_c"] = now.millidegrees / 1000
+            yield WorkerSnapshot(
+                worker=worker_id(member.name, now.name),
+                state="lost" if member.lost else now.state,
+                hashes_counted=counted.hashes_before + now.hashes,
+                rate_hps=0.0 if member.lost else now.rate_hps,
+                shares=counted.shares_before + now.shares,
+                details=details,
+            )

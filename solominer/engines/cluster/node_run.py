@@ -1,0 +1,96 @@
+"""A node's run: its signals, its status line, its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from solominer.engines.cluster.join_file import JoinFile
+from solominer.engines.cluster.node import Node
+from solominer.engines.cluster.spool import Spool
+from solominer.engines.gpu.engine import GpuEngine, GpuSettings
+from solominer.engines.pool.pool import PoolSettings, WorkerPool
+from solominer.errors import SolominerError
+from solominer.records.lock import FolderLock
+from solominer.views.text import duration, rate
+from solominer.work.instant import Instant
+
+STATUS_LINE_SECS = 60.0
+SPOOL = "shares.spool"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSettings:
+    """What a node is started with: at least one of `cpu` and `gpu`; `folder` keeps undelivered shares."""
+
+    join: JoinFile
+    cpu: PoolSettings | None
+    gpu: GpuSettings | None
+    folder: Path
+
+
+def run_node(settings: NodeSettings) -> None:
+    """Run until it is stopped or drained. Raises SolominerError if it cannot start or a part of it fails."""
+    lock = FolderLock(settings.folder)
+    lock.acquire()
+    try:
+        asyncio.run(_run(settings))
+    finally:
+        lock.release()
+
+
+async def _run(settings: NodeSettings) -> None:
+    pools: list[WorkerPool] = []
+    if settings.cpu is not None:
+        pools.append(WorkerPool(settings.cpu, _now, log.info))
+    if settings.gpu is not None:
+        pools.append(GpuEngine(settings.gpu, _now, log.info))
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    started = time.monotonic()
+    node = Node(settings.join, pools, Spool(settings.folder / SPOOL), _now)
+    lines = loop.create_task(_status_lines(node))
+    try:
+        await node.run(stop)
+    except BaseExceptionGroup as group:
+        known, others = group.split(SolominerError)
+        if others is None and known is not None:
+            raise next(_leaves(known)) from None
+        raise
+    finally:
+        lines.cancel()
+    log.info("stopped after %s: %d blocks found", duration(time.monotonic() - started), node.blocks)
+
+
+def _leaves(group: BaseExceptionGroup[SolominerError]) -> Iterator[SolominerError]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
+
+
+def _now() -> Instant:
+    return Instant(time.time(), time.monotonic())
+
+
+async def _status_lines(node: Node) -> NoReturn:
+    while True:
+        await asyncio.sleep(STATUS_LINE_SECS)
+        log.info(
+            "%s: %s, %d shares delivered, %d waiting, %d blocks found",
+            node.status,
+            rate(sum(worker.rate_hps for worker in node.workers)),
+            node.delivered,
+            len(node.spool),
+            node.blocks,
+        )

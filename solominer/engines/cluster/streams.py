@@ -1,0 +1,80 @@
+"""The streams and the consumer on the server: the head makes them, and again if the server has lost them."""
+
+from __future__ import annotations
+
+from nats.aio.client import Client
+from nats.js.api import (
+    AckPolicy,
+    ConsumerConfig,
+    DiscardPolicy,
+    RetentionPolicy,
+    StorageType,
+    StreamConfig,
+)
+from nats.js.errors import NotFoundError
+
+from solominer.engines.cluster import subjects
+from solominer.engines.cluster.messages import JobMessage
+from solominer.errors import DecodeError
+
+REPEAT_SECS = 120.0
+"""The server drops a share with the id of another one that came within this time."""
+MOST_SHARE_BYTES = 1 << 30
+MOST_UNJUDGED = 20_000
+"""The server sends the head at most so many shares that are not acknowledged yet."""
+
+
+async def make_streams(client: Client, replicas: int) -> None:
+    """Make what is missing; `replicas` is how many servers keep each message. Raises nats.errors.Error."""
+    manager = client.jsm()
+    await manager.add_stream(
+        StreamConfig(
+            name=subjects.JOB_STREAM,
+            subjects=[subjects.JOB],
+            max_msgs=1,
+            discard=DiscardPolicy.OLD,
+            storage=StorageType.FILE,
+            num_replicas=replicas,
+            allow_direct=True,
+        )
+    )
+    await manager.add_stream(
+        StreamConfig(
+            name=subjects.SHARE_STREAM,
+            subjects=[subjects.ALL_SHARES],
+            retention=RetentionPolicy.WORK_QUEUE,
+            max_bytes=MOST_SHARE_BYTES,
+            discard=DiscardPolicy.NEW,  # a node keeps what the server does not take
+            storage=StorageType.FILE,
+            num_replicas=replicas,
+            duplicate_window=REPEAT_SECS,
+        )
+    )
+    await manager.add_consumer(
+        subjects.SHARE_STREAM,
+        ConsumerConfig(
+            durable_name=subjects.JUDGE,
+            deliver_subject=subjects.TO_JUDGE,
+            ack_policy=AckPolicy.EXPLICIT,
+            ack_wait=subjects.ACK_WAIT_SECS,
+            max_ack_pending=MOST_UNJUDGED,
+        ),
+    )
+
+
+async def newest_job(client: Client) -> JobMessage | None:
+    """The newest job message, if there is one that this version can read. Raises nats.errors.Error."""
+    message, _ = await newest_job_and_sequence(client)
+    return message
+
+
+async def newest_job_and_sequence(client: Client) -> tuple[JobMessage | None, int]:
+    """The same with its number in the stream; 0 if there is none."""
+    try:
+        kept = await client.jetstream().get_last_msg(subjects.JOB_STREAM, subjects.JOB, direct=True)
+    except NotFoundError:
+        return None, 0
+    try:
+        return JobMessage.unpack(kept.data or b""), kept.seq or 0
+    except DecodeError:
+        return None, kept.seq or 0

@@ -1,0 +1,1 @@
+"""Setting up a cluster: its certificates, the server's configuration, the nodes' join files."""

@@ -1,0 +1,37 @@
+"""The output scripts that a cluster's blocks may pay, for its join files."""
+
+from __future__ import annotations
+
+from solominer.config.models import Config
+from solominer.daemon.nodes import configured_nodes
+from solominer.errors import ConfigError, NodeError
+from solominer.node.demo import DEMO_PAYOUT_SCRIPT
+from solominer.node.payout import payout_to
+
+
+def payout_scripts_of(config: Config) -> tuple[bytes, ...]:
+    """The scripts of all payees, decoded by the first node that answers; () with a private node, which pays its wallet.
+
+    Raises ConfigError, PayoutError or NodeError.
+    """
+    if config.mode_rules.simulated:
+        return (DEMO_PAYOUT_SCRIPT,)
+    addresses = [address for address, _ in config.payees]
+    if not all(addresses):
+        if config.chain.name == "regtest":
+            return ()
+        raise ConfigError(
+            "payout_address is not set, and nodes must know whom their blocks may pay",
+            "pass --config with the config.json of the daemon, or --payout-script",
+        )
+    problem: NodeError | None = None
+    for settings in configured_nodes(config):
+        client = settings.connect()
+        try:
+            return tuple(payout_to(client, address, config.chain).script_pubkey for address in addresses)
+        except NodeError as error:
+            problem = problem or error
+        finally:
+            client.close()
+    assert problem is not None  # there is at least one node
+    raise problem

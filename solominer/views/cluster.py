@@ -1,0 +1,48 @@
+"""The nodes of a cluster as text, from the workers in the daemon's status: `cluster/NODE.WORKER`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from solominer.errors import printable
+from solominer.views.text import rate
+
+ENGINE = "cluster/"
+
+
+def nodes_in(workers: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """One object for each node, by name: its workers, how many of them are alive, their rate and their shares."""
+    found: dict[str, dict[str, Any]] = {}
+    for worker in workers:
+        name = str(worker["worker"])
+        if not name.startswith(ENGINE):
+            continue
+        node = name.removeprefix(ENGINE).partition(".")[0]
+        entry = found.setdefault(node, {"node": node, "workers": 0, "alive": 0, "rate_hps": 0.0, "shares": 0})
+        entry["workers"] += 1
+        entry["alive"] += bool(worker["alive"])
+        entry["rate_hps"] += worker["rate_hps"]
+        entry["shares"] += worker["shares"]
+    return [found[node] | {"state": _state(found[node])} for node in sorted(found)]
+
+
+def node_lines(nodes: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A line for each node, and their sum."""
+    if not nodes:
+        return ["no node has joined yet"]
+    width = max(len(each["node"]) for each in nodes)
+    lines = [
+        f"{printable(each['node'], 63):{width}}  {each['state']:7}  {each['alive']} of {each['workers']} workers"
+        f"  {rate(each['rate_hps'])}  {each['shares']} shares"
+        for each in nodes
+    ]
+    lost = sum(each["state"] == "lost" for each in nodes)
+    total = rate(sum(each["rate_hps"] for each in nodes))
+    return [*lines, f"{len(nodes)} nodes{f', {lost} of them lost' if lost else ''}: {total}"]
+
+
+def _state(node: Mapping[str, Any]) -> str:
+    if not node["alive"]:
+        return "lost"
+    return "hashing" if node["rate_hps"] else "idle"

@@ -1,0 +1,60 @@
+"""A cluster's head in a whole run: a node's blocks are accepted, its hashes reported, and it can be drained."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from solominer.daemon import daemon as module
+from solominer.daemon.parts import pool_settings_of
+from solominer.errors import SolominerError
+from solominer.governor.governor import folder_of
+from solominer.records.control_client import ask
+from solominer.records.evidence.verify import verify
+from solominer.work.policy import KEEP_SECS
+from tests.daemon.test_run import Running, config_of, hashlib_kernel  # noqa: F401 - a fixture for all tests here
+from tests.engines.cluster.rig import new_node
+from tests.engines.cluster.server import made, running
+from tests.fakes import FakeNodes
+
+
+async def test_a_node_finds_blocks_for_the_daemon_and_is_drained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "pool_settings_of", lambda config: replace(pool_settings_of(config), workers=0))
+    folder = made(tmp_path / "cluster", ["n1"])
+    server = folder.read().servers[0]
+    with running(folder):
+        config = config_of(tmp_path, mode="regtest", **{"cluster.servers": [server], "cluster.dir": str(folder.path)})
+        run, node = Running(config, nodes=FakeNodes()), new_node(folder, "n1", pays=())
+        working = asyncio.create_task(node.run(asyncio.Event()))
+        await run.until(lambda: run.run.executor)
+        executor = run.run.executor
+        assert executor is not None
+        assert executor.coordinator.policy.keep_job_secs == KEEP_SECS
+
+        def by_node() -> list[Any]:
+            blocks = executor.coordinator.blocks
+            return [each for each in (*blocks.settled, *blocks.open.values()) if each.block.worker.engine == "cluster"]
+
+        await run.until(by_node)
+
+        def command(name: str) -> dict[str, Any]:
+            return ask(folder_of(config), {"do": "cluster-drain", "node": name})
+
+        with pytest.raises(SolominerError, match="no node n9 has joined"):
+            await asyncio.to_thread(command, "n9")
+        await run.until(lambda: not len(node.spool))
+        assert (await asyncio.to_thread(command, "n1"))["node"] == "n1"
+        await asyncio.wait_for(working, 20)
+        assert await run.end() == 0
+    (file,) = (tmp_path / "regtest").glob("reports/*/*/*/*/report.json")
+    engines = json.loads(file.read_text())["hashes"]["engines"]
+    assert engines["cluster"]["shares"] > 0
+    assert engines["cluster"]["credited"] == 0
+    assert verify(tmp_path / "regtest").holds

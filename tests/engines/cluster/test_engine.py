@@ -1,0 +1,289 @@
+"""A head and its nodes on a real server: jobs reach the nodes, shares reach the judge, once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from solominer.engines.cluster import subjects
+from solominer.engines.cluster.messages import Notice
+from solominer.engines.cluster.node import Node
+from solominer.records.ledger.recent_shares import Nonces
+from solominer.setup.cluster.folder import ClusterFolder
+from solominer.work.events import JobRestored
+from solominer.work.workers import WorkerId
+from tests.engines.cluster.rig import SPACE, Head, head, new_node, next_job, node, too_hard, until
+from tests.engines.cluster.server import made, node_of, running
+from tests.work.builders import PAYOUT, mining, tip
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[ClusterFolder]:
+    """A running server with two nodes."""
+    folder = made(tmp_path, ["n1", "n2"])
+    with running(folder):
+        yield folder
+
+
+def searches(n: Node, job_id: int | None) -> bool:
+    """Whether a node is at this job, or at none."""
+    if job_id is None or n.message is None or n.message.job is None:
+        return job_id is None and not n.is_searching
+    return n.is_searching and n.message.job.job_id == job_id
+
+
+def applied(n: Node, h: Head, number: int) -> bool:
+    """Whether a node has done what this message of the run says."""
+    return n._applied == (h.engine._run, number)
+
+
+async def forgotten(h: Head) -> None:
+    """Until the server keeps no share."""
+    async with asyncio.timeout(20):
+        while await h.unjudged():
+            await asyncio.sleep(0.01)
+
+
+async def test_a_node_hashes_the_job_and_its_shares_are_judged_once_and_forgotten(cluster: ClusterFolder) -> None:
+    _, job = mining()
+    async with head(cluster) as h, node(cluster, "n1") as n:
+        h.engine.publish(job, clean=True)
+        await until(lambda: h.shares)
+        share = h.shares[0]
+        assert (share.worker, share.job_id, share.is_block) == (WorkerId("cluster", "n1.cpu0"), job.job_id, True)
+        assert share.extranonce[:4] in SPACE
+        assert share.extranonce[4:8] == job.salt
+        header = job.header(share.extranonce, share.version, share.ntime, share.nonce)
+        assert int.from_bytes(header.hash_le(), "little") <= job.template.target
+        h.engine.publish(next_job(job, 2), clean=False)
+        await until(lambda: {each.job_id for each in h.shares} == {1, 2})
+        await until(lambda: not len(n.spool))
+        await forgotten(h)
+        keys = [(each.extranonce, each.version, each.nonce) for each in h.shares]
+        assert len(keys) == len(set(keys))
+        assert [kind for kind, _ in h.notes] == ["cluster_lease"]
+        await until(lambda: h.engine.snapshot().hashes)
+
+
+async def test_a_node_that_comes_late_begins_with_the_newest_job_and_stops_with_the_head(
+    cluster: ClusterFolder,
+) -> None:
+    _, job = mining()
+    async with head(cluster) as h:
+        for job_id in (1, 2, 3):
+            h.engine.publish(too_hard(next_job(job, job_id)), clean=False)
+        async with node(cluster, "n1") as n:
+            await until(lambda: searches(n, 3))
+            h.engine.stop_work()
+            await until(lambda: searches(n, None))
+            async with node(cluster, "n2") as late:
+                h.engine.publish(too_hard(next_job(job, 4)), clean=False)
+                await until(lambda: searches(n, 4) and searches(late, 4))
+            assert n.status == "hashing job 4"
+
+
+async def test_a_head_that_begins_later_is_joined_and_one_that_ends_stops_its_nodes(cluster: ClusterFolder) -> None:
+    _, job = mining()
+    async with node(cluster, "n1") as n:
+        await until(lambda: n._client)
+        assert n.status == "waiting for a job"
+        async with head(cluster) as h:
+            h.engine.publish(too_hard(job), clean=True)
+            await until(lambda: searches(n, 1))
+        await until(lambda: searches(n, None))
+
+
+async def test_nodes_hash_on_without_the_server_and_take_the_newest_job_when_it_is_back(tmp_path: Path) -> None:
+    folder = made(tmp_path, ["n1"])
+    _, job = mining()
+    with running(folder) as server:
+        head_context, node_context = head(folder), node(folder, "n1")
+        h, n = await head_context.__aenter__(), await node_context.__aenter__()
+        h.engine.publish(too_hard(job), clean=True)
+        await until(lambda: searches(n, 1))
+        server.kill()
+        server.wait()
+        await until(lambda: n._client is not None and not n._client.is_connected)
+        before = n.workers[0].hashes_counted
+        h.engine.publish(too_hard(next_job(job, 2)), clean=False)
+        h.engine.publish(next_job(job, 3), clean=False)  # neither reaches anybody yet
+        await until(lambda: n.workers[0].hashes_counted > before)
+        assert searches(n, 1)
+    with running(folder):
+        await until(lambda: h.shares)
+        assert searches(n, 3)
+        assert {share.job_id for share in h.shares} == {3}
+        await until(lambda: not len(n.spool))
+        await node_context.__aexit__(None, None, None)
+        await head_context.__aexit__(None, None, None)
+
+
+async def test_what_is_found_while_the_head_is_away_is_judged_with_its_own_coinbase_by_the_next_one(
+    cluster: ClusterFolder,
+) -> None:
+    _, job = mining()
+    async with head(cluster, judges=False) as h, node(cluster, "n1") as n:
+        h.engine.publish(job, clean=True)
+        await until(lambda: h.shares)
+        h.engine._replaced = True  # it goes like one that is killed: without a word
+        await until(lambda: not len(n.spool))
+        first = h.shares[0]
+    async with head(cluster, recorded={Nonces.of(first)}) as h:
+        (restored,) = [event for event in h.events if isinstance(event, JobRestored)]
+        assert (restored.job_id, restored.template.prevhash_le) == (job.job_id, tip(1))
+        await until(lambda: h.shares)  # a block that the disk does not have is handed in, whatever the ledger says
+        share = h.shares[0]
+        assert share.recorded, "it is not counted again"
+        assert replace(share, at=first.at, share_target=0, coinbase=None, recorded=False) == first
+        assert share.coinbase is not None
+        assert job.with_coinbase(share.coinbase).coinbase.prefix == job.coinbase.prefix
+        assert share.share_target == job.share_target
+        await forgotten(h)
+
+
+async def test_a_share_that_an_earlier_run_has_recorded_is_not_judged_again(cluster: ClusterFolder) -> None:
+    _, job = mining()
+    async with head(cluster, judges=False) as h, node(cluster, "n1") as n:
+        h.engine.publish(job, clean=True)
+        await until(lambda: h.shares)
+        await until(lambda: not len(n.spool))
+        h.engine._replaced = True
+        share = h.shares[0]
+    block = job.header(share.extranonce, share.version, share.ntime, share.nonce).hash_le()
+    async with head(cluster, recorded={Nonces.of(share)}, blocks={block}) as h:
+        await forgotten(h)
+        assert h.shares == []
+
+
+async def test_the_server_keeps_a_share_until_the_records_are_written(cluster: ClusterFolder) -> None:
+    _, job = mining()
+    async with head(cluster) as h, node(cluster, "n1"):
+        h.writes = False
+        h.engine.publish(job, clean=True)
+        await until(lambda: h.shares and not h.engine._judged.waits)  # tried, in vain
+        assert await h.unjudged() == 1
+        h.writes = True
+        await forgotten(h)
+        assert len(h.shares) == 1
+
+
+async def test_a_share_that_was_dropped_on_the_way_to_the_judge_is_handed_in_again(
+    cluster: ClusterFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("solominer.engines.cluster.judged.REPEAT_SECS", 0.5)
+    _, job = mining()
+    async with head(cluster, judges=False) as h, node(cluster, "n1"):
+        h.engine.publish(job, clean=True)
+        await until(lambda: len(h.shares) == 2)
+        h.engine.share_judged(h.shares[1])
+        await forgotten(h)
+
+
+async def test_a_job_that_pays_somebody_else_is_not_hashed(
+    cluster: ClusterFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, job = mining()
+    n = new_node(cluster, "n1", pays=(b"somebody else",))
+    stop = asyncio.Event()
+    working = asyncio.create_task(n.run(stop))
+    async with head(cluster) as h:
+        for job_id in (1, 2):
+            h.engine.publish(next_job(job, job_id), clean=True)
+            await until(partial(applied, n, h, job_id))
+        assert not n.is_searching
+        assert n.status == "refuses to hash, see above"
+        assert f"satoshis to {PAYOUT.script_pubkey.hex()}, which is not in the join file" in caplog.text
+        stop.set()
+        await working
+        assert h.shares == []
+
+
+async def test_a_signed_chain_is_refused_with_the_reason(
+    cluster: ClusterFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, job = mining()
+    async with head(cluster) as h, node(cluster, "n1") as n:
+        h.engine.publish(too_hard(job), clean=True)
+        await until(lambda: searches(n, 1))
+        for _ in range(2):
+            h.engine.publish(replace(job, signed_extranonce=bytes(12)), clean=True)
+        await until(lambda: searches(n, None))
+        assert caplog.text.count("a cluster cannot work on it") == 1
+
+
+async def test_intensity_and_notices_reach_the_nodes(cluster: ClusterFolder) -> None:
+    _, job = mining()
+    async with head(cluster) as h, node(cluster, "n1") as n:
+        h.engine.publish(too_hard(job), clean=True)
+        await until(lambda: searches(n, 1))
+        h.engine.set_intensity(0.0)
+        await until(lambda: n.workers[0].state == "paused")
+        h.engine.set_intensity(1.0)
+        await until(lambda: n.workers[0].state == "hashing")
+        await until(lambda: [seen.state for seen in h.engine.snapshot().workers] == ["hashing"])
+        assert list(h.engine.nodes) == ["n1"]
+        h.engine.tell("n1", Notice.DRAIN)
+        await until(n.drained.is_set)
+
+
+async def test_a_daemon_that_begins_later_has_the_cluster_for_itself(
+    cluster: ClusterFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, job = mining()
+    async with head(cluster) as old, node(cluster, "n1") as n:
+        old.engine.publish(too_hard(job), clean=True)
+        await until(lambda: searches(n, 1))
+        async with head(cluster) as new:
+            assert new.engine._run > old.engine._run
+            new.engine.publish(too_hard(next_job(job, 7)), clean=True)
+            await until(lambda: searches(n, 7))
+            await until(lambda: old.engine._replaced)
+            old.engine.publish(too_hard(next_job(job, 8)), clean=True)
+            new.engine.publish(too_hard(next_job(job, 9)), clean=True)
+            await until(lambda: searches(n, 9))
+            assert caplog.text.count("another daemon publishes jobs to this cluster") == 1
+
+
+async def test_what_is_not_a_share_is_said_and_forgotten(
+    cluster: ClusterFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with head(cluster) as h:
+        client = await node_of(cluster, "n1")
+        await client.jetstream().publish(subjects.share_subject("n1"), os.urandom(60))
+        await client.publish(subjects.beat_subject("n1"), b"\1\3")
+        await forgotten(h)
+        reply = await client.request(subjects.JOIN, b"\7\7", timeout=5)
+        assert b"a message of version 7" in reply.data
+        await client.close()
+    assert "node n1 sent something that is not a share" in caplog.text
+    assert "node n1 cannot join" in caplog.text
+
+
+async def test_a_share_of_an_unknown_job_is_noted_and_forgotten(
+    cluster: ClusterFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, job = mining()
+    async with head(cluster) as h, node(cluster, "n1"):
+        monkeypatch.setattr(h.engine._jobs, "event", lambda *arguments: None)
+        h.engine.publish(job, clean=True)
+        await until(lambda: ("share_of_unknown_job", {"worker": "cluster/n1.cpu0", "job": 1}) in h.notes)
+        await forgotten(h)
+        assert h.shares == []
+
+
+async def test_a_node_stops_when_it_has_heard_nothing_for_too_long(
+    cluster: ClusterFolder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("solominer.engines.cluster.engine.VALID_SECS", 0)
+    monkeypatch.setattr(subjects, "BEAT_SECS", 0.05)
+    _, job = mining()
+    async with head(cluster) as h, node(cluster, "n1") as n:
+        h.engine.publish(too_hard(job), clean=True)
+        await until(lambda: "no news of the head" in caplog.text)
+        assert searches(n, None)
