@@ -21,11 +21,12 @@ from nats.js.errors import APIError, ServiceUnavailableError
 
 from solominer.engines.cluster import subjects
 from solominer.engines.cluster.connection import LOST, connect
+from solominer.engines.cluster.fence import Fence
 from solominer.engines.cluster.judged import Judged, key_of
 from solominer.engines.cluster.known_jobs import KnownJobs
 from solominer.engines.cluster.members import NAME, Members, Note, worker_id
 from solominer.engines.cluster.messages import Beat, JobMessage, JoinRequest, Notice, Refusal, ShareMessage
-from solominer.engines.cluster.streams import make_streams, newest_job
+from solominer.engines.cluster.streams import make_streams, newest_job_and_sequence
 from solominer.engines.pool.worker_job import WorkerJob
 from solominer.errors import DecodeError
 from solominer.records.ledger.recent_shares import Nonces
@@ -40,6 +41,8 @@ VALID_SECS = 600
 ACK_SECS = 0.2
 LOOK_SECS = 1.0
 RETRY_SECS = 1.0
+FENCED_SECS = 0.1
+"""After this the head looks which message the stream has, if not the one that it thought."""
 _ACK = b"+ACK"
 
 log = logging.getLogger(__name__)
@@ -87,6 +90,8 @@ class ClusterEngine:
         self._members = Members(ExtranonceRange(0, 0), settings.network, note)
         self._client: Client | None = None
         self._run = time.time_ns() // 1_000_000
+        self._there = asyncio.Event()
+        self._fence = Fence(self._prepare_soon)
         self._number = 0
         self._job: Job | None = None
         self._intensity = 1.0
@@ -119,8 +124,7 @@ class ClusterEngine:
             async with asyncio.timeout(timeout_secs):
                 if client is not None and not self._replaced:
                     await self._send_acks(client)
-                    await client.publish(subjects.JOB, self._message(None).pack())
-                    await client.flush()
+                    await self._fence.publish(client, self._message(None).pack())
         except LOST as error:
             log.warning("the cluster's server was not told of the end: %s", error or type(error).__name__)
         for task in tuple(self._tasks):
@@ -146,7 +150,7 @@ class ClusterEngine:
 
     async def _connect(self) -> None:
         """Connect, and prepare the server each time that it is there again."""
-        there = asyncio.Event()
+        there = self._there
 
         async def back() -> None:
             there.set()
@@ -171,11 +175,15 @@ class ClusterEngine:
                 await client.close()
             raise
 
+    def _prepare_soon(self) -> None:
+        asyncio.get_running_loop().call_later(FENCED_SECS, self._there.set)
+
     async def _prepare(self, client: Client) -> bool:
         """Make the streams, begin the run if it has not begun, publish what is wanted; whether that was possible."""
         try:
             await make_streams(client, self.settings.replicas)
-            newest = await newest_job(client)
+            newest, sequence = await newest_job_and_sequence(client)
+            self._fence.begin(sequence)
             if not self._ready:
                 known = max(newest.run if newest else 0, self._jobs.newest_restored)
                 self._run = self._members.run = max(self._run, known + 1)
@@ -234,10 +242,7 @@ class ClusterEngine:
         client = self._client
         if client is None or self._replaced or number != self._number:
             return
-        try:
-            await client.publish(subjects.JOB, self._message(packed).pack())
-        except LOST:  # it is sent again when the server is back
-            log.debug("job %s could not be sent", number)
+        await self._fence.publish(client, self._message(packed).pack())
 
     def _message(self, job: WorkerJob | None) -> JobMessage:
         return JobMessage(self._run, self._number, job, VALID_SECS, self._intensity)

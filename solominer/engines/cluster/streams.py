@@ -64,8 +64,17 @@ async def make_streams(client: Client, replicas: int) -> None:
 
 async def newest_job(client: Client) -> JobMessage | None:
     """The newest job message, if there is one that this version can read. Raises nats.errors.Error."""
+    message, _ = await newest_job_and_sequence(client)
+    return message
+
+
+async def newest_job_and_sequence(client: Client) -> tuple[JobMessage | None, int]:
+    """The same with its number in the stream; 0 if there is none."""
     try:
         kept = await client.jetstream().get_last_msg(subjects.JOB_STREAM, subjects.JOB, direct=True)
-        return JobMessage.unpack(kept.data or b"")
-    except (NotFoundError, DecodeError):
-        return None
+    except NotFoundError:
+        return None, 0
+    try:
+        return JobMessage.unpack(kept.data or b""), kept.seq or 0
+    except DecodeError:
+        return None, kept.seq or 0
