@@ -129,7 +129,7 @@ def run(
     cpu_workers: Annotated[int | None, typer.Option(min=0, help="CPU workers; 0: Stratum miners only.")] = None,
     pool: Annotated[
         list[str] | None,
-        typer.Option(help="Mine for a pool, without a node: stratum+tcp://USER@HOST:PORT; repeat it for failover."),
+        typer.Option(help="Mine for a pool, without a node: stratum+tcp://USER@HOST:PORT; repeat for failover."),
     ] = None,
     web: Annotated[bool, typer.Option("--web", help="Also start the web server; prints its address.")] = False,
     data_dir: DataDirOption = None,
