@@ -115,7 +115,7 @@ def test_the_share_target_is_never_above_the_pools() -> None:
 
 def test_another_authority_is_refused() -> None:
     other = key_text(curve.public_x(bytes(31) + b"\x09"))
-    with pytest.raises(PoolError, match="authority|certificate|signed"):
+    with pytest.raises(PoolError, match=r"authority|certificate|signed"):
         Wire(make_shared(make_work(1, 1)), other)
     with pytest.raises(PoolError, match="no authority key"):
         V2Talk(pool_of("nonsense"), ("h", 1))
