@@ -136,7 +136,7 @@ def run(
     gpu: Annotated[str | None, typer.Option(help="GPUs: none, all, or numbers as in 0,2 (solominer gpu list).")] = None,
     pool: Annotated[
         list[str] | None,
-        typer.Option(help="Mine for a pool, without a node: stratum+tcp://USER@HOST:PORT; repeat it for failover."),
+        typer.Option(help="Mine for a pool, without a node: stratum+tcp://USER@HOST:PORT; repeat for failover."),
     ] = None,
     web: Annotated[bool, typer.Option("--web", help="Also start the web server; prints its address.")] = False,
     data_dir: DataDirOption = None,
