@@ -22,7 +22,7 @@ async def probe(session: IpcSession) -> None:
     """Set the session's version. Raises IpcFailed if it cannot be used, with the reason."""
     try:
         async with asyncio.timeout(PROBE_SECS):
-            template, _ = await session.try_out()
+            template = await session.try_out()
             session.version = await _version(session, template)
             await answered(template.destroy(context=session.reading))
     except TimeoutError:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from solominer.chain.hashes import root_from_branch, sha256d
-from solominer.chain.header import Header
+from solominer.chain.header import HEADER_SIZE, Header
 from solominer.errors import IpcFailed, printable
 from solominer.work.raw_template import USUAL_RESERVE, Reserve, StatedCoinbase, StatedTemplate
 
@@ -139,11 +139,15 @@ class IpcSession:
         return bytes(reply.result.hash)
 
     async def read(self, reserve: Reserve, *, use_mempool: bool) -> StatedTemplate:
-        """A new template, all of it in one round trip; the node keeps it. Raises IpcFailed."""
-        remote, stated = await self._read(reserve, use_mempool=use_mempool)
-        header = Header.unpack(stated.header) if len(stated.header) == 80 else None
-        if header is not None:
-            self._kept.append(KeptTemplate(header.prevhash_le, stated.merkle_branch, remote, time.monotonic()))
+        """A new template, all of it in one round trip; the node keeps it. Raises IpcFailed.
+
+        Of one without transactions only what it can say: header and coinbase.
+        """
+        made = self._make(reserve, use_mempool=use_mempool)
+        remote, stated = await (self._all_of(made) if use_mempool else self._least_of(made))
+        if len(stated.header) == HEADER_SIZE:
+            prevhash_le = Header.unpack(stated.header).prevhash_le
+            self._kept.append(KeptTemplate(prevhash_le, stated.merkle_branch, remote, time.monotonic()))
         while self._kept and time.monotonic() - self._kept[0].at > KEEP_SECS:
             done = asyncio.ensure_future(self._destroy(self._kept.popleft()))
             self._tasks.add(done)
@@ -154,36 +158,40 @@ class IpcSession:
         with suppress(IpcFailed):
             await answered(kept.remote.destroy(context=self.reading))
 
-    async def try_out(self) -> tuple[Any, StatedTemplate]:
-        """A template that is not kept, for the probe. Raises IpcFailed."""
-        return await self._read(USUAL_RESERVE, use_mempool=False)
+    async def try_out(self) -> Any:
+        """The capability of a template that is not kept, after all that is read of one. Raises IpcFailed."""
+        remote, _ = await self._all_of(self._make(USUAL_RESERVE, use_mempool=False))
+        return remote
 
-    async def _read(self, reserve: Reserve, *, use_mempool: bool) -> tuple[Any, StatedTemplate]:
-        context = self.reading
+    def _make(self, reserve: Reserve, *, use_mempool: bool) -> Any:
+        """The call that makes a template. More can be asked of its result before it is answered."""
         options = schema().BlockCreateOptions.new_message(
             useMempool=use_mempool,
             blockReservedWeight=reserve.weight,
             coinbaseOutputMaxAdditionalSigops=reserve.sigops,
         )
-        created = self.mining.createNewBlock(context=context, options=options, cooldown=False)
-        remote = created.result
-        calls = [
-            remote.getBlockHeader(context=context),
-            remote.getCoinbaseTx(context=context),
-            remote.getCoinbaseMerklePath(context=context),
-            remote.getBlock(context=context),
-            remote.getTxFees(context=context),
-            remote.getTxSigops(context=context),
-        ]
+        return self.mining.createNewBlock(context=self.reading, options=options, cooldown=False)
+
+    async def _ask(self, made: Any, *methods: str) -> tuple[Any, list[Any]]:
+        """The template's capability and its replies to these methods, all asked for together."""
+        calls = [getattr(made.result, method)(context=self.reading) for method in methods]
         try:
-            made = await answered(created)
-            if not made._has("result"):
+            reply = await answered(made)
+            if not reply._has("result"):
                 raise IpcFailed("the node makes no template: it stops, or it was interrupted")
-            header, coinbase, path, block, fees, sigops = [await answered(call) for call in calls]
+            return reply.result, [await answered(call) for call in calls]
         finally:
             for call in calls:
                 call.cancel()
-        stated = StatedTemplate(
+
+    async def _least_of(self, made: Any) -> tuple[Any, StatedTemplate]:
+        remote, (header, coinbase) = await self._ask(made, "getBlockHeader", "getCoinbaseTx")
+        return remote, StatedTemplate(bytes(header.result), _coinbase(coinbase.result), (), b"", (), ())
+
+    async def _all_of(self, made: Any) -> tuple[Any, StatedTemplate]:
+        names = "getBlockHeader", "getCoinbaseTx", "getCoinbaseMerklePath", "getBlock", "getTxFees", "getTxSigops"
+        remote, (header, coinbase, path, block, fees, sigops) = await self._ask(made, *names)
+        return remote, StatedTemplate(
             header=bytes(header.result),
             coinbase=_coinbase(coinbase.result),
             merkle_branch=tuple(bytes(each) for each in path.result),
@@ -191,7 +199,6 @@ class IpcSession:
             fees=tuple(fees.result),
             sigops=tuple(sigops.result),
         )
-        return made.result, stated
 
     def kept_for(self, header: Header, coinbase_stripped: bytes) -> KeptTemplate | None:
         """The template of a block with this header and coinbase, if the node still has it."""

@@ -73,7 +73,8 @@ async def test_joins_reads_and_hears_of_tips(node: MockNode, watched: Watched) -
     watched.link.start()
     assert await watched.next() == ("joined", "32", TIP, 100)
     assert await watched.read() == FULL
-    assert await watched.read(use_mempool=False, reserve=Reserve(2500, 80)) == EMPTY
+    empty = await watched.read(use_mempool=False, reserve=Reserve(2500, 80))
+    assert empty == replace(EMPTY, block=b"")
     assert node.does.options[-2:] == [(True, 8000, 400, False), (False, 2500, 80, False)]
     node.new_tip(NEXT)
     assert await watched.next() == ("hinted", NEXT)
