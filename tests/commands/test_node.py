@@ -57,10 +57,8 @@ def test_a_second_process_on_one_folder_is_refused(folder: ClusterFolder, tmp_pa
 def test_without_a_server_it_waits_and_says_so_until_it_is_stopped(folder: ClusterFolder, tmp_path: Path) -> None:
     process = start(folder, tmp_path, "--cpu-workers", "1")
     assert process.stderr is not None
-    for line in process.stderr:
-        if "cluster server: " in line:
-            assert "trying again" in line
-            break
+    line = next(line for line in process.stderr if "cluster server: " in line)
+    assert "trying again" in line
     process.send_signal(signal.SIGTERM)
     _, rest = process.communicate(timeout=60)
     assert process.returncode == 0, rest

@@ -20,6 +20,7 @@ class Link:
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -50,16 +51,21 @@ class Link:
         server.close()
         for task in self._tasks:
             task.cancel()
-        self._loop.run_until_complete(asyncio.gather(*self._tasks, return_exceptions=True))
+        for writer in self._writers:
+            writer.transport.abort()
+        closing = (writer.wait_closed() for writer in self._writers)
+        self._loop.run_until_complete(asyncio.gather(*self._tasks, *closing, return_exceptions=True))
         self._loop.close()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
         await self._open.wait()
         try:
             beyond = await asyncio.open_connection("127.0.0.1", self._target)
         except OSError:
             writer.close()
             return
+        self._writers.add(beyond[1])
         for source, sink in ((reader, beyond[1]), (beyond[0], writer)):
             task = self._loop.create_task(self._forward(source, sink))
             self._tasks.add(task)
