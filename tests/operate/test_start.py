@@ -111,7 +111,7 @@ def test_mode_pool_wants_a_pool_and_a_worker() -> None:
     with pytest.raises(ConfigError, match="requires a pool"):
         check_start(Config(mode="pool"), RunOptions(), None)
     pools = (PoolConfig(url="stratum+tcp://h:1", user="u"),)
-    with pytest.raises(ConfigError, match="nothing else mines"):
+    with pytest.raises(ConfigError, match="nothing would mine"):
         check_start(Config(mode="pool", pools=pools, cpu_workers=0, stratum=({"listen": "1"},)), RunOptions(), None)
     config = Config(mode="pool", pools=pools)
     check_start(config, RunOptions(), None)

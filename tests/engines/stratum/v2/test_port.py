@@ -31,6 +31,7 @@ from tests.engines.stratum.test_clients import PLAYS
 from tests.engines.stratum.test_connection import Transport
 from tests.engines.stratum.v2.miner import extended, solve, standard
 from tests.engines.stratum.v2.wire import V2WireMiner
+from tests.ports import free_port
 
 ONLY = structs.replace(LOCAL, v2="only")
 
@@ -214,7 +215,10 @@ async def test_both_protocols_find_blocks_on_one_port(tmp_path: Path) -> None:
 
 
 async def test_a_new_tip_reaches_v2_miners_and_a_restarted_server_has_the_same_key(tmp_path: Path) -> None:
-    async with running(authority_file=tmp_path / "a.json", processes=2) as bench:
+    fixed = ListenerSetup(
+        "127.0.0.1", free_port(), fractional=True
+    )  # after the end of both, port 0 would be another one
+    async with running(fixed, authority_file=tmp_path / "a.json", processes=2) as bench:
         bench.publish(tip=1)
         url = bench.engine.urls[1]
         miner = await in_thread(lambda: V2WireMiner(url))
