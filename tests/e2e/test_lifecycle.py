@@ -129,7 +129,7 @@ def test_demo_says_that_it_is_one_and_keeps_its_records_apart(tmp_path: Path, pr
 
 WATCHED_RUN = """
 import atexit, pathlib, sys
-from solominer.daemon import daemon
+from solominer.daemon import every_run
 from solominer.cli import main
 
 class Watch:
@@ -138,7 +138,7 @@ class Watch:
             print("imported", name, flush=True)
 
 sys.meta_path.insert(0, Watch())
-daemon.STATUS_LINE_SECS = 0.2
+every_run.STATUS_LINE_SECS = 0.2
 status = pathlib.Path("/proc/self/status")  # getrusage would begin with what started this process
 atexit.register(lambda: print("KiB", status.read_text().split("VmHWM:")[1].split()[0]))
 main()
