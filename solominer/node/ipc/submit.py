@@ -14,6 +14,7 @@ from solominer.node.submit import classify_submit
 from solominer.work.events import Answer
 from solominer.work.ports import SubmitReply
 
+GRACE_SECS = 1.0
 _MOST_COINBASE_HEX = 200_000
 
 
@@ -55,10 +56,16 @@ async def submit_solution(session: IpcSession, block_hex: str) -> SubmitReply | 
 
 
 async def first_acceptance(by_rpc: asyncio.Task[SubmitReply], by_ipc: asyncio.Task[SubmitReply | None]) -> SubmitReply:
-    """The first acceptance of a block; without one, RPC's answer, which alone may settle it."""
+    """The first acceptance of a block; without one, RPC's answer, which alone may settle it.
+
+    After RPC's answer IPC has GRACE_SECS more.
+    """
     pending: set[asyncio.Task[SubmitReply] | asyncio.Task[SubmitReply | None]] = {by_rpc, by_ipc}
     while pending:
-        done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+        patience_secs = GRACE_SECS if by_rpc.done() else None
+        done, pending = await asyncio.wait(pending, timeout=patience_secs, return_when=asyncio.FIRST_COMPLETED)
+        if not done:
+            break
         for task in done:
             reply = task.result()
             if reply is not None and reply.answer is Answer.ACCEPTED:

@@ -19,6 +19,7 @@ from solominer.node.client import NodeClient, NodeSettings
 from solominer.node.credentials import UserPassword
 from solominer.node.demo import synthetic_reply
 from solominer.node.ipc import connection, source
+from solominer.node.ipc import submit as ipc_submit
 from solominer.work.events import Answer, NewTip, TemplateReady, TransactionsChecked
 from solominer.work.job import Job, build_job
 from solominer.work.job_check import check_job
@@ -372,3 +373,17 @@ async def test_a_submission_survives_the_end_of_the_link(rig: Rig, well: FakeNod
         await asyncio.sleep(0.005)
     rig.client._ipc.distrust("as told")
     assert (await asyncio.wait_for(sending, 5)).answer is Answer.HELD
+
+
+async def test_an_answer_by_rpc_does_not_wait_long_for_ipc(
+    rig: Rig, well: FakeNode, mock: MockNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ipc_submit, "GRACE_SECS", 0.05)
+    await rig.run()
+    await rig.template()
+    job = job_of(await rig.template())
+    mock.does.sleeps["submitSolution"] = 9.0
+    well.answers |= {"submitblock": "time-too-new"}
+    began = time.monotonic()
+    assert (await rig.client.submit(block_of(job))).answer is Answer.RETRY
+    assert time.monotonic() - began < 2
