@@ -93,6 +93,7 @@ class PoolRun:
             self._do,
             lambda pool, sent: self.pools.submit(pool, sent),
             now,
+            engines=(config.cpu_workers != 0) + config.gpu.is_on + len(more_engines),
         )
         self.pools = Pools(config.pools, self.miner, patience)
 

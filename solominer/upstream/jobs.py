@@ -22,18 +22,20 @@ HARDEST_TARGET = 1 << 128
 _MAX_ID = 64
 
 
-def pool_job(assignment: Assignment, *, network: Network, pool: str, job_id: int, number: int) -> Job:
+def pool_job(assignment: Assignment, *, network: Network, pool: str, job_id: int, number: int, engines: int = 1) -> Job:
     """The job for what `pool` assigns. Raises BadValue if it cannot be mined.
 
-    `job_id` is ours; `number` differs between jobs and runs.
+    `job_id` is ours; `number` differs between jobs and runs. Two `engines` need a byte of the extranonce to tell them apart.
 
     ntime stays as the pool has it, which every pool accepts: the extranonce alone has room for 2**64 headers. A header
     that is a block meets the job's share target, even if the pool asks for harder shares.
     """
     server = assignment.job
     size = assignment.extranonce2_size
-    if size < SEARCHED_SIZE:
-        raise BadValue(f"extranonce2 has {size} bytes, at least {SEARCHED_SIZE} are needed")
+    least = SEARCHED_SIZE + (engines > 1)
+    if size < least:
+        alone = " for CPU and graphics cards together: set cpu_workers to 0" if size == SEARCHED_SIZE else ""
+        raise BadValue(f"extranonce2 has {size} bytes, at least {least} are needed{alone}")
     seen = read_coinbase(assignment)
     if seen.height is None:
         raise BadValue("the coinbase does not begin with the height (BIP 34)")

@@ -64,7 +64,9 @@ class PoolMiner:
         do: Callable[[list[Action]], None],
         submit: Submit,
         clock: Clock,
+        engines: int = 1,
     ) -> None:
+        self._engines = engines
         self.policy = policy
         self.blocks = BlockTracker([], policy.retry)
         self.demo_blocks = 0
@@ -162,7 +164,14 @@ class PoolMiner:
     def _make(self, pool: PoolConfig, assignment: Assignment) -> _Kept:
         self._last_id += 1
         number = self._number + self._last_id
-        made = pool_job(assignment, network=self._network, pool=pool.url, job_id=self._last_id, number=number)
+        made = pool_job(
+            assignment,
+            network=self._network,
+            pool=pool.url,
+            job_id=self._last_id,
+            number=number,
+            engines=self._engines,
+        )
         kept = self._jobs[made.job_id] = _Kept(made, assignment, pool)
         while len(self._jobs) > MOST_JOBS:
             self._jobs.popitem(last=False)

@@ -153,3 +153,16 @@ def test_bits_outside_of_bip_320_are_not_rolled() -> None:
     job = pool_job(assignment_of(mask=0xFFFFFFFF), network=REGTEST, pool="p", job_id=1, number=1)
     assert job.space.version_mask == 0x1FFFE000
     assert "of p" in job.describe()
+
+
+@pytest.mark.parametrize(("size", "engines", "refused"), [(4, 1, False), (4, 2, True), (5, 2, False), (3, 1, True)])
+def test_two_engines_are_told_apart_or_the_pool_is_refused(size: int, engines: int, refused: bool) -> None:
+    """Else both would search the same headers."""
+    assignment = assignment_of(size=size)
+    if refused:
+        with pytest.raises(BadValue, match=f"extranonce2 has {size} bytes"):
+            pool_job(assignment, network=REGTEST, pool="p", job_id=1, number=1, engines=engines)
+        return
+    job = pool_job(assignment, network=REGTEST, pool="p", job_id=1, number=1, engines=engines)
+    prefixes = {job.extranonce_prefix(bytes(3) + bytes([number])) for number in range(engines)}
+    assert len(prefixes) == engines

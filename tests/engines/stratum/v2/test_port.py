@@ -215,9 +215,7 @@ async def test_both_protocols_find_blocks_on_one_port(tmp_path: Path) -> None:
 
 
 async def test_a_new_tip_reaches_v2_miners_and_a_restarted_server_has_the_same_key(tmp_path: Path) -> None:
-    fixed = ListenerSetup(
-        "127.0.0.1", free_port(), fractional=True
-    )  # after the end of both, port 0 would be another one
+    fixed = ListenerSetup("127.0.0.1", free_port(), fractional=True)  # port 0 would be another one then
     async with running(fixed, authority_file=tmp_path / "a.json", processes=2) as bench:
         bench.publish(tip=1)
         url = bench.engine.urls[1]
