@@ -25,7 +25,7 @@ _MAX_ID = 64
 def pool_job(assignment: Assignment, *, network: Network, pool: str, job_id: int, number: int, engines: int = 1) -> Job:
     """The job for what `pool` assigns. Raises BadValue if it cannot be mined.
 
-    `job_id` is ours; `number` differs between jobs and runs. Two `engines` need a byte of the extranonce to tell them apart.
+    `job_id` is ours; `number` differs between jobs and runs. Two `engines` need a byte to be told apart by.
 
     ntime stays as the pool has it, which every pool accepts: the extranonce alone has room for 2**64 headers. A header
     that is a block meets the job's share target, even if the pool asks for harder shares.
