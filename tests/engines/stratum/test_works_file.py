@@ -123,7 +123,7 @@ def test_wherever_it_is_torn_what_is_whole_comes_back_and_the_next_work_follows_
             assert [each.work.work_id for each in restored(path)] == [1, 9]
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"solominer-stratum-works/2\n", bytes(100)])
+@pytest.mark.parametrize("content", [b"", b"{}", b"solominer-stratum-works/3\n", bytes(100)])
 def test_what_is_not_ours_is_said_and_replaced(path: Path, content: bytes, caplog: pytest.LogCaptureFixture) -> None:
     path.parent.mkdir()
     path.write_bytes(content)
