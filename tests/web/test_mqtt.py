@@ -159,6 +159,15 @@ async def test_a_refused_login_is_logged_once_without_the_password(
     assert PASSWORD not in caplog.text
 
 
+async def test_a_new_connection_gets_the_state_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publisher_module, "EVERY_SECS", 3600)
+    async with FakeBroker().serving() as broker:
+        site = site_of(tmp_path, port=broker.port)
+        tell(site, status())
+        async with publishing(site):
+            await until(lambda: broker.newest(TOPICS.availability) == "online")
+
+
 async def test_a_broker_that_is_not_there_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with publishing(site_of(tmp_path, port=free_port())):
         await until(lambda: caplog.records)

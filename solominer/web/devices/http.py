@@ -41,8 +41,8 @@ async def get_json(host: str, port: int, path: str, timeout_secs: float | None =
         raise DeviceFailed("it does not answer", "check its power and network") from None
     except socket.gaierror:
         raise DeviceFailed("its name is unknown", "write its address instead, or check the name") from None
-    except ConnectionError as error:
-        raise WrongKind(f"it refuses connections on port {port} ({_reason(error)})", "check its address") from None
+    except ConnectionError:
+        raise WrongKind(f"it refuses connections on port {port}", "check its address") from None
     except OSError as error:
         raise DeviceFailed(f"it cannot be reached: {_reason(error)}", "check its power and network") from None
     if status == 401:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from solominer.config.mqtt import MqttConfig
@@ -34,6 +35,7 @@ class MqttPublisher:
         self._config, self._feed, self._live, self._best = config, feed, live, best
         self._topics = Topics(config)
         self._problem: str | None = None
+        self._fresh = asyncio.Event()
 
     async def run(self) -> None:
         """Publish; why it cannot is logged once until it can again."""
@@ -45,7 +47,10 @@ class MqttPublisher:
         try:
             while True:
                 await self._publish(client)
-                await asyncio.sleep(EVERY_SECS)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(EVERY_SECS):
+                        await self._fresh.wait()
+                self._fresh.clear()
         finally:
             if client.is_connected():
                 client.publish(self._topics.availability, OFFLINE, retain=True)
@@ -74,7 +79,13 @@ class MqttPublisher:
             client.tls_set_context(ssl.create_default_context())
         client.will_set(self._topics.availability, OFFLINE, retain=True)
         client.reconnect_delay_set(FIRST_DELAY_SECS, MAX_DELAY_SECS)
-        client.on_connect = self._connected
+        loop = asyncio.get_running_loop()
+
+        def connected(client: Client, _data: Any, _flags: Any, code: Any, _properties: Any) -> None:
+            self._connected(client, code)
+            loop.call_soon_threadsafe(self._fresh.set)
+
+        client.on_connect = connected
         client.on_connect_fail = lambda *_: self._failed(
             "it cannot be reached: check mqtt.host, mqtt.port and mqtt.tls"
         )
@@ -86,7 +97,7 @@ class MqttPublisher:
             return None
         return read_file(self._config.password_file, MOST_PASSWORD_BYTES).decode().partition("\n")[0].strip()
 
-    def _connected(self, client: Client, _data: Any, _flags: Any, code: Any, _properties: Any) -> None:
+    def _connected(self, client: Client, code: Any) -> None:
         if code.is_failure:
             self._failed(f"it refused the login ({code}): check mqtt.username and mqtt.password_file")
             return
