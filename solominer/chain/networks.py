@@ -41,8 +41,12 @@ class Network:
         return 0 if halvings >= 64 else (50 * COIN) >> halvings
 
     def is_retarget_height(self, height: int) -> bool:
-        """Whether the block at `height` may have other bits than the one before it, by the period."""
+        """Whether a period of difficulty begins with the block at `height`."""
         return height % self.retarget_interval == 0
+
+    def may_change_bits(self, height: int) -> bool:
+        """Whether the block at `height` may have other bits than its parent, so that only the node knows them."""
+        return (self.is_retarget_height(height) or self.min_difficulty_blocks) and not self.no_retarget
 
 
 _LIMIT_224 = (1 << 224) - 1

@@ -58,10 +58,9 @@ class Templates:
         if tip.empty is not None:
             return tip.empty
         last, network, height = self.latest, self.network, tip.height + 1
-        new_period = network.is_retarget_height(height)
-        bits_may_change = (new_period or network.min_difficulty_blocks) and not network.no_retarget
-        if last is None or self.at is None or bits_may_change:
+        if last is None or self.at is None or network.may_change_bits(height):
             return None
+        new_period = network.is_retarget_height(height)
         mintime = tip.median_time + 1
         return empty_template(
             network,

@@ -13,14 +13,15 @@ import pytest
 
 from solominer.chain.hashes import from_rpc_hex, to_rpc_hex
 from solominer.chain.header import Header
-from solominer.chain.networks import REGTEST, SIGNET
+from solominer.chain.networks import REGTEST, SIGNET, Network
 from solominer.daemon.host_metrics import now
+from solominer.node import submit
 from solominer.node.client import NodeClient, NodeSettings
 from solominer.node.credentials import UserPassword
 from solominer.node.demo import synthetic_reply
 from solominer.node.ipc import connection, source
 from solominer.node.ipc import submit as ipc_submit
-from solominer.work.events import Answer, NewTip, TemplateReady, TransactionsChecked
+from solominer.work.events import Answer, NewTip, TemplateReady, TipFacts, TransactionsChecked
 from solominer.work.job import Job, build_job
 from solominer.work.job_check import check_job
 from solominer.work.raw_transactions import RawTransactions
@@ -168,10 +169,16 @@ async def test_a_new_tip_by_ipc(rig: Rig, mock: MockNode) -> None:
     assert (await rig.inbox.next(NewTip, lambda tip: tip.hash_le == b"\5" * 32)).source == "ipc"
 
 
-async def test_the_empty_template_of_a_new_tip_is_the_nodes(rig: Rig, well: FakeNode, mock: MockNode) -> None:
+async def test_the_empty_template_of_a_new_tip_is_the_nodes_where_its_bits_may_change(
+    rig: Rig, mock: MockNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Elsewhere it follows from the header, which is there sooner."""
+    by_rpc = TipFacts(PARENT, HEIGHT - 1, 0x20000000, 100, 99, 0x207FFFFF)
+    monkeypatch.setattr(submit, "tip_facts", lambda client, hash_le: by_rpc)
     await rig.run()
-    well.answers["getblockheader"] = told_header(Header(1, b"\2" * 32, bytes(32), 100, 0x207FFFFF, 7), HEIGHT - 1)
     await rig.template()
+    assert (await rig.client.tip_facts(PARENT)).empty is None
+    monkeypatch.setattr(Network, "may_change_bits", lambda network, height: height == HEIGHT)
     facts = await rig.client.tip_facts(PARENT)
     assert facts.empty is not None
     assert facts.empty.provisional
