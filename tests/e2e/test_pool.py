@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from solominer.engines.stratum import server_process
 from solominer.node.private.node import PrivateNode
 from solominer.records.control_client import ask
 from solominer.records.evidence.verify import verify
@@ -112,6 +113,7 @@ def holds(miner: PoolMiner, node: PrivateNode, data: Path) -> None:
 async def test_blocks_are_mined_while_either_side_is_killed(
     node: PrivateNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(server_process, "_MAX_BACKOFF_SECS", 0.2)  # it is killed more often than in real life
     kills = random.sample(["miner", "pool"] * KILLS, 2 * KILLS)
     async with serving(node, tmp_path, monkeypatch) as bench:
         with mining(tmp_path, bench.url) as miner:
@@ -122,6 +124,7 @@ async def test_blocks_are_mined_while_either_side_is_killed(
                     miner.kill()
                     miner.start()
                 else:
+                    await bench.running.until(lambda: bench.engine.is_serving)
                     os.kill(bench.server_pid, signal.SIGKILL)
                 await mined(bench, 1)
             await mined(bench, max(1, BLOCKS - bench.running.accepted))
