@@ -154,7 +154,7 @@ def test_the_main_process_imports_no_numpy_and_stays_below_100_mib(tmp_path: Pat
         "--seconds",
         "100",
         "--hashes",
-        "100000000",
+        "300000000",
         "--plain",
         "--data-dir",
         str(tmp_path),
