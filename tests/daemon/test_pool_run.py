@@ -87,14 +87,13 @@ async def test_it_mines_at_a_pool_and_its_records_say_so(tmp_path: Path, caplog:
         return None
 
     async with ScriptedPool(Script(verdict=verdict)) as pool:
-        running = Running(config_of(tmp_path, pool), RunOptions(blocks=8), engine=FakeEngine(share_target=0, auto=1))
-        await running.until(lambda: pool.shares)
-        status = (await running.ask("status"))["status"] if not running.task.done() else {}
-        assert await asyncio.wait_for(running.task, 30) == 0
-    if status:
-        assert (status["mode"], status["nodes"]) == ("pool", [])
-        ((told),) = status["pools"]
-        assert (told["url"], told["user"]) == (pool.config().url, "rig.1")
+        running = Running(config_of(tmp_path, pool), engine=FakeEngine(share_target=0, auto=1))
+        await running.until(lambda: len(pool.shares) >= 8)
+        status = (await running.ask("status"))["status"]
+        assert await running.end() == 0
+    assert (status["mode"], status["nodes"]) == ("pool", [])
+    (told,) = status["pools"]
+    assert (told["url"], told["user"]) == (pool.config().url, "rig.1")
     assert "BLOCK FOUND for stratum+tcp://127.0.0.1" in caplog.text
     assert "mining for a pool: found blocks are the pool's" in caplog.text
     folder = tmp_path / "pool-regtest"
@@ -149,6 +148,9 @@ async def test_without_a_pool_it_waits_and_says_so(tmp_path: Path, caplog: pytes
 
 async def test_limits_end_it(tmp_path: Path) -> None:
     async with ScriptedPool() as pool:
+        engine = FakeEngine(share_target=0, auto=1)
+        finds = Running(config_of(tmp_path / "c", pool), RunOptions(blocks=2), engine=engine)
+        assert await asyncio.wait_for(finds.task, 30) == 0
         assert await asyncio.wait_for(Running(config_of(tmp_path / "a", pool), RunOptions(hashes=1)).task, 30) == 0
         assert await asyncio.wait_for(Running(config_of(tmp_path / "b", pool), RunOptions(secs=0.3)).task, 30) == 0
 

@@ -33,15 +33,15 @@ class Live:
 
 
 def until(holds: Callable[[], object], secs: float) -> None:
-    """Wait until it holds; an HTTP error counts as not yet."""
-    deadline = time.monotonic() + secs
+    """Wait until it holds; an HTTP error or a failed assertion counts as not yet, and is told in the end."""
+    deadline, last = time.monotonic() + secs, ""
     while True:
         try:
             if holds():
                 return
-        except httpx.HTTPError:
-            pass
-        assert time.monotonic() < deadline, "it did not come about"
+        except (httpx.HTTPError, AssertionError) as error:
+            last = f": {error!r}"
+        assert time.monotonic() < deadline, f"it did not come about within {secs:g} s{last}"
         time.sleep(0.2)
 
 
@@ -71,7 +71,8 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
         yield found
         miner.close()
     except AssertionError as error:
-        raise AssertionError((folder / "log").read_text(errors="replace")[-5000:]) from error
+        text = (folder / "log").read_text(errors="replace")
+        raise AssertionError(f"{error}\n{text[:2000]}\n...\n{text[-2000:]}") from error
     finally:
         process.terminate()
         process.wait(60)
@@ -79,4 +80,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
 
 def _is_complete(live: Live) -> bool:
     status = live.get("/api/v1/status").json()
-    return bool(status["blocks"] and status["rate_hps"]) and any(each["connections"] for each in status["workers"])
+    assert status["blocks"], "no block"
+    assert status["rate_hps"], "no rate"
+    assert any(each["connections"] for each in status["workers"]), f"no miner: {status['workers']}"
+    return True

@@ -19,6 +19,9 @@ from tests.e2e.harness import RunningMiner, config_for
 
 pytestmark = pytest.mark.e2e
 
+OTHERS_ADDRESS = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080"
+"""Blocks of the same second that pay the same address are the same on both nodes: no fork."""
+
 
 @pytest.fixture
 def other(bitcoind_binary: BitcoindBinary, tmp_path: Path) -> Iterator[PrivateNode]:
@@ -47,7 +50,7 @@ async def test_blocks_count_on_the_chain_with_the_most_work(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
-    await asyncio.to_thread(mine_blocks, other, 3)
+    await asyncio.to_thread(mine_blocks, other, 3, OTHERS_ADDRESS)
     async with RunningMiner(monkeypatch, config_of_two(node, other, tmp_path / "data")) as miner:
         await miner.mine(1)  # on the other node, which has more work
         (block,) = miner.coordinator.blocks.open.values()
@@ -61,7 +64,7 @@ async def test_blocks_count_on_the_chain_with_the_most_work(
         assert "different chains since height 1;" in caplog.text
         assert "since height 1, with less work" in miner.coordinator.forks.note("other")
 
-        await asyncio.to_thread(mine_blocks, other, 10)
+        await asyncio.to_thread(mine_blocks, other, 10, OTHERS_ADDRESS)
         await miner.until(lambda: block.state is BlockState.CONFIRMED)
         assert miner.accepted >= 1
 
@@ -79,7 +82,7 @@ def test_the_doctor_compares_the_nodes(node: PrivateNode, other: PrivateNode, tm
 
     mine_blocks(node, 5)
     assert "at height 0 of 5" in found()
-    mine_blocks(other, 3)
+    mine_blocks(other, 3, OTHERS_ADDRESS)
     assert "since height 1 (heights 3 and 5; other has less work)" in found()
     node.call("addnode", f"127.0.0.1:{other.p2p_port}", "onetry")
     other.call("waitforblockheight", 5, 20_000)

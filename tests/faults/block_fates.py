@@ -91,14 +91,11 @@ def _fate(depth: int | None, kept: Kept | None, parents_held: set[str]) -> Fate:
 
 
 def _contradiction(hash_hex: str, fate: Fate, state: str) -> Iterator[str]:
-    """The journal's last word against the chain's. A daemon that was told to end may not have heard the last one.
-
-    What is found or sent is submitted again at the next start: a sibling whose state was torn off is no lost block.
-    """
+    """The journal's last word against the chain's. A daemon that was told to end may not have heard the last one."""
     possible = {
         Fate.ACTIVE: ("found", "sent", "accepted", "confirmed", "mature"),
         Fate.BEATEN: ("found", "sent", "accepted", "stale", "superseded"),
-        Fate.SIBLING: ("found", "sent", "superseded"),
+        Fate.SIBLING: ("superseded",),
     }[fate]
     if state not in possible:
         yield f"{hash_hex} is {fate}, the journal says {state!r}"

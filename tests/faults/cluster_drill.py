@@ -25,6 +25,14 @@ def workers_of(node: Program) -> list[int]:
     return [each.pid for each in children if "solominer.engines.cpu" in " ".join(each.cmdline())]
 
 
+def _new_tip(site: ClusterSite) -> str:
+    """Mine a block that becomes the tip: one of the node's, still under way, may take its place."""
+    while True:
+        (mined,) = mine_blocks(site.bitcoind, 1)
+        if site.bitcoind.call("getbestblockhash") == mined:
+            return mined
+
+
 def drill(site: ClusterSite, rng: random.Random) -> tuple[str, float] | None:
     """The block that was found without a daemon, and the seconds from its restart until the chain has it.
 
@@ -35,7 +43,7 @@ def drill(site: ClusterSite, rng: random.Random) -> tuple[str, float] | None:
     for pid in workers_of(node):
         os.kill(pid, signal.SIGSTOP)
     began = time.monotonic()
-    (tip,) = mine_blocks(site.bitcoind, 1)
+    tip = _new_tip(site)
     site.head.wait_line(f"mining job .* on {tip[-12:]}", began)
     time.sleep(rng.choice((0.0, 0.002, 0.01, 0.05)))
     site.head.kill()

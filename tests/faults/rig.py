@@ -269,15 +269,20 @@ class World:
 
     def check_blocks(self) -> RunResult:
         """What became of every block, as of now."""
+        sites = [site.node for site in self.bench.sites]
+        return check_blocks(sites, self._solved(), [self.data_dir, self.fallback_dir])
+
+    def _solved(self) -> set[str]:
+        """Every block so far: those that the daemon said it found, and those that it sent without living to say so."""
         solved = set(self.daemon.found_hashes())
         for site in self.bench.sites:
             solved.update(site.rpc.submitted[self.first_submitted[site.name] :])
-        return check_blocks([site.node for site in self.bench.sites], solved, [self.data_dir, self.fallback_dir])
+        return solved
 
     def _wait_for_deliveries(self) -> None:
         """Until nothing found before now is missing: what a retry or a replay still has under way gets its time."""
         deadline = time.monotonic() + SETTLE_SECS
-        before = set(self.daemon.found_hashes())
+        before = self._solved()
         while time.monotonic() < deadline:
             missing = [text for text in self.check_blocks().problems if any(each in text for each in before)]
             if not missing:
