@@ -34,6 +34,11 @@ SolominerError
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TypeVar
+
+_Error = TypeVar("_Error", bound=BaseException)
+
 LONGEST_TEXT = 4000
 """Maximum characters of an error or log message; the rest is cut."""
 
@@ -230,3 +235,12 @@ class JournalFailed(RecordsError):
 
 class VerifyError(RecordsError):
     """Invalid evidence."""
+
+
+def leaves(group: BaseExceptionGroup[_Error]) -> Iterator[_Error]:
+    """The exceptions in a group, and in the groups inside of it."""
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from leaves(error)
+        else:
+            yield error

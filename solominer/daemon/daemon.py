@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 from solominer.config.models import Config
 from solominer.daemon.cluster_control import cluster_handlers
-from solominer.daemon.every_run import RunOptions, catch_signals, leaves, reload_on_sighup, serve_users
+from solominer.daemon.every_run import EveryRun, RunOptions, reload_on_sighup, serve_users
 from solominer.daemon.executor import Executor
 from solominer.daemon.host_metrics import now
 from solominer.daemon.job_view import TemplateViews
@@ -31,18 +31,13 @@ from solominer.daemon.parts import (
     gpus_of,
     plan_monitor_of,
     policies_of,
-    pool_settings_of,
-    recorder_of,
     start_of,
     stratum_of,
 )
-from solominer.daemon.sd_notify import Notifier
-from solominer.daemon.status import Sampler, snapshot_of, why_no_hash
+from solominer.daemon.status import Sampler, snapshot_of
 from solominer.engines.engine_set import EngineSet
-from solominer.engines.pool.pool import WorkerPool
-from solominer.errors import SolominerError
 from solominer.governor.governor import Governor
-from solominer.views.logs import RecentEvents, logged_to
+from solominer.views.logs import RecentEvents
 from solominer.views.snapshot import Snapshot
 from solominer.views.text import duration, rate
 from solominer.work.actions import Severity
@@ -55,8 +50,6 @@ log = logging.getLogger("solominer.daemon.daemon")
 
 TICK_SECS = 0.25
 LAST_ANSWERS_SECS = 10.0
-ENGINES_STOP_SECS = 5.0
-START_PATIENCE_SECS = 300.0
 
 
 def run(config: Config, options: RunOptions, recent: RecentEvents) -> int:
@@ -70,8 +63,8 @@ def run(config: Config, options: RunOptions, recent: RecentEvents) -> int:
     return asyncio.run(Run(config, options, recent).run())
 
 
-class Run:
-    """One run: `start`, `serve`, `shutdown`. `nodes` creates the nodes; `more_engines` run beside the CPU pool."""
+class Run(EveryRun):
+    """A run at nodes: `start`, `serve`, `shutdown`. `nodes` creates the nodes."""
 
     def __init__(
         self,
@@ -81,40 +74,19 @@ class Run:
         more_engines: Sequence[Engine] = (),
         nodes: Callable[[Config, Post, AsyncExitStack], Awaitable[dict[str, Node]]] = nodes_of,
     ) -> None:
-        self.config = config
-        self.options = options
-        self._recent = recent
-        self._more_engines, self._nodes = more_engines, nodes
-        self._started_at = time.time()
-        self._stop = asyncio.Event()
-        self._notifier = Notifier.from_environment()
+        super().__init__(config, options, recent, more_engines)
+        self._nodes = nodes
         self.executor: Executor | None = None
         self._early: list[Event] = []
         self._templates = TemplateViews()
 
-    def stop(self) -> None:
-        """Request shutdown, as SIGTERM does."""
-        self._stop.set()
-
-    async def run(self) -> int:
-        """Start, mine and shut down; returns the exit code."""
-        async with AsyncExitStack() as stack:
-            catch_signals(self._stop)
-            if self.options.secs is not None:
-                asyncio.get_running_loop().call_later(self.options.secs, self._stop.set)
-            parts = await self.start(stack)
-            return 0 if parts is None else await self.serve(parts)
+    async def _run(self, stack: AsyncExitStack) -> int:
+        parts = await self.start(stack)
+        return 0 if parts is None else await self.serve(parts)
 
     async def start(self, stack: AsyncExitStack) -> Parts | None:
         """Open the records, start the engines, connect the nodes; `stack` closes them. None if stopped meanwhile."""
-        settings = pool_settings_of(self.config)
-        recorder = recorder_of(self.config)
-        plan = {"hash": settings.plan.hash_hex, "mode": settings.plan.mode, **settings.plan.facts()}
-        replay = recorder.open(self._started_at, {"mode": self.config.mode, "plan": plan})
-        stack.callback(lambda: recorder.close(time.time()))
-        stack.enter_context(logged_to(recorder.log_handler()))
-        self._notifier.starting("starting the workers", START_PATIENCE_SECS)
-        pool = WorkerPool(settings, now, log.info)
+        recorder, replay, pool = self._open_records(stack)
         nodes: dict[str, Node] = {}
         stratum = stratum_of(self.config, recorder, lambda address: payout_of(address, nodes.values()))
         gpus, cluster = gpus_of(self.config), cluster_of(self.config, recorder, replay)
@@ -122,11 +94,10 @@ class Run:
         engines = EngineSet([pool, *beside, *self._more_engines], *extranonces_of(stratum, cluster))
         if self.config.cluster.is_embedded:
             await embedded_server(self.config, stack)
-        await engines.start(self._post)  # first, so that kernels load while the nodes start
-        stack.push_async_callback(engines.stop, ENGINES_STOP_SECS)
+        await self._start_engines(engines, self._post, stack)  # first, so that kernels load while the nodes start
         nodes |= await self._nodes(self.config, self._post, stack)
         known = await await_payout(
-            self.config, nodes, self._stop, lambda text: self._notifier.starting(text, START_PATIENCE_SECS)
+            self.config, nodes, self._stop, lambda text: self._notifier.starting(text, self.START_PATIENCE_SECS)
         )
         block_state = stratum.block_state if stratum else lambda block, state: None
         if known is None:
@@ -139,7 +110,7 @@ class Run:
         coordinator = start.coordinator()
         parts.recorder.begin_events(time.time(), start)
         observer = plan_monitor_of(parts.pool, parts.recorder, self._alert)
-        try:
+        with self._failures_logged():
             async with asyncio.TaskGroup() as group:
                 tasks: set[asyncio.Task[None]] = set()
 
@@ -174,10 +145,6 @@ class Run:
                 await self.shutdown(parts, executor, governor, sampler, observer, beside)
                 for task in tuple(tasks):  # they remove themselves
                     task.cancel()
-        except BaseExceptionGroup as group:
-            for error in leaves(group):
-                log.critical("a part of the daemon ended unexpectedly", exc_info=error)
-            raise SolominerError("the daemon stopped after an internal error", "see the log above") from group
         log.info(
             "stopped after %s: %d hashes, %d shares, %d blocks accepted",
             duration(time.time() - self._started_at),
@@ -197,13 +164,7 @@ class Run:
         beside: asyncio.Task[None],
     ) -> None:
         """Let the workers finish their slice, submit found blocks, and close the nodes."""
-        self._notifier.stopping("waiting for workers")
-        log.info("shutting down: waiting for workers")
-        sampler.count()
-        if not sampler.hashes:
-            workers = [worker for pool in parts.pools for worker in pool.pool_snapshot().workers]
-            why = why_no_hash(workers, executor.coordinator.status)
-            log.warning("no hashes were computed: %s", why)
+        self._say_stopping(sampler, parts.pools, lambda: executor.coordinator.status)
         parts.engines.stop_work()
         governor.stopping()  # otherwise the next tip would start work again
         await executor.settle(LAST_ANSWERS_SECS)
@@ -212,7 +173,7 @@ class Run:
         observer.close(time.time(), time.monotonic())
         beside.cancel()  # they read the engines
         await asyncio.wait([beside])
-        await parts.engines.stop(ENGINES_STOP_SECS)
+        await parts.engines.stop(self.ENGINES_STOP_SECS)
         await executor.settle(LAST_ANSWERS_SECS)  # for blocks of the workers' last slices
         for node in parts.nodes.values():
             await node.close()
@@ -279,10 +240,6 @@ class Run:
         return governor
 
     # --- limits, view, exit code ---------------------------------------------------------------------------------
-
-    def _limit_hashes(self, hashes: int) -> None:
-        if self.options.hashes is not None and hashes >= self.options.hashes:
-            self._stop.set()
 
     async def _limit_blocks(self, executor: Executor) -> None:
         """Stop after `--blocks`."""

@@ -1,4 +1,4 @@
-"""What every run has around its mining, at nodes or at pools: signals, limits, status lines, and its users."""
+"""What every run has, at nodes or at pools: limits, signals, records, its end, status lines, and its users."""
 
 from __future__ import annotations
 
@@ -6,21 +6,32 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Callable, Coroutine, Hashable, Iterator, Mapping
-from contextlib import suppress
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine, Hashable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from solominer.config.models import Config
 from solominer.daemon.control_socket import ControlServer, Handler
+from solominer.daemon.host_metrics import now
+from solominer.daemon.parts import pool_settings_of, recorder_of
 from solominer.daemon.sd_notify import Notifier
-from solominer.daemon.status import Sampler
+from solominer.daemon.status import Sampler, why_no_hash
 from solominer.daemon.status_feed import StatusFeed
+from solominer.engines.engine_set import EngineSet
+from solominer.engines.pool.pool import WorkerPool
+from solominer.errors import SolominerError, leaves
 from solominer.governor.governor import Governor, folder_of
+from solominer.records.journal.recovery import Replay
+from solominer.records.recorder import Recorder
 from solominer.views.console import ConsoleView, has_controlling_terminal
+from solominer.views.logs import RecentEvents, logged_to
 from solominer.views.snapshot import Snapshot
 from solominer.views.text import coins, rate
+from solominer.work.ports import Engine, Post
 
 log = logging.getLogger("solominer.daemon.daemon")
 
@@ -42,6 +53,74 @@ class RunOptions:
     hashes: int | None = None
     reload: Callable[[], Config] | None = None
     config_file: Path | None = None
+
+
+class EveryRun(ABC):
+    """One run of the daemon. `more_engines` run beside its own."""
+
+    ENGINES_STOP_SECS: ClassVar[float] = 5.0
+    START_PATIENCE_SECS: ClassVar[float] = 300.0
+
+    def __init__(
+        self, config: Config, options: RunOptions, recent: RecentEvents, more_engines: Sequence[Engine] = ()
+    ) -> None:
+        self.config, self.options = config, options
+        self._recent, self._more_engines = recent, more_engines
+        self._started_at = time.time()
+        self._stop = asyncio.Event()
+        self._notifier = Notifier.from_environment()
+
+    def stop(self) -> None:
+        """Request shutdown, as SIGTERM does."""
+        self._stop.set()
+
+    async def run(self) -> int:
+        """Start, mine and shut down; returns the exit code. Raises SolominerError if a part fails."""
+        async with AsyncExitStack() as stack:
+            catch_signals(self._stop)
+            if self.options.secs is not None:
+                asyncio.get_running_loop().call_later(self.options.secs, self._stop.set)
+            return await self._run(stack)
+
+    @abstractmethod
+    async def _run(self, stack: AsyncExitStack) -> int:
+        """The run within its limits; `stack` closes what it opens."""
+
+    def _open_records(self, stack: AsyncExitStack) -> tuple[Recorder, Replay, WorkerPool]:
+        """Open the records, which the log is written to from now on; the CPU pool is not started yet."""
+        settings, recorder = pool_settings_of(self.config), recorder_of(self.config)
+        plan = {"hash": settings.plan.hash_hex, "mode": settings.plan.mode, **settings.plan.facts()}
+        replay = recorder.open(self._started_at, {"mode": self.config.mode, "plan": plan})
+        stack.callback(lambda: recorder.close(time.time()))
+        stack.enter_context(logged_to(recorder.log_handler()))
+        self._notifier.starting("starting the workers", self.START_PATIENCE_SECS)
+        return recorder, replay, WorkerPool(settings, now, log.info)
+
+    async def _start_engines(self, engines: EngineSet, post: Post, stack: AsyncExitStack) -> None:
+        await engines.start(post)
+        stack.push_async_callback(engines.stop, self.ENGINES_STOP_SECS)
+
+    @contextmanager
+    def _failures_logged(self) -> Iterator[None]:
+        """Around the task group of all parts: what ends one of them is logged, and SolominerError is raised."""
+        try:
+            yield
+        except BaseExceptionGroup as group:
+            for error in leaves(group):
+                log.critical("a part of the daemon ended unexpectedly", exc_info=error)
+            raise SolominerError("the daemon stopped after an internal error", "see the log above") from group
+
+    def _say_stopping(self, sampler: Sampler, pools: Sequence[WorkerPool], status: Callable[[], str]) -> None:
+        self._notifier.stopping("waiting for workers")
+        log.info("shutting down: waiting for workers")
+        sampler.count()
+        if not sampler.hashes:
+            workers = [worker for pool in pools for worker in pool.pool_snapshot().workers]
+            log.warning("no hashes were computed: %s", why_no_hash(workers, status()))
+
+    def _limit_hashes(self, hashes: int) -> None:
+        if self.options.hashes is not None and hashes >= self.options.hashes:
+            self._stop.set()
 
 
 def catch_signals(stop: asyncio.Event) -> None:
@@ -128,12 +207,3 @@ async def _status_lines(snapshot: Callable[[], Snapshot]) -> NoReturn:
                 s.status, s.height + 1, rate(s.rate_hps), s.shares, s.accepted_blocks, s.transactions,
                 coins(s.fees_sats),
             )  # fmt: skip
-
-
-def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    """The exceptions in a group, and in the groups inside of it."""
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from leaves(error)
-        else:
-            yield error

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from solominer.chain.target import DIFFICULTY_1_TARGET, expected_hashes
 from solominer.config.models import Config
 from solominer.daemon.event_queue import EventQueue
-from solominer.daemon.every_run import RunOptions, catch_signals, leaves, reload_on_sighup, serve_users
+from solominer.daemon.every_run import EveryRun, RunOptions, reload_on_sighup, serve_users
 from solominer.daemon.executor import log_alarm
 from solominer.daemon.host_metrics import now
 from solominer.daemon.parts import (
@@ -24,21 +24,17 @@ from solominer.daemon.parts import (
     plan_monitor_of,
     policies_of,
     pool_limits,
-    pool_settings_of,
-    recorder_of,
 )
 from solominer.daemon.pool_status import pool_snapshot_of
-from solominer.daemon.sd_notify import Notifier
-from solominer.daemon.status import Sampler, why_no_hash
+from solominer.daemon.status import Sampler
 from solominer.engines.engine_set import EngineSet
 from solominer.engines.pool.pool import WorkerPool
-from solominer.errors import SolominerError
 from solominer.governor.governor import Governor
 from solominer.records.recorder import Recorder
 from solominer.upstream.connection import Patience
 from solominer.upstream.miner import PoolMiner
 from solominer.upstream.pools import Pools
-from solominer.views.logs import RecentEvents, logged_to
+from solominer.views.logs import RecentEvents
 from solominer.views.snapshot import Snapshot
 from solominer.views.text import duration, rate
 from solominer.work.actions import Action, Alarm, PublishJob, Record, Severity, ShareSeen, StopWork
@@ -51,8 +47,6 @@ from solominer.work.workers import EngineSnapshot, WorkerId
 log = logging.getLogger("solominer.daemon.daemon")
 
 LAST_ANSWERS_SECS = 2.0
-ENGINES_STOP_SECS = 5.0
-START_PATIENCE_SECS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +58,8 @@ class _Parts:
     observer: ShareObserver
 
 
-class PoolRun:
-    """One run: see the module. `patience`: how long pools are waited for; `more_engines` run beside CPUs and GPUs."""
+class PoolRun(EveryRun):
+    """One run: see the module. `patience`: how long pools are waited for."""
 
     def __init__(
         self,
@@ -75,12 +69,8 @@ class PoolRun:
         more_engines: Sequence[Engine] = (),
         patience: Patience | None = None,
     ) -> None:
-        self.config, self.options = config, options
-        self._recent, self._more_engines = recent, more_engines
-        self._started_at = time.time()
-        self._stop = asyncio.Event()
+        super().__init__(config, options, recent, more_engines)
         self._changed = asyncio.Event()
-        self._notifier = Notifier.from_environment()
         self._queue = EventQueue()
         self._dropped_recorded = 0
         self._share_target = 0
@@ -97,40 +87,24 @@ class PoolRun:
         )
         self.pools = Pools(config.pools, self.miner, patience)
 
-    def stop(self) -> None:
-        """Request shutdown, as SIGTERM does."""
-        self._stop.set()
-
-    async def run(self) -> int:
-        """Start, mine and shut down; returns the exit code. Raises SolominerError if a part fails."""
-        async with AsyncExitStack() as stack:
-            catch_signals(self._stop)
-            if self.options.secs is not None:
-                asyncio.get_running_loop().call_later(self.options.secs, self._stop.set)
-            parts = self._parts = await self._start(stack)
-            await self._serve(parts)
+    async def _run(self, stack: AsyncExitStack) -> int:
+        parts = self._parts = await self._start(stack)
+        await self._serve(parts)
         return 0
 
     async def _start(self, stack: AsyncExitStack) -> _Parts:
-        settings, recorder = pool_settings_of(self.config), recorder_of(self.config)
-        plan = {"hash": settings.plan.hash_hex, "mode": settings.plan.mode, **settings.plan.facts()}
-        recorder.open(self._started_at, {"mode": self.config.mode, "plan": plan})
-        stack.callback(lambda: recorder.close(time.time()))
-        stack.enter_context(logged_to(recorder.log_handler()))
-        self._notifier.starting("starting the workers", START_PATIENCE_SECS)
+        recorder, _, cpus = self._open_records(stack)
         log.warning("mining for a pool: found blocks are the pool's, and it pays by its own rules")
-        cpus = WorkerPool(settings, now, log.info)
         gpus = gpus_of(self.config)
         pools = (cpus, gpus) if gpus else (cpus,)
         engines = EngineSet([*pools, *self._more_engines], *extranonces_of(None, None))
-        await engines.start(self.post)
-        stack.push_async_callback(engines.stop, ENGINES_STOP_SECS)
+        await self._start_engines(engines, self.post, stack)
         return _Parts(recorder, cpus, pools, engines, plan_monitor_of(cpus, recorder, self._alarm))
 
     async def _serve(self, parts: _Parts) -> None:
         sampler = Sampler(self, parts.pools, parts.recorder, parts.observer, self._limit_hashes)
         snapshot = partial(self._snapshot, parts, sampler)
-        try:
+        with self._failures_logged():
             async with asyncio.TaskGroup() as group:
                 governor = self._governor(parts, snapshot, group.create_task)
                 urgent = partial(_urgent, self.miner, governor)
@@ -148,10 +122,6 @@ class PoolRun:
                 await self._shutdown(parts, governor, sampler, beside)
                 for task in tasks:
                     task.cancel()
-        except BaseExceptionGroup as group:
-            for error in leaves(group):
-                log.critical("a part of the daemon ended unexpectedly", exc_info=error)
-            raise SolominerError("the daemon stopped after an internal error", "see the log above") from group
         log.info(
             "stopped after %s: %d hashes, %d shares, %d blocks of pools",
             duration(time.time() - self._started_at), sampler.hashes, self.miner.shares, self.miner.pool_blocks,
@@ -159,19 +129,14 @@ class PoolRun:
 
     async def _shutdown(self, parts: _Parts, governor: Governor, sampler: Sampler, beside: asyncio.Task[None]) -> None:
         """Let the workers finish their slice, and wait a moment for the pool's answers."""
-        self._notifier.stopping("waiting for workers")
-        log.info("shutting down: waiting for workers")
-        sampler.count()
-        if not sampler.hashes:
-            workers = [worker for pool in parts.pools for worker in pool.pool_snapshot().workers]
-            log.warning("no hashes were computed: %s", why_no_hash(workers, self.miner.status))
+        self._say_stopping(sampler, parts.pools, lambda: self.miner.status)
         governor.stopping()
         parts.engines.stop_work()
         parts.observer.look(time.time(), time.monotonic())
         parts.observer.close(time.time(), time.monotonic())
         beside.cancel()
         await asyncio.wait([beside])
-        await parts.engines.stop(ENGINES_STOP_SECS)
+        await parts.engines.stop(self.ENGINES_STOP_SECS)
         deadline = time.monotonic() + LAST_ANSWERS_SECS
         while (len(self._queue) or self.pools.waiting) and time.monotonic() < deadline:
             await asyncio.sleep(0.01)
@@ -283,10 +248,6 @@ class PoolRun:
         )
         reload_on_sighup(governor, self._notifier, spawn)
         return governor
-
-    def _limit_hashes(self, hashes: int) -> None:
-        if self.options.hashes is not None and hashes >= self.options.hashes:
-            self._stop.set()
 
 
 def _urgent(miner: PoolMiner, governor: Governor) -> Hashable:

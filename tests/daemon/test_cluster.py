@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from solominer.daemon import daemon as module
+from solominer.daemon import every_run
 from solominer.daemon.parts import pool_settings_of
 from solominer.errors import SolominerError
 from solominer.governor.governor import folder_of
@@ -26,7 +26,7 @@ from tests.fakes import FakeNodes
 async def test_a_node_finds_blocks_for_the_daemon_and_is_drained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "pool_settings_of", lambda config: replace(pool_settings_of(config), workers=0))
+    monkeypatch.setattr(every_run, "pool_settings_of", lambda config: replace(pool_settings_of(config), workers=0))
     folder = made(tmp_path / "cluster", ["n1"])
     server = folder.read().servers[0]
     with running(folder):

@@ -14,7 +14,7 @@ import pytest
 
 from solominer.config.load import load_config
 from solominer.config.models import Config
-from solominer.daemon import daemon, pool_run
+from solominer.daemon import daemon, every_run
 from solominer.daemon import status as status_module
 from solominer.daemon.every_run import RunOptions
 from solominer.daemon.parts import pool_settings_of
@@ -40,7 +40,7 @@ def hashlib_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     def settings_of(config: Config) -> PoolSettings:
         return replace(pool_settings_of(config), engine="tests.hashing.fake_engine", kernel="fake", workers=1)
 
-    monkeypatch.setattr(pool_run, "pool_settings_of", settings_of)
+    monkeypatch.setattr(every_run, "pool_settings_of", settings_of)
     monkeypatch.setattr(status_module, "SAMPLE_SECS", 0.02)
 
 

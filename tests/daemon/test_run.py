@@ -40,7 +40,7 @@ def hashlib_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     def settings_of(config: Config) -> PoolSettings:
         return replace(pool_settings_of(config), engine="tests.hashing.fake_engine", kernel="fake", workers=1)
 
-    monkeypatch.setattr(module, "pool_settings_of", settings_of)
+    monkeypatch.setattr(every_run, "pool_settings_of", settings_of)
     monkeypatch.setattr(module, "TICK_SECS", 0.02)
     monkeypatch.setattr(status_module, "SAMPLE_SECS", 0.02)
 

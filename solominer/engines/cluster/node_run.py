@@ -6,7 +6,6 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -16,7 +15,7 @@ from solominer.engines.cluster.node import Node
 from solominer.engines.cluster.spool import Spool
 from solominer.engines.gpu.engine import GpuEngine, GpuSettings
 from solominer.engines.pool.pool import PoolSettings, WorkerPool
-from solominer.errors import SolominerError
+from solominer.errors import SolominerError, leaves
 from solominer.records.lock import FolderLock
 from solominer.views.text import duration, rate
 from solominer.work.instant import Instant
@@ -64,19 +63,11 @@ async def _run(settings: NodeSettings) -> None:
     except BaseExceptionGroup as group:
         known, others = group.split(SolominerError)
         if others is None and known is not None:
-            raise next(_leaves(known)) from None
+            raise next(leaves(known)) from None
         raise
     finally:
         lines.cancel()
     log.info("stopped after %s: %d blocks found", duration(time.monotonic() - started), node.blocks)
-
-
-def _leaves(group: BaseExceptionGroup[SolominerError]) -> Iterator[SolominerError]:
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from _leaves(error)
-        else:
-            yield error
 
 
 def _now() -> Instant:
