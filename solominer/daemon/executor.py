@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from solominer.chain.hashes import to_rpc_hex
 from solominer.daemon.event_queue import EventQueue
@@ -62,6 +62,7 @@ from solominer.work.signed import data_to_sign
 from solominer.work.workers import EngineSnapshot, WorkerId
 
 log = logging.getLogger("solominer.daemon.daemon")
+T = TypeVar("T")
 
 HEADER_FIRST_SECS = 0.05
 """Maximum delay of a template request for the header of a new tip, from which the empty job is built."""
@@ -164,7 +165,7 @@ class Executor:
         saving = [action.block.hash_le for action in actions if isinstance(action, SaveBlock)]
         if saving:
             self._unsaved[saving[0]] = share
-        else:
+        elif _header_of(share) not in map(_header_of, self._unsaved.values()):  # else it was handed in again
             self._engines.share_judged(share)
 
     async def settle(self, timeout_secs: float) -> None:
@@ -209,8 +210,7 @@ class Executor:
         if job.share_target != self._share_target:
             self._share_target = job.share_target
             self.count_hashes()
-        if self._observer is not None:
-            self._observer.published(job)
+        self._observed(lambda observer: observer.published(job))
         if self._tip_mono:
             provisional = job.template.provisional
             kind = "tip_to_empty" if provisional else "tip_to_full"
@@ -328,8 +328,11 @@ class Executor:
             self._engines.share_judged(share)
 
     def _state_changed(self, action: SaveState) -> None:
-        self._block_state(action.block, action.state)
         self._go_urgently(self._save_state, action)
+        try:
+            self._block_state(action.block, action.state)
+        except Exception:  # as with the observer
+            log.exception("the state of block %s was not passed on", action.block.hash_hex)
 
     async def _save_state(self, action: SaveState) -> None:
         block = action.block
@@ -394,13 +397,20 @@ class Executor:
         return seen
 
     def _share(self, action: ShareSeen) -> None:
-        plan = None if self._observer is None else self._observer.share(action)
-        self._recorder.share(action, plan)
+        self._recorder.share(action, self._observed(lambda observer: observer.share(action)))
 
     def _record(self, action: Record) -> None:
-        if action.kind == "share_duplicate" and self._observer is not None:
-            self._observer.repeated(WorkerId.parse(action.fields["worker"]))
+        if action.kind == "share_duplicate":
+            self._observed(lambda observer: observer.repeated(WorkerId.parse(action.fields["worker"])))
         self._recorder.record(self._clock().wall, action.kind, action.fields)
+
+    def _observed(self, tell: Callable[[ShareObserver], T]) -> T | None:
+        """The observer's answer. A fault of it is logged: a block may follow, and must be sent."""
+        try:
+            return None if self._observer is None else tell(self._observer)
+        except Exception:
+            log.exception("the observer of shares failed")
+            return None
 
     def alarm(self, severity: Severity, code: str, message: str, todo: str) -> None:
         """Log an alarm and record it."""
@@ -423,3 +433,8 @@ class Executor:
 
     def _go(self, work: Coroutine[Any, Any, None]) -> None:
         self._spawn(work)
+
+
+def _header_of(share: ShareFound) -> tuple[int, bytes, int, int, int]:
+    """What tells its header from all others."""
+    return share.job_id, share.extranonce, share.version, share.ntime, share.nonce

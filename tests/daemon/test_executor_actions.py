@@ -269,3 +269,49 @@ async def test_an_engine_hears_that_a_share_was_judged_and_of_a_block_when_it_is
     unknown = replace(block, job_id=999, is_block=False)
     bench.executor._handle(unknown)
     assert bench.engine.judged == [block, block, unknown]
+
+
+async def test_a_block_that_is_handed_in_again_while_the_disk_fails_is_not_judged_before_it_is_saved(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cluster's server forgets what was judged, and may have the only copy."""
+    saving = asyncio.Event()
+
+    async def fails(block: FoundBlock) -> bool:
+        return False
+
+    async def save_later(block: FoundBlock) -> None:
+        await saving.wait()
+
+    monkeypatch.setattr(bench.executor._saver, "save", fails)
+    monkeypatch.setattr(bench.executor._saver, "save_later", save_later)
+    block = replace(solution(bench.job), worker=WorkerId("fake", "0"))
+    for _ in range(2):
+        bench.executor._handle(block)
+        await asyncio.sleep(0.05)
+        assert (bench.engine.judged, bench.engine.saved) == ([], [])
+    saving.set()
+    for task in bench.tasks:
+        await asyncio.wait_for(task, 10)
+    assert bench.engine.judged == [block]
+
+
+@pytest.mark.parametrize("part", ["share", "repeated", "state"])
+async def test_an_observer_that_fails_holds_no_block_up(
+    bench: Bench, part: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def breaks(*arguments: object) -> Any:
+        raise RuntimeError("a bug of the observer")
+
+    if part == "state":
+        bench.executor._block_state = breaks
+    else:
+        setattr(bench.executor._observer, part, breaks)
+    share = replace(solution(bench.job), worker=WorkerId("fake", "0"))
+    if part == "repeated":
+        bench.machine.judge.judge(share, b"")
+    bench.executor._handle(share)
+    for task in bench.tasks:
+        await asyncio.wait_for(task, 10)
+    assert len(bench.a.submitted) == len(bench.engine.saved) == 1
+    assert "a bug of the observer" in caplog.text
