@@ -88,7 +88,7 @@ class Spool:
                 break
             del self._waiting[oldest]
             self.dropped += 1
-        if self._size > MOST_BYTES:
+        if self._size > MOST_BYTES or self._failing:  # a record may be torn, and others are not in the file
             self._rewrite()
         else:
             self._write(_record(share))
@@ -119,6 +119,7 @@ class Spool:
         data = b"".join(map(_record, self._waiting.values()))
         with self._disk():
             if data:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
                 atomic_write(self._path, data, durable=True, mode=_MODE)
                 self.close()
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from dataclasses import replace
@@ -92,7 +93,22 @@ def test_a_disk_that_fails_is_said_once_and_shares_stay_in_memory(path: Path, ca
     assert spool.waiting == [share(0, is_block=True), share(1)]
     path.parent.unlink()
     spool.add(share(2))
-    assert loaded(path) == [share(2)]
+    assert loaded(path) == [share(0, is_block=True), share(1), share(2)], "what the disk did not take is written now"
+
+
+def test_a_disk_that_fills_up_in_a_record_costs_no_later_one(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool = Spool(path)
+    spool.add(share(0))
+
+    def half(handle: int, data: bytes) -> None:
+        os.write(handle, data[: len(data) // 2])
+        raise OSError(errno.ENOSPC, "no space left")
+
+    with monkeypatch.context() as full:
+        full.setattr(module, "write_all", half)
+        spool.add(share(1))
+    spool.add(share(2, is_block=True))
+    assert loaded(path) == [share(0), share(1), share(2, is_block=True)]
 
 
 def test_too_many_shares_cost_the_oldest_and_never_a_block(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
