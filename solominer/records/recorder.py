@@ -178,7 +178,7 @@ class Recorder:
         self._writer.post(self._books.tick, at, self._up())
 
     def flush(self, timeout_secs: float | None = None) -> bool:
-        """Wait until everything posted so far is written; False on timeout."""
+        """Wait until everything posted so far is written; False on timeout, or while the disk fails."""
         return self._writer.drain(timeout_secs)
 
     def close(self, at: float) -> None:

@@ -256,7 +256,7 @@ def test_a_full_inode_table_loses_nothing_that_was_open_and_all_is_sealed_when_t
     bench.up += 3600
     recorder.tick(HOUR + 3600)
     recorder.record(HOUR + 3601, "tip", {})
-    assert recorder.flush(30)
+    assert not recorder.flush(30)
     assert [code for _, code, _, _ in bench.alarms] == ["records-failing"]
     shutil.rmtree(fill)
     assert recorder.flush(30)

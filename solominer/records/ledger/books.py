@@ -348,6 +348,11 @@ class Books:
         """Count entries dropped by the writer's queue."""
         self._lost += count
 
+    @property
+    def is_failing(self) -> bool:
+        """Whether the last `flush` left something unwritten, in memory."""
+        return bool(self._trouble)
+
     def flush(self) -> None:
         """Write everything and seal the hours that have ended."""
         try:

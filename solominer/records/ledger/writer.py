@@ -42,13 +42,18 @@ class Writer:
                 self._changed.notify()
 
     def drain(self, timeout_secs: float | None = None) -> bool:
-        """Wait until everything posted so far is done and flushed; False on timeout."""
+        """Wait until everything posted so far is done and flushed; False on timeout, or if the disk fails."""
         if not self._thread.is_alive():
             return False
-        done = Event()
+        done, failing = Event(), []
+
+        def look() -> None:
+            failing.append(self._books.is_failing)
+            done.set()
+
         self.post(self._books.flush)
-        self.post(done.set)
-        return done.wait(timeout_secs)
+        self.post(look)
+        return done.wait(timeout_secs) and failing == [False]
 
     def stop(self) -> None:
         """Carry out everything posted, then end the thread. Blocks."""
