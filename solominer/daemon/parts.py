@@ -149,7 +149,7 @@ def cluster_of(config: Config, recorder: Recorder, replay: Replay) -> ClusterEng
         note=lambda kind, fields: recorder.record(now().wall, kind, fields),
         write=lambda: recorder.flush(LEDGER_PATIENCE_SECS),
         recorded=recent_shares(recorder.tree, NAME, now().wall - KEEP_SECS),
-        blocks={entry.hash_le for entry in replay.blocks},
+        blocks={entry.hash_le for entry in replay.blocks if entry.block is not None},
     )
 
 
