@@ -184,7 +184,10 @@ class ServerProcess:
         with suppress(ConnectionError):  # it ended without having read everything
             while data := await reader.read(1 << 16):
                 for message in frames.feed(data):
-                    self._receive(message)
+                    try:
+                        self._receive(message)
+                    except Exception:
+                        log.exception("a message of the Stratum server failed; those that follow may be blocks")
         if self._listening is not None and not self._listening.done():
             self._listening.set_exception(EngineError("the Stratum server ended while it started"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -13,7 +14,8 @@ import pytest
 from msgspec import structs
 
 from solominer.chain.header import Header
-from solominer.engines.stratum.channel import ListenerSetup, ServerLimits
+from solominer.engines.stratum.channel import FromProcess, ListenerSetup, News, ServerLimits, encode
+from solominer.engines.stratum.server_process import ServerProcess
 from solominer.errors import EngineError
 from solominer.work.events import WorkerDied, WorkerStarted
 from tests.engines.stratum.builders import P2WPKH
@@ -246,3 +248,22 @@ def test_the_parts_of_a_range_have_nothing_in_common() -> None:
         for value in (part.nth(0), part.nth(part.count - 1)):
             assert [value in each for each in parts] == [each == number for each in range(16)]
             assert value in SPACE
+
+
+async def test_a_message_that_cannot_be_taken_costs_no_later_one(caplog: pytest.LogCaptureFixture) -> None:
+    """The next one may be a block."""
+    taken: list[str] = []
+
+    def take(message: FromProcess) -> None:
+        assert isinstance(message, News)
+        if message.kind == "bad":
+            raise ValueError("a bug")
+        taken.append(message.kind)
+
+    reader = asyncio.StreamReader()
+    for kind in ("first", "bad", "last"):
+        reader.feed_data(encode(News(kind, {})))
+    reader.feed_eof()
+    await ServerProcess(take)._read(reader)
+    assert taken == ["first", "last"]
+    assert "a bug" in caplog.text
