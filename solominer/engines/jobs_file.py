@@ -124,7 +124,7 @@ class JobsFile(Generic[Own]):
         try:
             if saved.template.prevhash_le != self._tip_le or self._size > MOST_BYTES or not self._append(saved):
                 self._begin(saved)
-        except OSError as error:
+        except (OSError, SolominerError) as error:  # or a template whose raw transactions cannot be read
             if not self._failing:
                 log.warning("jobs are not kept over a restart: %s", error)
             self._failing = True

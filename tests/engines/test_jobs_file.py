@@ -11,19 +11,24 @@ from pathlib import Path
 
 import pytest
 
+from solominer.chain.networks import REGTEST
 from solominer.engines import jobs_file
 from solominer.engines.jobs_file import JobsFile, SavedJob
 from solominer.engines.stratum.kept_works import SKIP_JOBS, KeptWork, KeptWorks
 from solominer.engines.stratum.translate import work_of
+from solominer.node.demo import synthetic_reply
 from solominer.work.events import Event, JobRestored
 from solominer.work.job import Job, build_job
 from solominer.work.policy import KEEP_SECS
-from solominer.work.template import Template
+from solominer.work.raw_template import USUAL_RESERVE, Basis, template_of
+from solominer.work.template import Template, parse_template
 from tests.engines.stratum.builders import make_work
 from tests.fakes import PAYOUT, real_clock
 from tests.work.builders import real_template
+from tests.work.stated import stated_of
 
 FULL = real_template()
+REPLY = synthetic_reply(REGTEST, seed=1, transactions=3)
 SEQ = 5 << 56
 
 
@@ -169,6 +174,21 @@ def test_a_disk_that_fails_is_said_once_and_tried_again(tmp_path: Path, caplog: 
     path.parent.unlink()
     file.add(saved(3))
     assert [each.own.work.work_id for each in restored(path)] == [3]
+
+
+def test_transactions_that_cannot_be_read_end_no_thread(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A node's raw bytes are divided here, perhaps before they are checked."""
+    stated = stated_of(REPLY)
+    reply_template = parse_template(REPLY, REGTEST)
+    torn = template_of(replace(stated, block=stated.block[:-1]), Basis.of(reply_template), REGTEST, USUAL_RESERVE, {})
+    kept = KeptWorks(path)
+    kept.restore(lambda event: None, real_clock)
+    for number, template in ((1, reply_template), (2, torn), (3, reply_template)):
+        job = build_job(template, PAYOUT, job_id=number, salt=bytes(4))
+        kept.add(work_of(job, b"/test/"), template)
+    kept.close()
+    assert 3 in [each.own.work.work_id for each in restored(path)]
+    assert "not kept over a restart: transaction 3 of the node's block cannot be read" in caplog.text
 
 
 def test_a_later_run_goes_on_with_the_numbers_and_announces_nothing_old(path: Path) -> None:
