@@ -161,10 +161,10 @@ class Connection(asyncio.Protocol):
         if data:
             self.send(data)
         for event in events:
-            if isinstance(event, Authorized):
-                self.logged_in = True
             if not isinstance(event, BlockFound):
                 self._server.event(self, event)
+            if isinstance(event, Authorized):
+                self.logged_in = True
         if output.close:
             self.at_fault = True
             self.close(output.close)

@@ -67,6 +67,8 @@ FAN_OUT_AT_ONCE = 64
 NEWS_A_MINUTE = 120
 FRESH_SECS = 0.02
 ASK_AT_ONCE = 4
+MOST_ASKED = 10_000
+"""Addresses that wait for the node."""
 SCRIPTS_KEPT = 20_000
 SPARE_FILES = 64
 """Open files that no connection may use: listeners, the daemon, what Python itself opens."""
@@ -236,6 +238,15 @@ class Server:
                 )
         self._ask()
 
+    def _await_address(self, connection: Connection, address: str) -> None:
+        """Have the connection hear of this address, unless too many wait: who leaves does not take his back."""
+        if address in self._asking or len(self._asking) < MOST_ASKED:
+            self._asking.setdefault(address, []).append(connection)
+            self._ask()
+        elif connection.session is not None:
+            told = f"{MOST_ASKED} addresses wait for the node: try again later"
+            connection.carry_out(connection.session.address_resolved(address, None, told, self.now()))
+
     def _ask(self) -> None:
         """Have the node asked about addresses that miners want to be paid at, a few at a time: it has better to do."""
         for address in self._asking:
@@ -313,8 +324,7 @@ class Server:
                 self.checker.use(None)
                 self._send(Fault(event.header))
             case AddressWanted():
-                self._asking.setdefault(event.address, []).append(connection)
-                self._ask()
+                self._await_address(connection, event.address)
             case Subscribed():
                 before = self._by_session.get(event.session_id)
                 if before is not None and before is not connection:
@@ -340,7 +350,7 @@ class Server:
     def _authorized(self, connection: Connection, worker: Worker) -> None:
         session = connection.session
         assert session is not None
-        if len(session.workers) == 1:
+        if not connection.logged_in:
             self._doorman.logged_in(connection.address)
         worker.tally.connects += 1
         miner = self._miners.setdefault(worker.tally, _Miner())

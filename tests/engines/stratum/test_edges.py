@@ -9,12 +9,14 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from solominer.engines.stratum import connection as connection_module
+from solominer.engines.stratum import server as server_module
 from solominer.engines.stratum.addresses import listens_on
 from solominer.engines.stratum.channel import (
     AddressAnswer,
@@ -154,6 +156,26 @@ async def test_nobody_is_banned_for_what_is_not_its_fault() -> None:
         assert not [each for each in bench.of(News) if each.kind == "miner_banned"]
 
 
+@pytest.mark.parametrize("users", [(1, 1), (2, 1), (1, 2)])
+async def test_an_address_with_a_miner_is_not_banned_however_many_names_it_has(users: tuple[int, int]) -> None:
+    """Several logins in one packet are those of one connection; the first has left when the second comes."""
+    async with serving(ListenerSetup("127.0.0.1", 0, pay_to="config", fractional=True)) as bench:
+        work = make_work()
+        bench.server.publish(Publish(replace(work, work_id=2, outputs=((P2WPKH, work.coinbase_value),))))
+        for count in users:
+            for writer in bench.writers:
+                writer.close()
+            await bench.until(lambda: not bench.open)
+            logins = [line(number, "mining.authorize", f"rig.{number}", "x") + "\n" for number in range(count)]
+            reader, _ = await bench.connect(f"{line(9, 'mining.subscribe', 'x/1')}\n{''.join(logins)}")
+            await asyncio.wait_for(reader.readuntil(b'"method":"mining.notify"'), 20)
+        for _ in range(FAILURES):
+            stranger, _ = await bench.connect(b"\x16\x03\x01 nothing that is known\n" * 40)
+            await rest_of(stranger)
+        assert [each for each in bench.of(News) if each.kind == "miner_banned"] == []
+        await bench.miner()
+
+
 async def test_a_proxy_that_says_nothing_is_dropped() -> None:
     async with serving(ListenerSetup("127.0.0.1", 0, proxies=("127.0.0.1",))) as bench:
         silent, _ = await bench.connect()
@@ -259,6 +281,26 @@ async def test_the_node_is_asked_about_a_few_addresses_at_a_time() -> None:
         assert sorted(each.address for each in bench.of(AddressQuestion)) == users
         for reader in readers:
             assert json.loads(await reader.readline())["result"] is True
+
+
+async def test_addresses_that_wait_for_the_node_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "MOST_ASKED", 3)
+    async with serving(ListenerSetup("127.0.0.1", 0, pay_to="miner", fractional=True)) as bench:
+        answers = []
+        for number in range(5):
+            login = line(2, "mining.authorize", f"bcrt1q{number:030d}", "x")
+            reader, writer = await bench.connect(f"{line(1, 'mining.subscribe', 'x/1')}\n{login}\n")
+            await asyncio.wait_for(reader.readline(), 20)
+            answers.append(reader)
+            await bench.until(lambda number=number: len(bench.server._asking) == min(number + 1, 3))  # type: ignore[misc]
+            if number < 3:
+                writer.close()  # who asks does not wait for the answer
+        for reader in answers[3:]:
+            assert b"3 addresses wait for the node" in await asyncio.wait_for(reader.readline(), 20)
+        bench.server.address_answered(AddressAnswer(f"bcrt1q{0:030d}", P2WPKH))
+        assert len(bench.server._asking) == 2
+        await bench.connect(line(1, "mining.authorize", f"bcrt1q{7:030d}", "x") + "\n")
+        await bench.until(lambda: f"bcrt1q{7:030d}" in bench.server._asking)
 
 
 async def test_addresses_that_were_confirmed_are_bounded() -> None:
