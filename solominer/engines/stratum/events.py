@@ -86,6 +86,13 @@ class Authorized:
 
 
 @dataclass(frozen=True, slots=True)
+class Departed:
+    """A worker is gone, but not its connection."""
+
+    worker: Worker
+
+
+@dataclass(frozen=True, slots=True)
 class AuthorizeRefused:
     """A worker could not log in."""
 
@@ -167,6 +174,7 @@ Event = (
     Subscribed
     | AddressWanted
     | Authorized
+    | Departed
     | AuthorizeRefused
     | ClientInfo
     | DifficultyChanged

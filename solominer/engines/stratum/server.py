@@ -36,6 +36,7 @@ from solominer.engines.stratum.events import (
     AuthorizeRefused,
     BlockAccepted,
     BlockFound,
+    Departed,
     DifficultyChanged,
     Event,
     KernelFault,
@@ -332,6 +333,8 @@ class Server:
                 self._by_session[event.session_id] = connection
             case Authorized():
                 self._authorized(connection, event.worker)
+            case Departed():
+                self._departed(connection, event.worker.tally)
             case DifficultyChanged():
                 if not self._fresh:
                     asyncio.get_running_loop().call_later(FRESH_SECS, self._tell_fresh)
@@ -357,6 +360,12 @@ class Server:
         miner.connections.pop(connection, None)
         miner.connections[connection] = None
         self._news("miner_connected", worker=worker.name, peer=connection.address, user_agent=session.user_agent)
+
+    def _departed(self, connection: Connection, tally: Tally) -> None:
+        """A worker is gone; another of the connection may count in the same tally."""
+        session = connection.session
+        if session is not None and all(worker.tally is not tally for worker in session.workers.values()):
+            self._miners[tally].connections.pop(connection, None)
 
     # Once a second
 

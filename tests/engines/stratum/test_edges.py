@@ -11,7 +11,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -31,6 +33,7 @@ from solominer.engines.stratum.channel import (
 )
 from solominer.engines.stratum.connection import Connection
 from solominer.engines.stratum.doorman import FAILURES
+from solominer.engines.stratum.events import Authorized, Departed, Tally, Worker
 from solominer.engines.stratum.logins import MAX_REFUSED_LOGINS, MAX_USERNAMES_CHARS
 from solominer.engines.stratum.server import ASK_AT_ONCE, SCRIPTS_KEPT, SESSION_TICK_SECS, SPARE_FILES, Server
 from solominer.engines.stratum.shared import PayTo
@@ -174,6 +177,26 @@ async def test_an_address_with_a_miner_is_not_banned_however_many_names_it_has(u
             await rest_of(stranger)
         assert [each for each in bench.of(News) if each.kind == "miner_banned"] == []
         await bench.miner()
+
+
+def test_a_worker_that_departed_is_no_longer_connected() -> None:
+    """Unless another worker of the connection counts in the same tally."""
+    sent: list[FromProcess] = []
+    server = Server(Setup(1, [], ServerLimits(), 0, 1, 0), sent.append)
+    one, other = (Worker("rig", tally) for tally in 2 * [Tally("rig", "x")])
+    difficulty = SimpleNamespace(announced=1.0)
+    session = SimpleNamespace(workers={"a": one, "b": other}, user_agent="x", difficulty=difficulty)
+    connection: Any = Mock(session=session, address="127.0.0.1", logged_in=False)
+    assert server._doorman.admit(connection.address, 0.0) == ""
+    for worker in (one, other):
+        server.event(connection, Authorized(worker))
+        connection.logged_in = True
+    for user, worker, connections in (("a", one, 1), ("b", other, 0)):
+        del session.workers[user]
+        server.event(connection, Departed(worker))
+        server.report()
+        assert isinstance(report := sent[-1], Report)
+        assert [each.connections for each in report.miners] == [connections]
 
 
 async def test_a_proxy_that_says_nothing_is_dropped() -> None:

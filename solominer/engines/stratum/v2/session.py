@@ -18,6 +18,7 @@ from solominer.engines.stratum.events import (
     AuthorizeRefused,
     BlockAccepted,
     BlockFound,
+    Departed,
     DifficultyChanged,
     Event,
     Output,
@@ -59,6 +60,8 @@ from solominer.errors import DecodeError, EngineError, SolominerError
 VERSION = 2
 MAX_MESSAGE_BYTES = 16 * 1024
 MAX_REFUSED_CHANNELS = 32
+MOST_GONE = 16
+_NO_CHANNEL = StratumError(20, "invalid-channel-id")
 _REQUIRES_STANDARD_JOBS, _REQUIRES_VERSION_ROLLING = 1, 4
 _REQUIRES_FIXED_VERSION = 1
 _EXTENSION = 0x7FFF
@@ -77,8 +80,8 @@ class V2Session:
     """The state of one connection. Every method returns an `Output` to be carried out."""
 
     __slots__ = (
-        "_blocks", "_channel_ids", "_close", "_events", "_frames", "_handshake", "_identity", "_is_set_up", "_opened",
-        "_openings", "_out", "_rate", "_refused", "_send", "_shares", "_shares_before",
+        "_blocks", "_channel_ids", "_close", "_events", "_frames", "_gone", "_handshake", "_identity", "_is_set_up",
+        "_opened", "_openings", "_out", "_rate", "_refused", "_send", "_shares", "_shares_before",
         "agent", "channels", "shared", "user_agent",
         "workers",
     )  # fmt: skip
@@ -105,6 +108,7 @@ class V2Session:
         self.user_agent = ""
         self.agent: Agent = UNKNOWN
         self.channels: dict[int, MiningChannel] = {}
+        self._gone: dict[int, MiningChannel] = {}  # the last ones that were closed: a block may be on its way
         self.workers: dict[str, Worker] = {}
 
     # What the server asks
@@ -217,11 +221,14 @@ class V2Session:
             handler(self, message, now)
 
     def _submit(self, message: SubmitSharesStandard | SubmitSharesExtended, now: float) -> None:
-        channel = self.channels.get(message.channel_id)
-        if channel is not None:
+        channel_id = message.channel_id
+        if channel := self.channels.get(channel_id):
             self._shares.append((channel, message.sequence_number, channel.claim(message)))
+        elif channel := self._gone.get(channel_id):
+            claim = channel.claim(message)._replace(refusal=_NO_CHANNEL)
+            self._shares.append((channel, message.sequence_number, claim))
         else:
-            self._tell(SubmitSharesError(message.channel_id, message.sequence_number, "invalid-channel-id"))
+            self._tell(SubmitSharesError(channel_id, message.sequence_number, _NO_CHANNEL.text))
 
     def _setup(self, message: SetupConnection, now: float) -> None:
         unsupported = message.flags & ~(_REQUIRES_STANDARD_JOBS | _REQUIRES_VERSION_ROLLING)
@@ -350,6 +357,12 @@ class V2Session:
         channel = self.channels.pop(channel_id)
         self._shares_before += channel.difficulty.shares
         self.shared.table.release(channel.held)
+        self._gone[channel_id] = channel
+        if len(self._gone) > MOST_GONE:
+            del self._gone[next(iter(self._gone))]
+        if all(other.worker is not channel.worker for other in self.channels.values()):
+            self.workers = {user: each for user, each in self.workers.items() if each is not channel.worker}
+            self._events.append(Departed(channel.worker))
 
     # Jobs and shares
 

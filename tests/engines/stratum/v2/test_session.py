@@ -18,6 +18,7 @@ from solominer.engines.stratum.events import (
     AuthorizeRefused,
     BlockAccepted,
     BlockFound,
+    Departed,
     NotableShare,
 )
 from solominer.engines.stratum.messages import StratumError
@@ -204,6 +205,39 @@ def test_a_closed_channel_makes_room_and_its_shares_are_unknown() -> None:
     assert miner.say(CloseChannel(1, "bye"), share) == [SubmitSharesError(1, 9, "invalid-channel-id")]
     assert len(miner.shared.table) == 0
     assert kinds(miner.say(standard()))[0] == "OpenStandardMiningChannelSuccess"
+
+
+def test_a_block_of_a_channel_that_was_just_closed_is_a_block() -> None:
+    """The server closes one that cannot be paid any more while its miner hashes on."""
+    work = make_work(nbits=REGTEST_BITS)
+    miner = Miner(make_shared(work))
+    miner.open(standard(), extended(2))
+    shares = [miner.work(n).share(9, solve(miner.work(n), network_target(work)), bytes(2 * n - 2)) for n in (1, 2)]
+    for number, share in enumerate(shares, start=1):
+        assert miner.say(CloseChannel(number, "bye"), share) == [SubmitSharesError(number, 9, "invalid-channel-id")]
+    assert [event.refused for event in miner.of(BlockFound)] == 2 * ["invalid-channel-id"]
+    for request in range(40):  # what is kept of closed channels is bounded
+        (opened, *_) = miner.say(standard(request))
+        assert isinstance(opened, OpenStandardMiningChannelSuccess)
+        miner.say(CloseChannel(opened.channel_id, "bye"))
+    assert miner.say(shares[0]) == [SubmitSharesError(1, 9, "invalid-channel-id")]
+    assert len(miner.of(BlockFound)) == 2
+
+
+def test_a_worker_is_gone_with_its_last_channel() -> None:
+    """A proxy opens one for each of its miners, under names without end."""
+    miner = Miner(make_shared(make_work()))
+    miner.open(standard(1, "rig.1"), standard(2, "rig.1"), standard(3, "rig.2"))
+    miner.say(CloseChannel(1, "bye"))
+    assert list(miner.session.workers) == ["rig.1", "rig.2"]
+    miner.say(CloseChannel(2, "bye"))
+    assert list(miner.session.workers) == ["rig.2"]
+    assert [event.worker.name for event in miner.of(Departed)] == ["rig.1"]
+    for number in range(100):
+        (opened, *_) = miner.say(standard(number, f"rig.2.{number}"))
+        assert isinstance(opened, OpenStandardMiningChannelSuccess)
+        miner.say(CloseChannel(opened.channel_id, "bye"))
+    assert list(miner.session.workers) == ["rig.2"]
 
 
 # Jobs
