@@ -188,6 +188,9 @@ class IpcLink:
             return IpcFailed(failure_text(error))
         except SolominerError as error:
             return error.with_traceback(None)
+        except Exception as error:  # noqa: BLE001 - whatever it is, RPC has to go on
+            _log.exception("node %s: a call by IPC failed unexpectedly", self._name)
+            return IpcFailed(f"unexpectedly: {error!r:.200}")
 
     def _drop(self, reason: str) -> None:
         if self._session is not None and self._dropped is not None and not self._dropped.done():

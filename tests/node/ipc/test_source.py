@@ -368,6 +368,21 @@ async def test_what_ipc_cannot_take_goes_by_rpc(
     assert not mock.does.solutions
 
 
+async def test_a_fault_of_ipc_costs_no_answer_by_rpc(
+    rig: Rig, well: FakeNode, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def breaks(*arguments: Any) -> Any:
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(source, "submit_solution", breaks)
+    await rig.run()
+    await rig.template()
+    block_hex = block_of(job_of(await rig.template()))
+    well.answers |= {"submitblock": None, "getblockheader": found(block_hex, active=True)}
+    assert (await rig.client.submit(block_hex)).answer is Answer.ACCEPTED
+    assert "a bug" in caplog.text
+
+
 async def test_a_submission_survives_the_end_of_the_link(rig: Rig, well: FakeNode, mock: MockNode) -> None:
     """A template is withdrawn while a block is on its way."""
     await rig.run()
