@@ -8,11 +8,11 @@ import socket
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from ipaddress import ip_address
 from pathlib import Path
 from typing import NamedTuple
 
 from solominer.chain.networks import Network
+from solominer.config import forms
 from solominer.config.listeners import ListenerConfig
 from solominer.config.models import Config
 from solominer.doctor.check import Check, CheckOutcome, Finding, failed, ok, run_checks, skipped, warning
@@ -213,20 +213,13 @@ def _address(listener: ListenerConfig) -> CheckOutcome:
     scheme = "stratum+tcp" if listener.tls_certificate is None else "stratum+ssl"
     scheme = "stratum2+tcp" if listener.v2 == "only" else scheme
     urls = reachable(f"{scheme}://{listener.listen}")
-    if _is_loopback(host) and not listener.proxies:
+    if forms.is_loopback(host) and not listener.proxies:
         return warning(
             f"only miners on this machine can connect, to {urls[0]}", f"listen on 0.0.0.0:{port} to allow others"
         )
     if host in _LOOPBACK and urls == [f"{scheme}://{listener.listen}"]:
         return warning("this machine has no network address", "connect it to the network of the miners")
     return ok(f"miners connect to {' or '.join(urls)}; firewalls must allow port {port}")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _files(listener: ListenerConfig) -> tuple[str, str]:
