@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from solominer.cli.options import JsonOption
+
 if TYPE_CHECKING:
     from solominer.config.models import Config
     from solominer.governor.prices import Price
@@ -38,7 +40,7 @@ def forecast(
     ] = None,
     watts: Annotated[float | None, typer.Option(min=0.0, help="Power draw of your machine.")] = None,
     price: Annotated[float | None, typer.Option(min=0.0, help="Price per kWh, in any currency.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Forecast the next difficulty and your chances of a block, from your node's headers.
 
@@ -104,7 +106,7 @@ def _last_rate_hps(settings: Config) -> float | None:
     from solominer.records.tree import Tree
 
     try:
-        report = hour_report(Tree(settings.records_dir / settings.tree_name), "latest")
+        report = hour_report(Tree(settings.tree_dir), "latest")
     except RecordsError:
         return None
     rate = report and report["hashes"]["rate_hps"]

@@ -24,7 +24,6 @@ from solominer.engines.stratum.addresses import listens_on, reachable
 from solominer.engines.stratum.assignment import CoinbaseView
 from solominer.engines.stratum.tls import CertificateFacts, certificate_facts
 from solominer.errors import NotRunning, SolominerError
-from solominer.governor.governor import folder_of
 from solominer.records.control_client import ask
 from solominer.work.payout import WHOLE
 
@@ -57,7 +56,7 @@ class _Daemon(NamedTuple):
 def _daemon(config: Config) -> _Daemon | None:
     """None if no daemon is running."""
     try:
-        status = ask(folder_of(config), {"do": "status"})["status"]
+        status = ask(config.tree_dir, {"do": "status"})["status"]
     except NotRunning:
         return None
     urls = tuple(map(str, status["stratum_urls"]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from http.client import HTTPException, InvalidURL
 from pathlib import Path
@@ -299,11 +299,6 @@ class CookieRpc:
         """Return the result of one call."""
         with RpcClient(self._host, self._port, self._login, timeout_secs=timeout_secs) as client:
             return client.call(method, *params, wallet=wallet)
-
-    def batch(self, method: str, params: Sequence[Sequence[object]], *, timeout_secs: float = 60.0) -> list[Any]:
-        """Call `method` once for each item of `params` over one connection; the first failing call raises."""
-        with RpcClient(self._host, self._port, self._login, timeout_secs=timeout_secs) as client:
-            return [client.call(method, *each) for each in params]
 
 
 def _queue_is_full(reply: HttpReply) -> bool:

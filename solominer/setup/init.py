@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -33,7 +31,7 @@ from solominer.node.payout import payout_to
 from solominer.node.rpc import RpcClient
 from solominer.node.zmq_hints import ip_versions, published_by
 from solominer.node.zmq_probe import listen
-from solominer.records.tree import temporary_beside
+from solominer.records.tree import atomic_write
 from solominer.setup.find_nodes import NodeCandidate, NodeLogin
 
 MODE_OF_NETWORK = {"mainnet": "production", "testnet3": "testnet4", "testnet4": "testnet4", "signet": "signet"} | {
@@ -280,18 +278,11 @@ def write_config(path: Path, values: dict[str, Any], *, replace: bool) -> Config
     if not replace:
         refuse_existing(path)
     config = load_config(overrides=values, environ={})
-    temporary = temporary_beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        with os.fdopen(handle, "w") as file:
-            file.write(json.dumps(values, indent=2) + "\n")
-        temporary.replace(path)
+        atomic_write(path, json.dumps(values, indent=2).encode() + b"\n", mode=0o600)
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {error.strerror}", "choose another path with --config") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
     return config
 
 

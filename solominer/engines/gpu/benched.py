@@ -8,6 +8,7 @@ from pathlib import Path
 from solominer.engines.gpu.choose import device_folder, source_digest
 from solominer.engines.gpu.device import Device
 from solominer.engines.private_folder import private_folder
+from solominer.records.tree import atomic_write
 
 _FILE = "benched.json"
 
@@ -29,7 +30,5 @@ def bench_out(device: Device, name: str, *, cache_dir: Path | None) -> None:
         return
     folder = device_folder(cache_dir, device)
     private_folder(folder)
-    draft = folder / f"{_FILE}.new"
     names = sorted(benched(device, cache_dir) | {name})
-    draft.write_text(json.dumps({"source": source_digest(), "names": names}, indent=1))
-    draft.rename(folder / _FILE)
+    atomic_write(folder / _FILE, json.dumps({"source": source_digest(), "names": names}, indent=1).encode())

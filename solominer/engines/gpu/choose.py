@@ -14,6 +14,7 @@ import numpy as np
 from solominer.engines.gpu.device import Device
 from solominer.engines.private_folder import private_folder
 from solominer.errors import EngineError
+from solominer.records.tree import atomic_write
 
 if TYPE_CHECKING:
     from solominer.engines.gpu.kernel import GpuKernel
@@ -142,8 +143,7 @@ def _remember(folder: Path | None, rates: dict[str, float], report: Callable[[st
         return
     try:
         private_folder(folder)
-        draft = folder / f"{CHOICE}.new"
-        draft.write_text(json.dumps({"source": source_digest(), "rates_hps": rates}, indent=1))
-        draft.rename(folder / CHOICE)
+        text = json.dumps({"source": source_digest(), "rates_hps": rates}, indent=1)
+        atomic_write(folder / CHOICE, text.encode())
     except OSError as error:
         report(f"cannot save the choice of a kernel: {error}")
