@@ -1,4 +1,4 @@
-"""What the control socket is asked about nodes."""
+"""Requests on the control socket about nodes of the cluster."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ def node_settings(config: Config, rpc: RpcConfig | NodeConfig, zmq: ZmqConfig) -
 
 
 def reserve_of(config: Config) -> Reserve:
-    """What templates by IPC leave for the coinbase: what its outputs need, as others pay fees for the rest."""
+    """The space that templates by IPC reserve for the coinbase: what its outputs need, as the rest earns fees."""
     needed = _OTHER_WEIGHT + _OUTPUT_WEIGHT * len(config.payees)
     return Reserve(weight=max(_LEAST_WEIGHT, needed))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from http.client import HTTPException, InvalidURL
 from pathlib import Path
@@ -299,6 +299,11 @@ class CookieRpc:
         """Return the result of one call."""
         with RpcClient(self._host, self._port, self._login, timeout_secs=timeout_secs) as client:
             return client.call(method, *params, wallet=wallet)
+
+    def batch(self, method: str, params: Sequence[Sequence[object]]) -> list[Any]:
+        """Call `method` once for each item of `params` over one connection; the first failing call raises."""
+        with RpcClient(self._host, self._port, self._login, timeout_secs=60.0) as client:
+            return [client.call(method, *each) for each in params]
 
 
 def _queue_is_full(reply: HttpReply) -> bool:

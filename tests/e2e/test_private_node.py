@@ -227,6 +227,9 @@ def test_errors_of_the_node_carry_its_code(node: PrivateNode) -> None:
     with pytest.raises(RpcFailed, match="Block height out of range") as raised:
         node.call("getblockhash", 99)
     assert raised.value.code == -8
+    with pytest.raises(RpcFailed, match="out of range"):
+        node.batch("getblockhash", [[0], [99]])
+    assert node.batch("getblockhash", [[0], [0]]) == [node.call("getbestblockhash")] * 2
 
 
 def test_calls_from_several_threads(node: PrivateNode) -> None:

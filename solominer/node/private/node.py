@@ -200,6 +200,10 @@ class PrivateNode:
         """Call an RPC method; safe from several threads. Raises RpcFailed, NodeUnreachable or NodeTimeout."""
         return self.rpc.call(method, *params, wallet=wallet)
 
+    def batch(self, method: str, params: Sequence[Sequence[object]]) -> list[Any]:
+        """Call `method` once for each item of `params` over one connection; the first failing call raises RpcFailed."""
+        return self.rpc.batch(method, params)
+
     # Internals
 
     @property

@@ -13,14 +13,14 @@ from solominer.plan.proof import replay_proof
 from solominer.records.evidence.findings import VerifyResult
 from solominer.records.evidence.proofs import share_header
 from solominer.records.files import read_bounded
-from solominer.records.ledger.jsonlines import read_lines, read_object
+from solominer.records.ledger.jsonlines import MALFORMED, read_lines, read_object
 from solominer.records.report import best
 from solominer.records.report.hour import HourFold
 from solominer.records.report.miners import compared
 from solominer.records.report.report import miners
 from solominer.records.tree import is_ours
 
-_BAD = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, DecodeError, OSError)
+_BAD = (*MALFORMED, DecodeError, OSError)
 
 
 def check_proof(path: str, proof: Mapping[str, Any], result: VerifyResult) -> None:
