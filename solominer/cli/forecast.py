@@ -82,21 +82,13 @@ def parse_rate(text: str) -> float:
 
 def _history(settings: Config) -> ChainHistory:
     """Headers from the first configured node that answers."""
-    from solominer.daemon.nodes import configured_nodes
-    from solominer.errors import ConfigError, NodeError
+    from solominer.daemon.nodes import configured_nodes, from_first
+    from solominer.errors import ConfigError
     from solominer.node.history import read_history
 
     if settings.mode_rules.node == "none" or settings.wants_private_node:
         raise ConfigError("a forecast requires your own node", "set bitcoin_rpc in config.json")
-    problem: NodeError | None = None
-    for node in configured_nodes(settings):
-        try:
-            with node.connect() as client:
-                return read_history(client, settings.chain)
-        except NodeError as error:
-            problem = problem or error
-    assert problem is not None
-    raise problem
+    return from_first(configured_nodes(settings), lambda client: read_history(client, settings.chain))
 
 
 def _last_rate_hps(settings: Config) -> float | None:

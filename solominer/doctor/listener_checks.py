@@ -7,6 +7,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +22,7 @@ from solominer.doctor.stratum_talk import Login, Patience, Talk
 from solominer.doctor.stratum_trial import Trial
 from solominer.doctor.stratum_work import group_payouts_outcome, own_payouts_outcome
 from solominer.engines.stratum.addresses import listens_on, reachable
-from solominer.engines.stratum.assignment import CoinbaseView
+from solominer.engines.stratum.assignment import Assignment, CoinbaseView
 from solominer.engines.stratum.tls import CertificateFacts, certificate_facts
 from solominer.errors import NotRunning, SolominerError
 from solominer.records.control_client import ask
@@ -87,10 +88,8 @@ def _examine_running(
     ]
     if listener.tls_certificate is not None:
         checks.append(Check("certificate", lambda: _served(listener, server), ("connect",)))
-    try:
+    with closing(talk.link):
         yield from run_checks(checks, listener.listen)
-    finally:
-        talk.link.close()
 
 
 def _examine_v2(
@@ -102,17 +101,12 @@ def _examine_v2(
 
     keys = [url.rpartition("/")[2] for url in daemon.urls if url.startswith("stratum2+tcp://")]
     key = parse_key(keys[0]) if keys else bytes(32)
-    trial = V2Trial(
-        _server_of(listener),
-        key,
-        login,
-        patience,
-        lambda assignment, view, user: _outputs(view, listener, daemon.payees, network),
-    )
-    try:
+
+    def outputs(assignment: Assignment, view: CoinbaseView, user: str) -> CheckOutcome:
+        return _outputs(view, listener, daemon.payees, network)
+
+    with closing(V2Trial(_server_of(listener), key, login, patience, outputs)) as trial:
         yield from run_checks([*trial.job_checks(), Check("address", lambda: _address(listener))], listener.listen)
-    finally:
-        trial.close()
 
 
 def _outputs(view: CoinbaseView, listener: ListenerConfig, payees: Payees, network: Network) -> CheckOutcome:

@@ -60,12 +60,7 @@ def classify_proposal(reply: object) -> tuple[Answer, str]:
 
 def submit_block(client: RpcClient, block_hex: str) -> SubmitReply:
     """Send a block; a NodeError becomes an answer. `client` should be used for nothing else."""
-    start = time.perf_counter()
-    try:
-        reply = client.call("submitblock", block_hex)
-    except NodeError as error:
-        reply = error
-    return SubmitReply(*classify_submit(reply), time.perf_counter() - start)
+    return _answer(client, _SUBMIT_WORDS, "submitblock", block_hex)
 
 
 def try_submitting(client: RpcClient) -> None:
@@ -85,12 +80,7 @@ def try_submitting(client: RpcClient) -> None:
 
 def propose_block(client: RpcClient, block_hex: str) -> SubmitReply:
     """Ask whether a block would be valid apart from its proof of work (rule 40); a NodeError becomes an answer."""
-    start = time.perf_counter()
-    try:
-        reply = client.call("getblocktemplate", {"mode": "proposal", "data": block_hex})
-    except NodeError as error:
-        reply = error
-    return SubmitReply(*classify_proposal(reply), time.perf_counter() - start)
+    return _answer(client, _PROPOSAL_WORDS, "getblocktemplate", {"mode": "proposal", "data": block_hex})
 
 
 def check_reply(client: RpcClient, block_hex: str, first: SubmitReply) -> SubmitReply:
@@ -163,6 +153,15 @@ def best_hash(client: RpcClient, *, timeout_secs: float | None = None) -> bytes:
 
 def _hash_of(block_hex: str) -> bytes:
     return sha256d(bytes.fromhex(block_hex[: 2 * HEADER_SIZE]))
+
+
+def _answer(client: RpcClient, meanings: tuple[tuple[str, Answer], ...], method: str, parameter: object) -> SubmitReply:
+    start = time.perf_counter()
+    try:
+        reply = client.call(method, parameter)
+    except NodeError as error:
+        reply = error
+    return SubmitReply(*_classify(reply, meanings), time.perf_counter() - start)
 
 
 def _classify(reply: object, meanings: tuple[tuple[str, Answer], ...]) -> tuple[Answer, str]:
