@@ -60,7 +60,12 @@ def classify_proposal(reply: object) -> tuple[Answer, str]:
 
 def submit_block(client: RpcClient, block_hex: str) -> SubmitReply:
     """Send a block; a NodeError becomes an answer. `client` should be used for nothing else."""
-    return _answer(client, _SUBMIT_WORDS, "submitblock", block_hex)
+    start = time.perf_counter()
+    try:
+        reply = client.call("submitblock", block_hex)
+    except NodeError as error:
+        reply = error
+    return SubmitReply(*classify_submit(reply), time.perf_counter() - start)
 
 
 def try_submitting(client: RpcClient) -> None:
@@ -80,7 +85,12 @@ def try_submitting(client: RpcClient) -> None:
 
 def propose_block(client: RpcClient, block_hex: str) -> SubmitReply:
     """Ask whether a block would be valid apart from its proof of work (rule 40); a NodeError becomes an answer."""
-    return _answer(client, _PROPOSAL_WORDS, "getblocktemplate", {"mode": "proposal", "data": block_hex})
+    start = time.perf_counter()
+    try:
+        reply = client.call("getblocktemplate", {"mode": "proposal", "data": block_hex})
+    except NodeError as error:
+        reply = error
+    return SubmitReply(*classify_proposal(reply), time.perf_counter() - start)
 
 
 def check_reply(client: RpcClient, block_hex: str, first: SubmitReply) -> SubmitReply:
@@ -153,15 +163,6 @@ def best_hash(client: RpcClient, *, timeout_secs: float | None = None) -> bytes:
 
 def _hash_of(block_hex: str) -> bytes:
     return sha256d(bytes.fromhex(block_hex[: 2 * HEADER_SIZE]))
-
-
-def _answer(client: RpcClient, meanings: tuple[tuple[str, Answer], ...], method: str, parameter: object) -> SubmitReply:
-    start = time.perf_counter()
-    try:
-        reply = client.call(method, parameter)
-    except NodeError as error:
-        reply = error
-    return SubmitReply(*_classify(reply, meanings), time.perf_counter() - start)
 
 
 def _classify(reply: object, meanings: tuple[tuple[str, Answer], ...]) -> tuple[Answer, str]:
