@@ -56,9 +56,9 @@ def _harden() -> None:
     publish = WorkerPool.publish
     target = decode_compact(DEMO_BITS)
 
-    def publish_hard(pool: WorkerPool, job: Job, *, clean: bool = True, park_on_block: bool = True) -> None:
+    def publish_hard(pool: WorkerPool, job: Job, *, clean: bool = True) -> None:
         hard = replace(job, template=replace(job.template, target=target), share_target=0)
-        publish(pool, hard, clean=clean, park_on_block=park_on_block)
+        publish(pool, hard, clean=clean)
 
     WorkerPool.publish = publish_hard  # type: ignore[assignment, method-assign]
 

@@ -34,13 +34,13 @@ def decode(data: bytes | str) -> object:
         raise BadValue(f"not JSON: {str(error)[:100]}") from None
 
 
-def shown(value: object, most: int = 80) -> str:
+def shown(value: object) -> str:
     """A value of any size and depth for a message, escaped and shortened."""
     if isinstance(value, dict | list):
         return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)}"
     if isinstance(value, int) and value.bit_length() > 256:
         return f"a number of {value.bit_length()} bits"
-    return repr(value[: most + 1] if isinstance(value, str) else value)[:most]
+    return repr(value[:81] if isinstance(value, str) else value)[:80]
 
 
 class Field:

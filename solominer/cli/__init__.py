@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -15,11 +15,10 @@ from solominer.cli import cluster as cluster_commands
 from solominer.cli import control, devices, evidence, forecast, operate, plan, replay, try_stratum, web
 from solominer.cli import gpu as gpu_commands
 from solominer.cli import node as node_command
-from solominer.cli.control import some_secs
+from solominer.cli.options import ConfigOption, DataDirOption, load, some_secs
 from solominer.config.modes import MODES
 
 if TYPE_CHECKING:
-    from solominer.config.models import Config
     from solominer.errors import SolominerError
 
 app = typer.Typer(
@@ -29,9 +28,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="The config.json to use.")]
-DataDirOption = Annotated[Path | None, typer.Option("--data-dir", help="Folder of all records.")]
 
 
 def main() -> NoReturn:
@@ -179,14 +175,14 @@ def run(
         "schedule.hours": hours,
         "schedule.block_interval_secs": block_interval,
     }
-    settings = _load(config, overrides)
+    settings = load(config, overrides)
     from solominer.daemon.daemon import run as run_daemon
     from solominer.daemon.every_run import RunOptions
     from solominer.setup.first_run import check_nodes, check_start, make_sure
     from solominer.views.logs import set_up_logging
 
     live = not plain and sys.stdout.isatty() and sys.stderr.isatty()
-    reload = None if config is None else lambda: _load(config, overrides)
+    reload = None if config is None else lambda: load(config, overrides)
     options = RunOptions(blocks, seconds, live, hashes, reload, config)
     check_start(settings, options, config)
     check_nodes(settings)
@@ -198,15 +194,6 @@ def run(
 def _do_you_understand(text: str) -> bool:
     typer.echo(text, err=True)
     return bool(typer.confirm("Do you understand this?", err=True))
-
-
-def _load(path: Path | None, overrides: dict[str, Any]) -> Config:
-    from solominer.config.load import load_config, warnings_about
-
-    settings = load_config(path, overrides=overrides)
-    for warning in warnings_about(path, settings):
-        sys.stderr.write(f"solominer: warning: {warning}\n")
-    return settings
 
 
 operate.register(app)

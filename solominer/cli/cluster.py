@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from solominer.cli.control import ConfigOption, DataDirOption, JsonOption, ModeOption
+from solominer.cli.control import ConfigOption, DataDirOption, ModeOption, ask_daemon
+from solominer.cli.options import JsonOption
 
 if TYPE_CHECKING:
     from solominer.config.models import Config
@@ -125,8 +126,6 @@ def drain(
     node: NodeArgument, config: ConfigOption = None, mode: ModeOption = None, data_dir: DataDirOption = None
 ) -> None:
     """Have a node send what it has, stop hashing and end; its service starts it again only when asked to."""
-    from solominer.cli.control import ask_daemon
-
     ask_daemon({"do": "cluster-drain", "node": node, "by": "solominer cluster drain"}, config, mode, data_dir)
     typer.echo(f"{node} was told to finish and end")
 
@@ -136,7 +135,6 @@ def status(
     config: ConfigOption = None, mode: ModeOption = None, data_dir: DataDirOption = None, as_json: JsonOption = False
 ) -> None:
     """Show the nodes of the running daemon: state, workers, hash rate, shares."""
-    from solominer.cli.control import ask_daemon
     from solominer.views.cluster import node_lines, nodes_in
 
     reply = ask_daemon({"do": "status", "by": "solominer cluster status"}, config, mode, data_dir)

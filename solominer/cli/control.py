@@ -10,20 +10,11 @@ from typing import Annotated, Any
 
 import typer
 
-MOST_SECS = 1e9
-
-
-def some_secs(value: float | None) -> float | None:
-    """Validate an option in seconds: finite and not NaN. Raises typer.BadParameter."""
-    if value is not None and not 0 <= value <= MOST_SECS:
-        raise typer.BadParameter(f"must be a number up to {MOST_SECS:.0f}")
-    return value
-
+from solominer.cli.options import JsonOption, some_secs
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="The daemon's config.json.")]
 ModeOption = Annotated[str | None, typer.Option("--mode", "-m", help="The daemon's mode.")]
 DataDirOption = Annotated[Path | None, typer.Option("--data-dir", help="The daemon's data folder.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 _CLEAR = "\x1b[H\x1b[2J"
 
@@ -110,6 +101,6 @@ def ask_daemon(request: dict[str, Any], config: Path | None, mode: str | None, d
     from solominer.records.control_client import ask, running_in
 
     settings = load_config(config, overrides={"mode": mode, "data_dir": data_dir})
-    named = settings.records_dir / settings.tree_name
+    named = settings.tree_dir
     folder = named if config is not None or mode is not None else running_in(settings.records_dir) or named
     return ask(folder, request)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from solominer.cli.control import ConfigOption, DataDirOption, JsonOption, ModeOption
+from solominer.cli.control import ConfigOption, DataDirOption, ModeOption
+from solominer.cli.options import JsonOption
 
 if TYPE_CHECKING:
     from solominer.web.devices.device import Device

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from solominer.cli.options import JsonOption
+
 if TYPE_CHECKING:
     from solominer.records.tree import Tree
 
@@ -20,7 +22,6 @@ DataDirOption = Annotated[Path | None, typer.Option("--data-dir", help="The data
 NetworkOption = Annotated[
     str | None, typer.Option("--network", help="mainnet, regtest, demo, ...; required if there are several.")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 SinceOption = Annotated[str, typer.Option("--since", help="2h, 3d, 2026-11-21 or 2026-11-21T07:30 (UTC).")]
 LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="Show only the newest N.")]
 

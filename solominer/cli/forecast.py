@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from solominer.cli.options import JsonOption
+
 if TYPE_CHECKING:
     from solominer.config.models import Config
     from solominer.governor.prices import Price
@@ -38,7 +40,7 @@ def forecast(
     ] = None,
     watts: Annotated[float | None, typer.Option(min=0.0, help="Power draw of your machine.")] = None,
     price: Annotated[float | None, typer.Option(min=0.0, help="Price per kWh, in any currency.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Forecast the next difficulty and your chances of a block, from your node's headers.
 
@@ -80,21 +82,13 @@ def parse_rate(text: str) -> float:
 
 def _history(settings: Config) -> ChainHistory:
     """Headers from the first configured node that answers."""
-    from solominer.daemon.nodes import configured_nodes
-    from solominer.errors import ConfigError, NodeError
+    from solominer.daemon.nodes import configured_nodes, from_first
+    from solominer.errors import ConfigError
     from solominer.node.history import read_history
 
     if settings.mode_rules.node == "none" or settings.wants_private_node:
         raise ConfigError("a forecast requires your own node", "set bitcoin_rpc in config.json")
-    problem: NodeError | None = None
-    for node in configured_nodes(settings):
-        try:
-            with node.connect() as client:
-                return read_history(client, settings.chain)
-        except NodeError as error:
-            problem = problem or error
-    assert problem is not None
-    raise problem
+    return from_first(configured_nodes(settings), lambda client: read_history(client, settings.chain))
 
 
 def _last_rate_hps(settings: Config) -> float | None:
@@ -104,7 +98,7 @@ def _last_rate_hps(settings: Config) -> float | None:
     from solominer.records.tree import Tree
 
     try:
-        report = hour_report(Tree(settings.records_dir / settings.tree_name), "latest")
+        report = hour_report(Tree(settings.tree_dir), "latest")
     except RecordsError:
         return None
     rate = report and report["hashes"]["rate_hps"]

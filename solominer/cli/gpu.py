@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from solominer.cli.operate import JsonOption
+from solominer.cli.options import JsonOption
 
 gpu = typer.Typer(help="Graphics cards.", rich_markup_mode=None, no_args_is_help=True)
 

@@ -6,20 +6,16 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from solominer.cli.control import some_secs
+from solominer.cli.options import ConfigOption, DataDirOption, JsonOption, load, some_secs
 
 if TYPE_CHECKING:
-    from solominer.config.models import Config
     from solominer.doctor.check import Finding
 
-ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="The config.json to use.")]
 ModeOption = Annotated[str | None, typer.Option("--mode", "-m", help="As for run.")]
-DataDirOption = Annotated[Path | None, typer.Option("--data-dir", help="Folder of all records.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 BitcoindOption = Annotated[Path | None, typer.Option(help="bitcoind for a private regtest node.")]
 
 _COLOURS = {"ok": "green", "warning": "yellow", "failed": "red", "skipped": "bright_black"}
@@ -102,7 +98,8 @@ def doctor(
     solominer doctor --config config.json
     solominer doctor --mode regtest --json
     """
-    settings = _load(config, mode=mode, data_dir=data_dir, payout_address=payout_address, bitcoind=bitcoind)
+    overrides = {"mode": mode, "data_dir": data_dir, "payout_address": payout_address, "bitcoind": bitcoind}
+    settings = load(config, overrides)
     from solominer.doctor.check import Status, all_well, document
     from solominer.doctor.examination import examine
 
@@ -138,15 +135,8 @@ def smoke_test(
     solominer smoke-test
     solominer smoke-test --config config.json --network
     """
-    settings = _load(
-        config,
-        mode=mode,
-        data_dir=data_dir,
-        payout_address=payout_address,
-        bitcoind=bitcoind,
-        kernel=kernel,
-        log_level=log_level,
-    )
+    overrides = {"mode": mode, "data_dir": data_dir, "payout_address": payout_address, "bitcoind": bitcoind}
+    settings = load(config, {**overrides, "kernel": kernel, "log_level": log_level})
     from solominer.doctor.check import first_failed
     from solominer.doctor.smoke_test import Certificate, smoke_test
     from solominer.views.logs import set_up_logging
@@ -168,15 +158,6 @@ def smoke_test(
         raise typer.Exit(0 if result.passed else 1)
 
 
-def _load(path: Path | None, **overrides: Any) -> Config:
-    from solominer.config.load import load_config, warnings_about
-
-    settings = load_config(path, overrides=overrides)
-    for warning in warnings_about(path, settings):
-        sys.stderr.write(f"solominer: warning: {warning}\n")
-    return settings
-
-
 def _show(finding: Finding) -> None:
     from solominer.doctor.check import line
 
@@ -195,7 +176,7 @@ def bench(
     plot: Annotated[Path | None, typer.Option(help="Write a plot to this .svg or .png.")] = None,
     gpu: Annotated[bool, typer.Option("--gpu", help="Time the kernels of the graphics cards instead.")] = False,
     cpu_devices: Annotated[bool, typer.Option("--cpu-devices", help="With --gpu: also CPUs (PoCL).")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Time every hash kernel on one core, with hashlib and NumPy for comparison, and show which one is used.
 

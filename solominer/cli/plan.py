@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from solominer.cli.options import JsonOption
+
 plan = typer.Typer(
     help="Search plans: how header space is divided and in which order it is searched. No plan finds more blocks.",
     no_args_is_help=True,
@@ -16,7 +18,6 @@ plan = typer.Typer(
 
 PlanFile = Annotated[Path | None, typer.Argument(help="plan.yaml; default: the built-in plan.", show_default=False)]
 ModeOption = Annotated[str, typer.Option("--mode", "-m", help="main, or demo, test or staging of the sandbox.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def register(app: typer.Typer) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from solominer.cli.control import some_secs
+from solominer.cli.options import some_secs
 
 if TYPE_CHECKING:
     from solominer.doctor.check import Finding

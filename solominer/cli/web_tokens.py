@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from solominer.cli.control import ConfigOption, DataDirOption, JsonOption, ModeOption
+from solominer.cli.control import ConfigOption, DataDirOption, ModeOption
+from solominer.cli.options import JsonOption
 
 if TYPE_CHECKING:
     from solominer.config.models import Config
@@ -56,7 +57,7 @@ def add(
     from solominer.web.access.tokens import Role, TokenFile
 
     settings = _settings(config, mode, data_dir)
-    secret = TokenFile(_folder(settings)).add(name, Role(role.value), time.time(), days)
+    secret = TokenFile(settings.tree_dir).add(name, Role(role.value), time.time(), days)
     link = f"{_address(settings)}share/{secret}" if role is RoleName.share else None
     if as_json:
         typer.echo(json.dumps({"name": name, "role": role.value, "token": secret, "link": link}))
@@ -72,7 +73,7 @@ def list_tokens(
     from solominer.records.tree import utc_text
     from solominer.web.access.tokens import TokenFile
 
-    file = TokenFile(_folder(_settings(config, mode, data_dir)))
+    file = TokenFile(_settings(config, mode, data_dir).tree_dir)
     tokens, uses, now = file.load(), file.load_uses(), time.time()
     if as_json:
         rows = [
@@ -102,7 +103,7 @@ def revoke(
     """Revoke a token: it, its logins and its link are refused from now on."""
     from solominer.web.access.tokens import TokenFile
 
-    TokenFile(_folder(_settings(config, mode, data_dir))).revoke(name)
+    TokenFile(_settings(config, mode, data_dir).tree_dir).revoke(name)
     typer.echo(f"revoked {name}")
 
 
@@ -110,10 +111,6 @@ def _settings(config: Path | None, mode: str | None, data_dir: Path | None) -> C
     from solominer.config.load import load_config
 
     return load_config(config, overrides={"mode": mode, "data_dir": data_dir})
-
-
-def _folder(settings: Config) -> Path:
-    return settings.records_dir / settings.tree_name
 
 
 def _address(settings: Config) -> str:

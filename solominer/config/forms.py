@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,20 @@ PLAIN = {"": 1.0}
 def bracketed(host: str) -> str:
     """A host as in HOST:PORT: IPv6 addresses in brackets."""
     return f"[{host}]" if ":" in host else host
+
+
+def is_address(host: str) -> bool:
+    """Whether it is an IP address, not a name."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches it."""
+    return host == "localhost" or (is_address(host) and ip_address(host).is_loopback)
 
 
 def port_as_text(value: Any) -> Any:

@@ -333,6 +333,11 @@ class Config(Part):
         return self.mode_rules.tree_name(self.chain.name)
 
     @property
+    def tree_dir(self) -> Path:
+        """The folder of this run's records and control socket."""
+        return self.records_dir / self.tree_name
+
+    @property
     def cluster_dir(self) -> Path:
         """The folder that `solominer cluster init` writes."""
         return self.cluster.dir or self.records_dir / "cluster"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from typing import Any
 
 from pydantic import Field, field_validator, model_validator
@@ -80,8 +80,4 @@ class WebConfig(Part):
     @property
     def is_local(self) -> bool:
         """Whether only this machine can connect."""
-        host, _ = self.place
-        try:
-            return ip_address(host).is_loopback
-        except ValueError:
-            return host == "localhost"
+        return forms.is_loopback(self.place[0])

@@ -1,4 +1,4 @@
-"""What the control socket is asked about nodes."""
+"""Requests on the control socket about nodes of the cluster."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from solominer.chain.fields import Field
 from solominer.daemon.host_metrics import now
 from solominer.daemon.parts import Parts
 from solominer.errors import ConfigError
-from solominer.governor.audit import MAX_BY, UNNAMED
+from solominer.governor.audit import Audit
 
 
 def cluster_handlers(parts: Parts) -> dict[str, Callable[[Field], dict[str, Any]]]:
     """The handlers by command."""
+    audit = Audit(parts.recorder.record, now)
 
     def drain(request: Field) -> dict[str, Any]:
         """Have a node send what it has, and end."""
         from solominer.engines.cluster.messages import Notice
 
         node = request["node"].text()
-        if parts.cluster is None or node not in parts.cluster.nodes:
-            raise ConfigError(f"no node {node} has joined", "solominer cluster status shows those that have")
-        parts.cluster.tell(node, Notice.DRAIN)
-        by = request.get("by")
-        fields = {"what": "cluster-drain", "by": UNNAMED if by is None else by.text(MAX_BY), "ok": True, "result": node}
-        parts.recorder.record(now().wall, "control", fields)
+        with audit.request(request) as done:
+            if parts.cluster is None or node not in parts.cluster.nodes:
+                raise ConfigError(f"no node {node} has joined", "solominer cluster status shows those that have")
+            parts.cluster.tell(node, Notice.DRAIN)
+            done.append(node)
         return {"node": node}
 
     return {"cluster-drain": drain}

@@ -262,7 +262,7 @@ class Run(EveryRun):
 
 
 def _urgent(coordinator: Coordinator, governor: Governor) -> Hashable:
-    """What those who watch the status hear of at once."""
+    """Values whose changes are sent at once to those who watch the status."""
     blocks = coordinator.blocks
     return coordinator.tip_le, coordinator.status, len(blocks.open), len(blocks.settled), *governor.pauses
 

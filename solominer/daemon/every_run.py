@@ -24,7 +24,7 @@ from solominer.daemon.status_feed import StatusFeed
 from solominer.engines.engine_set import EngineSet
 from solominer.engines.pool.pool import WorkerPool
 from solominer.errors import SolominerError, leaves
-from solominer.governor.governor import Governor, folder_of
+from solominer.governor.governor import Governor
 from solominer.records.journal.recovery import Replay
 from solominer.records.recorder import Recorder
 from solominer.views.console import ConsoleView, has_controlling_terminal
@@ -167,7 +167,7 @@ async def serve_users(
     `handlers` answer more requests on the control socket.
     """
     feed = StatusFeed(governor.snapshot, urgent)
-    control = ControlServer(folder_of(config), {**governor.handlers(), **(handlers or {})}, {"watch": feed.lines})
+    control = ControlServer(config.tree_dir, {**governor.handlers(), **(handlers or {})}, {"watch": feed.lines})
     async with asyncio.TaskGroup() as group:
         group.create_task(sampler.run(), name="samples")
         group.create_task(governor.run(), name="governor")

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import TypeVar
 
 from solominer.config.forms import bracketed, zmq_seen_from
 from solominer.config.models import Config, NodeConfig, RpcConfig, ZmqConfig
@@ -18,10 +19,13 @@ from solominer.node.credentials import CookieFile, Credentials, PasswordFile, Us
 from solominer.node.demo import DemoNode
 from solominer.node.private.bitcoind import find_bitcoind
 from solominer.node.private.node import PrivateNode, full_block_args
+from solominer.node.rpc import RpcClient
 from solominer.work.events import Event
 from solominer.work.payout import Payout, split
 from solominer.work.ports import Node
 from solominer.work.raw_template import Reserve
+
+T = TypeVar("T")
 
 SOCKET_NAME = "node.sock"
 _OUTPUT_WEIGHT = 4 * (8 + 1 + 34)
@@ -65,6 +69,19 @@ def configured_nodes(config: Config) -> list[NodeSettings]:
     if config.auto_detect:
         return [node_settings(config, RpcConfig(), config.zmq)]
     raise ConfigError("no node is configured", "set bitcoin_rpc in config.json, or auto_detect to true")
+
+
+def from_first(nodes: Iterable[NodeSettings], read: Callable[[RpcClient], T]) -> T:
+    """What `read` returns with the first node that answers. Raises the NodeError of the first one if none does."""
+    problem: NodeError | None = None
+    for node in nodes:
+        try:
+            with node.connect() as client:
+                return read(client)
+        except NodeError as error:
+            problem = problem or error
+    assert problem is not None
+    raise problem
 
 
 def private_settings(node: PrivateNode, config: Config) -> NodeSettings:
@@ -148,7 +165,7 @@ def node_settings(config: Config, rpc: RpcConfig | NodeConfig, zmq: ZmqConfig) -
 
 
 def reserve_of(config: Config) -> Reserve:
-    """What templates by IPC leave for the coinbase: what its outputs need, as others pay fees for the rest."""
+    """The space that templates by IPC reserve for the coinbase: what its outputs need, as the rest earns fees."""
     needed = _OTHER_WEIGHT + _OUTPUT_WEIGHT * len(config.payees)
     return Reserve(weight=max(_LEAST_WEIGHT, needed))
 

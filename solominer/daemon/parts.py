@@ -140,7 +140,7 @@ def cluster_of(config: Config, recorder: Recorder, replay: Replay) -> ClusterEng
         (files.local_url,) if config.cluster.is_embedded else config.cluster.servers,
         config.chain.name,
         files.tls_context(),
-        jobs_file=None if config.mode_rules.simulated else config.records_dir / config.tree_name / "cluster-jobs.bin",
+        jobs_file=None if config.mode_rules.simulated else config.tree_dir / "cluster-jobs.bin",
         replicas=3 if len(files.servers) > 2 else 1,
     )
     return ClusterEngine(
@@ -177,10 +177,10 @@ def _stratum_settings(config: Config) -> StratumSettings:
     return StratumSettings(
         tuple(map(setup, config.stratum)),
         config.coinbase_tag.encode(),
-        config.records_dir / config.tree_name / "stratum-sessions.json",
-        works_file=None if config.mode_rules.simulated else config.records_dir / config.tree_name / "stratum-works.bin",
-        group_file=config.records_dir / config.tree_name / "stratum-group.json",
-        authority_file=config.records_dir / config.tree_name / "stratum-authority.json",
+        config.tree_dir / "stratum-sessions.json",
+        works_file=None if config.mode_rules.simulated else config.tree_dir / "stratum-works.bin",
+        group_file=config.tree_dir / "stratum-group.json",
+        authority_file=config.tree_dir / "stratum-authority.json",
         group_window=round(1000 * config.group_window),
         limits=ServerLimits(config.stratum_limits.connections, config.stratum_limits.connections_per_address),
         simulated=config.mode_rules.simulated,

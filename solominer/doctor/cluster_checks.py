@@ -16,7 +16,6 @@ from solominer.engines.cluster.nats_server import check_configuration, find_nats
 from solominer.engines.cluster.server_facts import ServerFacts, server_facts
 from solominer.engines.cluster.tls import check_dates
 from solominer.errors import NotRunning
-from solominer.governor.governor import folder_of
 from solominer.records.control_client import ask
 
 CONNECT_SECS = 3
@@ -89,7 +88,7 @@ class _ClusterChecks:
 
     def _daemon_runs(self) -> bool:
         try:
-            ask(folder_of(self._config), {"do": "status"})
+            ask(self._config.tree_dir, {"do": "status"})
         except NotRunning:
             return False
         return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from solominer.config.models import Config
@@ -63,26 +63,15 @@ def _examine_nodes(config: Config, listen_secs: float) -> Iterator[Finding]:
 
 def examine_node(settings: NodeSettings, config: Config, listen_secs: float) -> Iterator[Finding]:
     """Run all checks of one node."""
-    node = NodeUnderTest(
-        settings,
-        payees=config.payees,
-        tag=config.coinbase_tag.encode(),
-        listen_secs=listen_secs,
-    )
-    try:
+    tag = config.coinbase_tag.encode()
+    with closing(NodeUnderTest(settings, payees=config.payees, tag=tag, listen_secs=listen_secs)) as node:
         yield from run_checks(node.checks(), settings.name)
-    finally:
-        node.close()
 
 
 def _compare(first: NodeSettings, second: NodeSettings) -> Iterator[Finding]:
     """Check that two nodes are on the same chain."""
-    one, other = NodeUnderTest(first), NodeUnderTest(second)
-    try:
+    with closing(NodeUnderTest(first)) as one, closing(NodeUnderTest(second)) as other:
         yield from run_checks([chain_check(other, one)], second.name)
-    finally:
-        one.close()
-        other.close()
 
 
 @contextmanager

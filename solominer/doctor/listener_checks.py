@@ -7,12 +7,13 @@ import os
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
-from ipaddress import ip_address
 from pathlib import Path
 from typing import NamedTuple
 
 from solominer.chain.networks import Network
+from solominer.config import forms
 from solominer.config.listeners import ListenerConfig
 from solominer.config.models import Config
 from solominer.doctor.check import Check, CheckOutcome, Finding, failed, ok, run_checks, skipped, warning
@@ -21,10 +22,9 @@ from solominer.doctor.stratum_talk import Login, Patience, Talk
 from solominer.doctor.stratum_trial import Trial
 from solominer.doctor.stratum_work import group_payouts_outcome, own_payouts_outcome
 from solominer.engines.stratum.addresses import listens_on, reachable
-from solominer.engines.stratum.assignment import CoinbaseView
+from solominer.engines.stratum.assignment import Assignment, CoinbaseView
 from solominer.engines.stratum.tls import CertificateFacts, certificate_facts
 from solominer.errors import NotRunning, SolominerError
-from solominer.governor.governor import folder_of
 from solominer.records.control_client import ask
 from solominer.work.payout import WHOLE
 
@@ -57,7 +57,7 @@ class _Daemon(NamedTuple):
 def _daemon(config: Config) -> _Daemon | None:
     """None if no daemon is running."""
     try:
-        status = ask(folder_of(config), {"do": "status"})["status"]
+        status = ask(config.tree_dir, {"do": "status"})["status"]
     except NotRunning:
         return None
     urls = tuple(map(str, status["stratum_urls"]))
@@ -88,10 +88,8 @@ def _examine_running(
     ]
     if listener.tls_certificate is not None:
         checks.append(Check("certificate", lambda: _served(listener, server), ("connect",)))
-    try:
+    with closing(talk.link):
         yield from run_checks(checks, listener.listen)
-    finally:
-        talk.link.close()
 
 
 def _examine_v2(
@@ -103,17 +101,12 @@ def _examine_v2(
 
     keys = [url.rpartition("/")[2] for url in daemon.urls if url.startswith("stratum2+tcp://")]
     key = parse_key(keys[0]) if keys else bytes(32)
-    trial = V2Trial(
-        _server_of(listener),
-        key,
-        login,
-        patience,
-        lambda assignment, view, user: _outputs(view, listener, daemon.payees, network),
-    )
-    try:
+
+    def outputs(assignment: Assignment, view: CoinbaseView, user: str) -> CheckOutcome:
+        return _outputs(view, listener, daemon.payees, network)
+
+    with closing(V2Trial(_server_of(listener), key, login, patience, outputs)) as trial:
         yield from run_checks([*trial.job_checks(), Check("address", lambda: _address(listener))], listener.listen)
-    finally:
-        trial.close()
 
 
 def _outputs(view: CoinbaseView, listener: ListenerConfig, payees: Payees, network: Network) -> CheckOutcome:
@@ -213,20 +206,13 @@ def _address(listener: ListenerConfig) -> CheckOutcome:
     scheme = "stratum+tcp" if listener.tls_certificate is None else "stratum+ssl"
     scheme = "stratum2+tcp" if listener.v2 == "only" else scheme
     urls = reachable(f"{scheme}://{listener.listen}")
-    if _is_loopback(host) and not listener.proxies:
+    if forms.is_loopback(host) and not listener.proxies:
         return warning(
             f"only miners on this machine can connect, to {urls[0]}", f"listen on 0.0.0.0:{port} to allow others"
         )
     if host in _LOOPBACK and urls == [f"{scheme}://{listener.listen}"]:
         return warning("this machine has no network address", "connect it to the network of the miners")
     return ok(f"miners connect to {' or '.join(urls)}; firewalls must allow port {port}")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _files(listener: ListenerConfig) -> tuple[str, str]:

@@ -48,7 +48,7 @@ def machine_checks(config: Config, config_path: Path | None) -> list[Check]:
         Check("data folder", lambda: _data_folder(config.records_dir)),
         Check("disk space", lambda: _disk_space(config.records_dir), ("data folder",)),
         Check("disk speed", lambda: _disk_speed(config.records_dir), ("data folder",)),
-        Check("clock and records", lambda: _clock_and_records(config.records_dir / config.tree_name)),
+        Check("clock and records", lambda: _clock_and_records(config.tree_dir)),
         Check("second place for blocks", lambda: _fallback(config)),
         Check("cores", lambda: _cores(config)),
         Check("memory", lambda: _memory(config)),

@@ -20,7 +20,7 @@ from solominer import __version__
 from solominer.config.models import Config
 from solominer.daemon.nodes import configured_nodes
 from solominer.doctor.check import Check, Finding, all_well, document, first_failed, run_checks, skipped
-from solominer.doctor.drill import DRILL_SECS, drill_config, fire_drill
+from solominer.doctor.drill import drill_config, fire_drill
 from solominer.doctor.machine_checks import cpu_name
 from solominer.doctor.network_checks import path_checks
 from solominer.doctor.node_checks import NodeUnderTest
@@ -48,9 +48,7 @@ class Certificate:
         return all_well(self.findings)
 
 
-def smoke_test(
-    config: Config, recent: RecentEvents, *, network: bool = False, drill_secs: float = DRILL_SECS
-) -> Iterator[Finding | Certificate]:
+def smoke_test(config: Config, recent: RecentEvents, *, network: bool = False) -> Iterator[Finding | Certificate]:
     """Yield each finding at once and the certificate last; `network` checks all nodes and the paths between them.
 
     The private chain's evidence and `certificate.json` are kept in `data_dir/smoke-tests/<UTC>/`. Without a
@@ -62,7 +60,7 @@ def smoke_test(
     at, started = time.time(), time.perf_counter()
     folder = _fresh_folder(config.records_dir / FOLDER, at)
     findings: list[Finding] = []
-    for finding in fire_drill(drill_config(config, folder), recent, drill_secs):
+    for finding in fire_drill(drill_config(config, folder), recent):
         findings.append(finding)
         yield finding
     for finding in _node_checks(config, nodes if network else nodes[:1]):

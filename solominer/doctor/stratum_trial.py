@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 
 from solominer.doctor.check import Check, CheckOutcome, Finding, failed, ok, run_checks, skipped, warning
 from solominer.doctor.stratum_link import Server
@@ -21,10 +22,8 @@ from solominer.errors import BadValue, printable
 def try_server(server: Server, login: Login, patience: Patience | None = None) -> Iterator[Finding]:
     """Run all checks and yield each finding at once. The connection is closed at the end."""
     talk = Talk(server, login, patience or Patience())
-    try:
+    with closing(talk.link):
         yield from run_checks(Trial(talk, payouts_outcome).checks())
-    finally:
-        talk.link.close()
 
 
 class Trial:

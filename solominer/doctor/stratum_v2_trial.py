@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import NamedTuple, TypeVar
 
 from solominer.chain.header import Header
@@ -56,11 +57,8 @@ def try_v2_server(server: Server, key: bytes, login: Login, patience: Patience |
 
     Needs the packages of the extra `stratum2`.
     """
-    trial = V2Trial(server, key, login, patience or Patience(), payouts_outcome)
-    try:
+    with closing(V2Trial(server, key, login, patience or Patience(), payouts_outcome)) as trial:
         yield from run_checks(trial.checks())
-    finally:
-        trial.close()
 
 
 class V2Trial:

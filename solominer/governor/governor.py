@@ -15,7 +15,6 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from enum import Enum, auto
-from pathlib import Path
 from typing import Any, Protocol
 
 import psutil
@@ -118,7 +117,7 @@ class Governor:
         self._holds: dict[Source, frozenset[str]] = {}
         self._started = clock()
         now = _local(self._started.wall)
-        self._seed = zlib.crc32(str(folder_of(config)).encode())  # the same after a restart on the same day
+        self._seed = zlib.crc32(str(config.tree_dir).encode())  # the same after a restart on the same day
         self._day = now.date()
         self._today = self._standing = self._standing_before_today = 0
         self._last_block_mono: float | None = None
@@ -342,8 +341,3 @@ def _differences(old: Any, new: Any, prefix: str = "") -> list[tuple[str, Any, A
 def _local(at: float) -> datetime:
     """Unix seconds as the machine's local time."""
     return datetime.fromtimestamp(min(at, _LATEST_AT)).astimezone()
-
-
-def folder_of(config: Config) -> Path:
-    """The folder of this configuration's records, which contains the control socket."""
-    return config.records_dir / config.tree_name

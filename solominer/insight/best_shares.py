@@ -51,9 +51,9 @@ class BestShares:
             self.samples + other.samples, self.alike + other.alike, self.statistic + other.statistic, ones
         )
 
-    def findings(self, alarm_rate: float = DEFAULT_ALARM_RATE) -> list[Finding]:
+    def findings(self) -> list[Finding]:
         """The results in the order of TESTS; they share the alarm rate."""
-        allowed = alarm_rate / len(TESTS)
+        allowed = DEFAULT_ALARM_RATE / len(TESTS)
         best = 2 * min(gamma_tails(self.alike, self.statistic)) if self.alike else 1.0
         fewest = min(min(ones, self.samples - ones) for ones in self.ones)
         bits = min(1.0, 2 * chance_of_heads(fewest, self.samples) * _BITS) if self.samples else 1.0

@@ -243,15 +243,14 @@ def _run(history: Sequence[Epoch], parameters: tuple[float, float, float]) -> _F
     return filtered
 
 
-def difficulty_path(
-    history: Sequence[Epoch], progress: EpochProgress, horizon_secs: float, level: float = 0.9
-) -> list[PathStep]:
+def difficulty_path(history: Sequence[Epoch], progress: EpochProgress, horizon_secs: float) -> list[PathStep]:
     """The difficulties up to the horizon: the rest of this epoch, the next retarget, then the state-space model's.
 
     With fewer than eight closed epochs the next retarget's difficulty is assumed to stay. Raises ValueError as
     `forecast_retarget`.
     """
-    following = forecast_retarget(history, progress, level=level)
+    following = forecast_retarget(history, progress)
+    level = following.difficulty.level
     known = Estimate(progress.difficulty, progress.difficulty, progress.difficulty, level)
     steps = [PathStep(following.secs_left.value, known)]
     filtered = _fit(history[-HISTORY:], progress) if len(history) >= MIN_HISTORY else None
@@ -277,9 +276,7 @@ def block_chance_ahead(rate_hps: float, path: Sequence[PathStep]) -> Estimate:
     return Estimate(value, low, high, path[0].difficulty.level)
 
 
-def network_rate(
-    blocks: Sequence[tuple[float, float]], now_secs: float, window_secs: float, level: float = 0.95
-) -> Estimate:
+def network_rate(blocks: Sequence[tuple[float, float]], now_secs: float, window_secs: float) -> Estimate:
     """The network's hash rate in H/s over a window up to now, from (header time, difficulty) of the blocks in it."""
     recent = [hashes_at_difficulty(d) for time_secs, d in blocks if now_secs - window_secs < time_secs <= now_secs]
-    return from_weighted_shares(recent, level).scaled(1 / window_secs)
+    return from_weighted_shares(recent).scaled(1 / window_secs)

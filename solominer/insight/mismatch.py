@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from solominer.chain.target import HASH_SPACE
 from solominer.insight.distributions import chance_at_least, chance_at_most
 
-DEFAULT_FALSE_ALARM = 1e-4
+FALSE_ALARM = 1e-4
 
 # How the allowed false alarms are divided among the tests: nearly all go to the most powerful test of the fault that
 # matters most, too few shares. The sum is 1, so the total is bounded whatever their dependence (Bonferroni).
@@ -27,14 +27,12 @@ _ALLOWANCE = {
 class ClaimCheck:
     """The result of `check_claim`.
 
-    `reasons` are the tests that failed; `p_value` is corrected for multiple testing; at most the fraction `false_alarm`
+    `reasons` are the tests that failed; `p_value` is corrected for multiple testing; at most the fraction FALSE_ALARM
     of honest periods is flagged.
     """
 
-    claimed_hashes: float
     p_value: float
     reasons: tuple[str, ...]
-    false_alarm: float
 
     @property
     def flagged(self) -> bool:
@@ -48,7 +46,6 @@ def check_claim(
     hashes_per_share: float,
     kth_hash: int | None = None,
     k: int = 16,
-    false_alarm: float = DEFAULT_FALSE_ALARM,
 ) -> ClaimCheck:
     """Compare a period's claimed hashes with its shares and, if known, with the value of its k-th smallest hash.
 
@@ -61,5 +58,5 @@ def check_claim(
         below = claimed_hashes * ((kth_hash + 1) / HASH_SPACE)  # hashes expected at or under the k-th smallest
         p_values += [chance_at_most(k - 1, below), chance_at_least(k, below)]
     corrected = [p / share for p, share in zip(p_values, _ALLOWANCE.values(), strict=False)]
-    reasons = tuple(name for name, p in zip(_ALLOWANCE, corrected, strict=False) if p <= false_alarm)
-    return ClaimCheck(claimed_hashes, min(1.0, *corrected), reasons, false_alarm)
+    reasons = tuple(name for name, p in zip(_ALLOWANCE, corrected, strict=False) if p <= FALSE_ALARM)
+    return ClaimCheck(min(1.0, *corrected), reasons)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from solominer.chain.target import HASH_SPACE
 from solominer.insight.distributions import chance_at_least, chance_at_most
-from solominer.insight.estimate import Estimate
+from solominer.insight.estimate import LEVEL, Estimate
 
 HASHES_PER_DIFFICULTY = HASH_SPACE / ((0xFFFF << 208) + 1)
 HOUR_SECS, DAY_SECS, YEAR_SECS = 3600.0, 86400.0, 31_557_600.0
@@ -73,11 +73,11 @@ def luck(found: int, expected: float) -> Luck:
     return Luck(found, expected, chance_at_least(found, expected), chance_at_most(found, expected))
 
 
-def expected_best_difficulty(hashes: float, level: float = 0.95) -> Estimate:
-    """The expected best share difficulty after `hashes` hashes: the median, with an interval of probability `level`.
+def expected_best_difficulty(hashes: float) -> Estimate:
+    """The expected best share difficulty after `hashes` hashes: the median, with an interval.
 
     The median, because the mean is infinite (the distribution has a heavy tail).
     """
     unit = hashes / hashes_at_difficulty(1.0)
-    tail = (1 - level) / 2
-    return Estimate(unit / math.log(2), unit / -math.log(tail), unit / -math.log(1 - tail), level)
+    tail = (1 - LEVEL) / 2
+    return Estimate(unit / math.log(2), unit / -math.log(tail), unit / -math.log(1 - tail))

@@ -300,9 +300,9 @@ class CookieRpc:
         with RpcClient(self._host, self._port, self._login, timeout_secs=timeout_secs) as client:
             return client.call(method, *params, wallet=wallet)
 
-    def batch(self, method: str, params: Sequence[Sequence[object]], *, timeout_secs: float = 60.0) -> list[Any]:
+    def batch(self, method: str, params: Sequence[Sequence[object]]) -> list[Any]:
         """Call `method` once for each item of `params` over one connection; the first failing call raises."""
-        with RpcClient(self._host, self._port, self._login, timeout_secs=timeout_secs) as client:
+        with RpcClient(self._host, self._port, self._login, timeout_secs=60.0) as client:
             return [client.call(method, *each) for each in params]
 
 

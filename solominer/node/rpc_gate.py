@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 _log = logging.getLogger("solominer.node.client")
@@ -24,10 +24,10 @@ RPC_THREADS_TODO = "set rpcthreads=4 or more in bitcoin.conf, remove a small rpc
 
 
 class RpcGate:
-    """The turns at the node called `node`. `steady` is a monotonic clock in seconds."""
+    """The turns at the node called `node`."""
 
-    def __init__(self, node: str, steady: Callable[[], float] = time.monotonic) -> None:
-        self._node, self._steady = node, steady
+    def __init__(self, node: str) -> None:
+        self._node = node
         self._until = float("-inf")
         self._warned = False
         self._turn = asyncio.Lock()
@@ -38,11 +38,11 @@ class RpcGate:
     @property
     def crowded(self) -> bool:
         """Whether calls are serialized now."""
-        return self._steady() < self._until
+        return time.monotonic() < self._until
 
     def crowd(self, reason: str, consequence: str = "calls to it take turns, found blocks first") -> None:
         """Record that the node has too few threads; warns once. May be called from any thread."""
-        self._until = self._steady() + CROWDED_SECS
+        self._until = time.monotonic() + CROWDED_SECS
         level, self._warned = (logging.DEBUG if self._warned else logging.WARNING), True
         _log.log(level, "node %s: %s; %s -> %s", self._node, reason, consequence, RPC_THREADS_TODO)
 

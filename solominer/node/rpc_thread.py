@@ -43,10 +43,6 @@ class RpcThread:
         self._tasks.put((function, future))
         return await asyncio.wrap_future(future)
 
-    async def call(self, method: str, *params: object, timeout_secs: float | None = None) -> Any:
-        """Return the result of one RPC call; raises as RpcClient.call."""
-        return await self.run(lambda client: client.call(method, *params, timeout_secs=timeout_secs))
-
     def close(self) -> None:
         """Close it; running and waiting calls raise NodeUnreachable."""
         self._closed = True

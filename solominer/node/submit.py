@@ -68,13 +68,13 @@ def submit_block(client: RpcClient, block_hex: str) -> SubmitReply:
     return SubmitReply(*classify_submit(reply), time.perf_counter() - start)
 
 
-def try_submitting(client: RpcClient, *, timeout_secs: float = TRIAL_SECS) -> None:
+def try_submitting(client: RpcClient) -> None:
     """Submit an invalid block of full size (no work, no parent); the node must answer `high-hash`.
 
     That tests the path of a found block: login, whitelist, and size limits of anything in between. CheckBlock
     (src/validation.cpp) checks the proof of work first. Raises NodeError.
     """
-    reply = client.call("submitblock", _NO_BLOCK_HEX, timeout_secs=timeout_secs)
+    reply = client.call("submitblock", _NO_BLOCK_HEX, timeout_secs=TRIAL_SECS)
     if reply != "high-hash":
         raise NodeError(
             f"{client.node} answered submitblock with {printable(repr(reply), 80)} instead of 'high-hash' for a block "

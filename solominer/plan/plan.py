@@ -227,9 +227,9 @@ class SearchPlan:
                 rows.append((group, name, "auto" if auto else text, origin))
         return [*rows, ("sandbox", "mode", self.mode, "given"), ("", "chunks", str(self.chunks), "derived")]
 
-    def order_points(self, limit: int = 4096, extranonce: int = 0) -> list[tuple[int, int]]:
+    def order_points(self, limit: int = 4096) -> list[tuple[int, int]]:
         """(position, chunk) pairs to plot the order: all of them, or `limit` evenly spaced ones."""
-        order = self.order(extranonce)
+        order = self.order(0)
         count = min(limit, order.size)
         return [(i, order.at(i)) for i in (n * order.size // count for n in range(count))]
 

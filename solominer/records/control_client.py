@@ -23,14 +23,15 @@ SOCKET_NAME = "control.sock"
 POINTER_NAME = "control.path"
 MAX_PATH_BYTES = 100
 MAX_LINE_BYTES = 1 << 20
+TIMEOUT_SECS = 10.0
 
 
-def ask(folder: Path, request: dict[str, Any], timeout_secs: float = 10.0) -> dict[str, Any]:
+def ask(folder: Path, request: dict[str, Any]) -> dict[str, Any]:
     """Send a request to the daemon with records in `folder`. Raises NotRunning, or SolominerError from its reply."""
     path = found_socket(folder)
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.settimeout(timeout_secs)
+            connection.settimeout(TIMEOUT_SECS)
             connection.connect(str(path))
             connection.sendall(json.dumps(request).encode() + b"\n")
             with connection.makefile("rb") as stream:

@@ -106,25 +106,11 @@ class Recorder:
         transactions = None if job is None else job.template.transactions
         self._writer.post(self._books.block, block, transactions, plan)
 
-    def error(
-        self,
-        at: float,
-        severity: str,
-        code: str,
-        message: str,
-        *,
-        context: Mapping[str, Any] | None = None,
-        done: str = "",
-        traceback: str = "",
-    ) -> None:
+    def error(self, at: float, severity: str, code: str, message: str, *, done: str = "") -> None:
         """Record an error or alarm. `done` is what was done about it, or what a person should do."""
-        fields: dict[str, Any] = {"severity": str(severity), "code": code, "message": message}
-        if context:
-            fields["context"] = dict(context)
+        fields = {"severity": str(severity), "code": code, "message": message}
         if done:
             fields["done"] = done
-        if traceback:
-            fields["traceback"] = traceback
         self._writer.post(self._books.error, at, self._up(), fields)
 
     def counters(self, at: float, seen: EngineSnapshot) -> None:

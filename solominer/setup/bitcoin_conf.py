@@ -60,11 +60,6 @@ class NodeConf:
                 return False
         return None
 
-    def flag(self, key: str, network: str, *, default: bool) -> bool:
-        """A boolean setting."""
-        value = self.get(key, network)
-        return default if value is None else _true(value)
-
     def values(self, key: str, network: str) -> list[str]:
         """All values of a multi-value setting."""
         found: list[Value] = []

@@ -63,7 +63,7 @@ def set_up(
     nodes = _chosen(_tried(answers, ask_secret, say), answers, ask)
     address = _payout(nodes[0], answers, ask, say)
     values = config_values(nodes, address, answers.data_dir)
-    config = write_config(path, values, replace=True)
+    config = write_config(path, values)
     say(f"wrote {path} (permissions 600): mode {config.mode}, {len(nodes)} node{'s' * (len(nodes) > 1)}")
     for node in nodes:
         lines = missing_lines(node)

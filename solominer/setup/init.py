@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -33,7 +31,7 @@ from solominer.node.payout import payout_to
 from solominer.node.rpc import RpcClient
 from solominer.node.zmq_hints import ip_versions, published_by
 from solominer.node.zmq_probe import listen
-from solominer.records.tree import temporary_beside
+from solominer.records.tree import atomic_write
 from solominer.setup.find_nodes import NodeCandidate, NodeLogin
 
 MODE_OF_NETWORK = {"mainnet": "production", "testnet3": "testnet4", "testnet4": "testnet4", "signet": "signet"} | {
@@ -126,37 +124,29 @@ def probe_rpc(rpc: RpcConfig, network: str, origin: str, *, sets_reserved_weight
     """Connect to a node, check that it is on `network`, and get its ZMQ addresses."""
     config = _config_for(network, bitcoin_rpc=rpc)
     try:
-        client = node_settings(config, rpc, config.zmq).connect()
-    except ConfigError as error:
+        with node_settings(config, rpc, config.zmq).connect() as client:
+            chain = pin_network(client, network_named(network))
+            net = client.ask_optional("getnetworkinfo", instead={})
+            zmq, unreachable = _published(client, rpc.host)
+            return Probed(
+                rpc,
+                network,
+                origin,
+                height=chain["blocks"].integer(0, MAX_HEIGHT),
+                version=net["version"].integer(0, MAX_HEIGHT) if net.value else 0,
+                name=version_of(net),
+                zmq=zmq,
+                sets_reserved_weight=sets_reserved_weight,
+                unreachable=unreachable,
+            )
+    except (ConfigError, NodeError) as error:
         return Probed(rpc, network, origin, problem=one_line(error), error=type(error))
-    try:
-        chain = pin_network(client, network_named(network))
-        net = client.ask_optional("getnetworkinfo", instead={})
-        zmq, unreachable = _published(client, rpc.host)
-        return Probed(
-            rpc,
-            network,
-            origin,
-            height=chain["blocks"].integer(0, MAX_HEIGHT),
-            version=net["version"].integer(0, MAX_HEIGHT) if net.value else 0,
-            name=version_of(net),
-            zmq=zmq,
-            sets_reserved_weight=sets_reserved_weight,
-            unreachable=unreachable,
-        )
-    except NodeError as error:
-        return Probed(rpc, network, origin, problem=one_line(error), error=type(error))
-    finally:
-        client.close()
 
 
 def network_of(rpc: RpcConfig) -> str:
     """The network of a node. Raises NodeError or ConfigError."""
-    client = node_settings(_config_for("mainnet", bitcoin_rpc=rpc), rpc, ZmqConfig()).connect()
-    try:
+    with node_settings(_config_for("mainnet", bitcoin_rpc=rpc), rpc, ZmqConfig()).connect() as client:
         chain = client.ask("getblockchaininfo")["chain"].text()
-    finally:
-        client.close()
     return NETWORK_OF_CHAIN[chain].name if chain in NETWORK_OF_CHAIN else network_named(chain).name
 
 
@@ -230,11 +220,8 @@ def missing_lines(node: Probed) -> list[MissingLine]:
 def check_payout(node: Probed, address: str) -> None:
     """Validate the payout address with the node. Raises PayoutError or NodeError."""
     config = _config_for(node.network, bitcoin_rpc=node.rpc)
-    client = node_settings(config, node.rpc, config.zmq).connect()
-    try:
+    with node_settings(config, node.rpc, config.zmq).connect() as client:
         payout_to(client, address, config.chain)
-    finally:
-        client.close()
 
 
 def config_values(nodes: Sequence[Probed], payout_address: str, data_dir: Path | None) -> dict[str, Any]:
@@ -275,23 +262,14 @@ def refuse_existing(path: Path) -> None:
         raise ConfigError(f"{path} already exists", "choose another path with --config, or replace it with --force")
 
 
-def write_config(path: Path, values: dict[str, Any], *, replace: bool) -> Config:
+def write_config(path: Path, values: dict[str, Any]) -> Config:
     """Validate the values and write config.json with permissions 600. Raises ConfigError."""
-    if not replace:
-        refuse_existing(path)
     config = load_config(overrides=values, environ={})
-    temporary = temporary_beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        with os.fdopen(handle, "w") as file:
-            file.write(json.dumps(values, indent=2) + "\n")
-        temporary.replace(path)
+        atomic_write(path, json.dumps(values, indent=2).encode() + b"\n", mode=0o600)
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {error.strerror}", "choose another path with --config") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
     return config
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from solominer.config.forms import is_address
 
 _SHORT_LABEL = 3
 
@@ -16,18 +16,10 @@ def may_redirect(configured: str, host: str) -> bool:
     ours, theirs = configured.lower().rstrip("."), host.lower().rstrip(".")
     if ours == theirs:
         return True
-    if _is_address(ours) or _is_address(theirs):
+    if is_address(ours) or is_address(theirs):
         return False
     _, _, parent = ours.partition(".")
     labels = parent.split(".")
     is_registry = len(labels) < 2 or (len(labels) == 2 and len(labels[1]) == 2 and len(labels[0]) <= _SHORT_LABEL)
     domains = [ours] if is_registry else [ours, parent]
     return any(theirs == domain or theirs.endswith(f".{domain}") for domain in domains if "." in domain)
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True

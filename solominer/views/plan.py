@@ -41,9 +41,9 @@ def order_pictures(plan: SearchPlan) -> str:
     return "\n".join(parts)
 
 
-def first_steps(plan: SearchPlan, count: int, extranonce: int = 0) -> Points:
+def first_steps(plan: SearchPlan, count: int) -> Points:
     """(step, chunk) of the walk's beginning."""
-    order = plan.order(extranonce)
+    order = plan.order(0)
     return [(step, order.at(step)) for step in range(min(count, order.size))]
 
 

@@ -8,14 +8,12 @@ from typing import Any
 
 from solominer.errors import RecordsError
 from solominer.records.evidence.state import read_report
-from solominer.records.ledger.jsonlines import read_object
+from solominer.records.ledger.jsonlines import MALFORMED, read_object
 from solominer.records.report.rollup import DAY_FILE, SCHEMA, Rollup, day_of
 from solominer.records.tree import Part, Tree
 
 MOST_DAYS = 4_000
 MOST_HOURS = 10_000
-
-_ODD = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +88,7 @@ class Hours:
                 return None
             points = [_point(by_path[row["part"]], row) for row in document["points"]]
             return points if {point.part for point in points} == set(parts) else None
-        except _ODD:
+        except MALFORMED:
             return None
 
 
@@ -102,7 +100,7 @@ def point_of(report: Mapping[str, Any]) -> HourPoint | None:
         rate = report["hashes"]["rate_hps"]
         bounds = None if rate is None else (rate["value"], rate["low"], rate["high"])
         return _point(Part.parse(report["part"]), rollup.points[0], bounds)
-    except (*_ODD, RecordsError):
+    except (*MALFORMED, RecordsError):
         return None
 
 

@@ -32,7 +32,7 @@ class WebSetup(BaseModel):
     def of(cls, config: Config, config_file: Path | None = None) -> WebSetup:
         """The setup for a daemon with this configuration."""
         return cls(
-            folder=config.records_dir / config.tree_name,
+            folder=config.tree_dir,
             network=config.chain.name,
             simulated=config.mode_rules.simulated,
             web=config.web,

@@ -130,7 +130,7 @@ def plan_group(
 
 
 def _balance(chosen: list[str], due: Mapping[str, int], least: Mapping[str, int], value_sats: int) -> dict[str, int]:
-    """What the chosen are paid so that it sums to the value: the first holds what others are not paid now.
+    """Payments of the chosen members that sum to the value: the first one gets what others are not paid now.
 
     Where others owe more than they are due, the chosen are paid less, the largest first, but nobody below his least.
     """

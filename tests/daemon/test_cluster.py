@@ -13,7 +13,6 @@ import pytest
 from solominer.daemon import every_run
 from solominer.daemon.parts import cluster_of, pool_settings_of, recorder_of
 from solominer.errors import SolominerError
-from solominer.governor.governor import folder_of
 from solominer.records.control_client import ask
 from solominer.records.evidence.verify import verify
 from solominer.records.journal.recovery import open_blocks
@@ -48,7 +47,7 @@ async def test_a_node_finds_blocks_for_the_daemon_and_is_drained(
         await run.until(by_node)
 
         def command(name: str) -> dict[str, Any]:
-            return ask(folder_of(config), {"do": "cluster-drain", "node": name})
+            return ask(config.tree_dir, {"do": "cluster-drain", "node": name})
 
         with pytest.raises(SolominerError, match="no node n9 has joined"):
             await asyncio.to_thread(command, "n9")

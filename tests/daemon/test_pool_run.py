@@ -21,7 +21,6 @@ from solominer.daemon.parts import pool_settings_of
 from solominer.daemon.pool_run import PoolRun
 from solominer.engines.pool.pool import PoolSettings
 from solominer.errors import SolominerError
-from solominer.governor.governor import folder_of
 from solominer.records.control_client import ask
 from solominer.records.evidence.verify import verify
 from solominer.views.logs import RecentEvents
@@ -66,7 +65,7 @@ class Running:
                 await asyncio.sleep(0.005)
 
     async def ask(self, what: str) -> dict[str, Any]:
-        return await asyncio.to_thread(ask, folder_of(self.config), {"do": what})
+        return await asyncio.to_thread(ask, self.config.tree_dir, {"do": what})
 
     async def end(self) -> int:
         self.run.stop()

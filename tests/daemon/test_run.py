@@ -27,7 +27,6 @@ from solominer.daemon.nodes import nodes_of
 from solominer.daemon.parts import pool_settings_of
 from solominer.engines.pool.pool import PoolSettings
 from solominer.errors import ConfigError, NodeUnreachable, SolominerError
-from solominer.governor.governor import folder_of
 from solominer.records.control_client import ask
 from solominer.views.logs import RecentEvents
 from tests.fakes import FakeEngine, FakeNode, FakeNodes
@@ -71,7 +70,7 @@ class Running:
         await self.until(lambda: self.run.executor is not None and self.run.executor.coordinator.working)
 
     async def ask(self, what: str) -> dict[str, Any]:
-        return await asyncio.to_thread(ask, folder_of(self.config), {"do": what})
+        return await asyncio.to_thread(ask, self.config.tree_dir, {"do": what})
 
     async def end(self) -> int:
         self.run.stop()

@@ -105,7 +105,7 @@ class RunningMiner:
         assert code == 0 or error is not None
         if error is None:
             config = self.daemon.config
-            replay_same(config.records_dir / config.tree_name)
+            replay_same(config.tree_dir)
 
     @property
     def executor(self) -> Executor:

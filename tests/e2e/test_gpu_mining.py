@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from regtest.scenarios import coins_address
-from solominer.governor.governor import folder_of
 from solominer.node.private.node import PrivateNode
 from solominer.records.control_client import ask
 from solominer.records.evidence.verify import verify
@@ -37,7 +36,7 @@ async def test_a_real_node_accepts_the_blocks_of_gpu_workers_alone(
         await miner.mine(BLOCKS, 120)
         blocks = [*miner.coordinator.blocks.settled, *miner.coordinator.blocks.open.values()]
         counted = sum(engine.hashes for engine in miner.executor.count_hashes())
-        status = (await asyncio.to_thread(ask, folder_of(config), {"do": "status"}))["status"]
+        status = (await asyncio.to_thread(ask, config.tree_dir, {"do": "status"}))["status"]
     (shown,) = status["workers"]
     assert (shown["worker"], shown["kernel"], shown["alive"]) == ("gpu/0", "plain-added-64", True)
     assert shown["hashes_counted"] > 0

@@ -118,7 +118,7 @@ def test_the_node_is_found_where_it_listens(
         assert works.network == "regtest"
         (candidate,) = [each for each in found if each.network == "regtest"]
         assert set(candidate.addresses) == listening(node)
-        config = write_config(tmp_path / "config.json", config_values(working, "", tmp_path / "data"), replace=False)
+        config = write_config(tmp_path / "config.json", config_values(working, "", tmp_path / "data"))
         assert config.bitcoin_rpc is not None
         assert config.bitcoin_rpc.port == works.rpc.port
 

@@ -32,7 +32,7 @@ class Running:
         config = config_for(node, folder / "data", **{"schedule.block_interval_secs": 1})
         self.values: dict[str, Any] = json.loads(config.model_dump_json(exclude={"bitcoin_rpc": {"password"}}))
         self.write()
-        self.folder = config.records_dir / config.tree_name
+        self.folder = config.tree_dir
         self.log = folder / "log"
         with self.log.open("w") as log:
             command = [*COMMAND, "run", "--config", str(self.path)]

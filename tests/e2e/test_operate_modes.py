@@ -32,7 +32,7 @@ def mine(config: Config, **options: Any) -> int:
 
 
 def ledger(config: Config) -> list[dict[str, Any]]:
-    paths = sorted((config.records_dir / config.tree_name).glob("ledger/*/*/*/*/*.jsonl"))
+    paths = sorted(config.tree_dir.glob("ledger/*/*/*/*/*.jsonl"))
     return [json.loads(line) for path in paths for line in path.read_text().splitlines()]
 
 
@@ -119,7 +119,7 @@ async def test_the_throttle_pauses_and_resumes(
         await miner.until(lambda: miner.coordinator.working)
         temperature[0] = 90.0
         await miner.until(lambda: miner.coordinator.status == "paused: temperature")
-        folder = config.records_dir / config.tree_name
+        folder = config.tree_dir
         assert (await asyncio.to_thread(ask, folder, {"do": "pause"}))["pauses"] == ["by hand", "temperature"]
         assert (await asyncio.to_thread(ask, folder, {"do": "resume"}))["pauses"] == ["temperature"]
         assert not miner.coordinator.working

@@ -63,7 +63,7 @@ def failed_checks(config: Config) -> list[str]:
 
 
 def ledger(config: Config, kind: str) -> list[dict[str, Any]]:
-    paths = sorted((config.records_dir / config.tree_name).glob("ledger/*/*/*/*/*.jsonl"))
+    paths = sorted(config.tree_dir.glob("ledger/*/*/*/*/*.jsonl"))
     entries = [json.loads(line) for path in paths for line in path.read_text().splitlines()]
     return [entry for entry in entries if entry["kind"] == kind]
 

@@ -47,7 +47,7 @@ def install(timeline: Timeline) -> None:
     class TellingPool(WorkerPool):
         """The pool, with a target for its workers that nothing meets."""
 
-        def publish(self, job: Job, *, clean: bool = True, park_on_block: bool = True) -> None:
+        def publish(self, job: Job, *, clean: bool = True) -> None:
             template = job.template
             before = _workers(self.pool_snapshot())
             hopeless = replace(template, target=_UNREACHABLE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from solominer.chain.target import HASH_SPACE
-from solominer.insight.mismatch import DEFAULT_FALSE_ALARM, check_claim
+from solominer.insight.mismatch import FALSE_ALARM, check_claim
 
 UNIT = 2.0**32
 SHARES = 1000
@@ -28,7 +28,7 @@ def test_a_claim_of_20_percent_too_much_is_flagged_within_an_hour() -> None:
 def test_honest_hours_are_not_flagged_more_often_than_stated() -> None:
     # 20,000 hours at 1e-4 are two alarms on average; more than nine have a chance of 5e-5.
     assert sum(hours(1.0, 20_000, 2)) <= 9
-    assert DEFAULT_FALSE_ALARM == 1e-4
+    assert FALSE_ALARM == 1e-4
 
 
 def test_the_reason_names_the_direction() -> None:

@@ -13,7 +13,7 @@ from solominer.setup import dialog as setup
 from solominer.setup.bitcoin_conf import NodeConf
 from solominer.setup.dialog import Answers, set_up
 from solominer.setup.find_nodes import NodeCandidate
-from solominer.setup.init import Probed, missing_lines, write_config, zmq_choices
+from solominer.setup.init import Probed, missing_lines, refuse_existing, write_config, zmq_choices
 
 ZMQ = ZmqConfig(hashblock="tcp://127.0.0.1:1", sequence="tcp://127.0.0.1:2")
 
@@ -131,13 +131,13 @@ def test_missing_lines() -> None:
 def test_file_that_cannot_be_written_or_used_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="cannot write"):
-        write_config(tmp_path / "file" / "config.json", {}, replace=False)
+        write_config(tmp_path / "file" / "config.json", {})
     with pytest.raises(ConfigError, match="unknown setting"):
-        write_config(tmp_path / "config.json", {"nonsense": 1}, replace=False)
+        write_config(tmp_path / "config.json", {"nonsense": 1})
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
-    write_config(tmp_path / "config.json", {"mode": "regtest"}, replace=False)
+    write_config(tmp_path / "config.json", {"mode": "regtest"})
     with pytest.raises(ConfigError, match="already exists"):
-        write_config(tmp_path / "config.json", {"mode": "demo"}, replace=False)
+        refuse_existing(tmp_path / "config.json")
 
 
 @pytest.mark.parametrize(

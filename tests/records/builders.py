@@ -118,7 +118,7 @@ def mine(bench: Bench, recorder: Recorder, at: float, *, blocks: int = 1, shares
         bench.up += 2.0
         at += 2.0
     recorder.counters(at, counted({0: shares * blocks, 1: shares * blocks}))
-    recorder.error(at, "low", "node-slow", "node0 took 3 s", context={"node": "node0"}, done="nothing")
+    recorder.error(at, "low", "node-slow", "node0 took 3 s", done="nothing")
     recorder.error(at, "low", "node-slow", "node0 took 4 s")
     recorder.system(at, {"cpu_percent": 50.0, "memory_bytes": 100 << 20})
     recorder.log("a line of the log")

@@ -399,12 +399,12 @@ def test_errors_are_told_once_and_counted(bench: Bench) -> None:
     recorder = open_at(bench, HOUR + 1)
     for number in range(7):
         message = f"cannot reach http://user:hunter2@host:{8332 + number}/"
-        recorder.error(HOUR + number, "high", "node", message, traceback="Traceback ...", done="retried")
-    recorder.error(HOUR + 9, "critical", "block-rejected", "bad-cb-amount", context={"height": 5})
+        recorder.error(HOUR + number, "high", "node", message, done="retried")
+    recorder.error(HOUR + 9, "critical", "block-rejected", "bad-cb-amount")
     recorder.close(HOUR + 100)
     document = json.loads((bench.root / "errors/2026/11/21/07/errors.json").read_text())
     worst, node = document["errors"]
-    assert (worst["severity"], worst["count"], worst["context"]) == ("critical", 1, {"height": 5})
+    assert (worst["severity"], worst["count"]) == ("critical", 1)
     assert (node["count"], node["first_at"], node["last_at"], node["done"]) == (7, HOUR, HOUR + 6, "retried")
     assert report(bench, "2026/11/21/07")["errors"]["high"] == 7
     assert not any(b"hunter2" in path.read_bytes() for path in bench.root.rglob("*") if path.is_file())

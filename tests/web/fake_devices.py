@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
+
+from tests.web.fake_server import FakeServer
 
 BITAXE: dict[str, Any] = {
     "power": 18.3, "voltage": 5078.0, "current": 3600.0, "temp": 58.4, "temp2": -1, "vrTemp": 51, "maxPower": 40,
@@ -46,7 +46,7 @@ def in_chunks(body: bytes) -> bytes:
     return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + sent + b"0\r\n\r\n"
 
 
-class FakeDevice:
+class FakeDevice(FakeServer):
     """Answers each request with `answer`: raw bytes, an object as JSON, or None for silence. `asked` has the requests.
 
     `endless` is sent behind it until nobody reads any more, with `pause_secs` in between.
@@ -55,22 +55,11 @@ class FakeDevice:
     def __init__(self, answer: bytes | dict[str, Any] | None) -> None:
         self.answer, self.endless, self.pause_secs = answer, b"", 0.0
         self.asked: list[str] = []
-        self.port = 0
 
     @property
     def host(self) -> str:
         """As in the config."""
         return f"127.0.0.1:{self.port}"
-
-    @asynccontextmanager
-    async def serving(self) -> AsyncIterator[FakeDevice]:
-        """Serve until the block ends."""
-        server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = server.sockets[0].getsockname()[1]
-        try:
-            yield self
-        finally:
-            server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

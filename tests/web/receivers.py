@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from email import message_from_bytes
 from email.message import Message
 from typing import Any
 
+from tests.web.fake_server import FakeServer
 
-class HttpReceiver:
+
+class HttpReceiver(FakeServer):
     """Keeps the JSON of each POST and the path of each GET; answers with `status`."""
 
     def __init__(self) -> None:
@@ -19,16 +19,6 @@ class HttpReceiver:
         self.posts: list[tuple[str, dict[str, Any]]] = []
         self.gets: list[str] = []
         self.headers: list[str] = []
-        self.port = 0
-
-    @asynccontextmanager
-    async def serving(self) -> AsyncIterator[HttpReceiver]:
-        server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = server.sockets[0].getsockname()[1]
-        try:
-            yield self
-        finally:
-            server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
@@ -46,22 +36,12 @@ class HttpReceiver:
         writer.close()
 
 
-class MailReceiver:
+class MailReceiver(FakeServer):
     """Keeps each mail. `refuses`: every recipient is refused for the moment."""
 
     def __init__(self) -> None:
         self.mails: list[tuple[list[str], Message]] = []
         self.refuses = False
-        self.port = 0
-
-    @asynccontextmanager
-    async def serving(self) -> AsyncIterator[MailReceiver]:
-        server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = server.sockets[0].getsockname()[1]
-        try:
-            yield self
-        finally:
-            server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         to: list[str] = []

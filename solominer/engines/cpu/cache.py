@@ -26,6 +26,7 @@ from solominer.engines.cpu.machine import this_machine
 from solominer.engines.cpu.variants import VARIANTS
 from solominer.engines.pool.processes import python_command
 from solominer.engines.private_folder import Unusable, check_owner, private_folder
+from solominer.records.tree import atomic_write
 
 MANIFEST = "MANIFEST.json"
 COMPILE_TIMEOUT_SECS = 180
@@ -163,10 +164,7 @@ def _build(what: Compiled[Any], folder: Path) -> None:
     if done.returncode:
         last_line = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
         raise Unusable(f"the compiler exited with code {done.returncode}: {last_line}")
-    draft = folder / f"{MANIFEST}.new"
-    digests = _digests(folder)
-    draft.write_text(json.dumps(digests, indent=1))
-    draft.rename(folder / MANIFEST)
+    atomic_write(folder / MANIFEST, json.dumps(_digests(folder), indent=1).encode())
 
 
 def _load(number: int, folder: Path) -> Functions | None:

@@ -17,6 +17,7 @@ from solominer.engines.cpu.reference import hash_word
 from solominer.engines.cpu.variants import VARIANTS, VariantInfo
 from solominer.engines.private_folder import private_folder
 from solominer.errors import EngineError
+from solominer.records.tree import atomic_write
 
 if TYPE_CHECKING:
     from solominer.engines.cpu.kernel import Kernel
@@ -164,8 +165,6 @@ def _remember(choice: Choice, cache_dir: Path | None, report: Callable[[str], No
     text = json.dumps({"rates_hps": choice.rates_hps, "benched": choice.benched}, indent=1)
     try:
         private_folder(path.parent)
-        draft = path.with_suffix(".new")
-        draft.write_text(text)
-        draft.rename(path)
+        atomic_write(path, text.encode())
     except OSError as error:
         report(f"cannot save the choice of a kernel: {error}")

@@ -51,13 +51,12 @@ def run(
     rounds: int,
     names: Sequence[str] | None,
     report: Callable[[str], None],
-    round_secs: float = ROUND_SECS,
 ) -> list[CardResult]:
     """Time all kernels, or those named, on all cards. Raises EngineError if there is no card or no such kernel."""
     cards = devices(cpus=cpus)
     if not cards:
         raise EngineError("no GPU with a driver found", "see docs/gpu.md; `solominer bench` times the CPU's kernels")
-    return [_time(card, names, cache_dir, rounds, round_secs, report) for card in cards]
+    return [_time(card, names, cache_dir, rounds, report) for card in cards]
 
 
 def _time(
@@ -65,7 +64,6 @@ def _time(
     names: Sequence[str] | None,
     cache_dir: Path,
     rounds: int,
-    round_secs: float,
     report: Callable[[str], None],
 ) -> CardResult:
     rates: dict[str, list[float]] = {}
@@ -80,7 +78,7 @@ def _time(
             report(f"{card.name}: {error.what}")
     for _ in range(rounds):
         for kernel in kernels:
-            rates.setdefault(kernel.name, []).append(measure_hps(kernel, round_secs))
+            rates.setdefault(kernel.name, []).append(measure_hps(kernel, ROUND_SECS))
     for kernel in kernels:
         kernel.close()
     used = remembered(card, cache_dir=cache_dir)

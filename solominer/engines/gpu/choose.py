@@ -7,18 +7,19 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from solominer.engines.gpu.device import Device
 from solominer.engines.private_folder import private_folder
 from solominer.errors import EngineError
+from solominer.records.tree import atomic_write
 
 if TYPE_CHECKING:
     from solominer.engines.gpu.kernel import GpuKernel
 
-CHOICE = "choice.json"
+CHOICE, BENCHED = "choice.json", "benched.json"
 TIMED_SECS = 0.03
 TIMED_ROUNDS = 3
 PATIENCE_SECS = 20.0  # no further candidate is compiled after this: the first hash should not wait
@@ -43,14 +44,13 @@ def load_fastest(
 
     Raises EngineError if none is left.
     """
-    folder = device_folder(cache_dir, device) if cache_dir else None
-    remembered = _remembered(folder)
-    if remembered in names:
+    chosen = remembered(device, cache_dir=cache_dir)
+    if chosen in names:
         try:
-            return load(remembered)
+            return load(chosen)
         except EngineError as error:  # it worked when it was chosen
             report(f"{device.name}: {error.what}; choosing another")
-            names = [name for name in names if name != remembered]
+            names = [name for name in names if name != chosen]
     report(f"{device.name}: timing kernels ...")
     rates = _time_all(device, names, load, report)
     if not rates:
@@ -59,7 +59,10 @@ def load_fastest(
     fastest = sorted(rates, key=lambda name: -rates[name])[:3]
     speeds = ", ".join(f"{name} {rates[name] / 1e6:.1f}" for name in fastest)
     report(f"{device.name}: kernel {best} chosen (MH/s: {speeds})")
-    _remember(folder, rates, report)
+    try:
+        _keep(device, cache_dir, CHOICE, rates_hps=rates)
+    except OSError as error:
+        report(f"cannot save the choice of a kernel: {error}")
     return load(best)
 
 
@@ -115,35 +118,48 @@ def measure_hps(kernel: GpuKernel, seconds: float) -> float:
 
 def remembered(device: Device, *, cache_dir: Path | None) -> str:
     """The kernel that was chosen for such a device; empty if none was."""
-    return _remembered(device_folder(cache_dir, device) if cache_dir else None) or ""
+    try:
+        rates = {str(name): float(hps) for name, hps in _kept(device, cache_dir, CHOICE)["rates_hps"].items()}
+        return max(rates, key=lambda name: rates[name])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return ""
 
 
-def source_digest() -> str:
-    """What the rates depend on beside the device: the text of the kernels, and the description of the hash."""
+def benched(device: Device, cache_dir: Path | None) -> frozenset[str]:
+    """Kernels that gave wrong hits on such a device; not chosen there until its driver or the kernels change."""
+    try:
+        return frozenset(map(str, _kept(device, cache_dir, BENCHED)["names"]))
+    except (KeyError, TypeError):
+        return frozenset()
+
+
+def bench_out(device: Device, name: str, *, cache_dir: Path | None) -> None:
+    """Never choose this kernel on such a device again. Raises OSError if that cannot be stored."""
+    _keep(device, cache_dir, BENCHED, names=sorted(benched(device, cache_dir) | {name}))
+
+
+def _source_digest() -> str:
+    """A digest of what the rates depend on besides the device: the kernels' source and the description of the hash."""
     here = Path(__file__).parent
     paths = [*(here / f"{name}.py" for name in _SOURCES), *sorted((here.parent / "sha256").glob("*.py"))]
     return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()[:16]
 
 
-def _remembered(folder: Path | None) -> str | None:
-    """The fastest of the stored rates; None if the file is missing, damaged or of other code."""
-    if folder is None:
-        return None
+def _kept(device: Device, cache_dir: Path | None, name: str) -> dict[str, Any]:
+    """A file about a device; empty if it is missing, damaged or of other code."""
+    if cache_dir is None:
+        return {}
     try:
-        data = json.loads((folder / CHOICE).read_bytes())
-        rates = {str(name): float(hps) for name, hps in data["rates_hps"].items()}
-        return max(rates, key=lambda name: rates[name]) if data["source"] == source_digest() else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
+        data: dict[str, Any] = json.loads((device_folder(cache_dir, device) / name).read_bytes())
+        return data if data["source"] == _source_digest() else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
-def _remember(folder: Path | None, rates: dict[str, float], report: Callable[[str], None]) -> None:
-    if folder is None:
+def _keep(device: Device, cache_dir: Path | None, name: str, **values: object) -> None:
+    """Write such a file. Raises OSError."""
+    if cache_dir is None:
         return
-    try:
-        private_folder(folder)
-        draft = folder / f"{CHOICE}.new"
-        draft.write_text(json.dumps({"source": source_digest(), "rates_hps": rates}, indent=1))
-        draft.rename(folder / CHOICE)
-    except OSError as error:
-        report(f"cannot save the choice of a kernel: {error}")
+    folder = device_folder(cache_dir, device)
+    private_folder(folder)
+    atomic_write(folder / name, json.dumps({"source": _source_digest(), **values}, indent=1).encode())

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 from solominer.engines.private_folder import private_folder
+from solominer.records.tree import atomic_write
 
 
 def kept_code(
@@ -31,9 +31,7 @@ def kept_code(
     code = compile_it()
     try:
         private_folder(folder)
-        draft = path.with_suffix(f".{os.getpid()}.new")
-        draft.write_bytes(code)
-        draft.rename(path)
+        atomic_write(path, code)
     except OSError:  # read-only, or writable by others: see above
         pass
     return code

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from solominer.engines.cpu.reference import GENESIS, midstate, tail_words
 from solominer.engines.gpu import backends, choose
 from solominer.engines.gpu.backends import devices
-from solominer.engines.gpu.benched import bench_out, benched
-from solominer.engines.gpu.choose import remembered
+from solominer.engines.gpu.choose import bench_out, benched, remembered
 from solominer.engines.gpu.device import MAX_CHUNKS, SLOTS, Arguments, Device, Program
 from solominer.engines.gpu.source import ROOM, Source
 from solominer.engines.gpu.variants import VariantInfo

@@ -180,14 +180,14 @@ class WorkerPool:
 
     # Work
 
-    def publish(self, job: Job, *, clean: bool = True, park_on_block: bool = True) -> None:
+    def publish(self, job: Job, *, clean: bool = True) -> None:
         """Replace all workers' job with this one. Raises EngineError if it is too large.
 
         A signed job has a single extranonce, which belongs to the first worker of one engine: the others wait.
         """
         signed = job.signed_extranonce
         self._may_hash = math.inf if signed is None else int(signed.startswith(self._extranonce1))
-        self.search(WorkerJob.of(job, self._extranonce1, park_on_block=park_on_block))
+        self.search(WorkerJob.of(job, self._extranonce1))
 
     def search(self, job: WorkerJob) -> None:
         """As `publish`, for a job that was made elsewhere."""

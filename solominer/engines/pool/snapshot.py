@@ -45,11 +45,6 @@ class PoolSnapshot:
         return sum(worker.hashes for worker in self.workers)
 
     @property
-    def rate_hps(self) -> float:
-        """Hash rate of all workers, H/s."""
-        return sum(worker.rate_hps for worker in self.workers)
-
-    @property
     def alive(self) -> int:
         """How many processes run."""
         return sum(worker.alive for worker in self.workers)

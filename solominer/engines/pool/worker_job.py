@@ -40,7 +40,7 @@ class WorkerJob:
     park_on_block: bool = True
 
     @classmethod
-    def of(cls, job: Job, extranonce1: bytes, *, park_on_block: bool = True) -> WorkerJob:
+    def of(cls, job: Job, extranonce1: bytes) -> WorkerJob:
         """The workers' part of `job`, for the owner of this extranonce1."""
         return cls(
             job_id=job.job_id,
@@ -53,7 +53,6 @@ class WorkerJob:
             space=job.space,
             share_target=job.share_target,
             network_target=job.template.target,
-            park_on_block=park_on_block,
         )
 
     def extranonce(self, searched: int) -> bytes:

@@ -59,7 +59,7 @@ class ListenerSetup(msgspec.Struct, frozen=True):
 
     @property
     def identity(self) -> tuple[object, ...]:
-        """What cannot change while its connections stay: its place, TLS or not, and who is paid."""
+        """What cannot change without closing its connections: its place, TLS or not, and who is paid."""
         return self.place, bool(self.certificate), self.pay_to
 
     @property
@@ -68,7 +68,7 @@ class ListenerSetup(msgspec.Struct, frozen=True):
         return self.v2 != "off" and not self.certificate
 
     def urls(self, authority_key: str) -> list[str]:
-        """All that a person may type into a miner; `authority_key` is "" where V2 is not to be had."""
+        """All URLs for a miner's settings; `authority_key` is "" where V2 is not to be had."""
         urls = [] if self.v2 == "only" else [self.url]
         if authority_key and self.speaks_v2 and not self.path:
             urls.append(f"stratum2+tcp://{bracketed(self.host)}:{self.port}/{authority_key}")
@@ -76,7 +76,7 @@ class ListenerSetup(msgspec.Struct, frozen=True):
 
     @property
     def url(self) -> str:
-        """What a person types into a miner, but for the name of this machine."""
+        """The URL for a miner's settings, with the listening address in place of this machine's name."""
         if self.path:
             return f"unix:{self.path}"
         return f"stratum+{'ssl' if self.certificate else 'tcp'}://{bracketed(self.host)}:{self.port}"
@@ -90,7 +90,7 @@ class ServerLimits(msgspec.Struct, frozen=True):
     no_work_secs: float = 30.0
 
     def part(self, processes: int) -> ServerLimits:
-        """What holds for each of so many processes, among which the kernel deals connections by chance.
+        """The limits of each of `processes` processes, among which the kernel distributes connections at random.
 
         Nobody within the limits is turned away: each process takes its part and four standard deviations more.
         """

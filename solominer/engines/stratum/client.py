@@ -32,7 +32,7 @@ _TLS_RECORDS = (b"\x15\x03", b"\x16\x03")
 
 
 class Foreign(Enum):
-    """What is no Stratum at all; nothing is read after it."""
+    """Something other than Stratum; nothing is read after it."""
 
     HTTP = auto()
     TLS = auto()
@@ -119,7 +119,7 @@ Event = Reply | JobArrived | DifficultySet | Asked | Told | Redirected | Fault |
 
 @dataclass(slots=True)
 class Received:
-    """What became of bytes: events, and `data` to send back."""
+    """The result of received bytes: events, and `data` to send back."""
 
     events: list[Event] = field(default_factory=list)
     data: bytes = b""
@@ -303,7 +303,7 @@ def _echoed(id_value: Any) -> Any:
 
 
 def _foreign(data: bytes) -> Foreign | None:
-    """What else the first bytes of a connection are, or None."""
+    """The other protocol that the first bytes of a connection belong to, or None."""
     if data.startswith(_TLS_RECORDS):
         return Foreign.TLS
     return Foreign.HTTP if data.startswith(b"HTTP/") or data[:15].lower() == b"<!doctype html>" else None

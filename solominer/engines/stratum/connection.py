@@ -120,11 +120,11 @@ class Connection(asyncio.Protocol):
         self._transport = None
 
     def pause_writing(self) -> None:
-        """The client does not read what it is sent."""
+        """The client does not read what it was sent."""
         self._slow_since = self._server.now()
 
     def resume_writing(self) -> None:
-        """It does again."""
+        """The client reads again."""
         self._slow_since = None
 
     # The session

@@ -65,7 +65,7 @@ class Difficulty:
         self._floor = max(self._floor, options.least_difficulty)
 
     def resume(self, difficulty: float) -> None:
-        """What the session worked at before; 0 for a new one."""
+        """The difficulty that the session had before; 0 for a new one."""
         self._resumed = difficulty
 
     def at_least(self, difficulty: float, now: float) -> bool:
@@ -133,7 +133,7 @@ class Difficulty:
 
     @staticmethod
     def of_job(held: Held, seq: int) -> float | None:
-        """What job number `seq` was announced with to this session; None if it never was."""
+        """The difficulty with which job number `seq` was announced to this session; None if it never was."""
         for first_seq, difficulty in reversed(held.difficulties):
             if seq >= first_seq:
                 return difficulty

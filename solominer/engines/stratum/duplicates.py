@@ -88,8 +88,8 @@ class Seen:
 class Duplicates:
     """The headers seen on the last few tips."""
 
-    def __init__(self, *, slots: tuple[int, ...] = SLOTS, tips: int = TIPS_KEPT) -> None:
-        self._sizes, self._tips_kept = slots, tips
+    def __init__(self, *, slots: tuple[int, ...] = SLOTS) -> None:
+        self._sizes = slots
         self._tips: OrderedDict[bytes, Seen] = OrderedDict()
 
     def is_new(self, tip_le: bytes, hash_le: bytes) -> bool:
@@ -101,6 +101,6 @@ class Duplicates:
         seen = self._tips.get(tip_le)
         if seen is None:
             seen = self._tips[tip_le] = Seen(self._sizes)
-            while len(self._tips) > self._tips_kept:
+            while len(self._tips) > TIPS_KEPT:
                 self._tips.popitem(last=False)
         return seen

@@ -202,7 +202,7 @@ class StratumEngine:
             server.send(encode(Withdraw()))
 
     def _listeners_of(self, number: int) -> list[ListenerSetup]:
-        """What a process is to listen on: the ports of those that serve, if any. The first one has the Unix sockets."""
+        """The listeners of a process: the ports of those that serve, if any. The first one has the Unix sockets."""
         if len(self._servers) == 1:
             return list(self.settings.listeners)
         joins = any(server.is_serving for server in self._servers)
@@ -282,11 +282,11 @@ class StratumEngine:
         """Nothing: miners cannot be told to work less."""
 
     def snapshot(self) -> EngineSnapshot:
-        """What every miner is doing."""
+        """The state of every miner."""
         return replace(self._miners.snapshot(time.monotonic(), self._has_work), urls=tuple(self.urls))
 
     def payouts(self) -> MinerPayouts:
-        """What a block pays that a miner finds now."""
+        """The payouts of a block that a miner would find now."""
         workers = self.snapshot().workers
         return miner_payouts(self.settings.listeners, self.settings.group_window, self._works.newest, workers)
 
@@ -321,7 +321,7 @@ class StratumEngine:
             return [f"stratum: {problem}" for problem in dict.fromkeys(problems)]
 
     def _opened_by_first(self, settings: StratumSettings) -> list[ListenerSetup]:
-        """What the first process is to listen on; the others still have the ports of now."""
+        """The new listeners of the first process; the others still have the current ports."""
         if len(self._servers) == 1:
             return list(settings.listeners)
         ours = {each.place for each in self.settings.listeners}
@@ -406,7 +406,7 @@ class StratumEngine:
 
 
 def _authority_of(settings: StratumSettings) -> Authority | None:
-    """What Stratum V2 is spoken with. Raises EngineError if it cannot be had where a listener speaks nothing else."""
+    """The key that signs for Stratum V2, or None. Raises EngineError if there is none for a listener with V2 alone."""
     listeners = [each for each in settings.listeners if each.speaks_v2]
     if settings.authority_file is None or not listeners:
         return None

@@ -1,4 +1,4 @@
-"""What a session tells its server beyond the bytes to send."""
+"""Events that a session reports to its server, besides the bytes to send."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Tally:
             self.rejected[text] = self.rejected.get(text, 0) + count
 
     def take(self) -> Tally:
-        """What is counted so far; counting starts again."""
+        """The counts so far; counting starts again."""
         taken = replace(self)
         self.accepted = self.hashes = self.connects = 0
         self.hashes_squared, self.best_hash, self.rejected = 0.0, NO_HASH, {}

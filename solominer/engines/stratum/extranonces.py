@@ -52,7 +52,7 @@ class ExtranonceTable:
         return len(self._held)
 
     def open(self, wanted_id: str, now: float) -> tuple[Held, bool]:
-        """What a subscribing connection gets, and whether it is a session resumed.
+        """The session of a subscribing connection, and whether it is a resumed one.
 
         A session that is still open here is taken over: its client has lost the old connection and knows it first; the
         server closes that one. Raises EngineError if no extranonce1 is free.

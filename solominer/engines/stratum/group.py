@@ -88,7 +88,7 @@ class GroupBooks:
             self.save()
 
     def standing(self, target: int) -> Standing:
-        """What a new job on the network's `target` pays by: all work up to now is put into the account.
+        """The standing that a new job on the network's `target` pays by; all work up to now is added to the account.
 
         Nothing is written before `flush`, so that the job need not wait for the disk.
         """

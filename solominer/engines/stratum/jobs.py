@@ -39,7 +39,7 @@ def script_sig_bytes(work: Work) -> int:
 
 
 def plan_of(work: Work, room_bytes: int) -> GroupPlan:
-    """What a block of the group pays whose coinbase may have `room_bytes`. Raises PayoutError if nobody can be paid."""
+    """The payouts of a group's block whose coinbase may have `room_bytes`. Raises PayoutError if nobody can be paid."""
     standing = work.group or Standing(0, ())
     return plan_group(
         standing.works,
@@ -89,7 +89,7 @@ class JobBoard:
 
     @property
     def current(self) -> Work | None:
-        """What is to be mined now, or None while there is no work."""
+        """The work to mine now, or None while there is none."""
         return self._works[-1].work if self._works and not self._withdrawn else None
 
     @property

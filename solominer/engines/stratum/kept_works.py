@@ -57,7 +57,7 @@ class KeptWorks:
 
     @property
     def newest(self) -> Work | None:
-        """What was added last."""
+        """The work that was added last."""
         return next(reversed(self._works.values()))[1] if self._works else None
 
     def get(self, work_id: int) -> Work | None:
@@ -90,7 +90,7 @@ class KeptWorks:
                 self._changed.notify()
 
     def messages(self, starts: int, *, has_work: bool) -> Iterator[Publish]:
-        """What a process hears that is started for the `starts`-th time: all works; the newest is announced."""
+        """The messages for a process that is started for the `starts`-th time: all works; the newest is announced."""
         now = time.monotonic()
         newest = next(reversed(self._works), None)
         for work_id, (at, work) in self._works.items():

@@ -107,11 +107,6 @@ def notification(method: str, params: list[object]) -> bytes:
     return b'{"id":null,"method":"%b","params":%b}\n' % (method.encode(), msgspec.json.encode(params))
 
 
-def request(id_number: int, method: str, params: list[object]) -> bytes:
-    """A line that the client is to answer, such as client.get_version."""
-    return b'{"id":%d,"method":"%b","params":%b}\n' % (id_number, method.encode(), msgspec.json.encode(params))
-
-
 @lru_cache(maxsize=1024)
 def set_difficulty(difficulty: float) -> bytes:
     """mining.set_difficulty: a whole number without a fraction, since some firmware reads only that."""

@@ -1,4 +1,4 @@
-"""What a block pays that a miner finds now: at each listener, and to each member of the group."""
+"""The payouts of a block that a miner would find now: at each listener, and to each member of the group."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class MinerPayouts:
 def miner_payouts(
     listeners: Iterable[ListenerSetup], window_milli: int, work: Work | None, miners: Iterable[WorkerSnapshot]
 ) -> MinerPayouts:
-    """What is paid for `work`. A group's payments depend on the client: they are those of the fastest of `miners`."""
+    """The payouts for `work`. Those of a group depend on the client: they are for the fastest of `miners`."""
     fastest = max(miners, key=lambda miner: miner.rate_hps, default=None)
     room = agent_of(str(fastest.details["kernel"])).coinbase_bytes if fastest else DEFAULT_COINBASE_BYTES
     group = _group(work, window_milli, room) if work is not None and work.group is not None else None

@@ -1,4 +1,4 @@
-"""What the daemon is told of sessions, connections and miners."""
+"""Reports to the daemon about sessions, connections and miners."""
 
 from __future__ import annotations
 

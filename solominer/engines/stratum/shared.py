@@ -64,7 +64,7 @@ class Credits:
         self._works[member] = self._works.get(member, 0) + work
 
     def take(self) -> dict[str, str]:
-        """What came since the last time; amounts as decimal text, since a message holds 64 bits."""
+        """The work added since the last time, as decimal text, since numbers in a message have 64 bits."""
         works, self._works = self._works, {}
         return {member: str(work) for member, work in works.items()}
 
@@ -82,7 +82,7 @@ class Tallies:
         self._tallies: dict[tuple[str, str], Tally] = {}
 
     def of(self, name: str, user_agent: str) -> Tally:
-        """What a worker counts in."""
+        """The tally of a worker."""
         key = name, user_agent
         if key not in self._tallies and len(self._tallies) >= self._most:
             key = self.OTHERS, ""
@@ -112,7 +112,7 @@ class Shared:
     credits: Credits = field(default_factory=Credits)
 
     def payee(self, script: bytes | None) -> Payee:
-        """Whom a miner's blocks pay that logged in with the address of `script`. Raises EngineError."""
+        """The payee of a miner that logged in with the address of `script`. Raises EngineError."""
         if script is None or self.settings.pay_to is not PayTo.GROUP:
             return Payee(script)
         work = self.board.current

@@ -48,7 +48,7 @@ def parse_submit(params: object) -> Submission | StratumError:
 
 
 def extranonce2_candidates(text: str) -> list[bytes]:
-    """What a client may have hashed that sent so many digits: one if the length is right, else guesses.
+    """The values that a client that sent `text` may have hashed: one if the length is right, else guesses.
 
     Too few digits: padded behind, as ckpool does, or in front. Too many: cut. A guess is only good for a block.
     """

@@ -96,11 +96,6 @@ class Vardiff:
         """The time until `now` does not count: the client had no work."""
         self._at = max(self._at, now)
 
-    def rate_hps(self) -> float:
-        """The posterior mean of the hash rate, from the long memory."""
-        count, exposure = self._memory(LONG_MEMORY)
-        return (count + 0.5) / exposure * HASHES_PER_DIFFICULTY if exposure > 0 else 0.0
-
     def _advance(self, now: float) -> None:
         if now > self._at:
             self.exposure += (now - self._at) / self.difficulty
@@ -156,9 +151,9 @@ def rounded(difficulty: float) -> float:
     return float(round(difficulty)) if difficulty >= 1 else float(f"{difficulty:.3g}")
 
 
-def rate_interval_hps(shares: int, exposure: float, level: float = 0.95) -> tuple[float, float, float]:
+def rate_interval_hps(shares: int, exposure: float) -> tuple[float, float, float]:
     """(mean, low, high) of the hash rate in H/s that `shares` in `exposure` prove; (0, 0, inf) without exposure."""
     if exposure <= 0:
         return 0.0, 0.0, math.inf
-    scale, (low, high) = HASHES_PER_DIFFICULTY / exposure, poisson_interval(shares, level)
+    scale, (low, high) = HASHES_PER_DIFFICULTY / exposure, poisson_interval(shares)
     return (shares + 0.5) * scale, low * scale, high * scale

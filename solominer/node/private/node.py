@@ -196,13 +196,13 @@ class PrivateNode:
             raise NodeUnreachable("the private node is not running", "start it first")
         return self._rpc
 
-    def call(self, method: str, *params: object, wallet: str | None = None, timeout_secs: float = 60.0) -> Any:
+    def call(self, method: str, *params: object, wallet: str | None = None) -> Any:
         """Call an RPC method; safe from several threads. Raises RpcFailed, NodeUnreachable or NodeTimeout."""
-        return self.rpc.call(method, *params, wallet=wallet, timeout_secs=timeout_secs)
+        return self.rpc.call(method, *params, wallet=wallet)
 
-    def batch(self, method: str, params: Sequence[Sequence[object]], *, timeout_secs: float = 60.0) -> list[Any]:
-        """Call `method` once for each item of `params` in one request; the first failing call raises RpcFailed."""
-        return self.rpc.batch(method, params, timeout_secs=timeout_secs)
+    def batch(self, method: str, params: Sequence[Sequence[object]]) -> list[Any]:
+        """Call `method` once for each item of `params` over one connection; the first failing call raises RpcFailed."""
+        return self.rpc.batch(method, params)
 
     # Internals
 

@@ -193,7 +193,7 @@ class Decoder:
 
 
 def _readable(transactions: Iterable[TemplateTx]) -> Iterator[TemplateTx]:
-    """Those before the first that is malformed, for which the template is withdrawn."""
+    """The transactions before the first malformed one, which has the template withdrawn."""
     with suppress(TemplateError):
         yield from transactions
 

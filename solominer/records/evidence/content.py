@@ -13,14 +13,14 @@ from solominer.plan.proof import replay_proof
 from solominer.records.evidence.findings import VerifyResult
 from solominer.records.evidence.proofs import share_header
 from solominer.records.files import read_bounded
-from solominer.records.ledger.jsonlines import read_lines, read_object
+from solominer.records.ledger.jsonlines import MALFORMED, read_lines, read_object
 from solominer.records.report import best
 from solominer.records.report.hour import HourFold
 from solominer.records.report.miners import compared
 from solominer.records.report.report import miners
 from solominer.records.tree import is_ours
 
-_BAD = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, DecodeError, OSError)
+_BAD = (*MALFORMED, DecodeError, OSError)
 
 
 def check_proof(path: str, proof: Mapping[str, Any], result: VerifyResult) -> None:
@@ -89,8 +89,8 @@ def check_block_hex(path: str, file: Path, result: VerifyResult) -> None:
         result.checked["{n} full block(s): transactions match the Merkle root and the witness commitment"] += 1
 
 
-def check_ledger(path: str, file: Path, report: Mapping[str, Any], result: VerifyResult, *, hash_shares: bool) -> None:
-    """Recompute the hour's sums from its ledger and compare; with `hash_shares`, rehash every share."""
+def check_ledger(path: str, file: Path, report: Mapping[str, Any], result: VerifyResult) -> None:
+    """Rehash every share in the hour's ledger, recompute its sums, and compare them with the report."""
     fold = HourFold(report["evidence"]["k"])
     jobs: dict[str, Mapping[str, Any]] = {}
     expected_seq, hashed = report["ledger"]["first_seq"], 0
@@ -104,9 +104,9 @@ def check_ledger(path: str, file: Path, report: Mapping[str, Any], result: Verif
             return
         expected_seq += 1
         fold.add(entry)
-        if hash_shares and entry["kind"] == "work":
+        if entry["kind"] == "work":
             jobs[entry["job"]] = entry
-        elif hash_shares and entry["kind"] == "share":
+        elif entry["kind"] == "share":
             try:
                 value = _share_value(entry, jobs[entry["job"]])
                 if value > int(entry.get("share_target_hex") or jobs[entry["job"]]["share_target_hex"], 16):
@@ -114,8 +114,7 @@ def check_ledger(path: str, file: Path, report: Mapping[str, Any], result: Verif
             except _BAD as error:
                 result.fail(path, f"line {entry['seq']}: {error!s:.200}")
             hashed += 1
-    if hash_shares:
-        result.checked["{n} share(s) rehashed, each meets its target"] += hashed
+    result.checked["{n} share(s) rehashed, each meets its target"] += hashed
     reported_and_counted = (
         ("last line", report["ledger"]["last_seq"], fold.last_seq),
         ("shares", report["shares"]["found"], fold.shares),

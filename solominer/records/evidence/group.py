@@ -9,14 +9,14 @@ from typing import Any
 from solominer.chain.transaction import parse_transaction
 from solominer.errors import DecodeError, PayoutError
 from solominer.records.evidence.findings import VerifyResult
-from solominer.records.ledger.jsonlines import read_lines, read_object
+from solominer.records.ledger.jsonlines import MALFORMED, read_lines, read_object
 from solominer.records.tree import Part, Tree
 from solominer.work.group import Account, plan_group
 
 _KEPT = 1024
 """Account states kept: blocks whose job is older than this many changes are not compared with the account."""
 
-_BAD = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, DecodeError, PayoutError)
+_BAD = (*MALFORMED, DecodeError, PayoutError)
 
 
 class GroupAudit:

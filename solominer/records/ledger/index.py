@@ -81,18 +81,15 @@ class LedgerIndex:
         except (sqlite3.DatabaseError, OSError) as error:
             raise self._failed(error) from error
 
-    def query(
-        self, question: str, *, since: float = 0.0, until: float | None = None, limit: int | None = None
-    ) -> list[dict[str, Any]]:
-        """Entries of QUESTIONS[question] from `since` up to `until` (Unix seconds), oldest first.
+    def query(self, question: str, *, since: float = 0.0, limit: int | None = None) -> list[dict[str, Any]]:
+        """Entries of QUESTIONS[question] from `since` on (Unix seconds), oldest first.
 
         With `limit`, only the newest ones. Lines deleted by retention are skipped. If the index is unusable the whole
         ledger is read. Raises RecordsError for an unknown question.
         """
         if question not in QUESTIONS:
             raise RecordsError(f"unknown query {question!r:.40}", f"use one of {', '.join(QUESTIONS)}")
-        until = _FOREVER if until is None else until
-        arguments = (QUESTIONS[question], since, until, _LAST, -1 if limit is None else limit)
+        arguments = (QUESTIONS[question], since, _FOREVER, _LAST, -1 if limit is None else limit)
         try:
             self.update()
             rows = self._rows(arguments)

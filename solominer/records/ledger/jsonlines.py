@@ -18,6 +18,9 @@ from solominer.records.tree import make_folder
 MOST_LINE_BYTES = 8 << 20
 """Longer lines are foreign; they are read as torn lines of this size."""
 
+MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
+"""Exceptions raised by using a malformed document."""
+
 _OPEN = os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
 
 

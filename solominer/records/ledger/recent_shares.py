@@ -19,7 +19,7 @@ class Nonces(NamedTuple):
 
     @classmethod
     def of(cls, share: ShareFound) -> Nonces:
-        """Those of a share."""
+        """The nonces of a share."""
         return cls(share.extranonce, share.version, share.ntime, share.nonce)
 
 

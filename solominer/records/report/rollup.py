@@ -14,13 +14,10 @@ from typing import Any
 
 from solominer.records.evidence.state import read_report, read_seal
 from solominer.records.files import is_regular, read_bounded
-from solominer.records.ledger.jsonlines import parse_object, pretty_json, read_object
+from solominer.records.ledger.jsonlines import MALFORMED, parse_object, pretty_json, read_object
 from solominer.records.tree import Part, Tree
 
 SCHEMA = "solominer-rollup/2"
-_ODD = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
-"""Exceptions raised by using a malformed document."""
-
 DAY_FILE = "day.json"
 
 _SUMS = {
@@ -144,7 +141,7 @@ def from_reports(tree: Tree, parts: Iterable[Part]) -> Rollup:
                 one = Rollup()
                 one.add_report(report, digest)
                 rollup.add(one)
-            except _ODD:
+            except MALFORMED:
                 continue
     return rollup
 
@@ -176,7 +173,7 @@ def load_day(tree: Tree, day: str, parts: list[Part]) -> Rollup:
     """The day's roll-up: from day.json if that covers exactly the sealed reports, else recomputed."""
     document = read_object(tree.root / "reports" / day / DAY_FILE)
     if document is not None:
-        with suppress(*_ODD):
+        with suppress(*MALFORMED):
             kept = from_document(document)
             if kept.parts == {part.path: read_seal(tree, part) for part in parts}:
                 return kept

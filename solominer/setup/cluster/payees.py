@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from solominer.config.models import Config
-from solominer.daemon.nodes import configured_nodes
-from solominer.errors import ConfigError, NodeError
+from solominer.daemon.nodes import configured_nodes, from_first
+from solominer.errors import ConfigError
 from solominer.node.demo import DEMO_PAYOUT_SCRIPT
 from solominer.node.payout import payout_to
 
@@ -24,14 +24,7 @@ def payout_scripts_of(config: Config) -> tuple[bytes, ...]:
             "payout_address is not set, and nodes must know whom their blocks may pay",
             "pass --config with the config.json of the daemon, or --payout-script",
         )
-    problem: NodeError | None = None
-    for settings in configured_nodes(config):
-        client = settings.connect()
-        try:
-            return tuple(payout_to(client, address, config.chain).script_pubkey for address in addresses)
-        except NodeError as error:
-            problem = problem or error
-        finally:
-            client.close()
-    assert problem is not None  # there is at least one node
-    raise problem
+    return from_first(
+        configured_nodes(config),
+        lambda client: tuple(payout_to(client, address, config.chain).script_pubkey for address in addresses),
+    )

@@ -34,7 +34,6 @@ PREFIX = "solominer_"
 SECRET_BYTES = 32
 DAY_SECS = 86_400
 MAX_TOKENS = 1000
-MAX_DAYS = 36_500
 MAX_AT = 1e11
 _MAX_BYTES = 1 << 20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}", re.ASCII)

@@ -69,7 +69,7 @@ async def refuse(connection: HTTPConnection, refused: Exception) -> Response:
 
 
 def visitor_of(connection: HTTPConnection) -> Visitor:
-    """Who makes this request; the guard has seen to it."""
+    """Who makes this request, as the guard has determined."""
     visitor: Visitor = connection.state.visitor
     return visitor
 

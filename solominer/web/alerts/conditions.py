@@ -61,10 +61,10 @@ class Conditions:
             )
 
     def forget(self, key: str) -> None:
-        """What the key stood for is gone."""
+        """Drop a key whose subject no longer exists."""
         self._known.pop(key, None)
 
     @property
     def raised(self) -> dict[str, float]:
-        """What has been reported and is not good again, with the time of the report."""
+        """Conditions that were reported and have not ended, with the time of the report."""
         return {key: each.raised_at for key, each in self._known.items() if each.raised_at is not None}

@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Callable
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
+from functools import partial
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
@@ -38,13 +39,14 @@ def senders(config: AlertsConfig) -> dict[str, Send]:
     """All configured destinations, by name."""
     found: dict[str, Send] = {}
     if config.ntfy is not None:
-        found["ntfy"] = _Ntfy(config.ntfy, config.ntfy_token)
+        found["ntfy"] = _ntfy(config.ntfy, config.ntfy_token)
     if config.webhook is not None:
-        found["webhook"] = _Webhook(config.webhook)
+        webhook = config.webhook
+        found["webhook"] = lambda alert: _post(webhook, public(alert))
     if config.smtp.host:
-        found["mail"] = _Mail(config.smtp)
+        found["mail"] = partial(_mail, config.smtp)
     for number, url in enumerate(config.apprise, 1):
-        found[f"apprise {number}"] = _Apprise(url)
+        found[f"apprise {number}"] = partial(_apprise, url)
     return found
 
 
@@ -80,104 +82,89 @@ def _reason(error: Exception) -> str:
     return (inner.strerror if isinstance(inner, OSError) else None) or type(inner).__name__
 
 
-class _Ntfy:
+def _ntfy(url: SecretStr, token: SecretStr | None) -> Send:
     """https://docs.ntfy.sh/publish: the body is JSON, posted to the server's root."""
+    parts = urlsplit(url.get_secret_value())
+    base, _, topic = parts.path.rstrip("/").rpartition("/")
+    root = SecretStr(f"{parts.scheme}://{parts.netloc}{base}/")
+    headers = {} if token is None else {"Authorization": f"Bearer {token.get_secret_value()}"}
 
-    def __init__(self, url: SecretStr, token: SecretStr | None) -> None:
-        parts = urlsplit(url.get_secret_value())
-        base, _, self._topic = parts.path.rstrip("/").rpartition("/")
-        self._url = SecretStr(f"{parts.scheme}://{parts.netloc}{base}/")
-        self._headers = {} if token is None else {"Authorization": f"Bearer {token.get_secret_value()}"}
-
-    def __call__(self, alert: Alert) -> None:
+    def send(alert: Alert) -> None:
         body = {
-            "topic": self._topic,
+            "topic": topic,
             "title": alert.title,
             "message": alert.text or alert.title,
             "priority": alert.priority,
             "tags": ["white_check_mark" if alert.recovered else "pick" if alert.kind == "block" else alert.kind],
         }
-        request(self._url, json.dumps(body).encode(), {"Content-Type": "application/json", **self._headers})
+        _post(root, body, headers)
+
+    return send
 
 
-class _Webhook:
-    """A JSON object with everything."""
-
-    def __init__(self, url: SecretStr) -> None:
-        self._url = url
-
-    def __call__(self, alert: Alert) -> None:
-        request(self._url, json.dumps(public(alert)).encode(), {"Content-Type": "application/json"})
+def _post(url: SecretStr, body: object, headers: dict[str, str] | None = None) -> None:
+    request(url, json.dumps(body).encode(), {"Content-Type": "application/json", **(headers or {})})
 
 
-class _Mail:
+def _mail(config: SmtpConfig, alert: Alert) -> None:
     """One mail to all recipients."""
-
-    def __init__(self, config: SmtpConfig) -> None:
-        self._config = config
-
-    def __call__(self, alert: Alert) -> None:
-        config, mail = self._config, EmailMessage()
-        mail["From"], mail["To"] = config.sender or config.to[0], ", ".join(config.to)
-        mail["Subject"] = f"[solominer] {' '.join(alert.title.split())}"
-        mail["Date"], mail["Message-ID"] = formatdate(alert.at), make_msgid(domain="solominer.invalid")
-        mail.set_content(alert.text or alert.title)
-        try:
-            with self._connect() as server:
-                server.send_message(mail)
-        except smtplib.SMTPResponseException as error:
-            raise SendFailed(f"the mail server answered {error.smtp_code}", "check alerts.smtp") from None
-        except (OSError, smtplib.SMTPException, ValueError) as error:
-            raise SendFailed(f"the mail server cannot be used: {_reason(error)}", "check alerts.smtp") from None
-
-    def _connect(self) -> smtplib.SMTP:
-        config, context, password = self._config, ssl.create_default_context(), self._password()
-        if config.encryption == "tls":
-            server: smtplib.SMTP = smtplib.SMTP_SSL(config.host, config.port, timeout=TIMEOUT_SECS, context=context)
-        else:
-            server = smtplib.SMTP(config.host, config.port, timeout=TIMEOUT_SECS)
-        try:
-            if config.encryption == "starttls":
-                server.starttls(context=context)
-            if config.username and password:
-                server.login(config.username, password)
-        except BaseException:
-            server.close()
-            raise
-        return server
-
-    def _password(self) -> str:
-        config = self._config
-        if config.password_file is None:
-            return config.password.get_secret_value() if config.password else ""
-        try:
-            return config.password_file.read_text().partition("\n")[0].strip()
-        except (OSError, ValueError) as error:
-            raise SendFailed(
-                f"{config.password_file} cannot be read: {_reason(error)}", "check alerts.smtp.password_file"
-            ) from None
+    mail = EmailMessage()
+    mail["From"], mail["To"] = config.sender or config.to[0], ", ".join(config.to)
+    mail["Subject"] = f"[solominer] {' '.join(alert.title.split())}"
+    mail["Date"], mail["Message-ID"] = formatdate(alert.at), make_msgid(domain="solominer.invalid")
+    mail.set_content(alert.text or alert.title)
+    try:
+        with _connected(config) as server:
+            server.send_message(mail)
+    except smtplib.SMTPResponseException as error:
+        raise SendFailed(f"the mail server answered {error.smtp_code}", "check alerts.smtp") from None
+    except (OSError, smtplib.SMTPException, ValueError) as error:
+        raise SendFailed(f"the mail server cannot be used: {_reason(error)}", "check alerts.smtp") from None
 
 
-class _Apprise:
+def _connected(config: SmtpConfig) -> smtplib.SMTP:
+    context, password = ssl.create_default_context(), _password(config)
+    if config.encryption == "tls":
+        server: smtplib.SMTP = smtplib.SMTP_SSL(config.host, config.port, timeout=TIMEOUT_SECS, context=context)
+    else:
+        server = smtplib.SMTP(config.host, config.port, timeout=TIMEOUT_SECS)
+    try:
+        if config.encryption == "starttls":
+            server.starttls(context=context)
+        if config.username and password:
+            server.login(config.username, password)
+    except BaseException:
+        server.close()
+        raise
+    return server
+
+
+def _password(config: SmtpConfig) -> str:
+    if config.password_file is None:
+        return config.password.get_secret_value() if config.password else ""
+    try:
+        return config.password_file.read_text().partition("\n")[0].strip()
+    except (OSError, ValueError) as error:
+        raise SendFailed(
+            f"{config.password_file} cannot be read: {_reason(error)}", "check alerts.smtp.password_file"
+        ) from None
+
+
+def _apprise(url: SecretStr, alert: Alert) -> None:
     """In a process of its own: it takes tens of megabytes. The URL, which is a secret, goes by standard input."""
-
-    def __init__(self, url: SecretStr) -> None:
-        self._url = url
-
-    def __call__(self, alert: Alert) -> None:
-        command, environment = python_command("solominer.web.alerts.apprise_process")
-        letter = {"url": self._url.get_secret_value(), "title": alert.title, "body": alert.text or alert.title}
-        try:
-            done = subprocess.run(
-                command, input=json.dumps(letter).encode(), env=environment, capture_output=True, check=False,
-                timeout=APPRISE_SECS,
-            )  # fmt: skip
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise SendFailed(f"Apprise cannot be run: {type(error).__name__}", "try it again") from None
-        if done.returncode == MISSING:
-            raise SendFailed("the package apprise is not installed", "pip install apprise")
-        if done.returncode:
-            raise SendFailed("Apprise could not deliver it", "check the URL with the command `apprise`")
+    command, environment = python_command("solominer.web.alerts.apprise_process")
+    letter = {"url": url.get_secret_value(), "title": alert.title, "body": alert.text or alert.title}
+    try:
+        done = subprocess.run(
+            command, input=json.dumps(letter).encode(), env=environment, capture_output=True, check=False,
+            timeout=APPRISE_SECS,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise SendFailed(f"Apprise cannot be run: {type(error).__name__}", "try it again") from None
+    if done.returncode == MISSING:
+        raise SendFailed("the package apprise is not installed", "pip install apprise")
+    if done.returncode:
+        raise SendFailed("Apprise could not deliver it", "check the URL with the command `apprise`")
 
 
 MISSING = 3

@@ -47,7 +47,7 @@ async def keep_written(site: Site, folder: Path) -> NoReturn:
 
 
 def _write_if_running(site: Site, folder: Path) -> str:
-    """What went wrong; empty if nothing did."""
+    """Write the files while the daemon runs; returns the problem, or ''."""
     try:
         if site.feed.running and site.feed.status is not None:
             with site.work.current() as history:
@@ -144,7 +144,7 @@ def suffixed(value: float) -> str:
 
 
 def _best_ever(path: Path) -> int:
-    """What the address's file has; 0 without one."""
+    """The best difficulty in the address's file; 0 without one."""
     with suppress(OSError, ValueError, LookupError, TypeError):
         return max(0, int(json.loads(read_bounded(path, _MOST_BYTES))["bestever"]))
     return 0

@@ -15,6 +15,7 @@ from typing import Any
 
 from solominer.chain.target import difficulty
 from solominer.records.ledger.index import LedgerIndex
+from solominer.records.ledger.jsonlines import MALFORMED
 from solominer.web.compat.series import KEPT_SECS, Series
 
 UNIT_HASHES = 1 << 32
@@ -26,7 +27,6 @@ READING_SECS = 60.0
 """How often there are `counters` and `miners` lines."""
 
 _KINDS = ("open", "counters", "miners", "share")
-_ODD = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 
 
 @dataclass(slots=True)
@@ -92,7 +92,7 @@ class WorkHistory:
         take = {"open": self._open, "counters": self._counters, "miners": self._miners, "share": self._share}
         try:
             take[entry["kind"]](entry)
-        except _ODD:
+        except MALFORMED:
             return
 
     def _open(self, entry: Mapping[str, Any]) -> None:

@@ -75,7 +75,7 @@ class Device:
             raise DeviceFailed(f"it does not speak AxeOS ({error.what}), and {other.what}", other.todo) from None
 
     def take(self, reading: Reading, at: float) -> None:
-        """It has answered."""
+        """Record an answer."""
         self.reading, self.seen_at = reading, at
         self.failures, self.problem = 0, ""
         if self._is_hot(reading):
@@ -84,7 +84,7 @@ class Device:
             self.state = DeviceState.HASHING if reading.rate_hps else DeviceState.IDLE
 
     def fail(self, problem: str) -> None:
-        """It could not be asked."""
+        """Record a failed request."""
         self.failures += 1
         self.problem = problem
         if self.failures >= self._offline_after:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable
-from ipaddress import ip_address
 
 import psutil
 
+from solominer.config.forms import is_address
 from solominer.web.devices.reading import pool
 
 
@@ -31,7 +31,7 @@ class OurPlaces:
             return False
         if host in self._hosts:
             return True
-        return None if not _is_address(host) else False  # a name may be one of ours in the device's eyes
+        return False if is_address(host) else None  # a name may be one of ours in the device's eyes
 
 
 def _split(place: str) -> tuple[str, str]:
@@ -43,11 +43,3 @@ def _own_hosts() -> set[str]:
     name = socket.gethostname().lower()
     addresses = {each.address for found in psutil.net_if_addrs().values() for each in found}
     return addresses | {name, f"{name}.local"}
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True

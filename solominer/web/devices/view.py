@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
+from typing import Any
+
 from pydantic import BaseModel
 
 from solominer.web.devices.device import Device, DeviceState
@@ -43,33 +46,24 @@ class DeviceV1(BaseModel):
     mines_here: bool | None
 
 
+_MEASURED = ("rate_hps", "temp_c", "vr_temp_c", "power_w", "fan_rpm", "uptime_secs")
+
+
 def view(device: Device, places: OurPlaces | None = None) -> DeviceV1:
     """A device as it is now. `places`: where our Stratum server is, if that is known."""
     config, said = device.config, device.reading or Reading(device.config.kind)
-    measured = Reading(said.kind) if device.state is DeviceState.OFFLINE else said
+    if device.state is DeviceState.OFFLINE:
+        unknown: dict[str, Any] = dict.fromkeys(_MEASURED)
+        said = replace(said, **unknown)
     return DeviceV1(
+        **asdict(said),
         name=config.label,
         host=config.host,
-        kind=said.kind,
         state=device.state,
         seen_at=device.seen_at,
         failures=device.failures,
         problem=device.problem,
-        model=said.model,
-        firmware=said.firmware,
-        hostname=said.hostname,
-        rate_hps=measured.rate_hps,
-        temp_c=measured.temp_c,
         hot_c=device.hot_c,
-        vr_temp_c=measured.vr_temp_c,
-        power_w=measured.power_w,
-        j_per_th=measured.j_per_th,
-        fan_rpm=measured.fan_rpm,
-        uptime_secs=measured.uptime_secs,
-        shares_accepted=said.shares_accepted,
-        shares_rejected=said.shares_rejected,
-        best_session_difficulty=said.best_session_difficulty,
-        best_ever_difficulty=said.best_ever_difficulty,
-        pools=list(said.pools),
+        j_per_th=said.j_per_th,
         mines_here=None if places is None else places.has(said.pools),
     )

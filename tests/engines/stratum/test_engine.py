@@ -363,8 +363,8 @@ async def test_a_server_that_cannot_listen_leaves_nothing_open() -> None:
         assert counts[0] == counts[-1]
 
 
-async def test_a_start_that_is_given_up_can_be_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that never says that it listens: jobs and the end of the daemon find no wreck of that wait."""
+async def starting_for_ever(monkeypatch: pytest.MonkeyPatch) -> tuple[Bench, asyncio.Task[None]]:
+    """A bench whose engine waits for a process that never says that it listens."""
     monkeypatch.setattr(
         "solominer.engines.stratum.server_process.python_command", lambda module: (["sleep", "60"], None)
     )
@@ -372,6 +372,12 @@ async def test_a_start_that_is_given_up_can_be_stopped(monkeypatch: pytest.Monke
     starting = asyncio.create_task(bench.engine.start(bench.events.append, SPACE))
     while bench.engine._servers[0]._reading is None:
         await asyncio.sleep(0.01)
+    return bench, starting
+
+
+async def test_a_start_that_is_given_up_can_be_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs and the end of the daemon find no wreck of that wait."""
+    bench, starting = await starting_for_ever(monkeypatch)
     await asyncio.sleep(0.05)
     starting.cancel()
     await asyncio.wait([starting])
@@ -395,13 +401,7 @@ async def test_a_server_that_does_not_end_is_killed_and_the_engine_ends_well() -
 
 async def test_a_server_that_is_killed_while_it_starts_is_noticed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also with what it was sent still unread, which ends the connection with a reset."""
-    monkeypatch.setattr(
-        "solominer.engines.stratum.server_process.python_command", lambda module: (["sleep", "60"], None)
-    )
-    bench = Bench()
-    starting = asyncio.create_task(bench.engine.start(bench.events.append, SPACE))
-    while bench.engine._servers[0]._reading is None:
-        await asyncio.sleep(0.01)
+    bench, starting = await starting_for_ever(monkeypatch)
     assert bench.engine._servers[0]._process is not None
     bench.engine._servers[0]._process.kill()
     with pytest.raises(EngineError, match="ended while it started"):
