@@ -268,10 +268,8 @@ class ClusterEngine:
     def _replace(self, run: int) -> None:
         """Another daemon has begun a newer run: two must never publish."""
         if not self._replaced:
-            log.critical(
-                "another daemon publishes jobs to this cluster (run %d): this one has stopped to -> stop one of them",
-                run,
-            )
+            todo = "" if self.settings.has_standby else " -> stop one of them"
+            log.critical("another daemon publishes jobs to this cluster (run %d): this one has stopped to%s", run, todo)
         self.give_way()
 
     # Nodes
@@ -352,7 +350,7 @@ class ClusterEngine:
             self._post(replace(event, recorded=recorded))
 
     def _unknown(self, node: str, share: ShareMessage, reply: str) -> None:
-        if not reply:  # the server has it too
+        if not reply or share.run > self._run:  # the server has it too; it is for the head of that run
             return
         self._note("share_of_unknown_job", {"worker": str(worker_id(node, share.worker)), "job": share.job_id})
         if share.is_block:
