@@ -14,7 +14,8 @@ from nats.js.api import KeyValueConfig
 from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
 from nats.js.kv import KeyValue
 
-BUCKET, KEY = "HEAD", "head"
+from solominer.engines.cluster.subjects import LEASE_BUCKET, LEASE_KEY
+
 RENEW_SECS = 1.0
 SILENT_SECS = 5.0
 """Longer than a connection takes to come back (2 s), or servers to elect another leader: they seldom cost a head its
@@ -32,34 +33,40 @@ class HeadLease:
     @classmethod
     async def of(cls, client: Client, replicas: int) -> HeadLease:
         """With its bucket on the servers, of which `replicas` keep it."""
-        config = KeyValueConfig(BUCKET, history=1, ttl=SILENT_SECS, replicas=replicas)
+        config = KeyValueConfig(LEASE_BUCKET, history=1, ttl=SILENT_SECS, replicas=replicas)
         return cls(await client.jetstream().create_key_value(config))
 
     async def holder(self) -> str:
         """The host name of the head, '' if there is none."""
         try:
-            return _host((await self._bucket.get(KEY)).value)
+            return _host((await self._bucket.get(LEASE_KEY)).value)
         except KeyNotFoundError:
             return ""
 
     async def take(self) -> bool:
         """Become the head if there is none; whether this process is it."""
         try:
-            self._revision = await self._bucket.create(KEY, self._own)
+            self._revision = await self._bucket.create(LEASE_KEY, self._own)
+        except KeyNotFoundError:  # it expired while `create` looked at it
+            return False
         except KeyWrongLastSequenceError:
-            try:
-                entry = await self._bucket.get(KEY)
-            except KeyNotFoundError:  # at this moment it expired
-                return False
-            if entry.value != self._own:
-                return False
-            self._revision = entry.revision or 0
+            return await self._has_it()
+        return True
+
+    async def _has_it(self) -> bool:
+        try:
+            entry = await self._bucket.get(LEASE_KEY)
+        except KeyNotFoundError:
+            return False
+        if entry.value != self._own:
+            return False
+        self._revision = entry.revision or 0
         return True
 
     async def renew(self) -> bool:
         """Stay the head; whether this process is it still."""
         try:
-            self._revision = await self._bucket.update(KEY, self._own, last=self._revision)
+            self._revision = await self._bucket.update(LEASE_KEY, self._own, last=self._revision)
         except KeyWrongLastSequenceError:  # it has expired, or the last acknowledgement was lost
             return await self.take()
         return True
@@ -67,7 +74,7 @@ class HeadLease:
     async def release(self) -> None:
         """Another may become the head now."""
         if self._revision:
-            await self._bucket.delete(KEY, last=self._revision)
+            await self._bucket.delete(LEASE_KEY, last=self._revision)
 
 
 def _host(value: bytes | None) -> str:

@@ -14,10 +14,10 @@ from nats.aio.client import Client
 from nats.js.api import StorageType, StreamConfig
 from nats.js.errors import NotFoundError
 
+from solominer.engines.cluster import subjects
 from solominer.engines.cluster.fence import Fence
 from solominer.engines.jobs_file import Written
 
-STREAM, SUBJECT = "VAULT", "solo.vault"
 PART_BYTES = 192 << 10
 _ANEW = {"Nats-Rollup": "all"}
 
@@ -30,7 +30,7 @@ class Vault:
 
     def __init__(self, path: Path, look_again: Callable[[], None]) -> None:
         self._path = path
-        self._fence = Fence(look_again, SUBJECT)
+        self._fence = Fence(look_again, subjects.VAULT)
         self._client: Client | None = None
         self._has_gap = True
 
@@ -38,15 +38,15 @@ class Vault:
         """Use this connection. Raises nats.errors.Error."""
         await client.jsm().add_stream(
             StreamConfig(
-                name=STREAM,
-                subjects=[SUBJECT],
+                name=subjects.VAULT_STREAM,
+                subjects=[subjects.VAULT],
                 storage=StorageType.FILE,
                 num_replicas=replicas,
                 allow_direct=True,
                 allow_rollup_hdrs=True,
             )
         )
-        info = await client.jsm().stream_info(STREAM)
+        info = await client.jsm().stream_info(subjects.VAULT_STREAM)
         self._fence.begin(info.state.last_seq if info.state.messages else 0)
         self._client, self._has_gap = client, True
 
@@ -76,8 +76,8 @@ async def copy_of_jobs(client: Client) -> bytes:
     """The old head's file of jobs; empty if there is none. Raises nats.errors.Error."""
     manager = client.jsm()
     try:
-        state = (await manager.stream_info(STREAM)).state
+        state = (await manager.stream_info(subjects.VAULT_STREAM)).state
     except NotFoundError:
         return b""
     numbers = range(state.first_seq, state.last_seq + 1) if state.messages else ()
-    return b"".join([(await manager.get_msg(STREAM, seq=number)).data or b"" for number in numbers])
+    return b"".join([(await manager.get_msg(subjects.VAULT_STREAM, seq=number)).data or b"" for number in numbers])
