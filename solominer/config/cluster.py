@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from solominer.config import forms
 from solominer.config.part import AnyPath, Part
@@ -39,6 +39,9 @@ class ClusterConfig(Part):
         None, description="folder of `solominer cluster init`; default: cluster in the data folder"
     )
     server: AnyPath | None = Field(None, description="nats-server of an embedded server; default: on the PATH")
+    standby: bool = Field(
+        False, description="one of several daemons: wait while another is the head, and take over when it is silent"
+    )
 
     @field_validator("servers")
     @classmethod
@@ -48,6 +51,12 @@ class ClusterConfig(Part):
                 raise ValueError("embedded is one server: leave the others out, or run servers of your own")
             return (EMBEDDED,)
         return tuple(map(server_url, value))
+
+    @model_validator(mode="after")
+    def _with_servers_of_their_own(self) -> ClusterConfig:
+        if self.standby and (not self.servers or self.is_embedded):
+            raise ValueError("standby is for servers on machines of their own: list them in cluster.servers")
+        return self
 
     @property
     def is_embedded(self) -> bool:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from solominer.config.models import Config
 from solominer.daemon.cluster_control import cluster_handlers
@@ -36,6 +36,7 @@ from solominer.daemon.parts import (
 )
 from solominer.daemon.status import Sampler, snapshot_of
 from solominer.engines.engine_set import EngineSet
+from solominer.errors import SolominerError
 from solominer.governor.governor import Governor
 from solominer.views.logs import RecentEvents
 from solominer.views.snapshot import Snapshot
@@ -45,6 +46,9 @@ from solominer.work.coordinator import Coordinator
 from solominer.work.events import Event, Tick
 from solominer.work.found import BlockState
 from solominer.work.ports import Engine, Node, Post, ShareObserver
+
+if TYPE_CHECKING:
+    from solominer.engines.cluster.engine import ClusterEngine
 
 log = logging.getLogger("solominer.daemon.daemon")
 
@@ -79,10 +83,34 @@ class Run(EveryRun):
         self.executor: Executor | None = None
         self._early: list[Event] = []
         self._templates = TemplateViews()
+        self._cluster: ClusterEngine | None = None
+        self._overtaken = False
 
     async def _run(self, stack: AsyncExitStack) -> int:
+        if self.config.cluster.standby and not await self._await_turn(stack):
+            return 0
         parts = await self.start(stack)
-        return 0 if parts is None else await self.serve(parts)
+        code = 0 if parts is None else await self.serve(parts)
+        if self._overtaken:
+            raise SolominerError("another daemon has become the head of this cluster", "start this one again: it waits")
+        return code
+
+    async def _await_turn(self, stack: AsyncExitStack) -> bool:
+        """Stand by until this daemon is the head of its cluster."""
+        from solominer.daemon.standby import await_turn
+
+        def nodes(stack: AsyncExitStack) -> Awaitable[dict[str, Node]]:
+            return self._nodes(self.config, lambda event: None, stack)
+
+        return await await_turn(self.config, nodes, self._stop, self._notifier, self._overtake, stack)
+
+    def _overtake(self) -> None:
+        """Another daemon has become the head."""
+        log.critical("another daemon has become the head of this cluster: this one publishes no more, and ends")
+        self._overtaken = True
+        if self._cluster is not None:
+            self._cluster.give_way()
+        self._stop.set()
 
     async def start(self, stack: AsyncExitStack) -> Parts | None:
         """Open the records, start the engines, connect the nodes; `stack` closes them. None if stopped meanwhile."""
@@ -90,6 +118,7 @@ class Run(EveryRun):
         nodes: dict[str, Node] = {}
         stratum = stratum_of(self.config, recorder, lambda address: payout_of(address, nodes.values()))
         gpus, cluster = gpus_of(self.config), cluster_of(self.config, recorder, replay)
+        self._cluster = cluster
         beside = [engine for engine in (gpus, stratum, cluster) if engine is not None]
         engines = EngineSet([pool, *beside, *self._more_engines], *extranonces_of(stratum, cluster))
         if self.config.cluster.is_embedded:

@@ -32,7 +32,7 @@ from solominer.work.ports import BlockObserver, Node, ShareObserver
 from solominer.work.workers import ExtranonceDealer, ExtranonceRange
 
 if TYPE_CHECKING:
-    from solominer.engines.cluster.engine import ClusterEngine
+    from solominer.engines.cluster.engine import ClusterEngine, ClusterSettings
     from solominer.engines.stratum.engine import StratumEngine, StratumSettings
 
 STRATUM_EXTRANONCES = 1 << 24
@@ -130,26 +130,33 @@ def cluster_of(config: Config, recorder: Recorder, replay: Replay) -> ClusterEng
     """The cluster's head, or None if no server is configured. Raises ConfigError."""
     if not config.cluster.servers:
         return None
-    from solominer.engines.cluster.engine import ClusterEngine, ClusterSettings
-    from solominer.engines.cluster.join_file import ClusterFiles
+    from solominer.engines.cluster.engine import ClusterEngine
     from solominer.engines.cluster.members import NAME
     from solominer.records.ledger.recent_shares import recent_shares
 
-    files = ClusterFiles.read(config.cluster_dir)
-    settings = ClusterSettings(
-        (files.local_url,) if config.cluster.is_embedded else config.cluster.servers,
-        config.chain.name,
-        files.tls_context(),
-        jobs_file=None if config.mode_rules.simulated else config.tree_dir / "cluster-jobs.bin",
-        replicas=3 if len(files.servers) > 2 else 1,
-    )
     return ClusterEngine(
-        settings,
+        cluster_settings_of(config),
         now,
         note=lambda kind, fields: recorder.record(now().wall, kind, fields),
         write=lambda: recorder.flush(LEDGER_PATIENCE_SECS),
         recorded=recent_shares(recorder.tree, NAME, now().wall - KEEP_SECS),
         blocks={entry.hash_le for entry in replay.blocks if entry.block is not None},
+    )
+
+
+def cluster_settings_of(config: Config) -> ClusterSettings:
+    """Servers, certificates and files of the cluster's head. Raises ConfigError."""
+    from solominer.engines.cluster.engine import ClusterSettings
+    from solominer.engines.cluster.join_file import ClusterFiles
+
+    files = ClusterFiles.read(config.cluster_dir)
+    return ClusterSettings(
+        (files.local_url,) if config.cluster.is_embedded else config.cluster.servers,
+        config.chain.name,
+        files.tls_context(),
+        jobs_file=None if config.mode_rules.simulated else config.tree_dir / "cluster-jobs.bin",
+        replicas=3 if len(files.servers) > 2 else 1,
+        has_standby=config.cluster.standby,
     )
 
 

@@ -50,9 +50,13 @@ class Notifier:
         """Interval of watchdog messages: at most a third of the watchdog timeout."""
         return STATUS_SECS if self.watchdog_secs is None else min(STATUS_SECS, self.watchdog_secs / 3)
 
+    @property
+    def _beat(self) -> dict[str, str]:
+        return {} if self.watchdog_secs is None else {"WATCHDOG": "1"}
+
     def starting(self, status: str, patience_secs: float) -> None:
-        """Still starting: extend the start timeout to `patience_secs` from now."""
-        self._send({"STATUS": status, "EXTEND_TIMEOUT_USEC": str(round(patience_secs * 1e6))})
+        """Still starting: extend the start timeout to `patience_secs` from now; or starting after it was ready."""
+        self._send(self._beat | {"STATUS": status, "EXTEND_TIMEOUT_USEC": str(round(patience_secs * 1e6))})
 
     def ready(self, status: str) -> None:
         """Startup or reload has finished."""
@@ -60,8 +64,7 @@ class Notifier:
 
     def alive(self, status: str) -> None:
         """Send a watchdog message, if enabled, and the status."""
-        beat = {} if self.watchdog_secs is None else {"WATCHDOG": "1"}
-        self._send(beat | {"STATUS": status})
+        self._send(self._beat | {"STATUS": status})
 
     def reloading(self) -> None:
         """A reload has started; `ready` ends it."""

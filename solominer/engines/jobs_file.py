@@ -50,6 +50,13 @@ class SavedJob(NamedTuple, Generic[Own]):
     template: Template
 
 
+class Written(NamedTuple):
+    """What was written to the file; with `anew` it is all of it."""
+
+    data: bytes
+    anew: bool = False
+
+
 class _Tx(NamedTuple):
     """A TemplateTx with its bytes, and without the places of those that it spends."""
 
@@ -119,43 +126,45 @@ class JobsFile(Generic[Own]):
         self._size = end
         return saved
 
-    def add(self, saved: SavedJob[Own]) -> None:
-        """Append it, or begin anew with it. Errors are logged."""
+    def add(self, saved: SavedJob[Own]) -> Written:
+        """Append it, or begin anew with it; nothing is written if that fails. Errors are logged."""
         try:
-            if saved.template.prevhash_le != self._tip_le or self._size > MOST_BYTES or not self._append(saved):
-                self._begin(saved)
+            same = saved.template.prevhash_le == self._tip_le and self._size <= MOST_BYTES
+            written = (same and self._append(saved)) or self._begin(saved)
         except (OSError, SolominerError) as error:  # or a template whose raw transactions cannot be read
             if not self._failing:
                 log.warning("jobs are not kept over a restart: %s", error)
             self._failing = True
             self._forget()
-        else:
-            self._failing = False
+            return Written(b"")
+        self._failing = False
+        return written
 
-    def _begin(self, saved: SavedJob[Own]) -> None:
+    def _begin(self, saved: SavedJob[Own]) -> Written:
         self._forget()
         data, new = self._record(saved)
         self._path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(self._path, _MAGIC + data, mode=_MODE)
         self._known, self._tip_le, self._size = new, saved.template.prevhash_le, len(_MAGIC) + len(data)
+        return Written(_MAGIC + data, anew=True)
 
-    def _append(self, saved: SavedJob[Own]) -> bool:
-        """Whether the file was there as it was left."""
+    def _append(self, saved: SavedJob[Own]) -> Written | None:
+        """None if the file is not there as it was left."""
         data, new = self._record(saved)
         try:
             handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         except FileNotFoundError:
-            return False
+            return None
         try:
             if os.fstat(handle).st_size < self._size:
-                return False
+                return None
             os.ftruncate(handle, self._size)  # a torn end
             write_all(handle, data)
         finally:
             os.close(handle)
         self._known |= new
         self._size += len(data)
-        return True
+        return Written(data)
 
     def _record(self, saved: SavedJob[Own]) -> tuple[bytes, dict[bytes, int]]:
         """The bytes, and the places of transactions that the file does not have yet."""

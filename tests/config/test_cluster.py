@@ -72,3 +72,10 @@ def test_a_bare_program_is_searched_on_the_path(tmp_path: Path) -> None:
     path.write_text('{"cluster": {"server": "nats-server", "dir": "here"}}')
     found = load_config(path, environ={}).cluster
     assert (found.server, found.dir) == (Path("nats-server"), tmp_path / "here")
+
+
+@pytest.mark.parametrize("servers", [(), "embedded"])
+def test_daemons_that_stand_by_need_servers_of_their_own(servers: Any) -> None:
+    assert config(servers="a", standby=True).cluster.standby
+    with pytest.raises(ConfigError, match="machines of their own"):
+        config(servers=servers, standby=True)

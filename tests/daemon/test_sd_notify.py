@@ -48,7 +48,11 @@ def test_every_message(manager: tuple[socket.socket, str]) -> None:
     listening, address = manager
     notifier = Notifier(address, watchdog_secs=9.0)
     notifier.starting("waiting\nfor a node", 2.5)
-    assert received(listening) == {"STATUS": "waiting for a node", "EXTEND_TIMEOUT_USEC": "2500000"}
+    assert received(listening) == {
+        "WATCHDOG": "1",
+        "STATUS": "waiting for a node",
+        "EXTEND_TIMEOUT_USEC": "2500000",
+    }
     notifier.ready("started")
     assert received(listening) == {"READY": "1", "STATUS": "started"}
     notifier.alive("mining")

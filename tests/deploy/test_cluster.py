@@ -63,9 +63,15 @@ def test_kustomizations_name_what_is_there() -> None:
 
 @needs_kubectl
 def test_the_head_gets_a_configuration_that_loads_and_its_files(tmp_path: Path) -> None:
-    (miner,) = pod(built(KUBERNETES / "cluster"), "StatefulSet", "solominer")["containers"]
+    documents = built(KUBERNETES / "cluster")
+    (miner,) = pod(documents, "StatefulSet", "solominer")["containers"]
     config = load_config(environ={each["name"]: each["value"] for each in miner["env"]})
     assert config.cluster.servers == URLS
+    replicas = {
+        each["metadata"]["name"]: each["spec"]["replicas"] for each in documents if each["kind"] == "StatefulSet"
+    }
+    assert replicas == {"nats": 3, "solominer": 2 if config.cluster.standby else 1}
+    assert miner["readinessProbe"]["exec"] == miner["livenessProbe"]["exec"], "one that stands by has no work"
     assert (config.cpu_workers, str(config.cluster_dir)) == (0, "/etc/solominer-cluster")
     assert "/etc/solominer-cluster" in {mount["mountPath"] for mount in miner["volumeMounts"]}
     folder = made_as_told(tmp_path)

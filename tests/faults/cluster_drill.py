@@ -25,7 +25,7 @@ def workers_of(node: Program) -> list[int]:
     return [each.pid for each in children if "solominer.engines.cpu" in " ".join(each.cmdline())]
 
 
-def _new_tip(site: ClusterSite) -> str:
+def new_tip(site: ClusterSite) -> str:
     """Mine a block that becomes the tip: one of the node's, still under way, may take its place."""
     while True:
         (mined,) = mine_blocks(site.bitcoind, 1)
@@ -43,7 +43,7 @@ def drill(site: ClusterSite, rng: random.Random) -> tuple[str, float] | None:
     for pid in workers_of(node):
         os.kill(pid, signal.SIGSTOP)
     began = time.monotonic()
-    tip = _new_tip(site)
+    tip = new_tip(site)
     site.head.wait_line(f"mining job .* on {tip[-12:]}", began)
     time.sleep(rng.choice((0.0, 0.002, 0.01, 0.05)))
     site.head.kill()

@@ -100,6 +100,11 @@ class Program:
         self.thaw()
         assert self._process is not None
         self._process.terminate()
+        return self.wait_end(timeout_secs)
+
+    def wait_end(self, timeout_secs: float = 30.0) -> int:
+        """Its exit code, when it has ended."""
+        assert self._process is not None
         try:
             return self._process.wait(timeout_secs)
         except subprocess.TimeoutExpired:
@@ -130,17 +135,23 @@ class ClusterSite:
     """Use as a context manager: everything runs when it begins, nothing when it ends.
 
     The daemon mines with nodes alone, on a private regtest chain of its own. With `links` each node reaches the server
-    over a link that can be cut.
+    over a link that can be cut. With `standby` a second daemon waits to become the head.
     """
 
-    def __init__(self, binary: BitcoindBinary, folder: Path, nodes: int, *, links: bool = False) -> None:
+    def __init__(
+        self, binary: BitcoindBinary, folder: Path, nodes: int, *, links: bool = False, standby: bool = False
+    ) -> None:
         self.folder = folder.absolute()
         self.bitcoind = PrivateNode(binary, self.folder / "bitcoind", extra_args=node_args(binary.version))
         self.port = free_ports(1)[0]
         names = [f"n{number}" for number in range(1, nodes + 1)]
         self.cluster: ClusterFolder = made(self.folder / "cluster", names, self.port, scripts=())
         self.server = Program("server", [nats_server(), "-c", str(self.cluster.path / "nats.conf")])
-        self.head = self._solominer("head", "run", "--config", str(self.folder / "config.json"), "--plain")
+        self.heads = [
+            self._solominer(name, "run", "--config", str(self.folder / f"{name}.json"), "--plain")
+            for name in ("head", "standby")[: 1 + standby]
+        ]
+        self.head = self.heads[0]
         self.nodes = {
             name: self._solominer(
                 name,
@@ -159,12 +170,17 @@ class ClusterSite:
     @property
     def programs(self) -> list[Program]:
         """All but bitcoind."""
-        return [self.server, self.head, *self.nodes.values()]
+        return [self.server, *self.heads, *self.nodes.values()]
+
+    @property
+    def trees(self) -> list[Path]:
+        """The records of each daemon."""
+        return [self.folder / f"{head.name}-data" / "regtest" for head in self.heads]
 
     @property
     def tree(self) -> Path:
-        """The daemon's records."""
-        return self.folder / "data" / "regtest"
+        """Those of the first one."""
+        return self.trees[0]
 
     def __enter__(self) -> Self:
         self._stack.enter_context(self.bitcoind)
@@ -181,11 +197,16 @@ class ClusterSite:
                 "cookie_file": str(self.bitcoind.cookie_file),
             },
             "zmq": {"hashblock": self.bitcoind.zmq_hashblock, "sequence": self.bitcoind.zmq_sequence},
-            "data_dir": str(self.folder / "data"),
-            "cluster": {"servers": [f"nats://localhost:{self.port}"], "dir": str(self.cluster.path)},
+            "cluster": {
+                "servers": [f"nats://localhost:{self.port}"],
+                "dir": str(self.cluster.path),
+                "standby": len(self.heads) > 1,
+            },
             "cpu_workers": 0,
         }
-        (self.folder / "config.json").write_text(json.dumps(config, indent=1))
+        for head in self.heads:
+            own = {"data_dir": str(self.folder / f"{head.name}-data")}
+            (self.folder / f"{head.name}.json").write_text(json.dumps(config | own, indent=1))
         self.start_server()
         self.head.start()
         for node in self.nodes.values():

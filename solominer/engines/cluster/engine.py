@@ -27,6 +27,7 @@ from solominer.engines.cluster.known_jobs import KnownJobs
 from solominer.engines.cluster.members import NAME, Members, Note, worker_id
 from solominer.engines.cluster.messages import Beat, JobMessage, JoinRequest, Notice, Refusal, ShareMessage
 from solominer.engines.cluster.streams import make_streams, newest_job_and_sequence
+from solominer.engines.cluster.vault import Vault
 from solominer.engines.pool.worker_job import WorkerJob
 from solominer.errors import DecodeError
 from solominer.records.ledger.recent_shares import Nonces
@@ -52,7 +53,7 @@ log = logging.getLogger(__name__)
 class ClusterSettings:
     """Servers, and what the nodes must have in common. `replicas` is how many servers keep each message.
 
-    `jobs_file` keeps jobs over a restart of the daemon.
+    `jobs_file` keeps jobs over a restart of the daemon; with `has_standby` the servers have a copy of it.
     """
 
     servers: tuple[str, ...]
@@ -60,6 +61,7 @@ class ClusterSettings:
     tls: ssl.SSLContext
     jobs_file: Path | None = None
     replicas: int = 1
+    has_standby: bool = False
 
 
 class ClusterEngine:
@@ -85,7 +87,9 @@ class ClusterEngine:
         self._clock, self._note, self._write = clock, note, write
         self._recorded, self._blocks = recorded, blocks
         self._post: Post = lambda event: None
-        self._jobs = KnownJobs(settings.jobs_file)
+        copied = settings.jobs_file if settings.has_standby else None
+        self._vault = Vault(copied, self._prepare_soon) if copied else None
+        self._jobs = KnownJobs(settings.jobs_file, self._vault)
         self._judged = Judged()
         self._members = Members(ExtranonceRange(0, 0), settings.network, note)
         self._client: Client | None = None
@@ -184,6 +188,8 @@ class ClusterEngine:
             await make_streams(client, self.settings.replicas)
             newest, sequence = await newest_job_and_sequence(client)
             self._fence.begin(sequence)
+            if self._vault is not None:
+                await self._vault.begin(client, self.settings.replicas)
             if not self._ready:
                 known = max(newest.run if newest else 0, self._jobs.newest_restored)
                 self._run = self._members.run = max(self._run, known + 1)
@@ -236,7 +242,7 @@ class ClusterEngine:
 
     async def _send(self, number: int, job: Job | None) -> None:
         """Send this message, unless a newer one is wanted by the time its job is on the disk."""
-        if not self._ready:
+        if not self._ready or self._replaced:
             return
         packed = None if job is None else await self._jobs.add(self._run, job)
         client = self._client
@@ -255,14 +261,16 @@ class ClusterEngine:
         if heard.run > self._run:
             self._replace(heard.run)
 
+    def give_way(self) -> None:
+        """Another daemon is about to publish to this cluster: publish no more."""
+        self._replaced = True
+
     def _replace(self, run: int) -> None:
         """Another daemon has begun a newer run: two must never publish."""
         if not self._replaced:
-            log.critical(
-                "another daemon publishes jobs to this cluster (run %d): this one has stopped to -> stop one of them",
-                run,
-            )
-        self._replaced = True
+            todo = "" if self.settings.has_standby else " -> stop one of them"
+            log.critical("another daemon publishes jobs to this cluster (run %d): this one has stopped to%s", run, todo)
+        self.give_way()
 
     # Nodes
 
@@ -342,7 +350,7 @@ class ClusterEngine:
             self._post(replace(event, recorded=recorded))
 
     def _unknown(self, node: str, share: ShareMessage, reply: str) -> None:
-        if not reply:  # the server has it too
+        if not reply or share.run > self._run:  # the server has it too; it is for the head of that run
             return
         self._note("share_of_unknown_job", {"worker": str(worker_id(node, share.worker)), "job": share.job_id})
         if share.is_block:

@@ -6,12 +6,12 @@ import asyncio
 import time
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from solominer.engines.cluster.messages import ShareMessage
-from solominer.engines.jobs_file import JobsFile, SavedJob
+from solominer.engines.cluster.vault import Vault
+from solominer.engines.jobs_file import JobsFile, SavedJob, Written
 from solominer.engines.pool.worker_job import WorkerJob
 from solominer.errors import EngineError
 from solominer.work.events import JobRestored, ShareFound
@@ -33,13 +33,13 @@ class KeptJob(NamedTuple):
 
 
 class KnownJobs:
-    """Jobs by run and id. With a `path` each is on the disk before it goes out, written by a thread.
+    """Jobs by run and id. With a `path` each is on the disk before it goes out, written by a thread; in `vault` too.
 
     So a solution that is found while the daemon is away, however soon, is a block.
     """
 
-    def __init__(self, path: Path | None) -> None:
-        self._file = JobsFile(path, KeptJob) if path else None
+    def __init__(self, path: Path | None, vault: Vault | None = None) -> None:
+        self._file, self._vault = JobsFile(path, KeptJob) if path else None, vault
         self._disk = ThreadPoolExecutor(1, "cluster jobs")
         self._restored: dict[tuple[int, int], WorkerJob] = {}
         self._ids: OrderedDict[int, None] = OrderedDict()
@@ -62,16 +62,27 @@ class KnownJobs:
     async def add(self, run: int, job: Job) -> WorkerJob:
         """A job that is about to go out, and what nodes get of it; returns when it is on the disk, if it is soon."""
         packed = WorkerJob.of(job, bytes(EXTRANONCE1_SIZE))
-        again = job.job_id in self._ids
+        again = job.job_id in self._ids  # it may be about to be written
         self._ids[job.job_id] = None
         while len(self._ids) > MOST_KNOWN:
             self._ids.popitem(last=False)
         if self._file is not None:
-            saved = SavedJob(time.time(), KeptJob(run, packed.pack()), job.template)
-            write = int if again else partial(self._file.add, saved)  # in order: it may be about to be written
-            writing = asyncio.get_running_loop().run_in_executor(self._disk, write)
-            await asyncio.wait([writing], timeout=DISK_SECS)
+            saved = None if again else SavedJob(time.time(), KeptJob(run, packed.pack()), job.template)
+            keeping = asyncio.ensure_future(self._keep(self._file, saved))
+            await asyncio.wait([keeping], timeout=DISK_SECS)
         return packed
+
+    async def _keep(self, file: JobsFile[KeptJob], saved: SavedJob[KeptJob] | None) -> None:
+        """Write it, in order."""
+        vault = self._vault
+
+        def write() -> Written:
+            written = Written(b"") if saved is None else file.add(saved)
+            return written if vault is None else vault.complete(written)
+
+        written = await asyncio.get_running_loop().run_in_executor(self._disk, write)
+        if vault is not None:
+            await vault.put(written)
 
     def event(self, share: ShareMessage, worker: WorkerId, run: int, clock: Clock) -> ShareFound | None:
         """The event of a share that arrives in `run`; None if its job is not known."""

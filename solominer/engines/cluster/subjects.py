@@ -8,6 +8,8 @@
 | `solo.beat.NODE` | node | head | no |
 | `solo.notice.NODE` | head | that node | no |
 | `solo.judge` | the server: stream SHARES | head | no |
+| `solo.vault` | head | whoever becomes the next head | the jobs of the current tip, in stream VAULT (`vault`) |
+| `$KV.HEAD.head` | head | daemons that stand by | until it expires (`lease`) |
 
 A node also asks for the newest job, on `NEWEST_JOB`.
 
@@ -32,6 +34,9 @@ SHARE_STREAM = "SHARES"
 JUDGE = "judge"
 TO_JUDGE = "solo.judge"
 """The durable consumer of SHARE_STREAM, and where the server sends what it has for it."""
+
+VAULT_STREAM, VAULT = "VAULT", "solo.vault"
+LEASE_BUCKET, LEASE_KEY = "HEAD", "head"
 
 NEWEST_JOB = f"$JS.API.DIRECT.GET.{JOB_STREAM}.{JOB}"
 """A request for the newest message of JOB_STREAM."""

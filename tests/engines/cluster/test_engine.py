@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from solominer.engines.cluster import subjects
-from solominer.engines.cluster.messages import Notice
+from solominer.engines.cluster.messages import Notice, ShareMessage
 from solominer.engines.cluster.node import Node
 from solominer.records.ledger.recent_shares import Nonces
 from solominer.setup.cluster.folder import ClusterFolder
@@ -275,6 +275,26 @@ async def test_a_share_of_an_unknown_job_is_noted_and_forgotten(
         await until(lambda: ("share_of_unknown_job", {"worker": "cluster/n1.cpu0", "job": 1}) in h.notes)
         await forgotten(h)
         assert h.shares == []
+
+
+async def test_a_share_for_a_newer_head_is_left_to_it(cluster: ClusterFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for a head that was frozen, and hears of it before it hears that it was replaced."""
+    seen: list[str] = []
+    async with head(cluster) as h:
+        unknown = h.engine._unknown
+
+        def note(name: str, share: ShareMessage, reply: str) -> None:
+            seen.append(reply)
+            unknown(name, share, reply)
+
+        monkeypatch.setattr(h.engine, "_unknown", note)
+        share = ShareMessage(h.engine._run + 1, 1, bytes(12), 1 << 29, 0, 0, True, "cpu0", "hashlib")
+        client = await node_of(cluster, "n1")
+        await client.jetstream().publish(subjects.share_subject("n1"), share.pack())
+        await client.close()
+        await until(lambda: any(seen))
+        await asyncio.sleep(0.05)
+        assert (await h.unjudged(), h.notes) == (1, [])
 
 
 async def test_a_node_stops_when_it_has_heard_nothing_for_too_long(
