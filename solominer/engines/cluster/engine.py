@@ -342,7 +342,7 @@ class ClusterEngine:
             self._post(replace(event, recorded=recorded))
 
     def _unknown(self, node: str, share: ShareMessage, reply: str) -> None:
-        if not reply:  # the server has it too
+        if not reply or share.run > self._run:  # the server has it too; or it is for the daemon that replaced this one
             return
         self._note("share_of_unknown_job", {"worker": str(worker_id(node, share.worker)), "job": share.job_id})
         if share.is_block:

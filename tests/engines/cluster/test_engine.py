@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from solominer.engines.cluster import subjects
-from solominer.engines.cluster.messages import Notice
+from solominer.engines.cluster.messages import Notice, ShareMessage
 from solominer.engines.cluster.node import Node
 from solominer.records.ledger.recent_shares import Nonces
 from solominer.setup.cluster.folder import ClusterFolder
@@ -275,6 +275,23 @@ async def test_a_share_of_an_unknown_job_is_noted_and_forgotten(
         await until(lambda: ("share_of_unknown_job", {"worker": "cluster/n1.cpu0", "job": 1}) in h.notes)
         await forgotten(h)
         assert h.shares == []
+
+
+async def test_a_share_of_a_newer_run_is_left_to_the_head_of_that_run(
+    cluster: ClusterFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A daemon that was replaced hears of its successor's shares, too: that one may be away for a moment."""
+    engine, dropped = Head(cluster).engine, list[str]()
+
+    async def drop(reply: str) -> None:
+        dropped.append(reply)
+
+    monkeypatch.setattr(engine, "_drop", drop)
+    for change in (-1, 0, 1):
+        share = ShareMessage(engine._run + change, 1, bytes(12), 0x20000000, 0, 0, True, "cpu0", "fake")
+        engine._take(subjects.share_subject("n1"), share.pack(), f"run {change}")
+    await asyncio.sleep(0)
+    assert dropped == ["run -1", "run 0"]
 
 
 async def test_a_node_stops_when_it_has_heard_nothing_for_too_long(
