@@ -132,7 +132,7 @@ class ControlServer:
 
 def _make_private(folder: Path) -> None:
     """Restrict a folder in a shared directory to this user. Raises RecordsError if it belongs to another user."""
-    folder.chmod(0o700)
     facts = folder.lstat()
     if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.getuid():
         raise RecordsError(f"{folder} belongs to another user", "remove it, or set XDG_RUNTIME_DIR")
+    folder.chmod(0o700)

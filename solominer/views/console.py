@@ -99,7 +99,7 @@ def _head(s: Snapshot) -> RenderableType:
     difficulty = f"{difficulty_text(s.share_difficulty)} of {difficulty_text(s.network_difficulty)}"
     grid.add_row("shares", f"{s.shares}", "difficulty", difficulty)
     if s.stratum_urls:
-        grid.add_row("miners", "  ".join(s.stratum_urls))
+        grid.add_row("miners", Text("  ".join(s.stratum_urls)))
     if s.pools:
         grid.add_row("blocks", f"{s.accepted_blocks} of the pool")
     else:
@@ -125,7 +125,7 @@ def _workers(s: Snapshot) -> RenderableType:
         if not worker.is_miner:
             state = rate(worker.rate_hps) if worker.alive else Text("restarting", style="yellow")
             name = Text(printable(worker.worker))
-            table.add_row(name, str(worker.pid or "-"), worker.kernel, state, str(worker.shares))
+            table.add_row(name, str(worker.pid or "-"), Text(printable(worker.kernel)), state, str(worker.shares))
     return table
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import socket
@@ -18,6 +19,7 @@ from solominer.engines.stratum.addresses import reachable
 from solominer.engines.stratum.tls import server_context
 from solominer.errors import EngineError
 from solominer.web.access.guard import MAX_BODY_BYTES
+from solominer.web.idle import IdleConnections
 
 BACKLOG = 2048
 LAST_RESPONSES_SECS = 2
@@ -58,7 +60,13 @@ class WebServer:
             ready()
 
         self._server.startup = start  # type: ignore[method-assign]
-        await self._server.serve([self._listener])
+        connections = self._server.server_state.connections
+        idle = IdleConnections(lambda: connections, behind_proxy=bool(config.forwarded_allow_ips))
+        looking = asyncio.create_task(idle.run(), name="idle connections")
+        try:
+            await self._server.serve([self._listener])
+        finally:
+            looking.cancel()
 
     def stop(self) -> None:
         """Finish open responses and return from `serve`."""

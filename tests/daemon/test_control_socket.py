@@ -133,3 +133,22 @@ async def test_endless_line_and_hang_up(tmp_path: Path) -> None:
         writer.write(b"x" * (3 << 20))
         writer.close()
         assert (await asked(tmp_path, do="echo"))["ok"]
+
+
+async def test_a_link_in_the_place_of_the_private_folder_is_refused_and_nothing_behind_it_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In a shared directory anybody can make one."""
+    shared, behind, folder = tmp_path / "shared", tmp_path / "ours", tmp_path / ("x" * MAX_PATH_BYTES)
+    for made in (shared, behind, folder):
+        made.mkdir(mode=0o755)
+    (shared / "solominer").symlink_to(behind)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(shared))
+    task = asyncio.create_task(ControlServer(folder, HANDLERS).run())
+    async with asyncio.timeout(10):
+        while "no control socket" not in caplog.text:
+            await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert behind.stat().st_mode & 0o777 == 0o755
+    assert list(behind.iterdir()) == []

@@ -145,6 +145,18 @@ def test_pools_are_shown_in_place_of_nodes_and_payee() -> None:
     assert "pays to" not in screen
 
 
+def test_the_name_of_a_kernel_is_no_markup() -> None:
+    """That of a cluster's worker comes from another machine."""
+    foreign = WorkerView("cluster/n1.cpu0", 0, True, "[/] [red]x\x1b[2J", 1.0, 1, 0.0, 0)
+    text = drawn(replace(SNAPSHOT, workers=(foreign,)))
+    assert "[/] [red]x\\x1b[2J" in text
+
+
+def test_an_address_of_ipv6_is_no_markup() -> None:
+    url = "stratum+tcp://[fd00::1]:3333"
+    assert url in drawn(replace(SNAPSHOT, stratum_urls=(url,)))
+
+
 def test_a_simulation_says_so_on_screen() -> None:
     assert "SIMULATION, nothing is submitted" in drawn(replace(SNAPSHOT, simulated=True, mode="demo"))
 

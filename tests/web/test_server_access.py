@@ -6,8 +6,9 @@ import asyncio
 import ssl
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -15,7 +16,9 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from solominer.web import idle
 from solominer.web.access import guard
+from solominer.web.access.access import MAX_OPEN
 from solominer.web.server import WebServer
 from tests.engines.stratum.pem import make_certificate
 from tests.ports import free_port
@@ -165,3 +168,49 @@ async def test_path_tricks_reach_no_file(tmp_path: Path) -> None:
             assert token.hash.encode() not in body
             assert b"root:" not in body
         writer.close()
+
+
+async def test_who_sends_no_request_is_not_waited_for_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(idle, "LOOK_SECS", 0.02)
+    monkeypatch.setattr(idle, "REQUEST_SECS", 1.0)
+    async with serving(tmp_path) as (_, place):
+        host, port = place.split(":")
+        clients = [await asyncio.open_connection(host, int(port)) for _ in range(3)]
+        clients[1][1].write(b"GET /healthz HTTP/1.1\r\nHost: ")
+        url = f"http://{place}/api/v1/ws".replace("http", "ws")
+        async with connect(url, proxy=None) as socket, httpx.AsyncClient(trust_env=False) as http:
+            began = time.monotonic()
+            while time.monotonic() - began < 1.5:  # who goes on asking is served on the same connection
+                assert (await http.get(f"http://{place}/healthz")).status_code == 200
+                await asyncio.sleep(0.05)
+            for reader, writer in clients:
+                with suppress(ConnectionError):
+                    assert await asyncio.wait_for(reader.read(), 5) == b""
+                writer.close()
+            await socket.send("?")
+            assert "todo" in await socket.recv()
+
+
+def test_one_address_holds_so_many_idle_connections_and_no_more() -> None:
+    class Held:
+        def __init__(self, host: str, cycle: Any = None) -> None:
+            self.client, self.cycle, self.transport, self.closed = (host, 1), cycle, self, False
+
+        def abort(self) -> None:
+            self.closed = True
+
+    served = Held("198.51.100.4", SimpleNamespace(response_complete=False))
+    local = [Held("127.0.0.1") for _ in range(MAX_OPEN + 5)]
+    connections = [served, *local]
+    looks = idle.IdleConnections(lambda: connections, behind_proxy=False)
+    for number in range(MAX_OPEN + 5):
+        connections.append(Held("198.51.100.4"))
+        looks.look(float(number) / 10)
+    remote = connections[len(local) + 1 :]
+    assert [each.closed for each in remote] == 5 * [True] + MAX_OPEN * [False], "the oldest ones go"
+    assert not any(each.closed for each in (served, *local))
+    proxied = [Held("192.0.2.1") for _ in range(2 * MAX_OPEN)]
+    idle.IdleConnections(lambda: proxied, behind_proxy=True).look(1.0)
+    assert not any(each.closed for each in proxied)

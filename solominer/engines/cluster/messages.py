@@ -21,7 +21,7 @@ from enum import IntEnum
 from solominer.chain.header import Header
 from solominer.chain.serialize import Reader
 from solominer.engines.pool.worker_job import WorkerJob
-from solominer.errors import BadValue, EngineError
+from solominer.errors import BadValue, EngineError, printable
 from solominer.work.job import SEARCHED_SIZE
 
 VERSION = 1
@@ -310,7 +310,7 @@ def _text(text: str) -> bytes:
 def _read_text(reader: Reader) -> str:
     (size,) = reader.take(1)
     try:
-        return reader.take(size).decode()
+        return printable(reader.take(size).decode())
     except UnicodeDecodeError:
         raise BadValue("a text that is not UTF-8") from None
 

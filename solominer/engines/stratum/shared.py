@@ -41,21 +41,26 @@ class ListenerSettings:
 class Credits:
     """Work that members of the group have proven since it was last taken, in expected hashes by member.
 
-    A member is a scriptPubKey in hex. Beyond MOST_MEMBERS no new one is admitted, so that memory is bounded.
+    A member is a scriptPubKey in hex. Beyond MOST_MEMBERS no new one is admitted, so that memory is bounded; one that
+    has proven nothing yet makes room for a newer one.
     """
 
     MOST_MEMBERS = 250
 
     def __init__(self) -> None:
         self._works: dict[str, int] = {}
-        self._members: set[str] = set()
+        self._members: dict[str, None] = {}  # admitted, without work in the account when they were; oldest first
 
     def admit(self, member: str, standing: Standing | None) -> bool:
         """Whether he may mine for the group."""
-        known = self._members | {each for each, _, _ in (standing.members if standing else ())}
-        if member not in known and len(known) >= self.MOST_MEMBERS:
+        proven = {each for each, _, _ in (standing.members if standing else ())} | self._works.keys()
+        if member in proven:
+            return True
+        if len(proven) >= self.MOST_MEMBERS:
             return False
-        self._members.add(member)
+        self._members[member] = None
+        while len(proven | self._members.keys()) > self.MOST_MEMBERS:
+            del self._members[next(iter(self._members))]
         return True
 
     def add(self, member: str, shares: int, difficulty: float) -> None:

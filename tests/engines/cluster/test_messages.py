@@ -23,11 +23,11 @@ from solominer.engines.cluster.messages import (
     own_job,
 )
 from solominer.engines.pool.worker_job import WorkerJob
-from solominer.errors import DecodeError
+from solominer.errors import DecodeError, printable
 from solominer.work.space import HeaderSpace
 
 U32, U64 = st.integers(0, 2**32 - 1), st.integers(0, 2**64 - 1)
-TEXT = st.text(max_size=40)
+TEXT = st.text(max_size=20).map(printable)
 NAME = st.from_regex(r"[a-z0-9]{1,20}", fullmatch=True)
 HASH = st.binary(min_size=32, max_size=32)
 TARGET = st.integers(0, 2**256 - 1)
@@ -113,6 +113,11 @@ def test_copies_of_a_share_have_one_id_and_other_headers_have_another(share: Sha
     assert replace(share, kernel="other", worker="cpu7").message_id == share.message_id
     others = [replace(share, nonce=share.nonce ^ 1), replace(share, run=share.run ^ 1), replace(share, job_id=1 << 63)]
     assert share.message_id not in [other.message_id for other in others if other != share]
+
+
+def test_texts_of_another_machine_are_shown_on_terminals() -> None:
+    request = JoinRequest.unpack(JoinRequest(bytes(16), "regtest", "x\x1b[2J\n\u202e").pack())
+    assert request.program == "x\\x1b[2J\\n\\u202e"
 
 
 def test_a_message_of_another_version_says_what_to_do() -> None:

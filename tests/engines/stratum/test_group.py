@@ -99,7 +99,17 @@ def test_a_group_is_full_at_some_size() -> None:
     assert credits.admit(A, standing)
     assert credits.admit(A, standing)
     assert credits.admit(f"0014{0:040x}", standing)
+    credits.add(A, 1, 1.0)
     assert not credits.admit(B, standing)
+
+
+def test_who_proves_nothing_keeps_nobody_out_of_a_group() -> None:
+    """Anybody can make up addresses and log in with them."""
+    credits, standing = Credits(), Standing(1, ((A, "1", 0),))
+    for number in range(2 * Credits.MOST_MEMBERS):
+        assert credits.admit(f"0014{number:040x}", standing)
+    assert credits.admit(B, standing)
+    assert len(credits._members) < Credits.MOST_MEMBERS
 
 
 def test_jobs_pay_what_is_configured_until_somebody_has_proven_work_and_then_the_group() -> None:
