@@ -111,6 +111,11 @@ def document(findings: Sequence[Finding]) -> list[dict[str, Any]]:
     return [asdict(replace(finding, secs=round(finding.secs, 4))) for finding in findings]
 
 
+def ms(secs: float) -> str:
+    """A duration in milliseconds."""
+    return f"{1000 * secs:.1f} ms"
+
+
 def line(finding: Finding) -> str:
     """One finding as text: the result, and on a second line what to do."""
     name = f"{finding.subject}: {finding.check}" if finding.subject else finding.check

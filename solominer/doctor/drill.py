@@ -15,7 +15,7 @@ from solominer.chain.proof import check_block
 from solominer.config.models import Config
 from solominer.daemon.daemon import Run
 from solominer.daemon.every_run import RunOptions
-from solominer.doctor.check import Check, CheckOutcome, Finding, failed, ok, run_checks
+from solominer.doctor.check import Check, CheckOutcome, Finding, failed, ms, ok, run_checks
 from solominer.doctor.machine_checks import fsync_secs
 from solominer.errors import BitcoindNotFound, ConfigError, DecodeError, NodeError, RecordsError, SolominerError
 from solominer.records.evidence.verify import verify
@@ -113,7 +113,7 @@ def _disk(folder: Path) -> CheckOutcome:
     except OSError as error:
         todo = "free some space, grant write permission, or set data_dir to another folder"
         return failed(f"{folder} cannot be written: {error.strerror}", todo)
-    return ok(f"{folder}, fsync takes {1000 * secs:.1f} ms")
+    return ok(f"{folder}, fsync takes {ms(secs)}")
 
 
 def _settings(evidence: Evidence) -> CheckOutcome:
@@ -137,7 +137,7 @@ def _node(evidence: Evidence) -> CheckOutcome:
 def _template(evidence: Evidence) -> CheckOutcome:
     templates = evidence.all("template")
     if templates:
-        return ok(f"{len(templates)} fetched and validated, the first in {1000 * templates[0]['rpc_secs']:.1f} ms")
+        return ok(f"{len(templates)} fetched and validated, the first in {ms(templates[0]['rpc_secs'])}")
     reasons = [str(entry["reason"]) for entry in evidence.all("template_failed")]
     return failed(
         f"no template: {reasons[-1] if reasons else evidence.why('template-refused')}",

@@ -17,7 +17,7 @@ import psutil
 
 from solominer.config.models import Config
 from solominer.config.paths import default_cache_dir, home, presence
-from solominer.doctor.check import Check, CheckOutcome, failed, ok, skipped, warning
+from solominer.doctor.check import Check, CheckOutcome, failed, ms, ok, skipped, warning
 from solominer.engines.cpu.machine import usable_cores
 from solominer.engines.pool.pool import WORKER_MEMORY_BYTES
 from solominer.records.clock import records_problem
@@ -122,7 +122,7 @@ def _disk_speed(folder: Path) -> CheckOutcome:
         secs = sorted(fsync_secs(folder) for _ in range(_FSYNCS))[_FSYNCS // 2]
     except OSError as error:
         return failed(f"write or fsync failed in {folder}: {error.strerror}", "check the disk")
-    text = f"fsync takes {1000 * secs:.1f} ms"
+    text = f"fsync takes {ms(secs)}"
     if secs > TOO_SLOW_FSYNC_SECS:
         return failed(text, "use a faster disk for data_dir: a crash within this time loses the copy of a found block")
     if secs > SLOW_FSYNC_SECS:

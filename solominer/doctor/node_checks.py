@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from solominer.chain.fields import MAX_HEIGHT, MAX_TIME, Field
 from solominer.chain.header import meets_target
-from solominer.doctor.check import Check, CheckOutcome, failed, ok, skipped, warning
+from solominer.doctor.check import Check, CheckOutcome, failed, ms, ok, skipped, warning
 from solominer.doctor.ipc_check import check_ipc
 from solominer.errors import MethodNotAllowed, NodeAuthFailed, NodeError, NodeNotReady, RpcFailed, SolominerError
 from solominer.node.client import NodeSettings
@@ -118,7 +118,7 @@ class NodeUnderTest:
                 f"cannot connect to {self.client.where}: {error.strerror or error}",
                 "start the node with server=1; check bitcoin_rpc.host and bitcoin_rpc.port, and rpcbind on the node",
             )
-        return ok(f"connected to {self.client.where} in {1000 * (time.perf_counter() - started):.1f} ms")
+        return ok(f"connected to {self.client.where} in {ms(time.perf_counter() - started)}")
 
     def _credentials(self) -> CheckOutcome:
         try:
@@ -136,7 +136,7 @@ class NodeUnderTest:
         secs = time.perf_counter() - started
         times = [self._time_of_call() for _ in range(5)]
         slowest = max(*times, secs)
-        text = f"RPC answers in {1000 * min(times):.1f} ms"
+        text = f"RPC answers in {ms(min(times))}"
         if slowest > _SLOW_RPC_SECS:
             return warning(f"{text}, max {slowest:.1f} s", "check the node's load, disk and rpcthreads")
         return ok(text)
@@ -165,7 +165,7 @@ class NodeUnderTest:
         if secs > _HELD_SECS / 2:
             text = f"a call waited {secs:.1f} s for another: the node has one RPC thread, or others are busy"
             return warning(f"{text}; submitblock may be delayed", f"{RPC_THREADS_TODO}, or configure ZMQ")
-        return ok(f"a call during a long poll takes {1000 * secs:.1f} ms")
+        return ok(f"a call during a long poll takes {ms(secs)}")
 
     @cached_property
     def _chain(self) -> Field:

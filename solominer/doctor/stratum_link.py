@@ -16,7 +16,7 @@ from solominer.errors import SolominerError, printable
 
 CONNECT_SECS = 10.0
 SEND_SECS = 10.0
-_READ_BYTES = 65536
+READ_BYTES = 65536
 _LEAST_WAIT_SECS = 0.001
 
 T = TypeVar("T")
@@ -112,7 +112,7 @@ class Link:
         connection = self._connection()
         try:
             connection.settimeout(max(secs, _LEAST_WAIT_SECS))
-            data = connection.recv(_READ_BYTES)
+            data = connection.recv(READ_BYTES)
         except (TimeoutError, ssl.SSLWantReadError):
             return
         except OSError as error:

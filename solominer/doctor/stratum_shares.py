@@ -14,7 +14,7 @@ from solominer.views.text import rate
 LARGEST_DIFFICULTY = 1e-4
 """hashlib finds a share of this difficulty within a few seconds."""
 
-_SLICE = 20_000
+SLICE = 20_000
 _NO_SUCH_JOB = "fffffffffffffffe"
 _LARGEST_HASH = (1 << 256) - 1
 
@@ -79,7 +79,7 @@ class ShareTrial:
         hashes = 0
         while time.monotonic() < deadline:
             share = self._search()
-            hashes += _SLICE if share is None else share.nonce + 1
+            hashes += SLICE if share is None else share.nonce + 1
             self._talk.listen(0.001)
             if share is not None and not self._is_old(share):
                 return share, hashes
@@ -89,10 +89,10 @@ class ShareTrial:
         return share.assignment.job.prevhash_le != self._talk.work().job.prevhash_le
 
     def _search(self) -> Share | None:
-        """Search _SLICE nonces of a random extranonce2 for a share."""
+        """Search SLICE nonces of a random extranonce2 for a share."""
         assignment = self._talk.work()
         extranonce2, bits = os.urandom(assignment.extranonce2_size), assignment.rolled_bits()
-        nonce = search(assignment.header(extranonce2, bits), range(_SLICE), assignment.share_target)
+        nonce = search(assignment.header(extranonce2, bits), range(SLICE), assignment.share_target)
         return None if nonce is None else Share(assignment, extranonce2, nonce, bits)
 
     def duplicate(self) -> CheckOutcome:
@@ -112,7 +112,7 @@ class ShareTrial:
         assignment = self._talk.work()
         extranonce2, bits = os.urandom(assignment.extranonce2_size), assignment.rolled_bits()
         above = max(assignment.share_target, assignment.network_target)
-        nonce = search(assignment.header(extranonce2, bits), range(_SLICE), _LARGEST_HASH, above)
+        nonce = search(assignment.header(extranonce2, bits), range(SLICE), _LARGEST_HASH, above)
         if nonce is None:
             return skipped("almost every hash is a share at this difficulty")
         share = Share(assignment, extranonce2, nonce, bits)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 
-from solominer.doctor.check import Check, CheckOutcome, Finding, failed, ok, run_checks, skipped, warning
+from solominer.doctor.check import Check, CheckOutcome, Finding, failed, ms, ok, run_checks, skipped, warning
 from solominer.doctor.stratum_link import Server
 from solominer.doctor.stratum_shares import ShareTrial
 from solominer.doctor.stratum_talk import Login, Patience, Talk, exact_difficulty, refusal_text
@@ -78,7 +78,7 @@ class Trial:
     def _connect(self) -> CheckOutcome:
         started = time.monotonic()
         tls = self._talk.link.open()
-        return ok(f"{self._talk.link.server} in {_ms(time.monotonic() - started)}{f', {tls}' if tls else ''}")
+        return ok(f"{self._talk.link.server} in {ms(time.monotonic() - started)}{f', {tls}' if tls else ''}")
 
     def _configure(self) -> CheckOutcome:
         reply = self._talk.ask(self._talk.client.configure(), self._talk.patience.quiet_secs)
@@ -191,7 +191,3 @@ class Trial:
             f"{printable(first.line, 80)}",
             "report it to the server's developers",
         )
-
-
-def _ms(secs: float) -> str:
-    return f"{secs * 1000:.1f} ms"

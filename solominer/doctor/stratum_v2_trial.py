@@ -10,9 +10,9 @@ from typing import NamedTuple, TypeVar
 
 from solominer.chain.header import Header
 from solominer.chain.target import DIFFICULTY_1_TARGET, decode_compact
-from solominer.doctor.check import Check, CheckOutcome, Finding, failed, ok, run_checks, skipped, warning
-from solominer.doctor.stratum_link import SEND_SECS, Server, connect
-from solominer.doctor.stratum_shares import LARGEST_DIFFICULTY
+from solominer.doctor.check import Check, CheckOutcome, Finding, failed, ms, ok, run_checks, skipped, warning
+from solominer.doctor.stratum_link import READ_BYTES, SEND_SECS, Server, connect
+from solominer.doctor.stratum_shares import LARGEST_DIFFICULTY, SLICE
 from solominer.doctor.stratum_talk import Login, Patience, exact_difficulty
 from solominer.doctor.stratum_work import coinbase_outcome, payouts_outcome, target_outcome, time_outcome
 from solominer.engines.stratum.assignment import Assignment, CoinbaseView, ServerJob, read_coinbase, search
@@ -34,8 +34,6 @@ from solominer.engines.stratum.v2.messages import (
 from solominer.errors import BadValue, DecodeError, SolominerError, printable
 
 EXTRANONCE_SIZE = 4
-_READ_BYTES = 65536
-_SLICE = 20_000
 _ANY_TARGET = b"\xff" * 32
 _LOW_RATE_HPS = LARGEST_DIFFICULTY * 2**32 / 10
 _EXTENDED, _STANDARD = 1, 2
@@ -115,7 +113,7 @@ class V2Trial:
         started = time.monotonic()
         self._socket = connect(self._server)
         self._send(self._server.greeting)
-        return ok(f"{self._server} in {_ms(time.monotonic() - started)}")
+        return ok(f"{self._server} in {ms(time.monotonic() - started)}")
 
     def _handshake(self) -> CheckOutcome:
         started = time.monotonic()
@@ -126,7 +124,7 @@ class V2Trial:
                     f"no answer within {self._patience.answer_secs:.0f} s", "check that this port speaks Stratum V2"
                 )
             self._read(self._patience.answer_secs)
-        return ok(f"in {_ms(time.monotonic() - started)}; the authority key vouches for the server")
+        return ok(f"in {ms(time.monotonic() - started)}; the authority key vouches for the server")
 
     def _set_up(self) -> CheckOutcome:
         setup = SetupConnection(0, 2, 2, 0, self._server.host, self._server.port, self._login.agent, "", "", "")
@@ -176,7 +174,7 @@ class V2Trial:
             size = work.extranonce_size or 0
             extranonce = (count % 256**size).to_bytes(size)
             count += 1
-            nonce = search(work.header(0, extranonce), range(_SLICE), work.target)
+            nonce = search(work.header(0, extranonce), range(SLICE), work.target)
             if nonce is not None:
                 share = _Share(work, work.header(nonce, extranonce), extranonce)
                 error = self._submit(share)
@@ -290,7 +288,7 @@ class V2Trial:
         assert self._socket is not None
         self._socket.settimeout(max(secs, 0.001))
         try:
-            data = self._socket.recv(_READ_BYTES)
+            data = self._socket.recv(READ_BYTES)
         except TimeoutError:
             return
         except OSError as error:
@@ -303,7 +301,3 @@ class V2Trial:
             self._messages += self._client.receive(data)
         except DecodeError as error:
             raise SolominerError(error.what, error.todo or "report it to the server's developers") from None
-
-
-def _ms(secs: float) -> str:
-    return f"{secs * 1000:.1f} ms"

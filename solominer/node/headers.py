@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Protocol
 
 from solominer.chain.fields import MAX_HEIGHT, MAX_TIME
 from solominer.chain.hashes import ZERO_HASH, to_rpc_hex
@@ -13,6 +12,7 @@ from solominer.errors import NodeError, RpcFailed
 from solominer.node.rpc import NOT_IN_BETWEEN, OUT_OF_RANGE, RpcClient
 from solominer.work.events import NodeHealth
 from solominer.work.forks import common_height
+from solominer.work.ports import Node
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +67,7 @@ def contradiction(client: RpcClient, what: str) -> NodeError:
     return NodeError(f"{client.node} sent inconsistent answers: {what}", f"retried; if it persists, {NOT_IN_BETWEEN}")
 
 
-class Chain(Protocol):
-    """The part of a node that a comparison requires."""
-
-    async def look(self) -> NodeHealth:
-        """Its tip."""
-
-    async def hash_at(self, height: int) -> bytes:
-        """The active block at a height, empty if there is none. Raises NodeError."""
-
-
-async def compare(one: Chain, other: Chain) -> tuple[NodeHealth, NodeHealth, int] | None:
+async def compare(one: Node, other: Node) -> tuple[NodeHealth, NodeHealth, int] | None:
     """The health of both nodes and the height of their last common block; None if one does not report its tip.
 
     Takes at most 4 + 2·log2(height) calls to each. Raises NodeError.

@@ -49,10 +49,6 @@ class DaemonCollector(Collector):
     def __init__(self, feed: DaemonFeed) -> None:
         self._feed = feed
 
-    def describe(self) -> list[Metric]:
-        """Nothing: what there is depends on the state."""
-        return []
-
     def collect(self) -> Iterator[Metric]:
         """Every metric with its samples."""
         status = self._feed.status if self._feed.running else None

@@ -44,11 +44,6 @@ class PoolSnapshot:
         """Hashes of all workers since the start."""
         return sum(worker.hashes for worker in self.workers)
 
-    @property
-    def alive(self) -> int:
-        """How many processes run."""
-        return sum(worker.alive for worker in self.workers)
-
 
 def worker_snapshot(worker: WorkerId, seen: PoolWorkerSnapshot) -> WorkerSnapshot:
     """The engine-independent form of a worker's snapshot."""

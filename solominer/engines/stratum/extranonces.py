@@ -85,10 +85,6 @@ class ExtranonceTable:
         """The connection is gone, and nobody can resume its session."""
         self._drop(held.session_id)
 
-    def resumable(self) -> list[Held]:
-        """All sessions, to be kept over a restart of the server."""
-        return list(self._held.values())
-
     def restore(self, sessions: list[Held], now: float) -> None:
         """Sessions that this process, an earlier one or another one had; its own may be resumed as if closed now."""
         for held in sessions[:MAX_RESUMABLE]:

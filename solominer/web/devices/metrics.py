@@ -30,10 +30,6 @@ class DeviceCollector(Collector):
     def __init__(self, monitor: DeviceMonitor) -> None:
         self._devices = monitor.devices
 
-    def describe(self) -> list[Metric]:
-        """Nothing: what there is depends on the devices."""
-        return []
-
     def collect(self) -> Iterator[Metric]:
         """Every metric with its samples; none without devices."""
         if not self._devices:

@@ -68,11 +68,11 @@ def test_sessions_over_a_restart() -> None:
     held, _ = table.open("", 0.0)
     held.difficulties.append((5, 1000.0))
     later = make_table(run="later")
-    later.restore(table.resumable(), 50.0)
+    later.restore([held], 50.0)
     assert later.open("", 50.0)[0].extranonce1 != held.extranonce1
     assert later.open(held.session_id, 60.0) == (held, True)
     elsewhere = make_table(0x02000000)
-    elsewhere.restore(table.resumable(), 50.0)
+    elsewhere.restore([held], 50.0)
     moved, resumed = elsewhere.open(held.session_id, 60.0)
     assert resumed
     assert moved.extranonce1 in ExtranonceRange(0x02000000, 1 << 24)
