@@ -29,6 +29,7 @@ def test_workers_that_died_were_not_just_slow() -> None:
 
 def test_workers_were_ready_and_had_nothing_to_do() -> None:
     assert why_no_hash(pool("", "sha-x86").workers, "waiting for a node") == "the daemon was waiting for a node"
+    assert why_no_hash(pool("").workers, "paused: by hand") == "the daemon was paused: by hand"
 
 
 def test_the_pool_is_asked_until_the_first_hash_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
