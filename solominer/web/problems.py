@@ -77,7 +77,9 @@ async def _invalid(request: Request, error: Exception) -> Response:
     if first["type"] in ("json_invalid", "model_attributes_type"):
         return JSONResponse({"error": "the request's body is no JSON object", "todo": SEND_JSON}, 422)
     name = ".".join(str(part) for part in first["loc"][1:]) or "the request's body"
-    message = first["msg"].removeprefix("Value error, ").replace("Input should", "must").replace("String should", "must")
+    message = (
+        first["msg"].removeprefix("Value error, ").replace("Input should", "must").replace("String should", "must")
+    )
     return JSONResponse({"error": printable(f"{name}: {message}", 300), "todo": SEE_DOCS}, 422)
 
 
