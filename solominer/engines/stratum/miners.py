@@ -130,7 +130,7 @@ class Miners:
         return [miner for miners in self._names.values() for miner in miners.values()]
 
     def snapshot(self, now: float, has_work: bool) -> EngineSnapshot:
-        """Every miner, or beyond MOST_SHOWN the rest as one; not who left without a share, as `solominer doctor` does."""
+        """Every miner, or beyond MOST_SHOWN the rest as one; not who left without a share, as doctor does."""
         seen = {name: [each for each in miners.values() if each.counts] for name, miners in self._names.items()}
         named = [(name, miners) for name, miners in seen.items() if miners and name != Tallies.OTHERS]
         rest = [miner for _, miners in named[MOST_SHOWN:] for miner in miners]

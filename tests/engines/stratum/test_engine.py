@@ -81,7 +81,7 @@ async def test_a_port_in_use_is_named_with_what_to_do() -> None:
     ],
 )
 async def test_why_a_listener_cannot_be_opened_decides_the_advice(setup: ListenerSetup, todo: str) -> None:
-    with pytest.raises(EngineError, match="^the Stratum server cannot listen on ") as caught:
+    with pytest.raises(EngineError, match=r"^the Stratum server cannot listen on ") as caught:
         await Listener(setup, make_shared()).open(asyncio.Protocol)
     assert caught.value.todo.startswith(todo)
 
