@@ -8,7 +8,7 @@ import pytest
 
 from solominer.engines.cpu import machine
 from solominer.engines.cpu.plan_loader import check_for_workers, kernel_for, load_plan
-from solominer.errors import PlanError
+from solominer.errors import ConfigError, PlanError
 from solominer.plan.plan import Families, Lanes, SearchPlan
 
 EXAMPLE = Path(__file__).parents[1] / "plan.yaml.example"
@@ -59,7 +59,8 @@ def test_workers_need_extranonces_that_fit() -> None:
 def test_the_kernel_must_be_able_to_run_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert kernel_for(SearchPlan(), None) is None
     assert kernel_for(SearchPlan(), "scalar") == "scalar"
-    assert kernel_for(SearchPlan(), "no such kernel") == "no such kernel"
+    with pytest.raises(ConfigError, match="avx9000: there is no such kernel"):
+        kernel_for(SearchPlan(), "avx9000")
     with pytest.raises(PlanError, match="has 1 lanes, not 8"):
         kernel_for(SearchPlan(lanes=Lanes(lanes=8)), "scalar")
     monkeypatch.setattr(machine, "this_machine", lambda: machine.Machine("cpu", frozenset({"avx2"}), "", ""))

@@ -61,6 +61,7 @@ def _settings(
     from solominer.engines.cluster.join_file import JoinFile
     from solominer.engines.cluster.node_run import NodeSettings
     from solominer.engines.cpu.machine import usable_cores
+    from solominer.engines.cpu.variants import variant
     from solominer.engines.gpu.engine import GpuSettings
     from solominer.engines.pool.pool import PoolSettings
     from solominer.errors import ConfigError
@@ -73,6 +74,8 @@ def _settings(
         raise ConfigError(f"--gpu {gpu}: {error.errors()[0]['msg']}", "write none, all, or numbers as in 0,2") from None
     if not workers and not cards.is_on:
         raise ConfigError("--cpu-workers is 0 and no GPU is used: nothing would hash", "add --gpu all")
+    if kernel is not None:
+        variant(kernel)
     cache = default_cache_dir()
     folder = absolute(data_dir) if data_dir else default_data_dir()
     return NodeSettings(

@@ -6,8 +6,10 @@ from typing import Annotated, Any
 
 from pydantic import Field, SecretStr, model_validator
 
+from solominer.chain.encode_address import from_base58check
 from solominer.config import forms
 from solominer.config.part import AnyPath, Part
+from solominer.errors import BadValue
 
 MOST_POOLS = 16
 _TLS = {"stratum+tcp": False, "stratum": False, "tcp": False, "stratum+ssl": True, "stratum+tls": True, "ssl": True}
@@ -99,6 +101,11 @@ def _parted(text: str) -> tuple[str, str]:
     address, slash, key = address.partition("/")
     if is_v2 and not key.isalnum():
         raise ValueError("needs the pool's authority key: stratum2+tcp://USER@HOST:PORT/AUTHORITY_KEY")
+    if is_v2:
+        try:
+            from_base58check(key)
+        except BadValue as error:
+            raise ValueError(f"what follows the port is no authority key: {error.what}") from None
     if slash and not is_v2:
         raise ValueError("must not contain a path; write HOST:PORT")
     host, port = forms.host_and_port(address)

@@ -51,6 +51,7 @@ from solominer.work.events import (
     NewTip,
     NodesCompared,
     ProposalAnswered,
+    ResumeWanted,
     ShareFound,
     SubmitAnswered,
     TipHeader,
@@ -137,6 +138,8 @@ class Executor:
         """Queue an event. Must be called in the event loop's thread."""
         if isinstance(event, NewTip):
             self._tip_mono = time.monotonic()
+        elif isinstance(event, ResumeWanted):
+            self._tip_mono = 0.0  # the pause was no latency
         self.queue.put(event)
 
     async def run(self) -> None:

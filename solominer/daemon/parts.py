@@ -19,6 +19,7 @@ from solominer.engines.cpu.plan_loader import check_for_workers, kernel_for, loa
 from solominer.engines.cpu.plan_monitor import Alert, PlanMonitor
 from solominer.engines.engine_set import EngineSet
 from solominer.engines.gpu.engine import GpuEngine, GpuSettings
+from solominer.engines.gpu.variants import variant as gpu_variant
 from solominer.engines.pool.pool import PoolSettings, WorkerPool
 from solominer.errors import ConfigError
 from solominer.governor.policies import Policies, electricity_of, forecast_from
@@ -98,10 +99,12 @@ def pool_limits(config: Config) -> dict[str, Any]:
 
 
 def gpus_of(config: Config) -> GpuEngine | None:
-    """The engine of graphics cards, or None if none is configured."""
+    """The engine of graphics cards, or None if none is configured. Raises ConfigError for an unknown kernel."""
     gpu = config.gpu
     if not gpu.is_on:
         return None
+    if gpu.kernel is not None:
+        gpu_variant(gpu.kernel)
     settings = GpuSettings(
         gpu.numbers,
         gpu.kernel,

@@ -264,8 +264,10 @@ def why_no_hash(workers: Sequence[PoolWorkerSnapshot], status: str) -> str:
     """Why a run has computed no hashes; `status` is the coordinator's."""
     if not workers:
         return f"no miner has submitted a share; the daemon was {status}"
-    if any(worker.kernel for worker in workers):
+    if any(worker.kernel for worker in workers) or not status.startswith("mining"):
         return f"the daemon was {status}"
+    if any(worker.restarts for worker in workers):
+        return "no worker could start; the warnings above say why"
     return (
         "no worker was ready yet; the first start compiles the kernels, which takes up to a minute "
         "-> run it again, or for longer (--seconds)"

@@ -187,7 +187,8 @@ def password_of(pool: PoolConfig) -> str:
             lines = plain_bytes(file.read(_MAX_PASSWORD_BYTES)).decode().splitlines()
     except (OSError, ValueError) as error:
         why = _reason(error) if isinstance(error, OSError) else "not UTF-8 text"
-        raise PoolError(f"{pool.url}: the password file {pool.password_file} cannot be read: {why}") from None
+        what = f"{pool.url}: the password file {pool.password_file} cannot be read: {why}"
+        raise PoolError(what, "correct password_file in `pools`, or let this user read it; it is tried again") from None
     return lines[0] if lines else "x"
 
 

@@ -149,7 +149,8 @@ class V2Talk:
             difficulty=DIFFICULTY_1_TARGET / work.target,
             extranonce1=work.extranonce_prefix,
             extranonce2_size=work.extranonce_size,
-            version_mask=BIP320_MASK if job.version_rolling_allowed else 0,
+            # V2 names no mask: a bit that the job has set may be the pool's signal (BIP 9), and such shares are refused
+            version_mask=BIP320_MASK & ~job.version if job.version_rolling_allowed else 0,
         )
         if target_from_difficulty(assignment.difficulty) > work.target:  # rounded: shares must meet the exact target
             assignment = replace(assignment, difficulty=math.nextafter(assignment.difficulty, math.inf))

@@ -15,6 +15,7 @@ from solominer.errors import NotRunning, RecordsError, SolominerError, printable
 from solominer.records.files import reason
 
 SEE_DOCS = "see /api/docs for the parameters and their bounds"
+SEND_JSON = "send one, with the header Content-Type: application/json"
 
 log = logging.getLogger(__name__)
 
@@ -73,8 +74,13 @@ async def _cannot_read(request: Request, error: Exception) -> Response:
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
-    name = ".".join(str(part) for part in first["loc"][1:])
-    return JSONResponse({"error": printable(f"{name}: {first['msg']}", 300), "todo": SEE_DOCS}, 422)
+    if first["type"] in ("json_invalid", "model_attributes_type"):
+        return JSONResponse({"error": "the request's body is no JSON object", "todo": SEND_JSON}, 422)
+    name = ".".join(str(part) for part in first["loc"][1:]) or "the request's body"
+    message = (
+        first["msg"].removeprefix("Value error, ").replace("Input should", "must").replace("String should", "must")
+    )
+    return JSONResponse({"error": printable(f"{name}: {message}", 300), "todo": SEE_DOCS}, 422)
 
 
 async def _http(request: Request, error: Exception) -> Response:

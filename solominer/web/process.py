@@ -13,7 +13,7 @@ import os
 import sys
 
 from solominer.engines.pool.processes import die_with
-from solominer.errors import EngineError, printable
+from solominer.errors import EngineError, printable_lines
 from solominer.web.app import create_app
 from solominer.web.server import WebServer
 from solominer.web.setup import WebSetup
@@ -24,7 +24,7 @@ class _Lines(logging.Handler):
     """Passes log records to the daemon."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        _say({"level": record.levelno, "log": printable(self.format(record))})
+        _say({"level": record.levelno, "log": printable_lines(self.format(record))})
 
 
 def main() -> int:

@@ -39,6 +39,7 @@ def refused(folder: ClusterFolder, data: Path, *more: str) -> tuple[int, str]:
         (["--cpu-workers", "0"], "nothing would hash"),
         (["--gpu", "some"], "write none, all, or numbers"),
         (["--log-level", "loud"], "unknown log level 'loud'"),
+        (["--kernel", "avx9000"], "there is no such kernel"),
     ],
 )
 def test_what_cannot_be_used_is_refused(folder: ClusterFolder, tmp_path: Path, options: list[str], said: str) -> None:

@@ -101,6 +101,9 @@ def test_an_authority_key_is_no_secret_where_it_stands_in_a_url() -> None:
     for text in (f"stratum2+tcp://pool.org:1/{wif}", key):
         with pytest.raises(ConfigError, match="WIF"):
             refuse_secrets(["run", text])
+    for typo in ("abc", key[:-1], key[:9] + ("2" if key[9] != "2" else "3") + key[10:]):
+        with pytest.raises(ConfigError, match="no authority key: its checksum is wrong"):
+            load(f"stratum2+tcp://u@h:1/{typo}")
     for url in ("stratum2+tcp://u@h:1", "stratum2+tcp://u@h:1/", "stratum2+tcp://u@h:1/a b"):
         with pytest.raises(ConfigError, match="needs the pool's authority key"):
             load(url)

@@ -13,8 +13,10 @@ import pytest
 from solominer.daemon.executor import HEADER_FIRST_SECS, Executor
 from solominer.errors import NodeUnreachable
 from solominer.records.recorder import Recorder
-from solominer.work.actions import Action, FetchTipHeader, RefreshTemplate
-from solominer.work.events import TipFacts
+from solominer.work.actions import Action, FetchTipHeader, PublishJob, RefreshTemplate
+from solominer.work.events import NewTip, PauseWanted, ResumeWanted, TipFacts
+from tests.fakes import real_clock
+from tests.hashing.jobs import make_job
 from tests.work.builders import coordinator, tip
 
 NEWS: list[Action] = [FetchTipHeader("a", tip(2)), RefreshTemplate("a", "new tip")]
@@ -48,7 +50,7 @@ async def kit(tmp_path: Path) -> AsyncIterator[tuple[Executor, Node]]:
     recorder = Recorder(tmp_path, "regtest", on_alarm=lambda *told: None)
     node = Node()
     nodes: Any = {"a": node}
-    unused: Any = SimpleNamespace()
+    unused: Any = SimpleNamespace(publish=lambda job, clean: None, published=lambda job: None, snapshot=tuple)
     tasks: list[asyncio.Task[None]] = []
     spawn = lambda work: tasks.append(asyncio.create_task(work))  # noqa: E731
     yield Executor(coordinator(), unused, nodes, recorder, spawn, unused), node
@@ -91,3 +93,20 @@ async def test_without_a_new_tip_nothing_waits(kit: tuple[Executor, Node]) -> No
     for _ in range(5):
         await asyncio.sleep(0)
     assert node.asked == ["age"]
+
+
+@pytest.mark.parametrize("paused", [False, True])
+async def test_a_pause_between_tip_and_work_is_no_latency(kit: tuple[Executor, Node], paused: bool) -> None:
+    executor, _ = kit
+    measured: list[str] = []
+    recorder: Any = SimpleNamespace(
+        latency=lambda at, what, secs: measured.append(what), job=lambda at, job: None, counters=lambda *told: None
+    )
+    executor._recorder = recorder
+    at = real_clock()
+    executor.post(NewTip(at, "a", tip(2), "zmq"))
+    if paused:
+        executor.post(PauseWanted(at, "outside the mining hours"))
+        executor.post(ResumeWanted(at, "outside the mining hours"))
+    executor.do([PublishJob(make_job())])
+    assert measured == ([] if paused else ["tip_to_empty"])

@@ -212,7 +212,7 @@ async def test_a_reload_changes_the_stratum_listeners(tmp_path: Path) -> None:
         running = Running(config_of(tmp_path, stratum=first), RunOptions(reload=lambda: changed))
         await running.mines()
         *_, problem = (await running.ask("reload"))["changes"]
-        assert problem.startswith(f"stratum: stratum+tcp://{second}: ")
+        assert problem.startswith(f"stratum: the Stratum server cannot listen on stratum+tcp://{second}: ")
         other.close()
         await running.ask("reload")
         urls = [f"{scheme}://{each}" for each in (first, second) for scheme in ("stratum+tcp", "stratum2+tcp")]

@@ -13,8 +13,8 @@ from solominer.daemon import status
 from solominer.daemon.status import Sampler, why_no_hash
 
 
-def pool(*kernels: str) -> Any:
-    return SimpleNamespace(workers=[SimpleNamespace(kernel=kernel) for kernel in kernels])
+def pool(*kernels: str, restarts: int = 0) -> Any:
+    return SimpleNamespace(workers=[SimpleNamespace(kernel=kernel, restarts=restarts) for kernel in kernels])
 
 
 def test_no_worker_was_ready() -> None:
@@ -23,8 +23,13 @@ def test_no_worker_was_ready() -> None:
     assert "--seconds" in text
 
 
+def test_workers_that_died_were_not_just_slow() -> None:
+    assert why_no_hash(pool("", restarts=2).workers, "mining") == "no worker could start; the warnings above say why"
+
+
 def test_workers_were_ready_and_had_nothing_to_do() -> None:
     assert why_no_hash(pool("", "sha-x86").workers, "waiting for a node") == "the daemon was waiting for a node"
+    assert why_no_hash(pool("").workers, "paused: by hand") == "the daemon was paused: by hand"
 
 
 def test_the_pool_is_asked_until_the_first_hash_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:

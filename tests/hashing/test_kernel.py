@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from solominer.engines.cpu.kernel import load_kernel, midstate
 from solominer.engines.cpu.reference import hash_word, scan_headers, tail_words
-from solominer.errors import EngineError
+from solominer.errors import ConfigError
 from tests.hashing.kernels import CACHE, NAMES, kernel, scan_all
 
 HEADERS = json.loads((Path(__file__).parents[1] / "vectors" / "headers.json").read_text())
@@ -194,7 +194,7 @@ def test_midstates_are_the_same_before_and_after_a_kernel_is_there() -> None:
 
 
 def test_unknown_kernels_are_named_with_the_known_ones() -> None:
-    with pytest.raises(EngineError, match="no such kernel") as caught:
+    with pytest.raises(ConfigError, match="no such kernel") as caught:
         load_kernel("avx9000", cache_dir=CACHE)
     assert "scalar" in caught.value.todo
 

@@ -10,6 +10,7 @@ import pytest
 
 pytest.importorskip("coincurve", reason="needs the extra stratum2")
 
+from solominer.chain.encode_address import base58check
 from solominer.chain.networks import REGTEST
 from solominer.chain.target import target_from_difficulty
 from solominer.config.pools import PoolConfig
@@ -92,6 +93,16 @@ def test_a_share_of_our_job_is_accepted_and_a_second_time_refused() -> None:
     assert refused.text == "duplicate-share"
 
 
+def test_a_version_bit_that_the_pool_signals_is_not_rolled() -> None:
+    """Regtest's node signals bit 28 from height 144 on, which is one of BIP 320's."""
+    work = replace(make_work(1, 1, nbits=REGTEST_BITS), version=0x30000000, version_mask=0x0FFFE000)
+    wire = Wire(make_shared(work, limits=Limits(start=1e-6, fractional=True)))
+    assert wire.assignment.version_mask == 0x0FFFE000
+    _, data = wire.talk.submit(wire.assignment, bytes(8), 0, 0x0000E000)
+    wire.say(data)
+    assert [refusal and refusal.text for refusal in wire.answers()] != ["invalid-version"]
+
+
 def test_a_new_tip_is_a_new_job_and_old_shares_are_stale() -> None:
     wire = wire_of()
     old = wire.assignment
@@ -117,8 +128,8 @@ def test_another_authority_is_refused() -> None:
     other = key_text(curve.public_x(bytes(31) + b"\x09"))
     with pytest.raises(PoolError, match=r"authority|certificate|signed"):
         Wire(make_shared(make_work(1, 1)), other)
-    with pytest.raises(PoolError, match="no authority key"):
-        V2Talk(pool_of("nonsense"), ("h", 1))
+    with pytest.raises(PoolError, match="no authority key of Stratum V2"):
+        V2Talk(pool_of(base58check(bytes(34))), ("h", 1))
 
 
 def test_a_changed_byte_ends_it() -> None:

@@ -99,3 +99,18 @@ async def test_cores_are_a_whole_number(reserved: object, tmp_path: Path) -> Non
         assert (await client.post("/api/v1/control/cores", json={"cores": 1})).status_code == 422
         assert (await client.get("/api/v1/control/pause")).status_code in (404, 405)
     assert asked == []
+
+
+@pytest.mark.parametrize("body", ["", "{", "reserved=2", "[1]"])
+@pytest.mark.parametrize("media", ["application/json", "application/x-www-form-urlencoded"])
+async def test_a_body_that_is_no_json_object_is_refused_in_words(body: str, media: str, tmp_path: Path) -> None:
+    async with Rig(tmp_path, "127.0.0.1:3380").local() as client:
+        answer = await client.post("/api/v1/control/cores", content=body, headers={"Content-Type": media})
+        assert answer.status_code == 422
+        assert answer.json()["error"] in ("the request's body is no JSON object", "the request's body: Field required")
+
+
+async def test_a_parameter_that_is_wrong_is_named_with_its_bounds(tmp_path: Path) -> None:
+    async with daemon(tmp_path), Rig(tmp_path, "127.0.0.1:3380").local() as client:
+        answer = await client.post("/api/v1/control/cores", json={"reserved": -1})
+        assert answer.json()["error"] == "reserved: must be greater than or equal to 0"

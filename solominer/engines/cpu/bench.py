@@ -21,7 +21,14 @@ from numba.extending import intrinsic
 from rich.console import Console
 from rich.table import Table
 
-from solominer.engines.cpu.choose import LEAST_OF_HASHLIB, available_variants, choose_variant, hashlib_hps, measure_hps
+from solominer.engines.cpu.choose import (
+    LEAST_OF_HASHLIB,
+    available_variants,
+    choose_variant,
+    hashlib_hps,
+    measure_hps,
+    named_variant,
+)
 from solominer.engines.cpu.kernel import Kernel, load_kernel
 from solominer.engines.cpu.machine import this_machine
 from solominer.engines.sha256.sha256d import IV, LAST_ROUND, K, compress, header_sums, one_round, schedule, top_word
@@ -103,10 +110,11 @@ def run(
     names: list[str] | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> Result:
-    """Time all variants that this CPU can run (or those named), in turn, `rounds` times, on one thread."""
-    fit = [info for info in available_variants() if names is None or info.name in names]
-    if not fit:
-        raise EngineError(f"no such kernel on this CPU: {names}", "see: solominer bench")
+    """Time all variants that this CPU can run (or those named), in turn, `rounds` times, on one thread.
+
+    Raises ConfigError for an unknown name, EngineError for a variant that this CPU cannot run.
+    """
+    fit = available_variants() if names is None else [named_variant(name) for name in names]
     kernels = {info.name: load_kernel(info.name, cache_dir=cache_dir, report=report) for info in fit}
 
     def timed(kernel: Kernel) -> Callable[[float], float]:

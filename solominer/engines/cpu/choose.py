@@ -14,7 +14,7 @@ import numpy as np
 from solominer.engines.cpu.cache import machine_folder
 from solominer.engines.cpu.machine import this_machine
 from solominer.engines.cpu.reference import hash_word
-from solominer.engines.cpu.variants import VARIANTS, VariantInfo
+from solominer.engines.cpu.variants import VARIANTS, VariantInfo, variant
 from solominer.engines.private_folder import private_folder
 from solominer.errors import EngineError
 from solominer.records.tree import atomic_write
@@ -50,13 +50,12 @@ def available_variants() -> list[VariantInfo]:
 
 
 def named_variant(name: str) -> VariantInfo:
-    """The variant of that name. Raises EngineError if there is none or this CPU cannot run it."""
-    fit = {info.name: info for info in available_variants()}
-    if name not in fit:
-        known = name in {info.name for info in VARIANTS}
-        reason = "this CPU cannot run it" if known else "there is no such kernel"
-        raise EngineError(f"kernel {name}: {reason}", f"choose one of: {', '.join(fit)}")
-    return fit[name]
+    """The variant of that name. Raises ConfigError if there is none, EngineError if this CPU cannot run it."""
+    info, fit = variant(name), available_variants()
+    if info not in fit:
+        known = ", ".join(each.name for each in fit)
+        raise EngineError(f"kernel {name}: this CPU cannot run it", f"choose one of: {known}")
+    return info
 
 
 def choose_variant(

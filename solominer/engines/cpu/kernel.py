@@ -89,8 +89,8 @@ def load_kernel(
 ) -> Kernel:
     """Load the variant of that name (None: the fastest on this machine), compiling it if it is not in `cache_dir`.
 
-    `report` gets a line whenever something takes long or a cache cannot be used. Raises EngineError if the variant does
-    not exist or this CPU cannot run it.
+    `report` gets a line whenever something takes long or a cache cannot be used. Raises ConfigError if the variant does
+    not exist, EngineError if this CPU cannot run it.
     """
 
     def load(info: VariantInfo) -> Kernel:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from solominer.config.paths import expanded, plain_bytes
-from solominer.engines.cpu.variants import VARIANTS
+from solominer.engines.cpu.variants import VARIANTS, variant
 from solominer.errors import PlanError
 from solominer.plan.parse import parse_plan
 from solominer.plan.plan import MODES, SearchPlan
@@ -46,12 +46,11 @@ def kernel_for(plan: SearchPlan, wanted: str | None) -> str | None:
     """The kernel to start with: `wanted` if it can run the plan; None leaves the choice to timing.
 
     A plan that sets lanes or midstates gets the best kernel of this machine that has them. Raises PlanError("lanes") if
-    there is none.
+    there is none, ConfigError for an unknown name.
     """
     if wanted is not None:
-        for info in VARIANTS:  # an unknown name is refused when the kernel is loaded
-            if info.name == wanted:
-                plan.midstates_for(info.lanes, info.midstates)
+        info = variant(wanted)
+        plan.midstates_for(info.lanes, info.midstates)
         return wanted
     lanes, midstates = plan.lanes.lanes, plan.lanes.midstates
     if not lanes and not midstates:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from solominer.errors import ConfigError
+
 MIDSTATES = 32  # per call; a power of two, like the number of patterns of the version bits
 
 
@@ -69,3 +71,12 @@ VARIANTS: tuple[VariantInfo, ...] = (
     _unrolled("plain-32x4", 32, 4, "avx512f", about="32 lanes unrolled, 4 midstates share one schedule"),
     _unrolled("plain-8x4", 8, 4, "avx2", about="8 lanes unrolled, 4 midstates share one schedule"),
 )
+
+
+def variant(name: str) -> VariantInfo:
+    """The variant of that name, whether or not this CPU can run it. Raises ConfigError if there is none."""
+    for info in VARIANTS:
+        if info.name == name:
+            return info
+    known = ", ".join(info.name for info in VARIANTS)
+    raise ConfigError(f"kernel {name}: there is no such kernel", f"choose one of {known}, or none for the fastest")

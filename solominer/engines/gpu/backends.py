@@ -13,10 +13,8 @@ from solominer.engines.gpu import cuda, opencl
 from solominer.engines.gpu.cuda import CudaProgram
 from solominer.engines.gpu.device import Device, Program
 from solominer.engines.gpu.opencl import OpenClProgram
-from solominer.engines.gpu.variants import VARIANTS, VariantInfo
+from solominer.engines.gpu.variants import BY_CUDA, VARIANTS, VariantInfo, variant
 from solominer.errors import EngineError
-
-_CUDA = "cuda-"
 
 
 def devices(*, cpus: bool = False) -> list[Device]:
@@ -46,15 +44,15 @@ def variant_names(device: Device) -> list[str]:
     """The names of the variants of this device, likely best first."""
     names = [info.name for info in VARIANTS]
     twin = device.backend == "opencl" and _twin(device) is not None
-    return [*names, *(_CUDA + name for name in names)] if twin else names
+    return [*names, *(BY_CUDA + name for name in names)] if twin else names
 
 
 def load_program(device: Device, name: str, cache_dir: Path | None) -> tuple[VariantInfo, Program]:
     """A variant, compiled for a device. Raises EngineError if there is no such device or variant, or it fails."""
     if name not in variant_names(device):
         raise EngineError(f"kernel {name}: there is no such kernel on {device.name}", _choices(device))
-    info = next(info for info in VARIANTS if info.name == name.removeprefix(_CUDA))
-    return info, compile_for(device, info, cache_dir, by_cuda=name.startswith(_CUDA))
+    info = variant(name)
+    return info, compile_for(device, info, cache_dir, by_cuda=name.startswith(BY_CUDA))
 
 
 def compile_for(device: Device, info: VariantInfo, cache_dir: Path | None, *, by_cuda: bool = False) -> Program:

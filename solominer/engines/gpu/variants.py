@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from solominer.engines.gpu.source_words import Products
+from solominer.errors import ConfigError
 
 MIDSTATES = 32  # per launch at most
+
+BY_CUDA = "cuda-"
+"""Before the name of a variant that is compiled by CUDA for a card that has OpenCL, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +46,12 @@ VARIANTS: tuple[VariantInfo, ...] = tuple(
     for name, products in choices.items()
     for local in (128, 256, 64)
 )
+
+
+def variant(name: str) -> VariantInfo:
+    """The variant of that name, also with BY_CUDA before it. Raises ConfigError if there is none."""
+    for info in VARIANTS:
+        if info.name == name.removeprefix(BY_CUDA):
+            return info
+    known = ", ".join(info.name for info in VARIANTS)
+    raise ConfigError(f"GPU kernel {name}: there is no such kernel", f"choose one of {known}, or none for the fastest")

@@ -74,8 +74,8 @@ class Listener:
                             sock.setsockopt(level, getattr(socket, name), value)
         except (OSError, ValueError) as error:  # ValueError: an address that is none
             reason = getattr(error, "strerror", None) or error
-            todo = "choose another address or port, or end what has it"
-            raise EngineError(f"{setup.url}: {reason}", todo) from error
+            what = f"the Stratum server cannot listen on {setup.url}: {reason}"
+            raise EngineError(what, _advice(setup, getattr(error, "errno", None))) from error
 
     @property
     def bound(self) -> ListenerSetup:
@@ -98,3 +98,13 @@ class Listener:
         """Take no more connections."""
         if self._server is not None:
             self._server.close()
+
+
+def _advice(setup: ListenerSetup, number: int | None) -> str:
+    if number == errno.EADDRINUSE:
+        return "choose another address or port, or end what has it"
+    if setup.path:
+        return "let this user write to its folder, or choose another"
+    if number == errno.EACCES:
+        return "choose a port from 1024 on"
+    return "use an address of this machine, or 0.0.0.0 for all"

@@ -42,6 +42,11 @@ class _Miner:
         """At all processes of the server."""
         return sum(self._connections.values())
 
+    @property
+    def counts(self) -> bool:
+        """Whether it is connected, or has sent a share."""
+        return bool(self.connections or self.shares or self.rejected)
+
     def take(self, report: MinerReport, now: float, process: int) -> MinerShares:
         """Add a report; what it adds to the sums."""
         passed = self.passed(now)
@@ -125,8 +130,9 @@ class Miners:
         return [miner for miners in self._names.values() for miner in miners.values()]
 
     def snapshot(self, now: float, has_work: bool) -> EngineSnapshot:
-        """Every miner, or beyond MOST_SHOWN the rest as one."""
-        named = [(name, list(miners.values())) for name, miners in self._names.items() if name != Tallies.OTHERS]
+        """Every miner, or beyond MOST_SHOWN the rest as one; not who left without a share, as doctor does."""
+        seen = {name: [each for each in miners.values() if each.counts] for name, miners in self._names.items()}
+        named = [(name, miners) for name, miners in seen.items() if miners and name != Tallies.OTHERS]
         rest = [miner for _, miners in named[MOST_SHOWN:] for miner in miners]
         rest += self._names.get(Tallies.OTHERS, {}).values()
         workers = [_snapshot(name, miners, now, has_work) for name, miners in named[:MOST_SHOWN]]

@@ -199,9 +199,7 @@ class ServerProcess:
                     listening.set_result(message)
             case CannotListen():
                 if listening and not listening.done():
-                    listening.set_exception(
-                        EngineError(f"the Stratum server cannot listen on {message.problem}", message.todo)
-                    )
+                    listening.set_exception(EngineError(message.problem, message.todo))
             case Relistened():
                 if relistened and not relistened.done():
                     relistened.set_result(message)

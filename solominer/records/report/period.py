@@ -20,7 +20,7 @@ from solominer.records.report.text import report_text
 from solominer.records.tree import Part, Tree
 
 _WEEK = re.compile(r"(\d{4})-W(\d\d)")
-_ADVICE = "use 2026, 2026/11, 2026-W47, 2026/11/21, 2026/11/21/07, latest, or all"
+_ADVICE = "use 2026, 2026-11, 2026-W47, 2026-11-21, 2026-11-21-07, latest, or all"
 
 
 def period_report(tree: Tree, network: str, period: str) -> dict[str, Any]:

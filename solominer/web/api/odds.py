@@ -19,6 +19,7 @@ from solominer.insight.odds import (
     luck,
     median_wait_secs,
 )
+from solominer.records.report.report import MIN_HASHES_PER_SHARE
 from solominer.web.problems import REFUSALS
 from solominer.web.rates import Known, known, told
 from solominer.web.site import Site, TheSite
@@ -31,7 +32,8 @@ class Odds(BaseModel):
 
     The rate is that of the last minute while the daemon runs (`rate_is_live`), else that of the newest hour. Chances
     are at today's difficulty. `expected_blocks` and `blocks_found` are since `since` (UTC); `luck` is found over
-    expected and `luck_p_value` two-sided; null where nothing was expected, or in demo mode, where blocks do not count.
+    expected and `luck_p_value` two-sided; null where nothing was expected, in demo mode, where blocks do not count, and
+    where blocks are so easy that a kernel does not report all that it finds (regtest).
     """
 
     at: float
@@ -64,7 +66,8 @@ def _odds(site: Site, daemon: Known) -> Odds:
     report, seen = known(site.live, daemon)
     totals = {} if report is None else report["totals"]
     expected, found = float(totals.get("expected_blocks", 0.0)), int(totals.get("blocks_found", 0))
-    judged: Luck | None = luck(found, expected) if expected > 0 and not site.setup.simulated else None
+    easy = seen.difficulty is not None and hashes_at_difficulty(seen.difficulty) < MIN_HASHES_PER_SHARE
+    judged: Luck | None = luck(found, expected) if expected > 0 and not site.setup.simulated and not easy else None
     return Odds(
         at=time.time(),
         network_difficulty=seen.difficulty,

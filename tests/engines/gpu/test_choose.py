@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from solominer.config.load import load_config
+from solominer.daemon.parts import gpus_of
 from solominer.engines.gpu import choose
 from solominer.engines.gpu.choose import load_fastest
 from solominer.engines.gpu.device import Device
-from solominer.errors import EngineError
+from solominer.errors import ConfigError, EngineError
 
 CARD = Device(0, "card", "driver 1", 1 << 30, "gpu", "opencl")
 RATES = {"a-128": 5.0, "a-64": 9.0, "a-256": 4.0, "b-128": 7.0, "b-64": 6.0, "b-256": 8.0}
@@ -102,3 +104,13 @@ def test_patience_ends_the_timing_after_the_first_that_works(monkeypatch: pytest
     load = Loader("a-128")
     assert chosen(load, None)[0] == "b-128"
     assert set(load.loaded) == {"b-128"}
+
+
+@pytest.mark.parametrize("name", ["shared-added-128", "cuda-plain-added-64", "shared-turbo"])
+def test_a_kernel_that_does_not_exist_is_refused_at_the_start(name: str) -> None:
+    config = load_config(overrides={"mode": "demo", "gpu": {"devices": "all", "kernel": name}}, environ={})
+    if "turbo" not in name:
+        assert gpus_of(config) is not None
+        return
+    with pytest.raises(ConfigError, match="shared-turbo: there is no such kernel"):
+        gpus_of(config)

@@ -19,12 +19,13 @@ from solominer.config.paths import default_cache_dir
 from solominer.engines.stratum import server_process
 from solominer.engines.stratum.channel import ListenerSetup, ServerLimits
 from solominer.engines.stratum.engine import StratumEngine, StratumSettings
+from solominer.engines.stratum.listener import Listener
 from solominer.errors import EngineError, NodeUnreachable, PayoutError
 from solominer.work.events import ShareFound, WorkerDied, WorkerStarted
 from solominer.work.found import FoundBlock
 from solominer.work.job import Job
 from solominer.work.job_check import read_coinbase
-from tests.engines.stratum.builders import P2PKH, P2WPKH, line
+from tests.engines.stratum.builders import P2PKH, P2WPKH, line, make_shared
 from tests.engines.stratum.engine_rig import LOCAL, SPACE, Bench, connected, in_thread, running, target_of
 from tests.engines.stratum.test_clients import PLAYS
 from tests.engines.stratum.wire import WireMiner
@@ -70,6 +71,19 @@ async def test_a_port_in_use_is_named_with_what_to_do() -> None:
         with pytest.raises(EngineError, match=rf"cannot listen on stratum\+tcp://127.0.0.1:{port}: .*in use"):
             await bench.engine.start(bench.events.append, SPACE)
         await bench.engine.stop(1.0)
+
+
+@pytest.mark.parametrize(
+    ("setup", "todo"),
+    [
+        (ListenerSetup(path="/nowhere/stratum.sock"), "let this user write to its folder"),
+        (ListenerSetup("203.0.113.1", 3333), "use an address of this machine"),
+    ],
+)
+async def test_why_a_listener_cannot_be_opened_decides_the_advice(setup: ListenerSetup, todo: str) -> None:
+    with pytest.raises(EngineError, match=r"^the Stratum server cannot listen on ") as caught:
+        await Listener(setup, make_shared()).open(asyncio.Protocol)
+    assert caught.value.todo.startswith(todo)
 
 
 async def test_the_process_is_killed_and_miners_go_on_where_they_were() -> None:
@@ -413,6 +427,6 @@ async def test_a_certificate_that_cannot_be_used_is_named_with_what_to_do(tmp_pa
     nonsense.write_text("nonsense")
     for certificate in (tmp_path / "missing.pem", nonsense):
         bench = Bench(replace_listener(certificate=str(certificate)))
-        with pytest.raises(EngineError, match=f"the TLS certificate {certificate} cannot be used: ") as caught:
+        with pytest.raises(EngineError, match=f"^the TLS certificate {certificate} cannot be used: ") as caught:
             await bench.engine.start(bench.events.append, SPACE)
         assert "PEM" in caught.value.todo

@@ -84,6 +84,14 @@ def test_a_server_that_ends_takes_its_connections_along() -> None:
     assert added_up(miners.report(60.0, report_of(news()))).connected_secs == 0.0
 
 
+def test_who_left_without_a_share_is_no_lost_worker() -> None:
+    miners = Miners()
+    miners.report(0.0, report_of(news("x.solominer-doctor", connects=1), news("rig", accepted=1)))
+    assert [worker.worker.name for worker in miners.snapshot(0.5, True).workers] == ["x.solominer-doctor", "rig"]
+    miners.report(1.0, report_of(news("x.solominer-doctor", connections=0), news("rig", connections=0)))
+    assert [(worker.worker.name, worker.state) for worker in miners.snapshot(2.0, True).workers] == [("rig", "lost")]
+
+
 def test_a_name_with_two_kinds_of_clients_is_one_worker_and_many_names_are_bounded() -> None:
     miners = Miners()
     crowd = [news(f"m{number}", accepted=1) for number in range(MOST_SHOWN + 9)]

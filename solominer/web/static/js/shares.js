@@ -83,13 +83,14 @@ function Odds() {
 }
 
 function OddsFigures({ odds }) {
-  const luck = odds.luck === null || odds.luck === undefined ? "unknown" : percent(odds.luck, 0);
-  const expected = odds.expected_blocks;
+  const told = typeof odds.luck === "number";
+  const luck = told ? percent(odds.luck, 0) : "unknown";
+  const expected = told && typeof odds.expected_blocks === "number" ? `${Number(odds.expected_blocks.toPrecision(2))} expected for the work done` : "not comparable with the work done";
   return html`<${Figures}>
       <${Figure} id="chance-day" name="A block in a day" value=${chance(odds.chance_per_day)} />
       <${Figure} id="chance-year" name="A block in a year" value=${chance(odds.chance_per_year)} />
       <${Figure} id="expected" name="Mean time to a block" value=${duration(odds.expected_secs_per_block)} detail=${odds.rate_hps ? `at ${rate(odds.rate_hps)}` : null} />
       <${Figure} id="luck" name="Luck" value=${luck} detail=${`p-value ${odds.luck_p_value === null || odds.luck_p_value === undefined ? "–" : fixed(odds.luck_p_value, 3)}`} />
     </${Figures}>
-    <p class="note">${integer(odds.blocks_found)} found, ${typeof expected === "number" ? Number(expected.toPrecision(2)) : "–"} expected for the work done. Past work does not raise the odds of the next hash.</p>`;
+    <p class="note">${integer(odds.blocks_found)} found, ${expected}. Past work does not raise the odds of the next hash.</p>`;
 }
