@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -115,10 +116,15 @@ def remove(
     data_dir: DataDirOption = None,
 ) -> None:
     """Refuse a node from now on, whoever has its join file. What it has found before still counts."""
+    from solominer.cli.control import ask_daemon
+    from solominer.errors import SolominerError
+
     folder = _folder(config, mode, data_dir, directory)
     folder.remove(node)
     typer.echo(f"removed {node}")
     typer.echo(_reloaded(folder))
+    with suppress(SolominerError):  # no daemon runs here: there is nobody to show it
+        ask_daemon({"do": "cluster-remove", "node": node}, config, mode, data_dir)
 
 
 @cluster.command()

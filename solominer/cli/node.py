@@ -22,6 +22,9 @@ def node(
         int | None, typer.Option(min=0, max=4096, help="CPU workers; default: one for each core.")
     ] = None,
     gpu: Annotated[str, typer.Option(help="GPUs: none, all, or numbers as in 0,2 (solominer gpu list).")] = "none",
+    cpu_devices: Annotated[
+        bool, typer.Option("--cpu-devices", help="Also use CPUs that OpenCL offers as devices (PoCL), for tests.")
+    ] = False,
     kernel: Annotated[str | None, typer.Option(help="Hash kernel of the CPU workers; default: the fastest.")] = None,
     nice: Annotated[int, typer.Option(min=0, max=19, help="Nice value of the workers, 19: lowest priority.")] = 10,
     data_dir: Annotated[
@@ -46,13 +49,19 @@ def node(
     from solominer.engines.cluster.node_run import run_node
     from solominer.views.logs import set_up_logging
 
-    settings = _settings(join, cpu_workers, gpu, kernel, nice, data_dir)
+    settings = _settings(join, cpu_workers, gpu, cpu_devices, kernel, nice, data_dir)
     set_up_logging(_level(log_level), live_view=False)
     run_node(settings)
 
 
 def _settings(
-    join: Path, cpu_workers: int | None, gpu: str, kernel: str | None, nice: int, data_dir: Path | None
+    join: Path,
+    cpu_workers: int | None,
+    gpu: str,
+    cpu_devices: bool,
+    kernel: str | None,
+    nice: int,
+    data_dir: Path | None,
 ) -> NodeSettings:
     from pydantic import ValidationError
 
@@ -69,7 +78,7 @@ def _settings(
     joined = JoinFile.read(absolute(join))
     workers = usable_cores() if cpu_workers is None else cpu_workers
     try:
-        cards = GpuConfig(devices=gpu)
+        cards = GpuConfig(devices=gpu, cpu_devices=cpu_devices)
     except ValidationError as error:
         raise ConfigError(f"--gpu {gpu}: {error.errors()[0]['msg']}", "write none, all, or numbers as in 0,2") from None
     if not workers and not cards.is_on:
@@ -81,7 +90,7 @@ def _settings(
     return NodeSettings(
         joined,
         PoolSettings(workers, kernel, cache, nice) if workers else None,
-        GpuSettings(cards.numbers, alone=not workers, cache_dir=cache) if cards.is_on else None,
+        GpuSettings(cards.numbers, cpus=cards.cpu_devices, alone=not workers, cache_dir=cache) if cards.is_on else None,
         folder / "nodes" / f"{joined.network}-{joined.node}",
     )
 

@@ -28,4 +28,10 @@ def cluster_handlers(parts: Parts) -> dict[str, Callable[[Field], dict[str, Any]
             done.append(node)
         return {"node": node}
 
-    return {"cluster-drain": drain}
+    def remove(request: Field) -> dict[str, Any]:
+        """The servers refuse this node from now on: show it no more."""
+        if parts.cluster is not None:
+            parts.cluster.remove(request["node"].text())
+        return {}
+
+    return {"cluster-drain": drain, "cluster-remove": remove}

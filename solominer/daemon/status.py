@@ -174,7 +174,9 @@ def snapshot_of(
         payout=payout.describe(),
         payouts=tuple(_payouts(payout, job)),
         data_dir=str(config.records_dir),
-        workers=tuple(worker_view(worker) for engine in engines for worker in engine.workers),
+        workers=tuple(
+            worker_view(worker) for engine in engines for worker in engine.workers if worker.state != "removed"
+        ),
         nodes=tuple(_nodes(coordinator)),
         blocks=tuple(_block(tracked, coordinator.tip.height) for tracked in _recent_blocks(coordinator)),
         events=tuple(recent.lines),
@@ -192,7 +194,7 @@ def worker_view(seen: WorkerSnapshot) -> WorkerView:
     return WorkerView(
         worker=str(seen.worker),
         pid=int(seen.details.get("pid", 0)),
-        alive=seen.state != "lost",
+        alive=seen.state not in ("lost", "left"),
         kernel=str(seen.details.get("kernel", "")),
         rate_hps=seen.rate_hps,
         hashes_counted=seen.hashes_counted,
@@ -204,6 +206,7 @@ def worker_view(seen: WorkerSnapshot) -> WorkerView:
         rejected=int(seen.details.get("rejected", 0)),
         state=seen.state,
         temperature_c=float(seen.details["temperature_c"]) if "temperature_c" in seen.details else None,
+        gone_at=float(seen.details["gone_at"]) if "gone_at" in seen.details else None,
     )
 
 

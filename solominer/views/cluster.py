@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from solominer.errors import printable
-from solominer.views.text import rate
+from solominer.views.text import rate, utc
 
 ENGINE = "cluster/"
 
@@ -19,7 +19,11 @@ def nodes_in(workers: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         if not name.startswith(ENGINE):
             continue
         node = name.removeprefix(ENGINE).partition(".")[0]
-        entry = found.setdefault(node, {"node": node, "workers": 0, "alive": 0, "rate_hps": 0.0, "shares": 0})
+        entry = found.setdefault(
+            node, {"node": node, "workers": 0, "alive": 0, "rate_hps": 0.0, "shares": 0, "gone_at": None}
+        )
+        if worker.get("gone_at") is not None:
+            entry |= {"state": worker["state"], "gone_at": worker["gone_at"]}
         entry["workers"] += 1
         entry["alive"] += bool(worker["alive"])
         entry["rate_hps"] += worker["rate_hps"]
@@ -34,15 +38,20 @@ def node_lines(nodes: Sequence[Mapping[str, Any]]) -> list[str]:
     width = max(len(each["node"]) for each in nodes)
     lines = [
         f"{printable(each['node'], 63):{width}}  {each['state']:7}  {each['alive']} of {each['workers']} workers"
-        f"  {rate(each['rate_hps'])}  {each['shares']} shares"
+        f"  {_pace(each)}  {each['shares']} shares"
         for each in nodes
     ]
-    lost = sum(each["state"] == "lost" for each in nodes)
-    total = rate(sum(each["rate_hps"] for each in nodes))
-    return [*lines, f"{len(nodes)} nodes{f', {lost} of them lost' if lost else ''}: {total}"]
+    there = [each for each in nodes if each["state"] != "left"]
+    lost = sum(each["state"] == "lost" for each in there)
+    total = rate(sum(each["rate_hps"] for each in there))
+    return [*lines, f"{len(there)} nodes{f', {lost} of them lost' if lost else ''}: {total}"]
+
+
+def _pace(node: Mapping[str, Any]) -> str:
+    return rate(node["rate_hps"]) if node["gone_at"] is None else f"since {utc(node['gone_at'])} UTC"
 
 
 def _state(node: Mapping[str, Any]) -> str:
     if not node["alive"]:
-        return "lost"
+        return str(node.get("state", "lost"))
     return "hashing" if node["rate_hps"] else "idle"

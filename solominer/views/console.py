@@ -24,6 +24,7 @@ from solominer.views.text import (
     rate,
     scaled,
     utc,
+    why_off,
 )
 
 _STATE_STYLE = {
@@ -123,7 +124,8 @@ def _workers(s: Snapshot) -> RenderableType:
     table = _table("worker", "process", "kernel", "rate", "shares")
     for worker in s.workers:
         if not worker.is_miner:
-            state = rate(worker.rate_hps) if worker.alive else Text("restarting", style="yellow")
+            off = Text(why_off(worker.state, worker.gone_at), style="yellow")
+            state = rate(worker.rate_hps) if worker.alive else off
             name = Text(printable(worker.worker))
             table.add_row(name, str(worker.pid or "-"), Text(printable(worker.kernel)), state, str(worker.shares))
     return table

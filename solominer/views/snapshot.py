@@ -19,7 +19,8 @@ class WorkerView:
     """One worker of any engine; `rate_hps` is over the last seconds. `pid` is 0 if it is not one of our processes.
 
     For a Stratum miner `kernel` is its user agent; only such miners have `connections` to `rejected` (shares).
-    `state` is one of starting, idle, hashing, paused, parked, exhausted, lost; miners are idle or hashing.
+    `state` is one of starting, idle, hashing, paused, parked, exhausted, lost; miners are idle or hashing. A node of a
+    cluster that was told to end has `left`; `gone_at` is since when it has, or is lost (Unix seconds).
     `temperature_c` is that of a graphics card, None if it cannot be read.
     """
 
@@ -37,6 +38,7 @@ class WorkerView:
     rejected: int = 0
     state: str = ""
     temperature_c: float | None = None
+    gone_at: float | None = None
 
     @property
     def is_miner(self) -> bool:

@@ -76,9 +76,14 @@ def busiest(workers: Sequence[T], key: Callable[[T], Any]) -> list[T]:
     return [worker for worker in workers if key(worker) >= least][:MOST_SHOWN]
 
 
+def why_off(state: str, gone_at: float | None) -> str:
+    """What to say of a worker that is not alive; our own processes are started again."""
+    return "restarting" if gone_at is None else f"{state} since {utc(gone_at)}"
+
+
 def _worker_text(worker: Mapping[str, Any]) -> str:
     if not worker["worker"].startswith("stratum/"):
-        state = rate(worker["rate_hps"]) if worker["alive"] else "restarting"
+        state = rate(worker["rate_hps"]) if worker["alive"] else why_off(worker["state"], worker.get("gone_at"))
         heat = "" if worker.get("temperature_c") is None else f", {worker['temperature_c']:.0f} °C"
         return f"{state}, {worker['kernel']}{heat}"
     state = rate(worker["rate_hps"]) if worker["alive"] else "not connected"

@@ -177,7 +177,8 @@ def _workers(status: Status) -> Iterator[Metric]:
 
     yield _gauge("workers", "Workers and miners of the run.", len(workers))
     yield _gauge("workers_alive", "Workers and miners that run or are connected.", total("alive")(workers))
-    yield gauge("up", "1 while the worker runs or the miner is connected, else 0.", total("alive"))
+    here = [(label, total("alive")(group)) for label, group in groups if group[0].get("state") != "left"]
+    yield _labelled("worker_up", "1 while the worker runs or the miner is connected, else 0.", ["worker"], here)
     yield gauge("hash_rate_hashes_per_second", "Hash rate of the worker.", total("rate_hps"))
     heat = [([each["worker"]], each["temperature_c"]) for each in own if each.get("temperature_c") is not None]
     yield _labelled("worker_temperature_celsius", "Temperature of the worker's graphics card.", ["worker"], heat)

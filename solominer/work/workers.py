@@ -71,7 +71,8 @@ class WorkerSnapshot:
 
     `hashes_counted` is counted by our own kernels, `hashes_credited` estimated from shares; one of the two is 0. Both
     only increase. `share_target` is that of the worker (0: of the job). `state` is one of starting,
-    idle, hashing, paused, parked, exhausted, lost. `details` are for display: kernel, pid, rss_bytes, user_agent, ...
+    idle, hashing, paused, parked, exhausted, lost; left and removed for a cluster's node that ended or was taken out,
+    not shown once it is removed. `details` are for display: kernel, pid, rss_bytes, user_agent, ...
     """
 
     worker: WorkerId

@@ -122,6 +122,15 @@ def test_a_miner_that_is_gone_is_named() -> None:
     assert titles(watched.look(both, RECOVERY_SECS + 5)) == ["stratum/rack1 is hashing again"]
 
 
+def test_a_node_of_a_cluster_that_was_told_to_end_is_not_missed() -> None:
+    watched = Watched(offline_secs=60, rate_low_share=0)
+    worker = WorkerView("cluster/rack1.cpu0", 0, True, "avx2", 1e6, 10**9, 0, 1)
+    watched.look(replace(snapshot(), workers=(*snapshot().workers, worker)), 10)
+    left = replace(worker, alive=False, rate_hps=0.0, state="left", gone_at=1.0)
+    assert watched.look(replace(snapshot(), workers=(*snapshot().workers, left)), 3600) == []
+    assert watched.look(snapshot(), 3600) == []
+
+
 def test_what_was_reported_is_not_reported_again_after_a_restart() -> None:
     watched = Watched(offline_secs=60)
     watched.look(snapshot(), 10)

@@ -105,6 +105,13 @@ def test_ready_while_it_mines_or_was_told_not_to(tmp_path: Path, snapshot: Snaps
     assert get(here, "/healthz").status_code == 200
 
 
+def test_a_node_that_was_told_to_end_is_neither_up_nor_down(tmp_path: Path) -> None:
+    left = replace(miner("x", shares=3), worker="cluster/n1.cpu0", alive=False, state="left")
+    found = scrape(tmp_path, status(left))
+    assert ("solominer_worker_up", "cluster/n1.cpu0") not in found
+    assert found["solominer_worker_shares_total", "cluster/n1.cpu0"] == 3
+
+
 def test_a_graphics_card_shows_its_temperature_and_others_none(tmp_path: Path) -> None:
     card = replace(miner("x"), worker="gpu/0", temperature_c=71.5)
     found = scrape(tmp_path, status(card, miner("y")))

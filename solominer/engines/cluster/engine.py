@@ -279,6 +279,10 @@ class ClusterEngine:
         """The names of those that have joined in this run."""
         return self._members.names
 
+    def remove(self, node: str) -> None:
+        """The servers refuse this node from now on."""
+        self._members.remove(node, time.monotonic())
+
     def tell(self, node: str, notice: Notice) -> None:
         """Send one node a notice."""
         self._go(self._tell(node, notice))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,8 @@ LEASE_COUNT = 4
 """Values of extranonce1 in a lease: one for each engine of a node."""
 BEATS_MISSED = 2.2
 """A node is lost when it is silent for so many beats."""
+REMOVED_SECS = 60.0
+"""A node that was removed is shown as one that has left for so long: whoever watches it hears of it."""
 
 log = logging.getLogger(__name__)
 
@@ -34,13 +37,18 @@ class _Counted:
 
 @dataclass(slots=True)
 class _Member:
-    """A node; its newest process has `incarnation` and `lease`. `heard` is when its last beat came (monotonic)."""
+    """A node; its newest process has `incarnation` and `lease`. `heard` is when its last beat came (monotonic).
+
+    `gone` is '' while it is there, else lost, left or removed, since `gone_at` (Unix seconds).
+    """
 
     name: str
     incarnation: bytes
     lease: Lease
     heard: float
-    lost: bool = False
+    gone: str = ""
+    gone_at: float = 0.0
+    removed_at: float | None = None
     workers: dict[str, _Counted] = field(default_factory=dict)
 
 
@@ -88,7 +96,7 @@ class Members:
     @staticmethod
     def _replace(member: _Member, incarnation: bytes, lease: Lease, now: float) -> None:
         """A new process of the node has come."""
-        if not member.lost and now - member.heard < BEATS_MISSED * member.lease.beat_secs:
+        if not member.gone and now - member.heard < BEATS_MISSED * member.lease.beat_secs:
             log.warning(
                 "node %s joined again while it was there: if it was not restarted, two machines have its join file",
                 member.name,
@@ -98,6 +106,7 @@ class Members:
             counted.shares_before += counted.now.shares
             counted.now = WorkerBeat(counted.now.name, counted.now.kernel, "starting", 0, 0.0, 0)
         member.incarnation, member.lease, member.heard = incarnation, lease, now
+        member.removed_at = None
 
     def beat(self, node: str, beat: Beat, now: float) -> None:
         """A node's beat; one of another run, or of a process that has been replaced, is not counted."""
@@ -108,8 +117,8 @@ class Members:
         if not beat.workers:
             self._leave(member)
             return
-        if member.lost:
-            member.lost = False
+        if member.gone:
+            member.gone = ""
             log.info("node %s is back", node)
             self._note("cluster_back", {"node": node})
         for each in beat.workers:
@@ -121,16 +130,27 @@ class Members:
                 counted.now = each
 
     def _leave(self, member: _Member) -> None:
-        member.lost = True
+        _go(member, "left")
         log.info("node %s has ended", member.name)
         self._note("cluster_left", {"node": member.name})
+
+    def remove(self, name: str, now: float) -> None:
+        """The servers refuse it from now on."""
+        member = self._members.get(name)
+        if member is not None:
+            if member.gone != "left":
+                _go(member, "left")
+            member.removed_at = now
+            self._note("cluster_removed", {"node": name})
 
     def look(self, now: float) -> None:
         """Find those that have fallen silent."""
         for member in self._members.values():
             silent = now - member.heard
-            if not member.lost and silent > BEATS_MISSED * member.lease.beat_secs:
-                member.lost = True
+            if member.removed_at is not None and now - member.removed_at > REMOVED_SECS:
+                member.gone = "removed"
+            if not member.gone and silent > BEATS_MISSED * member.lease.beat_secs:
+                _go(member, "lost")
                 log.warning("node %s is lost: silent for %.1f s", member.name, silent)
                 self._note("cluster_lost", {"node": member.name, "silent_secs": round(silent, 3)})
 
@@ -144,6 +164,10 @@ def worker_id(node: str, worker: str) -> WorkerId:
     return WorkerId(NAME, f"{node}.{worker}")
 
 
+def _go(member: _Member, gone: str) -> None:
+    member.gone, member.gone_at = gone, time.time()
+
+
 def _snapshots(members: Iterable[_Member]) -> Iterator[WorkerSnapshot]:
     for member in members:
         for counted in member.workers.values():
@@ -151,11 +175,13 @@ def _snapshots(members: Iterable[_Member]) -> Iterator[WorkerSnapshot]:
             details: dict[str, str | int | float] = {"kernel": now.kernel}
             if now.millidegrees:
                 details["temperature_c"] = now.millidegrees / 1000
+            if member.gone:
+                details["gone_at"] = member.gone_at
             yield WorkerSnapshot(
                 worker=worker_id(member.name, now.name),
-                state="lost" if member.lost else now.state,
+                state=member.gone or now.state,
                 hashes_counted=counted.hashes_before + now.hashes,
-                rate_hps=0.0 if member.lost else now.rate_hps,
+                rate_hps=0.0 if member.gone else now.rate_hps,
                 shares=counted.shares_before + now.shares,
                 details=details,
             )

@@ -178,7 +178,7 @@ class StatusRules:
         if not status["status"].startswith("mining"):
             self._rate_at = None
             return
-        limits = status.get("intensity", 1.0), len(_paused(status))
+        limits = status.get("intensity", 1.0), len(_in_state(status, "paused", "left"))
         if limits != self._limits:
             self._limits, self._rate_known_secs = limits, 0.0
         secs = now - self._rate_at if self._rate_at else 0.0
@@ -201,9 +201,10 @@ class StatusRules:
             return
         hashing = {worker["worker"] for worker in status["workers"] if worker["alive"] and worker["rate_hps"] > 0}
         self._workers |= dict.fromkeys(hashing, now)
-        working = hashing | _paused(status)
+        working = hashing | _in_state(status, "paused")
+        left = _in_state(status, "left")
         for name, seen in list(self._workers.items()):
-            if now - seen > FORGET_WORKER_SECS:
+            if name in left or now - seen > FORGET_WORKER_SECS:
                 del self._workers[name]
                 self.conditions.forget(f"device/{name}")
                 continue
@@ -215,6 +216,6 @@ class StatusRules:
             )  # fmt: skip
 
 
-def _paused(status: Mapping[str, Any]) -> set[str]:
-    """The workers that may not hash: a policy, `cores` or a signed signet leaves the work to the others."""
-    return {worker["worker"] for worker in status["workers"] if worker.get("state") == "paused"}
+def _in_state(status: Mapping[str, Any], *states: str) -> set[str]:
+    """The workers that are `paused` (by a policy, `cores` or a signed signet) or have `left` (nodes told to end)."""
+    return {worker["worker"] for worker in status["workers"] if worker.get("state") in states}

@@ -81,9 +81,10 @@ async def head(folder: ClusterFolder, **options: Any) -> AsyncIterator[Head]:
 
 
 @asynccontextmanager
-async def node(folder: ClusterFolder, name: str) -> AsyncIterator[Node]:
-    """A node that runs, with a hashlib kernel."""
+async def node(folder: ClusterFolder, name: str, *pools: WorkerPool) -> AsyncIterator[Node]:
+    """A node that runs, with a hashlib kernel or these pools."""
     made = new_node(folder, name)
+    made = Node(made.join, pools, made.spool, real_clock) if pools else made
     stop = asyncio.Event()
     running = asyncio.create_task(made.run(stop))
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any
 
 import pytest
@@ -128,9 +129,29 @@ def test_a_node_that_says_that_it_ends_is_not_lost(caplog: pytest.LogCaptureFixt
     book.beat("n1", lease, 1000)
     book.members.beat("n1", Beat(5, bytes(16), lease.first, ()), 1.0)
     book.members.look(60.0)
-    assert [(seen.state, seen.hashes_counted) for seen in book.members.snapshot()] == [("lost", 1000)]
+    (seen,) = book.members.snapshot()
+    assert (seen.state, seen.hashes_counted) == ("left", 1000)
+    assert abs(float(seen.details["gone_at"]) - time.time()) < 60
     assert [kind for kind, _ in book.notes] == ["cluster_lease", "cluster_left"]
     assert "lost" not in caplog.text
+    book.beat("n1", lease, 2000, now=61.0)
+    (seen,) = book.members.snapshot()
+    assert (seen.state, "gone_at" in seen.details) == ("hashing", False)
+
+
+def test_a_node_that_was_removed_has_left_and_is_shown_no_more_after_a_while() -> None:
+    book = Book()
+    book.members.remove("n2", 0.0)
+    book.beat("n1", book.join("n1"), 1000)
+    book.members.remove("n1", 1.0)
+    states = []
+    for at in (60.0, 62.0):
+        book.members.look(at)
+        states += [(seen.state, seen.hashes_counted) for seen in book.members.snapshot()]
+    assert states == [("left", 1000), ("removed", 1000)]
+    book.beat("n1", book.join("n1", process=2, now=70.0), 10, now=70.0)
+    book.members.look(70.0)
+    assert [(seen.state, seen.hashes_counted) for seen in book.members.snapshot()] == [("hashing", 1010)]
 
 
 def test_the_workers_of_a_node_are_bounded() -> None:

@@ -56,6 +56,7 @@ function Nodes({ nodes }) {
 const engineOf = ({ worker }) => worker.split("/")[0];
 
 function workerState(worker) {
+  if (worker.state === "left") return ["", "left"];
   if (!worker.alive) return ["bad", "lost"];
   return worker.rate_hps > 0 ? ["good", "hashing"] : ["warn", "idle"];
 }
@@ -64,7 +65,7 @@ function Workers({ workers }) {
   const engines = Map.groupBy ? Map.groupBy(workers, engineOf) : grouped(workers);
   return [...engines].map(([engine, own]) => {
     const total = own.reduce((sum, { rate_hps }) => sum + rate_hps, 0);
-    const quiet = own.filter((worker) => workerState(worker)[0] !== "good").length;
+    const quiet = own.filter((worker) => ["warn", "bad"].includes(workerState(worker)[0])).length;
     return html`<h4>${engine} <small>${rate(total)}, ${plural(own.length, "worker")}${quiet ? `, ${quiet} not hashing` : ""}</small></h4>
       <${Table} label=${`workers of ${engine}`} columns=${engine === "stratum" ? MINER : WORKER} rows=${own} rowKey=${({ worker }) => worker} />`;
   });
