@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,7 @@ from solominer.records.recorder import Recorder
 from solominer.records.settings import RecorderSettings
 from solominer.work.payout import Payout
 from solominer.work.policy import KEEP_BYTES, KEEP_SECS, Policy, RetryPolicy
-from solominer.work.ports import BlockObserver, Node, ShareObserver
+from solominer.work.ports import BlockObserver, Engine, Node, ShareObserver
 from solominer.work.workers import ExtranonceDealer, ExtranonceRange
 
 if TYPE_CHECKING:
@@ -205,6 +205,11 @@ def extranonces_of(
     if cluster:
         ranges[cluster.name] = dealer.deal(CLUSTER_EXTRANONCES)
     return dealer, ranges
+
+
+def sharing_of(config: Config, more: Sequence[Engine] = ()) -> int:
+    """How many engines of this machine, and `more`, divide a pool's extranonce."""
+    return (config.cpu_workers != 0) + config.gpu.is_on + len(more)
 
 
 async def apply_to_engines(config: Config, parts: Parts) -> list[str]:
