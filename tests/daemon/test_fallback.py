@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from solominer.daemon import every_run
 from solominer.daemon import fallback as module
+from solominer.daemon.parts import pool_settings_of
 from solominer.errors import NodeUnreachable
 from solominer.records.events.event_log import event_files
 from solominer.records.events.replay import replay
@@ -39,7 +41,8 @@ class House:
 
     @property
     def node(self) -> FakeNode:
-        return self.running.nodes.nodes["a"]  # type: ignore[no-any-return]
+        node: FakeNode = self.running.nodes.nodes["a"]
+        return node
 
     @property
     def coordinator(self) -> Coordinator:
@@ -95,8 +98,7 @@ async def test_shares_go_to_whom_their_job_came_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "solominer")
-    own = every_run.pool_settings_of
-    monkeypatch.setattr(every_run, "pool_settings_of", lambda config: replace(own(config), workers=0))
+    monkeypatch.setattr(every_run, "pool_settings_of", lambda config: replace(pool_settings_of(config), workers=0))
     async with house(tmp_path, monkeypatch) as h:
         solo = h.coordinator.job
         assert solo is not None
@@ -126,10 +128,9 @@ async def test_records_and_evidence_tell_solo_work_and_pool_work_apart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with house(tmp_path, monkeypatch) as h:
-        for _ in range(2):
+        for wanted in (5, 10):
             await h.lose_the_node()
-            wanted = len(h.pool.shares) + 5
-            await h.running.until(lambda wanted=wanted: len(h.pool.shares) >= wanted)
+            await h.running.until(partial(lambda wanted: len(h.pool.shares) >= wanted, wanted))
             await h.find_the_node()
         url = h.pool.config().url
     root = tmp_path / "regtest"
