@@ -321,7 +321,7 @@ def _of_nodes(config: Config) -> Iterator[str]:
         why = "mode demo uses no node"
     elif config.mode_rules.at_a_pool:
         idle = ("bitcoin_rpc", "zmq", "more_nodes", "payout_address", "payout_split", "bitcoind", "coinbase_tag")
-        idle += ("stratum", "cluster")
+        idle += ("cluster",)
         why = "in mode pool the pool gives the work and makes the coinbase"
     elif config.wants_private_node:
         idle, why = ("zmq",), "bitcoin_rpc is not set, so a private node is started"

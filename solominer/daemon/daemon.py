@@ -265,7 +265,7 @@ class Run(EveryRun):
             self._stop.set,
             now,
             policies=policies_of(self.config, parts.engines, parts.recorder, parts.nodes),
-            apply=lambda config: apply_to_engines(config, parts),
+            apply=lambda config: apply_to_engines(config, parts.pool, parts.stratum),
             reload=self.options.reload,
             max_blocks=self.options.blocks,
             note=parts.recorder.record,

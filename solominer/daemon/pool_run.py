@@ -7,27 +7,29 @@ import logging
 import time
 from collections.abc import Callable, Coroutine, Hashable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from solominer.config.models import Config
 from solominer.daemon.every_run import EveryRun, RunOptions, reload_on_sighup, serve_users
 from solominer.daemon.executor import log_alarm
 from solominer.daemon.host_metrics import now
 from solominer.daemon.parts import (
+    apply_to_engines,
     extranonces_of,
     gpus_of,
     plan_monitor_of,
     policies_of,
-    pool_limits,
     sharing_of,
+    stratum_of,
 )
 from solominer.daemon.pool_status import pool_snapshot_of
 from solominer.daemon.pool_work import PoolWork
 from solominer.daemon.status import Sampler
 from solominer.engines.engine_set import EngineSet
 from solominer.engines.pool.pool import WorkerPool
+from solominer.errors import PayoutError
 from solominer.governor.governor import Governor
 from solominer.records.recorder import Recorder
 from solominer.upstream.connection import Patience
@@ -36,8 +38,12 @@ from solominer.views.logs import RecentEvents
 from solominer.views.snapshot import Snapshot
 from solominer.views.text import duration, rate
 from solominer.work.actions import Severity
+from solominer.work.payout import Payout
 from solominer.work.policy import Policy
 from solominer.work.ports import Engine, ShareObserver
+
+if TYPE_CHECKING:
+    from solominer.engines.stratum.engine import StratumEngine
 
 log = logging.getLogger("solominer.daemon.daemon")
 
@@ -51,6 +57,7 @@ class PoolParts:
     recorder: Recorder
     cpus: WorkerPool
     pools: tuple[WorkerPool, ...]
+    stratum: StratumEngine | None
     engines: EngineSet
     observer: ShareObserver
     work: PoolWork
@@ -81,7 +88,9 @@ class PoolRun(EveryRun):
         log.warning("mining for a pool: found blocks are the pool's, and it pays by its own rules")
         gpus = gpus_of(self.config)
         pools = (cpus, gpus) if gpus else (cpus,)
-        engines = EngineSet([*pools, *self._more_engines], *extranonces_of(None, None))
+        stratum = stratum_of(self.config, recorder, _no_address)
+        beside = [*self._more_engines] if stratum is None else [stratum, *self._more_engines]
+        engines = EngineSet([*pools, *beside], *extranonces_of(stratum, None))
 
         def alert(severity: Severity, code: str, message: str, todo: str) -> None:
             log_alarm(severity, code, message, todo)
@@ -100,7 +109,7 @@ class PoolRun(EveryRun):
             patience=self._patience,
         )
         await self._start_engines(engines, work.post, stack)
-        return PoolParts(recorder, cpus, pools, engines, observer, work)
+        return PoolParts(recorder, cpus, pools, stratum, engines, observer, work)
 
     async def _serve(self, parts: PoolParts) -> None:
         work = parts.work
@@ -171,9 +180,6 @@ class PoolRun(EveryRun):
         snapshot: Callable[[], Snapshot],
         spawn: Callable[[Coroutine[Any, Any, None]], object],
     ) -> Governor:
-        async def apply(config: Config) -> list[str]:
-            return parts.cpus.apply(replace(parts.cpus.settings, **pool_limits(config)))
-
         governor = Governor(
             self.config,
             parts.work.miner,
@@ -183,12 +189,17 @@ class PoolRun(EveryRun):
             self._stop.set,
             now,
             policies=policies_of(self.config, parts.engines, parts.recorder, {}),
-            apply=apply,
+            apply=lambda config: apply_to_engines(config, parts.cpus, parts.stratum),
             reload=self.options.reload,
             note=parts.recorder.record,
         )
         reload_on_sighup(governor, self._notifier, spawn)
         return governor
+
+
+async def _no_address(address: str) -> Payout:
+    """Blocks pay whom the pool wants."""
+    raise PayoutError(f"a block of a pool does not pay {address}")
 
 
 def _urgent(miner: PoolMiner, governor: Governor) -> Hashable:

@@ -47,6 +47,7 @@ def pool_snapshot_of(
         workers=tuple(worker_view(worker) for engine in engines for worker in engine.workers),
         nodes=(),
         blocks=(),
+        stratum_urls=tuple(url for engine in engines for url in engine.urls),
         events=tuple(recent.lines),
         alarms=tuple(recent.alarms),
         pools=of_pools(work),

@@ -228,7 +228,7 @@ class PoolMiner:
             return [Record("share_misses_target", {**fields, "reason": error.what})]
         hash_le = header.hash_le()
         is_block = meets_target(hash_le, job.template.target)
-        sent = Sent(share, assignment, hash_le, is_block, share.at.mono)
+        sent = Sent(share, assignment.at(share.ntime), hash_le, is_block, share.at.mono)
         if sent.header != header:
             return [Record("share_misses_target", {**fields, "reason": "the pool would make another header of it"})]
         if not is_block and not meets_target(hash_le, job.share_target):
