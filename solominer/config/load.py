@@ -80,7 +80,8 @@ def load_config(
 def warnings_about(path: Path | None, config: Config) -> list[str]:
     """Warnings: a password in a file that other users can read, and settings without an effect."""
     warnings = unused_settings(config)
-    passwords = [*(node.password for node in config.nodes), *(pool.password for pool in config.pools)]
+    pools = (*config.pools, *config.fallback_pool)
+    passwords = [*(node.password for node in config.nodes), *(pool.password for pool in pools)]
     holds_password = any(each.get_secret_value() for each in passwords)
     with suppress(OSError):
         if path is not None and holds_password and path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
@@ -197,8 +198,8 @@ def _refuse_secrets(values: dict[str, Any], path: Path | None, sources: Mapping[
         may_be_hash = setting is not None and (setting.is_path or keys[-1] == "host")
         as_address = not is_key and (keys == ("payout_address",) or (keys[0], keys[-1]) == ("payout_split", "address"))
         kind = secret_kind(text, as_address=as_address, may_be_hash=may_be_hash)
-        own_parser = keys[-1] in ("host", "url") or keys == ("pools",)
-        if kind == LOGIN and (own_parser or (keys[0] in ("more_nodes", "pools") and len(keys) == 2)):
+        own_parser = keys[-1] in ("host", "url") or keys in (("pools",), ("fallback_pool",))
+        if kind == LOGIN and (own_parser or (keys[0] in ("more_nodes", "pools", "fallback_pool") and len(keys) == 2)):
             continue  # rejected by its own parser, with better advice
         where = "the name of a setting" if is_key else key
         if kind and as_address:
@@ -320,7 +321,7 @@ def _of_nodes(config: Config) -> Iterator[str]:
         why = "mode demo uses no node"
     elif config.mode_rules.at_a_pool:
         idle = ("bitcoin_rpc", "zmq", "more_nodes", "payout_address", "payout_split", "bitcoind", "coinbase_tag")
-        idle += ("stratum", "cluster")
+        idle += ("cluster",)
         why = "in mode pool the pool gives the work and makes the coinbase"
     elif config.wants_private_node:
         idle, why = ("zmq",), "bitcoin_rpc is not set, so a private node is started"
@@ -335,6 +336,10 @@ def _of_nodes(config: Config) -> Iterator[str]:
 def _of_groups(config: Config) -> Iterator[str]:
     if config.pools and not config.mode_rules.at_a_pool:
         yield f"pools has no effect: the mode is {config.mode}, not pool"
+    if config.fallback_pool and not config.mode_rules.submits:
+        yield f"fallback_pool has no effect: mode {config.mode} submits no blocks to a node of yours"
+    elif config.fallback_pool and config.cpu_workers == 0 and not config.gpu.is_on:
+        yield "fallback_pool has no effect: only CPU workers and GPUs of this machine mine there, and there are none"
     if _given(config, ("group_window",)) and all(listener.payout != "group" for listener in config.stratum):
         yield "group_window has no effect: no stratum listener has the payout group"
     for group, names, wanted in _NEEDS:

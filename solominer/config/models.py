@@ -169,6 +169,9 @@ class Config(Part):
     pools: Annotated[tuple[PoolConfig, ...], Field(max_length=MOST_POOLS), BeforeValidator(as_pools)] = Field(
         (), description="pools of mode pool, the preferred one first, e.g. stratum+tcp://USER@pool.example.org:3333"
     )
+    fallback_pool: Annotated[tuple[PoolConfig, ...], Field(max_length=MOST_POOLS), BeforeValidator(as_pools)] = Field(
+        (), description="pool for the CPUs and GPUs while no node is healthy, as in pools; default: none, they wait"
+    )
     cluster: ClusterConfig = ClusterConfig()
     web: WebConfig = WebConfig()
     alerts: AlertsConfig = AlertsConfig()
@@ -259,8 +262,9 @@ class Config(Part):
 
     @model_validator(mode="after")
     def _pools_differ(self) -> Config:
-        if len({(pool.url, pool.user) for pool in self.pools}) != len(self.pools):
-            raise ValueError("pools: two pools have the same URL and user")
+        for name, pools in (("pools", self.pools), ("fallback_pool", self.fallback_pool)):
+            if len({(pool.url, pool.user) for pool in pools}) != len(pools):
+                raise ValueError(f"{name}: two pools have the same URL and user")
         return self
 
     @model_validator(mode="after")

@@ -19,6 +19,7 @@ from solominer.config.models import Config
 from solominer.daemon.cluster_control import cluster_handlers
 from solominer.daemon.every_run import EveryRun, RunOptions, reload_on_sighup, serve_users
 from solominer.daemon.executor import Executor
+from solominer.daemon.fallback import FIRST_POOL_JOB, LAST_SHARES_SECS, Fallback
 from solominer.daemon.host_metrics import now
 from solominer.daemon.job_view import TemplateViews
 from solominer.daemon.nats_process import embedded_server
@@ -31,9 +32,11 @@ from solominer.daemon.parts import (
     gpus_of,
     plan_monitor_of,
     policies_of,
+    sharing_of,
     start_of,
     stratum_of,
 )
+from solominer.daemon.pool_work import PoolWork
 from solominer.daemon.status import Sampler, snapshot_of
 from solominer.engines.engine_set import EngineSet
 from solominer.errors import SolominerError
@@ -46,6 +49,7 @@ from solominer.work.coordinator import Coordinator
 from solominer.work.events import Event, Tick
 from solominer.work.found import BlockState
 from solominer.work.ports import Engine, Node, Post, ShareObserver
+from solominer.work.workers import EngineSnapshot
 
 if TYPE_CHECKING:
     from solominer.engines.cluster.engine import ClusterEngine
@@ -81,6 +85,7 @@ class Run(EveryRun):
         super().__init__(config, options, recent, more_engines)
         self._nodes = nodes
         self.executor: Executor | None = None
+        self.fallback: Fallback | None = None
         self._early: list[Event] = []
         self._templates = TemplateViews()
         self._cluster: ClusterEngine | None = None
@@ -120,11 +125,12 @@ class Run(EveryRun):
         gpus, cluster = gpus_of(self.config), cluster_of(self.config, recorder, replay)
         self._cluster = cluster
         beside = [engine for engine in (gpus, stratum, cluster) if engine is not None]
-        engines = EngineSet([pool, *beside, *self._more_engines], *extranonces_of(stratum, cluster))
+        own_only = {engine.name for engine in (stratum, cluster) if engine is not None}
+        engines = EngineSet([pool, *beside, *self._more_engines], *extranonces_of(stratum, cluster), own_only)
         if self.config.cluster.is_embedded:
             await embedded_server(self.config, stack)
-        await self._start_engines(engines, self._post, stack)  # first, so that kernels load while the nodes start
-        nodes |= await self._nodes(self.config, self._post, stack)
+        await self._start_engines(engines, self.post, stack)  # first, so that kernels load while the nodes start
+        nodes |= await self._nodes(self.config, self.post, stack)
         known = await await_payout(
             self.config, nodes, self._stop, lambda text: self._notifier.starting(text, self.START_PATIENCE_SECS)
         )
@@ -161,11 +167,12 @@ class Run(EveryRun):
                 executor.restore(parts.replay)
                 for event in self._early:
                     executor.post(event)
-                sampler = Sampler(executor, parts.pools, parts.recorder, observer, self._limit_hashes)
+                self.fallback = self._fallback_of(parts, executor, observer)
+                sampler = Sampler(self, parts.pools, parts.recorder, observer, self._limit_hashes)
                 snapshot = partial(self._snapshot, parts, executor, sampler)
                 governor = self._governor(parts, executor, snapshot, spawn)
                 spawn(self._mine(parts, executor, sampler))
-                urgent = partial(_urgent, executor.coordinator, governor)
+                urgent = partial(_urgent, executor.coordinator, governor, self.fallback)
                 more = cluster_handlers(parts)
                 users = serve_users(self.config, self.options, governor, sampler, snapshot, urgent, more)
                 beside = group.create_task(users)
@@ -204,6 +211,8 @@ class Run(EveryRun):
         await asyncio.wait([beside])
         await parts.engines.stop(self.ENGINES_STOP_SECS)
         await executor.settle(LAST_ANSWERS_SECS)  # for blocks of the workers' last slices
+        if self.fallback is not None:
+            await self.fallback.work.settle(LAST_SHARES_SECS)
         for node in parts.nodes.values():
             await node.close()
 
@@ -215,23 +224,30 @@ class Run(EveryRun):
                 group.create_task(node.run(), name=f"node {node.name}")
             group.create_task(parts.engines.run(), name="engines")
             group.create_task(_ticks(executor), name="ticks")
+            if self.fallback is not None:
+                group.create_task(self.fallback.run(), name="fallback")
             group.create_task(self._limit_blocks(executor), name="limits")
-            status = partial(_service_status, executor, sampler)
+            status = partial(_service_status, executor, sampler, self.fallback)
             group.create_task(self._notifier.keep_alive(executor.changed, status), name="watchdog")
 
-    def _post(self, event: Event) -> None:
-        """Keep events of parts that start before the executor."""
+    def post(self, event: Event) -> None:
+        """Queue an event for the coordinator, or the fallback; keeps events of parts that start before the executor."""
         if self.executor is None:
             self._early.append(event)
-        else:
+        elif self.fallback is None or not self.fallback.takes(event):
             self.executor.post(event)
+
+    def count_hashes(self) -> tuple[EngineSnapshot, ...]:
+        """Record the counters of all workers; returns them."""
+        assert self.executor is not None
+        return self.executor.count_hashes()
 
     def _alert(self, severity: Severity, code: str, message: str, todo: str) -> None:
         if self.executor is not None:
             self.executor.alarm(severity, code, message, todo)
 
     def _snapshot(self, parts: Parts, executor: Executor, sampler: Sampler) -> Snapshot:
-        return snapshot_of(
+        snapshot = snapshot_of(
             at=time.time(),
             started_at=self._started_at,
             config=self.config,
@@ -243,6 +259,24 @@ class Run(EveryRun):
             recent=self._recent,
             templates=self._templates,
         )
+        return snapshot if self.fallback is None else self.fallback.shown(snapshot, self.config.chain)
+
+    def _fallback_of(self, parts: Parts, executor: Executor, observer: ShareObserver) -> Fallback | None:
+        """The fallback, if one is configured and the mode submits what it finds."""
+        if not (self.config.fallback_pool and self.config.mode_rules.submits):
+            return None
+        work = PoolWork(
+            self.config.chain,
+            self.config.fallback_pool,
+            executor.coordinator.policy,
+            parts.engines,
+            parts.recorder,
+            observer,
+            executor.alarm,
+            sharing=sharing_of(self.config, self._more_engines),
+            first_id=FIRST_POOL_JOB,
+        )
+        return Fallback(work, executor.coordinator, executor.alarm)
 
     def _governor(
         self,
@@ -254,13 +288,13 @@ class Run(EveryRun):
         governor = Governor(
             self.config,
             executor.coordinator,
-            executor.post,
+            self.post,
             parts.engines,
             snapshot,
             self._stop.set,
             now,
             policies=policies_of(self.config, parts.engines, parts.recorder, parts.nodes),
-            apply=lambda config: apply_to_engines(config, parts),
+            apply=lambda config: apply_to_engines(config, parts.pool, parts.stratum),
             reload=self.options.reload,
             max_blocks=self.options.blocks,
             note=parts.recorder.record,
@@ -290,17 +324,25 @@ class Run(EveryRun):
         return 1 if rejected or missing else 0
 
 
-def _urgent(coordinator: Coordinator, governor: Governor) -> Hashable:
+def _urgent(coordinator: Coordinator, governor: Governor, fallback: Fallback | None) -> Hashable:
     """Values whose changes are sent at once to those who watch the status."""
     blocks = coordinator.blocks
-    return coordinator.tip_le, coordinator.status, len(blocks.open), len(blocks.settled), *governor.pauses
+    return *_doing(coordinator, fallback), len(blocks.open), len(blocks.settled), *governor.pauses
 
 
-def _service_status(executor: Executor, sampler: Sampler) -> str:
+def _doing(coordinator: Coordinator, fallback: Fallback | None) -> tuple[bytes, str]:
+    """The tip that is mined on, and what the run is doing."""
+    if fallback is not None and fallback.is_on:
+        return fallback.work.miner.tip_le, fallback.status
+    return coordinator.tip_le, coordinator.status
+
+
+def _service_status(executor: Executor, sampler: Sampler, fallback: Fallback | None) -> str:
     """One line for the service manager."""
     coordinator, speed = executor.coordinator, rate(sampler.rate.estimate().value)
     accepted = coordinator.blocks.accepted_count
-    return f"{coordinator.status} at height {coordinator.tip.height + 1}: {speed}, {accepted} blocks accepted"
+    status = _doing(coordinator, fallback)[1]
+    return f"{status} at height {coordinator.tip.height + 1}: {speed}, {accepted} blocks accepted"
 
 
 async def _ticks(executor: Executor) -> NoReturn:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from solominer.chain.hashes import to_rpc_hex
 from solominer.daemon.event_queue import EventQueue
+from solominer.daemon.hash_counts import HashCounts
 from solominer.daemon.host_metrics import now
 from solominer.engines.engine_set import EngineSet
 from solominer.errors import NodeError, SolominerError
@@ -60,7 +61,7 @@ from solominer.work.found import BlockState, FoundBlock
 from solominer.work.instant import Clock
 from solominer.work.ports import BlockObserver, Node, ShareObserver, SubmitReply
 from solominer.work.signed import data_to_sign
-from solominer.work.workers import EngineSnapshot, WorkerId
+from solominer.work.workers import WorkerId
 
 log = logging.getLogger("solominer.daemon.daemon")
 T = TypeVar("T")
@@ -104,14 +105,13 @@ class Executor:
         self._observer, self._block_state = observer, block_state
         self._engines, self._nodes, self._recorder, self._spawn, self._clock = engines, nodes, recorder, spawn, clock
         self.queue = EventQueue()
-        self._dropped_recorded = 0
+        self.count_hashes = HashCounts(engines, self.queue, recorder, clock).record
         self._fetching: dict[str, str | None] = {}
         self._headers: dict[str, asyncio.Event] = {}
         self._urgent = 0
         self._unsaved: dict[bytes, ShareFound] = {}
         self._saver = BlockSaver(recorder.journal, self.alarm)
         self._tip_mono = 0.0
-        self._share_target = 0
         self._parent_le = b""
         self.changed = asyncio.Event()
         self._actions: dict[type, Callable[[Any], None]] = {
@@ -208,10 +208,9 @@ class Executor:
 
     def _publish(self, action: PublishJob) -> None:
         job = action.job
-        self._engines.publish(job, clean=job.template.prevhash_le != self._parent_le)
+        clean = job.template.prevhash_le != self._parent_le
         self._parent_le = job.template.prevhash_le
-        if job.share_target != self._share_target:
-            self._share_target = job.share_target
+        if self._engines.publish(job, clean=clean):
             self.count_hashes()
         self._observed(lambda observer: observer.published(job))
         if self._tip_mono:
@@ -387,17 +386,6 @@ class Executor:
         self.post(BlockSeen(self._clock(), action.node, action.hash_le, found.confirmations, found.rival_hex))
 
     # --- records -------------------------------------------------------------------------------------------------
-
-    def count_hashes(self) -> tuple[EngineSnapshot, ...]:
-        """Record the counters of all workers and the number of dropped shares; returns the counters."""
-        dropped = self.queue.dropped - self._dropped_recorded
-        if dropped:
-            self._dropped_recorded += dropped
-            self._recorder.record(self._clock().wall, "shares_dropped", {"shares": dropped})
-        seen = self._engines.snapshot()
-        for engine in seen:
-            self._recorder.counters(self._clock().wall, engine)
-        return seen
 
     def _share(self, action: ShareSeen) -> None:
         self._recorder.share(action, self._observed(lambda observer: observer.share(action)))

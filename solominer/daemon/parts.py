@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ from solominer.records.recorder import Recorder
 from solominer.records.settings import RecorderSettings
 from solominer.work.payout import Payout
 from solominer.work.policy import KEEP_BYTES, KEEP_SECS, Policy, RetryPolicy
-from solominer.work.ports import BlockObserver, Node, ShareObserver
+from solominer.work.ports import BlockObserver, Engine, Node, ShareObserver
 from solominer.work.workers import ExtranonceDealer, ExtranonceRange
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ def _stratum_settings(config: Config) -> StratumSettings:
             v2=listener.v2,
         )
 
-    return StratumSettings(
+    settings = StratumSettings(
         tuple(map(setup, config.stratum)),
         config.coinbase_tag.encode(),
         config.tree_dir / "stratum-sessions.json",
@@ -197,6 +197,10 @@ def _stratum_settings(config: Config) -> StratumSettings:
         cache_dir=default_cache_dir(),
         processes=config.stratum_processes,
     )
+    if not config.mode_rules.at_a_pool:
+        return settings
+    # A pool's jobs end with its connection: nothing of them is kept, and no answer waits for a block on our disk.
+    return replace(settings, sessions_file=None, works_file=None, authority_file=None, simulated=True, at_a_pool=True)
 
 
 def extranonces_of(
@@ -217,11 +221,16 @@ def extranonces_of(
     return dealer, ranges
 
 
-async def apply_to_engines(config: Config, parts: Parts) -> list[str]:
+def sharing_of(config: Config, more: Sequence[Engine] = ()) -> int:
+    """How many engines of this machine, and `more`, divide a pool's extranonce."""
+    return (config.cpu_workers != 0) + config.gpu.is_on + len(more)
+
+
+async def apply_to_engines(config: Config, pool: WorkerPool, stratum: StratumEngine | None) -> list[str]:
     """Apply a reloaded configuration to the engines; returns a line for each setting that cannot be applied."""
-    problems = parts.pool.apply(replace(parts.pool.settings, **pool_limits(config)))
-    if parts.stratum is not None:
-        problems += await parts.stratum.apply(_stratum_settings(config))
+    problems = pool.apply(replace(pool.settings, **pool_limits(config)))
+    if stratum is not None:
+        problems += await stratum.apply(_stratum_settings(config))
     elif config.stratum:
         problems.append("stratum: adding the first listener requires a restart")
     return problems

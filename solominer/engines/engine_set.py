@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from solominer.work.events import ShareFound
 from solominer.work.job import Job
@@ -17,13 +17,20 @@ _log = logging.getLogger(__name__)
 class EngineSet:
     """`engines` by name, each with its own extranonces: those in `ranges`, or 1 from `dealer`.
 
-    Raises ValueError if two engines have the same name.
+    A pool's jobs go only to engines that are not in `own_only`. `job` is what they search now. Raises ValueError if two
+    engines have the same name.
     """
 
     def __init__(
-        self, engines: Sequence[Engine], dealer: ExtranonceDealer, ranges: dict[str, ExtranonceRange] | None = None
+        self,
+        engines: Sequence[Engine],
+        dealer: ExtranonceDealer,
+        ranges: dict[str, ExtranonceRange] | None = None,
+        own_only: Collection[str] = (),
     ) -> None:
         self.engines = {engine.name: engine for engine in engines}
+        self.job: Job | None = None
+        self._own_only, self._terms = own_only, (0, "")
         if len(self.engines) != len(engines):
             raise ValueError("two engines have the same name")
         self._spaces = {name: (ranges or {}).get(name) or dealer.deal(1) for name in self.engines}
@@ -37,12 +44,21 @@ class EngineSet:
         for name, engine in self.engines.items():
             await engine.start(post, self._spaces[name])
 
-    def publish(self, job: Job, *, clean: bool) -> None:
-        """Publish the job to every engine."""
-        self._each("publish", lambda engine: engine.publish(job, clean=clean))
+    def publish(self, job: Job, *, clean: bool) -> bool:
+        """Publish the job to the engines; returns whether its share target or its pool is another than the last's."""
+
+        def give(engine: Engine) -> None:
+            if not (job.pool and engine.name in self._own_only):
+                engine.publish(job, clean=clean)
+
+        self._each("publish", give)
+        before, self._terms = self._terms, (job.share_target, job.pool)
+        self.job = job
+        return self._terms != before
 
     def stop_work(self) -> None:
         """Stop work in every engine."""
+        self.job = None
         self._each("stop_work", lambda engine: engine.stop_work())
 
     def block_saved(self, worker: WorkerId, hash_le: bytes) -> None:

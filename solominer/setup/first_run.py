@@ -42,16 +42,34 @@ def check_start(config: Config, options: RunOptions, config_path: Path | None) -
         )
     if config.mode_rules.at_a_pool and not config.pools:
         raise ConfigError("mode 'pool' requires a pool", "pass --pool stratum+tcp://USER@HOST:PORT, or set `pools`")
-    if config.mode_rules.at_a_pool and config.cpu_workers == 0 and not config.gpu.is_on:
-        raise ConfigError(
-            "cpu_workers is 0 and gpu.devices is not set: nothing would mine for the pool",
-            "remove it, or set it to 1 or more",
-        )
+    if config.mode_rules.at_a_pool:
+        _check_who_mines(config)
     if config.cluster.servers:
         need_packages()
     bounds = (options.blocks, options.hashes, options.secs)
     if MODES[config.mode].bounded and all(bound is None for bound in bounds):
         raise ConfigError(f"mode {config.mode!r} requires a limit", "pass --blocks, --hashes or --seconds")
+
+
+def _check_who_mines(config: Config) -> None:
+    """At a pool: this machine or the miners at its listeners, which have the pool's extranonce for themselves."""
+    own = config.cpu_workers != 0 or config.gpu.is_on
+    if not own and not config.stratum:
+        raise ConfigError(
+            "cpu_workers is 0 and gpu.devices and stratum are not set: nothing would mine for the pool",
+            "remove it, or set it to 1 or more",
+        )
+    if own and config.stratum:
+        raise ConfigError(
+            "a proxy does not mine itself: the pool's extranonce is divided among the miners at `stratum`",
+            "set cpu_workers to 0 (--workers 0) and remove gpu.devices, or remove stratum",
+        )
+    for listener in config.stratum:
+        if listener.payout != "config":
+            raise ConfigError(
+                f"stratum: {listener.listen} has payout {listener.payout!r}, but in mode pool the pool pays",
+                "remove payout",
+            )
 
 
 def check_nodes(config: Config) -> None:

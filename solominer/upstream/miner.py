@@ -53,7 +53,7 @@ class _Kept(NamedTuple):
 class PoolMiner:
     """See the module. `number` begins the salts and differs between runs; `do` executes actions, `submit` sends shares.
 
-    `blocks` is empty: a pool's blocks are not ours to track.
+    `first_id` is the id of the first job. `blocks` is empty: a pool's blocks are not ours to track.
     """
 
     def __init__(
@@ -65,6 +65,7 @@ class PoolMiner:
         submit: Submit,
         clock: Clock,
         engines: int = 1,
+        first_id: int = 1,
     ) -> None:
         self._engines = engines
         self.policy = policy
@@ -77,7 +78,8 @@ class PoolMiner:
         self.job_at: Instant | None = None
         self.working = False
         self._network, self._number, self._do, self._submit, self._clock = network, number, do, submit, clock
-        self._last_id = 0
+        self._last_id = first_id - 1
+        self._held = False
         self._current: _Kept | None = None
         self._jobs: OrderedDict[int, _Kept] = OrderedDict()
         self._seen: OrderedDict[bytes, SeenHeaders] = OrderedDict()
@@ -107,6 +109,15 @@ class PoolMiner:
         if self.halted_by:
             return "paused: " + ", ".join(sorted(self.halted_by))
         return "mining" if self.working else "waiting for a pool"
+
+    def hold(self) -> None:
+        """Mine at no pool until `release`; shares found before still go there."""
+        self._held = True
+        self._do(self._stop("held"))
+
+    def release(self) -> None:
+        """Mine at the next pool that gives a job."""
+        self._held, self._current = False, None
 
     def handle(self, event: Event) -> None:
         """Handle an event of the engines or the governor."""
@@ -178,7 +189,7 @@ class PoolMiner:
         return kept
 
     def _publish(self) -> list[Action]:
-        if self.halted_by or self._current is None:
+        if self.halted_by or self._held or self._current is None:
             return []
         self.working = True
         return [PublishJob(self._current.job)]
@@ -217,7 +228,7 @@ class PoolMiner:
             return [Record("share_misses_target", {**fields, "reason": error.what})]
         hash_le = header.hash_le()
         is_block = meets_target(hash_le, job.template.target)
-        sent = Sent(share, assignment, hash_le, is_block, share.at.mono)
+        sent = Sent(share, assignment.at(share.ntime), hash_le, is_block, share.at.mono)
         if sent.header != header:
             return [Record("share_misses_target", {**fields, "reason": "the pool would make another header of it"})]
         if not is_block and not meets_target(hash_le, job.share_target):

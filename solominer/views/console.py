@@ -72,7 +72,10 @@ def render(snapshot: Snapshot) -> RenderableType:
         parts.append(_miners(snapshot))
     if snapshot.group is not None and snapshot.group.members:
         parts.append(_group(snapshot.group))
-    parts.append(_pools(snapshot) if snapshot.pools else _nodes(snapshot))
+    if snapshot.pools:
+        parts.append(_pools(snapshot))
+    if not snapshot.at_a_pool:
+        parts.append(_nodes(snapshot))
     if snapshot.blocks:
         parts.append(_blocks(snapshot))
     if snapshot.events:
@@ -101,7 +104,7 @@ def _head(s: Snapshot) -> RenderableType:
     grid.add_row("shares", f"{s.shares}", "difficulty", difficulty)
     if s.stratum_urls:
         grid.add_row("miners", Text("  ".join(s.stratum_urls)))
-    if s.pools:
+    if s.at_a_pool:
         grid.add_row("blocks", f"{s.accepted_blocks} of the pool")
     else:
         grid.add_row("blocks", f"{s.accepted_blocks} accepted", "pays to", s.payout)

@@ -67,7 +67,7 @@ class NodeView:
 
 @dataclass(frozen=True, slots=True)
 class PoolView:
-    """One pool of mode `pool`. `active`: it is mined at; `note` is why it gives no jobs, or ''.
+    """One pool, of mode `pool` or a fallback. `active`: it is mined at; `note` is why it gives no jobs, or ''.
 
     Of the shares, `unanswered` ones were given up. `latency_secs` is how long the last share waited for its answer.
     `message` is what the pool last said to people.
@@ -202,7 +202,8 @@ class Snapshot:
 
     `template` and `coinbase` are those of the current job; None without a job. `pauses` are the reasons why nothing is
     hashed; `intensity` is the part of the power (0 to 1) that the policies allow. `pools` are those of mode `pool`, in
-    which `accepted_blocks` are the pool's. `version` is that of this structure.
+    which `accepted_blocks` are the pool's, or the fallback ones while no node is healthy. `version` is that of this
+    structure.
     """
 
     at: float
@@ -242,6 +243,11 @@ class Snapshot:
     intensity: float = 1.0
     pools: tuple[PoolView, ...] = ()
     version: int = 1
+
+    @property
+    def at_a_pool(self) -> bool:
+        """Whether this is a run at pools, without nodes."""
+        return self.mode == "pool"
 
 
 def encode(snapshot: Snapshot) -> bytes:

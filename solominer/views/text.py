@@ -139,9 +139,11 @@ def status_lines(status: Mapping[str, Any]) -> Iterator[str]:
     low, high = status["rate_low_hps"], status["rate_high_hps"]
     spread = "" if low is None or high is None else f" ({rate(low)} to {rate(high)})"
     yield f"  {rate(status['rate_hps'])}{spread}, {scaled(status['hashes'], 'H')} done, {status['shares']} shares"
-    if status["pools"]:
+    yield from map(_pool_text, status["pools"])
+    if status["mode"] == "pool":
         yield f"  {status['accepted_blocks']} blocks found for the pool"
-        yield from map(_pool_text, status["pools"])
+    elif status["pools"]:
+        yield f"  {status['accepted_blocks']} blocks accepted before; those found now are the pool's"
     else:
         yield f"  template: {status['transactions']} transactions paying {coins(status['fees_sats'])}"
         yield f"  {status['accepted_blocks']} blocks accepted; the reward goes to {status['payout'] or '-'}"

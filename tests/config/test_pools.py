@@ -76,6 +76,33 @@ def test_a_password_is_in_no_output(tmp_path: Path) -> None:
     assert "contains a password" in warnings_about(file, config)[0]
 
 
+def test_a_fallback_is_read_as_pools_are(tmp_path: Path) -> None:
+    def fallback(given: Any, mode: str = "regtest", **more: Any) -> Config:
+        return load_config(overrides={"mode": mode, "fallback_pool": given, **more}, environ={})
+
+    assert fallback(None).fallback_pool == ()
+    (pool,) = fallback("stratum+tcp://u@h:1").fallback_pool
+    assert (pool.url, pool.user) == ("stratum+tcp://h:1", "u")
+    config = fallback({"url": "stratum+tcp://u@h:1", "password": SECRET})
+    assert SECRET not in repr(config) + config.model_dump_json()
+    file = tmp_path / "config.json"
+    file.write_text("{}")
+    file.chmod(0o644)
+    assert "contains a password" in warnings_about(file, config)[0]
+    with pytest.raises(ConfigError, match="fallback_pool: two pools"):
+        fallback(["stratum+tcp://u@h:1"] * 2)
+    for url in (f"stratum+tcp://u:{SECRET}@h:1", "h:1"):
+        for given in (url, [url], {"url": url}):
+            with pytest.raises(ConfigError, match="fallback_pool") as refused:
+                fallback(given)
+            assert SECRET not in str(refused.value)
+    for mode in ("demo", "staging"):
+        lines = warnings_about(None, fallback("stratum+tcp://u@h:1", mode))
+        assert any("fallback_pool has no effect" in line for line in lines)
+    idle = fallback("stratum+tcp://u@h:1", cpu_workers=0, stratum="127.0.0.1:3333")
+    assert any("only CPU workers and GPUs of this machine mine there" in line for line in warnings_about(None, idle))
+
+
 def test_the_command_line_takes_no_password() -> None:
     refuse_secrets(["run", "--pool", "stratum+tcp://user.rig@h:1"])
     for arguments in (["--pool", f"stratum+tcp://u:{SECRET}@h:1"], [f"--pool=stratum+ssl://u:{SECRET}@h:1"]):

@@ -8,7 +8,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from solominer.daemon.event_queue import EventQueue
 from solominer.daemon.executor import Executor
 from solominer.engines.engine_set import EngineSet
 from solominer.records.recorder import Recorder
@@ -60,7 +59,7 @@ async def test_dropped_shares_are_counted_in_the_records_and_blocks_never_droppe
     engine = FakeEngine()
     engines = EngineSet([engine], ExtranonceDealer(0))
     executor = Executor(machine, engines, {}, recorder, lambda work: work.close(), None, lambda: T0)
-    executor.queue = EventQueue(2)
+    executor.queue._most_shares = 2
     await engines.start(executor.post)
     for _ in range(5):
         engine.find(job=job, block=False)

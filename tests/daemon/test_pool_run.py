@@ -23,6 +23,7 @@ from solominer.engines.pool.pool import PoolSettings
 from solominer.errors import SolominerError
 from solominer.records.control_client import ask
 from solominer.records.evidence.verify import verify
+from solominer.upstream.miner import PoolMiner
 from solominer.views.logs import RecentEvents
 from solominer.views.text import status_lines
 from tests.fakes import FakeEngine
@@ -57,6 +58,11 @@ class Running:
         more = [] if engine is None else [engine]
         self.run = PoolRun(config, options or RunOptions(), RecentEvents(), more, PATIENT)
         self.task = asyncio.create_task(self.run.run())
+
+    @property
+    def miner(self) -> PoolMiner | None:
+        """Once it is there."""
+        return None if self.run.parts is None else self.run.parts.work.miner
 
     async def until(self, holds: Callable[[], object]) -> None:
         async with asyncio.timeout(30):
@@ -115,7 +121,7 @@ async def test_it_mines_at_a_pool_and_its_records_say_so(tmp_path: Path, caplog:
 async def test_status_and_screen_show_the_pools(tmp_path: Path) -> None:
     async with ScriptedPool() as pool, ScriptedPool(Script(authorize=[24, "no such user", None])) as closed:
         running = Running(config_of(tmp_path, closed, pool))
-        await running.until(lambda: running.run.miner.working)
+        await running.until(lambda: running.miner and running.miner.working)
         status = (await running.ask("status"))["status"]
         first, second = status["pools"]
         assert not first["active"]
@@ -126,9 +132,9 @@ async def test_status_and_screen_show_the_pools(tmp_path: Path) -> None:
         assert f"pool {second['url']} as rig.1: in use; shares: " in text
         assert f"pool {first['url']} as rig.1: it refuses user" in text
         assert (await running.ask("pause"))["pauses"] == ["by hand"]
-        await running.until(lambda: running.run.miner.status == "paused: by hand")
+        await running.until(lambda: running.miner and running.miner.status == "paused: by hand")
         await running.ask("resume")
-        await running.until(lambda: running.run.miner.status == "mining")
+        await running.until(lambda: running.miner and running.miner.status == "mining")
         assert await running.end() == 0
     assert SECRET not in text
 
@@ -137,7 +143,7 @@ async def test_without_a_pool_it_waits_and_says_so(tmp_path: Path, caplog: pytes
     async with ScriptedPool(Script(silent=True)) as pool:
         running = Running(config_of(tmp_path, pool))
         await running.until(lambda: "not logged in within" in caplog.text)
-        parts = running.run._parts
+        parts = running.run.parts
         assert parts is not None
         await running.until(lambda: any(worker.kernel for worker in parts.cpus.pool_snapshot().workers))
         assert (await running.ask("status"))["status"]["status"] == "waiting for a pool"

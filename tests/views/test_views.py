@@ -157,6 +157,18 @@ def test_an_address_of_ipv6_is_no_markup() -> None:
     assert url in drawn(replace(SNAPSHOT, stratum_urls=(url,)))
 
 
+def test_a_fallback_pool_is_shown_beside_the_nodes() -> None:
+    pool = PoolView("stratum+tcp://a.example:1", "me.rig", True, "good", "", 71, 3, 2, 1, 512.0, 0.044)
+    snapshot = replace(SNAPSHOT, status="mining at a fallback pool, as no node is healthy", pools=(pool,))
+    lines = "\n".join(status_lines(asdict(snapshot)))
+    for text in ("mining at a fallback pool", "a.example:1 as me.rig: in use", "those found now are the pool's"):
+        assert text in lines
+    assert "the reward goes to" not in lines
+    screen = drawn(snapshot, 200)
+    for text in ("mining at a fallback pool", "a.example:1", SNAPSHOT.nodes[0].name, "accepted"):
+        assert text in screen
+
+
 def test_a_simulation_says_so_on_screen() -> None:
     assert "SIMULATION, nothing is submitted" in drawn(replace(SNAPSHOT, simulated=True, mode="demo"))
 

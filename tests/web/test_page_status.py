@@ -58,7 +58,7 @@ LIVE: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
         fork="a branch from 799,999", note="slow"),)}, [
         ("nodes", "shed"), ("nodes", "800,001"), ("nodes", "99"), ("nodes", "off"), ("nodes", "750 ms"),
         ("nodes", "shed: slow"), ("nodes", "shed: on another chain: a branch from 799,999")]),
-    "pool": ({"nodes": (), "template": None, "pools": (
+    "pool": ({"mode": "pool", "nodes": (), "template": None, "pools": (
         PoolView("stratum+tcp://pool.example:3333", "bc1q.rig", True, "good", "", 71, 3, 2, 0, 512.0, 0.044, "hello"),
         PoolView("stratum+ssl://b.example:1", "me", False, "bad", "no job for 90 s", 0, 0, 0, 0, 0.0, 0.0))}, [
         ("pools", "stratum+tcp://pool.example:3333"), ("pools", "bc1q.rig"), ("pools", "71"), ("pools", "44"),

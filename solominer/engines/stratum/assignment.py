@@ -6,7 +6,7 @@ Nothing here trusts the server: every value is bounded, and what is wrong is a B
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from solominer.chain.coinbase import COINBASE_INDEX, COMMITMENT_HEADER, MAX_SCRIPT_SIG
@@ -95,6 +95,10 @@ class Assignment:
         """
         free = self.version_mask & ~self.job.version
         return (self.job.version & self.version_mask) | (free & -free)
+
+    def at(self, ntime: int) -> Assignment:
+        """The same with another ntime, as a miner rolled it."""
+        return self if ntime == self.job.ntime else replace(self, job=self.job._replace(ntime=ntime))
 
     def coinbase(self, extranonce2: bytes) -> bytes:
         """The coinbase transaction as it is hashed."""

@@ -15,7 +15,7 @@ import msgspec
 from solominer.config.forms import bracketed
 from solominer.engines.stratum.events import BlockFound, NotableShare
 from solominer.engines.stratum.extranonces import Held
-from solominer.engines.stratum.work import Work
+from solominer.engines.stratum.work import OWN_SPLIT, Split, Work
 from solominer.errors import EngineError
 
 _LENGTH_BYTES = 4
@@ -109,7 +109,8 @@ class Setup(msgspec.Struct, tag=True):
     """The first message: how to serve, and what processes before this one left behind.
 
     extranonce1 values are `extranonce_first` and the next `extranonce_count`; `sessions` with others are those of other
-    processes. `cache_dir` keeps compiled code. `authority_secret` signs for Stratum V2; empty: there is none.
+    processes. `cache_dir` keeps compiled code. `authority_secret` signs for Stratum V2; empty: there is none. The
+    extranonce of work to come has this `split`.
     """
 
     parent_pid: int
@@ -121,6 +122,7 @@ class Setup(msgspec.Struct, tag=True):
     sessions: list[Held] = []
     cache_dir: str = ""
     authority_secret: bytes = b""
+    split: Split = OWN_SPLIT
 
 
 class Publish(msgspec.Struct, tag=True):

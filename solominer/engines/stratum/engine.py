@@ -36,6 +36,7 @@ from solominer.engines.stratum.channel import (
     News,
     Notable,
     Publish,
+    Quit,
     Relisten,
     Report,
     Saved,
@@ -56,6 +57,7 @@ from solominer.engines.stratum.payouts import MinerPayouts, miner_payouts
 from solominer.engines.stratum.server_process import ServerProcess
 from solominer.engines.stratum.sessions_file import KeptSessions, SessionsFile
 from solominer.engines.stratum.translate import share_found, work_of
+from solominer.engines.stratum.work import OWN_SPLIT, split_of
 from solominer.errors import EngineError, NodeError, SolominerError
 from solominer.work.events import ShareFound, WorkerDied, WorkerStarted
 from solominer.work.found import BlockState, FoundBlock
@@ -69,6 +71,9 @@ from solominer.work.workers import EngineSnapshot, ExtranonceRange, WorkerId
 APPLY_SECS = 5.0
 SAVED_KEPT = 4096
 """Blocks whose finders get their answer at once if they hand them in again."""
+
+USUAL_EXTRANONCE2 = 8
+"""Bytes that a pool is expected to leave until it gives a job."""
 
 _ASK_AT_ONCE = 4
 
@@ -87,7 +92,7 @@ class StratumSettings:
     `processes` is how many serve them, 1 to 16.
     `group_window` is the window of the group's listeners, in thousandths of the network's difficulty. `simulated`:
     found blocks are neither kept nor sent, so no answer waits for the disk. `cache_dir` keeps compiled code.
-    `authority_file` keeps the key of Stratum V2; None: V1 alone is spoken.
+    `authority_file` keeps the key of Stratum V2; None: V1 alone is spoken. `at_a_pool`: all jobs are of pools.
     """
 
     listeners: tuple[ListenerSetup, ...]
@@ -101,6 +106,7 @@ class StratumSettings:
     cache_dir: Path | None = None
     processes: int = 1
     authority_file: Path | None = None
+    at_a_pool: bool = False
 
 
 class StratumEngine:
@@ -136,6 +142,7 @@ class StratumEngine:
         self._group = self._books_of(settings)
         self._authority: Authority | None = None
         self._miners = Miners()
+        self._split = split_of(USUAL_EXTRANONCE2) if settings.at_a_pool else OWN_SPLIT
         self._tasks: set[asyncio.Task[None]] = set()
         self._ended = asyncio.Event()
         self.urls: list[str] = []
@@ -180,7 +187,9 @@ class StratumEngine:
             await self._start_next(number)
 
     async def _start_next(self, number: int) -> None:
-        server, space = self._servers[number], self._space.part(number, len(self._servers))
+        server, split = self._servers[number], self._split
+        space = ExtranonceRange(self._space.first, min(self._space.count, 1 << 8 * split.connections))
+        space = space.part(number, len(self._servers))
         setup = Setup(
             parent_pid=os.getpid(),
             listeners=self._listeners_of(number),
@@ -191,6 +200,7 @@ class StratumEngine:
             sessions=self._sessions.resumable(),
             cache_dir=str(self.settings.cache_dir or ""),
             authority_secret=self._authority.secret if self._authority else b"",
+            split=split,
         )
         listening = await server.start(setup)
         if number == 0:
@@ -200,6 +210,8 @@ class StratumEngine:
             server.send(encode(message))
         if not self._has_work:
             server.send(encode(Withdraw()))
+        if split != self._split:
+            server.send(encode(Quit()))
 
     def _listeners_of(self, number: int) -> list[ListenerSetup]:
         """The listeners of a process: the ports of those that serve, if any. The first one has the Unix sockets."""
@@ -252,7 +264,12 @@ class StratumEngine:
         standing = self._group.standing(job.template.target) if self._group is not None else None
         work = replace(work_of(job, self.settings.tag), group=standing)
         self._has_work = True
-        self._send(Publish(work))
+        if work.split != self._split:
+            self._split = work.split
+            log.info("another pool leaves another size of extranonce: miners are cut off, to connect anew")
+            self._send(Quit())
+        else:
+            self._send(Publish(work))
         self._works.add(work, job.template)
         if self._group is not None:
             self._group.flush()

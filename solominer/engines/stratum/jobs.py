@@ -16,7 +16,16 @@ from solominer.chain.coinbase import build_coinbase
 from solominer.chain.script import push, push_height
 from solominer.chain.serialize import uint32_le
 from solominer.chain.transaction import TxOut
-from solominer.engines.stratum.work import EXTRANONCE_SIZE, Audience, Job, Standing, Work, seq_of
+from solominer.engines.stratum.work import (
+    EXTRANONCE_SIZE,
+    OWN_SPLIT,
+    Audience,
+    Job,
+    Split,
+    Standing,
+    Work,
+    seq_of,
+)
 from solominer.work.group import GroupPlan, plan_group
 from solominer.work.job_check import check_coinbase
 from solominer.work.policy import KEEP_BYTES, KEEP_SECS
@@ -67,6 +76,8 @@ class _Kept:
 class JobBoard:
     """Makes and keeps jobs. `payouts` says who is paid; `first_seq` differs between runs of the daemon.
 
+    `split` is that of the work to come, which miners are told when they connect.
+
     Jobs of a work are numbered from first_seq + work_id * 2**24 on, so a server that is started again and is given the
     same works knows the jobs of the one before; `skip` leaves out the numbers that it may have used.
 
@@ -76,8 +87,15 @@ class JobBoard:
     """
 
     def __init__(
-        self, payouts: Payouts, first_seq: int, *, keep_bytes: int = KEEP_BYTES, keep_secs: float = KEEP_SECS
+        self,
+        payouts: Payouts,
+        first_seq: int,
+        *,
+        split: Split = OWN_SPLIT,
+        keep_bytes: int = KEEP_BYTES,
+        keep_secs: float = KEEP_SECS,
     ) -> None:
+        self.split = split
         self._payouts = payouts
         self._first_seq = self._next_seq = first_seq
         self._keep_bytes, self._keep_secs = keep_bytes, keep_secs
@@ -158,6 +176,10 @@ class JobBoard:
 
     def _make(self, seq: int, kept: _Kept, audience: Audience) -> Job:
         work = kept.work
+        if work.pool is not None:
+            size = work.pool.split.jobs
+            number = (seq + work.work_id) % (1 << 8 * size)
+            return Job(seq, work, audience, work.pool.prefix + number.to_bytes(size, "big"), work.pool.suffix)
         outputs = kept.outputs.get(audience) or tuple(self._payouts(work, audience))
         if audience.script is None:
             kept.outputs[audience] = outputs

@@ -37,6 +37,7 @@ from solominer.engines.stratum.channel import (
 )
 from solominer.engines.stratum.server import Server
 from solominer.engines.stratum.validate import load_validator
+from solominer.engines.stratum.work import OWN_SPLIT
 from solominer.errors import EngineError
 
 TICK_SECS = 1.0
@@ -119,7 +120,8 @@ async def _serve() -> int:
     channel.serve_with(server)
     channel.send(Listening(bound))
     cache_dir = Path(setup.cache_dir) if setup.cache_dir else None
-    threading.Thread(target=_load_validator, args=(loop, server, cache_dir), name="validator", daemon=True).start()
+    if setup.split == OWN_SPLIT:  # the compiled code reads and hashes no other
+        threading.Thread(target=_load_validator, args=(loop, server, cache_dir), name="validator", daemon=True).start()
     while not channel.ended.is_set():
         with suppress(TimeoutError):
             await asyncio.wait_for(channel.ended.wait(), TICK_SECS)

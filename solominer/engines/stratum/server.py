@@ -94,7 +94,7 @@ class Server:
         self.now = now
         self._setup, self._send = setup, send
         self.identity = _identity(setup.authority_secret)
-        self._board = JobBoard(_payouts, setup.first_seq)
+        self._board = JobBoard(_payouts, setup.first_seq, split=setup.split)
         space = ExtranonceRange(setup.extranonce_first, setup.extranonce_count)
         self._table = ExtranonceTable(space, lambda: secrets.token_hex(8))
         self._table.restore(setup.sessions, now())

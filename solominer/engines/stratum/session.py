@@ -39,7 +39,7 @@ from solominer.engines.stratum.names import MAX_USER_AGENT, clean_text, parse_pa
 from solominer.engines.stratum.shared import PayTo, Shared
 from solominer.engines.stratum.shares import Claim, make_claim
 from solominer.engines.stratum.submit import parse_submit
-from solominer.engines.stratum.work import EXTRANONCE2_SIZE, Audience, Job
+from solominer.engines.stratum.work import EXTRANONCE1_SIZE, Audience, Job
 from solominer.errors import SolominerError
 
 MAX_BAD_LINES = 32
@@ -275,7 +275,9 @@ class Session:
             for worker in self.workers.values():  # which logged in before: only now it is known what client they use
                 self._begin(worker)
         subscriptions = [["mining.notify", self.held.session_id]]
-        self._out.append(reply(request.id_json(), [subscriptions, self.held.extranonce1.hex(), EXTRANONCE2_SIZE]))
+        split = self.shared.board.split
+        extranonce1 = self.held.extranonce1[EXTRANONCE1_SIZE - split.connections :]
+        self._out.append(reply(request.id_json(), [subscriptions, extranonce1.hex(), split.miner]))
         if self.workers and not self.is_mining:
             self._announce(now)
 
@@ -407,7 +409,7 @@ class Session:
             return
         clean = not self.is_mining or work.prevhash_le != self._tip_le
         before = self.difficulty.announced
-        difficulty = self.difficulty.for_job(held, job.seq, self.agent, work.difficulty, board.oldest_seq, now)
+        difficulty = self.difficulty.for_job(held, job.seq, self.agent, work.most_difficulty, board.oldest_seq, now)
         if difficulty != before or not self.is_mining:
             self._out.append(messages.set_difficulty(difficulty))
             self._events.append(DifficultyChanged(difficulty))

@@ -18,7 +18,7 @@ from solominer.engines.stratum.events import BlockFound, Event, KernelFault, Not
 from solominer.engines.stratum.messages import Errors, StratumError
 from solominer.engines.stratum.reference import BLOCK, SHARE, Checked, HashlibValidator, JobParts, ShareCandidate
 from solominer.engines.stratum.submit import Submission, extranonce2_candidates
-from solominer.engines.stratum.work import EXTRANONCE2_SIZE, Job
+from solominer.engines.stratum.work import Job
 
 if TYPE_CHECKING:
     from solominer.engines.stratum.batch import Batch
@@ -86,14 +86,14 @@ def make_claim(
     if bits & ~allowed:
         refusal = refusal or Errors.VERSION_MASK
         versions += [work.base_version | bits, work.base_version ^ bits]
-    extranonces = extranonce2_candidates(share.extranonce2)
-    if len(share.extranonce2) != 2 * EXTRANONCE2_SIZE:
+    extranonces = extranonce2_candidates(share.extranonce2, work.split.miner)
+    if len(share.extranonce2) != 2 * work.split.miner:
         refusal = refusal or Errors.INVALID_NONCE2
     return claim_of(
         id_json,
         worker=worker,
         job=job,
-        extranonces=[extranonce1 + extranonce2 for extranonce2 in extranonces],
+        extranonces=[job.extranonce(extranonce1, extranonce2) for extranonce2 in extranonces],
         versions=versions,
         ntime=share.ntime,
         nonce=share.nonce,

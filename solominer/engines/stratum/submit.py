@@ -47,12 +47,12 @@ def parse_submit(params: object) -> Submission | StratumError:
     return Submission(username, job_id, extranonce2, ntime, nonce, bits)
 
 
-def extranonce2_candidates(text: str) -> list[bytes]:
+def extranonce2_candidates(text: str, size_bytes: int = EXTRANONCE2_SIZE) -> list[bytes]:
     """The values that a client that sent `text` may have hashed: one if the length is right, else guesses.
 
     Too few digits: padded behind, as ckpool does, or in front. Too many: cut. A guess is only good for a block.
     """
-    size = 2 * EXTRANONCE2_SIZE
+    size = 2 * size_bytes
     text = text[2:] if text[:2] in ("0x", "0X") else text
     if len(text) == size:
         return [bytes.fromhex(text)]

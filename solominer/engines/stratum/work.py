@@ -14,6 +14,33 @@ EXTRANONCE1_SIZE, EXTRANONCE2_SIZE = 4, 8
 EXTRANONCE_SIZE = EXTRANONCE1_SIZE + EXTRANONCE2_SIZE
 
 
+class Split(NamedTuple):
+    """How many bytes of an extranonce tell jobs apart, how many connections, and how many each miner searches."""
+
+    jobs: int = 0
+    connections: int = EXTRANONCE1_SIZE
+    miner: int = EXTRANONCE2_SIZE
+
+
+OWN_SPLIT = Split()
+"""That of own coinbases, which have another place that tells jobs apart."""
+
+
+def split_of(extranonce_size: int) -> Split:
+    """The split of what a pool leaves, 4 to 12 bytes: room for 256 connections at least, for 2**24 from 8 bytes on."""
+    connections = min(3, max(1, extranonce_size - 5))
+    miner = min(4, extranonce_size - connections - 1)
+    return Split(extranonce_size - connections - miner, connections, miner)
+
+
+class PoolCoinbase(NamedTuple):
+    """A pool's stripped coinbase, in halves around the extranonce that it leaves, and how that is split."""
+
+    prefix: bytes
+    suffix: bytes
+    split: Split
+
+
 @dataclass(frozen=True)
 class Standing:
     """What the members of a group (scriptPubKeys in hex) have proven and what is carried over, when work was made.
@@ -43,7 +70,8 @@ class Work:
     Only version bits in `version_mask` may be rolled, and ntime within its bounds. `external_bytes` is what is kept
     elsewhere for it (transactions), counted against the limit of kept work. `outputs` are the configured payout,
     `group` is what a group's jobs pay by. Shares that meet `notable_target_le` (32 bytes, little-endian; empty: none)
-    are recorded whole.
+    are recorded whole. Work of a pool has its coinbase in `pool`, which all miners get; what meets the notable target
+    is what the pool wants.
     """
 
     work_id: int
@@ -64,6 +92,12 @@ class Work:
     outputs: tuple[tuple[bytes, int], ...] = ()
     notable_target_le: bytes = b""
     group: Standing | None = None
+    pool: PoolCoinbase | None = None
+
+    @property
+    def split(self) -> Split:
+        """How the extranonce is split."""
+        return self.pool.split if self.pool else OWN_SPLIT
 
     @cached_property
     def target(self) -> int:
@@ -79,6 +113,12 @@ class Work:
     def difficulty(self) -> float:
         """The network's difficulty."""
         return DIFFICULTY_1_TARGET / self.target
+
+    @cached_property
+    def most_difficulty(self) -> float:
+        """The highest that miners may work at: the network's, or the pool's."""
+        wanted = DIFFICULTY_1_TARGET / self.notable_target if self.pool and self.notable_target else self.difficulty
+        return min(self.difficulty, wanted)
 
     def rollable(self, mask: int | None) -> int:
         """The version bits that a client may roll which negotiated `mask`; None: it negotiated nothing."""
@@ -111,8 +151,9 @@ class Audience(NamedTuple):
 class Job:
     """Work with a coinbase of its own, announced under an id that is used once.
 
-    `prefix` and `suffix` are the halves of the stripped coinbase around the extranonce. `prepared` belongs to the
-    validator.
+    `prefix` and `suffix` are the halves of the stripped coinbase around what connections and miners differ in. Shares
+    are always hashed with 12 bytes between the halves: where a pool leaves fewer, the last of the prefix are among
+    them. `prepared` belongs to the validator.
     """
 
     __slots__ = ("_lines", "audience", "coinbase_bytes", "job_id", "prefix", "prepared", "seq", "suffix", "work")
@@ -121,7 +162,7 @@ class Job:
         self.seq, self.work, self.audience = seq, work, audience
         self.job_id = job_id_of(seq)
         self.prefix, self.suffix = prefix, suffix
-        self.coinbase_bytes = len(prefix) + EXTRANONCE_SIZE + len(suffix)
+        self.coinbase_bytes = len(prefix) + work.split.connections + work.split.miner + len(suffix)
         """Length of the stripped coinbase."""
         self.prepared: Any = None
         self._lines: dict[bool, bytes] = {}
@@ -135,7 +176,7 @@ class Job:
         """What its shares' hashes depend on."""
         work = self.work
         return JobParts(
-            prefix=self.prefix,
+            prefix=self.prefix[: self._head_at],
             suffix=self.suffix,
             extranonce_size=EXTRANONCE_SIZE,
             branch=work.merkle_branch,
@@ -143,6 +184,15 @@ class Job:
             nbits=work.nbits,
             target=work.target,
         )
+
+    def extranonce(self, extranonce1: bytes, extranonce2: bytes) -> bytes:
+        """The 12 bytes of a connection with this extranonce1 (4 bytes, of which the last count)."""
+        own = extranonce1[EXTRANONCE1_SIZE - self.work.split.connections :]
+        return self.prefix[self._head_at :] + own + extranonce2
+
+    @property
+    def _head_at(self) -> int:
+        return len(self.prefix) - (EXTRANONCE_SIZE - self.work.split.connections - self.work.split.miner)
 
     def header(self, share: ShareCandidate) -> Header:
         """The header of a share, by hashlib."""

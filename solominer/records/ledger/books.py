@@ -68,7 +68,7 @@ class Books:
         self._credited: dict[str, float] = {}
         self._targets: dict[str, str] = {}
         self._counters_written: dict[str, dict[str, Any]] = {"counters": {}}
-        self._share_target_hex = ""
+        self._terms = ("", "")
         self._written_up: dict[str, float] = {}
         self._written_change: dict[str, Any] = {}
         self._miners = MinerSums()
@@ -231,9 +231,10 @@ class Books:
 
     def _describe(self, at: float, up: float, key: str, fields: Mapping[str, Any]) -> None:
         self._open_part.described.add(key)
-        if fields["share_target_hex"] != self._share_target_hex:
-            # Record the counters first: hashes so far count against the old target.
-            self._share_target_hex = fields["share_target_hex"]
+        terms = (fields["share_target_hex"], fields.get("pool", ""))
+        if terms != self._terms:
+            # Record the counters first: hashes so far count against the old target, and for the old pool or none.
+            self._terms = terms
             self._write_counters(at, up)
         self.entry(at, up, "work", fields)
 

@@ -6,7 +6,7 @@ recomputed from the ledger.
 
 Most kinds come from the coordinator (`tip`, `template`, `job`, `block_found`, `block_answer`, `block_state`, ...). The
 others are `open` and `close` of a run, `begin` of an hour, `work` (a job with everything needed to rehash its shares),
-`share`, `pool_answer`, `pool_block` and `pool_lost` (of mode `pool`), `counters`, `miners` (sums of their shares),
+`share`, `pool_answer`, `pool_block` and `pool_lost` (of pools), `counters`, `miners` (sums of their shares),
 `latency`, `system`, `health`, `error`, `control` (who paused, resumed or reconfigured the daemon), `cluster_lease` (a
 node of a cluster gets its values of extranonce1), `cluster_lost`, `cluster_back` and `cluster_left`, and `torn` or
 `lost` where lines are missing.

@@ -88,6 +88,7 @@ class HourFold:
         self.searched = Searched()
         self.miners = HourMiners()
         self.pools = HourPools()
+        self._pool = ""
         self._jobs: dict[str, Entry] = {}
         self._first_up: float | None = None
         self._last_up = 0.0
@@ -163,7 +164,13 @@ class HourFold:
         def share_hashes(label: str) -> float:
             return self._share_hashes(own[label]) if label in own else usual
 
-        self.counts.read(entry["counters"], entry.get("credited", {}), float(entry["up"]), share_hashes, block)
+        counts = self.counts
+        before = counts.counted, counts.credited, counts.expected_blocks
+        counts.read(entry["counters"], entry.get("credited", {}), float(entry["up"]), share_hashes, block)
+        if self._pool:
+            counted, credited, expected = before
+            done = counts.counted - counted, counts.credited - credited, counts.expected_blocks - expected
+            self.pools.mined(self._pool, *done)
 
     @staticmethod
     def _share_hashes(target: int | None) -> float:
@@ -183,7 +190,9 @@ class HourFold:
         self.target = decode_compact(fields["nbits"].hex_number(1, 8))
         self.share_target = fields["share_target_hex"].hex_number(1, 64)
         self._tighten(self.share_target)
-        self.fees.add(fees_sats)
+        self._pool = str(entry.get("pool", ""))
+        if not self._pool:  # a pool does not tell
+            self.fees.add(fees_sats)
 
     def _share(self, entry: Entry) -> None:
         value = Field(entry, "share")["hash"].hex_number(64, 64)

@@ -45,6 +45,8 @@ def build_report(
     ended: `hour`, `shutdown`, `clock` or `recovered`. `previous` is the report of `head`, whose totals and bests are
     continued; if it is None, they restart from zero.
     """
+    at_pools = 0.0 if tree.startswith("pool-") else fold.pools.expected_blocks  # where blocks are not ours
+    expected_blocks = fold.counts.expected_blocks - at_pools
     return {
         "schema": REPORT_SCHEMA,
         "solominer": __version__,
@@ -78,8 +80,8 @@ def build_report(
         "nodes": list(fold.nodes.values()),
         "fees_sats": fold.fees.summary(),
         "network_difficulty": None if not fold.target else difficulty(fold.target),
-        "chance": _chance(fold, previous),
-        "totals": _totals(fold, previous),
+        "chance": _chance(expected_blocks, previous),
+        "totals": _totals(fold, expected_blocks, previous),
         "ledger": {
             "first_seq": fold.first_seq,
             "last_seq": fold.last_seq,
@@ -237,8 +239,7 @@ def _blocks(fold: HourFold) -> dict[str, Any]:
     }
 
 
-def _chance(fold: HourFold, previous: Previous | None) -> dict[str, Any]:
-    here = fold.counts.expected_blocks
+def _chance(here: float, previous: Previous | None) -> dict[str, Any]:
     total = here + (previous["totals"]["expected_blocks"] if previous is not None else 0.0)
     return {
         "expected_blocks": here,
@@ -247,7 +248,7 @@ def _chance(fold: HourFold, previous: Previous | None) -> dict[str, Any]:
     }
 
 
-def _totals(fold: HourFold, previous: Previous | None) -> dict[str, Any]:
+def _totals(fold: HourFold, expected_blocks: float, previous: Previous | None) -> dict[str, Any]:
     """Sums over all reports of the chain."""
     before: Mapping[str, Any] = previous["totals"] if previous is not None else {}
     return {
@@ -257,7 +258,7 @@ def _totals(fold: HourFold, previous: Previous | None) -> dict[str, Any]:
         "hashes": before.get("hashes", 0) + fold.counts.counted,
         "credited_hashes": before.get("credited_hashes", 0.0) + fold.counts.credited,
         "shares": before.get("shares", 0) + fold.shares,
-        "expected_blocks": before.get("expected_blocks", 0.0) + fold.counts.expected_blocks,
+        "expected_blocks": before.get("expected_blocks", 0.0) + expected_blocks,
         "blocks_found": before.get("blocks_found", 0) + fold.blocks_found,
     }
 

@@ -153,7 +153,7 @@ class StatusRules:
 
     def _mining(self, status: Mapping[str, Any], now: Instant) -> Iterator[Alert]:
         state = status["status"]
-        todo = "look at its log" if status.get("pools") else "check its nodes with `solominer doctor`"
+        todo = "look at its log" if status.get("mode") == "pool" else "check its nodes with `solominer doctor`"
         yield from self.conditions.alerts(
             "mining", "work", now, MINING_SECS, bad=not state.startswith(("mining", "paused")),
             title="Mining has stopped", text=f"solominer is {state}: {todo}.",

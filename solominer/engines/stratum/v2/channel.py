@@ -111,7 +111,7 @@ class MiningChannel:
         work = board.current
         assert work is not None
         job = board.job_after(held.last_seq, self.audience)
-        self.difficulty.for_job(held, job.seq, self._agent, work.difficulty, board.oldest_seq, now)
+        self.difficulty.for_job(held, job.seq, self._agent, work.most_difficulty, board.oldest_seq, now)
         held.last_seq, self._last_notify = job.seq, now
         self._known.clear()
         return job

@@ -10,7 +10,8 @@ const NOT_REACHED = "the daemon has not been reached yet";
 export function Fleet({ status }) {
   return html`<${Section} id="fleet" title="Nodes and workers">
     <div class="grid halves">
-      ${status?.pools?.length ? html`<${Card} title="Pools" name="pools"><${Pools} pools=${status.pools} /></${Card}>` : html`<${Card} title="Nodes" name="nodes">${status?.nodes.length ? html`<${Nodes} nodes=${status.nodes} />` : html`<${NoData} why=${status ? "no node is configured" : NOT_REACHED} />`}</${Card}>`}
+      ${status?.pools?.length ? html`<${Card} title="Pools" name="pools"><${Pools} pools=${status.pools} /></${Card}>` : null}
+      ${status?.mode === "pool" ? null : html`<${Card} title="Nodes" name="nodes">${status?.nodes.length ? html`<${Nodes} nodes=${status.nodes} />` : html`<${NoData} why=${status ? "no node is configured" : NOT_REACHED} />`}</${Card}>`}
       <${Latency} />
     </div>
     <${Card} title="Engines and workers" wide name="workers">${status?.workers.length ? html`<${Workers} workers=${status.workers} />` : html`<${NoData} why=${status ? "no worker is running and no miner is connected" : NOT_REACHED} />`}</${Card}>

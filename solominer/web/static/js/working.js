@@ -45,7 +45,7 @@ export function Working({ live, shares, session }) {
       <${Figure} id="rate" name="Hash rate, last minute" value=${rate(status.rate_hps)} detail=${`95 %: ${rateInterval(status.rate_low_hps, status.rate_high_hps)}`} />
       <${Figure} id="tip" name="Age of the tip" value=${status.tip_at ? duration(status.at - status.tip_at) : "no tip yet"} detail=${`height ${integer(status.height)}`} />
       <${Figure} id="last-share" name="Last share" value=${lastShare ? `${duration(Math.max(status.at - lastShare, 0))} ago` : "none yet"} detail=${`${plural(status.shares, "share")} in this run`} />
-      <${Figure} id="blocks" name=${status.pools?.length ? "Blocks found for the pool" : "Blocks accepted"} value=${integer(status.accepted_blocks)} detail=${`difficulty ${si(status.network_difficulty)}`} />
+      <${Figure} id="blocks" name=${status.mode === "pool" ? "Blocks found for the pool" : "Blocks accepted"} value=${integer(status.accepted_blocks)} detail=${`difficulty ${si(status.network_difficulty)}`} />
     </${Figures}>`}
   </section>`;
 }
