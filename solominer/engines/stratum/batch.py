@@ -52,7 +52,7 @@ class Taken(NamedTuple):
     best_hash: int
 
 
-_NOTHING = Taken(0, 0, b"", 0, 0, NO_HASH)
+NOTHING_TAKEN = Taken(0, 0, b"", 0, 0, NO_HASH)
 
 
 class Aim:
@@ -67,6 +67,7 @@ class Aim:
         names: tuple[bytes, bytes],
         extranonce1: bytes,
         *,
+        record_bytes: int = 0,
         version: int,
         version_mask: int,
         ntime_min: int,
@@ -76,15 +77,15 @@ class Aim:
     ) -> None:
         username, job_id = names
         extranonce = int.from_bytes(extranonce1, "little")
-        bounds = (extranonce, version, version_mask, ntime_min, ntime_max, len(username), len(job_id))
+        bounds = (extranonce, version, version_mask, ntime_min, ntime_max, len(username), len(job_id), record_bytes)
         self._names, self._prepared = array("B", username + job_id), prepared
         self._bounds = array("q", bounds)
         self._targets = array("I", target.to_bytes(32, "little") + notable_target.to_bytes(32, "little"))
         self.arguments = (
-            address(self._bounds), prepared.address, address(batch.validator.shares), address(self._targets),
-            address(batch.validator.results), address(prepared.scratch), batch.codes,
+            address(self._bounds), prepared.address, batch.validator.shares_at, address(self._targets),
+            batch.validator.results_at, prepared.scratch_at, batch.codes,
         )  # fmt: skip
-        parts = address(self._bounds), prepared.address, address(self._targets), address(prepared.scratch)
+        parts = address(self._bounds), prepared.address, address(self._targets), prepared.scratch_at
         self._parts = array("q", (*parts, address(self._names)))
         self.address = address(self._parts)
 
@@ -112,9 +113,8 @@ class Batch:
         self.rows, self.codes = address(self._rows), address(self._codes)
         self._out = address(self._replies)
         self._packets = array("q", [0]) * (MAX_PACKETS * PACKET)
-        self._packets_at, self._shares, self._results = map(
-            address, (self._packets, validator.shares, validator.results)
-        )
+        self._packets_at = address(self._packets)
+        self._shares, self._results = validator.shares_at, validator.results_at
         self._packets_bytes, self._replies_bytes = memoryview(self._packets).cast("B"), memoryview(self._replies)
 
     def take(self, aim: Aim, seen: Seen, data: bytes, at: int) -> Taken:
@@ -147,7 +147,7 @@ class Batch:
                 sent += size
                 taken.append(Taken(lines, after - start, told, accepted, above, best_hash))
             else:
-                taken.append(_NOTHING)
+                taken.append(NOTHING_TAKEN)
         return taken
 
     def scan(self, data: bytes, at: int) -> int:
@@ -174,21 +174,19 @@ class Batch:
 
     def check(self, aim: Aim, start: int, end: int) -> list[int]:
         """Hash these rows of one job; which of them are special."""
-        self._native.judge(self._data, self.rows, start, end, *aim.arguments)
+        self._native.judge(self.rows, start, end, *aim.arguments)
         return [row for row in range(start, end) if self._codes[row] == SPECIAL] if self._native.results[0] else []
 
     def mark(self, seen: Seen, start: int, end: int) -> None:
         """Find duplicates among the accepted rows, and remember the others."""
-        results = address(self.validator.results)
         while start < end:
-            self._native.mark(results, self.codes, start, end, seen.directory_at, len(seen.tables), seen.room)
+            self._native.mark(self._results, self.codes, start, end, seen.directory_at, len(seen.tables), seen.room)
             start, added = self._native.results[:2]
             seen.used(added)
 
     def answer(self, start: int, end: int) -> Taken:
         """What became of these rows."""
-        results = address(self.validator.results)
-        self._native.write(self._data, self.rows, self.codes, results, start, end, self._out)
+        self._native.write(self._data, self.rows, self.codes, self._results, start, end, self._out)
         size, accepted, above, best = self._native.results[:4]
         hash_int = NO_HASH
         if best >= 0:

@@ -107,7 +107,7 @@ class Connection(asyncio.Protocol):
 
     def took(self, aimed: Aimed, taken: Taken, now: float) -> None:
         """Shares at the beginning of a packet were taken for the session."""
-        if isinstance(self.session, Session):
+        if self.session is not None:
             output = self.session.took(aimed, taken, now)
             self.carry_out(output)
             if output.pause_secs:

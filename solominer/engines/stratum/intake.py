@@ -9,18 +9,19 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from solominer.engines.stratum import plain_shares
-from solominer.engines.stratum.batch import MAX_BYTES, MAX_PACKETS, Taken
+from solominer.engines.stratum.batch import MAX_BYTES, MAX_PACKETS, NOTHING_TAKEN, Packet, Taken
 from solominer.engines.stratum.jobs import JobBoard
-from solominer.engines.stratum.plain_shares import Aimed
 from solominer.engines.stratum.session import Session
 from solominer.engines.stratum.shares import ShareChecker
 
 if TYPE_CHECKING:
     from solominer.engines.stratum.connection import Connection
+    from solominer.engines.stratum.v2.session import V2Session
 
 SMALL_BYTES = 1024
 """Larger packets are worth a call of their own, which also says how long they keep the server busy."""
+
+_NO_PACKET = Packet(b"", None)
 
 
 class Intake:
@@ -32,7 +33,7 @@ class Intake:
 
     def __init__(self, checker: ShareChecker, board: JobBoard, now: Callable[[], float]) -> None:
         self._checker, self._board, self._now = checker, board, now
-        self._waiting: dict[Connection, tuple[Session, bytes]] = {}
+        self._waiting: dict[Connection, tuple[Session | V2Session, bytes]] = {}
         self._bytes = 0
 
     def takes(self, connection: Connection, data: bytes) -> bool:
@@ -40,7 +41,7 @@ class Intake:
         waiting, session = self._waiting, connection.session
         if connection in waiting:
             self.drain()
-        if not isinstance(session, Session) or session.aimed is None or self._checker.batch is None:
+        if session is None or not session.hands_in or self._checker.batch is None:
             return False
         if len(data) > SMALL_BYTES or connection.closed_for:
             return False
@@ -60,18 +61,18 @@ class Intake:
         self._waiting.clear()
         self._bytes = 0
         tip_le, batch = self._board.tip_le, self._checker.batch
-        taken: Sequence[tuple[Aimed, Taken] | None] = [None] * len(packets)
+        plain = [session.plain(data, tip_le) if batch is not None else None for _, (session, data) in packets]
+        taken: Sequence[Taken] = [NOTHING_TAKEN] * len(packets)
         if batch is not None:
-            taken = plain_shares.take_each(
-                batch, self._checker.duplicates.on(tip_le), tip_le, [each for _, each in packets]
-            )
-        for (connection, (_, data)), each in zip(packets, taken, strict=True):
+            parts = [Packet(each[1], each[0].aim) if each else _NO_PACKET for each in plain]
+            taken = batch.take_each(parts, self._checker.duplicates.on(tip_le))
+        for (connection, (session, data)), each, one in zip(packets, plain, taken, strict=True):
             try:
-                if each is not None:
-                    connection.took(*each, now)
-                    data = data[each[1].next_at :]
-                if data:
-                    connection.receive(data)
+                if each is not None and one.lines:
+                    connection.took(each[0], one, now)
+                rest = session.left_of(data, one)
+                if rest is not None:
+                    connection.receive(rest)
             except Exception as error:  # noqa: BLE001 - whatever it is, the others go on
                 context = {"message": f"a packet of {connection.address}", "exception": error}
                 asyncio.get_running_loop().call_exception_handler(context)

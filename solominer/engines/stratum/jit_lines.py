@@ -13,7 +13,7 @@ import numpy as np
 from solominer.engines.stratum.native import (
     BITS,
     COLUMNS,
-    EXTRANONCE2_AT,
+    EXTRANONCE2,
     ID_AT,
     ID_LEN,
     JOB_AT,
@@ -86,6 +86,11 @@ def make_scan() -> Any:
         return value
 
     @helper
+    def swapped(value):  # type: ignore[no-untyped-def]
+        """The bytes of a number of 32 bits in the opposite order."""
+        return (value & 0xFF) << 24 | (value & 0xFF00) << 8 | value >> 8 & 0xFF00 | value >> 24
+
+    @helper
     def params(data, at, end, rows, row):  # type: ignore[no-untyped-def]
         """Behind the list of 5 or 6 texts that begins at `at`, or -1."""
         if at >= end or data[at] != 91:
@@ -102,9 +107,12 @@ def make_scan() -> Any:
             elif index == 1:
                 rows[row + JOB_AT], rows[row + JOB_LEN] = first, last - first
             elif index == 2:
-                if last - first != 16 or number(data, first, first + 8) < 0 or number(data, first + 8, last) < 0:
+                if last - first != 16:
                     return -1
-                rows[row + EXTRANONCE2_AT] = first
+                low, high = number(data, first, first + 8), number(data, first + 8, last)
+                if low < 0 or high < 0:
+                    return -1
+                rows[row + EXTRANONCE2] = swapped(low) | swapped(high) << 32
             else:
                 value = number(data, first, last)
                 if value < 0:

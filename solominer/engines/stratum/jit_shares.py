@@ -12,6 +12,7 @@ import numba
 import numpy as np
 
 from solominer.engines.sha256.sha256d import IV
+from solominer.engines.stratum.jit_records import make_read, make_write_codes
 from solominer.engines.stratum.messages import Errors, reply_error, reply_true
 from solominer.engines.stratum.native import (
     ABOVE_OF,
@@ -24,7 +25,7 @@ from solominer.engines.stratum.native import (
     COLUMNS,
     DUPLICATE,
     EXTRANONCE1,
-    EXTRANONCE2_AT,
+    EXTRANONCE2,
     ID_AT,
     ID_LEN,
     JOB_HEAD,
@@ -40,6 +41,7 @@ from solominer.engines.stratum.native import (
     PACKET_AIM,
     PACKET_AT,
     PACKET_END,
+    RECORD_BYTES,
     RESULT_WORDS,
     SCRATCH_HEAD,
     SCRATCH_OF,
@@ -64,7 +66,8 @@ def make_functions(emit: Any, scan: Any) -> dict[str, Any]:
     - compress(state, state_at, block, block_at): see `sha256ir`.
     - check(job, shares, results, scratch, start, end): hash shares of the prepared job; a result is a hash and the bits
       of `reference.SHARE` and `BLOCK`.
-    - judge(data, rows, start, end, bounds, job, shares, targets, results, scratch, codes): check rows of one job, which
+    - root(job, shares, results, scratch, start, end): the Merkle roots that shares of the prepared job have.
+    - judge(rows, start, end, bounds, job, shares, targets, results, scratch, codes): check rows of one job, which
       gives each a code; the result is how many are special.
     - mark(results, codes, start, end, tables, count, room): find duplicates among the accepted rows and add the others
       to the last of the tables, which takes `room`. Results: where it stopped, and how many were added.
@@ -72,11 +75,13 @@ def make_functions(emit: Any, scan: Any) -> dict[str, Any]:
       and of those above their target, and the row of the best hash or -1.
     - take(data, packets, packet_count, rows, shares, results, codes, tables, count, room, out): scan each packet, and
       if all of its rows are of the names of its aim (username and job id, joined) and none is special, judge, mark and
-      write; no row is taken otherwise. The rows of all packets are at most MAX_BATCH and at most `room`. The result is
-      how many keys were added.
+      write; no row is taken otherwise. Of records (`jit_records`) those that the packet begins with are taken, and
+      their codes are written. The rows of all packets are at most MAX_BATCH and at most `room`. The result is how many
+      keys were added.
     """
-    check = _make_check(emit)
+    root, check = _make_check(emit)
     judge, mark, write_at = _make_judge(check), _make_mark(), _make_write()
+    read, write_codes = make_read(), make_write_codes()
 
     @_helper
     def same(data, at, end, names, names_at, size):  # type: ignore[no-untyped-def]
@@ -94,18 +99,28 @@ def make_functions(emit: Any, scan: Any) -> dict[str, Any]:
         bounds, names = integers_at(aim[BOUNDS_OF]), bytes_at(aim[NAMES_OF])
         job, targets, scratch = words_at(aim[JOB_OF]), words_at(aim[TARGETS_OF]), words_at(aim[SCRATCH_OF])
         first = np.int64(0)
-        found, end, alike, user, user_end, job_id, job_id_end = scan(data, size, at, rows)
+        if bounds[RECORD_BYTES]:
+            found, end = read(data, size, at, bounds, names, rows)
+        else:
+            found, end, alike, user, user_end, job_id, job_id_end = scan(data, size, at, rows)
+            if (
+                not alike
+                or not same(data, user, user_end, names, 0, bounds[USERNAME_LEN])
+                or not same(data, job_id, job_id_end, names, bounds[USERNAME_LEN], bounds[JOB_ID_LEN])
+            ):
+                found = 0
         if (
             found == 0
             or found > most
-            or not alike
-            or not same(data, user, user_end, names, 0, bounds[USERNAME_LEN])
-            or not same(data, job_id, job_id_end, names, bounds[USERNAME_LEN], bounds[JOB_ID_LEN])
-            or judge(data, rows, first, found, bounds, job, shares, targets, results, scratch, codes)[0]
+            or judge(rows, first, found, bounds, job, shares, targets, results, scratch, codes)[0]
         ):
             return 0, at, 0, 0, 0, -1, 0
         added = mark(results, codes, first, found, tables, count, room)[1]
-        written, accepted, above, best = write_at(data, rows, codes, results, first, found, out, out_at)
+        if bounds[RECORD_BYTES]:
+            written = write_codes(codes, first, found, out, out_at)
+        else:
+            written = write_at(data, rows, codes, first, found, out, out_at)
+        accepted, above, best = _counts(codes, results, first, found)
         return found, end, written, accepted, above, best, added
 
     @_helper
@@ -137,13 +152,16 @@ def make_functions(emit: Any, scan: Any) -> dict[str, Any]:
 
     @_helper
     def write(data, rows, codes, results, start, end, out):  # type: ignore[no-untyped-def]
-        return write_at(data, rows, codes, results, start, end, out, 0)
+        size = write_at(data, rows, codes, start, end, out, 0)
+        accepted, above, best = _counts(codes, results, start, end)
+        return size, accepted, above, best
 
     @_helper
     def compress(state, state_at, block, block_at):  # type: ignore[no-untyped-def]
         emit(state, state_at, block, block_at)
 
-    return {"compress": compress, "check": check, "judge": judge, "mark": mark, "write": write, "take": take}
+    functions = {"compress": compress, "check": check, "root": root, "judge": judge, "mark": mark}
+    return {**functions, "write": write, "take": take}
 
 
 @_helper
@@ -181,33 +199,49 @@ def _make_check(emit: Any) -> Any:
         compress_at(scratch, 0, scratch, 8)
 
     @_helper
-    def check(job, shares, results, scratch, first, end):  # type: ignore[no-untyped-def]
-        """Scratch: a state (8 words), a digest's or a header's block (16), the padding block (16), then the tail."""
+    def find_root(job, shares, at, scratch):  # type: ignore[no-untyped-def]
+        """Scratch: a state (8 words), a digest's or a header's block (16), the padding block (16), then the tail.
+
+        The state becomes the root; it begins as the root where the job has no block behind it.
+        """
         blocks, hole, branch = np.int64(job[8]), np.int64(job[9]), np.int64(job[10])
+        for i in range(8):
+            scratch[i] = job[i]
+        if blocks == 0:
+            return
         tail = JOB_HEAD + 8 * branch
+        for i in range(16 * blocks):
+            scratch[SCRATCH_HEAD + i] = job[tail + i]
+        for i in range(12):
+            byte = (shares[at + (i >> 2)] >> np.uint32(8 * (i & 3))) & np.uint32(0xFF)
+            place = hole + i
+            scratch[SCRATCH_HEAD + (place >> 2)] |= byte << np.uint32(24 - 8 * (place & 3))
+        for block in range(blocks):
+            compress_at(scratch, 0, scratch, SCRATCH_HEAD + 16 * block)
+        second(scratch)
+        for level in range(branch):
+            for i in range(8):
+                scratch[8 + i] = scratch[i]
+                scratch[16 + i] = job[JOB_HEAD + 8 * level + i]
+                scratch[i] = start[i]
+            compress_at(scratch, 0, scratch, 8)
+            for i in range(16):
+                scratch[24 + i] = pad_64[i]
+            compress_at(scratch, 0, scratch, 24)
+            second(scratch)
+
+    @_helper
+    def root(job, shares, results, scratch, first, end):  # type: ignore[no-untyped-def]
+        for row in range(first, end):
+            find_root(job, shares, row * SHARE_WORDS, scratch)
+            for i in range(8):
+                results[row * RESULT_WORDS + i] = swap(scratch[i])
+
+    @_helper
+    def check(job, shares, results, scratch, first, end):  # type: ignore[no-untyped-def]
         for row in range(first, end):
             at, result = row * SHARE_WORDS, row * RESULT_WORDS
-            for i in range(16 * blocks):
-                scratch[SCRATCH_HEAD + i] = job[tail + i]
-            for i in range(12):
-                byte = (shares[at + (i >> 2)] >> np.uint32(8 * (i & 3))) & np.uint32(0xFF)
-                place = hole + i
-                scratch[SCRATCH_HEAD + (place >> 2)] |= byte << np.uint32(24 - 8 * (place & 3))
-            for i in range(8):
-                scratch[i] = job[i]
-            for block in range(blocks):
-                compress_at(scratch, 0, scratch, SCRATCH_HEAD + 16 * block)
-            second(scratch)
-            for level in range(branch):
-                for i in range(8):
-                    scratch[8 + i] = scratch[i]
-                    scratch[16 + i] = job[JOB_HEAD + 8 * level + i]
-                    scratch[i] = start[i]
-                compress_at(scratch, 0, scratch, 8)
-                for i in range(16):
-                    scratch[24 + i] = pad_64[i]
-                compress_at(scratch, 0, scratch, 24)
-                second(scratch)
+            find_root(job, shares, at, scratch)
             # The header: version, parent, seven words of the root; then the root's last word, time, bits and nonce.
             for i in range(7):
                 scratch[17 + i] = scratch[i]
@@ -236,29 +270,18 @@ def _make_check(emit: Any) -> Any:
                 meets |= np.uint32(2)
             results[result + 8] = meets
 
-    return check
+    return root, check
 
 
 def _make_judge(check: Any) -> Any:
     @_helper
-    def half_byte(c):  # type: ignore[no-untyped-def]
-        return np.uint32(c - 48 if c <= 57 else (c | 32) - 87)
-
-    @_helper
-    def judge(  # type: ignore[no-untyped-def]
-        data, rows, start, end, bounds, job, shares, targets, results, scratch, codes
-    ):
+    def judge(rows, start, end, bounds, job, shares, targets, results, scratch, codes):  # type: ignore[no-untyped-def]
         version, mask = bounds[VERSION], bounds[VERSION_MASK]
         for number in range(start, end):
             row, at = number * COLUMNS, number * SHARE_WORDS
-            place = rows[row + EXTRANONCE2_AT]
             shares[at] = np.uint32(bounds[EXTRANONCE1])
-            for word in range(2):
-                value = np.uint32(0)
-                for byte in range(4):
-                    two = place + 8 * word + 2 * byte
-                    value |= (half_byte(data[two]) << np.uint32(4) | half_byte(data[two + 1])) << np.uint32(8 * byte)
-                shares[at + 1 + word] = value
+            shares[at + 1] = np.uint32(rows[row + EXTRANONCE2])
+            shares[at + 2] = np.uint32(rows[row + EXTRANONCE2] >> 32)
             shares[at + 3] = np.uint32(version | (rows[row + BITS] & mask))
             shares[at + 4] = np.uint32(rows[row + NTIME])
             shares[at + 5] = np.uint32(rows[row + NONCE])
@@ -318,6 +341,20 @@ def _make_mark() -> Any:
     return mark
 
 
+@_helper
+def _counts(codes, results, start, end):  # type: ignore[no-untyped-def]
+    """Of these rows: how many are accepted and how many above their target, and the row of the best hash or -1."""
+    accepted, above, best = 0, 0, -1
+    for number in range(start, end):
+        if codes[number] == ABOVE_TARGET:
+            above += 1
+        elif codes[number] == ACCEPTED:
+            accepted += 1
+            if best < 0 or _at_most(results, number * RESULT_WORDS, results, best * RESULT_WORDS):
+                best = number
+    return accepted, above, best
+
+
 def _make_write() -> Any:
     begin = np.frombuffer(b'{"id":', np.uint8)
     ends = [reply_true(b"")[6:]] + [
@@ -327,8 +364,8 @@ def _make_write() -> Any:
     tails = np.frombuffer(b"".join(ends), np.uint8)
 
     @_helper
-    def write(data, rows, codes, results, start, end, out, out_at):  # type: ignore[no-untyped-def]
-        size, accepted, above, best = out_at, 0, 0, -1
+    def write(data, rows, codes, start, end, out, out_at):  # type: ignore[no-untyped-def]
+        size = out_at
         for number in range(start, end):
             for i in range(6):
                 out[size + i] = begin[i]
@@ -341,12 +378,6 @@ def _make_write() -> Any:
             for i in range(starts[code], starts[code + 1]):
                 out[size] = tails[i]
                 size += 1
-            if code == ABOVE_TARGET:
-                above += 1
-            elif code == ACCEPTED:
-                accepted += 1
-                if best < 0 or _at_most(results, number * RESULT_WORDS, results, best * RESULT_WORDS):
-                    best = number
-        return size - out_at, accepted, above, best
+        return size - out_at
 
     return write

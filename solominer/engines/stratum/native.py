@@ -13,14 +13,21 @@ from functools import partial
 from typing import Any
 
 LINE_AT, LINE_END, ID_AT, ID_LEN, USER_AT, USER_LEN, JOB_AT, JOB_LEN = range(8)
-EXTRANONCE2_AT, NTIME, NONCE, BITS, SAME, COLUMNS = range(8, 14)
-"""A row, which is a share as it was read: places in the packet, numbers, and 1 if user and job are the row's before."""
+EXTRANONCE2, NTIME, NONCE, BITS, SAME, COLUMNS = range(8, 14)
+"""A row, which is a share as it was read: places in the packet, numbers (extranonce2 as little-endian), and 1 if user
+and job are the row's before."""
 
 ACCEPTED, ABOVE_TARGET, DUPLICATE, SPECIAL = 0, 1, 2, 3
 """What becomes of a share. A special one is to be handled by the session."""
 
-EXTRANONCE1, VERSION, VERSION_MASK, NTIME_MIN, NTIME_MAX, USERNAME_LEN, JOB_ID_LEN = range(7)
-"""What shares must meet beside their targets, and the lengths of the names that they are handed in with."""
+EXTRANONCE1, VERSION, VERSION_MASK, NTIME_MIN, NTIME_MAX, USERNAME_LEN, JOB_ID_LEN, RECORD_BYTES = range(8)
+"""What shares must meet beside their targets, the lengths of the names that they are handed in with, and the size of a
+share in Stratum V2, 0 for lines."""
+
+RECORD_CHANNEL, RECORD_JOB, RECORD_NONCE, RECORD_NTIME, RECORD_VERSION, RECORD_SIZE = 0, 8, 12, 16, 20, 24
+RECORD_EXTRANONCE = RECORD_SIZE + 1
+"""Where things are in a share of Stratum V2, whose names are channel and job, 4 bytes each. One of a standard channel
+ends before the size of its extranonce."""
 
 BOUNDS_OF, JOB_OF, TARGETS_OF, SCRATCH_OF, NAMES_OF = range(5)
 """The addresses that make an aim: what the shares of one worker and job on one connection must meet."""
@@ -42,7 +49,8 @@ FUNCTIONS = {
     "compress": ("InIn", 0),
     "check": ("IIIInn", 0),
     "scan": ("Bnnq", 7),
-    "judge": ("Bqnn qIII IIB", 1),
+    "root": ("IIIInn", 0),
+    "judge": ("qnn qIII IIB", 1),
     "mark": ("IBnn Qnn", 2),
     "write": ("BqBI nnB", 4),
     "take": ("B qn q IIB Qnn B", 1),
@@ -72,7 +80,9 @@ class Native:
         self._engine.add_object_file(binding.ObjectFileRef.from_data(code))
         self._engine.finalize_object()
         self.results = array("q", [0]) * 8
-        self.compress, self.check, self.scan, self.judge, self.mark, self.write, self.take = map(self._named, FUNCTIONS)
+        (
+            self.compress, self.check, self.scan, self.root, self.judge, self.mark, self.write, self.take,
+        ) = map(self._named, FUNCTIONS)  # fmt: skip
 
     def _named(self, name: str) -> Callable[..., None]:
         kinds = [ctypes.c_int64 if kind == "n" else ctypes.c_void_p for kind in FUNCTIONS[name][0].replace(" ", "")]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from solominer.engines.stratum.batch import Aim, Batch, Packet, Taken
-from solominer.engines.stratum.duplicates import Seen
+from solominer.engines.stratum.batch import Aim, Batch, Taken
+from solominer.engines.stratum.difficulty import Difficulty
 from solominer.engines.stratum.events import Worker
 from solominer.engines.stratum.messages import Errors
 from solominer.engines.stratum.reference import MAX_BATCH
@@ -24,6 +23,10 @@ class Aimed(NamedTuple):
     job: Job
     difficulty: float
     aim: Aim
+
+    def holds(self, tip_le: bytes, difficulty: Difficulty) -> bool:
+        """Whether such shares are plain still: of the present tip, and of the difficulty in force."""
+        return self.job.work.prevhash_le == tip_le and difficulty.counts_all_at(self.difficulty)
 
 
 def take(session: Session, batch: Batch, data: bytes, now: float) -> tuple[int, int]:
@@ -45,7 +48,7 @@ def take(session: Session, batch: Batch, data: bytes, now: float) -> tuple[int, 
 def _take_aimed(session: Session, batch: Batch, data: bytes, at: int, now: float) -> tuple[int, int]:
     """The same where all shares are of the worker and the job that the last ones were of; 0 if they are not."""
     tip_le = session.shared.board.tip_le
-    aimed = _aimed(session, tip_le)
+    aimed = aimed_of(session, tip_le)
     if aimed is None:
         return 0, at
     taken = batch.take(aimed.aim, session.shared.checker.duplicates.on(tip_le), data, at)
@@ -53,28 +56,10 @@ def _take_aimed(session: Session, batch: Batch, data: bytes, at: int, now: float
     return taken.lines, at + taken.next_at
 
 
-def take_each(
-    batch: Batch, seen: Seen, tip_le: bytes, packets: Sequence[tuple[Session, bytes]]
-) -> list[tuple[Aimed, Taken] | None]:
-    """Take what `_take_aimed` would of packets of as many sessions, all in one batch; the rest is theirs.
-
-    What was taken is to be handed to `count`. None: nothing was.
-    """
-    aimed = [_aimed(session, tip_le) for session, _ in packets]
-    parts = [Packet(data, each.aim if each else None) for each, (_, data) in zip(aimed, packets, strict=True)]
-    taken = batch.take_each(parts, seen)
-    return [(each, one) if each and one.lines else None for each, one in zip(aimed, taken, strict=True)]
-
-
-def _aimed(session: Session, tip_le: bytes) -> Aimed | None:
+def aimed_of(session: Session, tip_le: bytes) -> Aimed | None:
     """What the last plain shares were, if the next bytes may be more of them."""
     aimed = session.aimed
-    if (
-        aimed is None
-        or aimed.job.work.prevhash_le != tip_le
-        or session.lines.part
-        or not session.difficulty.counts_all_at(aimed.difficulty)
-    ):
+    if aimed is None or session.lines.part or not aimed.holds(tip_le, session.difficulty):
         return None
     return aimed
 
@@ -133,14 +118,19 @@ def _group(session: Session, batch: Batch, start: int, end: int, names: tuple[by
 
 def _answer(session: Session, worker: Worker, difficulty: float, taken: Taken, now: float) -> bool:
     """Send the replies and count; whether the difficulty is to change."""
-    lines, _, replies, accepted, above, best_hash = taken
-    session.answer(replies)
+    session.answer(taken.replies)
+    return credit(worker, session.difficulty, difficulty, taken, now)
+
+
+def credit(worker: Worker, vardiff: Difficulty, difficulty: float, taken: Taken, now: float) -> bool:
+    """Count shares of this difficulty; whether that is to change."""
+    lines, accepted = taken.lines, taken.accepted
     if accepted < lines:
-        worker.tally.reject(Errors.ABOVE_TARGET.text, above)
-        worker.tally.reject(Errors.DUPLICATE.text, lines - accepted - above)
+        worker.tally.reject(Errors.ABOVE_TARGET.text, taken.above)
+        worker.tally.reject(Errors.DUPLICATE.text, lines - accepted - taken.above)
     if not accepted:
         return False
-    worker.tally.accept(accepted, share_hashes(difficulty), best_hash)
+    worker.tally.accept(accepted, share_hashes(difficulty), taken.best_hash)
     if worker.credit is not None:
         worker.credit(accepted, difficulty)
-    return session.difficulty.many(accepted, difficulty, now)
+    return vardiff.many(accepted, difficulty, now)

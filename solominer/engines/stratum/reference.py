@@ -50,10 +50,14 @@ class Checked(NamedTuple):
     meets: int
 
 
+def root_of(parts: JobParts, extranonce: bytes) -> bytes:
+    """The Merkle root of the job's block with this extranonce, 32 bytes in internal order."""
+    return root_from_branch(sha256d(parts.prefix + extranonce + parts.suffix), parts.branch)
+
+
 def header_of(parts: JobParts, share: ShareCandidate) -> Header:
     """The header that the share claims to have hashed."""
-    txid_le = sha256d(parts.prefix + share.extranonce + parts.suffix)
-    root = root_from_branch(txid_le, parts.branch)
+    root = root_of(parts, share.extranonce)
     return Header(share.version, parts.prevhash_le, root, share.ntime, parts.nbits, share.nonce)
 
 
@@ -63,6 +67,10 @@ class HashlibValidator:
     def prepare(self, parts: JobParts) -> JobParts:
         """Nothing is prepared."""
         return parts
+
+    def root(self, prepared: JobParts, extranonce: bytes) -> bytes:
+        """The Merkle root of the job's block with this extranonce."""
+        return root_of(prepared, extranonce)
 
     def check(self, prepared: JobParts, shares: Sequence[ShareCandidate]) -> list[Checked]:
         """The hash of each share of the job and what it meets, in order."""

@@ -94,10 +94,24 @@ class Session:
             count += self._take_lines(data, now)
         return self._take(self._rate.pause_secs(count, self.shared.settings.lines_per_sec, now))
 
+    @property
+    def hands_in(self) -> bool:
+        """Whether the next bytes may be plain shares, to be taken with those of other connections."""
+        return self.aimed is not None
+
+    def plain(self, data: bytes, tip_le: bytes) -> tuple[plain_shares.Aimed, bytes] | None:
+        """The same of these bytes: what such shares must meet, and the bytes that may be taken."""
+        aimed = plain_shares.aimed_of(self, tip_le)
+        return (aimed, data) if aimed is not None else None
+
     def took(self, aimed: plain_shares.Aimed, taken: Taken, now: float) -> Output:
-        """Shares at the beginning of a packet were taken for it (`plain_shares.take_each`)."""
+        """Shares at the beginning of a packet were taken for it."""
         plain_shares.count(self, aimed, taken, now)
         return self._take(self._rate.pause_secs(taken.lines, self.shared.settings.lines_per_sec, now))
+
+    def left_of(self, data: bytes, taken: Taken) -> bytes | None:
+        """What is to be received yet of a packet; None: nothing."""
+        return data[taken.next_at :] or None
 
     def tick(self, now: float) -> Output:
         """Time passed: to be called every few seconds."""

@@ -38,6 +38,7 @@ class ShareValidator(Protocol):
     """`validate.Validator`, or the reference by hashlib."""
 
     def prepare(self, parts: JobParts) -> Any: ...
+    def root(self, prepared: Any, extranonce: bytes) -> bytes: ...
     def check(self, prepared: Any, shares: Sequence[ShareCandidate]) -> list[Checked]: ...
 
 
@@ -186,6 +187,10 @@ class ShareChecker:
             for index in indexes:
                 results[index] = [next(checked) for _ in claims[index].candidates]
         return results
+
+    def root(self, job: Job, extranonce: bytes) -> bytes:
+        """The Merkle root of a job's block with this extranonce, 32 bytes in internal order."""
+        return self.validator.root(self.prepared(job), extranonce)
 
     def prepared(self, job: Job) -> Any:
         """What the validator needs of a job."""

@@ -11,24 +11,34 @@ from struct import Struct, unpack
 from solominer.engines.cpu.cache import Compiled, Report, load_compiled
 from solominer.engines.cpu.machine import this_machine
 from solominer.engines.sha256.sha256d import IV
-from solominer.engines.stratum.native import OBJECT_FILE, RESULT_WORDS, SCRATCH_HEAD, SHARE_WORDS, Native, address
+from solominer.engines.stratum.native import (
+    JOB_HEAD,
+    OBJECT_FILE,
+    RESULT_WORDS,
+    SCRATCH_HEAD,
+    SHARE_WORDS,
+    Native,
+    address,
+)
 from solominer.engines.stratum.reference import MAX_BATCH, Checked, HashlibValidator, JobParts, ShareCandidate
 
-_SOURCES = ("compile", "jit_lines", "jit_shares", "messages", "native", "reference", "sha256ir")
+_SOURCES = ("compile", "jit_lines", "jit_records", "jit_shares", "messages", "native", "reference", "sha256ir")
 _SAMPLE = JobParts(bytes(range(100)), bytes(60), 12, (bytes(32),), bytes(32), 0x1D00FFFF, 1 << 255)
 _SAMPLE_SHARES = [ShareCandidate(bytes(12), 1, 2, nonce, 1 << 254) for nonce in range(8)]
 
 _SHARE = Struct("<12s3I32s")
 _RESULT = Struct("<32sI")
+_EXTRANONCE, _ROOT = Struct("12s"), Struct("32s")
 
 
 class Prepared:
     """What the compiled code needs of a job: its words, and memory in which it works on them."""
 
-    __slots__ = ("address", "scratch", "words")
+    __slots__ = ("address", "scratch", "scratch_at", "words")
 
     def __init__(self, words: array[int], scratch: array[int]) -> None:
-        self.words, self.address, self.scratch = words, address(words), scratch
+        self.words, self.scratch = words, scratch
+        self.address, self.scratch_at = address(words), address(scratch)
 
 
 class Validator:
@@ -38,6 +48,7 @@ class Validator:
         self.native = native
         self.shares = array("I", [0]) * (MAX_BATCH * SHARE_WORDS)
         self.results = array("I", [0]) * (MAX_BATCH * RESULT_WORDS)
+        self.shares_at, self.results_at = address(self.shares), address(self.results)
         self._scratch = array("I")
 
     def prepare(self, parts: JobParts) -> Prepared:
@@ -57,6 +68,20 @@ class Validator:
             self._scratch = array("I", [0]) * needed
         return Prepared(words, self._scratch)
 
+    def root(self, prepared: Prepared, extranonce: bytes) -> bytes:
+        """The Merkle root of the prepared job with this extranonce, 32 bytes in internal order."""
+        _EXTRANONCE.pack_into(self.shares, 0, extranonce)
+        self.native.root(prepared.address, address(self.shares), address(self.results), address(prepared.scratch), 0, 1)
+        root: bytes = _ROOT.unpack_from(self.results)[0]
+        return root
+
+    def with_root(self, prepared: Prepared, root: bytes) -> Prepared:
+        """The prepared job where its Merkle root is known: its shares need no coinbase."""
+        words = array("I", _words(root))
+        words.extend((0, 0, 0))
+        words.extend(prepared.words[len(words) : JOB_HEAD])
+        return Prepared(words, prepared.scratch)
+
     def _midstate(self, blocks: bytes) -> array[int]:
         """SHA-256's state after whole blocks, which hashlib does not show."""
         state, words = array("I", IV), array("I", _words(blocks))
@@ -72,10 +97,7 @@ class Validator:
             for index, (extranonce, version, ntime, nonce, target) in enumerate(batch):
                 target_le = target.to_bytes(32, "little")
                 _SHARE.pack_into(self.shares, index * _SHARE.size, extranonce, version, ntime, nonce, target_le)
-            self.native.check(
-                prepared.address, address(self.shares), address(self.results), address(prepared.scratch),
-                0, len(batch),
-            )  # fmt: skip
+            self.native.check(prepared.address, self.shares_at, self.results_at, prepared.scratch_at, 0, len(batch))
             results = memoryview(self.results).cast("B")[: len(batch) * _RESULT.size]
             checked += map(Checked._make, _RESULT.iter_unpack(results))
         return checked

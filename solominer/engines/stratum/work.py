@@ -153,10 +153,10 @@ class Job:
 
     `prefix` and `suffix` are the halves of the stripped coinbase around what connections and miners differ in. Shares
     are always hashed with 12 bytes between the halves: where a pool leaves fewer, the last of the prefix are among
-    them. `prepared` belongs to the validator.
+    them. `prepared` belongs to the validator; `written` has what its announcements to many clients have in common.
     """
 
-    __slots__ = ("_lines", "audience", "coinbase_bytes", "job_id", "prefix", "prepared", "seq", "suffix", "work")
+    __slots__ = ("audience", "coinbase_bytes", "job_id", "prefix", "prepared", "seq", "suffix", "work", "written")
 
     def __init__(self, seq: int, work: Work, audience: Audience, prefix: bytes, suffix: bytes) -> None:
         self.seq, self.work, self.audience = seq, work, audience
@@ -165,7 +165,7 @@ class Job:
         self.coinbase_bytes = len(prefix) + work.split.connections + work.split.miner + len(suffix)
         """Length of the stripped coinbase."""
         self.prepared: Any = None
-        self._lines: dict[bool, bytes] = {}
+        self.written: dict[str, bytes] = {}
 
     @property
     def kept_bytes(self) -> int:
@@ -200,7 +200,8 @@ class Job:
 
     def notify(self, clean: bool) -> bytes:
         """The mining.notify line; `clean` tells the client to drop its older jobs."""
-        line = self._lines.get(clean)
+        key = "clean" if clean else "notify"
+        line = self.written.get(key)
         if line is None:
             parent, rest = self.work.notify_parts
             line = b'{"id":null,"method":"mining.notify","params":["%b","%b","%b","%b",%b,%b]}\n' % (
@@ -211,7 +212,7 @@ class Job:
                 rest,
                 b"true" if clean else b"false",
             )
-            self._lines[clean] = line
+            self.written[key] = line
         return line
 
 

@@ -395,6 +395,9 @@ def test_a_validator_that_errs_makes_no_block() -> None:
         def prepare(self, parts: JobParts) -> JobParts:
             return parts
 
+        def root(self, prepared: JobParts, extranonce: bytes) -> bytes:
+            return bytes(32)
+
         def check(self, prepared: JobParts, shares: Sequence[ShareCandidate]) -> list[Checked]:
             return [Checked(bytes(32), SHARE | BLOCK) for _ in shares]
 

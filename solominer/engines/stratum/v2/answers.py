@@ -15,8 +15,12 @@ _CODES = {
     "Ntime out of range": "invalid-timestamp",
     "Invalid version mask": "invalid-version",
     "Invalid nonce2 length": "invalid-extranonce-size",
+    "Invalid channel": "invalid-channel-id",
 }
 """The specification's codes, and codes like them, for what is refused in V1's words."""
+
+NO_CHANNEL = StratumError(20, "Invalid channel")
+"""A share is for a channel that is not open."""
 
 _REQUEST = Struct("<2Id")
 
@@ -39,21 +43,33 @@ def answer_to_block(request: bytes, error: StratumError | None) -> SubmitSharesS
     return SubmitSharesSuccess(channel_id, sequence, 1, int(difficulty))
 
 
-class Accepted:
-    """Accepted shares of one channel that follow each other, and are answered together."""
+class Answers:
+    """The answers to shares of one channel; accepted ones that follow each other are answered together."""
 
-    __slots__ = ("_last", "_sum", "channel_id", "count")
+    __slots__ = ("_channel_id", "_count", "_last", "_messages", "_sum")
 
-    def __init__(self, channel_id: int = 0) -> None:
-        self.channel_id, self.count = channel_id, 0
-        self._last, self._sum = 0, 0.0
+    def __init__(self, channel_id: int) -> None:
+        self._channel_id = channel_id
+        self._messages: list[SubmitSharesSuccess | SubmitSharesError] = []
+        self._last, self._count, self._sum = 0, 0, 0.0
 
-    def add(self, sequence: int, difficulty: float) -> None:
-        """Another one."""
-        self._last = sequence
-        self.count += 1
-        self._sum += difficulty
+    def accept(self, last_sequence: int, count: int, difficulty: float) -> None:
+        """So many more are accepted, each of this difficulty."""
+        self._last = last_sequence
+        self._count += count
+        self._sum += count * difficulty
 
-    def answer(self) -> SubmitSharesSuccess:
-        """The answer to all."""
-        return SubmitSharesSuccess(self.channel_id, self._last, self.count, int(self._sum))
+    def refuse(self, sequence: int, error: StratumError) -> None:
+        """Another one is not."""
+        self._flush()
+        self._messages.append(refused(self._channel_id, sequence, error))
+
+    def messages(self) -> list[SubmitSharesSuccess | SubmitSharesError]:
+        """What is to be sent."""
+        self._flush()
+        return self._messages
+
+    def _flush(self) -> None:
+        if self._count:
+            self._messages.append(SubmitSharesSuccess(self._channel_id, self._last, self._count, int(self._sum)))
+        self._count, self._sum = 0, 0.0

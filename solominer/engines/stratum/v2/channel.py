@@ -8,28 +8,35 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from solominer.chain.hashes import root_from_branch, sha256d
 from solominer.chain.target import DIFFICULTY_1_TARGET
 from solominer.engines.stratum.agents import Agent
-from solominer.engines.stratum.difficulty import Difficulty, Limits
+from solominer.engines.stratum.batch import Aim, Batch
+from solominer.engines.stratum.difficulty import Difficulty
 from solominer.engines.stratum.events import Worker
 from solominer.engines.stratum.extranonces import Held
-from solominer.engines.stratum.jobs import JobBoard
 from solominer.engines.stratum.messages import Errors
+from solominer.engines.stratum.native import RECORD_EXTRANONCE, RECORD_SIZE
+from solominer.engines.stratum.plain_shares import Aimed
+from solominer.engines.stratum.shared import Shared
 from solominer.engines.stratum.shares import Claim, claim_of, share_target
+from solominer.engines.stratum.v2 import announce
+from solominer.engines.stratum.v2.frames import Packed
 from solominer.engines.stratum.v2.messages import (
-    Message,
-    NewExtendedMiningJob,
-    NewMiningJob,
-    SetNewPrevHash,
+    FORMS,
     SetTarget,
     SubmitSharesExtended,
     SubmitSharesStandard,
+    packed,
 )
 from solominer.engines.stratum.vardiff import HASHES_PER_DIFFICULTY
 from solominer.engines.stratum.work import EXTRANONCE_SIZE, Audience, Job, job_id_of
 
-_JOB_IDS = 1 << 32
+_JOB_IDS = announce.JOB_IDS
+_STANDARD_SHARE = FORMS[SubmitSharesStandard].kind, RECORD_SIZE
+
+
+def _extended_share(extranonce_size: int) -> tuple[int, int]:
+    return FORMS[SubmitSharesExtended].kind, RECORD_EXTRANONCE + extranonce_size
 
 
 class Wish(NamedTuple):
@@ -49,8 +56,8 @@ class MiningChannel:
     """One channel. `audience` and `worker` are those of the user who opened it; `held` is its extranonce1."""
 
     __slots__ = (
-        "_agent", "_board", "_known", "_last_notify", "_limits", "_tip_le", "_wish", "audience", "channel_id",
-        "difficulty", "extranonce_size", "held", "prefix", "worker",
+        "_agent", "_aimed", "_known", "_last_notify", "_shared", "_tip_le", "_wish", "audience", "channel_id",
+        "difficulty", "extranonce_size", "held", "prefix", "share_form", "worker",
     )  # fmt: skip
 
     def __init__(
@@ -58,18 +65,20 @@ class MiningChannel:
         channel_id: int,
         worker: Worker,
         held: Held,
-        board: JobBoard,
+        shared: Shared,
         audience: Audience,
         agent: Agent,
-        limits: Limits,
         extranonce_size: int | None,
     ) -> None:
         self.channel_id, self.worker, self.held = channel_id, worker, held
         self.audience, self.extranonce_size = audience, extranonce_size
-        self._board, self._agent, self._limits = board, agent, limits
+        self._shared, self._agent = shared, agent
         fixed = EXTRANONCE_SIZE - (extranonce_size or 0)
         self.prefix = held.extranonce1.ljust(fixed, b"\0")
-        self.difficulty = Difficulty(limits, powers=True)
+        self.share_form = _STANDARD_SHARE if extranonce_size is None else _extended_share(extranonce_size)
+        """The kind and size of its shares' messages."""
+        self.difficulty = Difficulty(shared.settings.limits, powers=True)
+        self._aimed: Aimed | None = None
         self._wish = Wish(0.0, (1 << 256) - 1)
         self._known: dict[int, tuple[Job, float | None]] = {}  # since the last job, by id
         self._tip_le = b""
@@ -87,7 +96,7 @@ class MiningChannel:
         """
         floor = DIFFICULTY_1_TARGET / max(wish.max_target, 1)
         known, self._wish = self._wish, wish
-        moved = self.difficulty.at_least(floor if floor >= 1 or self._limits.fractional else 0.0, now)
+        moved = self.difficulty.at_least(floor if floor >= 1 or self._shared.settings.limits.fractional else 0.0, now)
         if wish.rate_hps and not known.rate_hps / 2 < wish.rate_hps < known.rate_hps * 2:
             per_share_secs = 60 / self._agent.shares_per_minute
             moved |= self.difficulty.suggest(wish.rate_hps * per_share_secs / HASHES_PER_DIFFICULTY, now)
@@ -107,7 +116,7 @@ class MiningChannel:
 
         Raises PayoutError, BadValue or TemplateError if there is none for its audience.
         """
-        board, held = self._board, self.held
+        board, held = self._shared.board, self.held
         work = board.current
         assert work is not None
         job = board.job_after(held.last_seq, self.audience)
@@ -116,32 +125,58 @@ class MiningChannel:
         self._known.clear()
         return job
 
-    def announcement(self, job: Job, *, with_target: bool) -> list[Message]:
+    def announcement(self, job: Job, *, with_target: bool) -> list[Packed]:
         """What sends it the job: the target if wanted, the job itself, and the parent where that is another.
 
         A job on another parent is a future job, which SetNewPrevHash makes the one to work on.
         """
-        messages: list[Message] = [SetTarget(self.channel_id, self.target_le)] if with_target else []
-        work, job_id = job.work, job.seq % _JOB_IDS
+        channel_id, work = self.channel_id, job.work
         is_new_tip = work.prevhash_le != self._tip_le
-        min_ntime = None if is_new_tip else work.ntime
+        said = [packed(SetTarget(channel_id, self.target_le))] if with_target else []
         if self.extranonce_size is None:
-            root = root_from_branch(sha256d(job.prefix + self.prefix + job.suffix), work.merkle_branch)
-            messages.append(NewMiningJob(self.channel_id, job_id, min_ntime, work.base_version, root))
+            said.append(announce.standard(channel_id, job, self._shared.checker.root(job, self.prefix), is_new_tip))
         else:
-            rolls = work.version_mask != 0
-            halves = work.merkle_branch, job.prefix, job.suffix
-            messages.append(NewExtendedMiningJob(self.channel_id, job_id, min_ntime, work.base_version, rolls, *halves))
+            said.append(announce.extended(channel_id, job, is_new_tip))
         if is_new_tip:
-            messages.append(SetNewPrevHash(self.channel_id, job_id, work.prevhash_le, work.ntime, work.nbits))
+            said.append(announce.parent(channel_id, job))
         self._tip_le = work.prevhash_le
-        return messages
+        return said
 
     def is_due(self, now: float, notify_secs: float) -> bool:
         """Time passed. Whether a job is to be announced: for another difficulty, or for a sign of life."""
         return self.difficulty.tick(now) or now - self._last_notify >= notify_secs
 
     # Shares
+
+    def aim(self, batch: Batch, job_id: int) -> Aimed | None:
+        """What plain shares of this job must meet; None where there are none."""
+        shared = self._shared
+        job, difficulty = self._announced(job_id)
+        if job is None or difficulty is None:
+            return None
+        aimed = self._aimed
+        if aimed is None or aimed.job is not job:
+            aimed = self._aimed = Aimed(self.worker, job, difficulty, self._aim(batch, job, job_id, difficulty))
+        return aimed if aimed.holds(shared.board.tip_le, self.difficulty) else None
+
+    def _aim(self, batch: Batch, job: Job, job_id: int, difficulty: float) -> Aim:
+        checker, work = self._shared.checker, job.work
+        prepared = checker.prepared(job)
+        if self.extranonce_size is None:
+            prepared = batch.validator.with_root(prepared, checker.root(job, self.prefix))
+        return Aim(
+            batch,
+            prepared,
+            (self.channel_id.to_bytes(4, "little"), job_id.to_bytes(4, "little")),
+            self.held.extranonce1,
+            record_bytes=self.share_form[1],
+            version=work.base_version,
+            version_mask=work.version_mask,
+            ntime_min=work.ntime_min,
+            ntime_max=work.ntime_max,
+            target=share_target(difficulty),
+            notable_target=work.notable_target,
+        )
 
     def claim(self, share: SubmitSharesStandard | SubmitSharesExtended) -> Claim:
         """What a share claims to have hashed; its job, coinbase and root are those that were sent."""
@@ -165,7 +200,7 @@ class MiningChannel:
             ntime=share.ntime,
             nonce=share.nonce,
             job_difficulty=difficulty,
-            tip_le=self._board.tip_le,
+            tip_le=self._shared.board.tip_le,
             refusal=refusal,
         )
 
@@ -176,7 +211,7 @@ class MiningChannel:
             return known
         last = self.held.last_seq
         seq = last - (last - job_id) % _JOB_IDS
-        job = self._board.find(job_id_of(seq), self.audience) if seq >= 0 else None
+        job = self._shared.board.find(job_id_of(seq), self.audience) if seq >= 0 else None
         if job is None or job.audience != self.audience:
             return job, None
         known = self._known[job_id] = job, self.difficulty.of_job(self.held, seq)

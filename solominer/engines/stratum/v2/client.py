@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from solominer.chain.hashes import root_from_branch, sha256d
 from solominer.chain.header import Header
-from solominer.engines.stratum.v2.frames import FrameReader, seal
+from solominer.engines.stratum.v2.frames import EXTENSION, FrameReader, seal
 from solominer.engines.stratum.v2.messages import (
     FORMS,
     CloseChannel,
@@ -26,13 +26,13 @@ from solominer.engines.stratum.v2.messages import (
     SubmitSharesExtended,
     SubmitSharesStandard,
     decode,
+    packed,
 )
 from solominer.engines.stratum.v2.noise import ACT2_BYTES, Cipher, Initiator
 from solominer.errors import BadValue
 
 MAX_MESSAGE_BYTES = 256 * 1024
 MOST_FUTURE_JOBS = 16
-_EXTENSION = 0x7FFF
 
 
 class HeaderWork(NamedTuple):
@@ -142,7 +142,7 @@ class V2Client:
             data, self._unread = self._unread[ACT2_BYTES:], b""
         messages = []
         for extension, kind, payload in self._frames.feed(data):
-            message = decode(kind, payload) if extension & _EXTENSION == 0 else None
+            message = decode(kind, payload) if extension & EXTENSION == 0 else None
             if message is not None:
                 self._take(message)
                 messages.append(message)
@@ -163,8 +163,4 @@ class V2Client:
     def sealed(self, *messages: Message) -> bytes:
         """These messages as bytes to send. Only once the connection is secure."""
         assert self._send is not None
-        data = b""
-        for message in messages:
-            form = FORMS[type(message)]
-            data += seal(self._send, form.kind, form.encode(message), channel=form.channel)
-        return data
+        return seal(self._send, map(packed, messages))

@@ -26,6 +26,7 @@ from solominer.engines.stratum.v2.fields import (
     U256,
     Field,
 )
+from solominer.engines.stratum.v2.frames import Packed, head_of
 from solominer.errors import TrailingData
 
 
@@ -255,12 +256,13 @@ Message = (
 
 
 class Form:
-    """How one kind of message is written: its number, whether it is for one channel, and its fields."""
+    """How one kind of message is written: its number, whether it is for one channel, its `head`, and its fields."""
 
-    __slots__ = ("_fields", "_make", "_whole", "channel", "kind")
+    __slots__ = ("_fields", "_make", "_whole", "channel", "head", "kind")
 
     def __init__(self, message: Any, kind: int, *fields: Field, channel: bool) -> None:
         self.kind, self.channel = kind, channel
+        self.head = head_of(kind, channel=channel)
         self._make, self._fields = message._make, fields
         codes = [field.code for field in fields]
         self._whole = Struct("<" + "".join(codes)) if all(codes) else None
@@ -316,6 +318,12 @@ FORMS: dict[type, Form] = {
     )
 }
 BY_KIND = {form.kind: form for form in FORMS.values()}
+
+
+def packed(message: Message) -> Packed:
+    """A message as bytes."""
+    form = FORMS[type(message)]
+    return Packed(form.head, form.encode(message))
 
 
 def decode(kind: int, payload: bytes) -> Message | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Sequence
 from struct import Struct
 from typing import NamedTuple
 
@@ -44,11 +45,11 @@ class Cipher:
         self._count += 1
         return self._aead.encrypt(nonce, plain, associated)
 
-    def encrypt_both(self, first: bytes, second: bytes) -> bytes:
-        """Two ciphertexts, one behind the other."""
-        count, encrypt = self._count, self._aead.encrypt
-        self._count = count + 2
-        return encrypt(_NONCE.pack(count), first, None) + encrypt(_NONCE.pack(count + 1), second, None)
+    def encrypt_each(self, plains: Sequence[bytes]) -> bytes:
+        """Their ciphertexts, one behind the other."""
+        encrypt, pack, start = self._aead.encrypt, _NONCE.pack, self._count
+        self._count = start + len(plains)
+        return b"".join([encrypt(pack(count), plain, None) for count, plain in enumerate(plains, start)])
 
     def decrypt(self, sealed: bytes, associated: bytes | None = None) -> bytes:
         """The plain text. Raises BadValue for what is not the next ciphertext of the other end, to the bit."""

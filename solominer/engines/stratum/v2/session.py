@@ -6,17 +6,17 @@ that follow each other are answered together.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from solominer.chain.hashes import hash_to_int
 from solominer.engines.stratum.agents import UNKNOWN, Agent, agent_of
+from solominer.engines.stratum.batch import Taken
 from solominer.engines.stratum.difficulty import Difficulty
 from solominer.engines.stratum.events import (
     AddressWanted,
     Authorized,
     AuthorizeRefused,
-    BlockAccepted,
     BlockFound,
     Departed,
     DifficultyChanged,
@@ -28,14 +28,14 @@ from solominer.engines.stratum.events import (
 from solominer.engines.stratum.limits import BlockBudget, LineRate
 from solominer.engines.stratum.messages import StratumError
 from solominer.engines.stratum.names import MAX_USER_AGENT, Username, clean_text, parse_username
+from solominer.engines.stratum.plain_shares import Aimed
 from solominer.engines.stratum.shared import PayTo, Shared
-from solominer.engines.stratum.shares import Claim
-from solominer.engines.stratum.v2.answers import Accepted, answer_to_block, refused, request_of_block
+from solominer.engines.stratum.v2 import shares
+from solominer.engines.stratum.v2.answers import answer_to_block
 from solominer.engines.stratum.v2.channel import MiningChannel, Wish
-from solominer.engines.stratum.v2.frames import FrameReader, seal
+from solominer.engines.stratum.v2.frames import EXTENSION, Frame, FrameReader, Packed, seal
 from solominer.engines.stratum.v2.identity import Identity
 from solominer.engines.stratum.v2.messages import (
-    FORMS,
     CloseChannel,
     Message,
     OpenExtendedMiningChannel,
@@ -46,12 +46,10 @@ from solominer.engines.stratum.v2.messages import (
     SetupConnection,
     SetupConnectionError,
     SetupConnectionSuccess,
-    SubmitSharesError,
-    SubmitSharesExtended,
-    SubmitSharesStandard,
     UpdateChannel,
     UpdateChannelError,
     decode,
+    packed,
 )
 from solominer.engines.stratum.v2.noise import ACT1_BYTES, Cipher
 from solominer.engines.stratum.work import EXTRANONCE2_SIZE, Audience, Job
@@ -61,10 +59,9 @@ VERSION = 2
 MAX_MESSAGE_BYTES = 16 * 1024
 MAX_REFUSED_CHANNELS = 32
 MOST_GONE = 16
-_NO_CHANNEL = StratumError(20, "invalid-channel-id")
 _REQUIRES_STANDARD_JOBS, _REQUIRES_VERSION_ROLLING = 1, 4
 _REQUIRES_FIXED_VERSION = 1
-_EXTENSION = 0x7FFF
+_NO_SETUP = "no SetupConnection came first"
 _NO_GROUP = 0
 _MOST_ERROR = 255
 
@@ -80,9 +77,9 @@ class V2Session:
     """The state of one connection. Every method returns an `Output` to be carried out."""
 
     __slots__ = (
-        "_blocks", "_channel_ids", "_close", "_events", "_frames", "_gone", "_handshake", "_identity", "_is_set_up",
-        "_opened", "_openings", "_out", "_rate", "_refused", "_send", "_shares", "_shares_before",
-        "agent", "channels", "shared", "user_agent",
+        "_ahead", "_blocks", "_channel_ids", "_close", "_events", "_frames", "_handshake", "_identity", "_is_set_up",
+        "_opened", "_openings", "_out", "_rate", "_refused", "_run", "_send", "_shares_before",
+        "agent", "channels", "gone", "shared", "user_agent",
         "workers",
     )  # fmt: skip
 
@@ -102,13 +99,14 @@ class V2Session:
         self._channel_ids = self._refused = self._shares_before = 0
         self._out: list[bytes] = []
         self._events: list[Event] = []
-        self._shares: list[tuple[MiningChannel, int, Claim]] = []  # (channel, sequence number, claim)
+        self._ahead: list[Frame] = []  # read by `plain`, and not handled yet; the shares that they begin with
+        self._run = shares.NONE
         self._blocks = BlockBudget()
         self._close = ""
         self.user_agent = ""
         self.agent: Agent = UNKNOWN
         self.channels: dict[int, MiningChannel] = {}
-        self._gone: dict[int, MiningChannel] = {}  # the last ones that were closed: a block may be on its way
+        self.gone: dict[int, MiningChannel] = {}  # the last ones that were closed: a block may be on its way
         self.workers: dict[str, Worker] = {}
 
     # What the server asks
@@ -146,19 +144,56 @@ class V2Session:
             self._out.append(act2)
             self._send, self._frames = ciphers.send, FrameReader(ciphers.receive, MAX_MESSAGE_BYTES)
             data, self._handshake = self._handshake[ACT1_BYTES:], b""
-        frames = self._frames.feed(data)
+        frames, self._ahead = self._ahead + self._frames.feed(data), []
         try:
-            for extension, kind, payload in frames:
-                if extension & _EXTENSION == 0 and (message := decode(kind, payload)) is not None:
-                    self._handle(message, now)
-                    if self._close:
-                        break
+            self._take_frames(frames, now)
         except DecodeError as error:
             self._close = self._close or f"a message that cannot be read: {error.what}"
-        self._check_shares(now)
         if self._frames.problem is not None:
             self._close = self._close or self._frames.problem.what
         return self._take(self._rate.pause_secs(len(frames), self.shared.settings.lines_per_sec, now))
+
+    def _take_frames(self, frames: list[Frame], now: float) -> None:
+        at = 0
+        while at < len(frames) and not self._close:
+            extension, kind, payload = frames[at]
+            if not shares.is_share(frames[at]):
+                at += 1
+                if extension & EXTENSION == 0 and (message := decode(kind, payload)) is not None:
+                    self._handle(message, now)
+            elif self._is_set_up:
+                run = shares.run_at(frames, at)
+                at += len(run.payloads)
+                shares.hand_in(self, run, now)
+            else:
+                self._close = _NO_SETUP
+
+    @property
+    def hands_in(self) -> bool:
+        """Whether the next bytes may be plain shares, to be taken with those of other connections."""
+        return bool(self.channels)
+
+    def plain(self, data: bytes, tip_le: bytes) -> tuple[Aimed, bytes] | None:
+        """The same of these bytes: what such shares must meet, and their own bytes, which may be taken."""
+        assert self._frames is not None
+        frames = self._ahead
+        frames += self._frames.feed(data)
+        if not frames or not shares.is_share(frames[0]):
+            return None
+        run = self._run = shares.run_at(frames, 0)
+        aimed = shares.aimed_at(self, run)
+        return (aimed, run.data) if aimed is not None else None
+
+    def took(self, aimed: Aimed, taken: Taken, now: float) -> Output:
+        """Shares at the beginning of a packet were taken for it."""
+        shares.took(self, self._run, aimed, taken, now)
+        del self._ahead[: taken.lines]
+        return self._take(self._rate.pause_secs(taken.lines, self.shared.settings.lines_per_sec, now))
+
+    def left_of(self, data: bytes, taken: Taken) -> bytes | None:
+        """What is to be received yet of a packet; None: nothing."""
+        assert self._frames is not None
+        return b"" if self._ahead or self._frames.problem is not None else None
 
     def tick(self, now: float) -> Output:
         """Time passed: to be called every few seconds."""
@@ -171,13 +206,13 @@ class V2Session:
         else:
             for channel in list(self.channels.values()):
                 if channel.is_due(now, settings.notify_secs):
-                    self._announce(channel, now)
+                    self.announce(channel, now)
         return self._take()
 
     def work_changed(self, now: float) -> Output:
         """There is other work: a new tip, or fresh transactions on the same one."""
         for channel in list(self.channels.values()):
-            self._announce(channel, now)
+            self.announce(channel, now)
         if self._openings:
             self._open_waiting(now)
         return self._take()
@@ -186,7 +221,7 @@ class V2Session:
         """The listener has other bounds of difficulty."""
         for channel in list(self.channels.values()):
             if channel.difficulty.bound(self.shared.settings.limits, now):
-                self._announce(channel, now)
+                self.announce(channel, now)
         return self._take()
 
     def address_resolved(self, address: str, script: bytes | None, reason: str, now: float) -> Output:
@@ -202,7 +237,8 @@ class V2Session:
 
     def block_answer(self, request: bytes, error: StratumError | None) -> bytes:
         """The answer to a BlockAccepted: None if the block is on disk."""
-        return self._sealed(answer_to_block(request, error))
+        assert self._send is not None
+        return seal(self._send, [packed(answer_to_block(request, error))])
 
     def closed(self, now: float) -> None:
         """The connection is gone."""
@@ -216,19 +252,9 @@ class V2Session:
         if handler is None:
             return  # of another protocol, or a server's
         if (handler is V2Session._setup) is self._is_set_up:
-            self._close = "a second SetupConnection" if self._is_set_up else "no SetupConnection came first"
+            self._close = "a second SetupConnection" if self._is_set_up else _NO_SETUP
         else:
             handler(self, message, now)
-
-    def _submit(self, message: SubmitSharesStandard | SubmitSharesExtended, now: float) -> None:
-        channel_id = message.channel_id
-        if channel := self.channels.get(channel_id):
-            self._shares.append((channel, message.sequence_number, channel.claim(message)))
-        elif channel := self._gone.get(channel_id):
-            claim = channel.claim(message)._replace(refusal=_NO_CHANNEL)
-            self._shares.append((channel, message.sequence_number, claim))
-        else:
-            self._tell(SubmitSharesError(channel_id, message.sequence_number, _NO_CHANNEL.text))
 
     def _setup(self, message: SetupConnection, now: float) -> None:
         unsupported = message.flags & ~(_REQUIRES_STANDARD_JOBS | _REQUIRES_VERSION_ROLLING)
@@ -244,14 +270,14 @@ class V2Session:
         elif unsupported:
             error = "unsupported-feature-flags"
         if error:
-            self._tell(SetupConnectionError(unsupported, error))
+            self.tell(SetupConnectionError(unsupported, error))
             self._close = f"its SetupConnection: {error}"
             return
         self._is_set_up = True
         said = " ".join(filter(None, (message.vendor, message.hardware_version, message.firmware)))
         self.user_agent = clean_text(said, MAX_USER_AGENT)
         self.agent = agent_of(self.user_agent)
-        self._tell(SetupConnectionSuccess(VERSION, _REQUIRES_FIXED_VERSION if fixed else 0))
+        self.tell(SetupConnectionSuccess(VERSION, _REQUIRES_FIXED_VERSION if fixed else 0))
 
     def _ask_to_open(self, message: OpenStandardMiningChannel | OpenExtendedMiningChannel, now: float) -> None:
         opening = _Opening(message, parse_username(message.user_identity))
@@ -297,9 +323,9 @@ class V2Session:
             return
         known = self.workers.get(asked.user_identity)
         worker = known or Worker(opening.name.name, Tally(), credit)
-        limits, bytes_of_group = shared.settings.limits, self.agent.v2_coinbase_bytes
-        audience = Audience(None, bytes_of_group) if shared.settings.pay_to is PayTo.GROUP else Audience(script)
-        channel = MiningChannel(self._channel_ids + 1, worker, held, shared.board, audience, self.agent, limits, size)
+        in_group = shared.settings.pay_to is PayTo.GROUP
+        audience = Audience(None, self.agent.v2_coinbase_bytes) if in_group else Audience(script)
+        channel = MiningChannel(self._channel_ids + 1, worker, held, shared, audience, self.agent, size)
         channel.wants(Wish.of(asked.nominal_hash_rate, asked.max_target), now)
         try:
             job = channel.next_job(now)
@@ -312,9 +338,9 @@ class V2Session:
         self.channels[channel.channel_id] = channel
         first = asked.request_id, channel.channel_id, channel.target_le
         if size is None:
-            self._tell(OpenStandardMiningChannelSuccess(*first, channel.prefix, _NO_GROUP))
+            self.tell(OpenStandardMiningChannelSuccess(*first, channel.prefix, _NO_GROUP))
         else:
-            self._tell(OpenExtendedMiningChannelSuccess(*first, size, channel.prefix, _NO_GROUP))
+            self.tell(OpenExtendedMiningChannelSuccess(*first, size, channel.prefix, _NO_GROUP))
         if known is None:
             worker.tally = shared.tallies.of(worker.name, self.user_agent)
             self.workers[asked.user_identity] = worker
@@ -335,18 +361,18 @@ class V2Session:
         if self._refused >= MAX_REFUSED_CHANNELS and not self.channels:
             self._close = f"{MAX_REFUSED_CHANNELS} channels that were refused"
         self._events.append(AuthorizeRefused(opening.name.name, reason))
-        self._tell(OpenMiningChannelError(opening.asked.request_id, clean_text(reason, _MOST_ERROR)))
+        self.tell(OpenMiningChannelError(opening.asked.request_id, clean_text(reason, _MOST_ERROR)))
 
     def _update(self, message: UpdateChannel, now: float) -> None:
         channel = self.channels.get(message.channel_id)
         if channel is None:
-            self._tell(UpdateChannelError(message.channel_id, "invalid-channel-id"))
+            self.tell(UpdateChannelError(message.channel_id, "invalid-channel-id"))
             return
         moved = channel.wants(Wish.of(message.nominal_hash_rate, message.maximum_target), now)
         if moved:
-            self._announce(channel, now)
+            self.announce(channel, now)
         if channel.target_is_too_large:
-            self._tell(UpdateChannelError(message.channel_id, "max-target-out-of-range"))
+            self.tell(UpdateChannelError(message.channel_id, "max-target-out-of-range"))
 
     def _close_channel(self, message: CloseChannel, now: float) -> None:
         if message.channel_id in self.channels:
@@ -357,16 +383,16 @@ class V2Session:
         channel = self.channels.pop(channel_id)
         self._shares_before += channel.difficulty.shares
         self.shared.table.release(channel.held)
-        self._gone[channel_id] = channel
-        if len(self._gone) > MOST_GONE:
-            del self._gone[next(iter(self._gone))]
+        self.gone[channel_id] = channel
+        if len(self.gone) > MOST_GONE:
+            del self.gone[next(iter(self.gone))]
         if all(other.worker is not channel.worker for other in self.channels.values()):
             self.workers = {user: each for user, each in self.workers.items() if each is not channel.worker}
             self._events.append(Departed(channel.worker))
 
     # Jobs and shares
 
-    def _announce(self, channel: MiningChannel, now: float) -> None:
+    def announce(self, channel: MiningChannel, now: float) -> None:
         """Send the newest job that it does not have, behind its target where that changed."""
         if self.shared.board.current is None:
             return
@@ -374,7 +400,7 @@ class V2Session:
         try:
             job = channel.next_job(now)
         except SolominerError as error:
-            self._tell(CloseChannel(channel.channel_id, clean_text(error.what, _MOST_ERROR)))
+            self.tell(CloseChannel(channel.channel_id, clean_text(error.what, _MOST_ERROR)))
             self._drop(channel.channel_id)
             return
         moved = channel.difficulty.announced != before
@@ -382,51 +408,21 @@ class V2Session:
             self._events.append(DifficultyChanged(channel.difficulty.announced))
         self._tell(*channel.announcement(job, with_target=moved))
 
-    def _check_shares(self, now: float) -> None:
-        """Answer the shares that were read since the last time."""
-        if not self._shares:
-            return
-        shares, self._shares = self._shares, []
-        checked, events = self.shared.checker.check([claim for *_, claim in shares], self.user_agent)
-        events = [event for event in events if not isinstance(event, BlockFound) or self._blocks.admits(event.work_id)]
-        self._events += events
-        blocks = {hash_to_int(event.hash_le): event.hash_le for event in events if isinstance(event, BlockFound)}
-        moved: dict[int, MiningChannel] = {}
-        accepted = Accepted()
-        for (channel, sequence, claim), (_, error, hash_int) in zip(shares, checked, strict=True):
-            channel_id = channel.channel_id
-            if error is not None or channel_id != accepted.channel_id:
-                self._answer(accepted)
-                accepted = Accepted(channel_id)
-            if error is not None:
-                self._tell(refused(channel_id, sequence, error))
-                continue
-            if hash_int in blocks:
-                request = request_of_block(channel_id, sequence, claim.job_difficulty)
-                self._events.append(BlockAccepted(request, blocks[hash_int]))
-            else:
-                accepted.add(sequence, claim.job_difficulty)
-            if channel.difficulty.share(hash_int, now):
-                moved[channel_id] = channel
-        self._answer(accepted)
-        for channel in moved.values():
-            if channel.channel_id in self.channels:
-                self._announce(channel, now)
+    def note(self, events: Sequence[Event]) -> dict[int, bytes]:
+        """Hand these on, but for blocks of which there are enough; the hashes of its blocks, by their value."""
+        kept = [event for event in events if not isinstance(event, BlockFound) or self._blocks.admits(event.work_id)]
+        self._events += kept
+        return {hash_to_int(event.hash_le): event.hash_le for event in kept if isinstance(event, BlockFound)}
 
     # Output
 
-    def _answer(self, accepted: Accepted) -> None:
-        if accepted.count:
-            self._tell(accepted.answer())
+    def tell(self, *messages: Message) -> None:
+        """Send messages, behind what is waiting."""
+        self._tell(*map(packed, messages))
 
-    def _tell(self, *messages: Message) -> None:
-        for message in messages:
-            self._out.append(self._sealed(message))
-
-    def _sealed(self, message: Message) -> bytes:
+    def _tell(self, *messages: Packed) -> None:
         assert self._send is not None
-        form = FORMS[type(message)]
-        return seal(self._send, form.kind, form.encode(message), channel=form.channel)
+        self._out.append(seal(self._send, messages))
 
     def _take(self, pause_secs: float = 0.0) -> Output:
         output = Output(b"".join(self._out), self._events, self._close, pause_secs)
@@ -437,8 +433,6 @@ class V2Session:
 
 
 _HANDLERS: dict[type, Callable[[V2Session, Any, float], None]] = {
-    SubmitSharesStandard: V2Session._submit,
-    SubmitSharesExtended: V2Session._submit,
     SetupConnection: V2Session._setup,
     OpenStandardMiningChannel: V2Session._ask_to_open,
     OpenExtendedMiningChannel: V2Session._ask_to_open,

@@ -11,6 +11,7 @@ from solominer.engines.stratum.events import BlockAccepted, Event, Output
 from solominer.engines.stratum.shared import Shared
 from solominer.engines.stratum.v2 import curve
 from solominer.engines.stratum.v2.client import ClientChannel, HeaderWork, V2Client
+from solominer.engines.stratum.v2.frames import Packed, head_of, seal
 from solominer.engines.stratum.v2.identity import Identity
 from solominer.engines.stratum.v2.messages import (
     Message,
@@ -18,6 +19,7 @@ from solominer.engines.stratum.v2.messages import (
     OpenStandardMiningChannel,
     SetupConnection,
 )
+from solominer.engines.stratum.v2.noise import Cipher
 from solominer.engines.stratum.v2.session import V2Session
 from solominer.engines.stratum.work import Work
 
@@ -25,6 +27,11 @@ AUTHORITY = bytes(31) + b"\x07"
 ANY_TARGET = b"\xff" * 32
 NOW = 1_800_000_000.0
 M = TypeVar("M")
+
+
+def framed(cipher: Cipher, kind: int, payload: bytes, *, channel: bool) -> bytes:
+    """The frame of any message."""
+    return seal(cipher, [Packed(head_of(kind, channel=channel), payload)])
 
 
 def setup(**changes: Any) -> SetupConnection:

@@ -25,10 +25,11 @@ from solominer.engines.stratum.v2.fields import (
     U64,
     U256,
 )
-from solominer.engines.stratum.v2.frames import MOST_BYTES, PIECE_BYTES, Frame, FrameReader, seal
+from solominer.engines.stratum.v2.frames import MOST_BYTES, PIECE_BYTES, FrameReader
 from solominer.engines.stratum.v2.messages import BY_KIND, FORMS, Form, decode
 from solominer.engines.stratum.v2.noise import Cipher
 from solominer.errors import BadValue, DecodeError, TrailingData, Truncated
+from tests.engines.stratum.v2.miner import framed
 
 KEY = bytes(range(32))
 U32_VALUES = st.integers(0, 2**32 - 1)
@@ -118,11 +119,11 @@ def test_more_than_one_value_in_an_option() -> None:
 
 def test_frames_have_the_specified_sizes() -> None:
     cipher = Cipher(KEY)
-    assert len(seal(cipher, 1, b"", channel=False)) == 22
-    assert len(seal(cipher, 1, b"x", channel=False)) == 22 + 17
-    assert len(seal(cipher, 1, bytes(PIECE_BYTES), channel=False)) == 22 + 65_535
-    assert len(seal(cipher, 1, bytes(PIECE_BYTES + 1), channel=False)) == 22 + 65_535 + 17
-    header = Cipher(KEY).decrypt(seal(Cipher(KEY), 0x1F, bytes(0x010203), channel=True)[:22])
+    assert len(framed(cipher, 1, b"", channel=False)) == 22
+    assert len(framed(cipher, 1, b"x", channel=False)) == 22 + 17
+    assert len(framed(cipher, 1, bytes(PIECE_BYTES), channel=False)) == 22 + 65_535
+    assert len(framed(cipher, 1, bytes(PIECE_BYTES + 1), channel=False)) == 22 + 65_535 + 17
+    header = Cipher(KEY).decrypt(framed(Cipher(KEY), 0x1F, bytes(0x010203), channel=True)[:22])
     assert header.hex() == "00801f030201"
 
 
@@ -133,23 +134,23 @@ def test_frames_have_the_specified_sizes() -> None:
 )
 def test_frames_in_whatever_packets(sent: list[tuple[int, bytes, bool]], cuts: list[int]) -> None:
     cipher, reader = Cipher(KEY), FrameReader(Cipher(KEY), 1000)
-    data = b"".join(seal(cipher, kind, payload, channel=channel) for kind, payload, channel in sent)
+    data = b"".join(framed(cipher, kind, payload, channel=channel) for kind, payload, channel in sent)
     found = []
     for cut in [*cuts, len(data)]:
         found += reader.feed(data[:cut])
         data = data[cut:]
-    assert found == [Frame(0x8000 if channel else 0, kind, payload) for kind, payload, channel in sent]
+    assert found == [(0x8000 if channel else 0, kind, payload) for kind, payload, channel in sent]
     assert reader.problem is None
 
 
 def test_a_payload_of_several_pieces() -> None:
     payload = bytes(range(256)) * 800
     reader = FrameReader(Cipher(KEY), MOST_BYTES)
-    assert reader.feed(seal(Cipher(KEY), 9, payload, channel=False)) == [Frame(0, 9, payload)]
+    assert reader.feed(framed(Cipher(KEY), 9, payload, channel=False)) == [(0, 9, payload)]
 
 
 def test_a_changed_bit_anywhere_in_a_frame_is_refused() -> None:
-    data = seal(Cipher(KEY), 0x1A, bytes(24), channel=True)
+    data = framed(Cipher(KEY), 0x1A, bytes(24), channel=True)
     for place in range(len(data)):
         reader = FrameReader(Cipher(KEY), 1000)
         assert reader.feed(data[:place] + bytes([data[place] ^ 1 << place % 8]) + data[place + 1 :]) == []
@@ -159,14 +160,14 @@ def test_a_changed_bit_anywhere_in_a_frame_is_refused() -> None:
 
 def test_frames_before_a_bad_one_are_read() -> None:
     cipher, reader = Cipher(KEY), FrameReader(Cipher(KEY), 1000)
-    good = seal(cipher, 1, b"good", channel=False)
-    assert [frame.payload for frame in reader.feed(good + bytes(22))] == [b"good"]
+    good = framed(cipher, 1, b"good", channel=False)
+    assert reader.feed(good + bytes(22)) == [(0, 1, b"good")]
     assert reader.problem is not None
 
 
 def test_frames_that_are_swapped_or_repeated_are_refused() -> None:
     cipher = Cipher(KEY)
-    one, two = (seal(cipher, 1, payload, channel=False) for payload in (b"one", b"two"))
+    one, two = (framed(cipher, 1, payload, channel=False) for payload in (b"one", b"two"))
     for data in (two, one + one):
         reader = FrameReader(Cipher(KEY), 1000)
         reader.feed(data)
@@ -175,7 +176,7 @@ def test_frames_that_are_swapped_or_repeated_are_refused() -> None:
 
 def test_a_message_that_is_too_long_is_refused_by_its_header() -> None:
     reader = FrameReader(Cipher(KEY), 1000)
-    reader.feed(seal(Cipher(KEY), 1, bytes(1001), channel=False)[:22])
+    reader.feed(framed(Cipher(KEY), 1, bytes(1001), channel=False)[:22])
     assert "1001 bytes" in str(reader.problem)
 
 

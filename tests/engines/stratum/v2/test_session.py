@@ -25,9 +25,8 @@ from solominer.engines.stratum.messages import StratumError
 from solominer.engines.stratum.server import _payouts
 from solominer.engines.stratum.shared import PayTo
 from solominer.engines.stratum.v2 import curve
-from solominer.engines.stratum.v2.answers import Accepted
+from solominer.engines.stratum.v2.answers import Answers
 from solominer.engines.stratum.v2.client import V2Client
-from solominer.engines.stratum.v2.frames import seal
 from solominer.engines.stratum.v2.identity import BEFORE_SECS, VALID_SECS, Identity
 from solominer.engines.stratum.v2.messages import (
     FORMS,
@@ -66,7 +65,7 @@ from tests.engines.stratum.builders import (
     make_work,
     network_target,
 )
-from tests.engines.stratum.v2.miner import ANY_TARGET, AUTHORITY, NOW, Miner, extended, setup, solve, standard
+from tests.engines.stratum.v2.miner import ANY_TARGET, AUTHORITY, NOW, Miner, extended, framed, setup, solve, standard
 from tests.engines.stratum.v2.test_messages import values_of
 
 
@@ -315,10 +314,10 @@ def test_shares_that_follow_each_other_are_answered_together(miner: Miner) -> No
 
 
 def test_the_sum_of_the_shares_is_that_of_their_difficulties() -> None:
-    accepted = Accepted(1)
+    answers = Answers(1)
     for sequence, difficulty in ((7, 1024.0), (9, 2048.0), (8, 0.25)):
-        accepted.add(sequence, difficulty)
-    assert accepted.answer() == SubmitSharesSuccess(1, 8, 3, 3072)
+        answers.accept(sequence, 1, difficulty)
+    assert answers.messages() == [SubmitSharesSuccess(1, 8, 3, 3072)]
 
 
 def test_shares_of_several_channels_in_one_packet() -> None:
@@ -568,7 +567,7 @@ def test_a_changed_bit_ends_the_connection_after_what_came_before_it(miner: Mine
 
 def test_a_message_that_cannot_be_read_ends_the_connection(miner: Miner) -> None:
     assert miner.client._send is not None
-    miner.take(miner.session.receive(seal(miner.client._send, 0x16, b"short", channel=True), 0.0))
+    miner.take(miner.session.receive(framed(miner.client._send, 0x16, b"short", channel=True), 0.0))
     assert "a message that cannot be read" in miner.closed
 
 
@@ -576,7 +575,7 @@ def test_messages_of_extensions_and_unknown_kinds_are_left_out(miner: Miner) -> 
     cipher = miner.client._send
     assert cipher is not None
     header = cipher.encrypt(b"\x01\x40\x1a\x02\x00\x00") + cipher.encrypt(b"xx")
-    data = header + seal(cipher, 0x22, b"custom", channel=False) + seal(cipher, 0x50, b"", channel=False)
+    data = header + framed(cipher, 0x22, b"custom", channel=False) + framed(cipher, 0x50, b"", channel=False)
     assert miner.take(miner.session.receive(data, 0.0)) == []
     assert not miner.closed
 
@@ -594,7 +593,7 @@ def test_no_messages_break_a_session(messages: list[tuple[int, bytes]]) -> None:
     miner = Miner(make_shared(make_work()))
     miner.open()
     assert miner.client._send is not None
-    data = b"".join(seal(miner.client._send, kind, payload, channel=False) for kind, payload in messages)
+    data = b"".join(framed(miner.client._send, kind, payload, channel=False) for kind, payload in messages)
     miner.take(miner.session.receive(data, 0.0))
     miner.session.closed(0.0)
     assert len(miner.shared.table) == 0
