@@ -33,7 +33,7 @@ def connection_record(connection: Connection, now: float) -> dict[str, str | int
     proven = session.difficulty if isinstance(session, Session) else session
     rate, low, high = proven.rate_interval_hps(now)
     record: dict[str, str | int | float] = {
-        "worker": next(iter(session.workers.values())).name,
+        "worker": next((each.name for each in session.workers.values()), "(no channel)"),
         "user_agent": session.user_agent,
         "secs": round(now - connection.opened_at, 1),
         "shares": proven.shares,

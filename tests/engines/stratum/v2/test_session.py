@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from solominer.engines.stratum.events import (
     NotableShare,
 )
 from solominer.engines.stratum.messages import StratumError
+from solominer.engines.stratum.reports import connection_record
 from solominer.engines.stratum.server import _payouts
 from solominer.engines.stratum.shared import PayTo
 from solominer.engines.stratum.v2 import curve
@@ -237,6 +239,10 @@ def test_a_worker_is_gone_with_its_last_channel() -> None:
         assert isinstance(opened, OpenStandardMiningChannelSuccess)
         miner.say(CloseChannel(opened.channel_id, "bye"))
     assert list(miner.session.workers) == ["rig.2"]
+    connection: Any = SimpleNamespace(session=miner.session, opened_at=0.0)
+    assert connection_record(connection, 1.0)["worker"] == "rig.2"
+    miner.say(CloseChannel(3, "bye"))
+    assert connection_record(connection, 1.0)["worker"] == "(no channel)"
 
 
 # Jobs
