@@ -69,7 +69,8 @@ def _one(option: dict[str, Any]) -> str:
     if "enum" in option or "const" in option:
         return ", ".join(f"`{value}`" for value in option.get("enum", [option.get("const")]))
     if option.get("type") == "array":
-        return "list of groups"
+        items = option["items"]
+        return "list of groups" if "$ref" in items else f"list of {_TYPES[items['type']]}s"
     kind = "path" if option.get("format") == "path" else _TYPES[option["type"]]
     bounds = [f"{sign} {option[key]:,g}".replace(",", " ") for key, sign in _BOUNDS if key in option]
     return " ".join([kind, ", ".join(bounds)]).strip()

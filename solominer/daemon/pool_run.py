@@ -31,6 +31,7 @@ from solominer.engines.engine_set import EngineSet
 from solominer.engines.pool.pool import WorkerPool
 from solominer.governor.governor import Governor
 from solominer.records.recorder import Recorder
+from solominer.records.report.formats import many
 from solominer.upstream.connection import Patience
 from solominer.upstream.miner import PoolMiner
 from solominer.upstream.pools import Pools
@@ -123,8 +124,9 @@ class PoolRun(EveryRun):
                 for task in tasks:
                     task.cancel()
         log.info(
-            "stopped after %s: %d hashes, %d shares, %d blocks of pools",
-            duration(time.time() - self._started_at), sampler.hashes, self.miner.shares, self.miner.pool_blocks,
+            "stopped after %s: %d hashes, %s, %s of pools",
+            duration(time.time() - self._started_at), sampler.hashes, many(self.miner.shares, "share"),
+            many(self.miner.pool_blocks, "block"),
         )  # fmt: skip
 
     async def _shutdown(self, parts: _Parts, governor: Governor, sampler: Sampler, beside: asyncio.Task[None]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from solominer.errors import printable
+from solominer.records.report.formats import many
 from solominer.views.text import rate
 
 ENGINE = "cluster/"
@@ -33,13 +34,13 @@ def node_lines(nodes: Sequence[Mapping[str, Any]]) -> list[str]:
         return ["no node has joined yet"]
     width = max(len(each["node"]) for each in nodes)
     lines = [
-        f"{printable(each['node'], 63):{width}}  {each['state']:7}  {each['alive']} of {each['workers']} workers"
-        f"  {rate(each['rate_hps'])}  {each['shares']} shares"
+        f"{printable(each['node'], 63):{width}}  {each['state']:7}  {each['alive']} of "
+        f"{many(each['workers'], 'worker')}  {rate(each['rate_hps'])}  {many(each['shares'], 'share')}"
         for each in nodes
     ]
     lost = sum(each["state"] == "lost" for each in nodes)
     total = rate(sum(each["rate_hps"] for each in nodes))
-    return [*lines, f"{len(nodes)} nodes{f', {lost} of them lost' if lost else ''}: {total}"]
+    return [*lines, f"{many(len(nodes), 'node')}{f', {lost} of them lost' if lost else ''}: {total}"]
 
 
 def _state(node: Mapping[str, Any]) -> str:
