@@ -40,6 +40,11 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 def _table(schema: dict[str, Any], prefix: str, definitions: dict[str, Any]) -> Iterator[str]:
     yield "| setting | meaning | allowed | default |"
     yield "| --- | --- | --- | --- |"
+    yield from _rows(schema, prefix, definitions)
+
+
+def _rows(schema: dict[str, Any], prefix: str, definitions: dict[str, Any]) -> Iterator[str]:
+    """A row for each setting; a group within a group is followed by its own."""
     for name, field in schema["properties"].items():
         about = field.get("description", "")
         inner = _reference(field)
@@ -48,6 +53,8 @@ def _table(schema: dict[str, Any], prefix: str, definitions: dict[str, Any]) -> 
         default = _default(field)
         cells = (f"`{prefix}{name}`", about, _allowed(field), default)
         yield f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"
+        if inner is not None and prefix:
+            yield from _rows(definitions[inner], f"{prefix}{name}.", definitions)
 
 
 def _reference(field: dict[str, Any]) -> str | None:
