@@ -40,6 +40,11 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 def _table(schema: dict[str, Any], prefix: str, definitions: dict[str, Any]) -> Iterator[str]:
     yield "| setting | meaning | allowed | default |"
     yield "| --- | --- | --- | --- |"
+    yield from _rows(schema, prefix, definitions)
+
+
+def _rows(schema: dict[str, Any], prefix: str, definitions: dict[str, Any]) -> Iterator[str]:
+    """A row for each setting; a group within a group is followed by its own."""
     for name, field in schema["properties"].items():
         about = field.get("description", "")
         inner = _reference(field)
@@ -48,6 +53,8 @@ def _table(schema: dict[str, Any], prefix: str, definitions: dict[str, Any]) -> 
         default = _default(field)
         cells = (f"`{prefix}{name}`", about, _allowed(field), default)
         yield f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"
+        if inner is not None and prefix:
+            yield from _rows(definitions[inner], f"{prefix}{name}.", definitions)
 
 
 def _reference(field: dict[str, Any]) -> str | None:
@@ -69,7 +76,8 @@ def _one(option: dict[str, Any]) -> str:
     if "enum" in option or "const" in option:
         return ", ".join(f"`{value}`" for value in option.get("enum", [option.get("const")]))
     if option.get("type") == "array":
-        return "list of groups"
+        items = option["items"]
+        return "list of groups" if "$ref" in items else f"list of {_TYPES[items['type']]}s"
     kind = "path" if option.get("format") == "path" else _TYPES[option["type"]]
     bounds = [f"{sign} {option[key]:,g}".replace(",", " ") for key, sign in _BOUNDS if key in option]
     return " ".join([kind, ", ".join(bounds)]).strip()

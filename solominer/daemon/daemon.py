@@ -41,6 +41,7 @@ from solominer.daemon.status import Sampler, snapshot_of
 from solominer.engines.engine_set import EngineSet
 from solominer.errors import SolominerError
 from solominer.governor.governor import Governor
+from solominer.records.report.formats import many
 from solominer.views.logs import RecentEvents
 from solominer.views.snapshot import Snapshot
 from solominer.views.text import duration, rate
@@ -182,11 +183,11 @@ class Run(EveryRun):
                 for task in tuple(tasks):  # they remove themselves
                     task.cancel()
         log.info(
-            "stopped after %s: %d hashes, %d shares, %d blocks accepted",
+            "stopped after %s: %d hashes, %s, %s accepted",
             duration(time.time() - self._started_at),
             sampler.hashes,
-            coordinator.judge.shares,
-            coordinator.blocks.accepted_count,
+            many(coordinator.judge.shares, "share"),
+            many(coordinator.blocks.accepted_count, "block"),
         )
         return self._exit_code(executor)
 
@@ -340,9 +341,9 @@ def _doing(coordinator: Coordinator, fallback: Fallback | None) -> tuple[bytes, 
 def _service_status(executor: Executor, sampler: Sampler, fallback: Fallback | None) -> str:
     """One line for the service manager."""
     coordinator, speed = executor.coordinator, rate(sampler.rate.estimate().value)
-    accepted = coordinator.blocks.accepted_count
+    accepted = many(coordinator.blocks.accepted_count, "block")
     status = _doing(coordinator, fallback)[1]
-    return f"{status} at height {coordinator.tip.height + 1}: {speed}, {accepted} blocks accepted"
+    return f"{status} at height {coordinator.tip.height + 1}: {speed}, {accepted} accepted"
 
 
 async def _ticks(executor: Executor) -> NoReturn:

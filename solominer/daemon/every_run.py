@@ -27,6 +27,7 @@ from solominer.errors import SolominerError, leaves
 from solominer.governor.governor import Governor
 from solominer.records.journal.recovery import Replay
 from solominer.records.recorder import Recorder
+from solominer.records.report.formats import many
 from solominer.views.console import ConsoleView, has_controlling_terminal
 from solominer.views.logs import RecentEvents, logged_to
 from solominer.views.snapshot import Snapshot
@@ -203,7 +204,7 @@ async def _status_lines(snapshot: Callable[[], Snapshot]) -> NoReturn:
                 )  # fmt: skip
         if not s.pools:
             log.info(
-                "%s at height %d: %s, %d shares, %d blocks accepted, %d transactions paying %s",
-                s.status, s.height + 1, rate(s.rate_hps), s.shares, s.accepted_blocks, s.transactions,
-                coins(s.fees_sats),
+                "%s at height %d: %s, %s, %s accepted, %s paying %s",
+                s.status, s.height + 1, rate(s.rate_hps), many(s.shares, "share"), many(s.accepted_blocks, "block"),
+                many(s.transactions, "transaction"), coins(s.fees_sats),
             )  # fmt: skip

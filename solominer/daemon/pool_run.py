@@ -32,6 +32,7 @@ from solominer.engines.pool.pool import WorkerPool
 from solominer.errors import PayoutError
 from solominer.governor.governor import Governor
 from solominer.records.recorder import Recorder
+from solominer.records.report.formats import many
 from solominer.upstream.connection import Patience
 from solominer.upstream.miner import PoolMiner
 from solominer.views.logs import RecentEvents
@@ -135,8 +136,9 @@ class PoolRun(EveryRun):
                 for task in tasks:
                     task.cancel()
         log.info(
-            "stopped after %s: %d hashes, %d shares, %d blocks of pools",
-            duration(time.time() - self._started_at), sampler.hashes, work.miner.shares, work.miner.pool_blocks,
+            "stopped after %s: %d hashes, %s, %s of pools",
+            duration(time.time() - self._started_at), sampler.hashes, many(work.miner.shares, "share"),
+            many(work.miner.pool_blocks, "block"),
         )  # fmt: skip
 
     async def _shutdown(

@@ -23,6 +23,7 @@ from solominer.engines.pool.pool import WORKER_MEMORY_BYTES
 from solominer.records.clock import records_problem
 from solominer.records.evidence.state import load_state, read_report
 from solominer.records.files import shown
+from solominer.records.report.formats import many
 from solominer.records.tree import Tree
 
 LEAST_FREE_BYTES = 200 << 20
@@ -155,7 +156,8 @@ def _fallback(config: Config) -> CheckOutcome:
 def _cores(config: Config) -> CheckOutcome:
     cores = usable_cores()
     workers = max(1, cores - config.cpu_cores_reserved)
-    text = f"{cores} usable of {psutil.cpu_count() or cores}, {config.cpu_cores_reserved} reserved: {workers} workers"
+    text = f"{cores} usable of {psutil.cpu_count() or cores}, {config.cpu_cores_reserved} reserved: "
+    text += many(workers, "worker")
     if config.cpu_cores_reserved >= cores:
         return warning(text, "lower cpu_cores_reserved: one worker runs in any case and will keep a core busy")
     return ok(text)
@@ -165,7 +167,7 @@ def _memory(config: Config) -> CheckOutcome:
     workers = max(1, usable_cores() - config.cpu_cores_reserved)
     needed = DAEMON_MEMORY_BYTES + workers * WORKER_MEMORY_BYTES
     available = psutil.virtual_memory().available
-    text = f"{available / 2**30:.1f} GiB available, {workers} workers need up to {needed / 2**30:.1f} GiB"
+    text = f"{available / 2**30:.1f} GiB available, up to {needed / 2**30:.1f} GiB needed by {many(workers, 'worker')}"
     if available < DAEMON_MEMORY_BYTES + WORKER_MEMORY_BYTES:
         return failed(text, "free some memory: it may not suffice for one worker")
     if available < needed:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from solominer.errors import printable
+from solominer.records.report.formats import many
 from solominer.views.text import rate, utc
 
 ENGINE = "cluster/"
@@ -37,14 +38,14 @@ def node_lines(nodes: Sequence[Mapping[str, Any]]) -> list[str]:
         return ["no node has joined yet"]
     width = max(len(each["node"]) for each in nodes)
     lines = [
-        f"{printable(each['node'], 63):{width}}  {each['state']:7}  {each['alive']} of {each['workers']} workers"
-        f"  {_pace(each)}  {each['shares']} shares"
+        f"{printable(each['node'], 63):{width}}  {each['state']:7}  {each['alive']} of "
+        f"{many(each['workers'], 'worker')}  {_pace(each)}  {many(each['shares'], 'share')}"
         for each in nodes
     ]
     there = [each for each in nodes if each["state"] != "left"]
     lost = sum(each["state"] == "lost" for each in there)
     total = rate(sum(each["rate_hps"] for each in there))
-    return [*lines, f"{len(there)} nodes{f', {lost} of them lost' if lost else ''}: {total}"]
+    return [*lines, f"{many(len(there), 'node')}{f', {lost} of them lost' if lost else ''}: {total}"]
 
 
 def _pace(node: Mapping[str, Any]) -> str:

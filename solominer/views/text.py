@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from solominer.records.report.formats import many
 from solominer.work.events import template_way
 from solominer.work.payout import percent
 
@@ -138,15 +139,16 @@ def status_lines(status: Mapping[str, Any]) -> Iterator[str]:
     yield f"  up {duration(status['at'] - status['started_at'])}, at height {status['height'] + 1}, tip {tip_age} old"
     low, high = status["rate_low_hps"], status["rate_high_hps"]
     spread = "" if low is None or high is None else f" ({rate(low)} to {rate(high)})"
-    yield f"  {rate(status['rate_hps'])}{spread}, {scaled(status['hashes'], 'H')} done, {status['shares']} shares"
+    done = f"{scaled(status['hashes'], 'H')} done, {many(status['shares'], 'share')}"
+    yield f"  {rate(status['rate_hps'])}{spread}, {done}"
     yield from map(_pool_text, status["pools"])
     if status["mode"] == "pool":
-        yield f"  {status['accepted_blocks']} blocks found for the pool"
+        yield f"  {many(status['accepted_blocks'], 'block')} found for the pool"
     elif status["pools"]:
-        yield f"  {status['accepted_blocks']} blocks accepted before; those found now are the pool's"
+        yield f"  {many(status['accepted_blocks'], 'block')} accepted before; those found now are the pool's"
     else:
-        yield f"  template: {status['transactions']} transactions paying {coins(status['fees_sats'])}"
-        yield f"  {status['accepted_blocks']} blocks accepted; the reward goes to {status['payout'] or '-'}"
+        yield f"  template: {many(status['transactions'], 'transaction')} paying {coins(status['fees_sats'])}"
+        yield f"  {many(status['accepted_blocks'], 'block')} accepted; the reward goes to {status['payout'] or '-'}"
     yield from _payout_lines(status)
     if status["stratum_urls"]:
         yield f"  miners connect to {' or '.join(status['stratum_urls'])}"
@@ -154,13 +156,14 @@ def status_lines(status: Mapping[str, Any]) -> Iterator[str]:
     for worker in workers:
         yield f"  worker {worker['worker']}: {_worker_text(worker)}"
     if len(workers) < len(status["workers"]):
-        yield f"  and {len(status['workers']) - len(workers)} more workers"
+        yield f"  and {many(len(status['workers']) - len(workers), 'more worker')}"
     for node in status["nodes"]:
         state = ("in use" if node["active"] else "ready") if node["usable"] else node["note"]
         fork = f", ON {node['fork']}" if node["fork"] else ""
         source = template_way(node.get("ipc", "off"))
         yield f"  node {node['name']}: {state}, height {node['height']}, ZMQ {node['zmq']}{source}{fork}"
     for block in status["blocks"]:
-        yield f"  block {block['height']} {block['hash_hex']}: {block['state']}, {block['confirmations']} confirmations"
+        depth = many(block["confirmations"], "confirmation")
+        yield f"  block {block['height']} {block['hash_hex']}: {block['state']}, {depth}"
     for at, text in status["events"][-5:]:
         yield f"  {utc(at)}  {text}"

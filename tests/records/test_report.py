@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import random
+import re
 from typing import Any
 
 import pytest
@@ -115,7 +117,10 @@ def test_a_claim_is_judged_rightly_under_changing_targets_and_beside_credited_ha
     assert (report["shares"]["credited"], report["shares"]["expected"]) == (20, pytest.approx(1000, abs=0.01))
     assert report["totals"]["credited_hashes"] == report["hashes"]["credited"] == pytest.approx(320 * PER_SHARE)
     text = report_text(report)
-    assert "credited, 20 shares from 1 workers" in text
+    assert "credited, 20 shares from 1 worker\n" in text
+    named = copy.deepcopy(report)
+    named["hashes"]["workers"][0] |= {"worker": "stratum/a-long-name", "shares": 1, "mismatch": None}
+    assert re.search(r"^  stratum/a-long-name \d.*, 1 share$", report_text(named), re.MULTILINE)
     assert "20 more from workers with credited hashes" in text
 
 

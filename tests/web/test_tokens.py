@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from solominer.chain.fields import Field
-from solominer.errors import RecordsError
+from solominer.errors import ConfigError, RecordsError
 from solominer.web.access import tokens as module
 from solominer.web.access.registry import USE_SECS, TokenRegistry
 from solominer.web.access.tokens import DAY_SECS, MAX_TOKENS, Role, Token, TokenFile, hash_of, session_of
@@ -50,17 +50,17 @@ def test_tokens_differ(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", " ", "a b", "../x", "x" * 41, "é", "a\n", "-x", "<b>"])
 def test_names_are_plain(name: str, tmp_path: Path) -> None:
-    with pytest.raises(RecordsError, match="cannot be the name"):
+    with pytest.raises(ConfigError, match="cannot be the name"):
         TokenFile(tmp_path).add(name, Role.READ, AT)
 
 
 def test_a_name_is_taken_until_it_is_revoked(tmp_path: Path) -> None:
     file = TokenFile(tmp_path)
     file.add("phone", Role.READ, AT)
-    with pytest.raises(RecordsError, match="there is a token with the name phone"):
+    with pytest.raises(ConfigError, match="there is a token with the name phone"):
         file.add("phone", Role.CONTROL, AT)
     file.revoke("phone")
-    with pytest.raises(RecordsError, match="no token 'phone'"):
+    with pytest.raises(ConfigError, match="no token 'phone'"):
         file.revoke("phone")
     file.add("phone", Role.CONTROL, AT)
 
@@ -71,7 +71,7 @@ def test_there_is_a_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     file = TokenFile(tmp_path)
     file.add("a", Role.READ, AT)
     file.add("b", Role.READ, AT)
-    with pytest.raises(RecordsError, match="there are 2 tokens"):
+    with pytest.raises(ConfigError, match="there are 2 tokens"):
         file.add("c", Role.READ, AT)
 
 

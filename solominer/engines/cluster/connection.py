@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -46,7 +47,7 @@ async def connect(
     async def failed(error: Exception) -> None:
         if client.is_closed or getattr(error, "reason", "") == _AT_CLOSE:
             return
-        text = str(error) or type(error).__name__
+        text = words(error)
         if text not in said:  # it repeats with every attempt
             said.add(text)
             log.warning("cluster server: %s; trying again", text)
@@ -80,3 +81,13 @@ async def connect(
     log.info("connected to the cluster's server, version %d.%d.%d", version.major, version.minor, version.patch)
     await back()
     return client
+
+
+def words(error: Exception) -> str:
+    """What a server, or the way to it, has against a connection."""
+    text = str(error) or type(error).__name__
+    if "authorization violation" in text.lower():
+        return "it refuses this certificate: a node that was removed or renewed needs its new join file"
+    if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) and error.errno:
+        return f"cannot connect: {os.strerror(error.errno)}"
+    return text

@@ -17,6 +17,7 @@ from solominer.engines.gpu.engine import GpuEngine, GpuSettings
 from solominer.engines.pool.pool import PoolSettings, WorkerPool
 from solominer.errors import SolominerError, leaves
 from solominer.records.lock import FolderLock
+from solominer.records.report.formats import many
 from solominer.views.text import duration, rate
 from solominer.work.instant import Instant
 
@@ -67,7 +68,7 @@ async def _run(settings: NodeSettings) -> None:
         raise
     finally:
         lines.cancel()
-    log.info("stopped after %s: %d blocks found", duration(time.monotonic() - started), node.blocks)
+    log.info("stopped after %s: %s found", duration(time.monotonic() - started), many(node.blocks, "block"))
 
 
 def _now() -> Instant:
@@ -78,10 +79,10 @@ async def _status_lines(node: Node) -> NoReturn:
     while True:
         await asyncio.sleep(STATUS_LINE_SECS)
         log.info(
-            "%s: %s, %d shares delivered, %d waiting, %d blocks found",
+            "%s: %s, %s delivered, %d waiting, %s found",
             node.status,
             rate(sum(worker.rate_hps for worker in node.workers)),
-            node.delivered,
+            many(node.delivered, "share"),
             len(node.spool),
-            node.blocks,
+            many(node.blocks, "block"),
         )

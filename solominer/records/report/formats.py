@@ -19,6 +19,11 @@ def short(value: float) -> str:
     return f"{value:.4g} "
 
 
+def many(count: int, noun: str) -> str:
+    """`1 worker`, `2 workers`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def odds(chance: float) -> str:
     """A probability: below 10 % as `1 in N`, else in percent."""
     if chance <= 0:

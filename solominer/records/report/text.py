@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from solominer.records.report.formats import duration, hashes_text, interval_text, odds, short
+from solominer.records.report.formats import duration, hashes_text, interval_text, many, odds, short
 from solominer.records.report.miners_view import miner_lines
 from solominer.records.report.pools import pool_lines
 from solominer.records.report.searched import search_lines
@@ -47,14 +47,14 @@ def _hash_lines(report: Report) -> Iterator[str]:
     line = f"hashes     {hashes_text(hashes['counted'], hashes['credited'])}"
     yield line if rate is None else f"{line}, {interval_text(rate, 'H/s')}"
     for name, sums in hashes["engines"].items() if len(hashes["engines"]) > 1 else ():
-        own = f"{sums['shares']} shares from {sums['workers']} workers"
-        yield f"  {name:<9}{hashes_text(sums['counted'], sums['credited'])}, {own}"
+        own = f"{many(sums['shares'], 'share')} from {many(sums['workers'], 'worker')}"
+        yield f"  {name:<8} {hashes_text(sums['counted'], sums['credited'])}, {own}"
     for worker in hashes["workers"] if len(hashes["workers"]) > 1 else ():
         flag = worker["mismatch"]
         wrong = f"  MISMATCH: {'; '.join(flag['reasons'])}" if flag and flag["flagged"] else ""
         own = "" if worker["rate_hps"] is None else f", {short(worker['rate_hps'])}H/s"
         done = hashes_text(worker["counted"], worker["credited"])
-        yield f"  {worker['worker']:<9}{done}{own}, {worker['shares']} shares{wrong}"
+        yield f"  {worker['worker']:<8} {done}{own}, {many(worker['shares'], 'share')}{wrong}"
     if not shares["complete"]:
         yield f"shares     {shares['found']} found; share target too low; not used as evidence"
         return

@@ -24,7 +24,7 @@ from pathlib import Path
 import orjson
 
 from solominer.chain.fields import Field, decode
-from solominer.errors import BadValue, RecordsError
+from solominer.errors import BadValue, ConfigError, RecordsError
 from solominer.records.files import optional, read_bounded, reason
 from solominer.records.tree import atomic_write, make_folder
 
@@ -109,10 +109,10 @@ class TokenFile:
     def add(self, name: str, role: Role, at: float, days: float | None = None) -> str:
         """Make a token that is valid for `days` from `at` (Unix seconds), and return it: it cannot be shown again.
 
-        Raises RecordsError for a name that is not usable or taken, and as `load`.
+        Raises ConfigError for a name that is not usable or taken, RecordsError as `load`.
         """
         if not _NAME.fullmatch(name):
-            raise RecordsError(
+            raise ConfigError(
                 f"{name!r:.60} cannot be the name of a token",
                 "use up to 40 letters, digits, dots, underscores and hyphens",
             )
@@ -121,21 +121,21 @@ class TokenFile:
         with self._locked():
             tokens = self.load()
             if any(token.name == name for token in tokens):
-                raise RecordsError(
+                raise ConfigError(
                     f"there is a token with the name {name}", f"revoke it first: solominer web token revoke {name}"
                 )
             if len(tokens) >= MAX_TOKENS:
-                raise RecordsError(f"there are {MAX_TOKENS} tokens", "revoke those that are not used any more")
+                raise ConfigError(f"there are {MAX_TOKENS} tokens", "revoke those that are not used any more")
             self._save((*tokens, Token(name, role, hash_of(session_of(secret) or ""), at, expires_at)))
         return secret
 
     def revoke(self, name: str) -> None:
-        """Remove a token: it and its sessions are refused from now on. Raises RecordsError for an unknown name."""
+        """Remove a token: it and its sessions are refused from now on. Raises ConfigError for an unknown name."""
         with self._locked():
             tokens = self.load()
             left = tuple(token for token in tokens if token.name != name)
             if len(left) == len(tokens):
-                raise RecordsError(f"there is no token {name!r:.60}", "see them all: solominer web token list")
+                raise ConfigError(f"there is no token {name!r:.60}", "see them all: solominer web token list")
             self._save(left)
 
     def load_uses(self) -> dict[str, float]:

@@ -17,6 +17,7 @@ from nats.errors import NoServersError
 from nats.js.api import ConsumerConfig, StreamConfig
 
 from solominer.engines.cluster import subjects
+from solominer.engines.cluster.connection import connect
 from solominer.engines.cluster.nats_server import reload_server
 from solominer.engines.cluster.tls import tls_context
 from solominer.setup.cluster.authority import CLIENT_USES, Authority, new_key
@@ -245,6 +246,18 @@ async def test_with_a_certificate_that_does_not_count(cluster: ClusterFolder, wh
         "server's": lambda: ((cluster.path / "server.pem").read_text(), (cluster.path / "server.key").read_text()),
     }[which]()
     await refused_to(cluster, tls_context((cluster.path / "ca.pem").read_text(), certificate, key))
+
+
+async def test_a_removed_node_hears_why_it_is_refused(cluster: ClusterFolder, caplog: pytest.LogCaptureFixture) -> None:
+    async def never() -> None:
+        raise AssertionError
+
+    tls = tls_context((cluster.path / "ca.pem").read_text(), *of_cluster(cluster, "gone.00000000.node.solominer", 1))
+    trying = asyncio.create_task(connect(cluster.read().servers, "gone", tls=tls, inbox="x", back=never))
+    async with asyncio.timeout(10):
+        while "needs its new join file; trying again" not in caplog.text:
+            await asyncio.sleep(0.02)
+    trying.cancel()
 
 
 async def test_the_same_with_one_that_counts(cluster: ClusterFolder) -> None:
