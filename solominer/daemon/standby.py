@@ -34,6 +34,7 @@ from solominer.work.ports import Node
 LOOK_SECS = 0.25
 END_SECS = 2.0
 _MODE = 0o600
+_REQUESTS = ("status", "pause", "resume", "reload", "cluster-drain")
 
 log = logging.getLogger("solominer.daemon.daemon")
 
@@ -60,14 +61,16 @@ class Standby:
         lease = await self._lease(client)
         while (holder := await self._holder(lease)) or not await self._take(lease, client, node_answers):
             if holder:
-                self._stand_by(holder)
+                self.waits(
+                    f"standing by: {holder} is the head; this daemon takes over when it is silent for {SILENT_SECS:g} s"
+                )
             await asyncio.sleep(LOOK_SECS)
         log.warning("this daemon is the head of the cluster now")
         keeping = asyncio.create_task(self._keep(lease))
         stack.push_async_callback(_end, lease, keeping)
 
-    def _stand_by(self, holder: str) -> None:
-        status = f"standing by: {holder} is the head; this daemon takes over when it is silent for {SILENT_SECS:g} s"
+    def waits(self, status: str) -> None:
+        """What it waits for."""
         if status != self.status:
             log.info("%s", status)
         self.status = status
@@ -138,15 +141,16 @@ async def await_turn(
     folder = folder_of(config)
     lock = FolderLock(config.records_dir, folder)
     lock.acquire()
+    folder.mkdir(parents=True, exist_ok=True)
     async with AsyncExitStack() as waiting:
         waiting.callback(lock.release)
         nodes = {} if config.wants_private_node else await nodes_of(waiting)
 
         async def node_answers() -> None:
             if nodes:
-                await await_payout(config, nodes, stop, lambda text: None)
+                await await_payout(config, nodes, stop, standby.waits)
 
-        control = ControlServer(folder, dict.fromkeys(("status", "pause", "resume", "reload"), say))
+        control = ControlServer(folder, dict.fromkeys(_REQUESTS, say))
         turn = asyncio.create_task(standby.wait(node_answers, stack))
         tasks = [turn, *map(asyncio.create_task, (stop.wait(), control.run(), beats()))]
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
