@@ -64,11 +64,11 @@ class HeadLease:
         return True
 
     async def renew(self) -> bool:
-        """Stay the head; whether this process is it still."""
+        """Stay the head; False: another one is it."""
         try:
             self._revision = await self._bucket.update(LEASE_KEY, self._own, last=self._revision)
         except KeyWrongLastSequenceError:  # it has expired, or the last acknowledgement was lost
-            return await self.take()
+            return await self.take() or not await self.holder()
         return True
 
     async def release(self) -> None:
