@@ -49,21 +49,16 @@ class Standby:
     async def wait(self, node_answers: Callable[[], Awaitable[object]], stack: AsyncExitStack) -> None:
         """Until this daemon is the head. `node_answers` waits for its node, and raises what is wrong with it."""
         await node_answers()  # a wrong setting is said now, not when it matters
-        connected = asyncio.Event()
 
         async def back() -> None:
-            connected.set()
+            """There is nothing to do again."""
 
         settings = self._settings
         inbox = f"_INBOX.{NAME}-standby"
         client = await connect(settings.servers, NAME, tls=settings.tls, inbox=inbox, back=back)
         stack.push_async_callback(client.close)
-        lease = await self._lease(client)
-        while (holder := await self._holder(lease)) or not await self._take(lease, client, node_answers):
-            if holder:
-                self.waits(
-                    f"standing by: {holder} is the head; this daemon takes over when it is silent for {SILENT_SECS:g} s"
-                )
+        lease = HeadLease(client, settings.replicas)
+        while not await self._try(lease, client, node_answers):
             await asyncio.sleep(LOOK_SECS)
         log.warning("this daemon is the head of the cluster now")
         keeping = asyncio.create_task(self._keep(lease))
@@ -75,32 +70,22 @@ class Standby:
             log.info("%s", status)
         self.status = status
 
-    async def _lease(self, client: Client) -> HeadLease:
-        while True:
-            try:
-                return await HeadLease.of(client, self._settings.replicas)
-            except LOST as error:
-                log.warning("the cluster's servers do not say who is the head: %s", error or type(error).__name__)
-            await asyncio.sleep(RENEW_SECS)
-
-    async def _holder(self, lease: HeadLease) -> str:
-        """Who is the head; '' if nobody is."""
+    async def _try(self, lease: HeadLease, client: Client, node_answers: Callable[[], Awaitable[object]]) -> bool:
+        """Become the head, if nobody is; whether this daemon is it now."""
         try:
-            return await lease.holder()
-        except LOST:  # as far as this daemon can know
-            return "another daemon"
-
-    async def _take(self, lease: HeadLease, client: Client, node_answers: Callable[[], Awaitable[object]]) -> bool:
-        """Become the head; whether that was possible."""
-        await node_answers()
-        path = self._settings.jobs_file
-        try:
+            if holder := await lease.holder():
+                self.waits(
+                    f"standing by: {holder} is the head; this daemon takes over after {SILENT_SECS:g} s of silence"
+                )
+                return False
+            await node_answers()
             jobs = await copy_of_jobs(client)
             if not await lease.take():
                 return False
         except LOST as error:
-            log.warning("this daemon cannot become the head: %s", error or type(error).__name__)
+            self.waits(f"the cluster's servers do not say who is the head: {error or type(error).__name__}")
             return False
+        path = self._settings.jobs_file
         if path is not None and jobs:
             try:
                 await asyncio.to_thread(atomic_write, path, jobs, mode=_MODE)

@@ -95,7 +95,7 @@ async def test_two_of_three_go_on(three: Three) -> None:
         found = {each.check: each for each in await asyncio.to_thread(lambda: list(examine_cluster(config)))}
         assert found["servers"].status == "ok", found
         assert found["servers"].evidence.count("sync_interval: always") == 3
-        lease, vault = await HeadLease.of(client, 3), Vault(three.folder.path / "jobs.bin", lambda: None)
+        lease, vault = HeadLease(client, 3), Vault(three.folder.path / "jobs.bin", lambda: None)
         assert await lease.take()
         await vault.begin(client, 3)
         await vault.put(Written(b"the jobs", anew=True))
