@@ -181,7 +181,8 @@ def run(
     from solominer.setup.first_run import check_nodes, check_start, make_sure
     from solominer.views.logs import set_up_logging
 
-    live = not plain and sys.stdout.isatty() and sys.stderr.isatty()
+    may_wait = settings.cluster.standby  # with nothing to view
+    live = not plain and not may_wait and sys.stdout.isatty() and sys.stderr.isatty()
     reload = None if config is None else lambda: load(config, overrides)
     options = RunOptions(blocks, seconds, live, hashes, reload, config)
     check_start(settings, options, config)

@@ -33,6 +33,7 @@ from solominer.work.ports import Node
 LOOK_SECS = 0.25
 END_SECS = 2.0
 _MODE = 0o600
+_REQUESTS = ("status", "pause", "resume", "reload", "cluster-drain")
 
 log = logging.getLogger("solominer.daemon.daemon")
 
@@ -47,56 +48,43 @@ class Standby:
     async def wait(self, node_answers: Callable[[], Awaitable[object]], stack: AsyncExitStack) -> None:
         """Until this daemon is the head. `node_answers` waits for its node, and raises what is wrong with it."""
         await node_answers()  # a wrong setting is said now, not when it matters
-        connected = asyncio.Event()
 
         async def back() -> None:
-            connected.set()
+            """There is nothing to do again."""
 
         settings = self._settings
         inbox = f"_INBOX.{NAME}-standby"
         client = await connect(settings.servers, NAME, tls=settings.tls, inbox=inbox, back=back)
         stack.push_async_callback(client.close)
-        lease = await self._lease(client)
-        while (holder := await self._holder(lease)) or not await self._take(lease, client, node_answers):
-            if holder:
-                self._stand_by(holder)
+        lease = HeadLease(client, settings.replicas)
+        while not await self._try(lease, client, node_answers):
             await asyncio.sleep(LOOK_SECS)
         log.warning("this daemon is the head of the cluster now")
         keeping = asyncio.create_task(self._keep(lease))
         stack.push_async_callback(_end, lease, keeping)
 
-    def _stand_by(self, holder: str) -> None:
-        status = f"standing by: {holder} is the head; this daemon takes over when it is silent for {SILENT_SECS:g} s"
+    def waits(self, status: str) -> None:
+        """What it waits for."""
         if status != self.status:
             log.info("%s", status)
         self.status = status
 
-    async def _lease(self, client: Client) -> HeadLease:
-        while True:
-            try:
-                return await HeadLease.of(client, self._settings.replicas)
-            except LOST as error:
-                log.warning("the cluster's servers do not say who is the head: %s", error or type(error).__name__)
-            await asyncio.sleep(RENEW_SECS)
-
-    async def _holder(self, lease: HeadLease) -> str:
-        """Who is the head; '' if nobody is."""
+    async def _try(self, lease: HeadLease, client: Client, node_answers: Callable[[], Awaitable[object]]) -> bool:
+        """Become the head, if nobody is; whether this daemon is it now."""
         try:
-            return await lease.holder()
-        except LOST:  # as far as this daemon can know
-            return "another daemon"
-
-    async def _take(self, lease: HeadLease, client: Client, node_answers: Callable[[], Awaitable[object]]) -> bool:
-        """Become the head; whether that was possible."""
-        await node_answers()
-        path = self._settings.jobs_file
-        try:
+            if holder := await lease.holder():
+                self.waits(
+                    f"standing by: {holder} is the head; this daemon takes over after {SILENT_SECS:g} s of silence"
+                )
+                return False
+            await node_answers()
             jobs = await copy_of_jobs(client)
             if not await lease.take():
                 return False
         except LOST as error:
-            log.warning("this daemon cannot become the head: %s", error or type(error).__name__)
+            self.waits(f"the cluster's servers do not say who is the head: {error or type(error).__name__}")
             return False
+        path = self._settings.jobs_file
         if path is not None and jobs:
             try:
                 await asyncio.to_thread(atomic_write, path, jobs, mode=_MODE)
@@ -137,15 +125,16 @@ async def await_turn(
     folder = config.tree_dir
     lock = FolderLock(config.records_dir, folder)
     lock.acquire()
+    folder.mkdir(parents=True, exist_ok=True)
     async with AsyncExitStack() as waiting:
         waiting.callback(lock.release)
         nodes = {} if config.wants_private_node else await nodes_of(waiting)
 
         async def node_answers() -> None:
             if nodes:
-                await await_payout(config, nodes, stop, lambda text: None)
+                await await_payout(config, nodes, stop, standby.waits)
 
-        control = ControlServer(folder, dict.fromkeys(("status", "pause", "resume", "reload"), say))
+        control = ControlServer(folder, dict.fromkeys(_REQUESTS, say))
         turn = asyncio.create_task(standby.wait(node_answers, stack))
         tasks = [turn, *map(asyncio.create_task, (stop.wait(), control.run(), beats()))]
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -24,7 +24,7 @@ from solominer.doctor.stratum_work import group_payouts_outcome, own_payouts_out
 from solominer.engines.stratum.addresses import listens_on, reachable
 from solominer.engines.stratum.assignment import Assignment, CoinbaseView
 from solominer.engines.stratum.tls import CertificateFacts, certificate_facts
-from solominer.errors import NotRunning, SolominerError
+from solominer.errors import SolominerError
 from solominer.records.control_client import ask
 from solominer.work.payout import WHOLE
 
@@ -55,10 +55,10 @@ class _Daemon(NamedTuple):
 
 
 def _daemon(config: Config) -> _Daemon | None:
-    """None if no daemon is running."""
+    """None if no daemon is running, or one that stands by."""
     try:
         status = ask(config.tree_dir, {"do": "status"})["status"]
-    except NotRunning:
+    except SolominerError:
         return None
     urls = tuple(map(str, status["stratum_urls"]))
     if config.mode_rules.simulated:

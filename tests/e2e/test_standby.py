@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from solominer.engines.cluster.lease import SILENT_SECS
+from solominer.errors import SolominerError
 from solominer.node.private.bitcoind import BitcoindBinary
+from solominer.records.control_client import ask
 from tests.faults.block_fates import check_blocks
 from tests.faults.cluster_drill import new_tip, workers_of
 from tests.faults.cluster_site import NODE_FOUND, ClusterSite, Program
@@ -41,6 +43,8 @@ def test_mining_goes_on_when_the_head_is_killed_or_frozen(bitcoind_binary: Bitco
         (node,) = site.nodes.values()
         node.wait_line("BLOCK FOUND")
         starts_to_stand_by(second)
+        with pytest.raises(SolominerError, match="standing by: "):
+            ask(site.trees[1], {"do": "status"})
 
         # Killed with a job out, of which a block is found before anybody takes over.
         for pid in workers_of(node):

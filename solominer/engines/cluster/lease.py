@@ -23,59 +23,51 @@ place. Nodes hash on in this time; it matters if a new tip comes in it, one time
 
 
 class HeadLease:
-    """The key, as one process sees it. Methods raise nats.errors.Error or OSError if the servers do not answer."""
+    """The key, as one process sees it; `replicas` servers keep it. Methods raise nats.errors.Error or OSError."""
 
-    def __init__(self, bucket: KeyValue) -> None:
-        self._bucket = bucket
+    def __init__(self, client: Client, replicas: int) -> None:
+        self._client, self._replicas = client, replicas
         self._own = f"{socket.gethostname()} {os.urandom(8).hex()}".encode()
         self._revision = 0
 
-    @classmethod
-    async def of(cls, client: Client, replicas: int) -> HeadLease:
-        """With its bucket on the servers, of which `replicas` keep it."""
-        config = KeyValueConfig(LEASE_BUCKET, history=1, ttl=SILENT_SECS, replicas=replicas)
-        return cls(await client.jetstream().create_key_value(config))
+    async def _bucket(self) -> KeyValue:
+        """Made, if the servers have none, or have lost it."""
+        config = KeyValueConfig(LEASE_BUCKET, history=1, ttl=SILENT_SECS, replicas=self._replicas)
+        return await self._client.jetstream().create_key_value(config)
 
     async def holder(self) -> str:
         """The host name of the head, '' if there is none."""
         try:
-            return _host((await self._bucket.get(LEASE_KEY)).value)
+            entry = await (await self._bucket()).get(LEASE_KEY)
         except KeyNotFoundError:
             return ""
+        return (entry.value or b"").decode(errors="replace").partition(" ")[0]
 
     async def take(self) -> bool:
         """Become the head if there is none; whether this process is it."""
+        bucket = await self._bucket()
         try:
-            self._revision = await self._bucket.create(LEASE_KEY, self._own)
-        except KeyNotFoundError:  # it expired while `create` looked at it
+            try:
+                self._revision = await bucket.create(LEASE_KEY, self._own)
+            except KeyWrongLastSequenceError:
+                entry = await bucket.get(LEASE_KEY)
+                if entry.value != self._own:
+                    return False
+                self._revision = entry.revision or 0
+        except KeyNotFoundError:  # it expired meanwhile
             return False
-        except KeyWrongLastSequenceError:
-            return await self._has_it()
-        return True
-
-    async def _has_it(self) -> bool:
-        try:
-            entry = await self._bucket.get(LEASE_KEY)
-        except KeyNotFoundError:
-            return False
-        if entry.value != self._own:
-            return False
-        self._revision = entry.revision or 0
         return True
 
     async def renew(self) -> bool:
-        """Stay the head; whether this process is it still."""
+        """Stay the head; False: another one is it."""
+        bucket = await self._bucket()
         try:
-            self._revision = await self._bucket.update(LEASE_KEY, self._own, last=self._revision)
+            self._revision = await bucket.update(LEASE_KEY, self._own, last=self._revision)
         except KeyWrongLastSequenceError:  # it has expired, or the last acknowledgement was lost
-            return await self.take()
+            return await self.take() or not await self.holder()
         return True
 
     async def release(self) -> None:
         """Another may become the head now."""
         if self._revision:
-            await self._bucket.delete(LEASE_KEY, last=self._revision)
-
-
-def _host(value: bytes | None) -> str:
-    return (value or b"").decode(errors="replace").partition(" ")[0]
+            await (await self._bucket()).delete(LEASE_KEY, last=self._revision)

@@ -39,7 +39,7 @@ async def client(cluster: ClusterFolder) -> AsyncIterator[Client]:
 
 
 async def test_one_of_two_is_the_head_until_it_lets_go(client: Client) -> None:
-    one, two = [await HeadLease.of(client, 1) for _ in range(2)]
+    one, two = (HeadLease(client, 1) for _ in range(2))
     assert await one.holder() == ""
     assert [await each.take() for each in (one, two, one)] == [True, False, True]
     assert await two.holder() == await one.holder() != ""
@@ -55,8 +55,10 @@ async def test_one_of_two_is_the_head_until_it_lets_go(client: Client) -> None:
 
 async def test_a_lease_that_nobody_renews_expires(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("solominer.engines.cluster.lease.SILENT_SECS", 0.5)
-    one, two = [await HeadLease.of(client, 1) for _ in range(2)]
+    one, two = (HeadLease(client, 1) for _ in range(2))
     assert await one.take()
+    await client.jsm().delete_stream(f"KV_{subjects.LEASE_BUCKET}")
+    assert await one.renew(), "as if it had expired"
     while await two.holder():
         pass
     assert await one.renew(), "it is free, so the head that was slow keeps its place"

@@ -6,10 +6,12 @@ import asyncio
 import socket
 import ssl
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import nats
 import pytest
@@ -19,11 +21,15 @@ from nats.js.errors import APIError
 from solominer.config.load import load_config
 from solominer.doctor.cluster_checks import examine_cluster
 from solominer.engines.cluster.join_file import ClusterFiles, JoinFile
+from solominer.engines.cluster.lease import HeadLease
+from solominer.engines.cluster.vault import Vault, copy_of_jobs
+from solominer.engines.jobs_file import Written
 from solominer.setup.cluster.folder import Cluster, ClusterFolder
 from solominer.setup.cluster.nats_conf import NAME_VARIABLE, ROUTE_PORT
 from tests.engines.cluster.server import SCRIPT, nats_server
 from tests.ports import free_ports
 
+T = TypeVar("T")
 HOSTS = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
 
 
@@ -89,15 +95,25 @@ async def test_two_of_three_go_on(three: Three) -> None:
         found = {each.check: each for each in await asyncio.to_thread(lambda: list(examine_cluster(config)))}
         assert found["servers"].status == "ok", found
         assert found["servers"].evidence.count("sync_interval: always") == 3
+        lease, vault = HeadLease(client, 3), Vault(three.folder.path / "jobs.bin", lambda: None)
+        assert await lease.take()
+        await vault.begin(client, 3)
+        await vault.put(Written(b"the jobs", anew=True))
         three.processes[1].kill()
-        while True:
-            try:
-                await js.publish("solo.job", b"2")
-                break
-            except nats.errors.Error:
-                await asyncio.sleep(0.05)
+        await retried(partial(js.publish, "solo.job", b"2"))
         assert (await js.get_last_msg("JOB", "solo.job")).data == b"2"
+        assert await retried(lease.renew)
+        assert await retried(partial(copy_of_jobs, client)) == b"the jobs"
     await client.close()
+
+
+async def retried(ask: Callable[[], Awaitable[T]]) -> T:
+    """The answer, once there is one."""
+    while True:
+        try:
+            return await ask()
+        except nats.errors.Error:
+            await asyncio.sleep(0.05)
 
 
 def test_a_nodes_certificate_does_not_make_a_server(three: Three) -> None:
