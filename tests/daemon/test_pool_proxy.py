@@ -21,7 +21,7 @@ from tests.upstream.scripted import MAINNET_BITS, Script, ScriptedPool, notify
 
 def proxy_config(folder: Path, pool: ScriptedPool, **values: object) -> Config:
     known = {"url": pool.config().url, "user": "house"}
-    own = {"mode": "pool", "network": "regtest", "data_dir": str(folder), "pools": [known], "cpu_workers": 0}
+    own = {"mode": "pool", "network": "regtest", "data_dir": str(folder), "pools": [known]}
     return load_config(overrides={**own, "stratum": "127.0.0.1:3333", **values}, environ={})
 
 

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,7 @@ async def test_blocks_of_miners_behind_a_proxy_are_the_pools(
         url = next(url for url in bench.engine.urls if url.startswith(scheme))
         with proxy_at(tmp_path, url) as proxy:
             names, workers = ("rack.1", "rack.2"), {"stratum/rack.1", "stratum/rack.2"}
-            found = await asyncio.gather(*(in_thread(lambda name=name: mine(proxy, name, bench)) for name in names))
+            found = await asyncio.gather(*(in_thread(partial(mine, proxy, name, bench)) for name in names))
             async with asyncio.timeout(20):  # workers are reported once a second
                 while {each["worker"] for each in (await proxy.status())["workers"]} != workers:
                     await asyncio.sleep(0.1)

@@ -134,7 +134,7 @@ def test_a_new_tip_makes_jobs_clean_and_other_news_does_not() -> None:
     house = House(8)
     client = house.miner()
     for changes, clean in (({"job_id": "j2"}, False), ({"prevhash": sha256d(b"tip").hex(), "height": 201}, True)):
-        house.rig.miner.pool_job(ONE, assignment_of(**changes))  # type: ignore[arg-type]
+        house.rig.miner.pool_job(ONE, assignment_of(**changes))
         (job,) = [action.job for action in house.rig.take() if isinstance(action, PublishJob)]
         client.publish(work_of(job, b""))
         assert client.job[8] is clean
