@@ -69,6 +69,8 @@ def _check_who_mines(config: Config) -> None:
                 f"stratum: {listener.listen} has payout {listener.payout!r}, but in mode pool the pool pays",
                 "remove payout",
             )
+        if listener.v2 == "only":
+            raise ConfigError(f"stratum: {listener.listen}: a proxy's miners speak Stratum V1", "remove v2")
 
 
 def check_nodes(config: Config) -> None:

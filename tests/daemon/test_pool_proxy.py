@@ -81,6 +81,7 @@ def test_who_may_mine_at_a_pool_is_checked(tmp_path: Path) -> None:
     for changes, said in (
         ({"cpu_workers": 1}, "a proxy does not mine itself"),
         ({"stratum": [{"listen": "127.0.0.1:3333", "payout": "miner"}]}, "in mode pool the pool pays"),
+        ({"stratum": [{"listen": "127.0.0.1:3333", "v2": "only"}]}, "a proxy's miners speak Stratum V1"),
     ):
         with pytest.raises(ConfigError, match=said):
             check_start(proxy_config(tmp_path, pool, **changes), RunOptions(), None)
