@@ -155,7 +155,7 @@ class Config(Part):
     )
     cpu_workers: Annotated[int, Field(ge=0, le=MAX_CORES), WHOLE] | None = Field(
         None,
-        description="number of CPU workers; default: one per unreserved core; may be 0 beside GPUs or Stratum miners",
+        description="number of CPU workers; default: one per unreserved core, none in a proxy; may be 0 beside others",
     )
     gpu: GpuConfig = GpuConfig()
     stratum: Annotated[tuple[ListenerConfig, ...], BeforeValidator(as_listeners)] = Field(
@@ -325,6 +325,11 @@ class Config(Part):
         """Whether to start a private regtest node."""
         no_node = self.mode_rules.simulated or self.mode_rules.at_a_pool
         return self.chain.name == "regtest" and not no_node and not self.names_a_node
+
+    @property
+    def is_proxy(self) -> bool:
+        """Whether miners at our listeners mine for a pool. They have its extranonce alone: no CPU worker mines."""
+        return self.mode_rules.at_a_pool and bool(self.stratum)
 
     @property
     def mines_empty_first(self) -> bool:

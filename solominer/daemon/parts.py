@@ -94,7 +94,9 @@ def pool_settings_of(config: Config) -> PoolSettings:
 def pool_limits(config: Config) -> dict[str, Any]:
     """The settings of the CPU pool that a reload changes."""
     memory = None if config.max_memory_gb is None else int(config.max_memory_gb * 2**30)
-    workers = max(1, usable_cores() - config.cpu_cores_reserved) if config.cpu_workers is None else config.cpu_workers
+    workers = 0 if config.is_proxy else config.cpu_workers
+    if workers is None:
+        workers = max(1, usable_cores() - config.cpu_cores_reserved)
     return {"workers": workers, "nice": config.nice, "max_memory_bytes": memory}
 
 
@@ -223,7 +225,7 @@ def extranonces_of(
 
 def sharing_of(config: Config, more: Sequence[Engine] = ()) -> int:
     """How many engines of this machine, and `more`, divide a pool's extranonce."""
-    return (config.cpu_workers != 0) + config.gpu.is_on + len(more)
+    return (config.cpu_workers != 0 and not config.is_proxy) + config.gpu.is_on + len(more)
 
 
 async def apply_to_engines(config: Config, pool: WorkerPool, stratum: StratumEngine | None) -> list[str]:

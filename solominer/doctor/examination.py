@@ -16,6 +16,7 @@ from solominer.doctor.listener_checks import examine_listeners
 from solominer.doctor.machine_checks import machine_checks
 from solominer.doctor.network_checks import chain_check
 from solominer.doctor.node_checks import NodeUnderTest
+from solominer.doctor.pool_checks import examine_pools
 from solominer.engines.cluster.packages import need_packages
 from solominer.node.client import NodeSettings
 from solominer.node.private.bitcoind import find_bitcoind
@@ -28,6 +29,7 @@ def examine(config: Config, config_path: Path | None, *, listen_secs: float = 1.
     yield from examine_gpus(config)
     yield from _examine_nodes(config, listen_secs)
     yield from examine_listeners(config)
+    yield from examine_pools(config)
     if config.cluster.servers:
         yield from _examine_cluster(config)
 

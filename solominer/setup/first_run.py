@@ -53,16 +53,15 @@ def check_start(config: Config, options: RunOptions, config_path: Path | None) -
 
 def _check_who_mines(config: Config) -> None:
     """At a pool: this machine or the miners at its listeners, which have the pool's extranonce for themselves."""
-    own = config.cpu_workers != 0 or config.gpu.is_on
-    if not own and not config.stratum:
+    if config.cpu_workers == 0 and not (config.gpu.is_on or config.stratum):
         raise ConfigError(
             "cpu_workers is 0 and gpu.devices and stratum are not set: nothing would mine for the pool",
             "remove it, or set it to 1 or more",
         )
-    if own and config.stratum:
+    if config.is_proxy and (config.cpu_workers or config.gpu.is_on):
         raise ConfigError(
             "a proxy does not mine itself: the pool's extranonce is divided among the miners at `stratum`",
-            "set cpu_workers to 0 (--workers 0) and remove gpu.devices, or remove stratum",
+            "remove cpu_workers and gpu.devices, or remove stratum",
         )
     for listener in config.stratum:
         if listener.payout != "config":
@@ -70,6 +69,8 @@ def _check_who_mines(config: Config) -> None:
                 f"stratum: {listener.listen} has payout {listener.payout!r}, but in mode pool the pool pays",
                 "remove payout",
             )
+        if listener.v2 == "only":
+            raise ConfigError(f"stratum: {listener.listen}: a proxy's miners speak Stratum V1", "remove v2")
 
 
 def check_nodes(config: Config) -> None:

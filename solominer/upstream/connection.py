@@ -104,7 +104,7 @@ class PoolConnection:
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         host, port = self._place
         try:
-            context = _tls_context(self._pool) if self._pool.tls else None
+            context = tls_context(self._pool) if self._pool.tls else None
             async with asyncio.timeout(self._patience.connect_secs):
                 return await asyncio.open_connection(
                     host, port, ssl=context, server_hostname=host if context else None, limit=_READ_BYTES
@@ -192,7 +192,8 @@ def password_of(pool: PoolConfig) -> str:
     return lines[0] if lines else "x"
 
 
-def _tls_context(pool: PoolConfig) -> ssl.SSLContext:
+def tls_context(pool: PoolConfig) -> ssl.SSLContext:
+    """What the pool's certificate is checked with. Raises PoolError if `tls_ca` cannot be used."""
     try:
         return ssl.create_default_context(cafile=None if pool.tls_ca is None else str(pool.tls_ca))
     except OSError as error:  # ssl.SSLError is one

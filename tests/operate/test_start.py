@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from solominer.config.cluster import ClusterConfig
 from solominer.config.models import Config
 from solominer.config.pools import PoolConfig
 from solominer.daemon.every_run import RunOptions
@@ -112,7 +113,8 @@ def test_mode_pool_wants_a_pool_and_a_worker() -> None:
         check_start(Config(mode="pool"), RunOptions(), None)
     pools = (PoolConfig(url="stratum+tcp://h:1", user="u"),)
     with pytest.raises(ConfigError, match="nothing would mine"):
-        check_start(Config(mode="pool", pools=pools, cpu_workers=0, stratum=({"listen": "1"},)), RunOptions(), None)
+        idle = Config(mode="pool", pools=pools, cpu_workers=0, cluster=ClusterConfig(servers=("embedded",)))
+        check_start(idle, RunOptions(), None)
     config = Config(mode="pool", pools=pools)
     check_start(config, RunOptions(), None)
     check_nodes(config)
