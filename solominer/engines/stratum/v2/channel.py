@@ -150,14 +150,13 @@ class MiningChannel:
 
     def aim(self, batch: Batch, job_id: int) -> Aimed | None:
         """What plain shares of this job must meet; None where there are none."""
-        shared = self._shared
         job, difficulty = self._announced(job_id)
         if job is None or difficulty is None:
             return None
         aimed = self._aimed
         if aimed is None or aimed.job is not job:
             aimed = self._aimed = Aimed(self.worker, job, difficulty, self._aim(batch, job, job_id, difficulty))
-        return aimed if aimed.holds(shared.board.tip_le, self.difficulty) else None
+        return aimed if aimed.holds(self._shared.board, self.difficulty) else None
 
     def _aim(self, batch: Batch, job: Job, job_id: int, difficulty: float) -> Aim:
         checker, work = self._shared.checker, job.work
