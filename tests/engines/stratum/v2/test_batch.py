@@ -101,7 +101,7 @@ def shares(draw: st.DrawFn, miner: Miner) -> tuple[int, bytes]:
     values = number, draw(st.integers(0, 9)), job_id, draw(st.integers(0, 12)), ntime, version
     message: Message = SubmitSharesStandard(*values)
     if draw(st.integers(0, 15)) == 0:
-        message = draw(st.sampled_from([UpdateChannel(1, 0.0, ANY_TARGET), CloseChannel(number, "")]))
+        message = UpdateChannel(1, 0.0, ANY_TARGET) if draw(st.booleans()) else CloseChannel(number, "")
     elif size is not None and draw(st.integers(0, 15)) > 0:
         message = SubmitSharesExtended(*values, draw(st.integers(0, 3)).to_bytes(8, "big")[8 - size :])
     elif draw(st.integers(0, 15)) == 0:
