@@ -31,7 +31,6 @@ from solominer.engines.stratum.v2.messages import (
 from solominer.engines.stratum.vardiff import HASHES_PER_DIFFICULTY
 from solominer.engines.stratum.work import EXTRANONCE_SIZE, Audience, Job, job_id_of
 
-_JOB_IDS = announce.JOB_IDS
 _STANDARD_SHARE = FORMS[SubmitSharesStandard].kind, RECORD_SIZE
 
 
@@ -123,6 +122,7 @@ class MiningChannel:
         self.difficulty.for_job(held, job.seq, self._agent, work.difficulty, board.oldest_seq, now)
         held.last_seq, self._last_notify = job.seq, now
         self._known.clear()
+        self._aimed = None
         return job
 
     def announcement(self, job: Job, *, with_target: bool) -> list[Packed]:
@@ -209,7 +209,7 @@ class MiningChannel:
         if known is not None:
             return known
         last = self.held.last_seq
-        seq = last - (last - job_id) % _JOB_IDS
+        seq = last - (last - job_id) % announce.JOB_IDS
         job = self._shared.board.find(job_id_of(seq), self.audience) if seq >= 0 else None
         if job is None or job.audience != self.audience:
             return job, None
