@@ -60,12 +60,12 @@ class Intake:
         now, packets = self._now(), list(self._waiting.items())
         self._waiting.clear()
         self._bytes = 0
-        tip_le, batch = self._board.tip_le, self._checker.batch
-        plain = [session.plain(data, tip_le) if batch is not None else None for _, (session, data) in packets]
+        batch = self._checker.batch
+        plain = [session.plain(data) for _, (session, data) in packets]
         taken: Sequence[Taken] = [NOTHING_TAKEN] * len(packets)
         if batch is not None:
             parts = [Packet(each[1], each[0].aim) if each else _NO_PACKET for each in plain]
-            taken = batch.take_each(parts, self._checker.duplicates.on(tip_le))
+            taken = batch.take_each(parts, self._checker.duplicates.on(self._board.tip_le))
         for (connection, (session, data)), each, one in zip(packets, plain, taken, strict=True):
             try:
                 if each is not None and one.lines:

@@ -14,8 +14,8 @@ from typing import Any
 
 LINE_AT, LINE_END, ID_AT, ID_LEN, USER_AT, USER_LEN, JOB_AT, JOB_LEN = range(8)
 EXTRANONCE2, NTIME, NONCE, BITS, SAME, COLUMNS = range(8, 14)
-"""A row, which is a share as it was read: places in the packet, numbers (extranonce2 as little-endian), and 1 if user
-and job are the row's before."""
+"""A row, which is a share as it was read: places in the packet, numbers (extranonce2 little-endian), and 1 if user and
+job are the row's before."""
 
 ACCEPTED, ABOVE_TARGET, DUPLICATE, SPECIAL = 0, 1, 2, 3
 """What becomes of a share. A special one is to be handled by the session."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from solominer.engines.stratum.batch import Aim, Batch, Taken
 from solominer.engines.stratum.difficulty import Difficulty
 from solominer.engines.stratum.events import Worker
+from solominer.engines.stratum.jobs import JobBoard
 from solominer.engines.stratum.messages import Errors
 from solominer.engines.stratum.reference import MAX_BATCH
 from solominer.engines.stratum.shares import share_hashes, share_target
@@ -24,9 +25,9 @@ class Aimed(NamedTuple):
     difficulty: float
     aim: Aim
 
-    def holds(self, tip_le: bytes, difficulty: Difficulty) -> bool:
+    def holds(self, board: JobBoard, difficulty: Difficulty) -> bool:
         """Whether such shares are plain still: of the present tip, and of the difficulty in force."""
-        return self.job.work.prevhash_le == tip_le and difficulty.counts_all_at(self.difficulty)
+        return self.job.work.prevhash_le == board.tip_le and difficulty.counts_all_at(self.difficulty)
 
 
 def take(session: Session, batch: Batch, data: bytes, now: float) -> tuple[int, int]:
@@ -47,19 +48,18 @@ def take(session: Session, batch: Batch, data: bytes, now: float) -> tuple[int, 
 
 def _take_aimed(session: Session, batch: Batch, data: bytes, at: int, now: float) -> tuple[int, int]:
     """The same where all shares are of the worker and the job that the last ones were of; 0 if they are not."""
-    tip_le = session.shared.board.tip_le
-    aimed = aimed_of(session, tip_le)
+    aimed = aimed_of(session)
     if aimed is None:
         return 0, at
-    taken = batch.take(aimed.aim, session.shared.checker.duplicates.on(tip_le), data, at)
+    taken = batch.take(aimed.aim, session.shared.checker.duplicates.on(aimed.job.work.prevhash_le), data, at)
     count(session, aimed, taken, now)
     return taken.lines, at + taken.next_at
 
 
-def aimed_of(session: Session, tip_le: bytes) -> Aimed | None:
+def aimed_of(session: Session) -> Aimed | None:
     """What the last plain shares were, if the next bytes may be more of them."""
     aimed = session.aimed
-    if aimed is None or session.lines.part or not aimed.holds(tip_le, session.difficulty):
+    if aimed is None or session.lines.part or not aimed.holds(session.shared.board, session.difficulty):
         return None
     return aimed
 

@@ -373,6 +373,8 @@ class Server:
         """To be called every second."""
         now = self.now()
         self.unsaved.tick(now)
+        if self.identity is not None:
+            self.identity.prepare()
         self._beat += 1
         if self._beat % 60 == 0:
             self._news_left = NEWS_A_MINUTE

@@ -99,9 +99,9 @@ class Session:
         """Whether the next bytes may be plain shares, to be taken with those of other connections."""
         return self.aimed is not None
 
-    def plain(self, data: bytes, tip_le: bytes) -> tuple[plain_shares.Aimed, bytes] | None:
+    def plain(self, data: bytes) -> tuple[plain_shares.Aimed, bytes] | None:
         """The same of these bytes: what such shares must meet, and the bytes that may be taken."""
-        aimed = plain_shares.aimed_of(self, tip_le)
+        aimed = plain_shares.aimed_of(self)
         return (aimed, data) if aimed is not None else None
 
     def took(self, aimed: plain_shares.Aimed, taken: Taken, now: float) -> Output:

@@ -23,8 +23,11 @@ from solominer.engines.stratum.native import (
 from solominer.engines.stratum.reference import MAX_BATCH, Checked, HashlibValidator, JobParts, ShareCandidate
 
 _SOURCES = ("compile", "jit_lines", "jit_records", "jit_shares", "messages", "native", "reference", "sha256ir")
-_SAMPLE = JobParts(bytes(range(100)), bytes(60), 12, (bytes(32),), bytes(32), 0x1D00FFFF, 1 << 255)
-_SAMPLE_SHARES = [ShareCandidate(bytes(12), 1, 2, nonce, 1 << 254) for nonce in range(8)]
+_SAMPLES = [  # the extranonce at each place of a block, and branches of every length
+    JobParts(bytes(range(100 + n)), bytes(60), 12, n % 15 * (bytes(32),), bytes(32), 0x1D00FFFF, 1 << 255)
+    for n in range(64)
+]
+_SAMPLE_SHARES = [ShareCandidate(bytes(range(12)), 1, 2, nonce, 1 << 254) for nonce in range(2)]
 
 _SHARE = Struct("<12s3I32s")
 _RESULT = Struct("<32sI")
@@ -122,5 +125,13 @@ def _load(folder: Path) -> Validator | None:
         validator = Validator(Native((folder / OBJECT_FILE).read_bytes()))
     except (OSError, RuntimeError):
         return None
-    expected = HashlibValidator().check(_SAMPLE, _SAMPLE_SHARES)
-    return validator if validator.check(validator.prepare(_SAMPLE), _SAMPLE_SHARES) == expected else None
+    return validator if all(_agrees(validator, parts) for parts in _SAMPLES) else None
+
+
+def _agrees(validator: Validator, parts: JobParts) -> bool:
+    """Whether it says of the sample shares of a job, and of their root, what hashlib says."""
+    reference, prepared = HashlibValidator(), validator.prepare(parts)
+    root, expected = reference.root(parts, _SAMPLE_SHARES[0].extranonce), reference.check(parts, _SAMPLE_SHARES)
+    ways = prepared, validator.with_root(prepared, root)
+    same_root = validator.root(prepared, _SAMPLE_SHARES[0].extranonce) == root
+    return same_root and all(validator.check(way, _SAMPLE_SHARES) == expected for way in ways)

@@ -133,7 +133,11 @@ def test_random_shares(native: Validator) -> None:
         parts = random_parts(rng, rng.randrange(300), rng.randrange(400), rng.randrange(15))
         shares = random_shares(rng, 500)
         expected = reference.check(parts, shares)
-        assert native.check(native.prepare(parts), shares) == expected
+        prepared = native.prepare(parts)
+        assert native.check(prepared, shares) == expected
+        root = reference.root(parts, shares[0].extranonce)
+        assert native.root(prepared, shares[0].extranonce) == root
+        assert native.check(native.with_root(prepared, root), shares[:1]) == expected[:1]
         for each in expected:
             seen[each.meets] = seen.get(each.meets, 0) + 1
     assert len(seen) == 4

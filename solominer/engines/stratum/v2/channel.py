@@ -31,7 +31,6 @@ from solominer.engines.stratum.v2.messages import (
 from solominer.engines.stratum.vardiff import HASHES_PER_DIFFICULTY
 from solominer.engines.stratum.work import EXTRANONCE_SIZE, Audience, Job, job_id_of
 
-_JOB_IDS = announce.JOB_IDS
 _STANDARD_SHARE = FORMS[SubmitSharesStandard].kind, RECORD_SIZE
 
 
@@ -123,6 +122,7 @@ class MiningChannel:
         self.difficulty.for_job(held, job.seq, self._agent, work.most_difficulty, board.oldest_seq, now)
         held.last_seq, self._last_notify = job.seq, now
         self._known.clear()
+        self._aimed = None
         return job
 
     def announcement(self, job: Job, *, with_target: bool) -> list[Packed]:
@@ -150,14 +150,13 @@ class MiningChannel:
 
     def aim(self, batch: Batch, job_id: int) -> Aimed | None:
         """What plain shares of this job must meet; None where there are none."""
-        shared = self._shared
         job, difficulty = self._announced(job_id)
         if job is None or difficulty is None:
             return None
         aimed = self._aimed
         if aimed is None or aimed.job is not job:
             aimed = self._aimed = Aimed(self.worker, job, difficulty, self._aim(batch, job, job_id, difficulty))
-        return aimed if aimed.holds(shared.board.tip_le, self.difficulty) else None
+        return aimed if aimed.holds(self._shared.board, self.difficulty) else None
 
     def _aim(self, batch: Batch, job: Job, job_id: int, difficulty: float) -> Aim:
         checker, work = self._shared.checker, job.work
@@ -210,7 +209,7 @@ class MiningChannel:
         if known is not None:
             return known
         last = self.held.last_seq
-        seq = last - (last - job_id) % _JOB_IDS
+        seq = last - (last - job_id) % announce.JOB_IDS
         job = self._shared.board.find(job_id_of(seq), self.audience) if seq >= 0 else None
         if job is None or job.audience != self.audience:
             return job, None

@@ -173,7 +173,7 @@ class V2Session:
         """Whether the next bytes may be plain shares, to be taken with those of other connections."""
         return bool(self.channels)
 
-    def plain(self, data: bytes, tip_le: bytes) -> tuple[Aimed, bytes] | None:
+    def plain(self, data: bytes) -> tuple[Aimed, bytes] | None:
         """The same of these bytes: what such shares must meet, and their own bytes, which may be taken."""
         assert self._frames is not None
         frames = self._ahead

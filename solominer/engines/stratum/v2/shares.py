@@ -86,7 +86,7 @@ def hand_in(session: V2Session, run: Run, now: float) -> None:
     try:
         while run.payloads and channel is not None and (aimed := aimed_at(session, run)) is not None:
             assert shared.checker.batch is not None
-            seen = shared.checker.duplicates.on(shared.board.tip_le)
+            seen = shared.checker.duplicates.on(aimed.job.work.prevhash_le)
             taken = shared.checker.batch.take(aimed.aim, seen, run.data, 0)
             if not taken.lines:
                 break
