@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from solominer.errors import IpcFailed, SolominerError
 from solominer.node.ipc.probe import probe
 from solominer.node.ipc.session import IpcSession, capnp_error, failure_text, schema
-from solominer.work.raw_template import Reserve, StatedTemplate
+from solominer.work.raw_template import Reserve, StatedTemplate, prevhash_of
 
 ABSENT_WAIT_SECS = 0.5
 """How soon a node is tried again that is not there."""
@@ -59,9 +59,7 @@ class IpcLink:
         self._thread = Thread(target=self._work, name=f"ipc-{self._name}", daemon=True)
         self._thread.start()
 
-    async def ask(
-        self, function: Callable[[IpcSession], Awaitable[_T]], timeout_secs: float
-    ) -> _T:
+    async def ask(self, function: Callable[[IpcSession], Awaitable[_T]], timeout_secs: float) -> _T:
         """Run `function` with the session, in the thread. Raises IpcFailed; a timeout drops the connection."""
         if self._loop is None:
             raise IpcFailed("not connected")
@@ -133,7 +131,7 @@ class IpcLink:
             tip_le, height = await session.tip()
             self._session = session
             self._tell(self._joined, session.version, tip_le, height)
-            return await self._watch(session)
+            return await self._watch(session, tip_le)
         except IpcFailed as error:
             return error.what, not error.gone
         except capnp_error() as error:
@@ -142,11 +140,11 @@ class IpcLink:
             self._session = None
             session.close()
 
-    async def _watch(self, session: IpcSession) -> tuple[str, bool]:
+    async def _watch(self, session: IpcSession, tip_le: bytes) -> tuple[str, bool]:
         """Post each new tip, until the connection ends: why, and whether it was dropped."""
         self._dropped = asyncio.get_running_loop().create_future()
         ended = asyncio.ensure_future(session.ended())
-        tips = asyncio.ensure_future(self._follow_tips(session))
+        tips = asyncio.ensure_future(self._follow_tips(session, tip_le))
         try:
             ends: set[asyncio.Future[Any]] = {ended, tips, self._dropped}
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -161,14 +159,14 @@ class IpcLink:
             tips.cancel()
             await asyncio.gather(ended, tips, return_exceptions=True)
 
-    async def _follow_tips(self, session: IpcSession) -> None:
+    async def _follow_tips(self, session: IpcSession, tip_le: bytes) -> None:
         while True:
-            if (news := await session.next_empty(self._reserve)) is not None:
-                self._tell(self._hinted, *news)
+            stated = await session.next_empty(self._reserve)
+            if stated is not None and (seen_le := prevhash_of(stated)) != tip_le:
+                tip_le = seen_le
+                self._tell(self._hinted, tip_le, stated)
 
-    async def _run(
-        self, function: Callable[[IpcSession], Awaitable[_T]], timeout_secs: float
-    ) -> _T | SolominerError:
+    async def _run(self, function: Callable[[IpcSession], Awaitable[_T]], timeout_secs: float) -> _T | SolominerError:
         """The result or the error of `function`; an error without its frames, which hold objects of this thread."""
         session = self._session
         if session is None:

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from solominer.chain.hashes import root_from_branch, sha256d
 from solominer.chain.header import HEADER_SIZE, Header
 from solominer.errors import IpcFailed, printable
-from solominer.work.raw_template import USUAL_RESERVE, Reserve, StatedCoinbase, StatedTemplate
+from solominer.work.raw_template import USUAL_RESERVE, Reserve, StatedCoinbase, StatedTemplate, prevhash_of
 
 CONNECT_SECS = 2.0
 KEEP_SECS = 660.0
@@ -83,7 +83,7 @@ class IpcSession:
         self._stream, self._client = stream, client
         self.waiting, self.reading, self.submitting = contexts
         self._kept: deque[KeptTemplate] = deque()
-        self._empty: KeptTemplate | None = None
+        self._empty: KeptTemplate | None = None  # waited on, so it must not be destroyed
         self._tasks: set[asyncio.Task[None]] = set()
 
     @classmethod
@@ -128,19 +128,17 @@ class IpcSession:
             raise IpcFailed("the node has no tip yet")
         return bytes(reply.result.hash), int(reply.result.height)
 
-    async def next_empty(self, reserve: Reserve) -> tuple[bytes, StatedTemplate] | None:
-        """The next tip's hash (internal order) with an empty template on it: that of the present tip first.
+    async def next_empty(self, reserve: Reserve) -> StatedTemplate | None:
+        """An empty template on the present tip; from the second call on, on the next one: None without within WAIT_SECS.
 
-        None if there is none within WAIT_SECS. The node makes it by itself and sends it, so nothing is asked for when
-        the tip is there. It is kept, and never destroyed while it is waited on. Raises IpcFailed, also when the node
-        stops.
+        The node makes it when the tip changes and sends what is asked of it in advance. Raises IpcFailed, also when the
+        node stops.
         """
         last, began = self._empty, time.monotonic()
         if last is None:
             made = self._make(self.waiting, reserve, use_mempool=False)
         else:
-            options = schema().BlockWaitOptions.new_message(timeout=1000 * WAIT_SECS)
-            made = last.remote.waitNext(context=self.waiting, options=options)
+            made = self.wait_next(last.remote, WAIT_SECS)
         try:
             async with asyncio.timeout(2 * WAIT_SECS):
                 answer = await self._ask(made, self.waiting, "getBlockHeader", "getCoinbaseTx")
@@ -153,11 +151,11 @@ class IpcSession:
         remote, (header, coinbase) = answer
         stated = StatedTemplate(bytes(header.result), _coinbase(coinbase.result), (), b"", (), ())
         if len(stated.header) != HEADER_SIZE:
-            raise IpcFailed(f"a header of {len(stated.header)} bytes")
-        self._empty = _kept(stated, remote)
+            raise IpcFailed(f"the node states a header of {len(stated.header)} bytes")
         if last is not None:
             self._kept.append(replace(last, at=time.monotonic()))
-        return self._empty.prevhash_le, stated
+        self._empty = _kept(stated, remote)
+        return stated
 
     async def read(self, reserve: Reserve) -> StatedTemplate:
         """A new template, all of it in one round trip; the node keeps it. Raises IpcFailed."""
@@ -177,9 +175,12 @@ class IpcSession:
     async def try_out(self) -> Any:
         """The capability of a template that is not kept, after all that is read of one. Raises IpcFailed."""
         remote, _ = await self._all_of(self._make(self.reading, USUAL_RESERVE, use_mempool=False))
-        options = schema().BlockWaitOptions.new_message(timeout=0.0)
-        await answered(remote.waitNext(context=self.reading, options=options))
         return remote
+
+    def wait_next(self, remote: Any, wait_secs: float) -> Any:
+        """The call that waits for the next tip and makes a template on it, with the options of this one."""
+        options = schema().BlockWaitOptions.new_message(timeout=1000 * wait_secs)
+        return remote.waitNext(context=self.waiting, options=options)
 
     def _make(self, context: Any, reserve: Reserve, *, use_mempool: bool) -> Any:
         """The call that makes a template. More can be asked of its result before it is answered."""
@@ -228,8 +229,7 @@ class IpcSession:
 
 
 def _kept(stated: StatedTemplate, remote: Any) -> KeptTemplate:
-    prevhash_le = Header.unpack(stated.header).prevhash_le
-    return KeptTemplate(prevhash_le, stated.merkle_branch, remote, time.monotonic())
+    return KeptTemplate(prevhash_of(stated), stated.merkle_branch, remote, time.monotonic())
 
 
 def _coinbase(said: Any) -> StatedCoinbase:
