@@ -82,6 +82,15 @@ def solved(job: Job) -> str:
     raise AssertionError
 
 
+def same_block(template: Template, by_rpc: Template, salt: int) -> str:
+    """A block of a template, whose job and block equal those of the same template by RPC."""
+    ours, theirs = job_of(template, salt), job_of(replace(by_rpc, curtime=template.curtime), salt)
+    assert (ours.coinbase, ours.merkle_branch, ours.space) == (theirs.coinbase, theirs.merkle_branch, theirs.space)
+    block_hex = solved(ours)
+    assert block_hex == solved(theirs)
+    return block_hex
+
+
 async def live(client: NodeClient, secs: float = 20.0) -> None:
     """Wait until templates come by IPC."""
     async with asyncio.timeout(secs):
@@ -105,7 +114,8 @@ async def test_blocks_in_a_row_from_jobs_that_equal_those_by_rpc(node: PrivateNo
     running = asyncio.create_task(client.run())
     await live(client)
     await client.fetch_template("the rules")
-    with_transactions = by_rpc = 0
+    with_transactions = by_rpc = empty_by_ipc = 0
+    empty: Template | None = None
     sources = set()
     with settings_of(node).connect() as rpc:
         for salt in range(BLOCKS):
@@ -117,14 +127,9 @@ async def test_blocks_in_a_row_from_jobs_that_equal_those_by_rpc(node: PrivateNo
             raw = isinstance(template.transactions, RawTransactions)
             with_transactions += bool(template.transactions)
             by_rpc += bool(template.transactions) and not raw
-            ours, theirs = job_of(template, salt), job_of(replace(other, curtime=template.curtime), salt)
-            assert (ours.coinbase, ours.merkle_branch, ours.space) == (
-                theirs.coinbase,
-                theirs.merkle_branch,
-                theirs.space,
-            )
-            block_hex = solved(ours)
-            assert block_hex == solved(theirs)
+            block_hex = same_block(template, other, salt)
+            if empty is not None:
+                same_block(empty, other.without_transactions(), salt)
             if template.transactions:
                 await client.check_transactions(template)
                 assert inbox.of(TransactionsChecked)[-1].problem == ""
@@ -133,8 +138,11 @@ async def test_blocks_in_a_row_from_jobs_that_equal_those_by_rpc(node: PrivateNo
             assert reply.answer is Answer.ACCEPTED
             best = bytes.fromhex(str(rpc.call("getbestblockhash")))[::-1]
             sources.add((await inbox.next(NewTip, lambda tip, best=best: tip.hash_le == best)).source)  # type: ignore[misc]
+            empty = (await client.tip_facts(best)).empty
+            empty_by_ipc += empty is not None
     assert with_transactions >= BLOCKS // 4
     assert by_rpc <= 1 + BLOCKS // 144, "one for each period of rules"
+    assert empty_by_ipc >= BLOCKS // 2, "RPC's facts are taken where the node's template is late, or rules may change"
     assert "ipc" in sources
     await client.close()
     await asyncio.gather(running, return_exceptions=True)

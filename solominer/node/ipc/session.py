@@ -129,10 +129,10 @@ class IpcSession:
         return bytes(reply.result.hash), int(reply.result.height)
 
     async def next_empty(self, reserve: Reserve) -> StatedTemplate | None:
-        """An empty template on the present tip; from the second call on, on the next one: None without within WAIT_SECS.
+        """An empty template on the present tip; from the second call on, on the next one, or None after WAIT_SECS.
 
-        The node makes it when the tip changes and sends what is asked of it in advance. Raises IpcFailed, also when the
-        node stops.
+        The node makes it as soon as the tip changes, and sends what is asked of it in advance. Raises IpcFailed, also
+        when the node stops.
         """
         last, began = self._empty, time.monotonic()
         if last is None:
