@@ -287,10 +287,9 @@ class NodeClient:
 
     async def tip_facts(self, hash_le: bytes) -> TipFacts:
         """The facts of a block's header that an empty block on top of it requires. Raises NodeError."""
-        facts = await self._ask("misc", lambda client: submit.tip_facts(client, hash_le))
-        if self.network.may_change_bits(facts.height + 1):  # only the node knows them; else its header is there sooner
-            return await self._ipc.tip_facts(hash_le) or facts
-        return facts
+        if (facts := await self._ipc.tip_facts(hash_le)) is not None:
+            return facts
+        return await self._ask("misc", lambda client: submit.tip_facts(client, hash_le))
 
     async def forecast_difficulty(self) -> DifficultyForecast | None:
         """As Node.forecast_difficulty; reads about 250 headers on its own connection."""

@@ -81,6 +81,11 @@ def stated_height(stated: StatedTemplate) -> int:
     return stated.coinbase.locktime + 1
 
 
+def prevhash_of(stated: StatedTemplate) -> bytes:
+    """The header's parent, internal order. Raises TemplateError."""
+    return _header(stated).prevhash_le
+
+
 def stated_version(stated: StatedTemplate) -> int:
     """The header's version. Raises TemplateError."""
     return _header(stated).version

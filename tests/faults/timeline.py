@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import orjson
 
@@ -35,8 +36,7 @@ class Timeline:
 
 def install(timeline: Timeline) -> None:
     """Put the pool and the node clients that tell in the place of the daemon's own."""
-    from solominer.daemon import daemon
-    from solominer.daemon import nodes as connect
+    from solominer.daemon import every_run, nodes
     from solominer.engines.pool.pool import WorkerPool
     from solominer.engines.pool.snapshot import PoolSnapshot
     from solominer.node.client import NodeClient, NodeSettings
@@ -85,8 +85,8 @@ def install(timeline: Timeline) -> None:
 
             super().__init__(settings, tell, clock)
 
-    daemon.WorkerPool = TellingPool  # type: ignore[attr-defined]
-    connect.NodeClient = TellingClient  # type: ignore[attr-defined]
+    patch.object(every_run, "WorkerPool", TellingPool).start()  # raises where they are no longer made
+    patch.object(nodes, "NodeClient", TellingClient).start()
 
 
 def read(path: Path) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from solominer.errors import IpcFailed, SolominerError
 from solominer.node.ipc.probe import probe
 from solominer.node.ipc.session import IpcSession, capnp_error, failure_text, schema
+from solominer.work.raw_template import Reserve, StatedTemplate, prevhash_of
 
 ABSENT_WAIT_SECS = 0.5
 """How soon a node is tried again that is not there."""
@@ -30,19 +31,20 @@ _T = TypeVar("_T")
 
 class IpcLink:
     """The connection to `path`. `joined` (version, hash and height of the tip), `left` (reason) and `hinted` (a tip's
-    hash) are called in the event loop that called `start`.
+    hash, and an empty template on it with this `reserve`) are called in the event loop that called `start`.
     """
 
     def __init__(
         self,
         name: str,
         path: Path,
+        reserve: Reserve,
         *,
         joined: Callable[[str, bytes, int], None],
         left: Callable[[str], None],
-        hinted: Callable[[bytes], None],
+        hinted: Callable[[bytes, StatedTemplate], None],
     ) -> None:
-        self._name, self._path = name, path
+        self._name, self._path, self._reserve = name, path, reserve
         self._joined, self._left, self._hinted = joined, left, hinted
         self._home: asyncio.AbstractEventLoop | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -57,17 +59,12 @@ class IpcLink:
         self._thread = Thread(target=self._work, name=f"ipc-{self._name}", daemon=True)
         self._thread.start()
 
-    async def ask(
-        self, function: Callable[[IpcSession], Awaitable[_T]], timeout_secs: float, *, urgent: bool = False
-    ) -> _T:
-        """Run `function` with the session, in the thread. Raises IpcFailed.
-
-        A timeout drops the connection, unless the answer is only of use if it is `urgent`.
-        """
+    async def ask(self, function: Callable[[IpcSession], Awaitable[_T]], timeout_secs: float) -> _T:
+        """Run `function` with the session, in the thread. Raises IpcFailed; a timeout drops the connection."""
         if self._loop is None:
             raise IpcFailed("not connected")
         try:
-            coroutine = self._run(function, timeout_secs, drops=not urgent)
+            coroutine = self._run(function, timeout_secs)
             future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         except RuntimeError:
             coroutine.close()
@@ -164,14 +161,12 @@ class IpcLink:
 
     async def _follow_tips(self, session: IpcSession, tip_le: bytes) -> None:
         while True:
-            seen_le = await session.next_tip(tip_le)
-            if seen_le != tip_le:
+            stated = await session.next_empty(self._reserve)
+            if stated is not None and (seen_le := prevhash_of(stated)) != tip_le:
                 tip_le = seen_le
-                self._tell(self._hinted, tip_le)
+                self._tell(self._hinted, tip_le, stated)
 
-    async def _run(
-        self, function: Callable[[IpcSession], Awaitable[_T]], timeout_secs: float, *, drops: bool
-    ) -> _T | SolominerError:
+    async def _run(self, function: Callable[[IpcSession], Awaitable[_T]], timeout_secs: float) -> _T | SolominerError:
         """The result or the error of `function`; an error without its frames, which hold objects of this thread."""
         session = self._session
         if session is None:
@@ -181,8 +176,7 @@ class IpcLink:
                 return await function(session)
         except TimeoutError:
             reason = f"no answer within {timeout_secs:g} s"
-            if drops:
-                self._drop(reason)
+            self._drop(reason)
             return IpcFailed(reason)
         except capnp_error() as error:  # an answer that cannot be read
             return IpcFailed(failure_text(error))

@@ -32,7 +32,7 @@ interface Mining @0xf9c68436df3af39e {
     unused0 @0 () -> ();
     unused1 @1 () -> ();
     getTip @2 (context :Context) -> (result :BlockRef, hasResult :Bool);
-    waitTipChanged @3 (context :Context, currentTip :Data, timeout :Float64 = 1.7976931348623157e308) -> (result :BlockRef);
+    unused3 @3 () -> ();
     createNewBlock @4 (context :Context, options :BlockCreateOptions, cooldown :Bool = true) -> (result :BlockTemplate);
     unused5 @5 () -> ();
     interrupt @6 () -> ();
@@ -42,6 +42,11 @@ struct BlockCreateOptions @0x80fca083ef81a559 {
     useMempool @0 :Bool = true;
     blockReservedWeight @1 :UInt64 = 8000;
     coinbaseOutputMaxAdditionalSigops @2 :UInt64 = 400;
+}
+
+struct BlockWaitOptions @0xa4c4a2a7e5a0d3b6 {
+    timeout @0 :Float64 = 1.7976931348623157e308;
+    feeThreshold @1 :Int64 = 2100000000000000;
 }
 
 struct CoinbaseTx @0xdc399c6d34ae7e69 {
@@ -64,7 +69,7 @@ interface BlockTemplate @0xf9671ad841b2f622 {
     getCoinbaseMerklePath @6 (context :Context) -> (result :List(Data));
     submitSolution31 @7 (context :Context, version :UInt32, timestamp :UInt32, nonce :UInt32, coinbase :Data)
         -> (result :Bool);
-    unused8 @8 () -> ();
+    waitNext @8 (context :Context, options :BlockWaitOptions) -> (result :BlockTemplate);
     unused9 @9 () -> ();
     submitSolution @10 (context :Context, version :UInt32, timestamp :UInt32, nonce :UInt32, coinbase :Data)
         -> (reason :Text, debug :Text, result :Bool);

@@ -24,6 +24,7 @@ async def probe(session: IpcSession) -> None:
         async with asyncio.timeout(PROBE_SECS):
             template = await session.try_out()
             session.version = await _version(session, template)
+            await answered(session.wait_next(template, 0.0))
             await answered(template.destroy(context=session.reading))
     except TimeoutError:
         raise IpcFailed(f"no answer to the trial within {PROBE_SECS:g} s") from None

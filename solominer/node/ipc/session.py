@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,13 +19,13 @@ from typing import Any, TypeVar
 from solominer.chain.hashes import root_from_branch, sha256d
 from solominer.chain.header import HEADER_SIZE, Header
 from solominer.errors import IpcFailed, printable
-from solominer.work.raw_template import USUAL_RESERVE, Reserve, StatedCoinbase, StatedTemplate
+from solominer.work.raw_template import USUAL_RESERVE, Reserve, StatedCoinbase, StatedTemplate, prevhash_of
 
 CONNECT_SECS = 2.0
 KEEP_SECS = 660.0
 """How long a template is kept by the node: as long as its job, and a little."""
 WAIT_SECS = 5.0
-"""How long the node waits for a new tip before it answers with the old one."""
+"""How long the node waits for a new tip before it answers that there is none."""
 
 _SCHEMA = Path(__file__).with_name("mining.capnp")
 _T = TypeVar("_T")
@@ -83,6 +83,7 @@ class IpcSession:
         self._stream, self._client = stream, client
         self.waiting, self.reading, self.submitting = contexts
         self._kept: deque[KeptTemplate] = deque()
+        self._empty: KeptTemplate | None = None  # waited on, so it must not be destroyed
         self._tasks: set[asyncio.Task[None]] = set()
 
     @classmethod
@@ -116,6 +117,7 @@ class IpcSession:
     def close(self) -> None:
         """Close the connection; the node drops what is kept for it."""
         self._kept.clear()
+        self._empty = None
         self._client.close()
         self._stream.close()
 
@@ -126,28 +128,40 @@ class IpcSession:
             raise IpcFailed("the node has no tip yet")
         return bytes(reply.result.hash), int(reply.result.height)
 
-    async def next_tip(self, tip_le: bytes) -> bytes:
-        """The tip when it is no longer `tip_le`, or after WAIT_SECS. Raises IpcFailed, also when the node stops."""
-        call = self.mining.waitTipChanged(context=self.waiting, currentTip=tip_le, timeout=1000 * WAIT_SECS)
+    async def next_empty(self, reserve: Reserve) -> StatedTemplate | None:
+        """An empty template on the present tip; from the second call on, on the next one, or None after WAIT_SECS.
+
+        The node makes it as soon as the tip changes, and sends what is asked of it in advance. Raises IpcFailed, also
+        when the node stops.
+        """
+        last, began = self._empty, time.monotonic()
+        if last is None:
+            made = self._make(self.waiting, reserve, use_mempool=False)
+        else:
+            made = self.wait_next(last.remote, WAIT_SECS)
         try:
             async with asyncio.timeout(2 * WAIT_SECS):
-                reply = await answered(call)
+                answer = await self._ask(made, self.waiting, "getBlockHeader", "getCoinbaseTx")
         except TimeoutError:
             raise IpcFailed(f"no answer within {2 * WAIT_SECS:g} s") from None
-        if not reply._has("result"):
-            raise IpcFailed("the node stops", gone=True)
-        return bytes(reply.result.hash)
+        if answer is None:
+            if time.monotonic() - began < WAIT_SECS / 2:
+                raise IpcFailed("the node stops", gone=True)
+            return None
+        remote, (header, coinbase) = answer
+        stated = StatedTemplate(bytes(header.result), _coinbase(coinbase.result), (), b"", (), ())
+        if len(stated.header) != HEADER_SIZE:
+            raise IpcFailed(f"the node states a header of {len(stated.header)} bytes")
+        if last is not None:
+            self._kept.append(replace(last, at=time.monotonic()))
+        self._empty = _kept(stated, remote)
+        return stated
 
-    async def read(self, reserve: Reserve, *, use_mempool: bool) -> StatedTemplate:
-        """A new template, all of it in one round trip; the node keeps it. Raises IpcFailed.
-
-        Of one without transactions only what it can say: header and coinbase.
-        """
-        made = self._make(reserve, use_mempool=use_mempool)
-        remote, stated = await (self._all_of(made) if use_mempool else self._least_of(made))
+    async def read(self, reserve: Reserve) -> StatedTemplate:
+        """A new template, all of it in one round trip; the node keeps it. Raises IpcFailed."""
+        remote, stated = await self._all_of(self._make(self.reading, reserve, use_mempool=True))
         if len(stated.header) == HEADER_SIZE:
-            prevhash_le = Header.unpack(stated.header).prevhash_le
-            self._kept.append(KeptTemplate(prevhash_le, stated.merkle_branch, remote, time.monotonic()))
+            self._kept.append(_kept(stated, remote))
         while self._kept and time.monotonic() - self._kept[0].at > KEEP_SECS:
             done = asyncio.ensure_future(self._destroy(self._kept.popleft()))
             self._tasks.add(done)
@@ -160,37 +174,41 @@ class IpcSession:
 
     async def try_out(self) -> Any:
         """The capability of a template that is not kept, after all that is read of one. Raises IpcFailed."""
-        remote, _ = await self._all_of(self._make(USUAL_RESERVE, use_mempool=False))
+        remote, _ = await self._all_of(self._make(self.reading, USUAL_RESERVE, use_mempool=False))
         return remote
 
-    def _make(self, reserve: Reserve, *, use_mempool: bool) -> Any:
+    def wait_next(self, remote: Any, wait_secs: float) -> Any:
+        """The call that waits for the next tip and makes a template on it, with the options of this one."""
+        options = schema().BlockWaitOptions.new_message(timeout=1000 * wait_secs)
+        return remote.waitNext(context=self.waiting, options=options)
+
+    def _make(self, context: Any, reserve: Reserve, *, use_mempool: bool) -> Any:
         """The call that makes a template. More can be asked of its result before it is answered."""
         options = schema().BlockCreateOptions.new_message(
             useMempool=use_mempool,
             blockReservedWeight=reserve.weight,
             coinbaseOutputMaxAdditionalSigops=reserve.sigops,
         )
-        return self.mining.createNewBlock(context=self.reading, options=options, cooldown=False)
+        return self.mining.createNewBlock(context=context, options=options, cooldown=False)
 
-    async def _ask(self, made: Any, *methods: str) -> tuple[Any, list[Any]]:
-        """The template's capability and its replies to these methods, all asked for together."""
-        calls = [getattr(made.result, method)(context=self.reading) for method in methods]
+    async def _ask(self, made: Any, context: Any, *methods: str) -> tuple[Any, list[Any]] | None:
+        """The template's capability and its replies to these methods, all asked for together; None without one."""
+        calls = [getattr(made.result, method)(context=context) for method in methods]
         try:
             reply = await answered(made)
             if not reply._has("result"):
-                raise IpcFailed("the node makes no template: it stops, or it was interrupted")
+                return None
             return reply.result, [await answered(call) for call in calls]
         finally:
             for call in calls:
                 call.cancel()
 
-    async def _least_of(self, made: Any) -> tuple[Any, StatedTemplate]:
-        remote, (header, coinbase) = await self._ask(made, "getBlockHeader", "getCoinbaseTx")
-        return remote, StatedTemplate(bytes(header.result), _coinbase(coinbase.result), (), b"", (), ())
-
     async def _all_of(self, made: Any) -> tuple[Any, StatedTemplate]:
         names = "getBlockHeader", "getCoinbaseTx", "getCoinbaseMerklePath", "getBlock", "getTxFees", "getTxSigops"
-        remote, (header, coinbase, path, block, fees, sigops) = await self._ask(made, *names)
+        answer = await self._ask(made, self.reading, *names)
+        if answer is None:
+            raise IpcFailed("the node makes no template: it stops, or it was interrupted")
+        remote, (header, coinbase, path, block, fees, sigops) = answer
         return remote, StatedTemplate(
             header=bytes(header.result),
             coinbase=_coinbase(coinbase.result),
@@ -203,11 +221,15 @@ class IpcSession:
     def kept_for(self, header: Header, coinbase_stripped: bytes) -> KeptTemplate | None:
         """The template of a block with this header and coinbase, if the node still has it."""
         txid_le = sha256d(coinbase_stripped)
-        for kept in reversed(self._kept):
+        for kept in (*self._kept, *([self._empty] if self._empty else ())):
             root_le = root_from_branch(txid_le, kept.merkle_branch)
             if kept.prevhash_le == header.prevhash_le and root_le == header.merkle_root_le:
                 return kept
         return None
+
+
+def _kept(stated: StatedTemplate, remote: Any) -> KeptTemplate:
+    return KeptTemplate(prevhash_of(stated), stated.merkle_branch, remote, time.monotonic())
 
 
 def _coinbase(said: Any) -> StatedCoinbase:

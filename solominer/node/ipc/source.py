@@ -13,7 +13,6 @@ from solominer.chain.hashes import to_rpc_hex
 from solominer.chain.networks import Network
 from solominer.errors import NodeError, SolominerError
 from solominer.node.ipc.connection import IpcLink
-from solominer.node.ipc.session import IpcSession
 from solominer.node.ipc.submit import first_acceptance, submit_solution
 from solominer.node.template import Fetched
 from solominer.work.events import TipFacts
@@ -31,7 +30,8 @@ from solominer.work.template import Template, TemplateTx
 
 READ_SECS = 0.9
 """Timeout of a template, after which it is asked by RPC."""
-EMPTY_SECS = 0.25
+EMPTY_SECS = 0.02
+"""Timeout of the empty template of a new tip that was heard of, after which the facts are asked by RPC."""
 SUBMIT_SECS = 10.0
 
 _T = TypeVar("_T")
@@ -60,11 +60,13 @@ class IpcSource:
         self._hash_at, self._tip = hash_at, tip
         self._link = None if path is None else self._link_to(path)
         self._basis: Basis | None = None
+        self._empty: tuple[bytes, StatedTemplate | None] = b"", None
+        self._hint_came = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._distrusted = ""
 
     def _link_to(self, path: Path) -> IpcLink:
-        return IpcLink(self._name, path, joined=self._joined, left=self._left, hinted=self._hinted)
+        return IpcLink(self._name, path, self._reserve, joined=self._joined, left=self._left, hinted=self._hinted)
 
     def start(self) -> None:
         """Connect, on an event loop."""
@@ -100,8 +102,10 @@ class IpcSource:
         """A template, or None if it has to come by RPC. Never raises."""
         began = time.perf_counter()
         try:
-            stated = await self._read(READ_SECS, use_mempool=True)
-            if stated is None:
+            if self._link is None or not self.is_live or self._basis is None:
+                return None
+            stated = await self._link.ask(lambda session: session.read(self._reserve), READ_SECS)
+            if not self._covers(stated):
                 return None
             received = time.perf_counter()
             template = self._checked(lambda basis: template_of(stated, basis, self._network, self._reserve, known))
@@ -112,15 +116,21 @@ class IpcSource:
 
     async def tip_facts(self, hash_le: bytes) -> TipFacts | None:
         """An empty template on this tip, with its facts; None if there is none. Never raises."""
+        if not self.is_live:
+            return None
         try:
-            stated = await self._read(EMPTY_SECS, use_mempool=False)
-            if stated is None:
+            async with asyncio.timeout(EMPTY_SECS):
+                while self._empty[0] != hash_le:
+                    self._hint_came.clear()
+                    await self._hint_came.wait()
+            stated = self._empty[1]
+            if stated is None or not self._covers(stated):
                 return None
             empty = self._checked(lambda basis: empty_template_of(stated, basis, self._network, self._reserve))
+        except TimeoutError:
+            return None
         except SolominerError as error:
             _log.debug("node %s: no empty template by IPC: %s", self._name, error.what)
-            return None
-        if empty.prevhash_le != hash_le:
             return None
         time_, height = empty.curtime, empty.height - 1
         return TipFacts(hash_le, height, empty.version, time_, empty.mintime - 1, empty.nbits, empty)
@@ -146,17 +156,9 @@ class IpcSource:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _read(self, timeout_secs: float, *, use_mempool: bool) -> StatedTemplate | None:
-        """What the node states, or None if a template by RPC is required first. Raises IpcFailed, TemplateError."""
-        if self._link is None or not self.is_live or self._basis is None:
-            return None
-        reserve = self._reserve
-
-        async def read(session: IpcSession) -> StatedTemplate:
-            return await session.read(reserve, use_mempool=use_mempool)
-
-        stated = await self._link.ask(read, timeout_secs, urgent=not use_mempool)
-        return stated if self._basis.covers(stated_height(stated), stated_version(stated)) else None
+    def _covers(self, stated: StatedTemplate) -> bool:
+        """Whether the last template by RPC holds for this one; if not, one by RPC is required. Raises TemplateError."""
+        return self._basis is not None and self._basis.covers(stated_height(stated), stated_version(stated))
 
     def _checked(self, make: Callable[[Basis], Template]) -> Template:
         """What `make` returns; the connection is dropped if the node states what cannot be."""
@@ -169,7 +171,9 @@ class IpcSource:
 
     # The link's news
 
-    def _hinted(self, hash_le: bytes) -> None:
+    def _hinted(self, hash_le: bytes, empty: StatedTemplate) -> None:
+        self._empty = hash_le, empty
+        self._hint_came.set()
         if self.is_live:
             self._tip(hash_le)
 

@@ -33,7 +33,7 @@ def schema_of(release: int) -> Any:
     if release != 32:
         text = re.sub(r"\n    submitSolution @10 [^;]*;", "", text)
     if release > 32:
-        text = re.sub(r"\n    (submitSolution31 @7 [^;]*|unused[89] @[89] .*);", "", text)
+        text = re.sub(r"\n    (submitSolution31 @7 [^;]*|waitNext @8 .*|unused9 @9 .*);", "", text)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, f"mining-{release}.capnp")
         path.write_text(text)
@@ -68,6 +68,15 @@ class Behaviour:
     options: list[tuple[bool, int, int, bool]] = field(default_factory=list)
     solutions: list[tuple[bytes, bytes]] = field(default_factory=list)
     destroyed: int = 0
+
+    def on_tip(self, *, use_mempool: bool) -> StatedTemplate:
+        """A template; an empty one is on the present tip."""
+        assert self.full is not None
+        assert self.empty is not None
+        if use_mempool:
+            return self.full
+        header = replace(Header.unpack(self.empty.header), prevhash_le=self.tip_le)
+        return replace(self.empty, header=header.pack())
 
     async def on(self, method: str) -> None:
         """A call of this method begins."""
@@ -148,7 +157,7 @@ class MockNode:
             self._streams.discard(stream)
 
     async def next_tip(self, tip_le: bytes, timeout_ms: float) -> bytes:
-        """As waitTipChanged."""
+        """The tip when it is no longer this one, or after the timeout."""
         assert self._tip_changed is not None
         end = time.monotonic() + timeout_ms / 1000
         while self.does.tip_le == tip_le and (rest := end - time.monotonic()) > 0:
@@ -241,6 +250,19 @@ def _init(node: MockNode) -> type:
             does.solutions.append((header, coinbase))
             return does.verdicts.pop(0) if does.verdicts else ""
 
+        async def waitNext_context(self, call: Any) -> None:
+            turn = await begin("waitNext", call.params.context)
+            try:
+                last_le = Header.unpack(self.stated.header).prevhash_le
+                tip_le = await node.next_tip(last_le, call.params.options.timeout)
+                if "waitNext" not in does.nothing and tip_le != last_le:
+                    call.results.result = template(does.on_tip(use_mempool=False))
+            finally:
+                turn.release()
+
+    def template(stated: StatedTemplate) -> Template:
+        return {31: Template31, 32: Template32}.get(does.release, Template)(stated)
+
     class Template31(Template):
         async def submitSolution31_context(self, call: Any) -> None:
             (await begin("submitSolution", call.params.context)).release()
@@ -264,15 +286,6 @@ def _init(node: MockNode) -> type:
             call.results.hasResult = True
             call.results.result.hash, call.results.result.height = does.tip_le, does.height
 
-        async def waitTipChanged_context(self, call: Any) -> None:
-            turn = await begin("waitTipChanged", call.params.context)
-            try:
-                tip_le = await node.next_tip(bytes(call.params.currentTip), call.params.timeout)
-                if "waitTipChanged" not in does.nothing:
-                    call.results.result.hash, call.results.result.height = tip_le, does.height
-            finally:
-                turn.release()
-
         async def createNewBlock_context(self, call: Any) -> None:
             options = call.params.options
             asked = (options.useMempool, options.blockReservedWeight, options.coinbaseOutputMaxAdditionalSigops)
@@ -280,10 +293,7 @@ def _init(node: MockNode) -> type:
             does.options.append((*asked, call.params.cooldown))
             if "createNewBlock" in does.nothing:
                 return
-            stated = does.full if options.useMempool else does.empty
-            assert stated is not None
-            kinds = {31: Template31, 32: Template32}
-            call.results.result = kinds.get(does.release, Template)(stated)
+            call.results.result = template(does.on_tip(use_mempool=options.useMempool))
 
     class Init(known.Init.Server):  # type: ignore[misc, name-defined]
         async def construct_context(self, call: Any) -> None:

@@ -17,7 +17,7 @@ from solominer.errors import IpcFailed
 from solominer.node.demo import synthetic_reply
 from solominer.node.ipc import connection, probe, session
 from solominer.node.ipc.connection import IpcLink
-from solominer.work.raw_template import USUAL_RESERVE, Reserve
+from solominer.work.raw_template import USUAL_RESERVE, Reserve, prevhash_of
 from tests.node.ipc.mock_node import Behaviour, MockNode
 from tests.work.stated import stated_of
 
@@ -41,18 +41,19 @@ class Watched:
         self.link = IpcLink(
             "alpha",
             path,
+            Reserve(2500, 80),
             joined=lambda *args: self.told.put_nowait(("joined", *args)),
             left=lambda reason: self.told.put_nowait(("left", reason)),
-            hinted=lambda tip_le: self.told.put_nowait(("hinted", tip_le)),
+            hinted=lambda *args: self.told.put_nowait(("hinted", *args)),
         )
 
     async def next(self) -> tuple[Any, ...]:
         """What it tells next."""
         return await asyncio.wait_for(self.told.get(), 5)
 
-    async def read(self, *, use_mempool: bool = True, reserve: Reserve = USUAL_RESERVE, secs: float = 2.0) -> Any:
+    async def read(self, secs: float = 2.0) -> Any:
         """A template."""
-        return await self.link.ask(lambda open_: open_.read(reserve, use_mempool=use_mempool), secs)
+        return await self.link.ask(lambda open_: open_.read(USUAL_RESERVE), secs)
 
 
 @pytest.fixture
@@ -73,11 +74,12 @@ async def test_joins_reads_and_hears_of_tips(node: MockNode, watched: Watched) -
     watched.link.start()
     assert await watched.next() == ("joined", "32", TIP, 100)
     assert await watched.read() == FULL
-    empty = await watched.read(use_mempool=False, reserve=Reserve(2500, 80))
-    assert empty == replace(EMPTY, block=b"")
-    assert node.does.options[-2:] == [(True, 8000, 400, False), (False, 2500, 80, False)]
-    node.new_tip(NEXT)
-    assert await watched.next() == ("hinted", NEXT)
+    assert sorted(node.does.options[1:]) == [(False, 2500, 80, False), (True, 8000, 400, False)]  # behind the probe's
+    for tip_le in (NEXT, TIP, NEXT):
+        node.new_tip(tip_le)
+        what, seen_le, empty = await watched.next()
+        assert (what, seen_le, prevhash_of(empty)) == ("hinted", tip_le, tip_le)
+        assert empty == replace(EMPTY, header=empty.header, block=b"")
     used = {each.split(" on ")[1] for each in node.does.threads}
     assert used == {"solominer-waiting", "solominer-reading", "solominer-submitting"}
 
@@ -101,6 +103,7 @@ async def test_both_releases_pass_the_probe(node: MockNode, watched: Watched, re
         ({"failing": {"getBlock"}}, "failed: remote exception"),
         ({"nothing": {"createNewBlock"}}, "makes no template"),
         ({"nothing": {"getTip"}}, "no tip yet"),
+        ({"failing": {"waitNext"}}, "failed: remote exception"),
         ({"sleeps": {"getTxFees": 9.0}}, "no answer to the trial"),
         ({"sleeps": {"construct": 9.0}}, "no answer within"),
     ],
@@ -156,7 +159,7 @@ async def test_an_answer_under_way_fails_when_the_node_ends(node: MockNode, watc
     await watched.next()
     node.does.sleeps["getBlock"] = 9.0
     reading = asyncio.create_task(watched.read(secs=5.0))
-    while node.does.called[-1] != "getBlock":
+    while node.does.called.count("getBlock") < 2:  # the first is the probe's
         await asyncio.sleep(0.01)
     await asyncio.to_thread(node.stop)
     with pytest.raises(IpcFailed, match="disconnected"):
@@ -183,7 +186,7 @@ async def test_reading_does_not_wait_for_the_wait(
 ) -> None:
     watched.link.start()
     await watched.next()
-    while "waitTipChanged" not in node.does.called:
+    while "waitNext" not in node.does.called:
         await asyncio.sleep(0.01)
     assert await watched.read(secs=1.0) == FULL
 
@@ -194,24 +197,26 @@ async def test_a_wait_that_times_out_is_no_news(
     monkeypatch.setattr(session, "WAIT_SECS", 0.05)
     watched.link.start()
     await watched.next()
-    while node.does.called.count("waitTipChanged") < 3:
+    while node.does.called.count("waitNext") < 3:
         await asyncio.sleep(0.01)
     assert watched.told.empty()
 
 
 async def test_a_wait_without_result_means_that_the_node_stops(node: MockNode, watched: Watched) -> None:
-    node.does.nothing.add("waitTipChanged")
     watched.link.start()
     await watched.next()
+    node.does.nothing.add("waitNext")
+    while node.does.called.count("waitNext") < 2:  # the first is the probe's
+        await asyncio.sleep(0.01)
     node.new_tip(NEXT)
     assert await watched.next() == ("left", "the node stops")
 
 
 async def test_a_hanging_wait_is_given_up(node: MockNode, watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "WAIT_SECS", 0.05)
-    node.does.sleeps["waitTipChanged"] = 9.0
     watched.link.start()
     await watched.next()
+    node.does.sleeps["waitNext"] = 9.0
     assert await watched.next() == ("left", "no answer within 0.1 s")
 
 
@@ -252,16 +257,6 @@ async def test_without_pycapnp_it_says_what_to_install(watched: Watched, monkeyp
     what, reason = await watched.next()
     assert what == "left"
     assert 'pip install "solominer[ipc]"' in reason
-
-
-async def test_an_urgent_answer_that_is_late_costs_no_connection(node: MockNode, watched: Watched) -> None:
-    watched.link.start()
-    await watched.next()
-    node.does.sleeps["createNewBlock"] = 0.3
-    with pytest.raises(IpcFailed, match=r"no answer within 0\.05 s"):
-        await watched.link.ask(lambda open_: open_.read(USUAL_RESERVE, use_mempool=False), 0.05, urgent=True)
-    assert await watched.read() == FULL
-    assert watched.told.empty()
 
 
 async def test_an_answer_that_cannot_be_read_is_a_failure(node: MockNode, watched: Watched) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from solominer.chain.hashes import from_rpc_hex, to_rpc_hex
 from solominer.chain.header import Header
-from solominer.chain.networks import REGTEST, SIGNET, Network
+from solominer.chain.networks import REGTEST, SIGNET
 from solominer.daemon.host_metrics import now
 from solominer.node import submit
 from solominer.node.client import NodeClient, NodeSettings
@@ -169,23 +169,43 @@ async def test_a_new_tip_by_ipc(rig: Rig, mock: MockNode) -> None:
     assert (await rig.inbox.next(NewTip, lambda tip: tip.hash_le == b"\5" * 32)).source == "ipc"
 
 
-async def test_the_empty_template_of_a_new_tip_is_the_nodes_where_its_bits_may_change(
-    rig: Rig, mock: MockNode, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Elsewhere it follows from the header, which is there sooner."""
-    by_rpc = TipFacts(PARENT, HEIGHT - 1, 0x20000000, 100, 99, 0x207FFFFF)
-    monkeypatch.setattr(submit, "tip_facts", lambda client, hash_le: by_rpc)
+BY_RPC = TipFacts(PARENT, HEIGHT - 1, 0x20000000, 100, 99, 0x207FFFFF)
+
+
+async def test_the_node_itself_sends_the_empty_template_of_a_new_tip(rig: Rig, mock: MockNode) -> None:
     await rig.run()
     await rig.template()
-    assert (await rig.client.tip_facts(PARENT)).empty is None
-    monkeypatch.setattr(Network, "may_change_bits", lambda network, height: height == HEIGHT)
-    facts = await rig.client.tip_facts(PARENT)
-    assert facts.empty is not None
-    assert facts.empty.provisional
-    assert (facts.height, facts.empty.height) == (HEIGHT - 1, HEIGHT)
-    assert facts.empty.coinbase_value == REGTEST.subsidy(HEIGHT)
-    job_of(facts.empty)
-    assert mock.does.options[-1][0] is False
+    for tip_le in (b"\5" * 32, b"\6" * 32):
+        asked = asyncio.create_task(rig.client.tip_facts(tip_le))  # ZMQ may be first
+        await asyncio.sleep(0)
+        mock.new_tip(tip_le)
+        facts = await asked
+        assert facts.empty is not None
+        assert facts.empty.provisional
+        assert (facts.hash_le, facts.empty.prevhash_le) == (tip_le, tip_le)
+        assert (facts.height, facts.empty.height) == (HEIGHT - 1, HEIGHT)
+        assert facts.empty.coinbase_value == REGTEST.subsidy(HEIGHT)
+        job_of(facts.empty)
+    assert mock.does.called.count("createNewBlock") == 2, "the probe's and the first to wait on"
+
+
+@pytest.mark.parametrize("state", ["another tip", "not live", "no template by RPC yet", "other rules"])
+async def test_without_it_the_facts_of_a_new_tip_are_by_rpc(
+    rig: Rig, mock: MockNode, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    monkeypatch.setattr(submit, "tip_facts", lambda client, hash_le: replace(BY_RPC, hash_le=hash_le))
+    await rig.run()
+    if state != "no template by RPC yet":
+        await rig.template()
+    if state == "other rules":
+        mock.does.empty = stated_of(REPLY | {"transactions": [], "coinbasevalue": 1, "version": 0x20000004})
+    mock.new_tip(b"\5" * 32)
+    await rig.inbox.next(NewTip, lambda tip: tip.hash_le == b"\5" * 32)
+    if state == "not live":
+        rig.client._ipc.close()
+        rig.client._ipc._left("told so")
+    tip_le = bytes([6 if state == "another tip" else 5]) * 32
+    assert await rig.client.tip_facts(tip_le) == replace(BY_RPC, hash_le=tip_le)
 
 
 @pytest.mark.parametrize(
