@@ -1,16 +1,18 @@
-"""mining.configure (BIP 310): which extensions a client asks for, and the answer.
+"""What a client asks for: extensions by mining.configure (BIP 310), and a difficulty by mining.suggest_*.
 
-Only what was asked for is answered: Whatsminer reconnects for ever over a key that it does not know.
+Only extensions that were asked for are answered: Whatsminer reconnects for ever over a key that it does not know.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from solominer.chain.target import DIFFICULTY_1_TARGET
 from solominer.engines.stratum.names import MAX_USER_AGENT, clean_text, positive_number
 
 MAX_EXTENSIONS = 16
 MAX_NAME = 64
+_MAX_TARGET = len("0x") + 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,3 +73,15 @@ def _mask(text: object) -> int:
         except ValueError:
             pass
     return 0xFFFFFFFF
+
+
+def suggested_difficulty(method: str | None, params: object) -> float:
+    """What mining.suggest_difficulty or mining.suggest_target (256 bits in hex) asks for; 0 where it is malformed."""
+    value = params[0] if isinstance(params, list) and params else None
+    if method != "mining.suggest_target":
+        return positive_number(value)
+    try:
+        target = int(value, 16) if isinstance(value, str) and len(value) <= _MAX_TARGET else 0
+    except ValueError:
+        return 0.0
+    return DIFFICULTY_1_TARGET / target if 0 < target < 1 << 256 else 0.0

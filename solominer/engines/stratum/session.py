@@ -10,11 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from solominer.chain.target import DIFFICULTY_1_TARGET
 from solominer.engines.stratum import messages, plain_shares
 from solominer.engines.stratum.agents import UNKNOWN, Agent, agent_of
 from solominer.engines.stratum.batch import Taken
-from solominer.engines.stratum.configure import configure
+from solominer.engines.stratum.configure import configure, suggested_difficulty
 from solominer.engines.stratum.difficulty import Difficulty
 from solominer.engines.stratum.events import (
     AddressWanted,
@@ -35,7 +34,7 @@ from solominer.engines.stratum.limits import BlockBudget, LineRate
 from solominer.engines.stratum.lines import LineReader
 from solominer.engines.stratum.logins import MAX_REFUSED_LOGINS, Login, Logins, parse_login
 from solominer.engines.stratum.messages import Errors, Request, StratumError, reply, reply_error, reply_true
-from solominer.engines.stratum.names import MAX_USER_AGENT, clean_text, parse_password, positive_number
+from solominer.engines.stratum.names import MAX_USER_AGENT, clean_text, parse_password
 from solominer.engines.stratum.shared import PayTo, Shared
 from solominer.engines.stratum.shares import Claim, make_claim
 from solominer.engines.stratum.submit import parse_submit
@@ -353,31 +352,17 @@ class Session:
         self._events.append(AuthorizeRefused(login.name.name, reason))
         self._out.append(reply_error(login.id_json, StratumError(24, reason), result=b"false"))
 
-    def _suggest_difficulty(self, request: Request, now: float) -> None:
-        params = request.params
-        self._suggested(request, positive_number(params[0]) if isinstance(params, list) and params else 0.0, now)
-
-    def _suggest_target(self, request: Request, now: float) -> None:
-        text = request.params[0] if isinstance(request.params, list) and request.params else None
-        try:
-            target = int(text, 16) if isinstance(text, str) and len(text) <= 66 else 0
-        except ValueError:
-            target = 0
-        self._suggested(request, DIFFICULTY_1_TARGET / target if 0 < target < 1 << 256 else 0.0, now)
-
-    def _suggested(self, request: Request, difficulty: float, now: float) -> None:
+    def _suggest(self, request: Request, now: float) -> None:
         """bfgminer sends it with a null id before subscribing and takes the next line for the reply to that."""
+        difficulty = suggested_difficulty(request.method, request.params)
         if not request.is_notification():
             id_json = request.id_json()
             self._out.append(reply_true(id_json) if difficulty else reply_error(id_json, Errors.BAD_DIFFICULTY))
         if difficulty and self.difficulty.suggest(difficulty, now):
             self.retarget(now)
 
-    def _extranonce_subscribe(self, request: Request, now: float) -> None:
-        self.wants_extranonce = True
-        self._out.append(reply_true(request.id_json()))
-
-    def _multi_version(self, request: Request, now: float) -> None:
+    def _agreed(self, request: Request, now: float) -> None:
+        self.wants_extranonce |= request.method == "mining.extranonce.subscribe"
         self._out.append(reply_true(request.id_json()))
 
     def _ping(self, request: Request, now: float) -> None:
@@ -452,10 +437,10 @@ _HANDLERS: dict[str, Callable[[Session, Request, float], None]] = {
     "mining.subscribe": Session._subscribe,
     "mining.authorize": Session._authorize,
     "mining.auth": Session._authorize,
-    "mining.suggest_difficulty": Session._suggest_difficulty,
-    "mining.suggest_target": Session._suggest_target,
-    "mining.extranonce.subscribe": Session._extranonce_subscribe,
-    "mining.multi_version": Session._multi_version,
+    "mining.suggest_difficulty": Session._suggest,
+    "mining.suggest_target": Session._suggest,
+    "mining.extranonce.subscribe": Session._agreed,
+    "mining.multi_version": Session._agreed,
     "mining.ping": Session._ping,
     "mining.pong": Session._pong,
     "pong": Session._pong,
