@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from solominer import __version__
+from solominer.errors import RecordsError
 from solominer.records.events.event_log import EventLog, Start
 from solominer.records.evidence.signing import Signer
 from solominer.records.journal.journal import Journal
@@ -182,11 +183,14 @@ class Recorder:
         return self._writer.drain(timeout_secs)
 
     def close(self, at: float) -> None:
-        """End the run, seal its hour, release the lock. Blocks."""
+        """End the run, seal its hour, release the lock. Blocks. Raises RecordsError if the end could not be written."""
         self._writer.post(self._events.close)
         self._writer.post(self._books.close, at, self._up())
         self._writer.stop()
         self._lock.release()
+        if self._books.trouble:
+            todo = "free disk space or repair the disk; the next start seals the hour from what is there"
+            raise RecordsError(f"the end of this run is lost: {self._books.trouble}", todo)
 
     def _up(self) -> float:
         return self._clock() - self._began

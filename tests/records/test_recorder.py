@@ -17,7 +17,7 @@ import pytest
 
 from solominer.config.load import load_config
 from solominer.daemon.parts import recorder_of
-from solominer.errors import AlreadyRunning
+from solominer.errors import AlreadyRunning, RecordsError
 from solominer.records.evidence.verify import verify
 from solominer.records.recorder import Recorder
 from solominer.records.settings import RecorderSettings
@@ -348,6 +348,27 @@ def test_a_disk_that_is_full_for_a_while_loses_nothing(bench: Bench) -> None:
     recorder.close(HOUR + 3700)
     assert report(bench, "2026/11/21/07")["shares"]["found"] == 40
     assert sequences(bench) == list(range(1, sequences(bench)[-1] + 1))
+
+
+def test_an_end_that_cannot_be_written_is_told_and_the_next_start_seals_the_hour(bench: Bench) -> None:
+    recorder = open_at(bench, HOUR + 1)
+    mine(bench, recorder, HOUR + 1)
+    assert recorder.flush(30)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    full_at = (bench.root / "ledger" / "2026/11/21/07" / "ledger.jsonl").stat().st_size + 100
+    resource.setrlimit(resource.RLIMIT_FSIZE, (full_at, limits[1]))
+    try:
+        mine(bench, recorder, HOUR + 200)
+        with pytest.raises(
+            RecordsError, match=r"the end of this run is lost: the records in .* cannot be written"
+        ) as told:
+            recorder.close(HOUR + 300)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "the next start seals the hour" in told.value.todo
+    open_at(bench, HOUR + 3700).close(HOUR + 3701)
+    assert report(bench, "2026/11/21/07")["why"] == "recovered"
+    assert holds(bench)
     assert holds(bench)
 
 

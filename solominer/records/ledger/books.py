@@ -17,7 +17,7 @@ from solominer.records.evidence.proofs import BlockProofs, share_certificate, wi
 from solominer.records.evidence.report_chain import ReportChain
 from solominer.records.evidence.signing import Signer
 from solominer.records.evidence.state import State, load_state, save_state
-from solominer.records.files import optional
+from solominer.records.files import optional, reason
 from solominer.records.ledger.hour_files import HourFiles
 from solominer.records.ledger.ledger import ShareLine, entries, ledger_path, repair, work_fields
 from solominer.records.ledger.miner_sums import MinerSums
@@ -74,6 +74,7 @@ class Books:
         self._miners = MinerSums()
         self._lost = 0
         self._trouble = ""
+        self._closed = False
         self._clock = ClockCheck(network)
         self._clock_written_up: float | None = None
         self._at = self._up = 0.0
@@ -115,14 +116,14 @@ class Books:
             torn = repair(self._tree, part)
         except OSError as error:
             torn = 0
-            self._in_trouble(f"the ledger of {part.path} cannot be repaired: {error}")
+            self._in_trouble(f"the ledger of {part.path} cannot be repaired: {reason(error)}")
         resumed = HourFiles(self._tree, self._network, part, self._settings.keep_best)
         try:
             resumed.resume()
             self._proofs.recover(part, entries(self._tree, part))
             self._proofs.write(part, resumed.put)
         except OSError as error:
-            self._in_trouble(f"the records of {part.path} cannot be read: {error}")
+            self._in_trouble(f"the records of {part.path} cannot be read: {reason(error)}")
         if resumed.fold.last_seq is not None:
             self._seq = max(self._seq, resumed.fold.last_seq + 1)
         self._closing.append(_Closing(resumed, "recovered"))
@@ -132,9 +133,10 @@ class Books:
         part.add(self._line(at, 0.0, "torn", {"bytes": size}))
 
     def close(self, at: float, up: float) -> None:
-        """End the run and seal its hour."""
+        """End the run and seal its hour. If that fails, `trouble` says why: what was not written is lost."""
         if self._now is None:
             return
+        self._closed = True
         self._at, self._up = at, up
         self._write_sums(at, up)
         self.entry(at, up, "close", {"run": self._run})
@@ -362,7 +364,7 @@ class Books:
                 self._state_saved = False
                 self._save_state()
         except OSError as error:
-            self._in_trouble(f"the records in {self._tree.root} cannot be written: {error}")
+            self._in_trouble(f"the records in {self._tree.root} cannot be written: {reason(error)}")
         else:
             self._out_of_trouble()
 
@@ -402,8 +404,13 @@ class Books:
             save_state(self._tree, State(tuple(unsealed), self._chain.head))
             self._state_saved = True
 
+    @property
+    def trouble(self) -> str:
+        """Why the records cannot be written; "" if they can."""
+        return self._trouble
+
     def _in_trouble(self, problem: str) -> None:
-        if not self._trouble:
+        if not self._trouble and not self._closed:
             todo = "free disk space or repair the disk; mining continues, unwritten records are kept in memory"
             self._alarm("critical", "records-failing", problem, todo)
         self._trouble = problem
