@@ -119,7 +119,7 @@ async def await_payout(
                     raise
                 waiting(f"waiting for node {node.name}: {error.what}")
                 if error.what != logged:
-                    log.warning("waiting for node %s: %s", node.name, str(error).replace("\n", " "))
+                    log.warning("waiting for node %s: %s", node.name, str(error).replace("\n  ", " "))
                     logged = error.what
         try:
             await asyncio.wait_for(stopped.wait(), wait_secs)

@@ -219,7 +219,7 @@ class Governor:
             with self._audit.recorded("reload", "SIGHUP") as done:
                 done += await self.reload()
         except SolominerError as error:
-            log.error("reload failed, nothing was changed: %s", str(error).replace("\n", " "))
+            log.error("reload failed, nothing was changed: %s", str(error).replace("\n  ", " "))
 
     async def _apply(self, new: Config) -> list[str]:
         self.config = new

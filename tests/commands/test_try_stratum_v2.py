@@ -76,8 +76,13 @@ def test_what_is_no_v2_server(answer: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", [f"stratum2+tcp://127.0.0.1:1/{KEY}x", "stratum2+tcp://127.0.0.1:1", f"stratum2+tcp://host/{KEY}"]
+    ("url", "said"),
+    [
+        (f"stratum2+tcp://127.0.0.1:1/{KEY}x", "its checksum is wrong"),
+        ("stratum2+tcp://127.0.0.1:1", "has no authority key behind the port"),
+        (f"stratum2+tcp://host/{KEY}", "is not HOST:PORT"),
+    ],
 )
-def test_an_address_that_is_none(url: str) -> None:
-    with pytest.raises(ConfigError):
+def test_an_address_that_is_none(url: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
         _trial_of(url, tls=False)

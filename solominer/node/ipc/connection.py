@@ -104,7 +104,7 @@ class IpcLink:
             schema()
             import capnp
         except IpcFailed as error:
-            self._tell(self._left, str(error).replace("\n", " "))
+            self._tell(self._left, str(error).replace("\n  ", " "))
             return
         self._main, self._loop = asyncio.current_task(), asyncio.get_running_loop()
         refusals = 0

@@ -32,7 +32,7 @@ _PAGE = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <title>Log in · solominer</title>
-<link rel="stylesheet" href="/login.css">
+<link rel="stylesheet" href="/login.css"><link rel="icon" href="/icon.svg">
 </head>
 <body>
 <main>

@@ -72,6 +72,8 @@ def key_text(authority_key: bytes) -> str:
 
 def parse_key(text: str) -> bytes:
     """The authority key of such a text, 32 bytes. Raises BadValue."""
+    if not text:
+        raise BadValue("the address has no authority key behind the port: stratum2+tcp://HOST:PORT/KEY", _COPY)
     try:
         data = from_base58check(text)
     except BadValue as error:
