@@ -112,8 +112,8 @@ def test_mode_pool_wants_a_pool_and_a_worker() -> None:
     with pytest.raises(ConfigError, match="requires a pool"):
         check_start(Config(mode="pool"), RunOptions(), None)
     pools = (PoolConfig(url="stratum+tcp://h:1", user="u"),)
+    idle = Config(mode="pool", pools=pools, cpu_workers=0, cluster=ClusterConfig(servers=("embedded",)))
     with pytest.raises(ConfigError, match="nothing would mine"):
-        idle = Config(mode="pool", pools=pools, cpu_workers=0, cluster=ClusterConfig(servers=("embedded",)))
         check_start(idle, RunOptions(), None)
     config = Config(mode="pool", pools=pools)
     check_start(config, RunOptions(), None)
