@@ -119,7 +119,7 @@ async def test_shares_go_to_whom_their_job_came_from(
         assert [job.pool for job, _ in h.engine.jobs[-2:]] == ["", ""]
         assert h.coordinator.judge.shares == 3
     text = caplog.text
-    assert "WARNING  solominer.daemon.daemon:executor.py:82 no node is healthy: mining at the fallback pool" in text
+    assert any("mining at the fallback pool" in each.message and each.levelname == "WARNING" for each in caplog.records)
     assert "solo work again after" in text
     assert SECRET not in text + everything_in(tmp_path)
 

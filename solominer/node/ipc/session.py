@@ -221,10 +221,10 @@ class IpcSession:
     def kept_for(self, header: Header, coinbase_stripped: bytes) -> KeptTemplate | None:
         """The template of a block with this header and coinbase, if the node still has it."""
         txid_le = sha256d(coinbase_stripped)
-        known = [*self._kept] if self._empty is None else [*self._kept, self._empty]
-        for kept in known:
-            root_le = root_from_branch(txid_le, kept.merkle_branch)
-            if kept.prevhash_le == header.prevhash_le and root_le == header.merkle_root_le:
+        for kept in [*reversed(self._kept), self._empty]:
+            if kept is None or kept.prevhash_le != header.prevhash_le:
+                continue
+            if root_from_branch(txid_le, kept.merkle_branch) == header.merkle_root_le:
                 return kept
         return None
 

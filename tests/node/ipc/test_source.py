@@ -172,7 +172,10 @@ async def test_a_new_tip_by_ipc(rig: Rig, mock: MockNode) -> None:
 BY_RPC = TipFacts(PARENT, HEIGHT - 1, 0x20000000, 100, 99, 0x207FFFFF)
 
 
-async def test_the_node_itself_sends_the_empty_template_of_a_new_tip(rig: Rig, mock: MockNode) -> None:
+async def test_the_node_itself_sends_the_empty_template_of_a_new_tip(
+    rig: Rig, mock: MockNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source, "EMPTY_SECS", 5.0)
     await rig.run()
     await rig.template()
     for tip_le in (b"\5" * 32, b"\6" * 32):
