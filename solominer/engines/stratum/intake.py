@@ -41,7 +41,7 @@ class Intake:
         waiting, session = self._waiting, connection.session
         if connection in waiting:
             self.drain()
-        if session is None or not session.hands_in or self._checker.batch is None:
+        if session is None or not session.is_mining or self._checker.batch is None:
             return False
         if len(data) > SMALL_BYTES or connection.closed_for:
             return False

@@ -93,15 +93,9 @@ class Session:
             count += self._take_lines(data, now)
         return self._take(self._rate.pause_secs(count, self.shared.settings.lines_per_sec, now))
 
-    @property
-    def hands_in(self) -> bool:
-        """Whether the next bytes may be plain shares, to be taken with those of other connections."""
-        return self.aimed is not None
-
     def plain(self, data: bytes) -> tuple[plain_shares.Aimed, bytes] | None:
-        """The same of these bytes: what such shares must meet, and the bytes that may be taken."""
-        aimed = plain_shares.aimed_of(self)
-        return (aimed, data) if aimed is not None else None
+        """What shares must meet that may be taken with those of other connections, and their bytes; None: none may."""
+        return (aimed, data) if (aimed := plain_shares.aimed_of(self)) else None
 
     def took(self, aimed: plain_shares.Aimed, taken: Taken, now: float) -> Output:
         """Shares at the beginning of a packet were taken for it."""

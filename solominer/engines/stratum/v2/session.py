@@ -168,13 +168,8 @@ class V2Session:
             else:
                 self._close = _NO_SETUP
 
-    @property
-    def hands_in(self) -> bool:
-        """Whether the next bytes may be plain shares, to be taken with those of other connections."""
-        return bool(self.channels)
-
     def plain(self, data: bytes) -> tuple[Aimed, bytes] | None:
-        """The same of these bytes: what such shares must meet, and their own bytes, which may be taken."""
+        """What shares must meet that may be taken with those of other connections, and their bytes; None: none may."""
         assert self._frames is not None
         frames = self._ahead
         frames += self._frames.feed(data)
