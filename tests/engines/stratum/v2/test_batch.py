@@ -79,7 +79,7 @@ def agree(one: Miner, other: Miner, packets: list[list[tuple[int, bytes]]], now:
             data = b"".join(framed(miner.client._send, *each, channel=True) for each in packet)  # type: ignore[arg-type]
             output = miner.session.receive(data, now)
             said.append(miner.client.receive(output.data))
-            events.append([repr(event) for event in sorted(output.events, key=blocks_first)])  # each has its own workers
+            events.append([repr(event) for event in sorted(output.events, key=blocks_first)])
             closed.append(output.close)
         assert said[0] == said[1]
         assert closed[0] == closed[1]

@@ -216,7 +216,7 @@ def test_a_block_of_a_channel_that_was_just_closed_is_a_block() -> None:
     shares = [miner.work(n).share(9, solve(miner.work(n), network_target(work)), bytes(2 * n - 2)) for n in (1, 2)]
     for number, share in enumerate(shares, start=1):
         assert miner.say(CloseChannel(number, "bye"), share) == [SubmitSharesError(number, 9, "invalid-channel-id")]
-    assert [event.refused for event in miner.of(BlockFound)] == 2 * ["invalid-channel-id"]
+    assert [event.refused for event in miner.of(BlockFound)] == 2 * ["Invalid channel"]
     for request in range(40):  # what is kept of closed channels is bounded
         (opened, *_) = miner.say(standard(request))
         assert isinstance(opened, OpenStandardMiningChannelSuccess)
