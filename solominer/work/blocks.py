@@ -182,6 +182,7 @@ class BlockTracker:
             there.look_at = event.at if event.answer is Answer.HELD else event.at + self._policy.first_secs
             if event.answer is Answer.ACCEPTED and tracked.is_new and event.node not in self._beaten_nodes:
                 actions += self._move(tracked, BlockState.ACCEPTED, event.at, f"accepted by {event.node}")
+            actions += self._send_children(tracked, event)
         elif event.answer is Answer.INVALID:
             there.send_at = None
             there.look_at = event.at + self._policy.look_secs
@@ -329,6 +330,15 @@ class BlockTracker:
                 actions.append(ProposeBlock(name, tracked.block))
             else:
                 actions.append(SendBlock(name, tracked.block, there.attempts))
+        return actions
+
+    def _send_children(self, parent: TrackedBlock, event: SubmitAnswered) -> list[Action]:
+        """Send what the node could not take without this block: it has lost more of the chain than the tip."""
+        actions: list[Action] = []
+        for tracked in self.open.values():
+            if tracked.block.prevhash_le == parent.block.hash_le and (there := tracked.nodes.get(event.node)):
+                there.send_at = None if there.send_at is None else event.at
+                actions += self._send_due(tracked, event.at)
         return actions
 
     @staticmethod

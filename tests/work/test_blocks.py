@@ -375,6 +375,22 @@ def test_nobody_waits_behind_a_block_that_hangs(block: FoundBlock) -> None:
     assert blocks.sibling_of(make_block(2), T0 + SPARE_SECS) is None
 
 
+def test_a_chain_that_a_node_has_lost_is_sent_again_at_once_one_block_behind_the_other() -> None:
+    blocks = tracker("a", "b")
+    first = make_block(1)
+    second = make_block(2, first.hash_le, 201)
+    third = make_block(3, second.hash_le, 202)
+    for each in (first, second, third):
+        blocks.found(each, T0)
+    for each in (third, second):
+        blocks.answered(answer(each, Answer.RETRY, "prev-blk-not-found"))
+    assert of_type(SendBlock, blocks.tick(T0 + 0.1, 200)) == []
+    for parent, child in ((first, second), (second, third)):
+        (sent,) = of_type(SendBlock, blocks.answered(answer(parent, Answer.ACCEPTED)))
+        assert (sent.node, sent.block, sent.attempt) == ("a", child, 2)
+    assert of_type(SendBlock, blocks.answered(answer(third, Answer.ACCEPTED))) == []
+
+
 def test_an_acceptance_ends_the_wait(block: FoundBlock) -> None:
     blocks = tracker()
     blocks.found(block, T0)
