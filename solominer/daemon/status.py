@@ -125,11 +125,9 @@ class Sampler:
     def _say_first_hash(self) -> bool:
         """Whether hashing has started, by a worker of ours or else a miner; logs how long this took."""
         workers = [worker for pool in self._pools for worker in pool.pool_snapshot().workers]
-        if not workers:
-            return self.hashes > 0
         starts_ns = [worker.started_ns for worker in workers if worker.started_ns]  # 0 between two jobs
         if not starts_ns:
-            return False
+            return self.hashes > 0  # whose jobs may all have been done between two looks
         waited = min(starts_ns) / 1e9 - time.monotonic() + age_secs()
         log.info("hashing started %.2f s after the start of the process", waited)
         return True

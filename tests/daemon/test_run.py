@@ -185,7 +185,7 @@ async def test_the_view_is_lines_or_a_screen(
     await running.until(lambda: len(shown) > 1)
     assert await running.end() == 0
     running = Running(config_of(tmp_path))
-    await running.until(lambda: "blocks accepted, " in caplog.text)
+    await running.until(lambda: " accepted, " in caplog.text)
     assert await running.end() == 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -32,31 +33,39 @@ def test_workers_were_ready_and_had_nothing_to_do() -> None:
     assert why_no_hash(pool("").workers, "paused: by hand") == "the daemon was paused: by hand"
 
 
-def test_the_pool_is_asked_until_the_first_hash_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The samples after it take the engines' counters alone."""
-    looks = itertools.count(1)
-
-    def pool_snapshot() -> Any:
-        return SimpleNamespace(workers=[SimpleNamespace(started_ns=1 if next(looks) == 3 else 0)])
-
+def sampled(monkeypatch: pytest.MonkeyPatch, started_ns: Callable[[], int], hashes: Callable[[], int]) -> Sampler:
+    """A sampler that has sampled ten times."""
+    seen: list[int] = []
     fake: Any = SimpleNamespace(
-        pool_snapshot=pool_snapshot,
-        count_hashes=lambda: (SimpleNamespace(hashes=7, rate_hps=1.0),),
+        pool_snapshot=lambda: SimpleNamespace(workers=[SimpleNamespace(started_ns=started_ns())]),
+        count_hashes=lambda: (SimpleNamespace(hashes=hashes(), rate_hps=1.0),),
         post=lambda event: None,
         system=lambda at, readings: None,
         tick=lambda at: None,
         look=lambda wall, mono: None,
     )
-    sampled: list[int] = []
-    sampler = Sampler(fake, [fake], fake, fake, sampled.append)
+    sampler = Sampler(fake, [fake], fake, fake, seen.append)
     monkeypatch.setattr(status, "SAMPLE_SECS", 0.0)
 
     async def sample() -> None:
         task = asyncio.create_task(sampler.run())
-        while len(sampled) < 10 and not task.done():
+        while len(seen) < 10 and not task.done():
             await asyncio.sleep(0)
         task.cancel()
 
     asyncio.run(sample())
+    return sampler
+
+
+def test_the_pool_is_asked_until_the_first_hash_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The samples after it take the engines' counters alone."""
+    looks = itertools.count(1)
+    sampled(monkeypatch, lambda: 1 if next(looks) == 3 else 0, lambda: 0)
     assert next(looks) == 4
-    assert set(sampled) == {7}
+
+
+def test_jobs_that_are_done_between_two_looks_have_a_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with a block a second on a regtest chain."""
+    counter = itertools.count(0, 512)
+    sampler = sampled(monkeypatch, lambda: 0, lambda: next(counter))
+    assert sampler.rate.estimate().value > 0

@@ -9,6 +9,7 @@ import errno
 import json
 import shlex
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ from regtest.scenarios import coins_address
 from solominer.cli import app
 from solominer.config.load import load_config
 from solominer.config.paths import default_cache_dir
+from solominer.daemon import every_run
+from solominer.daemon.parts import pool_settings_of
 from solominer.doctor.check import Finding, Status, first_failed
 from solominer.doctor.drill import DRILL_SECS, drill_config, fire_drill
 from solominer.doctor.smoke_test import Certificate, smoke_test
@@ -155,8 +158,15 @@ def test_broken_template(bitcoind_binary: BitcoindBinary, tmp_path: Path) -> Non
     assert "rpcwhitelist" in fault.todo
 
 
-def test_broken_worker(tmp_path: Path) -> None:
-    findings = drill(tmp_path, 4.0, kernel="no-such-kernel")
+def test_a_kernel_that_does_not_exist(tmp_path: Path) -> None:
+    assert red(drill(tmp_path, 4.0, kernel="no-such-kernel")) == ["settings"]
+
+
+def test_broken_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        every_run, "pool_settings_of", lambda config: replace(pool_settings_of(config), engine="nothing")
+    )
+    findings = drill(tmp_path, 4.0)
     assert red(findings) == ["worker"]
     fault = first_failed(findings)
     assert fault is not None

@@ -221,5 +221,5 @@ def test_nodes_as_status_shows_them() -> None:
     assert node_lines([]) == ["no node has joined yet"]
     left = worker("cluster/a.gpu0", alive=False) | {"state": "left", "gone_at": 1_800_000_000.0}
     lines = node_lines(nodes_in([workers[0], left]))
-    assert lines[0] == "a  left     0 of 1 workers  since 08:00:00 UTC  2 shares"
-    assert lines[-1] == "1 nodes: 1.00 MH/s"
+    assert lines[0] == "a  left     0 of 1 worker  since 08:00:00 UTC  2 shares"
+    assert lines[-1] == "1 node: 1.00 MH/s"
