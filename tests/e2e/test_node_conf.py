@@ -5,7 +5,6 @@ Each row is a file with which the node runs, or which it refuses. `@P@`, `@Q@` a
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from solominer.node.private.bitcoind import BitcoindBinary
 from solominer.setup.bitcoin_conf import NodeConf, parse_command_line, read_node_conf
 from solominer.setup.find_nodes import find_nodes
 from solominer.setup.init import config_values, probe, write_config
+from tests.ports import free_ports, has_ipv6
 
 pytestmark = pytest.mark.e2e
 
@@ -61,14 +61,9 @@ REFUSED = {
 @pytest.fixture
 def ports() -> dict[str, str]:
     """Two free ports, and whatever else is put into the files."""
-    try:
-        sockets = [socket.create_server(("::1", 0), family=socket.AF_INET6) for _ in range(2)]
-    except OSError:
+    if not has_ipv6():
         pytest.skip("this machine has no IPv6")
-    found = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return {"@P@": str(found[0]), "@Q@": str(found[1])}
+    return dict(zip(("@P@", "@Q@"), map(str, free_ports(2)), strict=True))
 
 
 def write(folder: Path, name: str, text: str, filled: dict[str, str]) -> None:

@@ -26,6 +26,7 @@ from solominer.node.private.bitcoind import BitcoindBinary
 from solominer.node.private.node import PrivateNode
 from solominer.setup.dialog import Answers, set_up
 from solominer.views.logs import RecentEvents
+from tests.ports import has_ipv6
 
 pytestmark = pytest.mark.e2e
 
@@ -149,9 +150,7 @@ def test_machine_without_ipv4(bitcoind_binary: BitcoindBinary, tmp_path: Path, m
         return real(address, **options)
 
     monkeypatch.setattr(socket, "create_server", no_ipv4)
-    try:
-        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
-    except OSError:
+    if not has_ipv6():
         pytest.skip("this machine has no IPv6")
     with PrivateNode(bitcoind_binary, tmp_path / "node") as node:
         assert node.rpc_host == "::1"

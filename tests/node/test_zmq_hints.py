@@ -15,6 +15,7 @@ from solominer.errors import ConfigError
 from solominer.node import zmq_hints
 from solominer.node.zmq_hints import GRACE_SECS, Publisher, ZmqHints, ip_versions
 from solominer.node.zmq_probe import listen
+from tests.ports import has_ipv6
 
 A_HEX, B_HEX = "0a" * 31 + "01", "0b" * 31 + "02"
 A_LE, B_LE = bytes.fromhex(A_HEX)[::-1], bytes.fromhex(B_HEX)[::-1]
@@ -246,9 +247,7 @@ async def test_an_address_that_is_none_is_said_at_once(heard: Heard, address: st
 @pytest.fixture
 def ipv6_node() -> Iterator[Node]:
     """A publisher at IPv6's loopback alone."""
-    try:
-        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
-    except OSError:
+    if not has_ipv6():
         pytest.skip("this machine has no IPv6")
     node = Node("tcp://[::1]:*")
     yield node
