@@ -393,7 +393,9 @@ def test_the_page_is_drawn_within_a_second(rig: Rig) -> None:
     before = busy_secs()
     rig.page.goto(rig.url)
     rig.page.wait_for_selector("canvas")
-    assert 0.01 < busy_secs() - before < MOST_FIRST_DRAW_SECS
+    after = busy_secs()
+    drawing = after - before if after > before else after  # which begins at 0 with another process of the browser
+    assert 0.01 < drawing < MOST_FIRST_DRAW_SECS, (before, after)
 
 
 def test_without_javascript_the_plain_page_is_linked(browser: Browser, served: tuple[FakeDaemon, str]) -> None:
