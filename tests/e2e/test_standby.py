@@ -15,7 +15,7 @@ from solominer.node.private.bitcoind import BitcoindBinary
 from solominer.records.control_client import ask
 from tests.faults.block_fates import check_blocks
 from tests.faults.cluster_drill import new_tip, workers_of
-from tests.faults.cluster_site import NODE_FOUND, ClusterSite, Program
+from tests.faults.cluster_site import NODE_FOUND, PATIENCE_SECS, ClusterSite, Program
 
 TAKEN_OVER_SECS = SILENT_SECS + 25
 """Most of it for a machine that is busy: about 7 s are usual."""
@@ -75,7 +75,7 @@ def test_mining_goes_on_when_the_head_is_killed_or_frozen(bitcoind_binary: Bitco
         thawed = time.monotonic()
         second.thaw()
         second.wait_line("another daemon has become the head of this cluster: this one publishes no more", thawed)
-        assert second.wait_end() == 1
+        assert second.wait_end(PATIENCE_SECS) == 1  # what it had under way is waited for
         assert first.count("another daemon") == 0
         node.wait_line("BLOCK FOUND", thawed)
 
