@@ -219,6 +219,21 @@ class Crowd:
         await asyncio.gather(*self.tasks, return_exceptions=True)
 
 
+def logged_in(
+    url: str, process: subprocess.Popen[bytes], said: Callable[[], str] = lambda: "", **login: str
+) -> WireMiner:
+    """A miner that is logged in and has a job, as soon as that process serves; `said` is told if it does not."""
+    deadline = time.monotonic() + 60
+    while True:
+        with suppress(OSError, AssertionError):
+            miner = WireMiner(url=url)
+            miner.log_in(**login)
+            return miner
+        assert process.poll() is None, f"the daemon ended with {process.returncode}: {said()}"
+        assert time.monotonic() < deadline, f"the daemon does not serve: {said()}"
+        time.sleep(0.1)
+
+
 class Daemon:
     """`solominer run` as a process of its own, on a port that stays the same over its restarts.
 
@@ -273,12 +288,4 @@ class Daemon:
 
     def miner(self, session: str = "") -> WireMiner:
         """A miner that is logged in and has a job, as soon as it serves; with `session` it resumes that one."""
-        deadline = time.monotonic() + 60
-        while True:
-            with suppress(OSError, AssertionError):
-                miner = WireMiner(url=self.url)
-                miner.log_in(session=session)
-                return miner
-            assert self.process.poll() is None, f"the daemon ended with {self.process.returncode}"
-            assert time.monotonic() < deadline, "the daemon does not serve"
-            time.sleep(0.1)
+        return logged_in(self.url, self.process, session=session)

@@ -7,9 +7,8 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ import pytest
 from solominer.node.private.node import PrivateNode
 from solominer.records.control_client import ask
 from solominer.records.evidence.verify import verify
-from tests.e2e.stratum_rig import Bench, confirmations, in_thread, serving, solve
+from tests.e2e.stratum_rig import Bench, confirmations, in_thread, logged_in, serving, solve
 from tests.engines.stratum.wire import WireMiner
 from tests.ports import free_port
 
@@ -61,15 +60,7 @@ class Proxy:
 
     def miner(self, name: str) -> WireMiner:
         """A miner that has a job."""
-        deadline = time.monotonic() + 60
-        while True:
-            with suppress(OSError, AssertionError):
-                miner = WireMiner(url=self.url)
-                miner.log_in(user=name)
-                return miner
-            assert self.process.poll() is None, self.log()
-            assert time.monotonic() < deadline, self.log()
-            time.sleep(0.1)
+        return logged_in(self.url, self.process, self.log, user=name)
 
     def stop(self) -> int:
         """End it as a service manager does; its exit code."""

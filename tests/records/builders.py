@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -123,3 +126,14 @@ def mine(bench: Bench, recorder: Recorder, at: float, *, blocks: int = 1, shares
     recorder.system(at, {"cpu_percent": 50.0, "memory_bytes": 100 << 20})
     recorder.log("a line of the log")
     return found
+
+
+@contextmanager
+def files_up_to(most_bytes: int) -> Iterator[None]:
+    """The kernel cuts a write short that makes a file larger, and refuses the next, as a full disk does."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)

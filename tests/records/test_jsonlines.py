@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from solominer.records.ledger.jsonlines import Appender, close_torn_line, read_lines
+from tests.records.builders import files_up_to
 
 
 @given(st.lists(st.binary(max_size=30), max_size=5), st.binary(max_size=9000))
@@ -35,22 +35,17 @@ def test_lines_that_are_no_objects_are_told_from_those_that_are(tmp_path: Path) 
 
 
 def test_a_full_disk_loses_no_line_and_tears_none(tmp_path: Path) -> None:
-    """RLIMIT_FSIZE makes the kernel cut a write short and refuse the next, as a full disk does."""
     file = tmp_path / "file"
     appender = Appender(file)
     lines = [b'{"n":%d}\n' % number for number in range(100)]
     appender.append(b"".join(lines[:50]))
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (101, limits[1]))
-    try:
+    with files_up_to(101):
         with pytest.raises(OSError, match="too large"):
             appender.flush()
         assert file.stat().st_size == 101
         appender.append(b"".join(lines[50:]))
         with pytest.raises(OSError, match="too large"):
             appender.flush(durable=True)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     appender.close()
     assert file.read_bytes() == b"".join(lines)
     assert appender.waiting == 0

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import resource
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +26,7 @@ from solominer.work.found import BlockState
 from solominer.work.instant import Instant
 from solominer.work.workers import EngineSnapshot, WorkerId, WorkerSnapshot
 from tests.fakes import ANY_HASH
-from tests.records.builders import HOUR, Bench, counted, make_block, make_job, make_share, mine
+from tests.records.builders import HOUR, Bench, counted, files_up_to, make_block, make_job, make_share, mine
 from tests.records.standalone import check_ledger, standalone
 
 
@@ -327,22 +326,22 @@ def test_two_runs_of_one_second_and_one_pid_are_told_apart(bench: Bench) -> None
     assert {len(run) for run in runs} == {12}
 
 
+def bytes_left(bench: Bench) -> int:
+    """A limit of file sizes that leaves 100 bytes for the ledger."""
+    return (bench.root / "ledger" / "2026/11/21/07" / "ledger.jsonl").stat().st_size + 100
+
+
 def test_a_disk_that_is_full_for_a_while_loses_nothing(bench: Bench) -> None:
     recorder = open_at(bench, HOUR + 1)
     mine(bench, recorder, HOUR + 1)
     assert recorder.flush(30)
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    full_at = (bench.root / "ledger" / "2026/11/21/07" / "ledger.jsonl").stat().st_size + 100
-    resource.setrlimit(resource.RLIMIT_FSIZE, (full_at, limits[1]))
-    try:
+    with files_up_to(bytes_left(bench)):
         mine(bench, recorder, HOUR + 200)
         assert not recorder.flush(30), "nobody may be told that it is written"
         bench.up += 3600
         recorder.tick(HOUR + 3600)
         recorder.record(HOUR + 3601, "tip", {})
         assert not recorder.flush(30), "nobody may be told that it is written"
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert [code for _, code, _, _ in bench.alarms] == ["records-failing"]
     assert recorder.flush(30)
     assert [code for _, code, _, _ in bench.alarms] == ["records-failing", "records-recovered"]
@@ -355,17 +354,12 @@ def test_an_end_that_cannot_be_written_is_told_and_the_next_start_seals_the_hour
     recorder = open_at(bench, HOUR + 1)
     mine(bench, recorder, HOUR + 1)
     assert recorder.flush(30)
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    full_at = (bench.root / "ledger" / "2026/11/21/07" / "ledger.jsonl").stat().st_size + 100
-    resource.setrlimit(resource.RLIMIT_FSIZE, (full_at, limits[1]))
-    try:
+    with files_up_to(bytes_left(bench)):
         mine(bench, recorder, HOUR + 200)
         with pytest.raises(
             RecordsError, match=r"the end of this run is lost: the records in .* cannot be written"
         ) as told:
             recorder.close(HOUR + 300)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert "the next start seals the hour" in told.value.todo
     open_at(bench, HOUR + 3700).close(HOUR + 3701)
     assert report(bench, "2026/11/21/07")["why"] == "recovered"
@@ -377,17 +371,13 @@ def test_what_does_not_fit_the_memory_is_counted_and_blocks_are_kept(tmp_path: P
     bench = Bench(tmp_path / "data", RecorderSettings(max_waiting_bytes=5000))
     recorder = open_at(bench, HOUR + 1)
     assert recorder.flush(30)
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
-    try:
+    with files_up_to(0):
         job = make_job()
         for number in range(200):
             share, hash_le = make_share(job, number)
             recorder.share(ShareSeen(share, job, hash_le, stale=False))
         recorder.record(HOUR + 2, "block_found", {"height": 200, "hash": "00"})
         assert not recorder.flush(30)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     recorder.close(HOUR + 3700)
     told = report(bench, "2026/11/21/07")
     assert told["blocks"]["found"] == 1
