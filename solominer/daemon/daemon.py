@@ -201,15 +201,12 @@ class Run(EveryRun):
         beside: asyncio.Task[None],
     ) -> None:
         """Let the workers finish their slice, submit found blocks, and close the nodes."""
-        self._say_stopping(sampler, parts.pools, lambda: executor.coordinator.status)
+        self._say_stopping(sampler, parts.pools, executor.coordinator.status)
         parts.engines.stop_work()
         governor.stopping()  # otherwise the next tip would start work again
         await executor.settle(LAST_ANSWERS_SECS)
         sampler.count()
-        observer.look(time.time(), time.monotonic())
-        observer.close(time.time(), time.monotonic())
-        beside.cancel()  # they read the engines
-        await asyncio.wait([beside])
+        await self._end_users(observer, beside)
         await parts.engines.stop(self.ENGINES_STOP_SECS)
         await executor.settle(LAST_ANSWERS_SECS)  # for blocks of the workers' last slices
         if self.fallback is not None:
@@ -227,7 +224,8 @@ class Run(EveryRun):
             group.create_task(_ticks(executor), name="ticks")
             if self.fallback is not None:
                 group.create_task(self.fallback.run(), name="fallback")
-            group.create_task(self._limit_blocks(executor), name="limits")
+            found = partial(self._found_blocks, executor)
+            group.create_task(self._limit_blocks(found, executor.changed), name="limits")
             status = partial(_service_status, executor, sampler, self.fallback)
             group.create_task(self._notifier.keep_alive(executor.changed, status), name="watchdog")
 
@@ -305,15 +303,10 @@ class Run(EveryRun):
 
     # --- limits, view, exit code ---------------------------------------------------------------------------------
 
-    async def _limit_blocks(self, executor: Executor) -> None:
-        """Stop after `--blocks`."""
-        coordinator, wanted = executor.coordinator, self.options.blocks
-        while wanted is not None:
-            simulated = self.config.mode_rules.simulated
-            if (coordinator.demo_blocks if simulated else coordinator.blocks.accepted_count) >= wanted:
-                self._stop.set()
-            executor.changed.clear()
-            await executor.changed.wait()
+    def _found_blocks(self, executor: Executor) -> int:
+        """Those that `--blocks` counts."""
+        coordinator = executor.coordinator
+        return coordinator.demo_blocks if self.config.mode_rules.simulated else coordinator.blocks.accepted_count
 
     def _exit_code(self, executor: Executor) -> int:
         """In a bounded mode 1 if a block was rejected or `blocks` was not reached, otherwise 0."""

@@ -32,7 +32,7 @@ from solominer.views.console import ConsoleView, has_controlling_terminal
 from solominer.views.logs import RecentEvents, logged_to
 from solominer.views.snapshot import Snapshot
 from solominer.views.text import coins, rate
-from solominer.work.ports import Engine, Post
+from solominer.work.ports import Engine, Post, ShareObserver
 
 log = logging.getLogger("solominer.daemon.daemon")
 
@@ -111,13 +111,28 @@ class EveryRun(ABC):
                 log.critical("a part of the daemon ended unexpectedly", exc_info=error)
             raise SolominerError("the daemon stopped after an internal error", "see the log above") from group
 
-    def _say_stopping(self, sampler: Sampler, pools: Sequence[WorkerPool], status: Callable[[], str]) -> None:
+    def _say_stopping(self, sampler: Sampler, pools: Sequence[WorkerPool], status: str) -> None:
         self._notifier.stopping("waiting for workers")
         log.info("shutting down: waiting for workers")
         sampler.count()
         if not sampler.hashes:
             workers = [worker for pool in pools for worker in pool.pool_snapshot().workers]
-            log.warning("no hashes were computed: %s", why_no_hash(workers, status()))
+            log.warning("no hashes were computed: %s", why_no_hash(workers, status))
+
+    async def _end_users(self, observer: ShareObserver, users: asyncio.Task[None]) -> None:
+        """Close the observer, and end what `serve_users` runs: it reads the engines, so it ends before them."""
+        observer.look(time.time(), time.monotonic())
+        observer.close(time.time(), time.monotonic())
+        users.cancel()
+        await asyncio.wait([users])
+
+    async def _limit_blocks(self, found: Callable[[], int], changed: asyncio.Event) -> None:
+        """Stop after `--blocks`; `changed` is set when `found` may have changed."""
+        while self.options.blocks is not None:
+            if found() >= self.options.blocks:
+                self._stop.set()
+            changed.clear()
+            await changed.wait()
 
     def _limit_hashes(self, hashes: int) -> None:
         if self.options.hashes is not None and hashes >= self.options.hashes:

@@ -168,7 +168,7 @@ class Executor:
         saving = [action.block.hash_le for action in actions if isinstance(action, SaveBlock)]
         if saving:
             self._unsaved[saving[0]] = share
-        elif _header_of(share) not in map(_header_of, self._unsaved.values()):  # else it was handed in again
+        elif share.key not in (other.key for other in self._unsaved.values()):  # else it was handed in again
             self._engines.share_judged(share)
 
     async def settle(self, timeout_secs: float) -> None:
@@ -424,8 +424,3 @@ class Executor:
 
     def _go(self, work: Coroutine[Any, Any, None]) -> None:
         self._spawn(work)
-
-
-def _header_of(share: ShareFound) -> tuple[int, bytes, int, int, int]:
-    """What tells its header from all others."""
-    return share.job_id, share.extranonce, share.version, share.ntime, share.nonce

@@ -127,7 +127,7 @@ class PoolRun(EveryRun):
                     group.create_task(work.run(), name="events"),
                     group.create_task(work.pools.run(), name="pools"),
                     group.create_task(parts.engines.run(), name="engines"),
-                    group.create_task(self._limit_blocks(work), name="limits"),
+                    group.create_task(self._limit_blocks(lambda: work.miner.pool_blocks, work.changed), name="limits"),
                     group.create_task(self._notifier.keep_alive(work.changed, status), name="watchdog"),
                 ]
                 self._notifier.ready("started")
@@ -145,23 +145,12 @@ class PoolRun(EveryRun):
         self, parts: PoolParts, governor: Governor, sampler: Sampler, beside: asyncio.Task[None]
     ) -> None:
         """Let the workers finish their slice, and wait a moment for the pool's answers."""
-        self._say_stopping(sampler, parts.pools, lambda: parts.work.miner.status)
+        self._say_stopping(sampler, parts.pools, parts.work.miner.status)
         governor.stopping()
         parts.engines.stop_work()
-        parts.observer.look(time.time(), time.monotonic())
-        parts.observer.close(time.time(), time.monotonic())
-        beside.cancel()
-        await asyncio.wait([beside])
+        await self._end_users(parts.observer, beside)
         await parts.engines.stop(self.ENGINES_STOP_SECS)
         await parts.work.settle(LAST_ANSWERS_SECS)
-
-    async def _limit_blocks(self, work: PoolWork) -> None:
-        """Stop after `--blocks`."""
-        while self.options.blocks is not None:
-            if work.miner.pool_blocks >= self.options.blocks:
-                self._stop.set()
-            work.changed.clear()
-            await work.changed.wait()
 
     # --- users ---------------------------------------------------------------------------------------------------
 

@@ -172,6 +172,11 @@ class ShareFound:
     coinbase: SplitCoinbase | None = None
     recorded: bool = False
 
+    @property
+    def key(self) -> tuple[int, bytes, int, int, int]:
+        """What tells its header from all others of known jobs: job id, extranonce, version, ntime, nonce."""
+        return self.job_id, self.extranonce, self.version, self.ntime, self.nonce
+
 
 @dataclass(frozen=True, slots=True)
 class WrongHit:

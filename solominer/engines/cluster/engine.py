@@ -22,7 +22,7 @@ from nats.js.errors import APIError, ServiceUnavailableError
 from solominer.engines.cluster import subjects
 from solominer.engines.cluster.connection import LOST, connect
 from solominer.engines.cluster.fence import Fence
-from solominer.engines.cluster.judged import Judged, key_of
+from solominer.engines.cluster.judged import Judged
 from solominer.engines.cluster.known_jobs import KnownJobs
 from solominer.engines.cluster.members import NAME, Members, Note, worker_id
 from solominer.engines.cluster.messages import Beat, JobMessage, JoinRequest, Notice, Refusal, ShareMessage
@@ -350,7 +350,7 @@ class ClusterEngine:
         recorded = share.run != self._run and Nonces.of(event) in self._recorded
         if recorded and (not share.is_block or self._jobs.hash_le(share) in self._blocks):
             self._go(self._drop(reply))
-        elif self._judged.take(key_of(event), reply, time.monotonic()):
+        elif self._judged.take(event.key, reply, time.monotonic()):
             self._post(replace(event, recorded=recorded))
 
     def _unknown(self, node: str, share: ShareMessage, reply: str) -> None:
@@ -376,7 +376,7 @@ class ClusterEngine:
 
     def share_judged(self, share: ShareFound) -> None:
         """Have the server forget it when the records are written."""
-        self._judged.judged(key_of(share))
+        self._judged.judged(share.key)
 
     def block_saved(self, hash_le: bytes) -> None:
         """Does nothing: its share is judged only then."""

@@ -9,14 +9,12 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from solominer.work.events import ShareFound
-
 REPEAT_SECS = 4.0
 """A share that was not judged within this time was dropped; it is handed in again when the server sends it again."""
 MOST_KEPT = 100_000
 
 Key = tuple[int, bytes, int, int, int]
-"""Job id, extranonce, version, ntime, nonce."""
+"""`ShareFound.key`."""
 
 
 @dataclass(slots=True)
@@ -27,11 +25,6 @@ class _Seen:
     judged: bool = False
     recorded: bool = False
     replies: list[str] = field(default_factory=list)
-
-
-def key_of(share: ShareFound) -> Key:
-    """What tells a share from all others of known jobs."""
-    return share.job_id, share.extranonce, share.version, share.ntime, share.nonce
 
 
 class Judged:
