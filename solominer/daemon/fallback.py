@@ -42,6 +42,7 @@ class Fallback:
 
     def __init__(self, work: PoolWork, coordinator: Coordinator, alarm: Alert) -> None:
         self.work = work
+        work.is_wanted = lambda: self.is_on
         self._begun = False
         self._coordinator, self._alarm = coordinator, alarm
         self._solo_job: Job | None = None

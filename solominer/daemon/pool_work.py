@@ -9,7 +9,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from solominer.chain.networks import Network
@@ -37,7 +37,8 @@ log = logging.getLogger("solominer.daemon.daemon")
 class PoolWork:
     """See the module. `sharing` engines divide a pool's extranonce; `first_id` is the id of the first job.
 
-    A job of our own that the engines have is neither replaced nor stopped. `changed` is set after every event.
+    A job of our own that the engines have is neither replaced nor stopped, and no job is published unless `is_wanted`.
+    `changed` is set after every event.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class PoolWork:
         self._engines, self._recorder, self._observer, self._alert = engines, recorder, observer, alert
         self._queue = EventQueue()
         self._parent_le = b""
+        self.is_wanted: Callable[[], bool] = lambda: True
         self.count_hashes = HashCounts(engines, self._queue, recorder, now).record
         self.changed = asyncio.Event()
         self.miner = PoolMiner(
@@ -114,7 +116,7 @@ class PoolWork:
                     raise TypeError(f"no action of mining at pools: {type(action).__name__}")
 
     def _publish(self, job: Job) -> None:
-        if self._is_solo:
+        if self._is_solo or not self.is_wanted():
             return
         clean = job.template.prevhash_le != self._parent_le
         self._parent_le = job.template.prevhash_le

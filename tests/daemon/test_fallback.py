@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator
@@ -109,6 +110,8 @@ async def test_shares_go_to_whom_their_job_came_from(
         assert h.engine.job is theirs, "a late block stops nothing"
         h.engine.find(job=theirs, share_target=theirs.share_target)
         await h.running.until(lambda: len(h.pool.shares) == 1)
+        monkeypatch.setattr(module, "LOOK_SECS", 0.5)  # solo work is noticed when its second job is under way
+        await asyncio.sleep(0.02)
         ours = await h.find_the_node()
         assert ours.job_id < module.FIRST_POOL_JOB <= theirs.job_id
         h.engine.find(job=theirs, share_target=theirs.share_target)  # of the last slice
@@ -116,6 +119,7 @@ async def test_shares_go_to_whom_their_job_came_from(
         h.pool.say(notify("late", 300, nbits=MAINNET_BITS))  # it may still give jobs: they are not mined
         h.engine.find(job=ours, block=True)
         await h.running.until(lambda: h.coordinator.blocks.accepted_count == 2)
+        await h.running.until(lambda: "solo work again" in caplog.text)
         assert [job.pool for job, _ in h.engine.jobs[-2:]] == ["", ""]
         assert h.coordinator.judge.shares == 3
     text = caplog.text
