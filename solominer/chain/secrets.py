@@ -6,7 +6,6 @@ By form, not by checksum, as a mistyped key is secret too. The text is never quo
 from __future__ import annotations
 
 import re
-from hashlib import sha256
 
 _B58 = "[1-9A-HJ-NP-Za-km-z]"
 LOGIN = "a login"
@@ -73,6 +72,8 @@ def _without_authority_key(text: str) -> str:
 
 def _is_mini_key(text: str) -> bool:
     """Whether its checksum is valid (Casascius mini key); 1 of 256 other texts passes by chance."""
+    from hashlib import sha256  # every command reads this module at its start
+
     return sha256(text.encode() + b"?").digest()[0] == 0
 
 

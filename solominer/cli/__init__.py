@@ -1,7 +1,5 @@
 """The command line. Each command imports what it needs when it runs, so that `--help` is fast."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -66,7 +64,7 @@ def refuse_secrets(arguments: Sequence[str]) -> None:
             )
 
 
-def _of_system(error: Exception) -> SolominerError | None:
+def _of_system(error: Exception) -> "SolominerError | None":
     """Errors of the operating system about a file as a SolominerError; None for other exceptions."""
     from solominer.config.paths import absolute, reason
     from solominer.errors import ConfigError, RecordsError
@@ -83,7 +81,7 @@ def _of_system(error: Exception) -> SolominerError | None:
     return RecordsError(f"cannot access {str(error.filename)!r:.300}: {reason(error)}", todo)
 
 
-def _fail(error: SolominerError) -> NoReturn:
+def _fail(error: "SolominerError") -> NoReturn:
     sys.stderr.write(f"solominer: {error}\n")
     sys.exit(error.exit_code)
 

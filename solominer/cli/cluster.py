@@ -1,7 +1,5 @@
 """`solominer cluster`: certificates and nodes of a cluster, on the head."""
 
-from __future__ import annotations
-
 import json
 from contextlib import suppress
 from pathlib import Path
@@ -148,7 +146,7 @@ def status(
     typer.echo(json.dumps(nodes) if as_json else "\n".join(node_lines(nodes)))
 
 
-def _settings(config: Path | None, mode: str | None, data_dir: Path | None, directory: Path | None) -> Config:
+def _settings(config: Path | None, mode: str | None, data_dir: Path | None, directory: Path | None) -> "Config":
     from solominer.config.load import load_config
     from solominer.config.paths import absolute
 
@@ -158,13 +156,13 @@ def _settings(config: Path | None, mode: str | None, data_dir: Path | None, dire
     return load_config(config, overrides=overrides)
 
 
-def _folder(config: Path | None, mode: str | None, data_dir: Path | None, directory: Path | None) -> ClusterFolder:
+def _folder(config: Path | None, mode: str | None, data_dir: Path | None, directory: Path | None) -> "ClusterFolder":
     from solominer.setup.cluster.folder import ClusterFolder
 
     return ClusterFolder(_settings(config, mode, data_dir, directory).cluster_dir)
 
 
-def _reloaded(folder: ClusterFolder) -> str:
+def _reloaded(folder: "ClusterFolder") -> str:
     from solominer.engines.cluster.nats_server import reload_server
 
     if reload_server(Path(folder.read().server_store)):

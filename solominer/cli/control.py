@@ -1,7 +1,5 @@
 """Commands for the running daemon, by its control socket: status, pause, resume, reload."""
 
-from __future__ import annotations
-
 import json
 import sys
 import time

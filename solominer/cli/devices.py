@@ -1,7 +1,5 @@
 """`solominer devices`: the miners in the house, as the web server's device monitor sees them."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
@@ -80,7 +78,7 @@ def scan(
 
     network = scanning.subnet(subnet)
 
-    async def look() -> list[Found]:
+    async def look() -> "list[Found]":
         return [each async for each in scanning.scan(network)]
 
     found = sorted(asyncio.run(look()), key=lambda each: tuple(map(int, each.host.split("."))))
@@ -106,7 +104,7 @@ def _needs_web() -> None:
 _HEAD = ("name", "state", "hash rate", "chip", "power", "efficiency", "best", "shares", "pool", "model")
 
 
-def _row(device: Device) -> tuple[str, ...]:
+def _row(device: "Device") -> tuple[str, ...]:
     from solominer.views.text import difficulty_text, rate
 
     said = device.reading

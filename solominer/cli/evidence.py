@@ -1,7 +1,5 @@
 """Commands that read the records: verify, report, ledger."""
 
-from __future__ import annotations
-
 import json
 import time
 from datetime import UTC, datetime
@@ -150,7 +148,7 @@ def rebuild(config: ConfigOption = None, data_dir: DataDirOption = None, network
     typer.echo(f"{LedgerIndex(tree).rebuild():,} lines of {tree.root} indexed")
 
 
-def _tree(config: Path | None, data_dir: Path | None, network: str | None) -> Tree:
+def _tree(config: Path | None, data_dir: Path | None, network: str | None) -> "Tree":
     """The records of one network: from --network, the config, or the only one in the data folder."""
     from solominer.config.load import load_config
     from solominer.errors import RecordsError

@@ -1,7 +1,5 @@
 """`solominer forecast`: the next retarget, the network's hash rate, this miner's chances and costs."""
 
-from __future__ import annotations
-
 import json
 import math
 import re
@@ -80,7 +78,7 @@ def parse_rate(text: str) -> float:
     return float(match[1]) * 1000.0 ** " kMGTPE".index(match[2] or " ")
 
 
-def _history(settings: Config) -> ChainHistory:
+def _history(settings: "Config") -> "ChainHistory":
     """Headers from the first configured node that answers."""
     from solominer.daemon.nodes import configured_nodes, from_first
     from solominer.errors import ConfigError
@@ -91,7 +89,7 @@ def _history(settings: Config) -> ChainHistory:
     return from_first(configured_nodes(settings), lambda client: read_history(client, settings.chain))
 
 
-def _last_rate_hps(settings: Config) -> float | None:
+def _last_rate_hps(settings: "Config") -> float | None:
     """The hash rate of the newest hourly report, or None."""
     from solominer.errors import RecordsError
     from solominer.records.report.period import hour_report
@@ -105,7 +103,7 @@ def _last_rate_hps(settings: Config) -> float | None:
     return float(rate["value"]) if rate else None
 
 
-def _price(settings: Config, given: float | None) -> Price | None:
+def _price(settings: "Config", given: float | None) -> "Price | None":
     from solominer.governor.policies import electricity_of
     from solominer.governor.prices import Price
 
@@ -118,7 +116,7 @@ def _price(settings: Config, given: float | None) -> Price | None:
 
 
 def document(
-    history: ChainHistory, seen: Outlook, rate_hps: float | None, price: Price | None, now: float
+    history: "ChainHistory", seen: "Outlook", rate_hps: float | None, price: "Price | None", now: float
 ) -> dict[str, Any]:
     """The forecast as JSON values."""
     from solominer.insight.outlook import outlook_document
@@ -134,7 +132,7 @@ def document(
     }
 
 
-def lines(history: ChainHistory, seen: Outlook, rate_hps: float | None, currency: str, now: float) -> list[str]:
+def lines(history: "ChainHistory", seen: "Outlook", rate_hps: float | None, currency: str, now: float) -> list[str]:
     """The forecast as text."""
     from solominer.records.report.formats import duration, odds, short
 

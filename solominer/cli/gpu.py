@@ -1,7 +1,5 @@
 """`solominer gpu`: the graphics cards of this machine."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict
 from typing import Annotated

@@ -1,7 +1,5 @@
 """`solominer node`: this machine's workers search for the head of a cluster."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -62,7 +60,7 @@ def _settings(
     kernel: str | None,
     nice: int,
     data_dir: Path | None,
-) -> NodeSettings:
+) -> "NodeSettings":
     from pydantic import ValidationError
 
     from solominer.config.gpu import GpuConfig

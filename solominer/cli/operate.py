@@ -1,7 +1,5 @@
 """Commands for setup and diagnosis: init, doctor, smoke-test, bench."""
 
-from __future__ import annotations
-
 import json
 import os
 import sys
@@ -158,7 +156,7 @@ def smoke_test(
         raise typer.Exit(0 if result.passed else 1)
 
 
-def _show(finding: Finding) -> None:
+def _show(finding: "Finding") -> None:
     from solominer.doctor.check import line
 
     text = line(finding)

@@ -1,7 +1,5 @@
 """What several commands share: options, and the configuration with its warnings."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,7 +24,7 @@ def some_secs(value: float | None) -> float | None:
     return value
 
 
-def load(path: Path | None, overrides: Mapping[str, Any]) -> Config:
+def load(path: Path | None, overrides: Mapping[str, Any]) -> "Config":
     """The configuration; its warnings go to stderr."""
     from solominer.config.load import load_config, warnings_about
 

@@ -1,7 +1,5 @@
 """Commands for search plans: plan check, plan show, plan replay."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Annotated, Any

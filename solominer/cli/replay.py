@@ -1,7 +1,5 @@
 """`solominer replay`: replays recorded events."""
 
-from __future__ import annotations
-
 import re
 from datetime import UTC, datetime
 from pathlib import Path
@@ -59,7 +57,7 @@ def replay(
 
 def _chosen(
     which: str, config: Path | None, data_dir: Path | None, network: str | None
-) -> tuple[float | None, list[list[EventFile]]]:
+) -> "tuple[float | None, list[list[EventFile]]]":
     """Where to stop (Unix seconds, None for the end), and the files of each selected run."""
     from solominer.errors import RecordsError
     from solominer.records.events.event_log import FOLDER, event_files
@@ -86,7 +84,7 @@ def _chosen(
     ]
 
 
-def _lines(outcome: ReplayOutcome) -> list[str]:
+def _lines(outcome: "ReplayOutcome") -> list[str]:
     from solominer.errors import printable
 
     total, kinds = outcome.events.total(), ", ".join(f"{n} {kind}" for kind, n in sorted(outcome.events.items()))

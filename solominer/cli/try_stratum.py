@@ -1,7 +1,5 @@
 """`solominer try-stratum`: tests any Stratum server as a miner, V1 or V2."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
@@ -77,7 +75,7 @@ def try_stratum(
     raise typer.Exit(0 if fault is None else 1)
 
 
-def _trial_of(text: str, *, tls: bool) -> tuple[Server, Callable[[Login], Iterator[Finding]]]:
+def _trial_of(text: str, *, tls: bool) -> "tuple[Server, Callable[[Login], Iterator[Finding]]]":
     """The server, and what tries it. Raises ConfigError."""
     from solominer.errors import BadValue, ConfigError
 
@@ -102,7 +100,7 @@ def _trial_of(text: str, *, tls: bool) -> tuple[Server, Callable[[Login], Iterat
         raise ConfigError(error.what, error.todo) from None
 
 
-def parse_server(text: str, *, tls: bool = False) -> Server:
+def parse_server(text: str, *, tls: bool = False) -> "Server":
     """Parse HOST:PORT or [IPv6]:PORT, with or without stratum+tcp:// or stratum+ssl://. Raises ConfigError."""
     from solominer.doctor.stratum_link import Server
     from solominer.errors import ConfigError

@@ -1,7 +1,5 @@
 """`solominer web`: the web server beside a daemon that is already running."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

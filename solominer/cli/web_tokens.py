@@ -1,7 +1,5 @@
 """`solominer web token`: who may use the web server from another machine."""
 
-from __future__ import annotations
-
 import json
 import time
 from enum import StrEnum
@@ -107,13 +105,13 @@ def revoke(
     typer.echo(f"revoked {name}")
 
 
-def _settings(config: Path | None, mode: str | None, data_dir: Path | None) -> Config:
+def _settings(config: Path | None, mode: str | None, data_dir: Path | None) -> "Config":
     from solominer.config.load import load_config
 
     return load_config(config, overrides={"mode": mode, "data_dir": data_dir})
 
 
-def _address(settings: Config) -> str:
+def _address(settings: "Config") -> str:
     """The address of the page as far as the configuration tells it."""
     web = settings.web
     host, port = web.place
