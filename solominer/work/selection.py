@@ -59,7 +59,9 @@ class NodeChooser:
         if used is None or health.node == used.node or health.best_hash_le != tip_le:
             return
         if used.chainwork < health.chainwork:
-            self.healths[used.node] = replace(used, best_hash_le=tip_le, chainwork=health.chainwork)
+            self.healths[used.node] = replace(
+                used, best_hash_le=tip_le, chainwork=health.chainwork, height=health.height, tip_time=health.tip_time
+            )
 
     def shun(self, node: str, until: Instant) -> bool:
         """Prefer any other node until then, because this one looks healthy but provides no template.

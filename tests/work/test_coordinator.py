@@ -535,6 +535,16 @@ def test_a_block_that_both_nodes_have_does_not_move_the_work_to_the_one_that_was
     assert machine.nodes.current == "b", "more work wins at once"
 
 
+def test_a_template_is_believed_although_another_node_was_looked_at_first_on_the_new_tip() -> None:
+    machine, _ = mining(nodes=("a", "b"))
+    feed(machine, NewTip(T0 + 1, "a", tip(2), "zmq"), HealthSeen(T0 + 2, health("b", best=tip(2), work=2)))
+    actions = feed(machine, TemplateReady(T0 + 2, "a", template_on(tip(2), 262)))
+    assert of_type(Alarm, actions) == []
+    assert of_type(PublishJob, actions)
+    assert machine.nodes.used is not None
+    assert machine.nodes.used.height == 261
+
+
 def test_a_node_that_looks_well_but_gives_no_template_is_left_for_another() -> None:
     machine, _ = mining(nodes=("a", "b"))
     feed(machine, NewTip(T0 + 1, "a", tip(2), "zmq"), HealthSeen(T0 + 1, health("b", best=tip(2), work=2)))
