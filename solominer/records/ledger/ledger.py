@@ -48,7 +48,8 @@ def is_frame(entry: Mapping[str, Any]) -> bool:
         return False
     if not _is_plain(entry, _MOST_DEPTH):
         return False
-    return all(type(secs) in (int, float) and abs(secs) < _MOST_SECS for secs in (entry.get("at"), entry.get("up")))
+    times: list[Any] = [entry.get("at"), entry.get("up")]
+    return all(type(secs) in (int, float) and abs(secs) < _MOST_SECS for secs in times)
 
 
 def _is_plain(value: object, depth: int) -> bool:
