@@ -78,7 +78,8 @@ def _plain(value: Any, encode: Callable[[Any], Any], transactions: Callable[[Seq
     if isinstance(value, FoundBlock):
         return [None if name == "block_hex" else encode(getattr(value, name)) for name in _names(FoundBlock)]
     if is_dataclass(value) or hasattr(value, "_fields"):
-        return [encode(getattr(value, name)) for name in _names(type(value))]
+        kind: Any = type(value)
+        return [encode(getattr(value, name)) for name in _names(kind)]
     if isinstance(value, Mapping):
         return [[str(key), encode(each)] for key, each in sorted(value.items())]
     if isinstance(value, tuple | list):
