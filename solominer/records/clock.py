@@ -70,9 +70,8 @@ class ClockCheck:
             if abs(offset) > CLOCK_TOLERANCE_SECS:
                 return f"the clock of node {name} is {_span(offset)} from this machine's"
             ahead = node.tip_time - at if node.tip_time else 0.0
-            if ahead > CLOCK_TOLERANCE_SECS:
-                return f"the newest block of node {name} is {_span(ahead)} from this machine's clock"
-            if ahead < -OLD_TIP_SECS and not node.syncing and not self._makes_its_own_tips:
+            is_old = ahead < -OLD_TIP_SECS and not node.syncing and not self._makes_its_own_tips
+            if ahead > CLOCK_TOLERANCE_SECS or is_old:
                 return f"the newest block of node {name} is {_span(ahead)} from this machine's clock"
         return ""
 
@@ -99,13 +98,10 @@ def records_problem(newest_at: Any, at: float) -> str:
     """
     if not isinstance(newest_at, int | float):
         return ""
+    text = f"the newest report is {_span(newest_at - at)} from this machine's clock"
     if newest_at - at > CLOCK_TOLERANCE_SECS:
-        return f"the newest report is {_span(newest_at - at)} from this machine's clock"
-    if at - newest_at > LONGEST_GAP_SECS:
-        return (
-            f"the newest report is {_span(newest_at - at)} from this machine's clock: a long downtime, or a clock jump"
-        )
-    return ""
+        return text
+    return f"{text}: a long downtime, or a clock jump" if at - newest_at > LONGEST_GAP_SECS else ""
 
 
 def _span(secs: float) -> str:

@@ -67,7 +67,7 @@ HOUR_SECS = 3600
 DAY_HOURS = 24
 TEMPORARY_SUFFIX = ".tmp"
 
-_PART = re.compile(r"(\d{4}/\d\d/\d\d)/(\d\d)(?:\.([1-9]\d*))?", re.ASCII)
+_PART = re.compile(r"(\d{4}/\d\d/\d\d)/([01]\d|2[0-3])(?:\.([1-9]\d*))?", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_SECOND = 253_402_300_799
 _numbers = itertools.count()
@@ -90,15 +90,10 @@ class Part:
         """The part with this `path`. Raises RecordsError if it is not one."""
         match = _PART.fullmatch(path)
         try:
-            if match is None:
-                raise ValueError
-            hour = int(match[2])
-            if hour >= DAY_HOURS:
-                raise ValueError
-            part = cls(_day_start(match[1]) + hour * HOUR_SECS, int(match[3] or 1))
+            part = None if match is None else cls(_day_start(match[1]) + int(match[2]) * HOUR_SECS, int(match[3] or 1))
         except ValueError:
-            raise RecordsError(f"{path!r:.80} is not the folder of an hour", "expected YYYY/MM/DD/HH") from None
-        if part.path != path:
+            part = None
+        if part is None or part.path != path:
             raise RecordsError(f"{path!r:.80} is not the folder of an hour", "expected YYYY/MM/DD/HH")
         return part
 
@@ -152,12 +147,12 @@ class Tree:
         """Rename whatever blocks the file `path`. Raises OSError."""
         clear_the_way(self.root, path)
 
-    def write(self, path: str, data: bytes) -> None:
-        """Write a file atomically, `path` relative to the root. Raises OSError."""
+    def write(self, path: str, data: bytes, *, durable: bool = False) -> None:
+        """Write a file atomically, `path` relative to the root; `durable` as in `atomic_write`. Raises OSError."""
         file = self.root / path
         self.clear_the_way(file)
         make_folder(file.parent)
-        atomic_write(file, data)
+        atomic_write(file, data, durable=durable)
 
     def point_latest(self, part: Part) -> None:
         """Atomically point the link `reports/latest` at this part, if the file system has links."""

@@ -212,6 +212,25 @@ def test_a_crash_an_hour_ago_is_reported_at_the_next_start(bench: Bench, tmp_pat
     assert holds(after)
 
 
+def test_two_torn_hours_are_both_closed_off(bench: Bench, tmp_path: Path) -> None:
+    recorder = open_at(bench, HOUR + 1)
+    mine(bench, recorder, HOUR + 1)
+    assert recorder.flush(30)
+    after = crashed(bench, tmp_path)
+    turn(bench, recorder, HOUR + 3601)
+    mine(bench, recorder, HOUR + 3602)
+    assert recorder.flush(30)
+    shutil.copytree(bench.root / "ledger" / "2026/11/21/08", after.root / "ledger" / "2026/11/21/08")
+    recorder.close(HOUR + 3650)
+    for part in ("07", "08"):  # a full disk kept the first one from being sealed
+        with (after.root / "ledger" / "2026/11/21" / part / "ledger.jsonl").open("ab") as torn:
+            torn.write(b'{"seq":99')
+    recorder = open_at(after, HOUR + 3700)
+    recorder.close(HOUR + 3750)
+    assert [report(after, f"2026/11/21/{part}")["ledger"]["torn_bytes"] for part in ("07", "08")] == [9, 9]
+    assert holds(after)
+
+
 @pytest.mark.parametrize("lost", ["state.json", "reports/latest", "hours.txt"])
 def test_what_is_no_evidence_may_be_lost(bench: Bench, tmp_path: Path, lost: str) -> None:
     recorder = open_at(bench, HOUR + 1)

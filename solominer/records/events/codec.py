@@ -51,13 +51,9 @@ def _shape(kind: Any) -> tuple[tuple[str, Any], ...]:
     return tuple((name, hints[name]) for name in names)
 
 
-_names_of: dict[type, tuple[str, ...]] = {}
-
-
-def _names(kind: type) -> tuple[str, ...]:
-    if kind not in _names_of:
-        _names_of[kind] = tuple(name for name, _ in _shape(kind))
-    return _names_of[kind]
+@cache
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(name for name, _ in _shape(kind))
 
 
 def canonical(value: Any) -> Any:
@@ -65,25 +61,25 @@ def canonical(value: Any) -> Any:
 
     A template's transactions are replaced by their number, since `template_id` identifies them.
     """
-    if isinstance(value, Network):
-        return value.name
-    if isinstance(value, Template):
-        return [len(value.transactions) if name == "transactions" else canonical(getattr(value, name))
-                for name in _names(Template)]  # fmt: skip
-    return _plain(value, canonical)
+    return value.name if isinstance(value, Network) else _plain(value, canonical, len)
 
 
-def _plain(value: Any, encode: Callable[[Any], Any]) -> Any:
+def _plain(value: Any, encode: Callable[[Any], Any], transactions: Callable[[Sequence[TemplateTx]], Any]) -> Any:
+    """`encode` is for the parts of the value, `transactions` for those of a template."""
     if isinstance(value, Enum):
         return value.value
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, bytes):
         return value.hex()
+    if isinstance(value, Template):
+        return [transactions(value.transactions) if name == "transactions" else encode(getattr(value, name))
+                for name in _names(Template)]  # fmt: skip
     if isinstance(value, FoundBlock):
         return [None if name == "block_hex" else encode(getattr(value, name)) for name in _names(FoundBlock)]
     if is_dataclass(value) or hasattr(value, "_fields"):
-        return [encode(getattr(value, name)) for name in _names(type(value))]
+        kind: Any = type(value)
+        return [encode(getattr(value, name)) for name in _names(kind)]
     if isinstance(value, Mapping):
         return [[str(key), encode(each)] for key, each in sorted(value.items())]
     if isinstance(value, tuple | list):
@@ -99,12 +95,7 @@ class Encoder:
 
     def encode(self, value: Any) -> Any:
         """JSON values. Raises TypeError or ValueError for unsupported values."""
-        if isinstance(value, Network):
-            return _name_of(value)
-        if isinstance(value, Template):
-            return [self._transactions(value.transactions) if name == "transactions"
-                    else self.encode(getattr(value, name)) for name in _names(Template)]  # fmt: skip
-        return _plain(value, self.encode)
+        return _name_of(value) if isinstance(value, Network) else _plain(value, self.encode, self._transactions)
 
     def _transactions(self, transactions: Sequence[TemplateTx]) -> list[Any]:
         """New transactions, and all indexes into the table, delta-coded (0: the index after the previous one)."""

@@ -17,7 +17,7 @@ from solominer.records.evidence.seal import SIGNATURE, hash_file
 from solominer.records.evidence.signing import signature_holds
 from solominer.records.evidence.state import MANIFEST, READABLE, REPORT, SEAL, read_report
 from solominer.records.files import is_folder, is_regular, read_bounded
-from solominer.records.ledger.jsonlines import parse_object
+from solominer.records.ledger.jsonlines import MALFORMED, parse_object
 from solominer.records.ledger.retention import RETIRABLE
 from solominer.records.tree import SECTIONS, TEMPORARY_SUFFIX, Part, Tree, walk_files
 
@@ -44,7 +44,7 @@ class Audit:
     def __init__(self, tree: Tree, result: VerifyResult, thorough: bool | None, public_key_hex: str | None) -> None:
         self._tree, self._result = tree, result
         self._thorough, self._key = thorough, public_key_hex
-        self._retired: dict[str, set[str]] | None = None
+        self._retired: dict[str, set[str]] = {}
 
     # --- entry points --------------------------------------------------------------------------------------------
 
@@ -85,12 +85,10 @@ class Audit:
         thorough = len(parts) <= THOROUGH_PARTS if self._thorough is None else self._thorough
         sealed = []
         for part in parts:
-            folder = self._tree.folder("reports", part)
-            if not is_folder(folder):
+            if not is_folder(self._tree.folder("reports", part)):
                 self._result.unchecked["{n} hour(s) still open: nothing is sealed there yet"] += 1
                 continue
-            one = self._open(part)
-            if one is not None:
+            if (one := self._open(part)) is not None:
                 sealed.append(one)
         self._retired = self._gather_retired(sealed)
         group = GroupAudit(self._tree, self._result)
@@ -171,7 +169,7 @@ class Audit:
         self._result.checked["{n} list(s) of files"] += 1
 
     def _check_files(self, one: _Sealed) -> None:
-        retired = (self._retired or {}).get(one.part.path, set())
+        retired = self._retired.get(one.part.path, set())
         for path, digest in one.manifest.items():
             try:
                 actual, _ = hash_file(self._tree.root / path)
@@ -195,7 +193,7 @@ class Audit:
         if thorough and ledger is not None and is_regular(self._tree.root / ledger):
             try:
                 check_ledger(ledger, self._tree.root / ledger, one.report, self._result)
-            except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError) as error:
+            except (*MALFORMED, OSError) as error:
                 self._result.fail(ledger, f"does not match its report: {error!r:.120}")
 
     # --- the chain -----------------------------------------------------------------------------------------------
@@ -252,14 +250,12 @@ class Audit:
             for path in walk_files(self._tree.root, section):
                 _, _, rest = path.partition("/")
                 in_hour = "/".join(rest.split("/")[:4]) in known and rest.count("/") >= 4
-                if not in_hour and path not in answered and path != "reports/latest":
-                    self._foreign(path)
-
-    def _foreign(self, path: str) -> None:
-        if path.endswith(TEMPORARY_SUFFIX):
-            self._result.unchecked["{n} left-over temporary file(s)"] += 1
-        else:
-            self._result.fail(path, "belongs to no hour")
+                if in_hour or path in answered or path == "reports/latest":
+                    continue
+                if path.endswith(TEMPORARY_SUFFIX):
+                    self._result.unchecked["{n} left-over temporary file(s)"] += 1
+                else:
+                    self._result.fail(path, "belongs to no hour")
 
     def _gather_retired(self, sealed: list[_Sealed]) -> dict[str, set[str]]:
         """Sections deleted by retention, by part, according to the reports; reads all reports if a file is missing."""

@@ -12,7 +12,7 @@ from solominer.records.evidence.seal import append_tail, seal_part
 from solominer.records.evidence.signing import Signer
 from solominer.records.evidence.state import MOST_SEQUENCE, REPORT, Head
 from solominer.records.files import optional, read_bounded
-from solominer.records.ledger.jsonlines import parse_object
+from solominer.records.ledger.jsonlines import MALFORMED, parse_object
 from solominer.records.ledger.retention import Retention
 from solominer.records.report.hour import HourFold
 from solominer.records.report.report import build_report
@@ -25,7 +25,7 @@ class ReportChain:
     """Seals parts in order; `head` is the newest report."""
 
     def __init__(self, tree: Tree, network: str, settings: RecorderSettings, signer: Signer | None) -> None:
-        self._tree, self._network, self._settings, self._signer = tree, network, settings, signer
+        self._tree, self._network, self._signer = tree, network, signer
         self._retention = Retention(tree, settings)
         self._previous: Mapping[str, Any] | None = None
         self.head: Head | None = None
@@ -71,7 +71,7 @@ class ReportChain:
         self.head, self._previous = self._sealed(part, fold, why, plan, also)
         self._retention.sealed(part)
         self._retention.carry_out(plan)
-        append_tail(self._tree, self._previous, self._settings.tail_bytes)
+        append_tail(self._tree, self._previous)
 
     def _sealed(
         self, part: Part, fold: HourFold, why: str, retired: list[dict[str, Any]], also: list[str]
@@ -91,6 +91,6 @@ class ReportChain:
                     retired=retired,
                 )
                 return seal_part(self._tree, part, report, self._signer, also), report
-            except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+            except MALFORMED as error:
                 problem = error
         raise RecordsError(f"no report can be built for the hour {part.path}: {problem!r:.200}") from problem

@@ -29,6 +29,7 @@ SIGNATURE = "report.sig"
 _OWN = (REPORT, SEAL, MANIFEST, SIGNATURE)
 _PIECE = 1 << 20
 _MOST_FOREIGN_BYTES = 16 << 20
+_MOST_TAIL_BYTES = 8 << 20
 
 
 def seal_part(tree: Tree, part: Part, report: dict[str, Any], signer: Signer | None, also: Sequence[str] = ()) -> Head:
@@ -47,10 +48,8 @@ def seal_part(tree: Tree, part: Part, report: dict[str, Any], signer: Signer | N
         atomic_write(folder / "report.txt", text)
     manifest, count, size = _checksums(tree, part, also)
     atomic_write(folder / MANIFEST, manifest)
-    complete = dict(report)
-    complete["files"] = {"sha256": sha256(manifest).hexdigest(), "count": count, "bytes": size}
-    complete["signer"] = None if signer is None else signer.public_hex
-    data = pretty_json(complete)
+    files = {"sha256": sha256(manifest).hexdigest(), "count": count, "bytes": size}
+    data = pretty_json(report | {"files": files, "signer": None if signer is None else signer.public_hex})
     digest = sha256(data).hexdigest()
     seal = f"{digest}  {REPORT}\n"
     atomic_write(folder / REPORT, data)
@@ -108,12 +107,12 @@ def hash_file(path: Path) -> tuple[str, int]:
     return digest.hexdigest(), size
 
 
-def append_tail(tree: Tree, report: Mapping[str, Any], most_bytes: int) -> None:
-    """Append the report's text to hours.txt; beyond `most_bytes` the file is first rotated to hours.txt.1."""
+def append_tail(tree: Tree, report: Mapping[str, Any]) -> None:
+    """Append the report's text to hours.txt; beyond 8 MB the file is first rotated to hours.txt.1."""
     path = tree.root / "hours.txt"
     with optional("hours.txt"):
         tree.clear_the_way(path)
-        if is_regular(path) and path.stat().st_size > most_bytes:
+        if is_regular(path) and path.stat().st_size > _MOST_TAIL_BYTES:
             path.replace(path.with_name("hours.txt.1"))
         with path.open("a", encoding="utf-8") as file:
             file.write(report_text(report))

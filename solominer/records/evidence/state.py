@@ -19,9 +19,9 @@ import orjson
 from solominer.config.paths import open_regular
 from solominer.errors import RecordsError
 from solominer.records.files import read_bounded
-from solominer.records.ledger.jsonlines import parse_object, read_lines, read_object
+from solominer.records.ledger.jsonlines import read_lines, read_object
 from solominer.records.ledger.ledger import is_frame, ledger_path
-from solominer.records.tree import SECTIONS, Part, Tree, atomic_write
+from solominer.records.tree import SECTIONS, Part, Tree
 
 REPORT = "report.json"
 SEAL = "report.json.sha256"
@@ -66,8 +66,7 @@ def save_state(tree: Tree, state: State) -> None:
         "unsealed": [part.path for part in state.unsealed],
         "head": None if head is None else {"part": head.part.path, "sequence": head.sequence, "sha256": head.sha256},
     }
-    tree.clear_the_way(tree.root / STATE)
-    atomic_write(tree.root / STATE, orjson.dumps(value, option=orjson.OPT_INDENT_2), durable=True)
+    tree.write(STATE, orjson.dumps(value, option=orjson.OPT_INDENT_2), durable=True)
 
 
 def saved_state(tree: Tree) -> State | None:
@@ -81,17 +80,14 @@ def saved_state(tree: Tree) -> State | None:
 
 def load_state(tree: Tree) -> State:
     """The state from state.json, or from a scan of the tree if that file is missing, invalid or outdated."""
-    try:
-        value = parse_object(read_bounded(tree.root / STATE))
-        if value is not None:
-            state = _catch_up(tree, _decode(value))
-            known = {*state.unsealed, *([] if state.head is None else [state.head.part])}
-            sealed = 0 if state.head is None else state.head.sequence
-            reports, ledgers = set(tree.parts("reports")), set(tree.parts("ledger"))
-            if len(reports - known) < max(sealed, 1) and not ledgers - reports - known:  # else it is outdated
-                return state
-    except (OSError, LookupError, TypeError, ValueError, RecordsError):
-        pass
+    saved = saved_state(tree)
+    if saved is not None:
+        state = _catch_up(tree, saved)
+        known = {*state.unsealed, *([] if state.head is None else [state.head.part])}
+        sealed = 0 if state.head is None else state.head.sequence
+        reports, ledgers = set(tree.parts("reports")), set(tree.parts("ledger"))
+        if len(reports - known) < max(sealed, 1) and not ledgers - reports - known:  # else it is outdated
+            return state
     return scan_state(tree)
 
 

@@ -55,23 +55,20 @@ class Journal:
 
     def put(self, block: FoundBlock) -> Written:
         """Write a found block without fsync, so that it survives this process. Raises JournalFailed."""
-
-        def write(folder: Path) -> None:
-            make_folder(folder)
-            atomic_write(folder / "block.hex", block.block_hex.encode() + b"\n")
-            atomic_write(folder / "facts.json", pretty_json(facts_of(block)))
-
-        return self._write(folder_name(block.height, block.hash_le), write)
+        return self._write_block(block, durable=False)
 
     def save(self, block: FoundBlock) -> Written:
         """Save a found block, fsynced. Raises JournalFailed if neither place can be written."""
+        return self._write_block(block, durable=True)
+
+    def _write_block(self, block: FoundBlock, *, durable: bool) -> Written:
         fallback = self._fallback
 
         def write(folder: Path) -> None:
-            make_folder(folder, durable=True)
-            atomic_write(folder / "block.hex", block.block_hex.encode() + b"\n", durable=True)
-            atomic_write(folder / "facts.json", pretty_json(facts_of(block)), durable=True)
-            for parent in folder.parents:  # `put` may have created them without fsync
+            make_folder(folder, durable=durable)
+            atomic_write(folder / "block.hex", block.block_hex.encode() + b"\n", durable=durable)
+            atomic_write(folder / "facts.json", pretty_json(facts_of(block)), durable=durable)
+            for parent in folder.parents if durable else ():  # `put` may have created them without fsync
                 if parent.is_relative_to(self._tree.root) or (fallback and parent.is_relative_to(fallback)):
                     fsync_folder(parent)
 

@@ -20,7 +20,7 @@ from solominer.errors import BadValue, DecodeError
 from solominer.records.evidence.state import as_written
 from solominer.records.files import is_folder, read_bounded, shown
 from solominer.records.journal.journal import FILES
-from solominer.records.ledger.jsonlines import parse_object, read_lines
+from solominer.records.ledger.jsonlines import MALFORMED, parse_object, read_lines
 from solominer.records.tree import TEMPORARY_SUFFIX, Tree, dated_folders
 from solominer.work.found import BlockState, FoundBlock
 from solominer.work.workers import WorkerId
@@ -66,11 +66,8 @@ def open_blocks(tree: Tree, fallback: Path | None = None) -> Replay:
 
 def _block_folders(tree: Tree, fallback: Path | None, problems: list[str]) -> dict[tuple[int, str], list[Path]]:
     """The folders of each block: those of the tree by hour, then the fallback's."""
-    places = list(_hours(tree, problems))
-    if fallback is not None:
-        places.append(fallback)
     folders: dict[tuple[int, str], list[Path]] = {}
-    for place in places:
+    for place in (*_hours(tree, problems), *([] if fallback is None else [fallback])):
         for path in _children(place, problems):
             match = FOLDER_NAME.fullmatch(path.name)
             if match is None or not is_folder(path):
@@ -80,18 +77,15 @@ def _block_folders(tree: Tree, fallback: Path | None, problems: list[str]) -> di
     return folders
 
 
-def _hours(tree: Tree, problems: list[str]) -> Iterator[Path]:
+def _hours(tree: Tree, problems: list[str]) -> list[Path]:
     """The journal's hour folders, in the order in which they were written."""
     root = tree.root / "submissions"
-    try:
-        places = [tree.folder("submissions", part) for part in as_written(tree, tree.parts("submissions"))]
-        found = list(dated_folders(root))
-    except OSError as error:
-        problems.append(f"{root}: cannot be read: {error.strerror}")
-        return
-    known = {place.relative_to(root).as_posix() for place in places}
-    problems += [f"{shown(root / path)}: not the folder of an hour" for path in found if path not in known]
-    yield from places
+    parts = as_written(tree, tree.parts("submissions"))
+    known = {part.path for part in parts}
+    problems += [
+        f"{shown(root / path)}: not the folder of an hour" for path in dated_folders(root) if path not in known
+    ]
+    return [root / part.path for part in parts]
 
 
 def _children(folder: Path, problems: list[str]) -> Iterator[Path]:
@@ -119,16 +113,17 @@ def _read_entry(height: int, hash_hex: str, folders: list[Path]) -> JournalEntry
             holders.append(folder)
         states += _read_log(folder / "states.jsonl", problems)
         submissions += len(_read_log(folder / "submissions.jsonl", problems))
-    last = _last_state(states)
-    final = bool(last and last.get("final") is True)
+    known = [line for line in states if isinstance(line.get("state"), str) and line["state"] in set(BlockState)]
+    last = known[-1] if known else {}
+    final, confirmations = last.get("final") is True, last.get("confirmations")
     hash_le = from_rpc_hex(hash_hex)
     block = None if final else _first_whole(holders or folders, height, hash_le, problems)
     return JournalEntry(
         height=height,
         hash_le=hash_le,
         block=block,
-        state=BlockState(last["state"]) if last else BlockState.FOUND,
-        confirmations=_count(last.get("confirmations")) if last else None,
+        state=BlockState(last.get("state", BlockState.FOUND)),
+        confirmations=confirmations if type(confirmations) is int else None,
         final=final,
         submissions=submissions,
         folders=tuple(folders),
@@ -149,15 +144,6 @@ def _first_whole(folders: list[Path], height: int, hash_le: bytes, problems: lis
             return block
     problems.append(f"{folders[0]}: no complete copy of the block is left")
     return None
-
-
-def _last_state(states: list[dict[str, Any]]) -> dict[str, Any] | None:
-    known = [line for line in states if isinstance(line.get("state"), str) and line["state"] in set(BlockState)]
-    return known[-1] if known else None
-
-
-def _count(value: object) -> int | None:
-    return value if type(value) is int else None
 
 
 def _read_log(path: Path, problems: list[str]) -> list[dict[str, Any]]:
@@ -185,7 +171,7 @@ def _read_block(folder: Path, height: int, hash_le: bytes, problems: list[str]) 
                 problems.append(f"{folder}/block.hex: rebuilt from facts.json (it has no transactions)")
             return None if raw is None else block_from_facts(facts, raw)
         return None if raw is None else block_from_hex(raw, height)
-    except (KeyError, TypeError, ValueError, ArithmeticError, DecodeError) as error:
+    except (*MALFORMED, DecodeError) as error:
         problems.append(f"{folder}: not written by the journal: {error!r:.200}")
         return None
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from solominer.errors import RecordsError
@@ -19,7 +18,8 @@ from solominer.records.evidence.signing import Signer
 from solominer.records.evidence.state import State, load_state, save_state
 from solominer.records.files import optional, reason
 from solominer.records.ledger.hour_files import HourFiles
-from solominer.records.ledger.ledger import ShareLine, entries, ledger_path, repair, work_fields
+from solominer.records.ledger.jsonlines import close_torn_line
+from solominer.records.ledger.ledger import ShareLine, entries, ledger_path, work_fields
 from solominer.records.ledger.miner_sums import MinerSums
 from solominer.records.ledger.open_hour import OpenHour
 from solominer.records.report.errors_log import error_id, scrub
@@ -36,21 +36,19 @@ from solominer.work.workers import WorkerSnapshot
 CLOCK_SLACK_SECS = 300.0
 """If the clock goes back by less than this, the open hour continues; if by more, a new part is opened."""
 
+READING_SECS = 60.0
+"""How often counters, miners' sums and readings are recorded."""
+
 _CLOCK_TODO = "set it by NTP (timedatectl): schedules depend on it; no records are deleted by age until it is confirmed"
 _KEPT_JOBS = 1024
 _DROPPABLE = frozenset({"share", "latency", "system", "health"})
 
 
-@dataclass(slots=True)
-class _Closing:
-    """A part waiting to be sealed, and why it ended: `hour`, `clock`, `shutdown` or `recovered`."""
-
-    open_part: HourFiles
-    why: str
-
-
 class Books:
-    """See the module. `at` is the wall clock in Unix seconds, `up` monotonic seconds since the start of the run."""
+    """See the module. `at` is the wall clock in Unix seconds, `up` monotonic seconds since the start of the run.
+
+    `trouble` is why the last `flush` left something unwritten, in memory; "" if it did not.
+    """
 
     def __init__(
         self, tree: Tree, hours: OpenHour, network: str, settings: RecorderSettings, alarm: Alarm, signer: Signer | None
@@ -58,7 +56,7 @@ class Books:
         self._tree, self._hours, self._network, self._settings = tree, hours, network, settings
         self._alarm = alarm
         self._proofs = BlockProofs(tree, network)
-        self._closing: list[_Closing] = []
+        self._closing: list[HourFiles] = []
         self._chain = ReportChain(tree, network, settings, signer)
         self._seq = 1
         self._run: str = ""
@@ -73,7 +71,7 @@ class Books:
         self._written_change: dict[str, Any] = {}
         self._miners = MinerSums()
         self._lost = 0
-        self._trouble = ""
+        self.trouble = ""
         self._closed = False
         self._clock = ClockCheck(network)
         self._clock_written_up: float | None = None
@@ -89,17 +87,11 @@ class Books:
         problem = self._chain.go_on_from(state.head)
         self._seq = self._chain.last_seq + 1
         left = [part for part in state.unsealed if self._tree.exists(part)]
-        torn: dict[Part, int] = {}
         for part in left:
-            torn[part] = self._resume(part)
-        if left and self._now is None and left[-1].start == Part.at(at).start:
-            self._now = self._closing.pop().open_part
+            self._resume(part, at)
+        if left and left[-1].start == Part.at(at).start:
+            self._now = self._closing.pop()
             self._hours.switch(self._now.part)
-            if torn[left[-1]]:
-                self._torn(self._now, torn[left[-1]], at)
-        for closing in self._closing:
-            if torn[closing.open_part.part]:
-                self._torn(closing.open_part, torn[closing.open_part.part], closing.open_part.fold.to_at or at)
         if self._now is None:
             self._begin_part(self._fresh_part(at), at, up)
         self.entry(at, up, "open", {"run": run, **facts})
@@ -107,17 +99,17 @@ class Books:
             self.error(at, up, {"severity": "high", "code": "report-changed", "message": problem})
         problem = records_problem(self._chain.newest_at, at)
         if problem:
-            self._warn(at, up, "clock", problem, _CLOCK_TODO)
+            self._warn_of_clock(at, up, problem)
         self.flush()
 
-    def _resume(self, part: Part) -> int:
-        """Recover a part that was never sealed. Returns the size in bytes of its ledger's torn last line."""
+    def _resume(self, part: Part, at: float) -> None:
+        """Recover a part that was never sealed. The line `torn` gets the number that the torn line had."""
+        torn = 0
         try:
-            torn = repair(self._tree, part)
+            torn = close_torn_line(ledger_path(self._tree, part))
         except OSError as error:
-            torn = 0
             self._in_trouble(f"the ledger of {part.path} cannot be repaired: {reason(error)}")
-        resumed = HourFiles(self._tree, self._network, part, self._settings.keep_best)
+        resumed = HourFiles(self._tree, self._network, part)
         try:
             resumed.resume()
             self._proofs.recover(part, entries(self._tree, part))
@@ -126,11 +118,10 @@ class Books:
             self._in_trouble(f"the records of {part.path} cannot be read: {reason(error)}")
         if resumed.fold.last_seq is not None:
             self._seq = max(self._seq, resumed.fold.last_seq + 1)
-        self._closing.append(_Closing(resumed, "recovered"))
-        return torn
-
-    def _torn(self, part: HourFiles, size: int, at: float) -> None:
-        part.add(self._line(at, 0.0, "torn", {"bytes": size}))
+        if torn:
+            resumed.add(self._line(resumed.fold.to_at or at, 0.0, "torn", {"bytes": torn}))
+        resumed.why = "recovered"
+        self._closing.append(resumed)
 
     def close(self, at: float, up: float) -> None:
         """End the run and seal its hour. If that fails, `trouble` says why: what was not written is lost."""
@@ -144,7 +135,7 @@ class Books:
         self._hours.switch(None)
         self.flush()
         for closing in self._closing:
-            closing.open_part.abandon()
+            closing.abandon()
 
     # --- hours ---------------------------------------------------------------------------------------------------
 
@@ -171,11 +162,12 @@ class Books:
         if self._now is not None:
             self._write_lost()
             self._proofs.write(self._now.part, self._now.put)
-            self._closing.append(_Closing(self._now, why))
+            self._now.why = why
+            self._closing.append(self._now)
             self._now = None
 
     def _begin_part(self, part: Part, at: float, up: float) -> None:
-        self._now = HourFiles(self._tree, self._network, part, self._settings.keep_best)
+        self._now = HourFiles(self._tree, self._network, part)
         self._hours.switch(part)
         self._miners.end_hour()
         self._state_saved = False
@@ -186,7 +178,7 @@ class Books:
 
     def _fresh_part(self, at: float) -> Part:
         part = self._tree.fresh_part(at)
-        taken = {closing.open_part.part for closing in self._closing}
+        taken = {closing.part for closing in self._closing}
         while part in taken:
             part = Part(part.start, part.repeat + 1)
         return part
@@ -260,7 +252,7 @@ class Books:
             part.put_errors()
 
     def counters(self, at: float, up: float, workers: Iterable[WorkerSnapshot]) -> None:
-        """The workers' current counters; a ledger line every `reading_secs`."""
+        """The workers' current counters; a ledger line every READING_SECS."""
         workers = tuple(workers)
         targets = {str(seen.worker): f"{seen.share_target:064x}" for seen in workers if seen.share_target}
         if any(self._targets.get(label, target) != target for label, target in targets.items()):
@@ -275,11 +267,11 @@ class Books:
             self._write_sums(at, up)
 
     def miners(self, sums: Iterable[MinerShares]) -> None:
-        """The miners' sums since the last call; a ledger line every `reading_secs`."""
+        """The miners' sums since the last call; a ledger line every READING_SECS."""
         self._miners.add(sums)
 
     def reading(self, at: float, up: float, kind: str, name: str, fields: Mapping[str, Any], change: Any) -> None:
-        """A reading: a ledger line every `reading_secs`, and whenever `change` differs."""
+        """A reading: a ledger line every READING_SECS, and whenever `change` differs."""
         key = f"{kind}|{name}"
         if self._due(key, up) or self._written_change.get(key) != change:
             self._written_change[key] = change  # the last one only: a node may report a new problem each time
@@ -292,14 +284,14 @@ class Books:
         problem, warned = self._clock.problem(at, up), self._clock_written_up
         if problem and (warned is None or up - warned >= HOUR_SECS):
             self._clock_written_up = up
-            self._warn(at, up, "clock", problem, _CLOCK_TODO)
+            self._warn_of_clock(at, up, problem)
         elif not problem and warned is not None:
             self._clock_written_up = None
             self._alarm("info", "clock", "this machine's clock agrees with the nodes again", "")
 
-    def _warn(self, at: float, up: float, code: str, message: str, todo: str) -> None:
-        self._alarm("medium", code, message, todo)
-        self.error(at, up, {"severity": "medium", "code": code, "message": message, "done": todo})
+    def _warn_of_clock(self, at: float, up: float, problem: str) -> None:
+        self._alarm("medium", "clock", problem, _CLOCK_TODO)
+        self.error(at, up, {"severity": "medium", "code": "clock", "message": problem, "done": _CLOCK_TODO})
 
     def log(self, line: str) -> None:
         """Write one line of the hour's log."""
@@ -308,7 +300,7 @@ class Books:
 
     def _due(self, key: str, up: float) -> bool:
         last = self._written_up.get(key)
-        if last is not None and 0 <= up - last < self._settings.reading_secs:
+        if last is not None and 0 <= up - last < READING_SECS:
             return False
         self._written_up[key] = up
         return True
@@ -351,11 +343,6 @@ class Books:
         """Count entries dropped by the writer's queue."""
         self._lost += count
 
-    @property
-    def is_failing(self) -> bool:
-        """Whether the last `flush` left something unwritten, in memory."""
-        return bool(self._trouble)
-
     def flush(self) -> None:
         """Write everything and seal the hours that have ended."""
         try:
@@ -374,31 +361,30 @@ class Books:
         else:
             self._out_of_trouble()
 
-    def _seal_or_leave(self, closing: _Closing) -> None:
+    def _seal_or_leave(self, closing: HourFiles) -> None:
         """Seal, or give up with an alarm: foreign content in an hour's folder can make sealing impossible."""
         try:
             self._seal(closing)
         except RecordsError as error:
             todo = f"run `solominer verify {self._tree.root}` to see what is wrong"
             self._alarm("high", "hour-not-sealed", f"{error.what}; the hour gets no report", todo)
-            closing.open_part.abandon()
+            closing.abandon()
 
-    def _seal(self, closing: _Closing) -> None:
-        part = closing.open_part
+    def _seal(self, part: HourFiles) -> None:
         self._hours.wait_until_left(part.part)
         if part.fold.best.kept:
             certificate = share_certificate(self._network, part.fold.best.kept[0])
             if certificate is not None:
                 part.put(f"proofs/{part.part.path}/best-share.json", certificate)
         part.finish()
-        busy = {waiting.open_part.part for waiting in self._closing}
+        busy = {waiting.part for waiting in self._closing}
         if self._now is not None:
             busy.add(self._now.part)
         belief = self._clock.belief(self._at, self._up)
-        self._chain.seal(part.part, part.fold, closing.why, busy, self._at, belief)
+        self._chain.seal(part.part, part.fold, part.why, busy, self._at, belief)
 
     def _save_state(self) -> None:
-        unsealed = [closing.open_part.part for closing in self._closing]
+        unsealed = [closing.part for closing in self._closing]
         if self._now is not None:
             unsealed.append(self._now.part)
             ledger = ledger_path(self._tree, self._now.part)
@@ -410,21 +396,16 @@ class Books:
             save_state(self._tree, State(tuple(unsealed), self._chain.head))
             self._state_saved = True
 
-    @property
-    def trouble(self) -> str:
-        """Why the records cannot be written; "" if they can."""
-        return self._trouble
-
     def _in_trouble(self, problem: str) -> None:
-        if not self._trouble and not self._closed:
+        if not self.trouble and not self._closed:
             todo = "free disk space or repair the disk; mining continues, unwritten records are kept in memory"
             self._alarm("critical", "records-failing", problem, todo)
-        self._trouble = problem
+        self.trouble = problem
 
     def _out_of_trouble(self) -> None:
-        if self._trouble:
-            self._alarm("info", "records-recovered", f"recording resumed after: {self._trouble}", "")
-            self._trouble = ""
+        if self.trouble:
+            self._alarm("info", "records-recovered", f"recording resumed after: {self.trouble}", "")
+            self.trouble = ""
         self._write_lost()
 
     def _write_lost(self) -> None:

@@ -15,13 +15,17 @@ LOG = "solominer.log"
 
 
 class HourFiles:
-    """Sums up ledger entries and log lines, and writes them."""
+    """Sums up ledger entries and log lines, and writes them.
 
-    def __init__(self, tree: Tree, network: str, part: Part, keep_best: int) -> None:
+    `why` the part ended, once it has: `hour`, `clock`, `shutdown` or `recovered`.
+    """
+
+    def __init__(self, tree: Tree, network: str, part: Part) -> None:
         self.tree = tree
         self.network = network
         self.part = part
-        self.fold = HourFold(keep_best)
+        self.fold = HourFold()
+        self.why = ""
         self.urgent = False
         self.described: set[str] = set()
         self._ledger = Appender(ledger_path(tree, part))

@@ -23,7 +23,7 @@ from typing import Any
 import orjson
 
 from solominer.chain.hashes import to_rpc_hex
-from solominer.records.ledger.jsonlines import close_torn_line, read_lines
+from solominer.records.ledger.jsonlines import read_lines
 from solominer.records.tree import Part, Tree
 from solominer.work.actions import ShareSeen
 from solominer.work.job import Job
@@ -37,7 +37,7 @@ _MOST_DEPTH = 8
 
 
 def is_urgent(kind: str) -> bool:
-    """Whether lines of this kind are written and fsynced at once; the others follow within `flush_secs`."""
+    """Whether lines of this kind are written and fsynced at once; the others follow within a second."""
     return kind.startswith("block") or kind in ("pool_block", "error", "open", "close", "begin", "control")
 
 
@@ -48,10 +48,8 @@ def is_frame(entry: Mapping[str, Any]) -> bool:
         return False
     if not _is_plain(entry, _MOST_DEPTH):
         return False
-    times = [entry.get("at"), entry.get("up")]
-    return all(type(secs) in (int, float) and abs(secs) < _MOST_SECS for secs in times if secs is not None) and (
-        None not in times
-    )
+    times: list[Any] = [entry.get("at"), entry.get("up")]
+    return all(type(secs) in (int, float) and abs(secs) < _MOST_SECS for secs in times)
 
 
 def _is_plain(value: object, depth: int) -> bool:
@@ -88,11 +86,6 @@ def entries(tree: Tree, part: Part) -> Iterator[dict[str, Any]]:
     for line in read_lines(ledger_path(tree, part)):
         if line.value is not None:
             yield line.value
-
-
-def repair(tree: Tree, part: Part) -> int:
-    """End a torn last line; returns its size in bytes. Raises OSError."""
-    return close_torn_line(ledger_path(tree, part))
 
 
 def work_fields(key: str, job: Job) -> dict[str, Any]:

@@ -31,13 +31,14 @@ class Retention:
 
     def __init__(self, tree: Tree, settings: RecorderSettings) -> None:
         self._tree, self._settings = tree, settings
-        self._sizes: dict[Part, int] | None = None
+        self._is_measured = False
+        self._sizes: dict[Part, int] = {}
         self._order: dict[Part, int] = {}
 
     def sealed(self, part: Part) -> None:
         """Add a sealed part."""
-        if self._sizes is not None:
-            self._measure(part, self._sizes)
+        if self._is_measured:
+            self._measure(part)
 
     def plan(self, at: float, busy: set[Part], belief: Belief = Belief.UNCONFIRMED) -> list[dict[str, Any]]:
         """What to delete now, oldest first, as items of a report's `retired`; `busy` parts are still being written.
@@ -45,10 +46,10 @@ class Retention:
         Parts are deleted by age if the clock `at` can be trusted (see `belief`), then oldest first until the retirable
         files fit the quota and enough of the disk is free.
         """
-        if self._sizes is None:
-            self._sizes = {}
+        if not self._is_measured:
+            self._is_measured = True
             for part in {*self._tree.parts("reports")} - busy:
-                self._measure(part, self._sizes)
+                self._measure(part)
         total = sum(self._sizes.values())
         lacking = self._lacking_bytes()
         first, end = self._may_go_by_age(at, belief)
@@ -70,9 +71,7 @@ class Retention:
     def carry_out(self, plan: list[dict[str, Any]]) -> None:
         """Delete the files of a plan that is listed in a sealed report."""
         retire(self._tree, plan)
-        for item in plan:
-            if self._sizes is not None:
-                self._sizes[Part.parse(item["part"])] = 0
+        self._sizes |= {Part.parse(item["part"]): 0 for item in plan}
 
     def _may_go_by_age(self, at: float, belief: Belief) -> tuple[float, float]:
         """The range of times (first, end) in which an hour must have been written to be deleted by age."""
@@ -94,12 +93,14 @@ class Retention:
             free = shutil.disk_usage(self._tree.root).free
         return max(0, self._settings.free_bytes - free)
 
-    def _measure(self, part: Part, sizes: dict[Part, int]) -> None:
+    def _measure(self, part: Part) -> None:
         """Add the size of a part; one without a report is not ours to delete."""
         sequence = sequence_of(self._tree, part)
         if sequence is not None:
             self._order[part] = sequence
-            sizes[part] = sum(self._size_of(path) for section in RETIRABLE for path in self._own_files(section, part))
+            self._sizes[part] = sum(
+                self._size_of(path) for section in RETIRABLE for path in self._own_files(section, part)
+            )
 
     def _own_files(self, section: str, part: Part) -> list[str]:
         return [path for path in walk_files(self._tree.root, f"{section}/{part.path}") if is_ours(path)]

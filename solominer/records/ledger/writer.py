@@ -12,13 +12,15 @@ from typing import Any
 from solominer.records.ledger.books import Books
 from solominer.records.settings import Alarm, RecorderSettings
 
+FLUSH_SECS = 1.0
+
 
 class Writer:
-    """Calls methods in the order in which they were posted, and flushes the Books every `flush_secs`."""
+    """Calls methods in the order in which they were posted, and flushes the Books every FLUSH_SECS."""
 
     def __init__(self, books: Books, settings: RecorderSettings, alarm: Alarm) -> None:
         self._books = books
-        self._settings = settings
+        self._most_waiting = settings.queue_entries
         self._alarm = alarm
         self._changed = Condition()
         self._queue: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
@@ -34,7 +36,7 @@ class Writer:
     def post(self, call: Callable[..., None], *args: Any, droppable: bool = False) -> None:
         """Queue `call(*args)`. If the queue is full, a `droppable` call is counted as lost."""
         with self._changed:
-            if droppable and len(self._queue) >= self._settings.queue_entries:
+            if droppable and len(self._queue) >= self._most_waiting:
                 self._lost += 1
                 return
             self._queue.append((call, args))
@@ -48,7 +50,7 @@ class Writer:
         done, failing = Event(), []
 
         def look() -> None:
-            failing.append(self._books.is_failing)
+            failing.append(bool(self._books.trouble))
             done.set()
 
         self.post(self._books.flush)
@@ -79,7 +81,7 @@ class Writer:
                 self._call(call, args)
             if self._books.urgent or time.monotonic() >= flush_at:
                 self._call(self._books.flush, ())
-                flush_at = time.monotonic() + self._settings.flush_secs
+                flush_at = time.monotonic() + FLUSH_SECS
 
     def _call(self, call: Callable[..., None], args: tuple[Any, ...]) -> None:
         """A bug costs one entry, not all records; the first one is reported with its traceback."""

@@ -38,8 +38,8 @@ class ErrorLog:
     def __contains__(self, id_: object) -> bool:
         return id_ in self._errors
 
-    def add(self, entry: Mapping[str, Any]) -> bool:
-        """Count an entry of the ledger. Returns whether it is new in this hour."""
+    def add(self, entry: Mapping[str, Any]) -> None:
+        """Count an entry of the ledger."""
         severity = str(entry.get("severity", "info"))
         self.by_severity[severity if severity in SEVERITIES else "info"] += 1
         id_ = str(entry["id"])
@@ -47,13 +47,11 @@ class ErrorLog:
         if known is not None:
             known["count"] += 1
             known["last_at"] = entry["at"]
-            return False
-        if len(self._errors) >= MAX_DISTINCT:
+        elif len(self._errors) >= MAX_DISTINCT:
             self.other_errors += 1
-            return False
-        fields = {key: value for key, value in entry.items() if key not in ("seq", "at", "up", "kind")}
-        self._errors[id_] = {**fields, "count": 1, "first_at": entry["at"], "last_at": entry["at"]}
-        return True
+        else:
+            fields = {key: value for key, value in entry.items() if key not in ("seq", "at", "up", "kind")}
+            self._errors[id_] = {**fields, "count": 1, "first_at": entry["at"], "last_at": entry["at"]}
 
     @property
     def distinct(self) -> int:

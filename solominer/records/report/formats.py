@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from solominer.insight.estimate import Estimate
+from solominer.insight.mismatch import ClaimCheck
 
 _PREFIXES = ((1e21, "Z"), (1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
@@ -57,6 +58,11 @@ def interval_text(value: Mapping[str, Any], unit: str) -> str:
     """A value with its interval."""
     high = "no upper bound" if value["high"] is None else f"{short(value['high'])}{unit}"
     return f"{short(value['value'])}{unit} ({value['level']:.0%}: {short(value['low'])}{unit} to {high})"
+
+
+def mismatch(claim: ClaimCheck) -> dict[str, Any]:
+    """The comparison of counted hashes with shares as JSON."""
+    return {"flagged": claim.flagged, "p_value": claim.p_value, "reasons": list(claim.reasons)}
 
 
 def interval(estimate: Estimate) -> dict[str, float | None]:

@@ -13,6 +13,7 @@ from typing import Any
 from solominer.chain.fields import Field
 from solominer.chain.target import decode_compact, expected_hashes
 from solominer.errors import DecodeError
+from solominer.records.ledger.jsonlines import MALFORMED
 from solominer.records.ledger.ledger import is_frame
 from solominer.records.report.best import JOB_KEYS, KEPT, BestHashes
 from solominer.records.report.errors_log import ErrorLog
@@ -120,7 +121,7 @@ class HourFold:
             handler = self._handlers.get(entry["kind"])
             if handler is not None:
                 handler(entry)
-        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, DecodeError):
+        except (*MALFORMED, DecodeError):
             self.unparsed += 1
 
     def _frame(self, entry: Entry) -> None:

@@ -15,7 +15,7 @@ from solominer.insight.distributions import gamma_quantile
 from solominer.insight.estimate import Estimate, from_share_sums
 from solominer.insight.mismatch import check_claim
 from solominer.insight.odds import hashes_at_difficulty
-from solominer.records.report.formats import interval
+from solominer.records.report.formats import interval, mismatch
 from solominer.work.miners import NO_HASH, MinerShares
 
 MAX_MINERS = 1000
@@ -165,17 +165,16 @@ def _sums_row(sums: MinerShares) -> dict[str, Any]:
 def _row(group: list[_Miner], uptime_secs: float, share_hashes: float) -> dict[str, Any]:
     total = reduce(_Miner.plus, group)
     findings = total.tests.findings()
-    mismatch = None
+    claim = None
     if share_hashes and total.sums.shares:
         per_share = total.whole_hashes / total.whole if total.whole else share_hashes
         claim = check_claim(total.sums.hashes, total.whole, per_share)
-        mismatch = {"flagged": claim.flagged, "p_value": claim.p_value, "reasons": list(claim.reasons)}
     rate = _hashes(group, total.sums).scaled(1 / uptime_secs) if uptime_secs > 0 else None
     return {
         **_sums_row(total.sums),
         "rate_hps": None if rate is None else interval(rate),
         "whole_shares": total.whole,
-        "mismatch": mismatch,
+        "mismatch": None if claim is None else mismatch(claim),
         "p_values": {finding.test: finding.p_value for finding in findings},
         "alarms": [finding.test for finding in findings if finding.alarm],
     }

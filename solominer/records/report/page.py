@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from html import escape
+from itertools import accumulate
+from statistics import fmean
 from typing import Any
 
 from solominer.records.report.formats import duration, short
@@ -39,8 +41,7 @@ def page(
     points = _thinned(document["points"])
     title = f"solominer · {network} · {period}"
     times = [str(point["part"]) for point in points]
-    shares = _running([point["shares"] for point in points])
-    expected = _running([point["expected_shares"] for point in points])
+    shares, expected = (list(accumulate(point[name] for point in points)) for name in ("shares", "expected_shares"))
     plots = [
         ("Hash rate", "", plot(times, [_column(points, "rate_hps")], lambda v: f"{short(v)}H/s")),
         (
@@ -120,30 +121,20 @@ def _thinned(points: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return [
         {
             "part": group[0]["part"],
-            "rate_hps": _mean([point["rate_hps"] for point in group if point["rate_hps"] is not None]),
+            "rate_hps": fmean(rates) if (rates := _known(group, "rate_hps")) else None,
             "shares": sum(point["shares"] for point in group),
             "expected_shares": sum(point["expected_shares"] for point in group),
-            "min_p_value": min((p["min_p_value"] for p in group if p["min_p_value"] is not None), default=None),
-            "tip_p99_secs": max((p["tip_p99_secs"] for p in group if p["tip_p99_secs"] is not None), default=None),
-            "best_difficulty": max(
-                (p["best_difficulty"] for p in group if p["best_difficulty"] is not None), default=None
-            ),
+            "min_p_value": min(_known(group, "min_p_value"), default=None),
+            "tip_p99_secs": max(_known(group, "tip_p99_secs"), default=None),
+            "best_difficulty": max(_known(group, "best_difficulty"), default=None),
         }
         for group in groups
     ]
 
 
-def _mean(values: Sequence[float]) -> float | None:
-    return sum(values) / len(values) if values else None
+def _known(points: Sequence[Mapping[str, Any]], name: str) -> list[float]:
+    return [point[name] for point in points if point[name] is not None]
 
 
 def _column(points: Sequence[Mapping[str, Any]], name: str) -> list[float | None]:
     return [point[name] for point in points]
-
-
-def _running(values: Sequence[float]) -> list[float]:
-    total, sums = 0.0, []
-    for value in values:
-        total += value
-        sums.append(total)
-    return sums

@@ -11,6 +11,7 @@ import orjson
 from solominer.errors import RecordsError
 from solominer.insight.estimate import from_counters
 from solominer.records.evidence.state import READABLE, load_state, read_report
+from solominer.records.report.errors_log import SEVERITIES
 from solominer.records.report.formats import duration, hashes_text, interval, odds, short
 from solominer.records.report.miners_view import miners_fragment
 from solominer.records.report.page import page
@@ -133,8 +134,7 @@ def period_text(document: dict[str, Any]) -> str:
         f"work       {sums['tips']:,} tips, {sums['templates']:,} templates, {sums['jobs']:,} jobs,"
         f" {duration(sums['stale_secs'])} on stale tips",
         f"blocks     {sums['blocks_found']:,} found, {sums['expected_blocks']:.3g} expected",
-        "errors     "
-        + ", ".join(f"{sums[f'errors_{s}']:,} {s}" for s in ("critical", "high", "medium", "low", "info")),
+        "errors     " + ", ".join(f"{sums[f'errors_{severity}']:,} {severity}" for severity in SEVERITIES),
         f"chance     of a block by this period's work: {odds(document['chance_of_a_block'])}",
     ]
     return "\n".join(lines) + "\n"

@@ -10,11 +10,11 @@ from typing import Any
 from solominer import __version__
 from solominer.chain.target import difficulty, expected_hashes
 from solominer.insight.estimate import from_counters, from_order_statistic, from_share_sums, from_shares
-from solominer.insight.mismatch import ClaimCheck, check_claim
+from solominer.insight.mismatch import check_claim
 from solominer.insight.odds import luck
 from solominer.records.evidence.state import REPORT_SCHEMA, Head
 from solominer.records.report.errors_log import SEVERITIES
-from solominer.records.report.formats import interval
+from solominer.records.report.formats import interval, mismatch
 from solominer.records.report.hour import HourFold
 from solominer.records.report.tally import WorkerTally
 from solominer.records.tree import Part, utc_text
@@ -122,9 +122,9 @@ def _engines(workers: Mapping[str, WorkerTally]) -> dict[str, dict[str, float]]:
 
 def _worker(fold: HourFold, label: str, tally: WorkerTally) -> dict[str, Any]:
     secs = sum(secs for _, secs in fold.counts.samples)
-    mismatch = None
+    claim = None
     if tally.expected_shares > 0 and not tally.credited and _is_complete(fold):
-        mismatch = _mismatch(check_claim(tally.counted, tally.shares, tally.counted / tally.expected_shares))
+        claim = check_claim(tally.counted, tally.shares, tally.counted / tally.expected_shares)
     return {
         "worker": label,
         "counted": tally.counted,
@@ -132,7 +132,7 @@ def _worker(fold: HourFold, label: str, tally: WorkerTally) -> dict[str, Any]:
         "rate_hps": round((tally.counted + tally.credited) / secs, 3) if secs else None,
         "shares": tally.shares,
         "expected_shares": round(tally.expected_shares, 3),
-        "mismatch": mismatch,
+        "mismatch": None if claim is None else mismatch(claim),
     }
 
 
@@ -179,7 +179,7 @@ def _evidence(fold: HourFold) -> dict[str, Any]:
         found |= {"kth_hash": f"{kth:064x}", "from_kth_hash": interval(from_order_statistic(kth, fold.best.k))}
     if counted:  # the k-th hash is over all engines, so it is no evidence of the count if there are credited hashes
         claim = check_claim(counted, _of_counting(fold), mean, None if counts.credited else kth, fold.best.k)
-        found["mismatch"] = _mismatch(claim)
+        found["mismatch"] = mismatch(claim)
     return found
 
 
@@ -188,10 +188,6 @@ def miners(fold: HourFold) -> dict[str, Any] | None:
     is_evidence = _is_complete(fold) and not fold.dropped_shares and not fold.lost
     share_hashes = float(expected_hashes(fold.share_target)) if is_evidence and fold.share_target else 0.0
     return fold.miners.summary(fold.uptime_secs, share_hashes, fold.kinds["stratum_ended"])
-
-
-def _mismatch(claim: ClaimCheck) -> dict[str, Any]:
-    return {"flagged": claim.flagged, "p_value": claim.p_value, "reasons": list(claim.reasons)}
 
 
 def kth_hash(fold: HourFold) -> int | None:

@@ -15,6 +15,7 @@ from typing import Any
 from solominer.records.evidence.state import read_report, read_seal
 from solominer.records.files import is_regular, read_bounded
 from solominer.records.ledger.jsonlines import MALFORMED, parse_object, pretty_json, read_object
+from solominer.records.report.errors_log import SEVERITIES
 from solominer.records.tree import Part, Tree
 
 SCHEMA = "solominer-rollup/2"
@@ -34,11 +35,7 @@ _SUMS = {
     "tips": ("work", "tip"),
     "templates": ("work", "template"),
     "jobs": ("work", "job"),
-    "errors_critical": ("errors", "critical"),
-    "errors_high": ("errors", "high"),
-    "errors_medium": ("errors", "medium"),
-    "errors_low": ("errors", "low"),
-    "errors_info": ("errors", "info"),
+    **{f"errors_{severity}": ("errors", severity) for severity in SEVERITIES},
     "mismatches_flagged": ("evidence", "mismatch", "flagged"),
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html import escape
+from math import log10
 from typing import Any
 
 MAX_PLANS = 8
@@ -116,8 +117,6 @@ def _row(worker: Mapping[str, Any], tests: list[str]) -> str:
 def _cell(p_value: float | None, alarm: bool) -> str:
     if p_value is None:
         return "<td></td>"
-    from math import log10
-
     place = 66 - 62 * min(1.0, log10(max(p_value, _LEAST_SHOWN)) / log10(_LEAST_SHOWN))
     mark = (
         '<svg class="small" viewBox="0 0 70 10"><line class="axis" x1="2" y1="5" x2="68" y2="5"/>'
