@@ -75,6 +75,7 @@ async def connect(
         ping_interval=PING_SECS,
         max_outstanding_pings=PINGS_UNANSWERED,
         pending_size=0,  # a job that waits for the connection is stale when it goes out
+        no_echo=True,  # nobody needs to hear what he said himself
     )
     said.clear()
     version = client.connected_server_version

@@ -10,6 +10,7 @@ from typing import Any
 
 from solominer.engines.cluster import subjects
 from solominer.engines.cluster.messages import MOST_WORKERS, Beat, JoinRequest, Lease, Refusal, WorkerBeat
+from solominer.views.text import duration
 from solominer.work.workers import ExtranonceDealer, ExtranonceRange, WorkerId, WorkerSnapshot
 
 NAME = "cluster"
@@ -37,19 +38,26 @@ class _Counted:
 
 @dataclass(slots=True)
 class _Member:
-    """A node; its newest process has `incarnation` and `lease`. `heard` is when its last beat came (monotonic).
+    """A node; its newest process sent `request` when it `joined`, `heard` is when its last beat came (monotonic).
 
-    `gone` is '' while it is there, else lost, left or removed, since `gone_at` (Unix seconds).
+    `gone` is '' while it is there, else lost, left or removed, since `gone_at` (Unix seconds). `refused` is the last
+    other process that wanted its name.
     """
 
     name: str
-    incarnation: bytes
+    request: JoinRequest
     lease: Lease
+    joined: float
     heard: float
     gone: str = ""
     gone_at: float = 0.0
     removed_at: float | None = None
+    refused: bytes = b""
     workers: dict[str, _Counted] = field(default_factory=dict)
+
+    def is_there(self, now: float) -> bool:
+        """Whether its process still sends beats."""
+        return not self.gone and now - self.heard < BEATS_MISSED * self.lease.beat_secs
 
 
 class Members:
@@ -70,13 +78,15 @@ class Members:
         return self._members.keys()
 
     def join(self, name: str, request: JoinRequest, now: float) -> Lease | Refusal:
-        """The lease of a node's process: the same one if it asks again."""
+        """The lease of a node's process: the same one if it asks again, none while another one is there."""
         if request.network != self._network:
             log.warning("node %s is for %s, this cluster mines on %s", name, request.network, self._network)
             return Refusal(f"this cluster mines on {self._network}, and the join file is for {request.network}")
         member = self._members.get(name)
-        if member is not None and member.incarnation == request.incarnation:
+        if member is not None and member.request.incarnation == request.incarnation:
             return member.lease
+        if member is not None and member.is_there(now):
+            return self._second(member, request, now)
         if not self._left:
             return Refusal("all leases of this run are used up: restart the daemon")
         self._left -= 1
@@ -85,27 +95,41 @@ class Members:
         beat_secs = subjects.SLOW_BEAT_SECS if many else subjects.BEAT_SECS
         lease = Lease(self.run, dealt.first, dealt.count, beat_secs, self._network)
         if member is None:
-            self._members[name] = _Member(name, request.incarnation, lease, now)
+            self._members[name] = _Member(name, request, lease, now, now)
         else:
-            self._replace(member, request.incarnation, lease, now)
+            self._replace(member, request, lease, now)
         facts = {"first": dealt.first, "count": dealt.count, "program": request.program}
         self._note("cluster_lease", {"node": name, "incarnation": request.incarnation.hex(), **facts})
         log.info("node %s joined, %s", name, request.program)
         return lease
 
     @staticmethod
-    def _replace(member: _Member, incarnation: bytes, lease: Lease, now: float) -> None:
-        """A new process of the node has come."""
-        if not member.gone and now - member.heard < BEATS_MISSED * member.lease.beat_secs:
+    def _second(member: _Member, request: JoinRequest, now: float) -> Refusal:
+        """Another process has the join file of a node that is there."""
+        worked = duration(now - member.joined)
+        if request.incarnation != member.refused:  # it asks each second; one that was restarted asks three times
+            member.refused = request.incarnation
             log.warning(
-                "node %s joined again while it was there: if it was not restarted, two machines have its join file",
+                "node %s: %s is refused, because %s has worked under this name for %s -> if it was not restarted, two "
+                "machines have its join file: solominer cluster add makes another one",
                 member.name,
+                request.program,
+                member.request.program,
+                worked,
             )
+        return Refusal(
+            f"{member.request.program} has worked as {member.name} for {worked} -> stop it there, or make a join file "
+            "for this machine on the head: solominer cluster add"
+        )
+
+    @staticmethod
+    def _replace(member: _Member, request: JoinRequest, lease: Lease, now: float) -> None:
+        """A new process of the node has come; the one before is gone."""
         for counted in member.workers.values():
             counted.hashes_before += counted.now.hashes
             counted.shares_before += counted.now.shares
             counted.now = WorkerBeat(counted.now.name, counted.now.kernel, "starting", 0, 0.0, 0)
-        member.incarnation, member.lease, member.heard = incarnation, lease, now
+        member.request, member.lease, member.joined, member.heard = request, lease, now, now
         member.removed_at = None
 
     def beat(self, node: str, beat: Beat, now: float) -> None:

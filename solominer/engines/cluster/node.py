@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 import time
 from collections import OrderedDict
 from collections.abc import Coroutine, Sequence
@@ -254,7 +255,7 @@ class Node:
         client, join = self._client, self.join
         if client is None:
             return False
-        request = JoinRequest(self._incarnation, join.network, f"solominer {__version__}")
+        request = JoinRequest(self._incarnation, join.network, f"solominer {__version__} on {socket.gethostname()}")
         try:
             reply = await client.request(subjects.JOIN, request.pack(), timeout=JOIN_SECS)
             answer = answer_to_join(reply.data)

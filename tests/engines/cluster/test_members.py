@@ -44,7 +44,7 @@ def values(lease: Lease) -> set[bytes]:
 
 def test_each_process_of_a_node_gets_values_that_no_other_gets() -> None:
     book = Book()
-    leases = [book.join("n1"), book.join("n2"), book.join("n1", process=2), book.join("n3")]
+    leases = [book.join("n1"), book.join("n2"), book.join("n1", process=2, now=9.0), book.join("n3")]
     dealt = [value for lease in leases for value in values(lease)]
     assert len(set(dealt)) == 4 * LEASE_COUNT
     assert all(value in SPACE for value in dealt)
@@ -67,8 +67,8 @@ def test_one_that_asks_again_gets_the_same_lease() -> None:
 def test_when_the_space_is_used_up_a_node_is_refused_with_the_reason() -> None:
     book = Book()
     for process in range(4):
-        book.join("n1", process)
-    answer = book.members.join("n1", JoinRequest(bytes(15) + b"\x09", "regtest", ""), 0.0)
+        book.join("n1", process, now=10.0 * process)
+    answer = book.members.join("n1", JoinRequest(bytes(15) + b"\x09", "regtest", ""), 90.0)
     assert answer == Refusal("all leases of this run are used up: restart the daemon")
 
 
@@ -83,7 +83,7 @@ def test_counters_only_increase_over_restarts_of_a_node_and_beats_out_of_order()
     book.beat("n1", first, 1000)
     book.beat("n1", first, 900)
     assert book.hashes == [1000]
-    second = book.join("n1", process=2)
+    second = book.join("n1", process=2, now=9.0)
     assert book.hashes == [1000]
     book.beat("n1", first, 5000)  # of the process before
     book.beat("n1", second, 50)
@@ -163,13 +163,31 @@ def test_the_workers_of_a_node_are_bounded() -> None:
     assert len(book.hashes) == MOST_WORKERS
 
 
-def test_two_machines_with_one_join_file_are_said(caplog: pytest.LogCaptureFixture) -> None:
+def asks(book: Book, process: int, now: float) -> Lease | Refusal:
+    return book.members.join("n1", JoinRequest(bytes([process]) * 16, "regtest", f"solominer 1 on m{process}"), now)
+
+
+def test_the_second_machine_with_a_join_file_is_refused_until_the_first_is_silent(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     book = Book()
-    book.join("n1", now=1.0)
-    book.join("n1", process=2, now=9.0)
-    assert "two machines" not in caplog.text
-    book.join("n1", process=3, now=9.5)
-    assert "two machines have its join file" in caplog.text
+    first = asks(book, 1, 0.0)
+    assert isinstance(first, Lease)
+    book.beat("n1", first, 1000, now=60.0)
+    for now in (60.5, 61.5):
+        refused = asks(book, 2, now)
+        assert isinstance(refused, Refusal)
+        assert "solominer 1 on m1 has worked as n1 for 1m 0s" in refused.reason or now == 61.5
+    assert caplog.text.count("node n1: solominer 1 on m2 is refused, because solominer 1 on m1 has worked") == 1
+    book.beat("n1", first, 3000, now=62.0)
+    assert (book.hashes, asks(book, 1, 62.1)) == ([3000], first)
+    second = asks(book, 2, 64.3)
+    assert isinstance(second, Lease)
+    assert not values(first) & values(second)
+    book.beat("n1", first, 9000, now=64.4)
+    book.beat("n1", second, 50, now=64.5)
+    assert book.hashes == [3050]
+    assert isinstance(asks(book, 1, 64.6), Refusal)
 
 
 def test_a_thousand_nodes_send_fewer_beats() -> None:
