@@ -21,7 +21,6 @@ from solominer.engines.stratum.events import (
     AuthorizeRefused,
     BlockAccepted,
     BlockFound,
-    ClientInfo,
     DifficultyChanged,
     Event,
     Output,
@@ -262,8 +261,6 @@ class Session:
         self.aimed = None
         self.aims.clear()
         self.wants_extranonce |= agreed.wants_extranonce
-        if agreed.info:
-            self._events.append(ClientInfo(agreed.info))
         self._out.append(reply(request.id_json(), agreed.result))
 
     def _subscribe(self, request: Request, now: float) -> None:
