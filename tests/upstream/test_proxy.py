@@ -49,7 +49,7 @@ class House:
 
     def hand_on(self, found: NotableShare | BlockFound) -> Sent:
         """What the pool gets for it."""
-        share = share_found(found, 1e-9, self.work, AT, is_block=isinstance(found, BlockFound))
+        share = share_found(found, self.work, AT)
         self.rig.miner.handle(share)
         return self.rig.sent[-1][1]
 
@@ -146,7 +146,7 @@ def test_a_share_of_work_that_is_not_known_any_more_is_dropped() -> None:
     client = house.miner()
     params, _ = client.mine(target=house.job.share_target, extranonce2=bytes(4))
     client.submit(params)
-    lost = share_found(client.of(NotableShare)[0], 1e-9, None, AT, is_block=False)
+    lost = share_found(client.of(NotableShare)[0], None, AT)
     assert isinstance(lost, ShareFound)
     house.rig.miner.handle(lost)
     assert not house.rig.sent

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from solominer.config.forms import bracketed
-from solominer.engines.stratum.events import BlockFound, NotableShare
+from solominer.engines.stratum.events import BlockFound, KernelFault, NotableShare
 from solominer.engines.stratum.extranonces import Held
 from solominer.engines.stratum.work import OWN_SPLIT, Split, Work
 from solominer.errors import EngineError
@@ -196,24 +196,6 @@ class CannotListen(msgspec.Struct, tag=True):
     todo: str
 
 
-class Found(msgspec.Struct, tag=True):
-    """A header that is a block. Sent before anything else."""
-
-    block: BlockFound
-
-
-class Notable(msgspec.Struct, tag=True):
-    """A share that is recorded whole."""
-
-    share: NotableShare
-
-
-class Fault(msgspec.Struct, tag=True):
-    """The compiled check was wrong about this header; hashlib goes on in its place."""
-
-    header: bytes
-
-
 class AddressQuestion(msgspec.Struct, tag=True):
     """The node is to say what script this address stands for."""
 
@@ -275,7 +257,10 @@ class News(msgspec.Struct, tag=True):
 
 
 ToProcess = Setup | Publish | Withdraw | Relisten | Elsewhere | AddressAnswer | Saved | Quit
-FromProcess = Listening | CannotListen | Relistened | Found | Notable | Fault | AddressQuestion | Report | News
+FromProcess = (
+    Listening | CannotListen | Relistened | BlockFound | NotableShare | KernelFault | AddressQuestion | Report | News
+)
+"""A block is sent before anything else."""
 
 _encoder = msgspec.msgpack.Encoder()
 

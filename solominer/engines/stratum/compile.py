@@ -16,7 +16,6 @@ from numba import types
 from numba.core.registry import cpu_target
 
 from solominer.engines.pool.processes import die_with
-from solominer.engines.stratum.jit_lines import make_scan
 from solominer.engines.stratum.jit_shares import make_functions
 from solominer.engines.stratum.native import FUNCTIONS, OBJECT_FILE
 from solominer.engines.stratum.sha256ir import compress_plain, compress_x86, host_has_sha
@@ -29,9 +28,7 @@ _TYPES = {"n": types.int64, "B": types.uint8, "I": types.uint32, "q": types.int6
 
 def object_file(*, plain: bool = False) -> bytes:
     """The functions as an object file for this machine. `plain` leaves the CPU's SHA instructions alone."""
-    scan = make_scan()
-    emit = compress_plain if plain or not host_has_sha() else compress_x86
-    functions = {"scan": scan, **make_functions(emit, scan)}
+    functions = make_functions(compress_plain if plain or not host_has_sha() else compress_x86)
     whole = binding.parse_assembly("")
     for name in FUNCTIONS:
         whole.link_in(_module(name, functions[name]))

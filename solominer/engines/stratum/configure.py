@@ -5,10 +5,10 @@ Only extensions that were asked for are answered: Whatsminer reconnects for ever
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from solominer.chain.target import DIFFICULTY_1_TARGET
-from solominer.engines.stratum.names import MAX_USER_AGENT, clean_text, positive_number
+from solominer.engines.stratum.names import positive_number
 
 MAX_EXTENSIONS = 16
 MAX_NAME = 64
@@ -26,7 +26,6 @@ class Configured:
     version_mask: int | None = None
     least_difficulty: float | None = None
     wants_extranonce: bool = False
-    info: dict[str, str] = field(default_factory=dict)
 
 
 def configure(params: object, allowed_mask: int) -> Configured:
@@ -46,13 +45,7 @@ def configure(params: object, allowed_mask: int) -> Configured:
             result[name] = least is not None
         else:
             result[name] = name in ("subscribe-extranonce", "info")
-    info = {}
-    if "info" in wanted:
-        for key in ("connection-url", "hw-version", "sw-version", "hw-id"):
-            value = options.get(f"info.{key}")
-            if isinstance(value, str):
-                info[key] = clean_text(value, MAX_USER_AGENT)
-    return Configured(result, mask, least, "subscribe-extranonce" in wanted, info)
+    return Configured(result, mask, least, "subscribe-extranonce" in wanted)
 
 
 def _parts(params: object) -> tuple[list[str], dict[str, object]]:

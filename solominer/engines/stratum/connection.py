@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 from solominer.engines.stratum import messages
 from solominer.engines.stratum.batch import Taken
 from solominer.engines.stratum.events import Authorized, BlockFound, Output
-from solominer.engines.stratum.first_bytes import Spoken, spoken_in
+from solominer.engines.stratum.lines import Spoken, spoken_in
 from solominer.engines.stratum.listener import Listener
 from solominer.engines.stratum.messages import StratumError
 from solominer.engines.stratum.plain_shares import Aimed

@@ -29,12 +29,9 @@ from solominer.engines.stratum.channel import (
     AddressAnswer,
     AddressQuestion,
     Elsewhere,
-    Fault,
-    Found,
     FromProcess,
     ListenerSetup,
     News,
-    Notable,
     Publish,
     Quit,
     Relisten,
@@ -47,7 +44,7 @@ from solominer.engines.stratum.channel import (
     Withdraw,
     encode,
 )
-from solominer.engines.stratum.events import BlockFound, NotableShare
+from solominer.engines.stratum.events import BlockFound, KernelFault, NotableShare
 from solominer.engines.stratum.extranonces import Held
 from solominer.engines.stratum.group import GroupBooks
 from solominer.engines.stratum.jobs import PROCESS_SEQS
@@ -365,10 +362,10 @@ class StratumEngine:
 
     def _take(self, number: int, message: FromProcess) -> None:
         match message:
-            case Found():
-                self._block(number, message.block)
-            case Notable():
-                self._share(message.share, message.share.job_difficulty, is_block=False)
+            case BlockFound():
+                self._block(number, message)
+            case NotableShare():
+                self._share(message)
             case Report():
                 self._sums(self._miners.report(time.monotonic(), message, number))
                 if self._group is not None and message.credits:
@@ -381,11 +378,9 @@ class StratumEngine:
                 task = asyncio.create_task(self._answer(number, message.address))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
-            case Fault():
+            case KernelFault():
                 log.error("the compiled check of shares was wrong about a header; hashlib goes on in its place")
                 self._note("validator_fault", {"header": message.header.hex()})
-            case _:
-                pass
 
     def _tell_others(self, number: int, sessions: list[Held]) -> None:
         """A miner that comes back may come to any process."""
@@ -398,15 +393,14 @@ class StratumEngine:
     def _block(self, number: int, found: BlockFound) -> None:
         if found.refused:
             log.warning("a share of %s was refused (%s) and is a block", found.worker, found.refused)
-        self._share(found, found.share_difficulty, is_block=True)
+        self._share(found)
         if self._group is not None and found.group_bytes and (work := self._works.get(found.work_id)) is not None:
             self._group.found(to_rpc_hex(found.hash_le), work, found.group_bytes)
         if self.settings.simulated or found.hash_le in self._saved:  # handed in again, after a restart of the server
             self._servers[number].send(encode(Saved(found.hash_le)))
 
-    def _share(self, share: BlockFound | NotableShare, difficulty: float, *, is_block: bool) -> None:
-        work = self._works.get(share.work_id)
-        self._post(share_found(share, difficulty, work, self._clock(), is_block=is_block))
+    def _share(self, share: BlockFound | NotableShare) -> None:
+        self._post(share_found(share, self._works.get(share.work_id), self._clock()))
 
     async def _answer(self, number: int, address: str) -> None:
         try:

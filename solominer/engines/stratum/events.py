@@ -101,25 +101,17 @@ class AuthorizeRefused:
 
 
 @dataclass(frozen=True, slots=True)
-class ClientInfo:
-    """What a client told of itself: the info extension, or its answer to client.get_version. Clean text."""
-
-    info: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True)
 class DifficultyChanged:
     """The client is to work at another difficulty from its next job on."""
 
     difficulty: float
 
 
-@dataclass(frozen=True, slots=True)
-class BlockFound:
-    """A header that meets the network's target, confirmed by hashlib. `refused` is why its share was not, or empty.
+class FoundShare(msgspec.Struct, frozen=True):
+    """A share that leaves the server whole, hashed by hashlib.
 
     `header` has 80 bytes; `prefix`, `extranonce` and `suffix` are the stripped coinbase of job `job_id`, which was made
-    of the work `work_id`. `group_bytes` is the coinbase limit that a group's payouts were planned for, 0 without one.
+    of the work `work_id`. `share_difficulty` is what it had to meet.
     """
 
     work_id: int
@@ -132,7 +124,19 @@ class BlockFound:
     worker: str
     user_agent: str
     share_difficulty: float
-    refused: str
+
+
+class NotableShare(FoundShare, frozen=True, tag=True):
+    """An accepted share that is recorded: it meets the work's `notable_target`."""
+
+
+class BlockFound(FoundShare, frozen=True, tag=True):
+    """A header that meets the network's target. `refused` is why its share was not accepted, or empty.
+
+    `group_bytes` is the coinbase limit that a group's payouts were planned for, 0 without one.
+    """
+
+    refused: str = ""
     group_bytes: int = 0
 
 
@@ -144,27 +148,7 @@ class BlockAccepted:
     hash_le: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class NotableShare:
-    """An accepted share that is recorded whole: it meets the work's `notable_target`.
-
-    Its fields are those of BlockFound; `job_difficulty` is what it had to meet.
-    """
-
-    work_id: int
-    job_id: str
-    header: bytes
-    prefix: bytes
-    extranonce: bytes
-    suffix: bytes
-    hash_le: bytes
-    worker: str
-    user_agent: str
-    job_difficulty: float
-
-
-@dataclass(frozen=True, slots=True)
-class KernelFault:
+class KernelFault(msgspec.Struct, frozen=True, tag=True):
     """The compiled check called a header a block and hashlib did not: the check is not to be used any more."""
 
     header: bytes
@@ -176,7 +160,6 @@ Event = (
     | Authorized
     | Departed
     | AuthorizeRefused
-    | ClientInfo
     | DifficultyChanged
     | BlockFound
     | BlockAccepted

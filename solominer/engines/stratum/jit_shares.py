@@ -12,13 +12,15 @@ import numba
 import numpy as np
 
 from solominer.engines.sha256.sha256d import IV
-from solominer.engines.stratum.jit_records import make_read, make_write_codes
+from solominer.engines.stratum.jit_lines import read_line, read_lines
+from solominer.engines.stratum.jit_records import read_records
 from solominer.engines.stratum.messages import Errors, reply_error, reply_true
 from solominer.engines.stratum.native import (
     ABOVE_OF,
     ABOVE_TARGET,
     ACCEPTED,
     ACCEPTED_OF,
+    BEHIND,
     BEST_OF,
     BITS,
     BOUNDS_OF,
@@ -29,7 +31,6 @@ from solominer.engines.stratum.native import (
     ID_AT,
     ID_LEN,
     JOB_HEAD,
-    JOB_ID_LEN,
     JOB_OF,
     NAMES_OF,
     NEXT_AT,
@@ -47,121 +48,91 @@ from solominer.engines.stratum.native import (
     SCRATCH_OF,
     SENT,
     SHARE_WORDS,
-    SPECIAL,
     TAKEN,
     TARGETS_OF,
-    USERNAME_LEN,
     VERSION,
     VERSION_MASK,
 )
-from solominer.engines.stratum.reference import MAX_BATCH
 from solominer.engines.stratum.sha256ir import bytes_at, integers_at, keys_at, words_at
 
 _helper = numba.njit(boundscheck=False)
 
 
-def make_functions(emit: Any, scan: Any) -> dict[str, Any]:
-    """The functions by name; `emit` compresses a block, `scan` reads lines. A row is a share of `scan`.
+def make_functions(emit: Any) -> dict[str, Any]:
+    """The functions by name; `emit` compresses a block.
 
     - compress(state, state_at, block, block_at): see `sha256ir`.
     - check(job, shares, results, scratch, start, end): hash shares of the prepared job; a result is a hash and the bits
       of `reference.SHARE` and `BLOCK`.
     - root(job, shares, results, scratch, start, end): the Merkle roots that shares of the prepared job have.
-    - judge(rows, start, end, bounds, job, shares, targets, results, scratch, codes): check rows of one job, which
-      gives each a code; the result is how many are special.
-    - mark(results, codes, start, end, tables, count, room): find duplicates among the accepted rows and add the others
-      to the last of the tables, which takes `room`. Results: where it stopped, and how many were added.
-    - write(data, rows, codes, results, start, end, out): the replies. Results: their bytes, the number of accepted rows
-      and of those above their target, and the row of the best hash or -1.
-    - take(data, packets, packet_count, rows, shares, results, codes, tables, count, room, out): scan each packet, and
-      if all of its rows are of the names of its aim (username and job id, joined) and none is special, judge, mark and
-      write; no row is taken otherwise. Of records (`jit_records`) those that the packet begins with are taken, and
-      their codes are written. The rows of all packets are at most MAX_BATCH and at most `room`. The result is how many
-      keys were added.
+    - line(data, at, size, rows): read the line of a share into the first row; where the next one begins, or -1.
+    - take(data, packets, packet_count, most, rows, shares, results, codes, tables, count, room, out): of each packet
+      take the shares that it begins with, up to the first that is special or not of its aim's names: check and answer
+      them, and add the accepted ones to the last of the tables. Of lines the replies are written, of records
+      (`jit_records`) their codes. No more than `most` and `room` are taken of all packets, and `most` is at most
+      MAX_BATCH. The result is how many were added.
     """
     root, check = _make_check(emit)
-    judge, mark, write_at = _make_judge(check), _make_mark(), _make_write()
-    read, write_codes = make_read(), make_write_codes()
-
-    @_helper
-    def same(data, at, end, names, names_at, size):  # type: ignore[no-untyped-def]
-        if end - at != size:
-            return False
-        for i in range(size):  # noqa: SIM110 - Numba has no generators here
-            if data[at + i] != names[names_at + i]:
-                return False
-        return True
+    judge, write = _make_judge(check), _make_write()
 
     @_helper
     def take_one(  # type: ignore[no-untyped-def]
-        data, at, size, aim, most, rows, shares, results, codes, tables, count, room, out, out_at
+        data, at, size, aim, most, rows, shares, results, codes, tables, count, out, out_at
     ):
         bounds, names = integers_at(aim[BOUNDS_OF]), bytes_at(aim[NAMES_OF])
         job, targets, scratch = words_at(aim[JOB_OF]), words_at(aim[TARGETS_OF]), words_at(aim[SCRATCH_OF])
-        first = np.int64(0)
-        if bounds[RECORD_BYTES]:
-            found, end = read(data, size, at, bounds, names, rows)
+        is_record = bounds[RECORD_BYTES] != 0
+        if is_record:
+            found = read_records(data, at, size, bounds, names, most, rows)
         else:
-            found, end, alike, user, user_end, job_id, job_id_end = scan(data, size, at, rows)
-            if (
-                not alike
-                or not same(data, user, user_end, names, 0, bounds[USERNAME_LEN])
-                or not same(data, job_id, job_id_end, names, bounds[USERNAME_LEN], bounds[JOB_ID_LEN])
-            ):
-                found = 0
-        if (
-            found == 0
-            or found > most
-            or judge(rows, first, found, bounds, job, shares, targets, results, scratch, codes)[0]
-        ):
-            return 0, at, 0, 0, 0, -1, 0
-        added = mark(results, codes, first, found, tables, count, room)[1]
-        if bounds[RECORD_BYTES]:
-            written = write_codes(codes, first, found, out, out_at)
+            found = read_lines(data, at, size, bounds, names, most, rows)
+        found = judge(rows, found, bounds, job, shares, targets, results, scratch, codes)
+        if found == 0:
+            return found, at, 0, 0, 0, -1, 0
+        added = _mark(results, codes, found, tables, count)
+        if is_record:
+            written = found
+            for number in range(found):
+                out[out_at + number] = codes[number]
         else:
-            written = write_at(data, rows, codes, first, found, out, out_at)
-        accepted, above, best = _counts(codes, results, first, found)
-        return found, end, written, accepted, above, best, added
+            written = write(data, rows, codes, found, out, out_at)
+        accepted, above, best = _counts(codes, results, found)
+        return found, rows[(found - 1) * COLUMNS + BEHIND], written, accepted, above, best, added
 
     @_helper
     def take(  # type: ignore[no-untyped-def]
-        data, packets, packet_count, rows, shares, results, codes, tables, count, room, out
+        data, packets, packet_count, most, rows, shares, results, codes, tables, count, room, out
     ):
         taken, added, out_at = np.int64(0), np.int64(0), np.int64(0)
         for number in range(packet_count):
             packet = number * PACKET
-            at = packets[packet + PACKET_AT]
-            packets[packet + TAKEN], packets[packet + NEXT_AT] = 0, at
+            packets[packet + TAKEN] = 0
             if packets[packet + PACKET_AIM] == 0:
                 continue
-            most = min(MAX_BATCH - taken, room - added)
             found, end, written, accepted, above, best, new = take_one(
-                data, at, packets[packet + PACKET_END], integers_at(packets[packet + PACKET_AIM]), most,
-                rows, shares, results, codes, tables, count, room - added, out, out_at,
+                data, packets[packet + PACKET_AT], packets[packet + PACKET_END],
+                integers_at(packets[packet + PACKET_AIM]), min(most - taken, room - added),
+                rows, shares, results, codes, tables, count, out, out_at,
             )  # fmt: skip
             taken, added, out_at = taken + found, added + new, out_at + written
             packets[packet + TAKEN], packets[packet + NEXT_AT], packets[packet + SENT] = found, end, written
             packets[packet + ACCEPTED_OF], packets[packet + ABOVE_OF] = accepted, above
-            for i in range(4):
-                value = np.uint64(0xFFFFFFFFFFFFFFFF)
-                if best >= 0:
+            if best >= 0:
+                for i in range(4):
                     low = best * RESULT_WORDS + 2 * i
                     value = np.uint64(results[low]) | np.uint64(results[low + 1]) << np.uint64(32)
-                packets[packet + BEST_OF + i] = np.int64(value)
+                    packets[packet + BEST_OF + i] = np.int64(value)
         return (added,)
 
     @_helper
-    def write(data, rows, codes, results, start, end, out):  # type: ignore[no-untyped-def]
-        size = write_at(data, rows, codes, start, end, out, 0)
-        accepted, above, best = _counts(codes, results, start, end)
-        return size, accepted, above, best
+    def line(data, at, size, rows):  # type: ignore[no-untyped-def]
+        return (read_line(data, at, size, rows, 0),)
 
     @_helper
     def compress(state, state_at, block, block_at):  # type: ignore[no-untyped-def]
         emit(state, state_at, block, block_at)
 
-    functions = {"compress": compress, "check": check, "root": root, "judge": judge, "mark": mark}
-    return {**functions, "write": write, "take": take}
+    return {"compress": compress, "check": check, "root": root, "line": line, "take": take}
 
 
 @_helper
@@ -275,9 +246,10 @@ def _make_check(emit: Any) -> Any:
 
 def _make_judge(check: Any) -> Any:
     @_helper
-    def judge(rows, start, end, bounds, job, shares, targets, results, scratch, codes):  # type: ignore[no-untyped-def]
+    def judge(rows, found, bounds, job, shares, targets, results, scratch, codes):  # type: ignore[no-untyped-def]
+        """Hash the shares of the rows and give each a code, up to the first that is special; how many those are."""
         version, mask = bounds[VERSION], bounds[VERSION_MASK]
-        for number in range(start, end):
+        for number in range(found):
             row, at = number * COLUMNS, number * SHARE_WORDS
             shares[at] = np.uint32(bounds[EXTRANONCE1])
             shares[at + 1] = np.uint32(rows[row + EXTRANONCE2])
@@ -287,65 +259,59 @@ def _make_judge(check: Any) -> Any:
             shares[at + 5] = np.uint32(rows[row + NONCE])
             for i in range(8):
                 shares[at + 6 + i] = targets[i]
-        check(job, shares, results, scratch, start, end)
-        special = 0
-        for number in range(start, end):
+        check(job, shares, results, scratch, 0, found)
+        for number in range(found):
             row, at = number * COLUMNS, number * RESULT_WORDS
-            meets = results[at + 8]
+            meets, ntime = results[at + 8], rows[row + NTIME]
             code = ACCEPTED if meets & np.uint32(1) else ABOVE_TARGET
-            ntime = rows[row + NTIME]
             odd = rows[row + BITS] & ~mask or ntime < bounds[NTIME_MIN] or ntime > bounds[NTIME_MAX]
             if odd or meets & np.uint32(2) or (code == ACCEPTED and _at_most(results, at, targets, 8)):
-                code = SPECIAL
-                special += 1
+                return number
             codes[number] = code
-        return (special,)
+        return found
 
     return judge
 
 
-def _make_mark() -> Any:
-    @_helper
-    def find(tables, index, key):  # type: ignore[no-untyped-def]
-        """The slots of a table (its address and its mask), and the place of a key or of an empty slot."""
-        slots, mask = keys_at(tables[2 * index]), tables[2 * index + 1]
-        at = key & mask
-        while slots[at] and slots[at] != key:
-            at = (at + np.uint64(1)) & mask
-        return slots, at
-
-    @_helper
-    def mark(results, codes, start, end, tables, count, room):  # type: ignore[no-untyped-def]
-        added = 0
-        for row in range(start, end):
-            if codes[row] != ACCEPTED:
-                continue
-            if added == room:
-                return row, added
-            at = row * RESULT_WORDS
-            key = np.uint64(results[at]) | np.uint64(results[at + 1]) << np.uint64(32)
-            if not key:
-                key = np.uint64(1)
-            for index in range(count - 1):
-                slots, place = find(tables, index, key)
-                if slots[place]:
-                    codes[row] = DUPLICATE
-            slots, place = find(tables, count - 1, key)
-            if slots[place]:
-                codes[row] = DUPLICATE
-            elif codes[row] == ACCEPTED:
-                slots[place] = key
-                added += 1
-        return end, added
-
-    return mark
+@_helper
+def _find(tables, index, key):  # type: ignore[no-untyped-def]
+    """The slots of a table (its address and its mask), and the place of a key or of an empty slot."""
+    slots, mask = keys_at(tables[2 * index]), tables[2 * index + 1]
+    at = key & mask
+    while slots[at] and slots[at] != key:
+        at = (at + np.uint64(1)) & mask
+    return slots, at
 
 
 @_helper
-def _counts(codes, results, start, end):  # type: ignore[no-untyped-def]
+def _mark(results, codes, found, tables, count):  # type: ignore[no-untyped-def]
+    """Find duplicates among the accepted rows and add the others to the last table; how many were added."""
+    added = 0
+    for row in range(found):
+        if codes[row] != ACCEPTED:
+            continue
+        at = row * RESULT_WORDS
+        key = np.uint64(results[at]) | np.uint64(results[at + 1]) << np.uint64(32)
+        if not key:
+            key = np.uint64(1)
+        for index in range(count - 1):
+            slots, place = _find(tables, index, key)
+            if slots[place]:
+                codes[row] = DUPLICATE
+        slots, place = _find(tables, count - 1, key)
+        if slots[place]:
+            codes[row] = DUPLICATE
+        elif codes[row] == ACCEPTED:
+            slots[place] = key
+            added += 1
+    return added
+
+
+@_helper
+def _counts(codes, results, found):  # type: ignore[no-untyped-def]
     """Of these rows: how many are accepted and how many above their target, and the row of the best hash or -1."""
     accepted, above, best = 0, 0, -1
-    for number in range(start, end):
+    for number in range(found):
         if codes[number] == ABOVE_TARGET:
             above += 1
         elif codes[number] == ACCEPTED:
@@ -364,9 +330,9 @@ def _make_write() -> Any:
     tails = np.frombuffer(b"".join(ends), np.uint8)
 
     @_helper
-    def write(data, rows, codes, start, end, out, out_at):  # type: ignore[no-untyped-def]
+    def write(data, rows, codes, found, out, out_at):  # type: ignore[no-untyped-def]
         size = out_at
-        for number in range(start, end):
+        for number in range(found):
             for i in range(6):
                 out[size + i] = begin[i]
             size += 6

@@ -12,13 +12,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-LINE_AT, LINE_END, ID_AT, ID_LEN, USER_AT, USER_LEN, JOB_AT, JOB_LEN = range(8)
-EXTRANONCE2, NTIME, NONCE, BITS, SAME, COLUMNS = range(8, 14)
-"""A row, which is a share as it was read: places in the packet, numbers (extranonce2 little-endian), and 1 if user and
-job are the row's before."""
+ID_AT, ID_LEN, USER_AT, USER_LEN, JOB_AT, JOB_LEN = range(6)
+EXTRANONCE2, NTIME, NONCE, BITS, BEHIND, COLUMNS = range(6, 12)
+"""A row, which is a share as it was read: places in the packet, numbers (extranonce2 little-endian), and the place
+behind it."""
 
-ACCEPTED, ABOVE_TARGET, DUPLICATE, SPECIAL = 0, 1, 2, 3
-"""What becomes of a share. A special one is to be handled by the session."""
+ACCEPTED, ABOVE_TARGET, DUPLICATE = range(3)
+"""What becomes of a share. Any other is special: it is left to the session."""
 
 EXTRANONCE1, VERSION, VERSION_MASK, NTIME_MIN, NTIME_MAX, USERNAME_LEN, JOB_ID_LEN, RECORD_BYTES = range(8)
 """What shares must meet beside their targets, the lengths of the names that they are handed in with, and the size of a
@@ -35,7 +35,7 @@ BOUNDS_OF, JOB_OF, TARGETS_OF, SCRATCH_OF, NAMES_OF = range(5)
 PACKET_AT, PACKET_END, PACKET_AIM, TAKEN, NEXT_AT, SENT, ACCEPTED_OF, ABOVE_OF, BEST_OF = range(9)
 PACKET = 12
 """A packet to be taken: where it begins and ends, and the address of its aim or 0. Then what became of it: how many
-shares were taken, where the line after them begins, bytes of their replies, how many of them were accepted and how many
+shares were taken, where what follows them begins, bytes of their replies, how many of them were accepted and how many
 above their target, and the best accepted hash in four numbers."""
 
 SHARE_WORDS, RESULT_WORDS, JOB_HEAD, SCRATCH_HEAD = 14, 9, 28, 40
@@ -48,12 +48,9 @@ OBJECT_FILE = "shares.o"
 FUNCTIONS = {
     "compress": ("InIn", 0),
     "check": ("IIIInn", 0),
-    "scan": ("Bnnq", 7),
     "root": ("IIIInn", 0),
-    "judge": ("qnn qIII IIB", 1),
-    "mark": ("IBnn Qnn", 2),
-    "write": ("BqBI nnB", 4),
-    "take": ("B qn q IIB Qnn B", 1),
+    "line": ("Bnnq", 1),
+    "take": ("B qnn qIIB Qnn B", 1),
 }
 """Arguments (an array by its type code, n for a number) and how many results. See `jit_lines` and `jit_shares`."""
 
@@ -80,9 +77,7 @@ class Native:
         self._engine.add_object_file(binding.ObjectFileRef.from_data(code))
         self._engine.finalize_object()
         self.results = array("q", [0]) * 8
-        (
-            self.compress, self.check, self.scan, self.root, self.judge, self.mark, self.write, self.take,
-        ) = map(self._named, FUNCTIONS)  # fmt: skip
+        self.compress, self.check, self.root, self.line, self.take = map(self._named, FUNCTIONS)
 
     def _named(self, name: str) -> Callable[..., None]:
         kinds = [ctypes.c_int64 if kind == "n" else ctypes.c_void_p for kind in FUNCTIONS[name][0].replace(" ", "")]

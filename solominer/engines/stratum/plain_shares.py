@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from solominer.engines.stratum.session import Session
 
 
+MOST_AIMS = 256
+"""Of one connection, which may have as many workers, since its last job."""
+
+FEW = 4
+"""Shares behind a special one that are hashed together: if the next one is special too, the others were in vain."""
+
+
 class Aimed(NamedTuple):
     """What the last plain shares of a session were, and what they had to meet."""
 
@@ -32,28 +39,30 @@ class Aimed(NamedTuple):
 
 def take(session: Session, batch: Batch, data: bytes, now: float) -> tuple[int, int]:
     """Take the plain shares at the beginning of a packet; how many bytes and how many lines they were."""
-    at = lines = 0
+    duplicates, size = session.shared.checker.duplicates, len(data)
+    at, lines, most = 0, 0, MAX_BATCH
     while True:
-        found, at = _take_aimed(session, batch, data, at, now)
-        if not found:
-            at = batch.scan(data, at)
-            found = batch.count
-            for start, end, username, job_id in batch.groups() if found else ():
-                _group(session, batch, start, end, (username, job_id), now)
+        aimed = aimed_of(session)
+        if aimed is not None:
+            taken = batch.take(aimed.aim, duplicates.on(aimed.job.work.prevhash_le), data, at, most)
+            if taken.lines:
+                count(session, aimed, taken, now)
+                at, lines, most = at + taken.next_at, lines + taken.lines, MAX_BATCH
+                if at == size:
+                    return at, lines
+                continue
+        names = batch.names(data, at)
+        if names is None:
+            break
+        is_special = aimed is not None and aimed.aim.names == names
+        if is_special or not _aim(session, names):
+            end = data.index(b"\n", at)
+            session.take_line(data[at:end], now)
+            at, lines, most = end + 1, lines + 1, FEW if is_special else MAX_BATCH
+        if session.aimed is not None:  # shares may be taken next: those before them are to be counted first
             session.check_claims(now)
-        lines += found
-        if found < MAX_BATCH:
-            return at, lines
-
-
-def _take_aimed(session: Session, batch: Batch, data: bytes, at: int, now: float) -> tuple[int, int]:
-    """The same where all shares are of the worker and the job that the last ones were of; 0 if they are not."""
-    aimed = aimed_of(session)
-    if aimed is None:
-        return 0, at
-    taken = batch.take(aimed.aim, session.shared.checker.duplicates.on(aimed.job.work.prevhash_le), data, at)
-    count(session, aimed, taken, now)
-    return taken.lines, at + taken.next_at
+    session.check_claims(now)
+    return at, lines
 
 
 def aimed_of(session: Session) -> Aimed | None:
@@ -70,27 +79,27 @@ def count(session: Session, aimed: Aimed, taken: Taken, now: float) -> None:
         session.retarget(now)
 
 
-def _group(session: Session, batch: Batch, start: int, end: int, names: tuple[bytes, bytes], now: float) -> None:
-    """Shares of one worker and job. What is not plain about them goes the way of any other line."""
-    worker, held, board = session.workers.get(names[0].decode()), session.held, session.shared.board
-    job, difficulty = None, None
-    if worker is not None and held is not None:
-        job, difficulty = session.announced(names[1].decode(), held)
-    if (
-        worker is None
-        or held is None
-        or job is None
-        or difficulty is None
-        or job.work.prevhash_le != board.tip_le
-        or not session.difficulty.counts_all_at(difficulty)
-    ):
-        for row in range(start, end):
-            session.take_line(batch.line(row), now)
-        return
-    work, checker = job.work, session.shared.checker
+def _aim(session: Session, names: tuple[bytes, bytes]) -> bool:
+    """Have shares of this worker and job taken from now on; False if they are not plain."""
+    aimed = session.aims.get(names) or _aimed(session, names)
+    if aimed is None or not aimed.holds(session.shared.board, session.difficulty):
+        return False
+    if len(session.aims) == MOST_AIMS:
+        session.aims.clear()
+    session.aimed = session.aims[names] = aimed
+    return True
+
+
+def _aimed(session: Session, names: tuple[bytes, bytes]) -> Aimed | None:
+    worker, held = session.workers.get(names[0].decode()), session.held
+    if worker is None or held is None:
+        return None
+    job, difficulty = session.announced(names[1].decode(), held)
+    if job is None or difficulty is None:
+        return None
+    work = job.work
     aim = Aim(
-        batch,
-        checker.prepared(job),
+        session.shared.checker.prepared(job),
         names,
         held.extranonce1,
         version=work.base_version,
@@ -100,20 +109,7 @@ def _group(session: Session, batch: Batch, start: int, end: int, names: tuple[by
         target=share_target(difficulty),
         notable_target=work.notable_target,
     )
-    session.aimed = Aimed(worker, job, difficulty, aim)
-    seen = checker.duplicates.on(work.prevhash_le)
-    moved = False
-    for row in [*batch.check(aim, start, end), end]:
-        if start < row:
-            batch.mark(seen, start, row)
-            session.check_claims(now)
-            moved |= _answer(session, worker, difficulty, batch.answer(start, row), now)
-        if row < end:
-            session.take_line(batch.line(row), now)
-            session.check_claims(now)
-        start = row + 1
-    if moved:
-        session.retarget(now)
+    return Aimed(worker, job, difficulty, aim)
 
 
 def _answer(session: Session, worker: Worker, difficulty: float, taken: Taken, now: float) -> bool:

@@ -14,12 +14,9 @@ from solominer.chain.transaction import TxOut
 from solominer.engines.stratum.channel import (
     AddressAnswer,
     AddressQuestion,
-    Fault,
-    Found,
     FromProcess,
     ListenerSetup,
     News,
-    Notable,
     Publish,
     Relisten,
     Relistened,
@@ -316,14 +313,14 @@ class Server:
         match event:
             case BlockFound():
                 self.unsaved.add(event.hash_le, self.now())
-                self._send(Found(event))
+                self._send(event)
             case BlockAccepted():
                 self.unsaved.answer(event.hash_le, connection.answer_block, event.id_json)
             case NotableShare():
-                self._send(Notable(event))
+                self._send(event)
             case KernelFault():
                 self.checker.use(None)
-                self._send(Fault(event.header))
+                self._send(event)
             case AddressWanted():
                 self._await_address(connection, event.address)
             case Subscribed():
@@ -341,8 +338,6 @@ class Server:
                 self._fresh[connection] = None
             case AuthorizeRefused():
                 self._news("miner_refused", worker=event.name, peer=connection.address, reason=event.reason)
-            case _:
-                pass
 
     def _tell_fresh(self) -> None:
         """Sessions whose difficulty has changed just now: should this process end, their shares are held against it."""

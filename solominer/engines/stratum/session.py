@@ -21,7 +21,6 @@ from solominer.engines.stratum.events import (
     AuthorizeRefused,
     BlockAccepted,
     BlockFound,
-    ClientInfo,
     DifficultyChanged,
     Event,
     Output,
@@ -49,7 +48,7 @@ class Session:
 
     __slots__ = (
         "_address", "_bad_lines", "_blocks", "_claims", "_close", "_events", "_known", "_last_notify",
-        "_logins", "_opened", "_out", "_rate", "_script", "_tip_le", "agent", "aimed", "difficulty", "held",
+        "_logins", "_opened", "_out", "_rate", "_script", "_tip_le", "agent", "aimed", "aims", "difficulty", "held",
         "is_mining", "lines", "shared", "user_agent", "version_mask", "wants_extranonce", "workers",
     )  # fmt: skip
 
@@ -78,7 +77,8 @@ class Session:
         self.difficulty = Difficulty(shared.settings.limits)
         self.wants_extranonce = False
         self.aimed: plain_shares.Aimed | None = None
-        """None once what it says may have changed."""
+        """What its last plain shares were; None once that may have changed."""
+        self.aims: dict[tuple[bytes, bytes], plain_shares.Aimed] = {}  # likewise, by worker and job
 
     # Inputs
 
@@ -259,9 +259,8 @@ class Session:
         if agreed.least_difficulty is not None and self.difficulty.at_least(agreed.least_difficulty, now):
             self.retarget(now)
         self.aimed = None
+        self.aims.clear()
         self.wants_extranonce |= agreed.wants_extranonce
-        if agreed.info:
-            self._events.append(ClientInfo(agreed.info))
         self._out.append(reply(request.id_json(), agreed.result))
 
     def _subscribe(self, request: Request, now: float) -> None:
@@ -414,6 +413,7 @@ class Session:
         self.is_mining = True
         self._known.clear()
         self.aimed = None
+        self.aims.clear()
 
     # Output
 

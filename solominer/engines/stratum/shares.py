@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from solominer.chain.hashes import hash_to_int
-from solominer.chain.header import meets_target
+from solominer.chain.header import Header, meets_target
 from solominer.chain.target import HASH_SPACE, target_from_difficulty
 from solominer.engines.stratum.duplicates import Duplicates
 from solominer.engines.stratum.events import BlockFound, Event, KernelFault, NotableShare, Worker
@@ -204,22 +204,11 @@ class ShareChecker:
         job = claim.job
         assert job is not None
         header = job.header(candidate)
-        hash_le = header.hash_le()
-        if not meets_target(hash_le, job.work.target):
+        if not meets_target(header.hash_le(), job.work.target):
             return KernelFault(header.pack())
+        refused = claim.refusal.text if claim.refusal else ""
         return BlockFound(
-            work_id=job.work.work_id,
-            job_id=job.job_id,
-            header=header.pack(),
-            prefix=job.prefix,
-            extranonce=candidate.extranonce,
-            suffix=job.suffix,
-            hash_le=hash_le,
-            worker=claim.worker.name if claim.worker else "?",
-            user_agent=user_agent,
-            share_difficulty=claim.job_difficulty,
-            refused=claim.refusal.text if claim.refusal else "",
-            group_bytes=job.audience.coinbase_bytes,
+            **_whole(claim, candidate, header, user_agent), refused=refused, group_bytes=job.audience.coinbase_bytes
         )
 
     def _credit(self, claim: Claim, worker: Worker, hash_int: int, user_agent: str) -> list[Event]:
@@ -230,18 +219,22 @@ class ShareChecker:
         assert job is not None
         if not job.work.target < hash_int <= job.work.notable_target:  # a block is recorded as such
             return []
-        header = job.header(candidate)
-        return [
-            NotableShare(
-                work_id=job.work.work_id,
-                job_id=job.job_id,
-                header=header.pack(),
-                prefix=job.prefix,
-                extranonce=candidate.extranonce,
-                suffix=job.suffix,
-                hash_le=header.hash_le(),
-                worker=worker.name,
-                user_agent=user_agent,
-                job_difficulty=claim.job_difficulty,
-            )
-        ]
+        return [NotableShare(**_whole(claim, candidate, job.header(candidate), user_agent))]
+
+
+def _whole(claim: Claim, candidate: ShareCandidate, header: Header, user_agent: str) -> dict[str, Any]:
+    """The fields of a `FoundShare`."""
+    job, worker = claim.job, claim.worker
+    assert job is not None
+    return {
+        "work_id": job.work.work_id,
+        "job_id": job.job_id,
+        "header": header.pack(),
+        "prefix": job.prefix,
+        "extranonce": candidate.extranonce,
+        "suffix": job.suffix,
+        "hash_le": header.hash_le(),
+        "worker": worker.name if worker else "?",
+        "user_agent": user_agent,
+        "share_difficulty": claim.job_difficulty,
+    }

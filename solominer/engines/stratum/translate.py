@@ -16,12 +16,10 @@ POOL_ROLL_SECS = 600
 """How far miners may roll ntime beyond a pool's: pools take what nodes do, which is two hours."""
 
 
-def share_found(
-    what: BlockFound | NotableShare, difficulty: float, work: Work | None, at: Instant, *, is_block: bool
-) -> ShareFound:
-    """The event of a share at that difficulty; `work` is what it was for, None if that is not kept any more."""
+def share_found(what: BlockFound | NotableShare, work: Work | None, at: Instant) -> ShareFound:
+    """The event of a share; `work` is what it was for, None if that is not kept any more."""
     header = Header.unpack(what.header)
-    asked = target_from_difficulty(difficulty) if difficulty else 0
+    asked = target_from_difficulty(what.share_difficulty) if what.share_difficulty else 0
     recorded = work.notable_target if work else 0
     pool = work.pool if work else None
     return ShareFound(
@@ -34,7 +32,7 @@ def share_found(
         nonce=header.nonce,
         share_target=min(asked, recorded) if asked and recorded else asked,
         kernel=what.user_agent or NAME,
-        is_block=is_block,
+        is_block=isinstance(what, BlockFound),
         coinbase=None if pool else SplitCoinbase(what.job_id, what.prefix, what.suffix),
     )
 

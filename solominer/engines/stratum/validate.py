@@ -110,13 +110,18 @@ def _words(data: bytes) -> tuple[int, ...]:
     return unpack(f">{len(data) // 4}I", data)
 
 
+def folder_of(cache_dir: Path) -> Path:
+    """Where the compiled code of these sources for this machine is kept."""
+    here = Path(__file__).parent
+    sources = b"".join((here / f"{name}.py").read_bytes() for name in _SOURCES)
+    key = hashlib.sha256(this_machine().key.encode() + sources).hexdigest()[:16]
+    return cache_dir / "kernels" / f"stratum-{key}"
+
+
 def load_validator(cache_dir: Path | None, report: Report) -> Validator | None:
     """With the compiled code in `cache_dir` if it is intact there, else compiled now; None if it cannot be had."""
-    folder = Path(__file__).parent
-    sources = b"".join((folder / f"{name}.py").read_bytes() for name in _SOURCES)
-    key = hashlib.sha256(this_machine().key.encode() + sources).hexdigest()[:16]
     what = Compiled("shares", ("solominer.engines.stratum.compile",), _load)
-    return load_compiled(what, cache_dir / "kernels" / f"stratum-{key}" if cache_dir else None, report)
+    return load_compiled(what, folder_of(cache_dir) if cache_dir else None, report)
 
 
 def _load(folder: Path) -> Validator | None:

@@ -11,9 +11,9 @@ import pytest
 
 from solominer.config.paths import default_cache_dir
 from solominer.engines.stratum.batch import MAX_PACKETS, Batch
-from solominer.engines.stratum.channel import Found, FromProcess, ListenerSetup, Publish, ServerLimits, Setup
+from solominer.engines.stratum.channel import FromProcess, ListenerSetup, Publish, ServerLimits, Setup
 from solominer.engines.stratum.connection import Connection
-from solominer.engines.stratum.events import Output
+from solominer.engines.stratum.events import BlockFound, Output
 from solominer.engines.stratum.intake import SMALL_BYTES
 from solominer.engines.stratum.plain_shares import Aimed
 from solominer.engines.stratum.server import Server
@@ -212,7 +212,7 @@ async def test_a_block_of_a_connection_that_goes_in_the_same_turn_is_found(batch
             rig.connections[number].data_received(rig.share(number, nonce))
         assert is_held(rig, 1)
         rig.connections[1].connection_lost(None)
-        found += [each for each in rig.told if isinstance(each, Found) and each.block.worker == "rig.1"]
+        found += [each for each in rig.told if isinstance(each, BlockFound) and each.worker == "rig.1"]
         rig.connections[1] = rig._log_in(1, rig.wires[1])
     assert len(found) > 5
 

@@ -201,6 +201,3 @@ def test_configure(params: Any, result: dict[str, object]) -> None:
 
 def test_configure_without_bounds() -> None:
     assert len(configure([[f"x{i}" for i in range(1000)], {}], 0).result) == 16
-    info = configure([["info"], {"info.hw-version": "S21\x00" * 100, "info.hw-id": 5}], 0).info
-    assert list(info) == ["hw-version"]
-    assert len(info["hw-version"]) == 128

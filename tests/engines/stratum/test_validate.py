@@ -29,7 +29,7 @@ from solominer.engines.stratum.reference import (
     ShareCandidate,
 )
 from solominer.engines.stratum.sha256ir import host_has_sha
-from solominer.engines.stratum.validate import Validator, load_validator
+from solominer.engines.stratum.validate import Validator, folder_of, load_validator
 
 CASES = int(os.environ.get("SOLOMINER_VALIDATE_CASES", "100000"))
 
@@ -44,11 +44,10 @@ def native() -> Validator:
 def copied(tmp_path: Path) -> Path:
     """A cache with the compiled check in it; where its object file is."""
     assert load_validator(default_cache_dir(), print) is not None
-    files = default_cache_dir().glob(f"kernels/stratum-*/shares/{OBJECT_FILE}")
-    newest = max(files, key=lambda path: path.stat().st_mtime)
-    shutil.copytree(newest.parents[1], tmp_path / "kernels" / newest.parents[1].name)
+    whole = folder_of(default_cache_dir())
+    shutil.copytree(whole, tmp_path / "kernels" / whole.name)
     (tmp_path / "kernels").chmod(0o700)
-    return tmp_path / newest.relative_to(default_cache_dir())
+    return folder_of(tmp_path) / "shares" / OBJECT_FILE
 
 
 def torn(path: Path) -> None:

@@ -164,7 +164,6 @@ class MiningChannel:
         if self.extranonce_size is None:
             prepared = batch.validator.with_root(prepared, checker.root(job, self.prefix))
         return Aim(
-            batch,
             prepared,
             (self.channel_id.to_bytes(4, "little"), job_id.to_bytes(4, "little")),
             self.held.extranonce1,

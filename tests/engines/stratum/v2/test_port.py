@@ -17,7 +17,7 @@ from solominer.engines.stratum import authority
 from solominer.engines.stratum.authority import load_authority
 from solominer.engines.stratum.channel import ListenerSetup, ServerLimits, Setup
 from solominer.engines.stratum.connection import FIRST_BYTES_SECS, Connection
-from solominer.engines.stratum.first_bytes import Spoken, spoken_in
+from solominer.engines.stratum.lines import Spoken, spoken_in
 from solominer.engines.stratum.listener import Listener
 from solominer.engines.stratum.server import Server
 from solominer.engines.stratum.v2 import curve
