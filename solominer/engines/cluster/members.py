@@ -78,14 +78,17 @@ class Members:
         return self._members.keys()
 
     def join(self, name: str, request: JoinRequest, now: float) -> Lease | Refusal:
-        """The lease of a node's process: the same one if it asks again, none while another one is there."""
+        """The lease of a node's process: the same one if it asks again, none while one is there on another machine.
+
+        On the same machine, by what `request.program` says, it is a restart.
+        """
         if request.network != self._network:
             log.warning("node %s is for %s, this cluster mines on %s", name, request.network, self._network)
             return Refusal(f"this cluster mines on {self._network}, and the join file is for {request.network}")
         member = self._members.get(name)
         if member is not None and member.request.incarnation == request.incarnation:
             return member.lease
-        if member is not None and member.is_there(now):
+        if member is not None and member.is_there(now) and member.request.program != request.program:
             return self._second(member, request, now)
         if not self._left:
             return Refusal("all leases of this run are used up: restart the daemon")
@@ -105,9 +108,9 @@ class Members:
 
     @staticmethod
     def _second(member: _Member, request: JoinRequest, now: float) -> Refusal:
-        """Another process has the join file of a node that is there."""
+        """A process of another machine has the join file of a node that is there."""
         worked = duration(now - member.joined)
-        if request.incarnation != member.refused:  # it asks each second; one that was restarted asks three times
+        if request.incarnation != member.refused:  # it asks each second
             member.refused = request.incarnation
             log.warning(
                 "node %s: %s is refused, because %s has worked under this name for %s -> if it was not restarted, two "
@@ -124,7 +127,14 @@ class Members:
 
     @staticmethod
     def _replace(member: _Member, request: JoinRequest, lease: Lease, now: float) -> None:
-        """A new process of the node has come; the one before is gone."""
+        """A new process of the node has come; the one before is gone, or of the same machine."""
+        if member.is_there(now):
+            log.warning(
+                "node %s joined again while it was there: if it was not restarted, two processes of %s, or two "
+                "machines of that name, have its join file",
+                member.name,
+                request.program,
+            )
         for counted in member.workers.values():
             counted.hashes_before += counted.now.hashes
             counted.shares_before += counted.now.shares

@@ -163,8 +163,16 @@ def test_the_workers_of_a_node_are_bounded() -> None:
     assert len(book.hashes) == MOST_WORKERS
 
 
-def asks(book: Book, process: int, now: float) -> Lease | Refusal:
-    return book.members.join("n1", JoinRequest(bytes([process]) * 16, "regtest", f"solominer 1 on m{process}"), now)
+def asks(book: Book, process: int, now: float, machine: str = "") -> Lease | Refusal:
+    program = f"solominer 1 on {machine or f'm{process}'}"
+    return book.members.join("n1", JoinRequest(bytes([process]) * 16, "regtest", program), now)
+
+
+def test_a_node_that_is_restarted_on_its_machine_works_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    book = Book()
+    leases = [asks(book, process, 0.1 * process, machine="rack1") for process in (1, 2)]
+    assert all(isinstance(lease, Lease) for lease in leases)
+    assert "if it was not restarted, two processes of solominer 1 on rack1" in caplog.text
 
 
 def test_the_second_machine_with_a_join_file_is_refused_until_the_first_is_silent(
