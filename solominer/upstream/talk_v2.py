@@ -10,7 +10,7 @@ from solominer.config.pools import PoolConfig
 from solominer.engines.stratum.assignment import Assignment, ServerJob
 from solominer.engines.stratum.client import Refusal
 from solominer.engines.stratum.v2.certificate import parse_key
-from solominer.engines.stratum.v2.client import HeaderWork, V2Client
+from solominer.engines.stratum.v2.client import ClientChannel, HeaderWork, V2Client
 from solominer.engines.stratum.v2.messages import (
     CloseChannel,
     Message,
@@ -112,9 +112,9 @@ class V2Talk:
             case OpenExtendedMiningChannelSuccess() if self._channel_id is None:
                 self._channel_id = message.channel_id
                 heard.append(LoggedIn())
-            case NewExtendedMiningJob() | SetNewPrevHash() if message.channel_id == self._channel_id:
+            case NewExtendedMiningJob() | SetNewPrevHash() if channel := self._channel(message.channel_id):
                 is_future = isinstance(message, NewExtendedMiningJob) and message.min_ntime is None
-                work = self._client.channels[message.channel_id].work
+                work = channel.work
                 if work is not None and not is_future:
                     clean = isinstance(message, SetNewPrevHash)
                     heard.append(JobGiven(self._assignment(work, clean=clean)))
@@ -126,9 +126,13 @@ class V2Talk:
                 heard.append(ShareAnswered(number, Refusal(None, code)))
             case Reconnect(host, port):
                 raise Redirect(host, port)
-            case CloseChannel(channel_id, reason) if channel_id == self._channel_id:
+            case CloseChannel(_, reason) if self._channel_id not in {None, *self._client.channels}:
                 raise lost(self._pool, f"it closed the channel: {printable(reason, 100)}")
         return b""
+
+    def _channel(self, number: int) -> ClientChannel | None:
+        """Our channel, if a message with this id is for it: many pools give their jobs to its group."""
+        return next((each for each in self._client.addressed(number) if each.channel_id == self._channel_id), None)
 
     def _assignment(self, work: HeaderWork, *, clean: bool) -> Assignment:
         job = work.job

@@ -20,7 +20,18 @@ from solominer.engines.stratum.events import BlockAccepted, Output
 from solominer.engines.stratum.shared import Shared
 from solominer.engines.stratum.v2 import curve
 from solominer.engines.stratum.v2.certificate import key_text
+from solominer.engines.stratum.v2.frames import seal
 from solominer.engines.stratum.v2.identity import Identity
+from solominer.engines.stratum.v2.messages import (
+    CloseChannel,
+    Message,
+    NewExtendedMiningJob,
+    OpenExtendedMiningChannelSuccess,
+    SetGroupChannel,
+    SetNewPrevHash,
+    SetupConnectionSuccess,
+    packed,
+)
 from solominer.engines.stratum.v2.session import V2Session
 from solominer.errors import PoolError
 from solominer.upstream.jobs import extranonce2_of, pool_job
@@ -113,6 +124,48 @@ def test_a_new_tip_is_a_new_job_and_old_shares_are_stale() -> None:
     _, data = wire.talk.submit(replace(old, job=old.job._replace(job_id="99999")), bytes(8), 1, 0)
     wire.say(data)
     assert wire.answers()[-1].text == "invalid-job-id"
+
+
+class PoolOfGroups:
+    """A pool that opens channel 7 in group 5 and says what a test wants."""
+
+    def __init__(self) -> None:
+        self.talk = V2Talk(pool_of(), ("127.0.0.1", 3333))
+        reply, self.ciphers = Identity(AUTHORITY).respond(self.talk.begin())
+        self.heard: list[Heard] = []
+        self.hear(reply)
+        self.say(SetupConnectionSuccess(2, 0))
+        self.say(OpenExtendedMiningChannelSuccess(1, 7, b"\xff" * 32, 8, b"pref", 5))
+
+    def hear(self, data: bytes) -> None:
+        self.heard += self.talk.receive(data)[0]
+
+    def say(self, *messages: Message) -> None:
+        self.hear(seal(self.ciphers.send, map(packed, messages)))
+
+    def jobs(self) -> list[Assignment]:
+        return [each.assignment for each in self.heard if isinstance(each, JobGiven)]
+
+
+def job_for(channel: int, number: int, min_ntime: int | None = None) -> NewExtendedMiningJob:
+    return NewExtendedMiningJob(channel, number, min_ntime, 0x20000000, True, (), b"coin1", b"coin2")
+
+
+def test_jobs_for_the_group_of_our_channel_are_ours() -> None:
+    pool = PoolOfGroups()
+    pool.say(job_for(5, 1), SetNewPrevHash(5, 1, bytes(32), 100, REGTEST_BITS))
+    pool.say(job_for(5, 2, min_ntime=101), job_for(6, 3, min_ntime=102))
+    assert [(each.job.job_id, each.extranonce1) for each in pool.jobs()] == [("1", b"pref"), ("2", b"pref")]
+    pool.say(SetGroupChannel(6, (7, 8)), job_for(5, 4, min_ntime=103), job_for(6, 5, min_ntime=104))
+    assert [each.job.job_id for each in pool.jobs()] == ["1", "2", "5"]
+
+
+@pytest.mark.parametrize("number", [7, 5])
+def test_a_channel_that_is_closed_behind_a_job_is_lost(number: int) -> None:
+    pool = PoolOfGroups()
+    pool.say(job_for(7, 1), SetNewPrevHash(7, 1, bytes(32), 100, REGTEST_BITS))
+    with pytest.raises(PoolError, match="closed the channel: bye"):
+        pool.say(job_for(7, 2, min_ntime=101), CloseChannel(number, "bye"))
 
 
 def test_the_share_target_is_never_above_the_pools() -> None:

@@ -21,6 +21,7 @@ from solominer.engines.stratum.v2.messages import (
     OpenExtendedMiningChannelSuccess,
     OpenStandardMiningChannelSuccess,
     SetExtranoncePrefix,
+    SetGroupChannel,
     SetNewPrevHash,
     SetTarget,
     SubmitSharesExtended,
@@ -64,16 +65,17 @@ class HeaderWork(NamedTuple):
     def share(self, sequence: int, header: Header, extranonce: bytes = b"") -> Message:
         """What hands in such a header."""
         values = self.channel_id, sequence, self.job.job_id, header.nonce, header.ntime, header.version
-        if isinstance(self.job, NewMiningJob):
+        if self.extranonce_size is None:
             return SubmitSharesStandard(*values)
         return SubmitSharesExtended(*values, extranonce)
 
 
 class ClientChannel:
-    """An open channel: its target, and `work`, what to hash now; None before the first job."""
+    """An open channel: its group, its target, and `work`, what to hash now; None before the first job."""
 
     def __init__(self, opened: OpenStandardMiningChannelSuccess | OpenExtendedMiningChannelSuccess) -> None:
-        self.channel_id, self.extranonce_prefix = opened.channel_id, opened.extranonce_prefix
+        self.channel_id, self.group_id = opened.channel_id, opened.group_channel_id
+        self.extranonce_prefix = opened.extranonce_prefix
         self.extranonce_size = opened.extranonce_size if isinstance(opened, OpenExtendedMiningChannelSuccess) else None
         self.target = int.from_bytes(opened.target, "little")
         self.work: HeaderWork | None = None
@@ -153,12 +155,21 @@ class V2Client:
     def _take(self, message: Message) -> None:
         if isinstance(message, OpenStandardMiningChannelSuccess | OpenExtendedMiningChannelSuccess):
             self.channels[message.channel_id] = ClientChannel(message)
+        elif isinstance(message, SetGroupChannel):
+            for channel_id in message.channel_ids:
+                if channel_id in self.channels:
+                    self.channels[channel_id].group_id = message.group_channel_id
         elif isinstance(message, CloseChannel):
-            self.channels.pop(message.channel_id, None)
+            for channel in self.addressed(message.channel_id):
+                del self.channels[channel.channel_id]
         elif FORMS[type(message)].channel:
-            channel = self.channels.get(int(message[0]))
-            if channel is not None:
+            for channel in self.addressed(int(message[0])):
                 channel.take(message)
+
+    def addressed(self, number: int) -> list[ClientChannel]:
+        """The channels that a message is for: the one with this id, or those of the group with this id."""
+        channel = self.channels.get(number)
+        return [channel] if channel else [each for each in self.channels.values() if each.group_id == number]
 
     def sealed(self, *messages: Message) -> bytes:
         """These messages as bytes to send. Only once the connection is secure."""
