@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 LAST_WORDS_SECS = 5.0
 """How long a connection is still listened to after another one resumed its session: a block may be on its way."""
 
+LAST_SHARES_SECS = 0.2
+"""How long a miner is listened to and answered before its connection is closed: shares may be on their way."""
+
+LAST_BLOCKS_SECS = 0.2
+"""How long it is still read from after it was told the end, or until it closes too: a block may be on its way."""
+
 LONG_TURN_SECS = 0.05
 """A connection that kept the server busy for longer is not read from for as long again, so others have half of it."""
 
@@ -40,8 +46,8 @@ class Connection(asyncio.Protocol):
     """Moves bytes between a socket and its session; whatever the session says beyond that goes to the server."""
 
     __slots__ = (
-        "_closed_at", "_first", "_proxy", "_server", "_slow_since", "_transport", "address", "at_fault", "closed_for",
-        "listener", "logged_in", "number", "opened_at", "session", "taken_over",
+        "_closed_at", "_first", "_proxy", "_said_all", "_server", "_slow_since", "_transport", "address", "at_fault",
+        "closed_for", "listener", "logged_in", "number", "opened_at", "session", "taken_over",
     )  # fmt: skip
 
     def __init__(self, server: Server, listener: Listener) -> None:
@@ -53,7 +59,7 @@ class Connection(asyncio.Protocol):
         """What came while it is open which protocol this is; None once that is known."""
         self.session: Session | V2Session | None = None
         self.address = ""
-        self.logged_in = self.taken_over = False
+        self.logged_in = self.taken_over = self._said_all = False
         self.closed_for = ""
         self.at_fault = False
         self._closed_at: float | None = None
@@ -89,7 +95,7 @@ class Connection(asyncio.Protocol):
             address, self._proxy = self._proxy.address, None
             self._begin(address or "proxy")
             data = rest
-        if data and not self.closed_for:
+        if data:
             self.receive(data)
 
     def receive(self, data: bytes) -> None:
@@ -205,11 +211,29 @@ class Connection(asyncio.Protocol):
         asyncio.get_running_loop().call_later(LAST_WORDS_SECS, self.close, reason)
 
     def close(self, reason: str) -> None:
-        """Send what is waiting, then close."""
-        if not self.closed_for:
-            self.closed_for, self._closed_at = reason, self._server.now()
-        if self._transport is not None:
-            self._transport.close()
+        """Send what is waiting, then close; a miner's last shares are answered first."""
+        transport = self._transport
+        if self.closed_for or transport is None:
+            return
+        self._server.intake.drain()
+        self.closed_for, self._closed_at = reason, self._server.now()
+        if self.logged_in:
+            transport.resume_reading()
+            asyncio.get_running_loop().call_later(LAST_SHARES_SECS, self._say_end)
+        else:
+            transport.close()
+
+    def _say_end(self) -> None:
+        """Nothing more is said. What still comes is read, so that no reset takes what was said before."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        self._said_all = True
+        if transport.can_write_eof():
+            transport.write_eof()
+            asyncio.get_running_loop().call_later(LAST_BLOCKS_SECS, transport.close)
+        else:
+            transport.close()
 
     def abort(self, reason: str) -> None:
         """Close at once."""
@@ -220,7 +244,7 @@ class Connection(asyncio.Protocol):
     def send(self, data: bytes) -> None:
         """Send bytes, unless it is closed or closes."""
         transport = self._transport
-        if transport is None or transport.is_closing():
+        if transport is None or transport.is_closing() or self._said_all:
             return
         transport.write(data)
         if transport.get_write_buffer_size() > MAX_BUFFERED_BYTES:

@@ -74,6 +74,14 @@ class _Channel(asyncio.Protocol):
         """Tell the daemon."""
         self._transport.write(encode(message))
 
+    async def flush(self) -> None:
+        """Wait until the daemon has what it was told, but not for long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_BYTES_SECS):
+                await asyncio.sleep(0)  # the loop may write at the end of its turn
+                while self._transport.get_write_buffer_size():
+                    await asyncio.sleep(0.01)
+
     def serve_with(self, server: Server) -> None:
         """From now on messages are for this server."""
         self._server = server
@@ -115,7 +123,7 @@ async def _serve() -> int:
         bound = await server.open()
     except EngineError as error:
         channel.send(CannotListen(error.what, error.todo))
-        await asyncio.sleep(LAST_BYTES_SECS)
+        await channel.flush()
         return 1
     channel.serve_with(server)
     channel.send(Listening(bound))
@@ -126,8 +134,8 @@ async def _serve() -> int:
         with suppress(TimeoutError):
             await asyncio.wait_for(channel.ended.wait(), TICK_SECS)
         server.tick()
-    server.close()
-    await asyncio.sleep(LAST_BYTES_SECS)
+    await server.close()
+    await channel.flush()
     return 0
 
 

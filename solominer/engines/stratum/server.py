@@ -8,6 +8,7 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from solominer.chain.transaction import TxOut
@@ -24,7 +25,7 @@ from solominer.engines.stratum.channel import (
     ServerLimits,
     Setup,
 )
-from solominer.engines.stratum.connection import Connection
+from solominer.engines.stratum.connection import LAST_BLOCKS_SECS, LAST_SHARES_SECS, Connection
 from solominer.engines.stratum.doorman import Doorman
 from solominer.engines.stratum.duplicates import Duplicates
 from solominer.engines.stratum.events import (
@@ -177,13 +178,16 @@ class Server:
         self._doorman.most = min(limits.connections, max(1, files - SPARE_FILES))
         self._doorman.most_per_address = limits.connections_per_address
 
-    def close(self) -> None:
-        """Take no more connections and close those that are open."""
-        self.intake.drain()
+    async def close(self) -> None:
+        """Take no more connections and close those that are open; waits for their last shares."""
         for listener in self._listeners.values():
             listener.close()
         for connection in list(self._connections):
             connection.close("the server stops")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_SHARES_SECS + 2 * LAST_BLOCKS_SECS):
+                while self._connections:
+                    await asyncio.sleep(0.01)
         self.report()
 
     # Work

@@ -103,7 +103,7 @@ async def serving(listener: ListenerSetup = ANY, limits: ServerLimits | None = N
     try:
         yield bench
     finally:
-        bench.server.close()
+        await bench.server.close()
         for writer in bench.writers:
             writer.close()
         with suppress(TimeoutError):

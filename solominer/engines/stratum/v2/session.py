@@ -145,28 +145,27 @@ class V2Session:
             self._send, self._frames = ciphers.send, FrameReader(ciphers.receive, MAX_MESSAGE_BYTES)
             data, self._handshake = self._handshake[ACT1_BYTES:], b""
         frames, self._ahead = self._ahead + self._frames.feed(data), []
-        try:
-            self._take_frames(frames, now)
-        except DecodeError as error:
-            self._close = self._close or f"a message that cannot be read: {error.what}"
+        self._take_frames(frames, now)
         if self._frames.problem is not None:
             self._close = self._close or self._frames.problem.what
         return self._take(self._rate.pause_secs(len(frames), self.shared.settings.lines_per_sec, now))
 
     def _take_frames(self, frames: list[Frame], now: float) -> None:
+        """Handle messages; of those behind one that ends the connection the shares alone."""
         at = 0
-        while at < len(frames) and not self._close:
+        while at < len(frames):
+            run = shares.run_at(frames, at) if shares.is_share(frames[at]) else shares.NONE
             extension, kind, payload = frames[at]
-            if not shares.is_share(frames[at]):
-                at += 1
-                if extension & EXTENSION == 0 and (message := decode(kind, payload)) is not None:
+            at += len(run.payloads) or 1
+            try:
+                if run.payloads and self._is_set_up:
+                    shares.hand_in(self, run, now)
+                elif run.payloads:
+                    self._close = self._close or _NO_SETUP
+                elif not self._close and extension & EXTENSION == 0 and (message := decode(kind, payload)) is not None:
                     self._handle(message, now)
-            elif self._is_set_up:
-                run = shares.run_at(frames, at)
-                at += len(run.payloads)
-                shares.hand_in(self, run, now)
-            else:
-                self._close = _NO_SETUP
+            except DecodeError as error:
+                self._close = self._close or f"a message that cannot be read: {error.what}"
 
     def plain(self, data: bytes) -> tuple[Aimed, bytes] | None:
         """What shares must meet that may be taken with those of other connections, and their bytes; None: none may."""
