@@ -457,6 +457,19 @@ def test_readings_are_thinned_but_changes_are_told(bench: Bench) -> None:
     assert told["nodes"][0]["unusable_samples"] == 1
 
 
+def test_an_hours_rate_is_over_its_idle_time_too(bench: Bench) -> None:
+    recorder = open_at(bench, HOUR + 1)
+    for second in (60, 120, 600):  # nothing is hashed after the first minute
+        bench.up = float(second)
+        recorder.counters(HOUR + second, counted({0: 6000}))
+    bench.up = 1000.0
+    recorder.close(HOUR + 1000)
+    told = report(bench, "2026/11/21/07")
+    rate = told["hashes"]["rate_hps"]["value"]
+    assert rate * told["uptime_secs"] == pytest.approx(6000, rel=0.01)
+    assert told["hashes"]["workers"][0]["rate_hps"] == pytest.approx(rate, rel=0.01)
+
+
 def test_a_node_that_tells_something_else_every_time_is_not_remembered_for_ever(bench: Bench) -> None:
     recorder = open_at(bench, HOUR + 1)
     for height in range(500):

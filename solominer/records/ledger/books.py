@@ -306,16 +306,18 @@ class Books:
         return True
 
     def _write_sums(self, at: float, up: float) -> None:
-        self._write_counters(at, up)
+        self._write_counters(at, up, unchanged=True)  # an hour's rate is over its idle time too
         fields = self._miners.take()
         if fields is not None and self._now is not None:
             self._now.add(self._line(at, up, "miners", fields))
 
-    def _write_counters(self, at: float, up: float) -> None:
+    def _write_counters(self, at: float, up: float, *, unchanged: bool = False) -> None:
         fields: dict[str, dict[str, Any]] = {"counters": dict(self._counters)}
         if self._credited:
             fields["credited"] = dict(self._credited)
-        if fields != self._counters_written and self._now is not None:
+        if self._now is None or not (self._counters or self._credited):
+            return
+        if unchanged or fields != self._counters_written:
             self._counters_written = fields
             targets = {"share_targets": dict(self._targets)} if self._targets else {}
             self._now.add(self._line(at, up, "counters", {**fields, **targets}))
