@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from solominer.chain.networks import Network
 from solominer.chain.secrets import secret_kind
 from solominer.errors import PayoutError
 
@@ -15,6 +16,22 @@ _OTHERS = (
     (re.compile(r"(?i:bitcoincash|bchtest|ecash|litecoin|dogecoin):.*"), "it belongs to another coin"),
     (re.compile(r"(?i:(?:ltc|tltc|vtc|dgb|grs|btg)1[0-9a-z]{6,})|0x[0-9a-fA-F]{40}"), "it belongs to another coin"),
 )
+_TESTS, _TB = "testnet, signet or regtest", "testnet or signet"
+_PREFIXES = {
+    **{"bc1": "mainnet", "tb1": _TB, "bcrt1": "regtest"},
+    **{"1": "mainnet", "3": "mainnet", "m": _TESTS, "n": _TESTS, "2": _TESTS},
+}
+"""Prefixes of addresses and their networks; the test networks share most of theirs."""
+
+_HOMES = {
+    "mainnet": ("mainnet",),
+    "testnet3": (_TB, _TESTS),
+    "testnet4": (_TB, _TESTS),
+    "signet": (_TB, _TESTS),
+    "regtest": ("regtest", _TESTS),
+}
+_SHORTEST_BASE58 = 26
+
 _OWN = "set payout_address to an address of your own wallet on this network"
 
 
@@ -46,3 +63,23 @@ def address_in(text: str) -> str:
         return address
     why = next((why for form, why in _OTHERS if form.fullmatch(address)), "it does not have the form of an address")
     raise PayoutError(f"the payout address is not valid: {why}", _OWN)
+
+
+def address_for(text: str, network: Network) -> str:
+    """The entered address. Raises PayoutError as address_in, and if its prefix is that of other networks."""
+    address = address_in(text)
+    home = _home_of(address)
+    if home and home not in _HOMES[network.name]:
+        raise PayoutError(
+            f"the payout address {address!r:.100} belongs to {home}, not to {network.name}",
+            f"use a {network.name} address",
+        )
+    return address
+
+
+def _home_of(address: str) -> str:
+    """The networks of an address with this prefix, or ''."""
+    lowered = address.lower()
+    if len(lowered) < _SHORTEST_BASE58:
+        return ""
+    return next((home for prefix, home in _PREFIXES.items() if lowered.startswith(prefix)), "")

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TypeVar
 
+from solominer.chain.address import address_for
 from solominer.config.forms import bracketed, zmq_seen_from
 from solominer.config.models import Config, NodeConfig, RpcConfig, ZmqConfig
 from solominer.config.paths import default_cache_dir
@@ -109,6 +110,9 @@ async def await_payout(
     """
     if not config.payees[0][0] and config.mode_rules.node != "none" and config.chain.name != "regtest":
         raise ConfigError("payout_address is not set", "set it to an address of your own wallet on this network")
+    for address, _ in config.payees:
+        if address and config.mode_rules.node != "none":
+            address_for(address, config.chain)  # told now, though no node may answer for hours
     wait_secs, logged = 0.5, ""
     while not stopped.is_set():
         for node in nodes.values():

@@ -14,7 +14,7 @@ from solominer.config.load import load_config
 from solominer.config.models import Config
 from solominer.daemon import nodes as module
 from solominer.daemon.nodes import await_payout, configured_nodes, nodes_of
-from solominer.errors import ConfigError, PayoutError
+from solominer.errors import ConfigError, NodeUnreachable, PayoutError
 from solominer.node.credentials import CookieFile, PasswordFile, UserPassword
 from solominer.work.payout import Payout, PayoutPart
 from tests.fakes import FakeNode
@@ -106,6 +106,27 @@ async def test_two_addresses_of_one_script_are_refused(tmp_path: Path) -> None:
     config = config_of(tmp_path, payout_address=ONE, payout_split=SPLIT)
     with pytest.raises(PayoutError, match="duplicate address in the payout split"):
         await await_payout(config, {"a": FakeNode("a", lambda event: None)}, asyncio.Event(), lambda text: None)
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        ({"payout_address": "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"}, "belongs to mainnet, not to regtest"),
+        (
+            {"payout_address": TWO, "payout_split": [{"address": ONE.replace("bcrt", "tb"), "basis_points": 1}]},
+            "signet",
+        ),
+        ({"payout_address": "my wallet"}, "does not have the form of an address"),
+    ],
+)
+async def test_an_address_that_cannot_be_is_refused_before_a_node_answers(
+    tmp_path: Path, values: dict[str, Any], why: str
+) -> None:
+    node = FakeNode("a", lambda event: None)
+    node.down = NodeUnreachable("it is off")
+    config = config_of(tmp_path, **values)
+    with pytest.raises(PayoutError, match=why):
+        await asyncio.wait_for(await_payout(config, {"a": node, "b": node}, asyncio.Event(), lambda text: None), 1)
 
 
 async def test_a_simulation_asks_about_no_split(tmp_path: Path) -> None:
