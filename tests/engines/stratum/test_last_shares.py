@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from solominer.chain.header import Header
-from solominer.engines.stratum.channel import Found, ListenerSetup, Publish, Relisten, ServerLimits
+from solominer.engines.stratum.channel import ListenerSetup, Publish, Relisten, ServerLimits
 from solominer.engines.stratum.events import BlockFound
 from solominer.engines.stratum.session import MAX_BAD_LINES
 from solominer.engines.stratum.v2.messages import SubmitSharesError
@@ -81,8 +81,8 @@ async def _log_in(bench: Bench, tls: bool = False) -> Socket:
 
 async def _on_disk(bench: Bench) -> bytes:
     """The daemon keeps the next block; its hash."""
-    await bench.until(lambda: bench.of(Found))
-    block: BlockFound = bench.of(Found)[0].block
+    await bench.until(lambda: bench.of(BlockFound))
+    block: BlockFound = bench.of(BlockFound)[0]
     bench.server.unsaved.saved(block.hash_le)
     return block.hash_le
 
