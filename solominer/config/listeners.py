@@ -70,6 +70,8 @@ class ListenerConfig(Part):
     def _bounds(self) -> ListenerConfig:
         if self.most_difficulty and self.most_difficulty < max(self.least_difficulty, self.start_difficulty):
             raise ValueError("most_difficulty is below least_difficulty or start_difficulty")
+        if 0 < self.start_difficulty < self.least_difficulty:
+            raise ValueError("start_difficulty is below least_difficulty")
         if self.proxies and self.tls_certificate is not None:
             raise ValueError("proxies begin with a PROXY header in plain text: leave TLS to them, or leave proxies out")
         if self.tls_key is not None and self.tls_certificate is None:

@@ -44,6 +44,7 @@ def test_forms_of_a_listener(written: Any, place: tuple[str, int, str]) -> None:
         ({"tls_certificate": "/c.pem", "proxies": ["10.0.0.1"]}, "leave TLS to them"),
         ({"proxies": ["my-proxy"]}, "write IP addresses"),
         ({"least_difficulty": 8, "most_difficulty": 4}, "most_difficulty is below"),
+        ({"least_difficulty": 8, "start_difficulty": 4}, "start_difficulty is below"),
         ({"listen": "user@host:1"}, "without a login"),
         ({"payout": "everybody"}, "payout"),
         ({"v2": "yes"}, "v2"),
