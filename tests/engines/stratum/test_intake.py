@@ -41,6 +41,10 @@ class Wire(asyncio.Transport):
         """Keep it."""
         self.sent += data
 
+    def can_write_eof(self) -> bool:
+        """As with TLS."""
+        return False
+
     def is_closing(self) -> bool:
         """Whether it was closed."""
         return self.closed

@@ -13,7 +13,7 @@ from solominer.chain.hashes import sha256d
 from solominer.config.paths import default_cache_dir
 from solominer.engines.stratum.batch import Batch
 from solominer.engines.stratum.channel import ListenerSetup, Publish, ServerLimits, Setup
-from solominer.engines.stratum.connection import Connection
+from solominer.engines.stratum.connection import LAST_SHARES_SECS, Connection
 from solominer.engines.stratum.difficulty import Limits
 from solominer.engines.stratum.duplicates import Duplicates
 from solominer.engines.stratum.events import BlockAccepted, BlockFound, Event
@@ -247,8 +247,10 @@ async def test_a_frame_that_was_changed_ends_one_connection_alone(batch: Batch) 
         rig.connections[number].data_received(bytes(data))
         assert rig.connections[number] in rig.server.intake._waiting
     await asyncio.sleep(0)
-    assert [wire.closed for wire in rig.wires] == [False, True, False, False]
+    assert [bool(each.closed_for) for each in rig.connections] == [False, True, False, False]
     assert [len(rig.read(number)) > 0 for number in range(3)] == [True, True, True]  # the share before it is answered
+    await asyncio.sleep(LAST_SHARES_SECS + 0.1)
+    assert [wire.closed for wire in rig.wires] == [False, True, False, False]
 
 
 async def test_the_check_that_goes_away_within_a_turn(batch: Batch) -> None:
