@@ -13,6 +13,7 @@ import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from enum import StrEnum
+from functools import partial
 from typing import NoReturn, Protocol
 
 from solominer.config.pools import PoolConfig
@@ -76,7 +77,7 @@ class Seat:
         self.pool, self._before = pool, before
         self.standing = Standing.TRYING
         self.problem = ""
-        self.submissions = Submissions()
+        self.submissions = Submissions(partial(user.pool_answered, pool))
         self.difficulty = 0.0
         self.message = ""
         self._message_at = float("-inf")

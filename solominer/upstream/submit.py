@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -79,9 +80,13 @@ class Answered:
 
 
 class Submissions:
-    """The shares of one pool, over all its connections. `mono` are monotonic seconds."""
+    """The shares of one pool, over all its connections. `mono` are monotonic seconds.
 
-    def __init__(self) -> None:
+    `block_lost` hears of each block that is given up without an answer.
+    """
+
+    def __init__(self, block_lost: Callable[[Answered], None] = lambda answered: None) -> None:
+        self._block_lost = block_lost
         self.counts = dict.fromkeys(Outcome, 0)
         self.latency_secs = 0.0
         self._waiting: dict[int, Sent] = {}
@@ -137,6 +142,9 @@ class Submissions:
                 lines.append(self.send(talk, again))
             else:
                 self.counts[Outcome.UNANSWERED] += 1
+                if sent.is_block:
+                    why = "the connection was lost before an answer, and the pool gave another session"
+                    self._block_lost(Answered(sent, Outcome.UNANSWERED, why, mono - sent.at_mono))
         return lines
 
     @property

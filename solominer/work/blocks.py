@@ -127,11 +127,8 @@ class BlockTracker:
     def sibling_of(self, block: FoundBlock, at: Instant) -> TrackedBlock | None:
         """An earlier block of ours on the same parent that was accepted, or was just submitted."""
         rivals = (tracked for tracked in self.open.values() if tracked.block.prevhash_le == block.prevhash_le)
-        for tracked in rivals:
-            hopeful = not tracked.is_new or at - tracked.state_at < SPARE_SECS
-            if tracked.state is not BlockState.STALE and hopeful:
-                return tracked
-        return None
+        standing = (rival for rival in rivals if rival.state is not BlockState.STALE)
+        return next((each for each in standing if not each.is_new or at - each.state_at < SPARE_SECS), None)
 
     def found(self, block: FoundBlock, at: Instant) -> list[Action]:
         """A new block: save it and submit it to every node at the same time."""
@@ -198,23 +195,25 @@ class BlockTracker:
         if tracked is None or event.node not in tracked.nodes or tracked.staged:
             return []
         there = tracked.nodes[event.node]
+        had_it = (there.confirmations or 0) >= 1 or there.answer in (None, Answer.ACCEPTED)
         there.confirmations = event.confirmations
         there.look_at = event.at + self._policy.look_secs
         if event.confirmations is None:
-            if there.answer is not Answer.INVALID and there.send_at is None and not there.in_flight:
-                there.send_at = event.at
-                fields = {"hash": tracked.block.hash_hex, "node": event.node}
-                return [Record("block_unknown_to_node", fields), *self._forgotten(tracked, event)]
-            return []
+            if there.answer is Answer.INVALID or there.send_at is not None or there.in_flight:
+                return []
+            there.send_at = event.at
+            unknown = Record("block_unknown_to_node", {"hash": tracked.block.hash_hex, "node": event.node})
+            return [unknown, *self._lost(tracked, event.at, f"{event.node} does not know it; sent again")]
         there.send_at = None
         if event.confirmations >= 1:
             if event.node in self._beaten_nodes:
                 return self._beaten_with(tracked, event.at)
             return self._confirmed(tracked, event)
-        elsewhere = self._is_active(tracked)
-        if event.rival_hex and not elsewhere and tracked.state is not BlockState.STALE:
-            return self._move(tracked, BlockState.STALE, event.at, f"replaced by {event.rival_hex} on {event.node}")
-        return []
+        if not event.rival_hex:  # invalidateblock
+            return self._lost(tracked, event.at, f"{event.node} took it out of its chain") if had_it else []
+        if self._is_active(tracked) or tracked.state is BlockState.STALE:
+            return []
+        return self._move(tracked, BlockState.STALE, event.at, f"replaced by {event.rival_hex} on {event.node}")
 
     def tick(self, at: Instant, tip_height: int) -> list[Action]:
         """Actions that are due: resubmissions, lookups, alarms, and settled blocks."""
@@ -313,11 +312,11 @@ class BlockTracker:
         detail = f"only in the chain of {', '.join(having)}, which has less work than another node's"
         return self._move(tracked, BlockState.STALE, at, detail)
 
-    def _forgotten(self, tracked: TrackedBlock, event: BlockSeen) -> list[Action]:
-        """A node no longer knows the block (rule S2): unless another has it, its state is `sent` again."""
+    def _lost(self, tracked: TrackedBlock, at: Instant, detail: str) -> list[Action]:
+        """A node no longer has the block (rule S2): unless another has it, its state is `sent` again."""
         if self._is_active(tracked) or tracked.is_new or tracked.state is BlockState.STALE:
             return []
-        return self._move(tracked, BlockState.SENT, event.at, f"{event.node} does not know it; sent again")
+        return self._move(tracked, BlockState.SENT, at, detail)
 
     def _send_due(self, tracked: TrackedBlock, at: Instant) -> list[Action]:
         actions: list[Action] = []

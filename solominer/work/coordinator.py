@@ -183,12 +183,19 @@ class Coordinator:
         is_news = (event.node, tip.hash_le) == (self.nodes.current, self.tip_le) and self._job_parent() != tip.hash_le
         if not is_news or self.templates.latest is None:
             return []
-        self.tip.height = tip.height
+        actions = self._tip_height(tip.height, event.at)
         try:
             template = self.templates.empty_on(tip, event.at)
         except SolominerError as error:
-            return [Record("tip_header_refused", {"node": event.node, "reason": error.what})]
-        return [] if template is None else self._publish(template, event.at, event.node)
+            return [*actions, Record("tip_header_refused", {"node": event.node, "reason": error.what})]
+        return actions if template is None else actions + self._publish(template, event.at, event.node)
+
+    def _tip_height(self, height: int, at: Instant) -> list[Action]:
+        """Take the tip's height. If it fell, blocks of ours may be gone, and another node may have more work now."""
+        fell, self.tip.height = height < self.tip.height, height
+        if fell:
+            self.blocks.look_now(at)
+        return [LookAtNode(name) for name in self.nodes.names if fell]
 
     # --- templates -----------------------------------------------------------------------------------------------
 
@@ -207,9 +214,7 @@ class Coordinator:
                 return actions + self._refresh(at, "template of an older tip")
             actions += self._move_tip(template.prevhash_le, at, "template")
         self.tip.confirmed()
-        if template.height <= self.tip.height:
-            self.blocks.look_now(at)
-        self.tip.height = template.height - 1
+        actions += self._tip_height(template.height - 1, at)
         self.templates.take(template, at, self.policy.refresh_secs)
         as_good = self.working and same_work(self.job, template, self.policy.refresh_secs)
         return actions if as_good or self._solved_at is not None else actions + self._next_job(at)
@@ -300,12 +305,7 @@ class Coordinator:
             self.jobs.forget_shapes()  # refused, or not checked
         if event.answer is not Answer.INVALID:
             return [Record("proposal", {"node": event.node, "job": event.job_id, "answer": event.raw})]
-        alarm = Alarm(
-            Severity.CRITICAL,
-            "proposal-failed",
-            f"{event.node} would reject our block: {event.raw}",
-            "mining continues with empty blocks; report this with the log",
-        )
+        alarm = notices.proposal_failed(event)
         proposed, current = self.judge.kept(event.job_id), self.job
         if proposed is None or current is None or proposed.is_empty or self.templates.empty_only:
             return [alarm]

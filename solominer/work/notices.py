@@ -1,9 +1,9 @@
-"""Events that are only recorded or reported and do not affect the work."""
+"""Events that are only recorded or reported, and the alarms of others."""
 
 from __future__ import annotations
 
 from solominer.work.actions import Action, Alarm, Record, Severity
-from solominer.work.events import SubmittingTried, WorkerDied, WorkerStarted, WrongHit
+from solominer.work.events import ProposalAnswered, SubmittingTried, WorkerDied, WorkerStarted, WrongHit
 
 
 def submitting_tried(event: SubmittingTried) -> list[Action]:
@@ -39,3 +39,9 @@ def worker_died(event: WorkerDied) -> list[Action]:
     if event.restart_secs is None:
         return [Alarm(Severity.HIGH, "worker-off", text, "it stays off until the next start; the others mine on")]
     return [Alarm(Severity.MEDIUM, "worker-died", text, f"restarting in {event.restart_secs:g} s")]
+
+
+def proposal_failed(event: ProposalAnswered) -> Alarm:
+    """The alarm if a node would reject our block."""
+    todo = "mining continues with empty blocks; report this with the log"
+    return Alarm(Severity.CRITICAL, "proposal-failed", f"{event.node} would reject our block: {event.raw}", todo)

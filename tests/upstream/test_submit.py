@@ -10,7 +10,7 @@ import pytest
 from solominer.config.pools import PoolConfig
 from solominer.engines.stratum.client import Refusal
 from solominer.upstream import submit
-from solominer.upstream.submit import KEPT_SECS, Outcome, Sent, Submissions
+from solominer.upstream.submit import KEPT_SECS, Answered, Outcome, Sent, Submissions
 from solominer.upstream.talk import V1Talk
 from solominer.work.events import ShareFound
 from solominer.work.instant import Instant
@@ -83,6 +83,18 @@ def test_they_are_given_up_with_another_session_or_after_a_while() -> None:
     shares.keep(sent_of())
     assert shares.resumed(client_of(), 100.0 + KEPT_SECS) == []
     assert shares.counts[Outcome.UNANSWERED] == 2
+
+
+def test_a_block_that_is_given_up_is_told() -> None:
+    told: list[Answered] = []
+    shares, client = Submissions(told.append), client_of()
+    shares.send(client, sent_of(1, is_block=True))
+    shares.send(client, sent_of(2))
+    shares.lost()
+    assert shares.resumed(client_of(b"\0\0\0\0"), 110.0) == []
+    (answered,) = told
+    assert answered.sent.is_block
+    assert (answered.outcome, answered.secs) == (Outcome.UNANSWERED, 10.0)
 
 
 def test_a_pool_that_does_not_answer_gets_no_more_but_blocks(monkeypatch: pytest.MonkeyPatch) -> None:

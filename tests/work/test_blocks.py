@@ -400,6 +400,21 @@ def test_an_acceptance_ends_the_wait(block: FoundBlock) -> None:
     assert blocks.sibling_of(make_block(3), T0 + 10 * SPARE_SECS) is not None
 
 
+@pytest.mark.parametrize("earlier", [False, True])
+def test_a_block_that_was_invalidated_by_hand_stands_in_nobodys_way(block: FoundBlock, earlier: bool) -> None:
+    """invalidateblock: the node knows it, has it no longer in its chain, and has no other block at that height."""
+    blocks = tracker()
+    if earlier:
+        blocks.restore(block, BlockState.CONFIRMED, T0)
+    else:
+        blocks.found(block, T0)
+        blocks.answered(answer(block, Answer.ACCEPTED, "null"))
+    assert states(blocks.seen(seen(block, -1, at=T0 + 10))) == [BlockState.SENT]
+    assert blocks.sibling_of(make_block(2), T0 + 10 + SPARE_SECS) is None, "the next one is sent"
+    assert _alarms(blocks.tick(T0 + 15, 199))
+    assert states(blocks.seen(seen(block, 2, at=T0 + 20))) == [BlockState.CONFIRMED], "reconsiderblock"
+
+
 def test_a_beaten_block_stands_in_nobodys_way(block: FoundBlock) -> None:
     blocks = tracker()
     blocks.found(block, T0)

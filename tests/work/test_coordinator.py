@@ -535,6 +535,18 @@ def test_a_block_that_both_nodes_have_does_not_move_the_work_to_the_one_that_was
     assert machine.nodes.current == "b", "more work wins at once"
 
 
+@pytest.mark.parametrize("first", ["template", "header"])
+def test_a_node_that_goes_back_is_compared_with_the_others_at_once(first: str) -> None:
+    machine, _ = mining(nodes=("a", "b"))
+    feed(machine, HealthSeen(T0 + 1, health("b", best=tip(1))), NewTip(T0 + 2, "a", tip(9), "zmq"))
+    header = TipHeader(T0 + 2, "a", facts(9, 258))
+    template = TemplateReady(T0 + 2, "a", template_on(tip(9), 259))
+    actions = feed(machine, *([template] if first == "template" else [header, template]))
+    assert of_type(LookAtNode, actions) == [LookAtNode("a"), LookAtNode("b")]
+    feed(machine, HealthSeen(T0 + 2, replace(health("a", best=tip(9), work=0), height=258)))
+    assert machine.nodes.current == "b"
+
+
 def test_a_template_is_believed_although_another_node_was_looked_at_first_on_the_new_tip() -> None:
     machine, _ = mining(nodes=("a", "b"))
     feed(machine, NewTip(T0 + 1, "a", tip(2), "zmq"), HealthSeen(T0 + 2, health("b", best=tip(2), work=2)))

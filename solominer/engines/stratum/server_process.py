@@ -26,9 +26,11 @@ from solominer.engines.stratum.channel import (
 from solominer.errors import EngineError
 
 START_SECS = 20.0
+HANG_LOOKS = 20
+"""After so many seconds without one of its reports, one a second, the process is killed."""
 
 _FIRST_BACKOFF_SECS, _MAX_BACKOFF_SECS, _HEALTHY_SECS = 0.1, 10.0, 60.0
-_SAID_BYTES = 4096
+_SAID_BYTES, _READ_BYTES = 4096, 1 << 16
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +46,7 @@ class ServerProcess:
         self._said = -1
         self._listening: asyncio.Future[Listening] | None = None
         self._relistened: asyncio.Future[Relistened] | None = None
-        self._stopping = False
+        self._stopping = self._hung = False
         self.starts = 0
 
     @property
@@ -76,6 +78,7 @@ class ServerProcess:
             raise EngineError(f"the Stratum server cannot be started: {error}") from error
         finally:
             theirs.close()
+        self._hung = False
         reader, self._writer = await asyncio.open_connection(sock=ours)
         self._listening = asyncio.get_running_loop().create_future()
         self.starts += 1
@@ -130,6 +133,8 @@ class ServerProcess:
             return ""  # `stop` closes everything
         said = os.pread(self._said, _SAID_BYTES, max(0, os.fstat(self._said).st_size - _SAID_BYTES))
         self._close()
+        if self._hung:
+            return f"was silent for {HANG_LOOKS} s"
         lines = said.decode(errors="replace").strip().splitlines()
         told = f": {lines[-1]}" if lines else ""
         return (f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}") + told
@@ -182,7 +187,7 @@ class ServerProcess:
     async def _read(self, reader: asyncio.StreamReader) -> None:
         frames = Frames(FromProcess)
         with suppress(ConnectionError):  # it ended without having read everything
-            while data := await reader.read(1 << 16):
+            while data := await self._next(reader):
                 for message in frames.feed(data):
                     try:
                         self._receive(message)
@@ -190,6 +195,19 @@ class ServerProcess:
                         log.exception("a message of the Stratum server failed; those that follow may be blocks")
         if self._listening is not None and not self._listening.done():
             self._listening.set_exception(EngineError("the Stratum server ended while it started"))
+
+    async def _next(self, reader: asyncio.StreamReader) -> bytes:
+        """What it says next; if it hangs, it is killed. Looks are counted, since we may have been suspended with it."""
+        looks = 0
+        while looks < HANG_LOOKS:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    return await reader.read(_READ_BYTES)
+            looks += self.is_serving
+        if self._process is not None and self._process.returncode is None:
+            self._hung = True
+            self._process.kill()
+        return await reader.read(_READ_BYTES)
 
     def _receive(self, message: FromProcess) -> None:
         listening, relistened = self._listening, self._relistened

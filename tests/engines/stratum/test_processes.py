@@ -14,6 +14,7 @@ import pytest
 from msgspec import structs
 
 from solominer.chain.header import Header
+from solominer.engines.stratum import server_process
 from solominer.engines.stratum.channel import FromProcess, ListenerSetup, News, ServerLimits, encode
 from solominer.engines.stratum.server_process import ServerProcess
 from solominer.errors import EngineError
@@ -132,6 +133,18 @@ async def test_miners_of_a_process_do_not_notice_the_end_of_the_other(killed: in
         await bench.until(lambda: header.pack() in [block.header for block in bench.blocks()])
         (died,) = bench.of(WorkerDied)
         assert str(died.worker) == f"stratum/server-{killed + 1}"
+
+
+async def test_a_process_that_hangs_is_replaced_and_its_miner_finds_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_process, "HANG_LOOKS", 4)
+    async with running(ListenerSetup("127.0.0.1", free_port(), fractional=True), processes=2) as bench:
+        bench.publish()
+        os.kill(bench.engine._servers[1].pid, signal.SIGSTOP)
+        await bench.until(lambda: len(bench.of(WorkerStarted)) == 3)
+        (died,) = bench.of(WorkerDied)
+        assert (str(died.worker), died.reason) == ("stratum/server-2", "was silent for 4 s")
+        for miner in await one_at_each(bench):
+            await finds_a_block(bench, miner)
 
 
 async def test_after_the_end_of_both_miners_come_back_to_both() -> None:
