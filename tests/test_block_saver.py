@@ -106,3 +106,21 @@ async def test_a_block_that_no_disk_took_is_tried_again_and_told_of(
 
 async def test_a_block_that_is_nowhere_has_no_hex(journal: WeakJournal, block: FoundBlock) -> None:
     assert await BlockSaver(journal, lambda *_: None).kept_hex(block.hash_le) == ""
+
+
+async def test_at_the_end_a_block_that_waits_for_its_next_try_is_saved_at_once(
+    journal: WeakJournal, block: FoundBlock
+) -> None:
+    saver = BlockSaver(journal, lambda *_: None)
+    journal.broken = 2
+    saver.begin(block)
+    assert not await saver.save(block)
+    later = asyncio.create_task(saver.save_later(block))
+    await saver.save_rest()
+    assert await saver.kept_hex(block.hash_le) == "", "the disk is still full"
+    await saver.save_rest()
+    assert await saver.kept_hex(block.hash_le) == block.block_hex
+    journal.done.clear()
+    await saver.save_rest()
+    assert journal.done == []
+    later.cancel()

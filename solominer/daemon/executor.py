@@ -172,11 +172,12 @@ class Executor:
             self._engines.share_judged(share)
 
     async def settle(self, timeout_secs: float) -> None:
-        """At shutdown: wait for pending submissions and writes."""
+        """At shutdown: wait for pending submissions and writes, and try once more to save what is only in memory."""
         try:
             async with asyncio.timeout(timeout_secs):
                 while self._urgent or len(self.queue):
                     await asyncio.sleep(0.01)
+                await self._saver.save_rest()
         except TimeoutError:
             log.warning(
                 "no answer from a node in %g s; open blocks are submitted again at the next start", timeout_secs

@@ -14,7 +14,8 @@ import pytest
 
 from solominer.daemon.executor import Executor
 from solominer.engines.engine_set import EngineSet
-from solominer.errors import NodeUnreachable, SigningRefused
+from solominer.errors import JournalFailed, NodeUnreachable, SigningRefused
+from solominer.records.journal.journal import Written
 from solominer.records.journal.recovery import JournalEntry, Replay
 from solominer.records.recorder import Recorder
 from solominer.work.actions import (
@@ -247,6 +248,26 @@ async def test_the_end_waits_only_so_long_and_the_journal_is_quoted(
     bench.executor.restore(Replay([], ["a folder without a block"]))
     assert "no answer from a node in 0.01 s" in caplog.text
     assert "journal: a folder without a block" in caplog.text
+
+
+async def test_at_the_end_a_block_that_no_disk_took_is_tried_once_more(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next try may be half a minute away, and the disk have room by now."""
+    journal, block, saves = bench.recorder.journal, bench.block(), []
+
+    def save(block: FoundBlock) -> Written:
+        saves.append(block)
+        if len(saves) == 1:
+            raise JournalFailed("no room", "make room")
+        return real(block)
+
+    real = journal.save
+    monkeypatch.setattr(journal, "save", save)
+    saver = bench.executor._saver
+    assert not await saver.save(block)
+    await bench.executor.settle(5)
+    assert await saver.kept_hex(block.hash_le) == block.block_hex
 
 
 async def test_the_engine_hears_of_blocks_that_are_on_disk_from_an_earlier_run(bench: Bench) -> None:

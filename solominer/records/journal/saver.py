@@ -36,6 +36,7 @@ class BlockSaver:
         self._journal, self._alarm = journal, alarm
         self._folders: dict[bytes, list[Path]] = {}
         self._puts: dict[bytes, asyncio.Future[Written]] = {}
+        self._unsaved: dict[bytes, FoundBlock] = {}
         self._quick = ThreadPoolExecutor(1, thread_name_prefix="journal-put")
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="journal")  # one: lines stay in order
 
@@ -58,9 +59,13 @@ class BlockSaver:
             await asyncio.wait([put])  # however long: its copy must not replace the durable one afterwards
             self._puts.pop(block.hash_le, None)
         written = await self._to_disk(lambda: self._journal.save(block), f"block {block.hash_hex}")
-        if written is not None:
-            self.kept_in(block.hash_le, [written.folder])
-        return written is not None
+        if written is None:
+            self._unsaved[block.hash_le] = block
+            return False
+        self.kept_in(block.hash_le, [written.folder])
+        if self._unsaved.pop(block.hash_le, None) is not None:
+            _log.warning("block %d %s is on disk now", block.height, block.hash_hex)
+        return True
 
     async def save_later(self, block: FoundBlock) -> None:
         """Retry until it is saved."""
@@ -69,7 +74,11 @@ class BlockSaver:
         while not await self.save(block):
             wait_secs = min(2 * wait_secs, AGAIN_MOST_SECS)
             await asyncio.sleep(wait_secs)
-        _log.warning("block %d %s is on disk now", block.height, block.hash_hex)
+
+    async def save_rest(self) -> None:
+        """Before the program ends: try once more to save each block that is only in memory."""
+        for block in list(self._unsaved.values()):
+            await self.save(block)
 
     async def note_state(self, change: SaveState, at: float) -> None:
         """Save a change of state."""
