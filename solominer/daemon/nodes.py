@@ -108,11 +108,11 @@ async def await_payout(
     Retries until a node answers; returns None once `stopped` is set. `waiting` is called with a status line.
     Raises ConfigError, PayoutError, or a NodeError that retrying cannot resolve.
     """
-    if not config.payees[0][0] and config.mode_rules.node != "none" and config.chain.name != "regtest":
-        raise ConfigError("payout_address is not set", "set it to an address of your own wallet on this network")
-    for address, _ in config.payees:
-        if address and config.mode_rules.node != "none":
+    for address, _ in config.payees if config.mode_rules.node != "none" else ():
+        if address:
             address_for(address, config.chain)  # told now, though no node may answer for hours
+        elif config.chain.name != "regtest":
+            raise ConfigError("payout_address is not set", "set it to an address of your own wallet on this network")
     wait_secs, logged = 0.5, ""
     while not stopped.is_set():
         for node in nodes.values():

@@ -131,7 +131,7 @@ class V2Talk:
         return b""
 
     def _channel(self, number: int) -> ClientChannel | None:
-        """Our channel, if a message with this id is for it: many pools give their jobs to its group."""
+        """Our channel, if a message with this id is for it; a pool may give jobs to its group."""
         return next((each for each in self._client.addressed(number) if each.channel_id == self._channel_id), None)
 
     def _assignment(self, work: HeaderWork, *, clean: bool) -> Assignment:
