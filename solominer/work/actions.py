@@ -26,22 +26,28 @@ class Severity(StrEnum):
     INFO = "info"
 
 
+class Action:
+    """One of the following."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
-class StopWork:
+class StopWork(Action):
     """Engines stop at once; a PublishJob follows when there is work again."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class PublishJob:
+class PublishJob(Action):
     """Engines switch to this job."""
 
     job: Job
 
 
 @dataclass(frozen=True, slots=True)
-class SignJob:
+class SignJob(Action):
     """Have a node's wallet sign this job's block (signet, BIP 325); answered by JobSigned."""
 
     node: str
@@ -49,7 +55,7 @@ class SignJob:
 
 
 @dataclass(frozen=True, slots=True)
-class RefreshTemplate:
+class RefreshTemplate(Action):
     """Fetch a template from this node; answered by TemplateReady or TemplateFailed."""
 
     node: str
@@ -57,7 +63,7 @@ class RefreshTemplate:
 
 
 @dataclass(frozen=True, slots=True)
-class FetchTipHeader:
+class FetchTipHeader(Action):
     """Get the header of this node's new tip; answered by TipHeader, or not at all."""
 
     node: str
@@ -65,7 +71,7 @@ class FetchTipHeader:
 
 
 @dataclass(frozen=True, slots=True)
-class CheckTransactions:
+class CheckTransactions(Action):
     """Validate a template's transactions after its job is published; answered by TransactionsChecked."""
 
     node: str
@@ -73,7 +79,7 @@ class CheckTransactions:
 
 
 @dataclass(frozen=True, slots=True)
-class ProposeJob:
+class ProposeJob(Action):
     """Ask a node whether this job's block is valid except for proof of work; answered by ProposalAnswered."""
 
     node: str
@@ -81,14 +87,14 @@ class ProposeJob:
 
 
 @dataclass(frozen=True, slots=True)
-class LookAtNode:
+class LookAtNode(Action):
     """Check this node's health now, as it may have more work than the current one; answered by HealthSeen."""
 
     node: str
 
 
 @dataclass(frozen=True, slots=True)
-class CompareNodes:
+class CompareNodes(Action):
     """Compare the chains of two nodes; answered by NodesCompared, or not at all if one is unreachable."""
 
     one: str
@@ -96,14 +102,14 @@ class CompareNodes:
 
 
 @dataclass(frozen=True, slots=True)
-class SaveBlock:
+class SaveBlock(Action):
     """Write a new block to disk with fsync; submission does not wait for it."""
 
     block: FoundBlock
 
 
 @dataclass(frozen=True, slots=True)
-class SendBlock:
+class SendBlock(Action):
     """Submit a block to one node; answered by SubmitAnswered. If `block_hex` is empty, it is read from the journal."""
 
     node: str
@@ -112,7 +118,7 @@ class SendBlock:
 
 
 @dataclass(frozen=True, slots=True)
-class ProposeBlock:
+class ProposeBlock(Action):
     """Staging: propose a solved block to a node instead of submitting it; answered by SubmitAnswered."""
 
     node: str
@@ -120,7 +126,7 @@ class ProposeBlock:
 
 
 @dataclass(frozen=True, slots=True)
-class LocateBlock:
+class LocateBlock(Action):
     """Look up one of our blocks on a node; answered by BlockSeen, or not at all if it is unreachable."""
 
     node: str
@@ -129,7 +135,7 @@ class LocateBlock:
 
 
 @dataclass(frozen=True, slots=True)
-class SaveState:
+class SaveState(Action):
     """Write the new state of one of our blocks to the journal. After a `final` state it is no longer tracked."""
 
     block: FoundBlock
@@ -140,7 +146,7 @@ class SaveState:
 
 
 @dataclass(frozen=True, slots=True)
-class ShareSeen:
+class ShareSeen(Action):
     """A valid share with its job, for the records; `stale` if its parent is no longer the tip."""
 
     share: ShareFound
@@ -150,7 +156,7 @@ class ShareSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class Record(Action):
     """A line for the ledger. `fields` are JSON values."""
 
     kind: str
@@ -158,31 +164,10 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
-class Alarm:
+class Alarm(Action):
     """A problem for the operator; `todo` says what to do."""
 
     severity: Severity
     code: str
     message: str
     todo: str = ""
-
-
-Action = (
-    StopWork
-    | PublishJob
-    | SignJob
-    | RefreshTemplate
-    | FetchTipHeader
-    | CheckTransactions
-    | ProposeJob
-    | LookAtNode
-    | CompareNodes
-    | SaveBlock
-    | SendBlock
-    | ProposeBlock
-    | LocateBlock
-    | SaveState
-    | ShareSeen
-    | Record
-    | Alarm
-)

@@ -1,6 +1,6 @@
 """Events handled by the coordinator; the results are actions.
 
-Every event has `at`, its instant; the coordinator reads no clock. Nodes are identified by their configured names.
+Every event has its instant; the coordinator reads no clock. Nodes are identified by their configured names.
 Hashes are 32 bytes in internal order.
 """
 
@@ -80,29 +80,33 @@ class TipFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class NewTip:
-    """A node has a new best block; `source` is zmq, ipc, poll, longpoll or health."""
+class Event:
+    """An event; `at` is when it happened."""
 
     at: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class NewTip(Event):
+    """A node has a new best block; `source` is zmq, ipc, poll, longpoll or health."""
+
     node: str
     hash_le: bytes
     source: str
 
 
 @dataclass(frozen=True, slots=True)
-class TipHeader:
+class TipHeader(Event):
     """The answer to FetchTipHeader."""
 
-    at: Instant
     node: str
     tip: TipFacts
 
 
 @dataclass(frozen=True, slots=True)
-class TemplateReady:
+class TemplateReady(Event):
     """A validated template, with the durations of the RPC call and of validation."""
 
-    at: Instant
     node: str
     template: Template
     rpc_secs: float = 0.0
@@ -110,45 +114,41 @@ class TemplateReady:
 
 
 @dataclass(frozen=True, slots=True)
-class TemplateFailed:
+class TemplateFailed(Event):
     """No template: `reason` is the error in one line. `refused`: the template broke a rule."""
 
-    at: Instant
     node: str
     reason: str
     refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class TransactionsChecked:
+class TransactionsChecked(Event):
     """A template's transactions were validated; `problem` names an invalid one, or is ''."""
 
-    at: Instant
     node: str
     template_id: str
     problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class HealthSeen:
+class HealthSeen(Event):
     """A node's health was checked."""
 
-    at: Instant
     health: NodeHealth
 
 
 @dataclass(frozen=True, slots=True)
-class NodesCompared:
+class NodesCompared(Event):
     """The answer to CompareNodes: the health of both, and the last common height of their chains."""
 
-    at: Instant
     one: NodeHealth
     other: NodeHealth
     common_height: int
 
 
 @dataclass(frozen=True, slots=True)
-class ShareFound:
+class ShareFound(Event):
     """A header whose hash meets the share target according to an engine. It is hashed again here.
 
     `extranonce` is both halves, 12 bytes. `share_target` is what this worker was asked to meet (0: the job's own).
@@ -158,7 +158,6 @@ class ShareFound:
     it, and only the block that it may be is wanted.
     """
 
-    at: Instant
     worker: WorkerId
     job_id: int
     extranonce: bytes
@@ -179,30 +178,27 @@ class ShareFound:
 
 
 @dataclass(frozen=True, slots=True)
-class WrongHit:
+class WrongHit(Event):
     """A worker's kernel reported an invalid hit; `count` is the number of its invalid hits so far."""
 
-    at: Instant
     worker: WorkerId
     kernel: str
     count: int
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerStarted:
+class WorkerStarted(Event):
     """A worker process has started."""
 
-    at: Instant
     worker: WorkerId
     pid: int
     kernel: str
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerDied:
+class WorkerDied(Event):
     """A worker process exited unexpectedly; it is restarted after `restart_secs`, or (None) stays off."""
 
-    at: Instant
     worker: WorkerId
     pid: int
     reason: str
@@ -210,10 +206,9 @@ class WorkerDied:
 
 
 @dataclass(frozen=True, slots=True)
-class SubmitAnswered:
+class SubmitAnswered(Event):
     """One node's reply to one submission; `raw` is its text."""
 
-    at: Instant
     node: str
     hash_le: bytes
     answer: Answer
@@ -223,22 +218,20 @@ class SubmitAnswered:
 
 
 @dataclass(frozen=True, slots=True)
-class SubmittingTried:
+class SubmittingTried(Event):
     """Submission to a node was tested with an invalid block; `problem` is why it failed, or ''."""
 
-    at: Instant
     node: str
     problem: str
 
 
 @dataclass(frozen=True, slots=True)
-class BlockSeen:
+class BlockSeen(Event):
     """A node's position of one of our blocks: `confirmations` >= 1 active, -1 not in the chain, None unknown.
 
     `rival_hex` is the hash of the active block at the same height, where there is another one.
     """
 
-    at: Instant
     node: str
     hash_le: bytes
     confirmations: int | None
@@ -246,10 +239,9 @@ class BlockSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class ProposalAnswered:
+class ProposalAnswered(Event):
     """A node's answer to a proposed block (rule 40)."""
 
-    at: Instant
     node: str
     job_id: int
     answer: Answer
@@ -257,10 +249,9 @@ class ProposalAnswered:
 
 
 @dataclass(frozen=True, slots=True)
-class JobSigned:
+class JobSigned(Event):
     """The answer to SignJob: the signet solution, or why there is none in `problem`."""
 
-    at: Instant
     node: str
     job_id: int
     solution: bytes = b""
@@ -268,94 +259,57 @@ class JobSigned:
 
 
 @dataclass(frozen=True, slots=True)
-class HashRate:
+class HashRate(Event):
     """Total hash rate of the engines in hashes per second; sets the share target."""
 
-    at: Instant
     hps: float
 
 
 @dataclass(frozen=True, slots=True)
-class Tick:
+class Tick(Event):
     """Periodic event for timeouts."""
 
-    at: Instant
-
 
 @dataclass(frozen=True, slots=True)
-class PauseWanted:
+class PauseWanted(Event):
     """A reason to pause hashing; work resumes when no reason is left."""
 
-    at: Instant
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class ResumeWanted:
+class ResumeWanted(Event):
     """A reason for a pause has ended."""
 
-    at: Instant
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class PolicyChanged:
+class PolicyChanged(Event):
     """The coordinator's policy was changed."""
 
-    at: Instant
     policy: Policy
 
 
 @dataclass(frozen=True, slots=True)
-class BlockSaved:
+class BlockSaved(Event):
     """One of our blocks was written to disk with fsync."""
 
-    at: Instant
     hash_le: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class BlockRestored:
+class BlockRestored(Event):
     """At start: an unsettled block of an earlier run."""
 
-    at: Instant
     block: FoundBlock
     state: BlockState
 
 
 @dataclass(frozen=True, slots=True)
-class JobRestored:
+class JobRestored(Event):
     """At start: a job that an earlier run published `age_secs` ago. Miners may still submit shares of it."""
 
-    at: Instant
     job_id: int
     template: Template
     age_secs: float
-
-
-Event = (
-    NewTip
-    | TipHeader
-    | TemplateReady
-    | TemplateFailed
-    | TransactionsChecked
-    | HealthSeen
-    | NodesCompared
-    | ShareFound
-    | WrongHit
-    | WorkerStarted
-    | WorkerDied
-    | SubmitAnswered
-    | SubmittingTried
-    | BlockSeen
-    | ProposalAnswered
-    | JobSigned
-    | HashRate
-    | Tick
-    | PauseWanted
-    | ResumeWanted
-    | PolicyChanged
-    | BlockSaved
-    | BlockRestored
-    | JobRestored
-)

@@ -19,12 +19,15 @@ from typing import Any
 
 from solominer.chain.networks import NETWORKS, Network, network_named
 from solominer.errors import TemplateError
+from solominer.work import events
 from solominer.work.events import Event
 from solominer.work.found import FoundBlock
 from solominer.work.policy import Policy
 from solominer.work.template import Template, TemplateTx
 
-KINDS: dict[str, type] = {kind.__name__: kind for kind in typing.get_args(Event)}
+KINDS: dict[str, type[Event]] = {
+    name: kind for name, kind in vars(events).items() if isinstance(kind, type) and Event in kind.__bases__
+}
 _MOST_TX_BYTES, _MOST_KNOWN = 4_000_000, 5_000_000
 
 
