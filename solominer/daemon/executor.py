@@ -60,7 +60,7 @@ from solominer.work.events import (
 from solominer.work.found import BlockState, FoundBlock
 from solominer.work.instant import Clock
 from solominer.work.ports import BlockObserver, Node, ShareObserver, SubmitReply
-from solominer.work.signed import data_to_sign
+from solominer.work.signing import data_to_sign
 from solominer.work.workers import WorkerId
 
 log = logging.getLogger("solominer.daemon.daemon")

@@ -35,7 +35,7 @@ class Job:
     `job_id` increases within a run. The coinbase has a 12-byte extranonce: extranonce1 identifies the worker,
     extranonce2 is searched. Our kernels begin extranonce2 with the job's `salt`. `space` is what else may vary.
     `share_target` >= the template's target. If set, only `signed_extranonce` is valid, as the block is signed (see
-    `signed`). `variant` is the name of an engine's alternative coinbase.
+    `signing`). `variant` is the name of an engine's alternative coinbase.
 
     A job of a pool has its name in `pool`: the transactions are unknown (the template has none), and the pool may leave
     4 to 11 bytes for the extranonce, which then has less salt and fewer bytes of extranonce1.

@@ -59,49 +59,37 @@ class StatedTemplate:
     fees: Sequence[int]
     sigops: Sequence[int]
 
+    @property
+    def height(self) -> int:
+        """The height of the block; the coinbase's scriptSig is compared with it later."""
+        return self.coinbase.locktime + 1
 
-@dataclass(frozen=True, slots=True)
-class Basis:
-    """What a template by RPC says about those that follow it."""
-
-    template: Template
-
-    @classmethod
-    def of(cls, template: Template) -> Basis:
-        """Of a template by RPC; its transactions are not kept."""
-        return cls(replace(template, transactions=()))
-
-    def covers(self, height: int, version: int) -> bool:
-        """Whether it holds for a template of this height and version."""
-        return self.template.height // RULES_PERIOD == height // RULES_PERIOD and self.template.version == version
+    def read_header(self) -> Header:
+        """The header. Raises TemplateError."""
+        try:
+            return Header.unpack(self.header)
+        except DecodeError as error:
+            what = f"the template by IPC is refused: its header is malformed: {error}"
+            raise TemplateError(what, ADVICE) from error
 
 
-def stated_height(stated: StatedTemplate) -> int:
-    """The height of the block; the coinbase's scriptSig is compared with it later."""
-    return stated.coinbase.locktime + 1
-
-
-def prevhash_of(stated: StatedTemplate) -> bytes:
-    """The header's parent, internal order. Raises TemplateError."""
-    return _header(stated).prevhash_le
-
-
-def stated_version(stated: StatedTemplate) -> int:
-    """The header's version. Raises TemplateError."""
-    return _header(stated).version
+def covers(basis: Template, stated: StatedTemplate) -> bool:
+    """Whether what a template by RPC says holds for this one. Raises TemplateError."""
+    same_rules = basis.height // RULES_PERIOD == stated.height // RULES_PERIOD
+    return same_rules and basis.version == stated.read_header().version
 
 
 def template_of(
-    stated: StatedTemplate, basis: Basis, network: Network, reserve: Reserve, known: Mapping[bytes, TemplateTx]
+    stated: StatedTemplate, basis: Template, network: Network, reserve: Reserve, known: Mapping[bytes, TemplateTx]
 ) -> Template:
-    """The Template; `basis` must cover it, `known` is as for RawTransactions. Raises TemplateError."""
+    """The Template; `basis`, one by RPC, must cover it; `known` is as for RawTransactions. Raises TemplateError."""
     try:
-        return _template(stated, basis.template, network, reserve, known)
+        return _template(stated, basis, network, reserve, known)
     except SolominerError as error:
         raise TemplateError(f"the template by IPC is refused: {error.what}", ADVICE) from error
 
 
-def empty_template_of(stated: StatedTemplate, basis: Basis, network: Network, reserve: Reserve) -> Template:
+def empty_template_of(stated: StatedTemplate, basis: Template, network: Network, reserve: Reserve) -> Template:
     """As template_of, for one without transactions, to mine until the next. Raises TemplateError."""
     template = template_of(stated, basis, network, reserve, {})
     if template.transactions:
@@ -109,17 +97,10 @@ def empty_template_of(stated: StatedTemplate, basis: Basis, network: Network, re
     return replace(template, provisional=True)
 
 
-def _header(stated: StatedTemplate) -> Header:
-    try:
-        return Header.unpack(stated.header)
-    except DecodeError as error:
-        raise TemplateError(f"the template by IPC is refused: its header is malformed: {error}", ADVICE) from error
-
-
 def _template(
     stated: StatedTemplate, basis: Template, network: Network, reserve: Reserve, known: Mapping[bytes, TemplateTx]
 ) -> Template:
-    header, coinbase, height = _header(stated), stated.coinbase, stated_height(stated)
+    header, coinbase, height = stated.read_header(), stated.coinbase, stated.height
     if not 1 <= height <= MAX_HEIGHT or coinbase.script_sig_prefix != push_height(height):
         raise BadValue(f"the coinbase begins with {coinbase.script_sig_prefix.hex():.40}, not with height {height}")
     if header.version != basis.version:

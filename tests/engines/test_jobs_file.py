@@ -20,7 +20,7 @@ from solominer.node.demo import synthetic_reply
 from solominer.work.events import Event, JobRestored
 from solominer.work.job import Job, build_job
 from solominer.work.policy import KEEP_SECS
-from solominer.work.raw_template import USUAL_RESERVE, Basis, template_of
+from solominer.work.raw_template import USUAL_RESERVE, template_of
 from solominer.work.template import Template, parse_template
 from tests.engines.stratum.builders import make_work
 from tests.fakes import PAYOUT, real_clock
@@ -180,7 +180,7 @@ def test_transactions_that_cannot_be_read_end_no_thread(path: Path, caplog: pyte
     """A node's raw bytes are divided here, perhaps before they are checked."""
     stated = stated_of(REPLY)
     reply_template = parse_template(REPLY, REGTEST)
-    torn = template_of(replace(stated, block=stated.block[:-1]), Basis.of(reply_template), REGTEST, USUAL_RESERVE, {})
+    torn = template_of(replace(stated, block=stated.block[:-1]), reply_template, REGTEST, USUAL_RESERVE, {})
     kept = KeptWorks(path)
     kept.restore(lambda event: None, real_clock)
     for number, template in ((1, reply_template), (2, torn), (3, reply_template)):

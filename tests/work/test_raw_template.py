@@ -26,12 +26,10 @@ from solominer.work.job_check import check_job
 from solominer.work.judge import Judge
 from solominer.work.raw_template import (
     USUAL_RESERVE,
-    Basis,
     Reserve,
     StatedTemplate,
+    covers,
     empty_template_of,
-    stated_height,
-    stated_version,
     template_of,
 )
 from solominer.work.raw_transactions import RawTransactions
@@ -45,7 +43,7 @@ SMALL = synthetic_reply(MAINNET, seed=1, transactions=12)
 
 def by_ipc(reply: dict[str, Any], network: Network, known: dict[bytes, TemplateTx] | None = None) -> Template:
     """The template of a reply, by IPC."""
-    basis = Basis.of(parse_template(reply, network))
+    basis = parse_template(reply, network)
     return template_of(stated_of(reply), basis, network, USUAL_RESERVE, known or {})
 
 
@@ -95,12 +93,12 @@ def test_the_job_is_that_of_the_template_by_rpc(reply: dict[str, Any], network: 
 
 def test_a_template_without_transactions() -> None:
     reply = synthetic_reply(MAINNET, seed=1, transactions=0)
-    template = empty_template_of(stated_of(reply), Basis.of(parse_template(reply, MAINNET)), MAINNET, USUAL_RESERVE)
+    template = empty_template_of(stated_of(reply), parse_template(reply, MAINNET), MAINNET, USUAL_RESERVE)
     assert template.provisional
     assert not template.transactions
     assert job_of(template).coinbase == job_of(parse_template(reply, MAINNET)).coinbase
     with pytest.raises(TemplateError, match="none were asked for"):
-        empty_template_of(stated_of(SMALL), Basis.of(parse_template(SMALL, MAINNET)), MAINNET, USUAL_RESERVE)
+        empty_template_of(stated_of(SMALL), parse_template(SMALL, MAINNET), MAINNET, USUAL_RESERVE)
 
 
 def test_nothing_on_the_way_to_publication_reads_them() -> None:
@@ -145,12 +143,11 @@ def test_they_are_recorded_as_those_by_rpc() -> None:
 
 
 def test_a_basis_covers_its_period_and_version_alone() -> None:
-    basis = Basis.of(parse_template(SMALL, MAINNET))
+    basis = parse_template(SMALL, MAINNET)
     stated = stated_of(SMALL)
-    height, version = stated_height(stated), stated_version(stated)
-    assert basis.covers(height, version)
-    assert not basis.covers(height, version + 1)
-    assert not basis.covers(height + 144, version)
+    assert covers(basis, stated)
+    assert not covers(replace(basis, version=basis.version + 1), stated)
+    assert not covers(replace(basis, height=basis.height + 144), stated)
 
 
 def coinbase(**changes: Any) -> Callable[[StatedTemplate], StatedTemplate]:
@@ -198,7 +195,7 @@ REFUSED: list[tuple[str, Callable[[StatedTemplate], StatedTemplate]]] = [
 
 @pytest.mark.parametrize(("problem", "lie"), REFUSED)
 def test_a_statement_that_cannot_be_is_refused(problem: str, lie: Callable[[StatedTemplate], StatedTemplate]) -> None:
-    basis = Basis.of(parse_template(SMALL, MAINNET))
+    basis = parse_template(SMALL, MAINNET)
     stated = lie(GOOD)
     if not stated.fees:  # and a reward that fits
         stated = replace(stated, coinbase=replace(stated.coinbase, reward=MAINNET.subsidy(SMALL["height"])))
@@ -219,7 +216,7 @@ WITHDRAWN: list[tuple[str, Callable[[StatedTemplate], StatedTemplate]]] = [
 def test_bytes_that_contradict_the_statements_withdraw_the_job(
     problem: str, lie: Callable[[StatedTemplate], StatedTemplate]
 ) -> None:
-    template = template_of(lie(GOOD), Basis.of(parse_template(SMALL, MAINNET)), MAINNET, USUAL_RESERVE, {})
+    template = template_of(lie(GOOD), parse_template(SMALL, MAINNET), MAINNET, USUAL_RESERVE, {})
     job_of(template)
     with pytest.raises(TemplateError, match=problem):
         check(template)
@@ -227,14 +224,14 @@ def test_bytes_that_contradict_the_statements_withdraw_the_job(
 
 
 def test_transactions_that_leave_no_room_withdraw_the_job() -> None:
-    basis = Basis.of(replace(parse_template(SMALL, MAINNET), weight_limit=20_000))
+    basis = replace(parse_template(SMALL, MAINNET), weight_limit=20_000)
     template = template_of(GOOD, basis, MAINNET, Reserve(weight=15_000), {})
     with pytest.raises(TemplateError, match="the limit is 5000"):
         check(template)
 
 
 def test_a_coinbase_larger_than_reserved_is_refused() -> None:
-    template = template_of(GOOD, Basis.of(parse_template(SMALL, MAINNET)), MAINNET, Reserve(weight=900), {})
+    template = template_of(GOOD, parse_template(SMALL, MAINNET), MAINNET, Reserve(weight=900), {})
     with pytest.raises(TemplateError, match="weight"):
         job_of(template)
 

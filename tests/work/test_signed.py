@@ -16,7 +16,7 @@ from solominer.work.coordinator import Coordinator
 from solominer.work.events import Event, HealthSeen, JobSigned, NewTip, PauseWanted, ShareFound, TemplateReady, Tick
 from solominer.work.job import Job
 from solominer.work.policy import Policy
-from solominer.work.signed import data_to_sign, signed
+from solominer.work.signing import data_to_sign, signed
 from tests.work.builders import T0, WALL, coordinator, feed, health, mining, of_type, solution, template_on, tip
 
 POLICY = Policy(sign_for=(bytes(4), 0), empty_first=False)

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from solominer.errors import IpcFailed, SolominerError
 from solominer.node.ipc.probe import probe
 from solominer.node.ipc.session import IpcSession, capnp_error, failure_text, schema
-from solominer.work.raw_template import Reserve, StatedTemplate, prevhash_of
+from solominer.work.raw_template import Reserve, StatedTemplate
 
 ABSENT_WAIT_SECS = 0.5
 """How soon a node is tried again that is not there."""
@@ -162,7 +162,7 @@ class IpcLink:
     async def _follow_tips(self, session: IpcSession, tip_le: bytes) -> None:
         while True:
             stated = await session.next_empty(self._reserve)
-            if stated is not None and (seen_le := prevhash_of(stated)) != tip_le:
+            if stated is not None and (seen_le := stated.read_header().prevhash_le) != tip_le:
                 tip_le = seen_le
                 self._tell(self._hinted, tip_le, stated)
 

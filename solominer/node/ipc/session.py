@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from solominer.chain.hashes import root_from_branch, sha256d
 from solominer.chain.header import HEADER_SIZE, Header
 from solominer.errors import IpcFailed, printable
-from solominer.work.raw_template import USUAL_RESERVE, Reserve, StatedCoinbase, StatedTemplate, prevhash_of
+from solominer.work.raw_template import USUAL_RESERVE, Reserve, StatedCoinbase, StatedTemplate
 
 CONNECT_SECS = 2.0
 KEEP_SECS = 660.0
@@ -230,7 +230,7 @@ class IpcSession:
 
 
 def _kept(stated: StatedTemplate, remote: Any) -> KeptTemplate:
-    return KeptTemplate(prevhash_of(stated), stated.merkle_branch, remote, time.monotonic())
+    return KeptTemplate(stated.read_header().prevhash_le, stated.merkle_branch, remote, time.monotonic())
 
 
 def _coinbase(said: Any) -> StatedCoinbase:

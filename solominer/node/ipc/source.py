@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,15 +18,7 @@ from solominer.node.ipc.submit import first_acceptance, submit_solution
 from solominer.node.template import Fetched
 from solominer.work.events import TipFacts
 from solominer.work.ports import SubmitReply
-from solominer.work.raw_template import (
-    Basis,
-    Reserve,
-    StatedTemplate,
-    empty_template_of,
-    stated_height,
-    stated_version,
-    template_of,
-)
+from solominer.work.raw_template import Reserve, StatedTemplate, covers, empty_template_of, template_of
 from solominer.work.template import Template, TemplateTx
 
 READ_SECS = 0.9
@@ -59,7 +52,7 @@ class IpcSource:
         self._name, self._network, self._reserve = name, network, reserve
         self._hash_at, self._tip = hash_at, tip
         self._link = None if path is None else self._link_to(path)
-        self._basis: Basis | None = None
+        self._basis: Template | None = None
         self._empty: tuple[bytes, StatedTemplate | None] = b"", None
         self._hint_came = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -90,7 +83,7 @@ class IpcSource:
 
     def learn(self, template: Template) -> None:
         """A template by RPC was accepted: those by IPC may follow it."""
-        self._basis = Basis.of(template)
+        self._basis = replace(template, transactions=())
 
     def distrust(self, reason: str) -> None:
         """The node's bytes contradict what it stated: use RPC for the rest of the run."""
@@ -158,9 +151,9 @@ class IpcSource:
 
     def _covers(self, stated: StatedTemplate) -> bool:
         """Whether the last template by RPC holds for this one; if not, one by RPC is required. Raises TemplateError."""
-        return self._basis is not None and self._basis.covers(stated_height(stated), stated_version(stated))
+        return self._basis is not None and covers(self._basis, stated)
 
-    def _checked(self, make: Callable[[Basis], Template]) -> Template:
+    def _checked(self, make: Callable[[Template], Template]) -> Template:
         """What `make` returns; the connection is dropped if the node states what cannot be."""
         assert self._basis is not None
         try:

@@ -17,7 +17,7 @@ from solominer.errors import IpcFailed
 from solominer.node.demo import synthetic_reply
 from solominer.node.ipc import connection, probe, session
 from solominer.node.ipc.connection import IpcLink
-from solominer.work.raw_template import USUAL_RESERVE, Reserve, prevhash_of
+from solominer.work.raw_template import USUAL_RESERVE, Reserve
 from tests.node.ipc.mock_node import Behaviour, MockNode
 from tests.work.stated import stated_of
 
@@ -78,7 +78,7 @@ async def test_joins_reads_and_hears_of_tips(node: MockNode, watched: Watched) -
     for tip_le in (NEXT, TIP, NEXT):
         node.new_tip(tip_le)
         what, seen_le, empty = await watched.next()
-        assert (what, seen_le, prevhash_of(empty)) == ("hinted", tip_le, tip_le)
+        assert (what, seen_le, empty.read_header().prevhash_le) == ("hinted", tip_le, tip_le)
         assert empty == replace(EMPTY, header=empty.header, block=b"")
     used = {each.split(" on ")[1] for each in node.does.threads}
     assert used == {"solominer-waiting", "solominer-reading", "solominer-submitting"}
