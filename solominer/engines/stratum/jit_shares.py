@@ -12,8 +12,7 @@ import numba
 import numpy as np
 
 from solominer.engines.sha256.sha256d import IV
-from solominer.engines.stratum.jit_lines import read_line, read_lines
-from solominer.engines.stratum.jit_records import read_records
+from solominer.engines.stratum.jit_read import read_line, read_lines, read_records
 from solominer.engines.stratum.messages import Errors, reply_error, reply_true
 from solominer.engines.stratum.native import (
     ABOVE_OF,
@@ -69,7 +68,7 @@ def make_functions(emit: Any) -> dict[str, Any]:
     - take(data, packets, packet_count, most, rows, shares, results, codes, tables, count, room, out): of each packet
       take the shares that it begins with, up to the first that is special or not of its aim's names: check and answer
       them, and add the accepted ones to the last of the tables. Of lines the replies are written, of records
-      (`jit_records`) their codes. No more than `most` and `room` are taken of all packets, and `most` is at most
+      (`jit_read`) their codes. No more than `most` and `room` are taken of all packets, and `most` is at most
       MAX_BATCH. The result is how many were added.
     """
     root, check = _make_check(emit)

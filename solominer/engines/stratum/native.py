@@ -52,7 +52,7 @@ FUNCTIONS = {
     "line": ("Bnnq", 1),
     "take": ("B qnn qIIB Qnn B", 1),
 }
-"""Arguments (an array by its type code, n for a number) and how many results. See `jit_lines` and `jit_shares`."""
+"""Arguments (an array by its type code, n for a number) and how many results. See `jit_read` and `jit_shares`."""
 
 
 def address(of: array[Any]) -> int:

@@ -22,7 +22,7 @@ from solominer.engines.stratum.native import (
 )
 from solominer.engines.stratum.reference import MAX_BATCH, Checked, HashlibValidator, JobParts, ShareCandidate
 
-_SOURCES = ("compile", "jit_lines", "jit_records", "jit_shares", "messages", "native", "reference", "sha256ir")
+_SOURCES = ("compile", "jit_read", "jit_shares", "messages", "native", "reference", "sha256ir")
 _SAMPLES = [  # the extranonce at each place of a block, and branches of every length
     JobParts(bytes(range(100 + n)), bytes(60), 12, n % 15 * (bytes(32),), bytes(32), 0x1D00FFFF, 1 << 255)
     for n in range(64)

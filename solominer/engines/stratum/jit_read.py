@@ -1,6 +1,8 @@
-"""The line of a share in a packet, read by jitted code: a mining.submit in the form that clients send.
+"""The shares in a packet, read by jitted code: the lines of V1, and the records of V2.
 
-Any other line is left to the session. Importing this module imports Numba.
+A line is a mining.submit in the form that clients send; any other is left to the session. Records have one size and
+follow each other: they are what was decrypted, without the headers of their frames. Importing this module imports
+Numba.
 """
 
 from __future__ import annotations
@@ -18,14 +20,25 @@ from solominer.engines.stratum.native import (
     JOB_AT,
     JOB_ID_LEN,
     JOB_LEN,
+    NONCE,
     NTIME,
+    RECORD_BYTES,
+    RECORD_CHANNEL,
+    RECORD_EXTRANONCE,
+    RECORD_JOB,
+    RECORD_NONCE,
+    RECORD_NTIME,
+    RECORD_SIZE,
+    RECORD_VERSION,
     USER_AT,
     USER_LEN,
     USERNAME_LEN,
+    VERSION,
 )
 
 MAX_LINE_BYTES = 1024
 MAX_ID_BYTES = 64
+_EXTRANONCE2_BYTES = 8
 
 
 _helper = numba.njit(boundscheck=False)
@@ -218,4 +231,41 @@ def read_lines(data, at, size, bounds, names, most, rows):  # type: ignore[no-un
         if not _same(data, rows[row + JOB_AT], rows[row + JOB_LEN], names, user_len, job_len):
             break
         count += 1
+    return count
+
+
+@_helper
+def _uint32(data, at):  # type: ignore[no-untyped-def]
+    value = np.int64(0)
+    for i in range(4):
+        value |= np.int64(data[at + i]) << 8 * i
+    return value
+
+
+@_helper
+def read_records(data, at, size, bounds, names, most, rows):  # type: ignore[no-untyped-def]
+    """Fill up to `most` rows with records of these names; how many they are.
+
+    Their version bits are those in which they differ from the job's.
+    """
+    record, count = bounds[RECORD_BYTES], np.int64(0)
+    extranonce_bytes = max(record - RECORD_EXTRANONCE, 0)
+    channel, job_id = _uint32(names, 0), _uint32(names, 4)
+    while count < most and at + record <= size:
+        if _uint32(data, at + RECORD_CHANNEL) != channel or _uint32(data, at + RECORD_JOB) != job_id:
+            break
+        if record > RECORD_SIZE and data[at + RECORD_SIZE] != extranonce_bytes:
+            break
+        row = count * COLUMNS
+        rows[row + NONCE] = _uint32(data, at + RECORD_NONCE)
+        rows[row + NTIME] = _uint32(data, at + RECORD_NTIME)
+        rows[row + BITS] = _uint32(data, at + RECORD_VERSION) ^ bounds[VERSION]
+        value = np.int64(0)
+        for i in range(extranonce_bytes):
+            place = _EXTRANONCE2_BYTES - extranonce_bytes + i
+            value |= np.int64(data[at + RECORD_EXTRANONCE + i]) << 8 * place
+        rows[row + EXTRANONCE2] = value
+        count += 1
+        at += record
+        rows[row + BEHIND] = at
     return count
