@@ -52,7 +52,7 @@ from solominer.engines.stratum.kept_works import KeptWorks
 from solominer.engines.stratum.miners import NAME, Miners
 from solominer.engines.stratum.payouts import MinerPayouts, miner_payouts
 from solominer.engines.stratum.server_process import ServerProcess
-from solominer.engines.stratum.sessions_file import KeptSessions, SessionsFile
+from solominer.engines.stratum.sessions_file import KeptSessions
 from solominer.engines.stratum.translate import share_found, work_of
 from solominer.engines.stratum.work import OWN_SPLIT, split_of
 from solominer.errors import EngineError, NodeError, SolominerError
@@ -135,7 +135,7 @@ class StratumEngine:
         self._works = KeptWorks(settings.works_file)
         self._has_work = False
         self._saved: dict[bytes, None] = {}
-        self._sessions = KeptSessions(SessionsFile(settings.sessions_file) if settings.sessions_file else None)
+        self._sessions = KeptSessions(settings.sessions_file)
         self._group = self._books_of(settings)
         self._authority: Authority | None = None
         self._miners = Miners()

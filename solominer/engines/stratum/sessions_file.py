@@ -43,61 +43,38 @@ class _File(msgspec.Struct, frozen=True):
     format: str = "solominer-stratum-sessions/1"
 
 
-class SessionsFile:
-    """Reads and writes `path`; all problems with it are logged, and end nothing."""
+class KeptSessions:
+    """The newest state of every session that may be resumed: for the next process, and in the file, if it has a `path`.
 
-    def __init__(self, path: Path) -> None:
+    `extranonce_first` is where the range of all extranonce1 begins. Problems with the file are logged, and end nothing.
+    """
+
+    def __init__(self, path: Path | None) -> None:
         self._path = path
         self._saved_mono = 0.0
-        self._failing = False
-
-    def load(self) -> tuple[list[Held], int | None]:
-        """The sessions that may still be resumed, and where their range of extranonce1 begins."""
-        try:
-            file = msgspec.json.decode(read_bounded(self._path, _MOST_BYTES), type=_File)
-            sessions = [_held(each) for each in file.sessions[:MAX_RESUMABLE]]
-        except FileNotFoundError:
-            return [], None
-        except (OSError, ValueError, msgspec.MsgspecError) as error:
-            log.warning("sessions of miners are not resumed: %s: %s", self._path, error)
-            return [], None
-        return (sessions, file.extranonce_first) if abs(time.time() - file.at) < RESUME_SECS else ([], None)
-
-    def save(self, sessions: Collection[Held], extranonce_first: int | None, *, now: bool = False) -> None:
-        """Replace the file, unless that was done a moment ago (longer for many sessions); `now`: also then."""
-        if not now and time.monotonic() - self._saved_mono < max(SAVE_SECS, len(sessions) / _A_SECOND):
-            return
-        self._saved_mono = time.monotonic()
-        saved = [_Saved(held.session_id, held.extranonce1.hex(), held.difficulty) for held in sessions]
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            atomic_write(self._path, msgspec.json.encode(_File(time.time(), saved, extranonce_first)), mode=_MODE)
-        except OSError as error:
-            if not self._failing:
-                log.warning("sessions of miners are not kept: %s", error)
-            self._failing = True
-        else:
-            self._failing = False
-
-
-class KeptSessions:
-    """The newest state of every session that may be resumed: for the next process, and in the file."""
-
-    def __init__(self, file: SessionsFile | None) -> None:
-        self._file = file
+        self._failing = self._loaded = False
         self._sessions: OrderedDict[str, tuple[float, Held]] = OrderedDict()
-        self._loaded = file is None
         self.extranonce_first: int | None = None
 
     def __contains__(self, session_id: str) -> bool:
         return session_id in self._sessions
 
     def load(self) -> None:
-        """Begin with what is in the file; once."""
-        if self._file is not None and not self._loaded:
-            now, (sessions, self.extranonce_first) = time.monotonic(), self._file.load()
+        """Begin with the sessions in the file that may still be resumed; once."""
+        if self._path is None or self._loaded:
+            return
+        self._loaded, now = True, time.monotonic()
+        try:
+            file = msgspec.json.decode(read_bounded(self._path, _MOST_BYTES), type=_File)
+            sessions = [_held(each) for each in file.sessions[:MAX_RESUMABLE]]
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, msgspec.MsgspecError) as error:
+            log.warning("sessions of miners are not resumed: %s: %s", self._path, error)
+            return
+        if abs(time.time() - file.at) < RESUME_SECS:
+            self.extranonce_first = file.extranonce_first
             self._sessions.update((held.session_id, (now, held)) for held in sessions)
-            self._loaded = True
 
     def resumable(self) -> list[Held]:
         """Those of the last RESUME_SECS."""
@@ -122,9 +99,22 @@ class KeptSessions:
         return moved
 
     def save(self, *, now: bool = False) -> None:
-        """Write the file, unless that was done a moment ago; `now`: also then."""
-        if self._file is not None and self._sessions:
-            self._file.save([held for _, held in self._sessions.values()], self.extranonce_first, now=now)
+        """Replace the file, unless that was done a moment ago (longer for many sessions); `now`: also then."""
+        wait_secs = 0.0 if now else max(SAVE_SECS, len(self._sessions) / _A_SECOND)
+        if self._path is None or not self._sessions or time.monotonic() - self._saved_mono < wait_secs:
+            return
+        self._saved_mono = time.monotonic()
+        helds = (held for _, held in self._sessions.values())
+        saved = [_Saved(held.session_id, held.extranonce1.hex(), held.difficulty) for held in helds]
+        file = _File(time.time(), saved, self.extranonce_first)
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            atomic_write(self._path, msgspec.json.encode(file), mode=_MODE)
+            self._failing = False
+        except OSError as error:
+            if not self._failing:
+                log.warning("sessions of miners are not kept: %s", error)
+            self._failing = True
 
 
 def _held(saved: _Saved) -> Held:
