@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from solominer.config.forms import bracketed
-from solominer.engines.stratum.events import BlockFound, KernelFault, NotableShare
+from solominer.engines.stratum.events import BlockFound, KernelFault, NotableShare, Tally
 from solominer.engines.stratum.extranonces import Held
 from solominer.engines.stratum.work import OWN_SPLIT, Split, Work
 from solominer.errors import EngineError
@@ -205,18 +205,10 @@ class AddressQuestion(msgspec.Struct, tag=True):
 class MinerReport(msgspec.Struct):
     """One worker name with one kind of client: its shares since the last report, and what holds now.
 
-    `hashes` to `rejected` as in `events.Tally`; `best_hash` is big-endian, empty without a share. `connections` are
-    those that it mines with; `difficulty` and `peer` are those of the newest.
+    `connections` are those that it mines with; `difficulty` and `peer` are those of the newest.
     """
 
-    name: str
-    user_agent: str
-    accepted: int
-    hashes: int
-    hashes_squared: float
-    best_hash: bytes
-    rejected: dict[str, int]
-    connects: int
+    tally: Tally
     connections: int
     difficulty: float
     peer: str

@@ -7,15 +7,13 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 
-from solominer.work.miners import NO_HASH
-
 
 @dataclass(slots=True, eq=False)
 class Tally:
     """Shares of one worker name by one kind of client since the last report of them.
 
     `hashes` is what the accepted ones take on average, `hashes_squared` the sum of the squares of each one's hashes.
-    `rejected` counts by ckpool's text.
+    `best_hash` is big-endian, empty without a share. `rejected` counts by ckpool's text.
     """
 
     name: str = ""
@@ -23,7 +21,7 @@ class Tally:
     accepted: int = 0
     hashes: int = 0
     hashes_squared: float = 0.0
-    best_hash: int = NO_HASH
+    best_hash: bytes = b""
     rejected: dict[str, int] = field(default_factory=dict)
     connects: int = 0
 
@@ -32,7 +30,8 @@ class Tally:
         self.accepted += count
         self.hashes += count * hashes
         self.hashes_squared += count * float(hashes) ** 2
-        self.best_hash = min(self.best_hash, best_hash)
+        best = best_hash.to_bytes(32)
+        self.best_hash = min(self.best_hash or best, best)
 
     def reject(self, text: str, count: int = 1) -> None:
         """So many more shares were refused."""
@@ -43,7 +42,7 @@ class Tally:
         """The counts so far; counting starts again."""
         taken = replace(self)
         self.accepted = self.hashes = self.connects = 0
-        self.hashes_squared, self.best_hash, self.rejected = 0.0, NO_HASH, {}
+        self.hashes_squared, self.best_hash, self.rejected = 0.0, b"", {}
         return taken
 
     def __bool__(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 
 from solominer.chain.target import difficulty
 from solominer.engines.stratum.channel import MinerReport, Report
@@ -49,29 +50,26 @@ class _Miner:
 
     def take(self, report: MinerReport, now: float, process: int) -> MinerShares:
         """Add a report; what it adds to the sums."""
-        passed = self.passed(now)
-        best_hash = int.from_bytes(report.best_hash) if report.best_hash else NO_HASH
+        passed, tally = self.passed(now), report.tally
+        best_hash = int.from_bytes(tally.best_hash) if tally.best_hash else NO_HASH
         if report.connections and not self.connections:
             self._samples = deque([(now, self.hashes)])
-        self.shares += report.accepted
-        self.hashes += report.hashes
-        self.rejected += sum(report.rejected.values())
+        self.shares += tally.accepted
+        self.hashes += tally.hashes
+        self.rejected += sum(tally.rejected.values())
         self.best_hash = min(self.best_hash, best_hash)
         self._connections[process] = report.connections
         if report.connections or not self.connections:
             self.difficulty = report.difficulty
         self.peer = report.peer or self.peer
-        return passed.plus(
-            MinerShares(
-                passed.worker,
-                passed.user_agent,
-                report.accepted,
-                report.hashes,
-                report.hashes_squared,
-                best_hash,
-                report.rejected,
-                report.connects,
-            )
+        return replace(
+            passed,
+            shares=tally.accepted,
+            hashes=tally.hashes,
+            hashes_squared=tally.hashes_squared,
+            best_hash=best_hash,
+            rejected=tally.rejected,
+            connects=tally.connects,
         )
 
     def cut_off(self, process: int, now: float) -> MinerShares | None:
@@ -115,10 +113,11 @@ class Miners:
         """News of a second of one process of the server; what they add to the sums."""
         sums = []
         for news in report.miners:
-            miners = self._names.setdefault(news.name, {})
-            if news.user_agent not in miners:
-                miners[news.user_agent] = _Miner(news.name, news.user_agent, now)
-            sums.append(miners[news.user_agent].take(news, now, process))
+            name, user_agent = news.tally.name, news.tally.user_agent
+            miners = self._names.setdefault(name, {})
+            if user_agent not in miners:
+                miners[user_agent] = _Miner(name, user_agent, now)
+            sums.append(miners[user_agent].take(news, now, process))
         sums += [miner.passed(now) for miner in self._all() if miner.is_silent(now)]
         return sums
 

@@ -1,12 +1,10 @@
-"""Reports to the daemon about sessions, connections and miners."""
+"""Reports to the daemon about sessions and connections."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING
 
-from solominer.engines.stratum.channel import MinerReport
-from solominer.engines.stratum.events import Tally
 from solominer.engines.stratum.extranonces import Held
 from solominer.engines.stratum.session import Session
 
@@ -39,19 +37,3 @@ def connection_record(connection: Connection, now: float) -> dict[str, str | int
         "shares": proven.shares,
     }
     return record | ({"rate_hps": rate, "rate_low_hps": low, "rate_high_hps": high} if high < math.inf else {})
-
-
-def miner_report(tally: Tally, connections: int, difficulty: float, peer: str) -> MinerReport:
-    return MinerReport(
-        name=tally.name,
-        user_agent=tally.user_agent,
-        accepted=tally.accepted,
-        hashes=tally.hashes,
-        hashes_squared=tally.hashes_squared,
-        best_hash=tally.best_hash.to_bytes(32) if tally.accepted else b"",
-        rejected=tally.rejected,
-        connects=tally.connects,
-        connections=connections,
-        difficulty=difficulty,
-        peer=peer,
-    )

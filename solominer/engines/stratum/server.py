@@ -17,6 +17,7 @@ from solominer.engines.stratum.channel import (
     AddressQuestion,
     FromProcess,
     ListenerSetup,
+    MinerReport,
     News,
     Publish,
     Relisten,
@@ -48,7 +49,7 @@ from solominer.engines.stratum.intake import Intake
 from solominer.engines.stratum.jobs import JobBoard, plan_of
 from solominer.engines.stratum.listener import Listener
 from solominer.engines.stratum.reference import HashlibValidator
-from solominer.engines.stratum.reports import connection_record, miner_report, session_of
+from solominer.engines.stratum.reports import connection_record, session_of
 from solominer.engines.stratum.shared import Credits, ListenerSettings, Shared, Tallies
 from solominer.engines.stratum.shares import ShareChecker
 from solominer.engines.stratum.unsaved import UnsavedBlocks
@@ -398,7 +399,7 @@ class Server:
             if tally or told != miner.told:
                 miner.told = told
                 peer = newest.address if newest else ""
-                miners.append(miner_report(tally.take(), len(miner.connections), difficulty, peer))
+                miners.append(MinerReport(tally.take(), len(miner.connections), difficulty, peer))
         sessions, self._sessions_gone = self._sessions_gone, []
         for session_id, connection in self._by_session.items():
             assert connection.session is not None

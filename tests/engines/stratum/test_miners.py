@@ -12,7 +12,7 @@ from solominer.engines.stratum.channel import MinerReport, Report
 from solominer.engines.stratum.events import Tally
 from solominer.engines.stratum.miners import MOST_SHOWN, SILENT_SECS, Miners
 from solominer.engines.stratum.shared import Tallies
-from solominer.work.miners import NO_HASH, MinerShares
+from solominer.work.miners import MinerShares
 
 
 def report_of(*miners: MinerReport) -> Report:
@@ -22,8 +22,10 @@ def report_of(*miners: MinerReport) -> Report:
 def news(name: str = "rig", agent: str = "test/1", accepted: int = 0, **changes: object) -> MinerReport:
     """What a server says of a miner in a second; its shares take 8 hashes each."""
     best = (1 << 200).to_bytes(32) if accepted else b""
-    values = {"rejected": {}, "connects": 0, "connections": 1, "difficulty": 2.0, "peer": "10.0.0.1"} | changes
-    return MinerReport(name, agent, accepted, 8 * accepted, 64.0 * accepted, best, **values)  # type: ignore[arg-type]
+    counts = {key: changes.pop(key) for key in ("rejected", "connects") if key in changes}
+    tally = Tally(name, agent, accepted, 8 * accepted, 64.0 * accepted, best, **counts)  # type: ignore[arg-type]
+    values = {"connections": 1, "difficulty": 2.0, "peer": "10.0.0.1"} | changes
+    return MinerReport(tally, **values)  # type: ignore[arg-type]
 
 
 def added_up(sums: Iterable[MinerShares]) -> MinerShares:
@@ -53,7 +55,7 @@ def test_sums_and_totals_are_those_of_a_recount(reports: list[Report | None]) ->
     miners, sums = Miners(), []
     for second, report in enumerate(reports):
         sums += miners.server_ended(second) if report is None else miners.report(second, report)
-    every = [each for report in reports if report is not None for each in report.miners]
+    every = [each.tally for report in reports if report is not None for each in report.miners]
     snapshot, total = miners.snapshot(len(reports), has_work=True), added_up(sums)
     accepted, rejected = sum(each.accepted for each in every), sum(sum(each.rejected.values()) for each in every)
     assert total.shares == sum(worker.shares for worker in snapshot.workers) == accepted
@@ -109,6 +111,6 @@ def test_what_is_taken_from_a_tally_is_not_counted_again() -> None:
     taken = tally.take()
     assert (taken.accepted, taken.hashes, taken.hashes_squared, taken.rejected) == (3, 24, 192.0, {"Stale": 2})
     assert not tally
-    assert (tally.hashes_squared, tally.best_hash, tally.rejected) == (0.0, NO_HASH, {})
+    assert (tally.hashes_squared, tally.best_hash, tally.rejected) == (0.0, b"", {})
     tally.reject("Stale")
     assert taken.rejected == {"Stale": 2}
