@@ -16,6 +16,7 @@ from solominer.engines.stratum.duplicates import Seen
 from solominer.engines.stratum.native import COLUMNS, JOB_LEN, PACKET, REPLY_BYTES, USER_AT, address
 from solominer.engines.stratum.reference import MAX_BATCH
 from solominer.engines.stratum.validate import Prepared, Validator
+from solominer.engines.stratum.work import Work
 from solominer.work.miners import NO_HASH
 
 MAX_PACKETS, MAX_BYTES = 128, 16384
@@ -44,7 +45,7 @@ NOTHING_TAKEN = Taken(0, 0, b"", 0, 0, NO_HASH)
 
 
 class Aim:
-    """What the shares of one worker and job must meet on one connection: times in Unix seconds, targets as numbers.
+    """What the shares of one worker and job must meet on one connection; `target` is theirs.
 
     `names` are what they are handed in with: username and job id, or channel and job in Stratum V2.
     """
@@ -56,21 +57,17 @@ class Aim:
         prepared: Prepared,
         names: tuple[bytes, bytes],
         extranonce1: bytes,
-        *,
-        record_bytes: int = 0,
-        version: int,
-        version_mask: int,
-        ntime_min: int,
-        ntime_max: int,
+        work: Work,
         target: int,
-        notable_target: int,
+        *,
+        version_mask: int,
+        record_bytes: int = 0,
     ) -> None:
         self.names, (user, job_id) = names, names
         extranonce = int.from_bytes(extranonce1, "little")
-        bounds = array(
-            "q", (extranonce, version, version_mask, ntime_min, ntime_max, len(user), len(job_id), record_bytes)
-        )
-        targets = array("I", target.to_bytes(32, "little") + notable_target.to_bytes(32, "little"))
+        times, sizes = (work.ntime_min, work.ntime_max), (len(user), len(job_id), record_bytes)
+        bounds = array("q", (extranonce, work.base_version, version_mask, *times, *sizes))
+        targets = array("I", target.to_bytes(32, "little") + work.notable_target.to_bytes(32, "little"))
         joined = array("B", user + job_id)
         addresses = address(bounds), prepared.address, address(targets), prepared.scratch_at, address(joined)
         parts = array("q", addresses)

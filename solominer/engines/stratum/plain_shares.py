@@ -97,18 +97,8 @@ def _aimed(session: Session, names: tuple[bytes, bytes]) -> Aimed | None:
     job, difficulty = session.announced(names[1].decode(), held)
     if job is None or difficulty is None:
         return None
-    work = job.work
-    aim = Aim(
-        session.shared.checker.prepared(job),
-        names,
-        held.extranonce1,
-        version=work.base_version,
-        version_mask=work.rollable(session.version_mask),
-        ntime_min=work.ntime_min,
-        ntime_max=work.ntime_max,
-        target=share_target(difficulty),
-        notable_target=work.notable_target,
-    )
+    prepared, mask = session.shared.checker.prepared(job), job.work.rollable(session.version_mask)
+    aim = Aim(prepared, names, held.extranonce1, job.work, share_target(difficulty), version_mask=mask)
     return Aimed(worker, job, difficulty, aim)
 
 

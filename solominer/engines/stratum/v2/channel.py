@@ -159,7 +159,7 @@ class MiningChannel:
         return aimed if aimed.holds(self._shared.board, self.difficulty) else None
 
     def _aim(self, batch: Batch, job: Job, job_id: int, difficulty: float) -> Aim:
-        checker, work = self._shared.checker, job.work
+        checker = self._shared.checker
         prepared = checker.prepared(job)
         if self.extranonce_size is None:
             prepared = batch.validator.with_root(prepared, checker.root(job, self.prefix))
@@ -167,13 +167,10 @@ class MiningChannel:
             prepared,
             (self.channel_id.to_bytes(4, "little"), job_id.to_bytes(4, "little")),
             self.held.extranonce1,
+            job.work,
+            share_target(difficulty),
+            version_mask=job.work.version_mask,
             record_bytes=self.share_form[1],
-            version=work.base_version,
-            version_mask=work.version_mask,
-            ntime_min=work.ntime_min,
-            ntime_max=work.ntime_max,
-            target=share_target(difficulty),
-            notable_target=work.notable_target,
         )
 
     def claim(self, share: SubmitSharesStandard | SubmitSharesExtended) -> Claim:
