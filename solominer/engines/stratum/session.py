@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from solominer.engines.stratum import messages, plain_shares
-from solominer.engines.stratum.agents import UNKNOWN, Agent, agent_of
+from solominer.engines.stratum.base_session import BaseSession
 from solominer.engines.stratum.batch import Taken
 from solominer.engines.stratum.configure import configure, suggested_difficulty
 from solominer.engines.stratum.difficulty import Difficulty
@@ -20,20 +20,17 @@ from solominer.engines.stratum.events import (
     Authorized,
     AuthorizeRefused,
     BlockAccepted,
-    BlockFound,
     DifficultyChanged,
-    Event,
     Output,
     Subscribed,
     Tally,
     Worker,
 )
 from solominer.engines.stratum.extranonces import Held
-from solominer.engines.stratum.limits import BlockBudget, LineRate
 from solominer.engines.stratum.lines import LineReader
 from solominer.engines.stratum.logins import MAX_REFUSED_LOGINS, Login, Logins, parse_login
 from solominer.engines.stratum.messages import Errors, Request, StratumError, reply, reply_error, reply_true
-from solominer.engines.stratum.names import MAX_USER_AGENT, clean_text, parse_password
+from solominer.engines.stratum.names import clean_text, parse_password
 from solominer.engines.stratum.shared import PayTo, Shared
 from solominer.engines.stratum.shares import Claim, make_claim
 from solominer.engines.stratum.submit import parse_submit
@@ -43,26 +40,20 @@ from solominer.errors import SolominerError
 MAX_BAD_LINES = 32
 
 
-class Session:
-    """The state of one connection. Every method returns an `Output` to be carried out."""
+class Session(BaseSession):
+    """One connection. Every input returns an `Output` to be carried out."""
 
     __slots__ = (
-        "_address", "_bad_lines", "_blocks", "_claims", "_close", "_events", "_known", "_last_notify",
-        "_logins", "_opened", "_out", "_rate", "_script", "_tip_le", "agent", "aimed", "aims", "difficulty", "held",
-        "is_mining", "lines", "shared", "user_agent", "version_mask", "wants_extranonce", "workers",
+        "_address", "_bad_lines", "_claims", "_known", "_last_notify", "_logins", "_script", "_tip_le", "aimed", "aims",
+        "difficulty", "held", "is_mining", "lines", "version_mask", "wants_extranonce",
     )  # fmt: skip
 
     def __init__(self, shared: Shared, now: float) -> None:
-        self.shared = shared
+        super().__init__(shared, now)
         self.lines = LineReader()
-        self._opened = self._last_notify = now
-        self._rate = LineRate(shared.settings.lines_per_sec, now)
+        self._last_notify = now
         self._bad_lines = 0
-        self._out: list[bytes] = []
         self._claims: list[tuple[int, Claim]] = []  # (place of its reply in _out, claim)
-        self._events: list[Event] = []
-        self._blocks = BlockBudget()
-        self._close = ""
         self.version_mask: int | None = None
         self._logins = Logins()
         self._known: dict[str, tuple[Job, float | None]] = {}  # since the last job, by id
@@ -70,10 +61,7 @@ class Session:
         self._address = ""
         self.is_mining = False  # it was sent a job
         self._tip_le = b""
-        self.user_agent = ""
-        self.agent: Agent = UNKNOWN
         self.held: Held | None = None
-        self.workers: dict[str, Worker] = {}
         self.difficulty = Difficulty(shared.settings.limits)
         self.wants_extranonce = False
         self.aimed: plain_shares.Aimed | None = None
@@ -91,7 +79,7 @@ class Session:
             data = data[done:]
         if data:
             count += self._take_lines(data, now)
-        return self._take(self._rate.pause_secs(count, self.shared.settings.lines_per_sec, now))
+        return self._take(count, now)
 
     def plain(self, data: bytes) -> tuple[plain_shares.Aimed, bytes] | None:
         """What shares must meet that may be taken with those of other connections, and their bytes; None: none may."""
@@ -100,7 +88,7 @@ class Session:
     def took(self, aimed: plain_shares.Aimed, taken: Taken, now: float) -> Output:
         """Shares at the beginning of a packet were taken for it."""
         plain_shares.count(self, aimed, taken, now)
-        return self._take(self._rate.pause_secs(taken.lines, self.shared.settings.lines_per_sec, now))
+        return self._take(taken.lines, now)
 
     def left_of(self, data: bytes, taken: Taken) -> bytes | None:
         """What is to be received yet of a packet; None: nothing."""
@@ -233,16 +221,12 @@ class Session:
         """Answer the shares that were read since the last time."""
         if not self._claims:
             return
-        checked, events = self.shared.checker.check([claim for _, claim in self._claims], self.user_agent)
-        events = [event for event in events if not isinstance(event, BlockFound) or self._blocks.admits(event.work_id)]
-        self._events += events
-        blocks = {event.hash_le for event in events if isinstance(event, BlockFound)}
-        moved = False
-        for (place, claim), (_, error, hash_int) in zip(self._claims, checked, strict=True):
+        moved, judged = False, self.judge([claim for _, claim in self._claims])
+        for (place, claim), (error, hash_int, block_le) in zip(self._claims, judged, strict=True):
             if error is not None:
                 self._out[place] = reply_error(claim.id_json, error, result=b"false")
-            elif blocks and (hash_le := hash_int.to_bytes(32, "little")) in blocks:
-                self._events.append(BlockAccepted(claim.id_json, hash_le))
+            elif block_le:
+                self._events.append(BlockAccepted(claim.id_json, block_le))
             else:
                 self._out[place] = reply_true(claim.id_json)
             if error is None and self.difficulty.share(hash_int, now):
@@ -267,8 +251,7 @@ class Session:
         params = request.params if isinstance(request.params, list) else []
         if self.held is None:
             if params and isinstance(params[0], str):
-                self.user_agent = clean_text(params[0], MAX_USER_AGENT)
-                self.agent = agent_of(self.user_agent)
+                self._introduced(params[0])
             wanted = params[1] if len(params) > 1 and isinstance(params[1], str) else ""
             try:
                 self.held, resumed = self.shared.table.open(wanted, now)
@@ -414,15 +397,6 @@ class Session:
         self._known.clear()
         self.aimed = None
         self.aims.clear()
-
-    # Output
-
-    def _take(self, pause_secs: float = 0.0) -> Output:
-        output = Output(b"".join(self._out), self._events, self._close, pause_secs)
-        self._out = []
-        if self._events:
-            self._events = []
-        return output
 
 
 _HANDLERS: dict[str, Callable[[Session, Request, float], None]] = {

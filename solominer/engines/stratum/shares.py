@@ -53,14 +53,6 @@ class Claim(NamedTuple):
     refusal: StratumError | None
 
 
-class CheckedClaim(NamedTuple):
-    """The outcome: the error to answer, None if the share is accepted; `hash_int` is its hash then."""
-
-    claim: Claim
-    error: StratumError | None
-    hash_int: int
-
-
 def make_claim(
     id_json: bytes,
     share: Submission,
@@ -147,8 +139,13 @@ class ShareChecker:
         """Check with compiled code from now on; None: with hashlib alone."""
         self.batch, self.validator = batch, batch.validator if batch else HashlibValidator()
 
-    def check(self, claims: Sequence[Claim], user_agent: str) -> tuple[list[CheckedClaim], list[Event]]:
-        """The outcomes in order, and blocks and notable shares among them. Tallies are updated."""
+    def check(
+        self, claims: Sequence[Claim], user_agent: str
+    ) -> tuple[list[tuple[StratumError | None, int]], list[Event]]:
+        """The error to answer to each, None if it is accepted, with its hash then; and blocks and notable shares.
+
+        Tallies are updated.
+        """
         results = self._hash(claims)
         events: list[Event] = []
         done = []
@@ -169,7 +166,7 @@ class ShareChecker:
                     claim.worker.tally.reject(error.text)
                 else:
                     events.extend(self._credit(claim, claim.worker, hash_int, user_agent))
-            done.append(CheckedClaim(claim, error, hash_int))
+            done.append((error, hash_int))
         return done, events
 
     def _hash(self, claims: Sequence[Claim]) -> list[list[Checked]]:

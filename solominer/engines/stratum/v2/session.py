@@ -6,28 +6,25 @@ that follow each other are answered together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from solominer.chain.hashes import hash_to_int
-from solominer.engines.stratum.agents import UNKNOWN, Agent, agent_of
+from solominer.engines.stratum.base_session import BaseSession
 from solominer.engines.stratum.batch import Taken
 from solominer.engines.stratum.difficulty import Difficulty
 from solominer.engines.stratum.events import (
     AddressWanted,
     Authorized,
     AuthorizeRefused,
-    BlockFound,
+    BlockAccepted,
     Departed,
     DifficultyChanged,
-    Event,
     Output,
     Tally,
     Worker,
 )
-from solominer.engines.stratum.limits import BlockBudget, LineRate
 from solominer.engines.stratum.messages import StratumError
-from solominer.engines.stratum.names import MAX_USER_AGENT, Username, clean_text, parse_username
+from solominer.engines.stratum.names import Username, clean_text, parse_username
 from solominer.engines.stratum.plain_shares import Aimed
 from solominer.engines.stratum.shared import PayTo, Shared
 from solominer.engines.stratum.v2 import shares
@@ -73,14 +70,12 @@ class _Opening(NamedTuple):
     name: Username
 
 
-class V2Session:
-    """The state of one connection. Every method returns an `Output` to be carried out."""
+class V2Session(BaseSession):
+    """One connection. Every input returns an `Output` to be carried out."""
 
     __slots__ = (
-        "_ahead", "_blocks", "_channel_ids", "_close", "_events", "_frames", "_handshake", "_identity", "_is_set_up",
-        "_opened", "_openings", "_out", "_rate", "_refused", "_run", "_send", "_shares_before",
-        "agent", "channels", "gone", "shared", "user_agent",
-        "workers",
+        "_ahead", "_channel_ids", "_frames", "_handshake", "_identity", "_is_set_up", "_openings", "_refused", "_run",
+        "_send", "_shares_before", "channels", "gone",
     )  # fmt: skip
 
     held = None
@@ -88,26 +83,18 @@ class V2Session:
     aimed = None
 
     def __init__(self, shared: Shared, identity: Identity, now: float) -> None:
-        self.shared, self._identity = shared, identity
-        self._opened = now
-        self._rate = LineRate(shared.settings.lines_per_sec, now)
+        super().__init__(shared, now)
+        self._identity = identity
         self._handshake = b""
         self._frames: FrameReader | None = None
         self._send: Cipher | None = None
         self._is_set_up = False
         self._openings: list[_Opening] = []
         self._channel_ids = self._refused = self._shares_before = 0
-        self._out: list[bytes] = []
-        self._events: list[Event] = []
         self._ahead: list[Frame] = []  # read by `plain`, and not handled yet; the shares that they begin with
         self._run = shares.NONE
-        self._blocks = BlockBudget()
-        self._close = ""
-        self.user_agent = ""
-        self.agent: Agent = UNKNOWN
         self.channels: dict[int, MiningChannel] = {}
         self.gone: dict[int, MiningChannel] = {}  # the last ones that were closed: a block may be on its way
-        self.workers: dict[str, Worker] = {}
 
     # What the server asks
 
@@ -148,7 +135,7 @@ class V2Session:
         self._take_frames(frames, now)
         if self._frames.problem is not None:
             self._close = self._close or self._frames.problem.what
-        return self._take(self._rate.pause_secs(len(frames), self.shared.settings.lines_per_sec, now))
+        return self._take(len(frames), now)
 
     def _take_frames(self, frames: list[Frame], now: float) -> None:
         """Handle messages; of those behind one that ends the connection the shares alone."""
@@ -182,7 +169,7 @@ class V2Session:
         """Shares at the beginning of a packet were taken for it."""
         shares.took(self, self._run, aimed, taken, now)
         del self._ahead[: taken.lines]
-        return self._take(self._rate.pause_secs(taken.lines, self.shared.settings.lines_per_sec, now))
+        return self._take(taken.lines, now)
 
     def left_of(self, data: bytes, taken: Taken) -> bytes | None:
         """What is to be received yet of a packet; None: nothing."""
@@ -268,9 +255,7 @@ class V2Session:
             self._close = f"its SetupConnection: {error}"
             return
         self._is_set_up = True
-        said = " ".join(filter(None, (message.vendor, message.hardware_version, message.firmware)))
-        self.user_agent = clean_text(said, MAX_USER_AGENT)
-        self.agent = agent_of(self.user_agent)
+        self._introduced(" ".join(filter(None, (message.vendor, message.hardware_version, message.firmware))))
         self.tell(SetupConnectionSuccess(VERSION, _REQUIRES_FIXED_VERSION if fixed else 0))
 
     def _ask_to_open(self, message: OpenStandardMiningChannel | OpenExtendedMiningChannel, now: float) -> None:
@@ -402,11 +387,9 @@ class V2Session:
             self._events.append(DifficultyChanged(channel.difficulty.announced))
         self._tell(*channel.announcement(job, with_target=moved))
 
-    def note(self, events: Sequence[Event]) -> dict[int, bytes]:
-        """Hand these on, but for blocks of which there are enough; the hashes of its blocks, by their value."""
-        kept = [event for event in events if not isinstance(event, BlockFound) or self._blocks.admits(event.work_id)]
-        self._events += kept
-        return {hash_to_int(event.hash_le): event.hash_le for event in kept if isinstance(event, BlockFound)}
+    def answer_once_saved(self, request: bytes, hash_le: bytes) -> None:
+        """Answer this request of a block once that is on disk."""
+        self._events.append(BlockAccepted(request, hash_le))
 
     # Output
 
@@ -417,13 +400,6 @@ class V2Session:
     def _tell(self, *messages: Packed) -> None:
         assert self._send is not None
         self._out.append(seal(self._send, messages))
-
-    def _take(self, pause_secs: float = 0.0) -> Output:
-        output = Output(b"".join(self._out), self._events, self._close, pause_secs)
-        self._out = []
-        if self._events:
-            self._events = []
-        return output
 
 
 _HANDLERS: dict[type, Callable[[V2Session, Any, float], None]] = {

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from solominer.engines.stratum import plain_shares
 from solominer.engines.stratum.batch import Taken
-from solominer.engines.stratum.events import BlockAccepted
 from solominer.engines.stratum.messages import Errors
 from solominer.engines.stratum.native import ABOVE_TARGET, ACCEPTED, DUPLICATE, RECORD_JOB
 from solominer.engines.stratum.plain_shares import Aimed
@@ -146,15 +145,14 @@ def _claim(session: V2Session, channel: MiningChannel | None, run: Run, answers:
 def _check(
     session: V2Session, channel: MiningChannel, claims: Sequence[tuple[int, Claim]], answers: Answers, now: float
 ) -> bool:
-    checked, events = session.shared.checker.check([claim for _, claim in claims], session.user_agent)
-    blocks, moved = session.note(events), False
-    for (sequence, claim), (_, error, hash_int) in zip(claims, checked, strict=True):
+    moved, judged = False, session.judge([claim for _, claim in claims])
+    for (sequence, claim), (error, hash_int, block_le) in zip(claims, judged, strict=True):
         if error is not None:
             answers.refuse(sequence, error)
             continue
-        if hash_int in blocks:
+        if block_le:
             request = request_of_block(channel.channel_id, sequence, claim.job_difficulty)
-            session.note([BlockAccepted(request, blocks[hash_int])])
+            session.answer_once_saved(request, block_le)
         else:
             answers.accept(sequence, 1, claim.job_difficulty)
         moved |= channel.difficulty.share(hash_int, now)
