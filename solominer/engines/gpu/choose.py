@@ -23,7 +23,7 @@ CHOICE, BENCHED = "choice.json", "benched.json"
 TIMED_SECS = 0.03
 TIMED_ROUNDS = 3
 PATIENCE_SECS = 20.0  # no further candidate is compiled after this: the first hash should not wait
-_SOURCES = ("cuda", "dialects", "nvrtc", "opencl", "source", "source_words", "variants")
+_SOURCES = ("cuda", "nvrtc", "opencl", "source", "source_words", "variants")
 FIRST_LOCAL = "128"  # every kind is tried with groups of this size; the other sizes for the best kind alone
 
 

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solominer.engines.gpu.device import MAX_CHUNKS, SLOTS, Arguments, Device
-from solominer.engines.gpu.dialects import CUDA
 from solominer.engines.gpu.nvrtc import machine_code
-from solominer.engines.gpu.source import ROOM, Source, write
+from solominer.engines.gpu.source import CUDA, ROOM, Source, write
 from solominer.engines.gpu.variants import MIDSTATES, VariantInfo
 from solominer.errors import EngineError
 

@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solominer.engines.gpu.device import MAX_CHUNKS, SLOTS, Arguments, Device
-from solominer.engines.gpu.dialects import OPENCL
 from solominer.engines.gpu.kept_code import kept_code
-from solominer.engines.gpu.source import ROOM, Source, write
+from solominer.engines.gpu.source import OPENCL, ROOM, Source, write
 from solominer.engines.gpu.variants import MIDSTATES, VariantInfo
 from solominer.errors import EngineError
 

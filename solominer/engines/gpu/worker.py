@@ -8,17 +8,18 @@ nothing and so tells no lies.
 
 from __future__ import annotations
 
+import fcntl
 import importlib
+import os
 import time
 from collections import deque
 from dataclasses import dataclass
+from pathlib import Path
 from time import monotonic_ns
 from typing import Any
 
-from solominer.engines.gpu.claim import claim
 from solominer.engines.gpu.kernel import Device, GpuKernel, Launch, TooManyHits, finds_known_block
-from solominer.engines.gpu.pace import LaunchPace, rest_ns
-from solominer.engines.gpu.search import GpuSearch, Piece, hits_in_parts, most_hashes
+from solominer.engines.gpu.search import GpuSearch, LaunchPace, Piece, hits_in_parts, most_hashes, rest_ns
 from solominer.engines.gpu.temperature import Ceiling, Thermometer, thermometer
 from solominer.engines.pool.hits import HitReporter
 from solominer.engines.pool.job_slot import WORD_OF, WorkerState
@@ -206,3 +207,30 @@ class GpuWorker(Worker):
         if self._ceiling.saw(celsius):
             what = "above its limit: paused" if self._ceiling.hot else "cool enough: resumed"
             self._report(f"GPU {self._device.index} has {celsius or 0:.0f} °C, {what}")
+
+
+def claim(device: Device, cache_dir: Path | None) -> int | None:
+    """Claim the card for this process as long as it lives; returns the descriptor that holds the claim.
+
+    Two miners on one card would halve each other's speed, and neither would say why. Only among miners that share
+    `cache_dir`; None without one. Raises EngineError if another has it.
+    """
+    if cache_dir is None:
+        return None
+    path = cache_dir / f"gpu-{device.bus or device.index}.lock".replace(":", "-")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError:  # the cache cannot be written: a matter of speed only
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        owner = os.read(fd, 20).decode(errors="replace").strip() or "?"
+        os.close(fd)
+        raise EngineError(
+            f"{device.name} is used by another miner (process {owner})", "stop it, or leave the card to it: gpu.devices"
+        ) from None
+    os.truncate(fd, 0)
+    os.write(fd, str(os.getpid()).encode())
+    return fd

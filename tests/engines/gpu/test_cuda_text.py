@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 
 from solominer.engines.cpu.reference import midstate, scan_headers, tail_words
-from solominer.engines.gpu.dialects import CUDA
-from solominer.engines.gpu.source import ROOM, write
+from solominer.engines.gpu.source import CUDA, ROOM, write
 from solominer.engines.gpu.variants import MIDSTATES, VARIANTS, VariantInfo
 
 INTRINSICS = """

@@ -14,8 +14,7 @@ import pytest
 
 from solominer.engines.gpu import search as search_module
 from solominer.engines.gpu.kernel import Batch, GpuKernel, TooManyHits
-from solominer.engines.gpu.pace import LaunchPace, rest_ns
-from solominer.engines.gpu.search import GpuSearch, Piece, hits_in_parts, most_hashes
+from solominer.engines.gpu.search import GpuSearch, LaunchPace, Piece, hits_in_parts, most_hashes, rest_ns
 from solominer.engines.pool import messages as outbox_module
 from solominer.engines.pool.hits import HitReporter
 from solominer.engines.pool.job_slot import WORD_OF, SharedBlock

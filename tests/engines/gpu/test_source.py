@@ -16,8 +16,7 @@ import numpy as np
 import pytest
 from llvmlite import binding
 
-from solominer.engines.gpu.dialects import CUDA, OPENCL
-from solominer.engines.gpu.source import write
+from solominer.engines.gpu.source import CUDA, OPENCL, write
 from solominer.engines.gpu.source_words import Products, SourceWords, Uniform, Varying, compute
 from solominer.engines.gpu.variants import VARIANTS
 from solominer.engines.sha256.sha256d import IV, big_sigma1, choose, compress
