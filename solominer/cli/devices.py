@@ -43,7 +43,7 @@ def list_devices(
             "no device is configured", "add them to devices; `solominer devices scan 192.168.1.0/24` finds them"
         )
     _needs_web()
-    from solominer.web.devices.monitor import DeviceMonitor
+    from solominer.web.devices.device import DeviceMonitor
     from solominer.web.devices.view import view
 
     monitor = DeviceMonitor(settings.devices, settings.device_polling)

@@ -38,11 +38,10 @@ from solominer.web.api import (
     ws,
 )
 from solominer.web.compat import ckpool, public_pool
-from solominer.web.headers import SecurityHeaders
+from solominer.web.headers import PageFiles, SecurityHeaders
 from solominer.web.mqtt.publisher import MqttPublisher
 from solominer.web.problems import REFUSALS, add_handlers
 from solominer.web.site import Site
-from solominer.web.static_files import PageFiles
 
 log = logging.getLogger(__name__)
 

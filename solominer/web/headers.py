@@ -1,8 +1,12 @@
-"""Security headers on every response."""
+"""Security headers on every response, and the page's files."""
 
 from __future__ import annotations
 
+from typing import Any
+
+from fastapi.staticfiles import StaticFiles
 from starlette.datastructures import MutableHeaders
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEADERS = {
@@ -33,3 +37,13 @@ class SecurityHeaders:
             await send(message)
 
         await self._app(scope, receive, with_headers)
+
+
+class PageFiles(StaticFiles):
+    """Static files that browsers ask for again (304 if unchanged): the page and its modules are of one version."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        """The file, or 304."""
+        response = super().file_response(*args, **kwargs)
+        response.headers["Cache-Control"] = "no-cache"
+        return response

@@ -1,4 +1,7 @@
-"""Sends what is new to the clients of the WebSocket: the ledger is read once for all of them."""
+"""Sends what is new to the clients of the WebSocket: the ledger is read once for all of them.
+
+Errors and alarms are as the API shows them.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,11 @@ import asyncio
 from collections import deque
 from contextlib import suppress
 from enum import StrEnum
+from typing import Any
 
 import orjson
+from pydantic import BaseModel
 
-from solominer.web.alarms import error_of
 from solominer.web.live import FRESH_SECS, Live
 from solominer.web.tail import Entry
 
@@ -115,3 +119,29 @@ def _topic(kind: str) -> Topic | None:
 def message_of(topic: str, data: bytes) -> str:
     """One message to a client; `data` is JSON."""
     return f'{{"topic":"{topic}","data":{data.decode()}}}'
+
+
+class ErrorAt(BaseModel):
+    """An error: how often it occurred, last `at`, and what to do. `severity` is critical, high, medium, low or info."""
+
+    at: float
+    first_at: float
+    severity: str
+    code: str
+    message: str
+    todo: str
+    count: int
+
+
+def error_of(lines: list[dict[str, Any]]) -> ErrorAt:
+    """One error from its `error` lines, newest first; the first one of each hour has its text."""
+    told = next((line for line in lines if "message" in line), lines[0])
+    return ErrorAt(
+        at=lines[0]["at"],
+        first_at=lines[-1]["at"],
+        severity=str(told.get("severity", "info")),
+        code=str(told.get("code", "")),
+        message=str(told.get("message", "")),
+        todo=str(told.get("done", "")),
+        count=len(lines),
+    )

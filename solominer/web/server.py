@@ -7,8 +7,10 @@ import errno
 import os
 import socket
 import ssl
+from collections import Counter
 from collections.abc import Callable, Iterable
 from ipaddress import ip_network
+from typing import Any, NoReturn
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -18,8 +20,14 @@ from solominer.config.web import WebConfig
 from solominer.engines.stratum.addresses import reachable
 from solominer.engines.stratum.tls import server_context
 from solominer.errors import EngineError
+from solominer.web.access.access import MAX_OPEN
+from solominer.web.access.addresses import is_loopback, network_key
 from solominer.web.access.guard import MAX_BODY_BYTES
-from solominer.web.idle import IdleConnections
+
+REQUEST_SECS = 40.0
+"""How long a whole head of a request may take; longer than uvicorn keeps a connection after a response."""
+
+LOOK_SECS = 1.0
 
 BACKLOG = 2048
 LAST_RESPONSES_SECS = 2
@@ -107,3 +115,36 @@ def _bound(host: str, port: int) -> socket.socket:
             f"the web server cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}", todo
         ) from error
     return listener
+
+
+class IdleConnections:
+    """Closes uvicorn's `connections` on which no request arrives: it waits for the first, and its rest, without end.
+
+    Of one address at most MAX_OPEN wait; of a proxy's as many as it likes.
+    """
+
+    def __init__(self, connections: Callable[[], Iterable[Any]], *, behind_proxy: bool) -> None:
+        self._connections, self._behind_proxy = connections, behind_proxy
+        self._waiting: dict[Any, tuple[Any, float]] = {}
+
+    async def run(self) -> NoReturn:
+        """Look until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_SECS)
+            self.look(asyncio.get_running_loop().time())
+
+    def look(self, now: float) -> None:
+        """Close those that have waited too long, and the oldest of an address with too many."""
+        before, self._waiting = self._waiting, {}
+        for connection in list(self._connections()):
+            cycle = getattr(connection, "cycle", connection)  # the last request; a WebSocket has none, and is served
+            if cycle is None or (cycle is not connection and cycle.response_complete):
+                known, since = before.get(connection, (cycle, now))
+                self._waiting[connection] = cycle, since if known is cycle else now
+        held = Counter[str]()
+        for connection, (_, since) in sorted(self._waiting.items(), key=lambda each: -each[1][1]):
+            host = connection.client[0] if connection.client else None
+            key = network_key(host)
+            held[key] += not (self._behind_proxy or is_loopback(host))
+            if now - since >= REQUEST_SECS or held[key] > MAX_OPEN:
+                connection.transport.abort()

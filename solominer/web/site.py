@@ -14,7 +14,7 @@ from solominer.web.alerts.center import AlertCenter
 from solominer.web.answers import Answers
 from solominer.web.best import BestShares
 from solominer.web.compat.history import WorkHistory
-from solominer.web.devices.monitor import DeviceMonitor
+from solominer.web.devices.device import DeviceMonitor
 from solominer.web.feed import DaemonFeed
 from solominer.web.hours import Hours
 from solominer.web.hub import Hub

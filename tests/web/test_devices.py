@@ -19,11 +19,10 @@ from solominer.config.web import WebConfig
 from solominer.views.snapshot import Snapshot
 from solominer.web.app import create_app
 from solominer.web.devices import axeos, http
-from solominer.web.devices.device import COOLER_C, Device, DeviceState
-from solominer.web.devices.monitor import DeviceMonitor
-from solominer.web.devices.ours import OurPlaces
+from solominer.web.devices.device import COOLER_C, Device, DeviceMonitor, DeviceState
 from solominer.web.devices.pyasic_client import PyasicProcess
 from solominer.web.devices.reading import MOST, Reading, WrongKind, number, pool
+from solominer.web.devices.view import OurPlaces
 from solominer.web.setup import WebSetup
 from solominer.web.site import Site
 from tests.ports import free_port

@@ -16,10 +16,10 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from solominer.web import idle
+from solominer.web import server as web_server
 from solominer.web.access import guard
 from solominer.web.access.access import MAX_OPEN
-from solominer.web.server import WebServer
+from solominer.web.server import IdleConnections, WebServer
 from tests.engines.stratum.pem import make_certificate
 from tests.ports import free_port
 from tests.web.access_rig import Rig
@@ -173,8 +173,8 @@ async def test_path_tricks_reach_no_file(tmp_path: Path) -> None:
 async def test_who_sends_no_request_is_not_waited_for_without_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(idle, "LOOK_SECS", 0.02)
-    monkeypatch.setattr(idle, "REQUEST_SECS", 1.0)
+    monkeypatch.setattr(web_server, "LOOK_SECS", 0.02)
+    monkeypatch.setattr(web_server, "REQUEST_SECS", 1.0)
     async with serving(tmp_path) as (_, place):
         host, port = place.split(":")
         clients = [await asyncio.open_connection(host, int(port)) for _ in range(3)]
@@ -204,7 +204,7 @@ def test_one_address_holds_so_many_idle_connections_and_no_more() -> None:
     served = Held("198.51.100.4", SimpleNamespace(response_complete=False))
     local = [Held("127.0.0.1") for _ in range(MAX_OPEN + 5)]
     connections = [served, *local]
-    looks = idle.IdleConnections(lambda: connections, behind_proxy=False)
+    looks = IdleConnections(lambda: connections, behind_proxy=False)
     for number in range(MAX_OPEN + 5):
         connections.append(Held("198.51.100.4"))
         looks.look(float(number) / 10)
@@ -212,5 +212,5 @@ def test_one_address_holds_so_many_idle_connections_and_no_more() -> None:
     assert [each.closed for each in remote] == 5 * [True] + MAX_OPEN * [False], "the oldest ones go"
     assert not any(each.closed for each in (served, *local))
     proxied = [Held("192.0.2.1") for _ in range(2 * MAX_OPEN)]
-    idle.IdleConnections(lambda: proxied, behind_proxy=True).look(1.0)
+    IdleConnections(lambda: proxied, behind_proxy=True).look(1.0)
     assert not any(each.closed for each in proxied)

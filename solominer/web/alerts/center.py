@@ -19,7 +19,7 @@ from solominer.web.alerts.digest import digest, due
 from solominer.web.alerts.rules import LedgerRules, StatusRules
 from solominer.web.alerts.senders import Send, SendFailed, request, senders
 from solominer.web.alerts.state import MOST_QUEUED, MOST_SENT, AlertState, Queued, StateFile
-from solominer.web.devices.monitor import DeviceMonitor
+from solominer.web.devices.device import DeviceMonitor
 from solominer.web.feed import DaemonFeed
 from solominer.web.live import FRESH_SECS, Live
 from solominer.web.setup import WebSetup

@@ -5,8 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from solominer.web.devices.ours import OurPlaces
-from solominer.web.devices.view import DeviceV1, view
+from solominer.web.devices.view import DeviceV1, OurPlaces, view
 from solominer.web.site import TheSite
 
 router = APIRouter(prefix="/api/v1", tags=["devices"])

@@ -9,8 +9,8 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import BaseModel
 
-from solominer.web.alarms import ErrorAt, error_of
 from solominer.web.api.params import Since, limit
+from solominer.web.hub import ErrorAt, error_of
 from solominer.web.problems import REFUSALS
 from solominer.web.site import Site, TheSite
 

@@ -1,14 +1,18 @@
-"""One device: its newest reading, and the state that follows from it."""
+"""Devices: the newest reading of each, the state that follows from it, and who asks them again and again."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from enum import StrEnum
+from typing import NoReturn
 
-from solominer.config.devices import DeviceConfig
+from solominer.config.devices import DeviceConfig, DevicePolling
 from solominer.web.devices import axeos, pyasic_client
 from solominer.web.devices.pyasic_client import PyasicMissing, PyasicProcess
 from solominer.web.devices.reading import DeviceFailed, Reading, WrongKind
+
+MOST_AT_A_TIME = 16
 
 COOLER_C = 3.0
 """How far below its limit a hot device must be to count as cool again."""
@@ -96,3 +100,38 @@ class Device:
         chip = reading.temp_c is not None and limit is not None and reading.temp_c >= limit - slack
         regulator = reading.vr_temp_c is not None and reading.vr_temp_c >= axeos.VR_HOT_C - slack
         return reading.overheated or chip or regulator
+
+
+class DeviceMonitor:
+    """`devices` in the order of the configuration."""
+
+    def __init__(self, configs: tuple[DeviceConfig, ...], polling: DevicePolling) -> None:
+        self.polling = polling
+        self.devices = [Device(each, polling.offline_after) for each in configs]
+        self._pyasic = PyasicProcess()
+        self._slots = asyncio.Semaphore(MOST_AT_A_TIME)
+
+    async def run(self) -> None:
+        """Ask until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for device in self.devices:
+                    group.create_task(self._follow(device), name=f"device {device.config.label}")
+        finally:
+            await self._pyasic.close()
+
+    async def _follow(self, device: Device) -> NoReturn:
+        while True:
+            await self._ask(device)
+            await asyncio.sleep(self.polling.interval_secs)
+
+    async def _ask(self, device: Device) -> None:
+        async with self._slots:
+            await device.ask(self._pyasic)
+
+    async def ask_once(self) -> None:
+        """Ask every device once."""
+        try:
+            await asyncio.gather(*map(self._ask, self.devices))
+        finally:
+            await self._pyasic.close()

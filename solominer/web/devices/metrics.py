@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from solominer.web.devices.device import Device, DeviceState
-from solominer.web.devices.monitor import DeviceMonitor
+from solominer.web.devices.device import Device, DeviceMonitor, DeviceState
 from solominer.web.devices.reading import Reading
 
 _MEASURED: tuple[tuple[str, str, Callable[[Reading], float | None]], ...] = (
