@@ -8,8 +8,7 @@ from solominer.chain.networks import Network
 from solominer.chain.target import proof_target
 from solominer.engines.stratum.assignment import Assignment, read_coinbase
 from solominer.errors import BadValue, printable
-from solominer.work.job import SEARCHED_SIZE, Job
-from solominer.work.space import HeaderSpace
+from solominer.work.job import SEARCHED_SIZE, HeaderSpace, Job
 from solominer.work.template import BIP320_MASK, EMPTY_COMMITMENT, Template
 from solominer.work.workers import EXTRANONCE_SIZE
 

@@ -21,9 +21,8 @@ from solominer.engines.stratum.assignment import Assignment
 from solominer.engines.stratum.client import Refusal
 from solominer.errors import PoolError
 from solominer.upstream.connection import Patience, PoolConnection
-from solominer.upstream.redirect import may_redirect
 from solominer.upstream.submit import Answered, Sent, Submissions
-from solominer.upstream.talk import Redirect
+from solominer.upstream.talk import Redirect, may_redirect
 
 log = logging.getLogger("solominer.upstream.pools")
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from solominer import __version__
+from solominer.config.forms import is_address
 from solominer.config.pools import PoolConfig
 from solominer.engines.stratum.assignment import Assignment
 from solominer.engines.stratum.client import (
@@ -23,6 +24,7 @@ from solominer.engines.stratum.client import (
 from solominer.errors import PoolError, printable
 
 AGENT = f"solominer/{__version__}"
+_SHORT_LABEL = 3
 MAX_FAULTS = 20
 """Answers to nothing that was asked, per connection; anything else that is wrong ends it at once."""
 
@@ -179,3 +181,21 @@ def _said(refusal: Refusal) -> str:
     """A refusal as text."""
     code = "" if refusal.code is None else f" [{refusal.code}]"
     return f"{printable(refusal.text, 100) or 'no reason given'}{code}"
+
+
+def may_redirect(configured: str, host: str) -> bool:
+    """Whether `host` belongs to the domain of the `configured` host.
+
+    That is the same host, one below it, or one beside it: `eu.pool.example.org` may send to `us.pool.example.org`. An
+    address may only send to itself. Registries' own domains such as `co.uk` are no domain of anybody.
+    """
+    ours, theirs = configured.lower().rstrip("."), host.lower().rstrip(".")
+    if ours == theirs:
+        return True
+    if is_address(ours) or is_address(theirs):
+        return False
+    _, _, parent = ours.partition(".")
+    labels = parent.split(".")
+    is_registry = len(labels) < 2 or (len(labels) == 2 and len(labels[1]) == 2 and len(labels[0]) <= _SHORT_LABEL)
+    domains = [ours] if is_registry else [ours, parent]
+    return any(theirs == domain or theirs.endswith(f".{domain}") for domain in domains if "." in domain)

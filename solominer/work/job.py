@@ -1,4 +1,4 @@
-"""A job: a template with a coinbase split around its extranonce, a Merkle branch, and an id."""
+"""A job: a template with a coinbase split around its extranonce, a Merkle branch, an id, and what else may vary."""
 
 from __future__ import annotations
 
@@ -8,12 +8,47 @@ from typing import NamedTuple
 from solominer.chain.coinbase import Coinbase, build_coinbase
 from solominer.chain.hashes import root_from_branch, to_rpc_hex
 from solominer.chain.header import Header, assemble_block_hex, block_weight
+from solominer.chain.target import decode_compact, encode_compact
 from solominer.errors import TemplateError
 from solominer.work.payout import Payout
 from solominer.work.raw_transactions import data_hex, merkle_branch, most_weight, sigop_cost
-from solominer.work.space import HeaderSpace
 from solominer.work.template import Template
 from solominer.work.workers import EXTRANONCE1_SIZE, EXTRANONCE2_SIZE, EXTRANONCE_SIZE
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderSpace:
+    """What may vary besides the extranonce: version bits in `version_mask` and ntime in `ntime_min..ntime_max`.
+
+    `version` is the template's; rolled versions differ from it only within the mask.
+    """
+
+    version: int
+    version_mask: int
+    ntime_min: int
+    ntime_max: int
+
+    @classmethod
+    def of(cls, template: Template, roll_secs: int) -> HeaderSpace:
+        """The space of a template. ntime starts at curtime, never at the local clock (rule 18).
+
+        On networks with minimum-difficulty blocks after 20 minutes (testnet3, testnet4, regtest), the required bits
+        depend on the time, so ntime is not rolled (rule 17) unless the template has minimum difficulty already.
+        """
+        network = template.network
+        frozen = network.min_difficulty_blocks and template.target != _easiest(network.pow_limit)
+        latest = template.curtime if frozen else template.curtime + roll_secs
+        return cls(template.version, template.version_mask, template.curtime, min(latest, 0xFFFFFFFF))
+
+    def version_with(self, bits: int) -> int:
+        """The version with `bits` rolled in (BIP 310: bits outside the mask are kept from the job)."""
+        return (self.version & ~self.version_mask) | (bits & self.version_mask)
+
+
+def _easiest(pow_limit: int) -> int:
+    """The proof-of-work limit rounded to its compact form: the target of a minimum-difficulty block."""
+    return decode_compact(encode_compact(pow_limit))
+
 
 SALT_SIZE = 4
 SEARCHED_SIZE = EXTRANONCE2_SIZE - SALT_SIZE

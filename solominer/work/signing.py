@@ -10,9 +10,8 @@ from solominer.errors import TemplateError
 from solominer.work.actions import Alarm, Severity, SignJob
 from solominer.work.events import JobSigned
 from solominer.work.instant import Instant
-from solominer.work.job import Job
+from solominer.work.job import HeaderSpace, Job
 from solominer.work.raw_transactions import most_weight
-from solominer.work.space import HeaderSpace
 
 
 class Signing:

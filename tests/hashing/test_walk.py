@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from solominer.engines.pool.walk import Walk
 from solominer.errors import PlanError
 from solominer.plan.plan import Families, Lanes, Palette, SearchPlan, Strides
-from solominer.work.space import HeaderSpace
+from solominer.work.job import HeaderSpace
 
 Point = tuple[int, int, int, int]
 NONCES = st.integers(1, 40)

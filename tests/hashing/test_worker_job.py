@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from solominer.engines.pool.worker_job import WorkerJob
 from solominer.errors import EngineError
-from solominer.work.space import HeaderSpace
+from solominer.work.job import HeaderSpace
 from tests.hashing.jobs import make_job
 
 WORDS = st.integers(0, (1 << 32) - 1)

@@ -6,7 +6,7 @@ import pytest
 
 from solominer.engines.stratum.server_values import read_reconnect
 from solominer.errors import BadValue
-from solominer.upstream.redirect import may_redirect
+from solominer.upstream.talk import may_redirect
 
 
 @pytest.mark.parametrize(

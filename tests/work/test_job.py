@@ -15,10 +15,9 @@ from solominer.chain.header import Header
 from solominer.chain.networks import REGTEST, TESTNET4
 from solominer.chain.transaction import TxOut, parse_transaction
 from solominer.errors import BadValue, TemplateError
-from solominer.work.job import Job, build_job
+from solominer.work.job import HeaderSpace, Job, build_job
 from solominer.work.job_check import check_job
 from solominer.work.payout import Payout
-from solominer.work.space import HeaderSpace
 from solominer.work.template import Template
 from tests.data import load
 from tests.work.builders import PAYOUT, real_template, template_on, tip

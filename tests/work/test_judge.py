@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from solominer.chain.hashes import sha256d
 from solominer.work.actions import Record, SaveBlock, ShareSeen
 from solominer.work.events import HealthSeen, JobRestored, ShareFound, TemplateReady
-from solominer.work.job import Job, SplitCoinbase, build_job
+from solominer.work.job import HeaderSpace, Job, SplitCoinbase, build_job
 from solominer.work.judge import HEADERS_KEPT, Judge, SeenHeaders
-from solominer.work.space import HeaderSpace
 from solominer.work.workers import WorkerId
 from tests.fakes import ANY_HASH
 from tests.work.builders import (

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from solominer.errors import PlanError
 from solominer.plan.plan import SearchPlan
-from solominer.work.space import HeaderSpace
+from solominer.work.job import HeaderSpace
 
 
 class Place(NamedTuple):

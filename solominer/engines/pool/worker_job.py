@@ -11,8 +11,7 @@ from dataclasses import dataclass
 
 from solominer.chain.hashes import root_from_branch, sha256d
 from solominer.errors import EngineError
-from solominer.work.job import SEARCHED_SIZE, Job
-from solominer.work.space import HeaderSpace
+from solominer.work.job import SEARCHED_SIZE, HeaderSpace, Job
 
 _FIXED = struct.Struct("<QB8s32sI IIII 32s32s ? HHH")
 """job id, extranonce prefix with its size, prevhash, nbits; version, mask, ntime min, max; share target, network

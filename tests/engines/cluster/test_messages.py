@@ -24,7 +24,7 @@ from solominer.engines.cluster.messages import (
 )
 from solominer.engines.pool.worker_job import WorkerJob
 from solominer.errors import DecodeError, printable
-from solominer.work.space import HeaderSpace
+from solominer.work.job import HeaderSpace
 
 U32, U64 = st.integers(0, 2**32 - 1), st.integers(0, 2**64 - 1)
 TEXT = st.text(max_size=20).map(printable)
