@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from regtest.scenarios import coins_address
-from solominer.engines.stratum.limits import BLOCKS_PER_WORK
+from solominer.engines.stratum.base_session import BLOCKS_PER_WORK
 from solominer.engines.stratum.work import swap_words
 from solominer.node.private.node import PrivateNode
 from solominer.records.evidence.verify import verify

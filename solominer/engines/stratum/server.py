@@ -26,7 +26,13 @@ from solominer.engines.stratum.channel import (
     ServerLimits,
     Setup,
 )
-from solominer.engines.stratum.connection import LAST_BLOCKS_SECS, LAST_SHARES_SECS, Connection
+from solominer.engines.stratum.connection import (
+    LAST_BLOCKS_SECS,
+    LAST_SHARES_SECS,
+    Connection,
+    connection_record,
+    session_of,
+)
 from solominer.engines.stratum.doorman import Doorman
 from solominer.engines.stratum.duplicates import Duplicates
 from solominer.engines.stratum.events import (
@@ -49,7 +55,6 @@ from solominer.engines.stratum.intake import Intake
 from solominer.engines.stratum.jobs import JobBoard, plan_of
 from solominer.engines.stratum.listener import Listener
 from solominer.engines.stratum.reference import HashlibValidator
-from solominer.engines.stratum.reports import connection_record, session_of
 from solominer.engines.stratum.shared import Credits, ListenerSettings, Shared, Tallies
 from solominer.engines.stratum.shares import ShareChecker
 from solominer.engines.stratum.unsaved import UnsavedBlocks

@@ -150,7 +150,7 @@ def test_many_shares_in_packets_of_any_size(batch: Batch, branch: int) -> None:
 
 
 def test_blocks_and_notable_shares_among_many_are_found(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("solominer.engines.stratum.limits.BLOCKS_PER_WORK", 200)
+    monkeypatch.setattr("solominer.engines.stratum.base_session.BLOCKS_PER_WORK", 200)
     notable = share_target(EASY * 4)
     one, other = pair(batch, make_work(nbits=REGTEST_BITS, notable_target_le=notable.to_bytes(32, "little")))
     lines = [line(n, "mining.submit", "rig.1", one.job[0], f"{n:016x}", one.job[7], "00000000") for n in range(200)]

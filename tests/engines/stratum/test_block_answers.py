@@ -8,7 +8,7 @@ import pytest
 
 from solominer.chain.header import Header
 from solominer.engines.pool.processes import python_command
-from solominer.engines.stratum.limits import BLOCKS_PER_WORK
+from solominer.engines.stratum.base_session import BLOCKS_PER_WORK
 from solominer.work.events import ShareFound, WorkerDied, WorkerStarted
 from tests import killed_at
 from tests.engines.stratum.builders import line

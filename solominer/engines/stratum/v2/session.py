@@ -28,7 +28,6 @@ from solominer.engines.stratum.names import Username, clean_text, parse_username
 from solominer.engines.stratum.plain_shares import Aimed
 from solominer.engines.stratum.shared import PayTo, Shared
 from solominer.engines.stratum.v2 import shares
-from solominer.engines.stratum.v2.answers import answer_to_block
 from solominer.engines.stratum.v2.channel import MiningChannel, Wish
 from solominer.engines.stratum.v2.frames import EXTENSION, Frame, FrameReader, Packed, seal
 from solominer.engines.stratum.v2.identity import Identity
@@ -49,6 +48,7 @@ from solominer.engines.stratum.v2.messages import (
     packed,
 )
 from solominer.engines.stratum.v2.noise import ACT1_BYTES, Cipher
+from solominer.engines.stratum.v2.shares import answer_to_block
 from solominer.engines.stratum.work import EXTRANONCE2_SIZE, Audience, Job
 from solominer.errors import DecodeError, EngineError, SolominerError
 

@@ -263,7 +263,7 @@ async def test_the_check_that_goes_away_within_a_turn(batch: Batch) -> None:
 
 
 def test_blocks_and_notable_shares_among_many_are_found(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("solominer.engines.stratum.limits.BLOCKS_PER_WORK", 200)
+    monkeypatch.setattr("solominer.engines.stratum.base_session.BLOCKS_PER_WORK", 200)
     notable = share_target(EASY * 4)
     one, _ = pair(batch, make_work(nbits=REGTEST_BITS, notable_target_le=notable.to_bytes(32, "little")))
     work = one.work(1)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from solominer.chain.hashes import hash_to_int
 from solominer.chain.target import target_from_difficulty
+from solominer.engines.stratum.connection import connection_record
 from solominer.engines.stratum.difficulty import Limits
 from solominer.engines.stratum.events import (
     AddressWanted,
@@ -23,11 +24,9 @@ from solominer.engines.stratum.events import (
     NotableShare,
 )
 from solominer.engines.stratum.messages import StratumError
-from solominer.engines.stratum.reports import connection_record
 from solominer.engines.stratum.server import _payouts
 from solominer.engines.stratum.shared import PayTo
 from solominer.engines.stratum.v2 import curve
-from solominer.engines.stratum.v2.answers import Answers
 from solominer.engines.stratum.v2.client import V2Client
 from solominer.engines.stratum.v2.identity import BEFORE_SECS, VALID_SECS, Identity
 from solominer.engines.stratum.v2.messages import (
@@ -52,6 +51,7 @@ from solominer.engines.stratum.v2.messages import (
     UpdateChannelError,
 )
 from solominer.engines.stratum.v2.session import MAX_REFUSED_CHANNELS, V2Session
+from solominer.engines.stratum.v2.shares import Answers
 from solominer.engines.stratum.vardiff import Rule
 from solominer.engines.stratum.work import Standing, swap_words
 from solominer.errors import BadValue
