@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from solominer.errors import NotRunning, RecordsError, SolominerError, printable
@@ -32,6 +32,9 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     503: {"model": Problem, "description": "The records are missing, damaged, or still being indexed."},
 }
 """`responses` of every router that reads the records."""
+
+Missing = Annotated[str | None, Field(description="What the answer leaves out, and why; null if nothing.")]
+"""Type of a field of answers from the ledger."""
 
 MISSING: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "description": "There is no such thing."}}
 """`responses` of an endpoint that names one thing."""
