@@ -87,7 +87,10 @@ def test_wrong_parameters_are_named(served: Served, path: str, parameters: dict[
 
 def test_another_method_is_refused(served: Served) -> None:
     response = served.http.post("/api/v1/odds")
-    assert response.status_code == 405
+    assert (response.status_code, response.headers["allow"]) == (405, "GET, HEAD")
+    assert served.http.head("/api/v1/odds").headers["content-length"] == str(
+        len(served.http.get("/api/v1/odds").content)
+    )
     assert set(response.json()) == {"error", "todo"}
 
 
