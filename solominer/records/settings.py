@@ -18,8 +18,8 @@ class RecorderSettings:
 
     While the disk fails, up to `max_waiting_bytes` of lines wait in memory; then shares are dropped and counted.
     `signing_key` is a file with an Ed25519 private key (PEM). Ledger, errors and logs are deleted after `keep_days`, or
-    oldest first while they exceed `quota_bytes` or less than `free_bytes` are free on the disk. Reports, proofs and
-    submissions are never deleted.
+    oldest first while they exceed `quota_bytes` or less than `free_bytes` are free on the disk, but never the last
+    two hours. Reports, proofs and submissions are never deleted.
     """
 
     journal_fallback_dir: Path | None = None

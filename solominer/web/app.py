@@ -39,6 +39,7 @@ from solominer.web.api import (
 )
 from solominer.web.compat import ckpool, public_pool
 from solominer.web.headers import PageFiles, SecurityHeaders
+from solominer.web.methods import PAGE, HeadAsGet
 from solominer.web.mqtt.publisher import MqttPublisher
 from solominer.web.problems import REFUSALS, add_handlers
 from solominer.web.site import Site
@@ -94,7 +95,8 @@ def create_app(site: Site) -> FastAPI:
         app.include_router(router, dependencies=[Depends(may_control)], responses=REFUSALS)
     app.include_router(login.router, responses=REFUSALS)
     app.include_router(health.router, include_in_schema=False)
-    app.mount("/", GZipMiddleware(PageFiles(directory=STATIC, html=True)), name="page")
+    app.mount("/", GZipMiddleware(PageFiles(directory=STATIC, html=True)), name=PAGE)
+    app.add_middleware(HeadAsGet)
     app.add_middleware(Guard, access=access)
     app.add_middleware(SecurityHeaders)
     return app

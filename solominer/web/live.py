@@ -11,7 +11,7 @@ from typing import Any
 
 from solominer.records.evidence.state import Head, read_report
 from solominer.records.files import is_folder
-from solominer.records.ledger.index import LedgerIndex
+from solominer.records.ledger.reader import LedgerReader
 from solominer.records.report.report import build_report
 from solominer.records.tree import Part, Tree
 from solominer.web.problems import Unavailable
@@ -26,7 +26,7 @@ Report = dict[str, Any]
 class Live:
     """Follows the records of one network. `listeners` are called on the event loop with new entries of the ledger."""
 
-    def __init__(self, tree: Tree, ledger: LedgerIndex, network: str) -> None:
+    def __init__(self, tree: Tree, ledger: LedgerReader, network: str) -> None:
         self.tree, self.ledger, self._network = tree, ledger, network
         self.listeners: list[Callable[[list[Entry]], None]] = []
         self.lock = Lock()
@@ -67,8 +67,8 @@ class Live:
 
     # --- in threads ----------------------------------------------------------------------------------------------
 
-    def index(self) -> LedgerIndex:
-        """The ledger's index, up to date. Raises RecordsError, Unavailable while it is made for a long ledger."""
+    def index(self) -> LedgerReader:
+        """The ledger's index, up to date. Raises Unavailable without records, or while it is made for a long ledger."""
         stamp, state = self.stamp, self.tail.state
         if stamp == self._indexed:
             return self.ledger

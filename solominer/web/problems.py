@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from solominer.errors import NotRunning, RecordsError, SolominerError, printable
 from solominer.records.files import reason
+from solominer.web.methods import FILE_METHODS, allowed_methods
 
 SEE_DOCS = "see /api/docs for the parameters and their bounds"
 SEND_JSON = "send one, with the header Content-Type: application/json"
@@ -32,6 +33,9 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     503: {"model": Problem, "description": "The records are missing, damaged, or still being indexed."},
 }
 """`responses` of every router that reads the records."""
+
+Missing = Annotated[str | None, Field(description="What the answer leaves out, and why; null if nothing.")]
+"""Type of a field of answers from the ledger."""
 
 MISSING: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "description": "There is no such thing."}}
 """`responses` of an endpoint that names one thing."""
@@ -85,5 +89,11 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    todo = "see /api/docs for what there is" if error.status_code in (404, 405) else ""
-    return JSONResponse({"error": str(error.detail), "todo": todo}, error.status_code, error.headers)
+    status, what, headers = error.status_code, str(error.detail), dict(error.headers or {})
+    if status in (404, 405):
+        allowed = allowed_methods(request) or (FILE_METHODS if status == 405 else [])
+        if request.method not in allowed and allowed:
+            status, headers["Allow"] = 405, ", ".join(allowed)
+            what = f"{printable(request.method, 20)} is not a method of this address"
+    todo = "see /api/docs for what there is" if status in (404, 405) else ""
+    return JSONResponse({"error": what, "todo": todo}, status, headers)

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
-from solominer.records.ledger.index import LedgerIndex
+from solominer.records.ledger.reader import LedgerReader
 from solominer.records.tree import Tree
 from solominer.web.alerts.center import AlertCenter
 from solominer.web.answers import Answers
@@ -32,7 +32,7 @@ class Site:
     setup: WebSetup
     feed: DaemonFeed
     tree: Tree
-    ledger: LedgerIndex
+    ledger: LedgerReader
     live: Live
     hours: Hours
     best: BestShares
@@ -46,7 +46,7 @@ class Site:
     def of(cls, setup: WebSetup) -> Site:
         """The site of one daemon, not yet connected to it."""
         tree = Tree(setup.folder)
-        ledger = LedgerIndex(tree, timeout_secs=INDEX_TIMEOUT_SECS)
+        ledger = LedgerReader(tree, timeout_secs=INDEX_TIMEOUT_SECS)
         live, hours = Live(tree, ledger, setup.network), Hours(tree)
         best = BestShares(tree, live, hours)
         feed = DaemonFeed(setup.folder)

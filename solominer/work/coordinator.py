@@ -60,7 +60,7 @@ from solominer.work.events import (
     WrongHit,
 )
 from solominer.work.forks import ForkWatch
-from solominer.work.found import FoundBlock
+from solominer.work.found import BlockState, FoundBlock
 from solominer.work.instant import Instant
 from solominer.work.job import Job
 from solominer.work.jobs import JobMaker
@@ -383,16 +383,16 @@ class Coordinator:
         return actions
 
     def _submit_answered(self, event: SubmitAnswered) -> list[Action]:
+        tracked = self.blocks.open.get(event.hash_le)
         actions = self.blocks.answered(event)
-        if self._solved_at is None:
-            return actions
         if self.policy.staging:
-            return actions + self._next_job(event.at)
-        if event.answer is Answer.INVALID and event.hash_le not in self.blocks.open:
-            # A transaction may have made it invalid: continue with empty blocks.
-            self.templates.empty_only = True
-            return actions + self._next_job(event.at)
-        return actions
+            return actions if self._solved_at is None else actions + self._next_job(event.at)
+        rejected = tracked is not None and tracked.state is BlockState.REJECTED
+        if tracked is None or not rejected or tracked.block.prevhash_le != self.tip_le:
+            return actions
+        if self.templates.is_doubtful(event.raw):
+            actions += self._stop("template withdrawn")
+        return actions if self.working else actions + self._next_job(event.at)
 
     # --- time, pauses, policy ------------------------------------------------------------------------------------
 

@@ -17,6 +17,9 @@ FAILURES_ALLOWED, SHUN_SECS = 4, 600.0
 TIMEWARP_SECS = 600
 """How much earlier than its parent the first block of a period may be (BIP 94, MAX_TIMEWARP)."""
 
+_OF_THE_HEADER = ("high-hash", "bad-diffbits", "bad-prevblk", "bad-version", "time-", "bad-signet-blksig")
+"""Beginnings of reject reasons of a block's header (src/validation.cpp); version, ntime and nonce are the miner's."""
+
 
 @dataclass(slots=True)
 class Templates:
@@ -42,6 +45,16 @@ class Templates:
     def gone(self) -> bool:
         """Whether so many requests in a row failed that another node should be asked."""
         return self.failures >= FAILURES_ALLOWED
+
+    def is_doubtful(self, raw: str) -> bool:
+        """Whether our block on this tip was rejected (the node's words) for what the template holds: empty blocks then.
+
+        A fault of the header is its miner's, and an empty block would have it too.
+        """
+        if raw.startswith(_OF_THE_HEADER):
+            return False
+        self.empty_only = True
+        return True
 
     def take(self, template: Template, at: Instant, refresh_secs: float) -> None:
         """Take a new template for the tip."""

@@ -147,8 +147,8 @@ def test_misdated_hours_age_and_go_in_the_order_in_which_they_were_written(tmp_p
     tree = bench.recorder().tree
     written = [Part.at(at).path for at in (HOUR, HOUR + 3600, wrong, HOUR + 7200)]
     for_space = Retention(tree, RecorderSettings(quota_bytes=1, free_bytes=0, keep_days=1e9))
-    assert [item["part"] for item in for_space.plan(HOUR + 9000, set())] == written
+    assert [item["part"] for item in for_space.plan(Part.at(HOUR + DAY_SECS), HOUR + 9000, set())] == written
     by_age = Retention(tree, RecorderSettings(quota_bytes=1 << 40, free_bytes=0, keep_days=1.0))
-    assert by_age.plan(HOUR + 9000, set(), Belief.CONFIRMED) == []
-    late = by_age.plan(HOUR + 9000 + DAY_SECS, set(), Belief.CONFIRMED)
+    assert by_age.plan(Part.at(HOUR + DAY_SECS), HOUR + 9000, set(), Belief.CONFIRMED) == []
+    late = by_age.plan(Part.at(HOUR + DAY_SECS), HOUR + 9000 + DAY_SECS, set(), Belief.CONFIRMED)
     assert [item["part"] for item in late] == written

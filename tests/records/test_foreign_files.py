@@ -23,7 +23,7 @@ from solominer.records.ledger.retention import Retention
 from solominer.records.recorder import Recorder
 from solominer.records.report.period import render
 from solominer.records.settings import RecorderSettings
-from solominer.records.tree import SECTIONS
+from solominer.records.tree import SECTIONS, Part
 from tests.records.builders import HOUR, Bench, mine
 from tests.records.standalone import standalone
 
@@ -198,7 +198,7 @@ def everything_goes_on(bench: Bench, open_hour: Callable[[Recorder], list[Path]]
     assert render(tree, "regtest", "2026/11/21").startswith("===")
     assert sum(entry.block is not None for entry in open_blocks(tree).blocks) == 2
     everything = Retention(tree, RecorderSettings(quota_bytes=0, free_bytes=0))
-    everything.carry_out(everything.plan(HOUR + 9000, set()))
+    everything.carry_out(everything.plan(Part.at(HOUR + 86_400), HOUR + 9000, set()))
     after = contents(bench.root)
     assert [path for inode, path in before.items() if inode not in after] == []
     assert {alarm[1] for alarm in bench.alarms} <= {"clock"}

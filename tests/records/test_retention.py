@@ -12,7 +12,7 @@ import pytest
 from solominer.records.evidence.verify import verify
 from solominer.records.ledger.retention import Retention
 from solominer.records.settings import DAY_SECS, RecorderSettings
-from solominer.records.tree import Part
+from solominer.records.tree import HOUR_SECS, Part
 from tests.records.builders import HOUR, Bench, mine
 from tests.records.standalone import standalone
 
@@ -61,6 +61,24 @@ def test_the_oldest_go_first_and_the_chain_still_verifies(tmp_path: Path, settin
     assert verify(bench.root / "reports" / Part.at(HOUR).path).holds
 
 
+def test_a_full_disk_leaves_the_hours_that_just_ended_to_be_verified(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "data", RecorderSettings(free_bytes=1 << 60))
+    recorder = bench.recorder()
+    recorder.open(HOUR)
+    for hour in range(5):
+        mine(bench, recorder, HOUR + hour * HOUR_SECS + 1, shares=3)
+        recorder.tick(HOUR + (hour + 1) * HOUR_SECS + 1)
+    assert recorder.flush(10)
+    recorder.close(HOUR + 5 * HOUR_SECS + 2)
+    kept = [part.start for part in recorder.tree.parts("ledger")]
+    assert kept == [HOUR + hour * HOUR_SECS for hour in (3, 4, 5)]
+    assert verify(bench.root, thorough=True).holds
+    again = bench.recorder()
+    again.open(HOUR + 5 * HOUR_SECS + 3)  # a crash-looping miner seals many parts an hour
+    again.close(HOUR + 5 * HOUR_SECS + 4)
+    assert {HOUR + 5 * HOUR_SECS, HOUR + 4 * HOUR_SECS} <= {part.start for part in again.tree.parts("ledger")}
+
+
 def test_a_file_that_no_report_retired_is_missed(tmp_path: Path) -> None:
     bench = Bench(tmp_path / "data", by_age(2.5))
     run_days(bench, 4)
@@ -80,7 +98,12 @@ def test_proofs_and_submissions_cannot_be_retired_even_if_a_report_says_so(tmp_p
 def test_nothing_goes_by_default(tmp_path: Path) -> None:
     bench = Bench(tmp_path / "data")
     run_days(bench, 2)
-    assert Retention(bench.recorder().tree, RecorderSettings(free_bytes=0)).plan(HOUR + DAY_SECS, set()) == []
+    assert (
+        Retention(bench.recorder().tree, RecorderSettings(free_bytes=0)).plan(
+            Part.at(HOUR + DAY_SECS), HOUR + DAY_SECS, set()
+        )
+        == []
+    )
 
 
 def test_a_delete_that_a_crash_kept_from_happening_is_planned_again(

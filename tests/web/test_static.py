@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import time
@@ -55,6 +56,40 @@ async def test_files_are_asked_for_again_and_answered_short(client: AsyncClient)
     again = await client.get("/js/main.js", headers={"If-None-Match": first.headers["etag"]})
     assert again.status_code == 304
     assert again.content == b""
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/js/main.js", "/healthz", "/readyz", "/metrics", "/api/v1/ledger", "/api/docs", "/no"]
+)
+async def test_head_is_answered_like_get_without_the_body(client: AsyncClient, path: str) -> None:
+    get, head = await client.get(path), await client.head(path)
+    assert head.status_code == get.status_code
+    assert head.content == b""
+    assert {**head.headers, "content-length": ""} == {**get.headers, "content-length": ""}
+
+
+async def test_head_of_a_stream_of_events_ends(client: AsyncClient) -> None:
+    async with asyncio.timeout(20):
+        head = await client.head("/api/v1/events")
+    assert (head.status_code, head.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allow"),
+    [
+        ("POST", "/healthz", "GET, HEAD"),
+        ("DELETE", "/metrics", "GET, HEAD"),
+        ("PUT", "/api/v1/status", "GET, HEAD"),
+        ("OPTIONS", "/", "GET, HEAD"),
+        ("GET", "/api/v1/control/pause", "POST"),
+        ("HEAD", "/api/v1/control/pause", "POST"),
+    ],
+)
+async def test_another_method_is_refused_with_those_there_are(
+    client: AsyncClient, method: str, path: str, allow: str
+) -> None:
+    response = await client.request(method, path)
+    assert (response.status_code, response.headers.get("allow")) == (405, allow)
 
 
 async def test_content_types_are_those_that_browsers_insist_on(client: AsyncClient) -> None:

@@ -24,6 +24,7 @@ from solominer.work.actions import (
     ShareSeen,
     StopWork,
 )
+from solominer.work.coordinator import Coordinator
 from solominer.work.events import (
     Answer,
     BlockSeen,
@@ -46,6 +47,7 @@ from solominer.work.events import (
     WrongHit,
 )
 from solominer.work.found import BlockState
+from solominer.work.job import Job
 from solominer.work.policy import Policy
 from solominer.work.templates import same_work
 from solominer.work.workers import WorkerId
@@ -468,6 +470,53 @@ def test_a_rejected_block_raises_the_alarm_and_work_goes_on_without_transactions
     actions = feed(machine, answer)
     assert of_type(Alarm, actions)[0].code == "block-rejected"
     assert of_type(PublishJob, actions)[0].job.is_empty
+
+
+def mining_full() -> tuple[Coordinator, Job]:
+    """A coordinator that mines a template with transactions, and its job."""
+    machine, full = coordinator(), real_template()
+    seen = HealthSeen(T0, health("a", best=full.prevhash_le))
+    [publish] = of_type(PublishJob, feed(machine, seen, TemplateReady(T0, "a", full)))
+    assert not publish.job.is_empty
+    return machine, publish.job
+
+
+def rejected(send: SendBlock, raw: str, secs: float = 1.0) -> SubmitAnswered:
+    return SubmitAnswered(T0 + secs, "a", send.block.hash_le, Answer.INVALID, raw, 1, 0.01)
+
+
+@pytest.mark.parametrize("raw", ["bad-version(0x3fffe000)", "time-too-old", "high-hash", "bad-diffbits, wrong bits"])
+def test_a_block_rejected_for_its_header_leaves_the_transactions_of_the_tip(raw: str) -> None:
+    machine, job = mining_full()
+    (send,) = of_type(SendBlock, feed(machine, solution(job)))
+    actions = feed(machine, rejected(send, raw))
+    assert [alarm.code for alarm in of_type(Alarm, actions)] == ["block-rejected"]
+    [published] = of_type(PublishJob, actions)
+    assert published.job.template.transactions == job.template.transactions
+
+
+def test_a_block_on_an_older_tip_that_is_rejected_leaves_the_transactions_of_this_one() -> None:
+    machine, job = mining()
+    (late,) = of_type(SendBlock, feed(machine, solution(job)))
+    feed(machine, NewTip(T0 + 1, "a", tip(2), "zmq"))
+    [published] = of_type(PublishJob, feed(machine, TemplateReady(T0 + 1, "a", template_on(tip(2), 262))))
+    (send,) = of_type(SendBlock, feed(machine, solution(published.job)))
+    assert of_type(PublishJob, feed(machine, rejected(late, "bad-txns-nonfinal", 2))) == []
+    actions = feed(machine, rejected(send, "bad-version(0x00000001)", 2))
+    assert of_type(PublishJob, actions)
+    assert not machine.templates.empty_only
+
+
+def test_a_rejection_that_comes_after_work_was_taken_up_again_withdraws_the_template() -> None:
+    machine, job = mining_full()
+    (send,) = of_type(SendBlock, feed(machine, solution(job)))
+    feed(machine, SubmitAnswered(T0 + 1, "a", send.block.hash_le, Answer.UNKNOWN, "timeout", 1, 0.01))
+    feed(machine, Tick(T0 + 60))
+    [again] = of_type(PublishJob, feed(machine, TemplateReady(T0 + 60, "a", real_template())))
+    assert not again.job.is_empty
+    actions = feed(machine, rejected(send, "bad-txns-inputs-missingorspent", 61))
+    assert of_type(StopWork, actions)
+    assert [publish.job.is_empty for publish in of_type(PublishJob, actions)] == [True]
 
 
 def test_work_is_taken_up_again_if_no_tip_follows_our_block() -> None:

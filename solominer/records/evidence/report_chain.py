@@ -63,7 +63,7 @@ class ReportChain:
 
         Raises OSError, after which it may be called again, or RecordsError if no report can be built.
         """
-        plan = self._retention.plan(at, busy, belief)
+        plan = self._retention.plan(part, at, busy, belief)
         also: list[str] = []
         if self.head is not None and day_of(self.head.part) != day_of(part):
             with optional("the file of a finished day"):

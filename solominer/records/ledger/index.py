@@ -156,6 +156,10 @@ class LedgerIndex:
             if file is not None:
                 file.close()
 
+    def _hours(self) -> list[Part]:
+        """All hours that are to be indexed, oldest first."""
+        return self._tree.parts("ledger")
+
     def _take_in(self, database: sqlite3.Connection, parts: Iterable[Part] | None = None) -> int:
         added = 0
         if database.execute("PRAGMA user_version").fetchone()[0] not in (0, VERSION):
@@ -164,7 +168,7 @@ class LedgerIndex:
         database.execute(f"PRAGMA user_version = {VERSION}")
         database.execute("BEGIN IMMEDIATE")
         known = {part: (id_, indexed) for id_, part, indexed in database.execute("SELECT * FROM files")}
-        for part in self._tree.parts("ledger") if parts is None or not known else parts:
+        for part in self._hours() if parts is None or not known else parts:
             id_, indexed = known.get(part.path, (None, 0))
             path = ledger_path(self._tree, part)
             if not is_regular(path) or path.stat().st_size <= indexed:

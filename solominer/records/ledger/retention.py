@@ -22,6 +22,12 @@ from solominer.records.tree import HOUR_SECS, Part, Tree, is_ours, walk_files
 RETIRABLE = ("errors", "ledger", "logs")
 """Sections that retention may delete."""
 
+FRESH_SECS = 2 * HOUR_SECS
+"""Hours that began so shortly before the one being sealed are kept even on a full disk.
+
+Until then they are verified and read: shares of the last minutes after a restart, the page's last hour.
+"""
+
 _GENESIS_TIME = 1_231_006_505
 """The genesis block's time; a clock before it was never set."""
 
@@ -40,11 +46,15 @@ class Retention:
         if self._is_measured:
             self._measure(part)
 
-    def plan(self, at: float, busy: set[Part], belief: Belief = Belief.UNCONFIRMED) -> list[dict[str, Any]]:
-        """What to delete now, oldest first, as items of a report's `retired`; `busy` parts are still being written.
+    def plan(
+        self, sealing: Part, at: float, busy: set[Part], belief: Belief = Belief.UNCONFIRMED
+    ) -> list[dict[str, Any]]:
+        """What to delete with the report of `sealing`, oldest first, as items of its `retired`.
+
+        `busy` parts are still being written.
 
         Parts are deleted by age if the clock `at` can be trusted (see `belief`), then oldest first until the retirable
-        files fit the quota and enough of the disk is free.
+        files fit the quota and enough of the disk is free; those within FRESH_SECS never.
         """
         if not self._is_measured:
             self._is_measured = True
@@ -59,7 +69,8 @@ class Retention:
             if part.start <= at:
                 written_at = max(written_at, part.start)
             too_old = first <= written_at < end
-            if not self._sizes[part] or not (too_old or total > self._settings.quota_bytes or lacking > 0):
+            fresh = abs(sealing.start - part.start) <= FRESH_SECS
+            if fresh or not self._sizes[part] or not (too_old or total > self._settings.quota_bytes or lacking > 0):
                 continue
             total -= self._sizes[part]
             lacking -= self._sizes[part]

@@ -15,7 +15,7 @@ from solominer.errors import DecodeError
 from solominer.records.evidence.proofs import newest_proof
 from solominer.records.journal.history import BlockLife, block_life, block_places
 from solominer.web.api.params import limit
-from solominer.web.problems import MISSING, REFUSALS, NotFound
+from solominer.web.problems import MISSING, REFUSALS, Missing, NotFound
 from solominer.web.site import Site, TheSite
 from solominer.work.blocks import MATURE_DEPTH
 from solominer.work.found import BlockState
@@ -73,6 +73,7 @@ class Blocks(BaseModel):
 
     blocks: list[Block]
     next: str | None
+    missing: Missing = None
 
 
 @router.get("/blocks", response_model=Blocks)
@@ -142,7 +143,8 @@ def _block(life: BlockLife, tip: int) -> Block:
 
 def _simulated(site: Site, before: str | None, limit: int) -> Blocks:
     """The blocks of demo mode, from the ledger."""
-    lines = site.live.index().page("block_not_submitted", limit=MOST_SIMULATED)
+    index = site.live.index()
+    lines = index.page("block_not_submitted", limit=MOST_SIMULATED)
     hashes = [str(line.get("hash")) for line in lines]
     first = hashes.index(before) + 1 if before in hashes else 0 if before is None else len(lines)
     listed = []
@@ -166,7 +168,8 @@ def _simulated(site: Site, before: str | None, limit: int) -> Blocks:
                     proof=None,
                 )
             )
-    return Blocks(blocks=listed, next=listed[-1].hash if listed and len(lines) > first + limit else None)
+    following = listed[-1].hash if listed and len(lines) > first + limit else None
+    return Blocks(blocks=listed, next=following, missing=index.missing or None)
 
 
 def _answer(line: Mapping[str, Any]) -> BlockAnswer | None:

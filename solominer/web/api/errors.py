@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from solominer.web.api.params import Since, limit
 from solominer.web.hub import ErrorAt, error_of
-from solominer.web.problems import REFUSALS
+from solominer.web.problems import REFUSALS, Missing
 from solominer.web.site import Site, TheSite
 
 router = APIRouter(prefix="/api/v1", tags=["errors"], responses=REFUSALS)
@@ -24,6 +24,7 @@ class Errors(BaseModel):
     """Errors, the one that occurred last first."""
 
     errors: list[ErrorAt]
+    missing: Missing = None
 
 
 @router.get("/errors", response_model=Errors)
@@ -37,6 +38,7 @@ async def errors(site: TheSite, since: Since = None, limit: Annotated[int, limit
 
 def _errors(site: Site, since: float, limit: int) -> Errors:
     found: dict[str, list[dict[str, Any]]] = {}
-    for line in site.live.index().page("error", since=since, limit=MOST_LINES):
+    index = site.live.index()
+    for line in index.page("error", since=since, limit=MOST_LINES):
         found.setdefault(str(line.get("id")), []).append(line)
-    return Errors(errors=[error_of(lines) for lines in list(found.values())[:limit]])
+    return Errors(errors=[error_of(lines) for lines in list(found.values())[:limit]], missing=index.missing or None)

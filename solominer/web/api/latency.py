@@ -9,7 +9,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 
 from solominer.records.report.latency import Durations
-from solominer.web.problems import REFUSALS
+from solominer.web.problems import REFUSALS, Missing
 from solominer.web.site import Site, TheSite
 
 router = APIRouter(prefix="/api/v1", tags=["latency"], responses=REFUSALS)
@@ -35,6 +35,7 @@ class Latency(BaseModel):
 
     since_at: float
     kinds: dict[str, Spread]
+    missing: Missing = None
 
 
 @router.get("/latency", response_model=Latency)
@@ -48,12 +49,14 @@ async def latency(site: TheSite) -> Response:
 def _latency(site: Site, since: int) -> Latency:
     durations: dict[str, Durations] = {}
     last: dict[str, tuple[float, float]] = {}
-    for line in site.live.index().page("latency", since=since, limit=MOST_LINES):
+    index = site.live.index()
+    for line in index.page("latency", since=since, limit=MOST_LINES):
         what, secs = line.get("what"), line.get("secs")
         if isinstance(what, str) and isinstance(secs, int | float) and not isinstance(secs, bool):
             durations.setdefault(what, Durations()).add(float(secs))
             last.setdefault(what, (float(secs), line["at"]))
-    return Latency(since_at=since, kinds={what: _spread(each, *last[what]) for what, each in durations.items()})
+    kinds = {what: _spread(each, *last[what]) for what, each in durations.items()}
+    return Latency(since_at=since, kinds=kinds, missing=index.missing or None)
 
 
 def _spread(durations: Durations, last_secs: float, last_at: float) -> Spread:

@@ -11,7 +11,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict
 
 from solominer.web.api.params import MOST_SECS, Before, Since, limit
-from solominer.web.problems import REFUSALS
+from solominer.web.problems import REFUSALS, Missing
 from solominer.web.site import TheSite
 
 router = APIRouter(prefix="/api/v1", tags=["ledger"], responses=REFUSALS)
@@ -33,6 +33,7 @@ class Ledger(BaseModel):
 
     entries: list[Entry]
     next: int | None
+    missing: Missing = None
 
 
 @router.get("/ledger", response_model=Ledger)
@@ -54,8 +55,9 @@ async def ledger(
     def make() -> bytes:
         bounds: dict[str, Any] = {"since": since, "until": until, "before": before}
         given = {name: value for name, value in bounds.items() if value is not None}
-        entries = site.live.index().page(kind or "*", limit=limit, **given)
+        index = site.live.index()
+        entries = index.page(kind or "*", limit=limit, **given)
         following = entries[-1]["seq"] if len(entries) == limit else None
-        return orjson.dumps({"entries": entries, "next": following})
+        return orjson.dumps({"entries": entries, "next": following, "missing": index.missing or None})
 
     return Response(await asyncio.to_thread(make), media_type="application/json")

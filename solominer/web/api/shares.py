@@ -9,11 +9,11 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import BaseModel
 
-from solominer.records.ledger.index import LedgerIndex
+from solominer.records.ledger.reader import LedgerReader
 from solominer.records.tree import Part
 from solominer.web.api.params import Before, Since, limit
 from solominer.web.best import BestShare
-from solominer.web.problems import REFUSALS
+from solominer.web.problems import REFUSALS, Missing
 from solominer.web.shares import Jobs, Share
 from solominer.web.site import Site, TheSite
 
@@ -34,6 +34,7 @@ class Shares(BaseModel):
     best_session: Share | None
     best_ever: BestShare | None
     top: list[Share]
+    missing: Missing = None
 
 
 @router.get("/shares", response_model=Shares)
@@ -64,10 +65,11 @@ def _shares(site: Site, since: float, before: int | None, limit: int) -> Shares:
         best_session=best.session(),
         best_ever=best.ever(),
         top=best.top(),
+        missing=index.missing or None,
     )
 
 
-def _jobs_of(index: LedgerIndex, lines: list[dict[str, Any]]) -> Jobs:
+def _jobs_of(index: LedgerReader, lines: list[dict[str, Any]]) -> Jobs:
     """The jobs of these shares: each is described in the hour of the share, or just before."""
     jobs = Jobs()
     times = [line["at"] for line in lines]

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from solominer.chain.target import difficulty
-from solominer.records.ledger.index import LedgerIndex
 from solominer.records.ledger.jsonlines import MALFORMED
+from solominer.records.ledger.reader import LedgerReader
 from solominer.web.compat.series import KEPT_SECS, Series
 
 UNIT_HASHES = 1 << 32
@@ -53,7 +53,7 @@ class WorkerHistory:
 class WorkHistory:
     """Follows the ledger. Use what it holds within `current`, which reads what is new."""
 
-    def __init__(self, ledger: LedgerIndex) -> None:
+    def __init__(self, ledger: LedgerReader) -> None:
         self._ledger = ledger
         self._lock = threading.Lock()
         self._read_mono = float("-inf")
