@@ -10,9 +10,9 @@ import random
 import time
 from dataclasses import dataclass, field
 
-from regtest.coins import mine_blocks
 from solominer.engines.cluster.lease import SILENT_SECS
 from tests.faults.cluster_chaos import SETTLE_SECS, START_SECS, Books, Fates
+from tests.faults.cluster_drill import new_tip
 from tests.faults.cluster_site import ClusterSite
 from tests.faults.job_watch import JobWatch
 
@@ -83,7 +83,7 @@ class HeadCuts:
         if result.over_secs > TAKEN_OVER_SECS:
             result.problems.append(f"nobody was the head for {result.over_secs:.1f} s")
         time.sleep(rng.uniform(0.0, 3.0))
-        mine_blocks(self.site.bitcoind, 1)  # the old head has a job to publish as well
+        new_tip(self.site)  # the old head has a job to publish as well
         mended = time.monotonic()
         self.site.links[old.name].mend()
         old.wait_line(OVERTAKEN, mended, secs=START_SECS)
@@ -103,11 +103,13 @@ class HeadCuts:
 
     def _keeps_its_place(self, result: CutRun, cut_at: float) -> None:
         mended = time.monotonic()
-        while not any(heard.at > mended for heard in tuple(self.watch.taken)):
+        tip = new_tip(self.site)
+        made = self.head.wait_line(f"mining job .* on {tip[-12:]}", mended, secs=START_SECS)
+        while not any(heard.at > made for heard in tuple(self.watch.taken)):
             if time.monotonic() - mended > START_SECS:
                 raise AssertionError("no job comes out after a short cut")
             time.sleep(0.02)
-        result.back_secs = next(heard.at for heard in self.watch.taken if heard.at > mended) - mended
+        result.back_secs = next(heard.at for heard in self.watch.taken if heard.at > made) - mended
         if result.back_secs > BACK_SECS:
             result.problems.append(f"no new job for {result.back_secs:.1f} s after the cut")
         if self.standby.count(HEAD_NOW, cut_at) or self.head.count(OVERTAKEN, cut_at):

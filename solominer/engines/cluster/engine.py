@@ -350,6 +350,8 @@ class ClusterEngine:
         recorded = share.run != self._run and Nonces.of(event) in self._recorded
         if recorded and (not share.is_block or self._jobs.hash_le(share) in self._blocks):
             self._go(self._drop(reply))
+        elif self._replaced and not share.is_block:
+            return  # the new head has it from the server, and counts it
         elif self._judged.take(event.key, reply, time.monotonic()):
             self._post(replace(event, recorded=recorded))
 
