@@ -11,6 +11,7 @@ import logging
 import ssl
 import time
 from collections.abc import Callable, Collection, Coroutine, Set
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from solominer.engines.cluster.judged import Judged
 from solominer.engines.cluster.known_jobs import KnownJobs
 from solominer.engines.cluster.members import NAME, Members, Note, worker_id
 from solominer.engines.cluster.messages import Beat, JobMessage, JoinRequest, Notice, Refusal, ShareMessage
-from solominer.engines.cluster.streams import make_streams, newest_job_and_sequence
+from solominer.engines.cluster.streams import lost_streams, make_streams, newest_job_and_sequence
 from solominer.engines.cluster.vault import Vault
 from solominer.engines.pool.worker_job import WorkerJob
 from solominer.errors import DecodeError
@@ -41,6 +42,8 @@ VALID_SECS = 600
 """Nodes stop when they have heard nothing newer for so long."""
 ACK_SECS = 0.2
 LOOK_SECS = 1.0
+STREAMS_SECS = 5.0
+"""How often the head looks whether somebody has deleted its streams from the server."""
 RETRY_SECS = 1.0
 FENCED_SECS = 0.1
 """After this the head looks which message the stream has, if not the one that it thought."""
@@ -114,6 +117,7 @@ class ClusterEngine:
         self._go(self._connect())
         self._go(self._acknowledge())
         self._go(self._look())
+        self._go(self._look_at_streams())
 
     async def run(self) -> None:
         """Wait until it is stopped; raises what its tasks raise."""
@@ -212,6 +216,23 @@ class ClusterEngine:
             log.warning("the cluster's server does not answer: %s", error or type(error).__name__)
             return False
         return True
+
+    async def _look_at_streams(self) -> None:
+        """A stream that is deleted under way would be missed at the next connection only."""
+        names = [subjects.JOB_STREAM, subjects.SHARE_STREAM, *([subjects.VAULT_STREAM] if self._vault else [])]
+        while True:
+            await asyncio.sleep(STREAMS_SECS)
+            client = self._client
+            if client is None or not self._ready or self._replaced:
+                continue
+            with suppress(*LOST):
+                if lost := await lost_streams(client, names):
+                    log.error(
+                        "the cluster's server has lost %s: it is made again -> do not delete it; shares that were only "
+                        "there are lost, those of now wait at the nodes",
+                        " and ".join(lost),
+                    )
+                    self._there.set()
 
     # Work
 

@@ -185,6 +185,38 @@ async def test_a_share_that_was_dropped_on_the_way_to_the_judge_is_handed_in_aga
         await forgotten(h)
 
 
+async def test_what_is_deleted_on_the_server_is_made_again_and_no_share_is_lost(
+    cluster: ClusterFolder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("solominer.engines.cluster.engine.STREAMS_SECS", 0.3)
+    monkeypatch.setattr("solominer.engines.cluster.node.SEND_SECS", 0.3)
+    _, job = mining()
+    async with head(cluster) as h, node(cluster, "n1") as n:
+        take = h.engine._take
+
+        def kept_alone(subject: str, data: bytes, reply: str) -> None:
+            if reply:  # the head hears nothing directly
+                take(subject, data, reply)
+
+        monkeypatch.setattr(h.engine, "_take", kept_alone)
+        assert h.engine._client is not None
+        manager = h.engine._client.jsm()
+        deletions = [
+            partial(manager.delete_consumer, subjects.SHARE_STREAM, subjects.JUDGE),
+            partial(manager.delete_stream, subjects.SHARE_STREAM),
+            partial(manager.delete_stream, subjects.JOB_STREAM),
+        ]
+        for number, delete in enumerate(deletions, 1):
+            await delete()
+            h.engine.publish(next_job(job, number), clean=False)
+            await until(partial(searches, n, number))
+            await until(lambda: h.shares and h.shares[-1].job_id == number)  # noqa: B023 - it ends before the next one
+            await until(lambda: not len(n.spool))
+            await forgotten(h)
+        assert [share.job_id for share in h.shares] == [1, 2, 3]
+        assert caplog.text.count("the cluster's server has lost SHARES") == 2
+
+
 async def test_a_job_that_pays_somebody_else_is_not_hashed(
     cluster: ClusterFolder, caplog: pytest.LogCaptureFixture
 ) -> None:
