@@ -20,7 +20,9 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.errors import APIError, ServiceUnavailableError
 
+from solominer.chain.header import meets_target
 from solominer.engines.cluster import subjects
+from solominer.engines.cluster.complaints import Complaints
 from solominer.engines.cluster.connection import LOST, connect
 from solominer.engines.cluster.fence import Fence
 from solominer.engines.cluster.judged import Judged
@@ -48,6 +50,9 @@ RETRY_SECS = 1.0
 FENCED_SECS = 0.1
 """After this the head looks which message the stream has, if not the one that it thought."""
 _ACK = b"+ACK"
+_NO_WORK = "sent a share that is no work, for job %d -> if that goes on: solominer cluster remove %s"
+_UNKNOWN = "sent a share of job %d of run %d, which is not kept any more"
+_STALE_BLOCK = "found a block for job %d of run %d, which is not kept any more: it is stale"
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +98,7 @@ class ClusterEngine:
         copied = settings.jobs_file if settings.has_standby else None
         self._vault = Vault(copied, self._prepare_soon) if copied else None
         self._jobs = KnownJobs(settings.jobs_file, self._vault)
-        self._judged = Judged()
+        self._judged, self._complaints = Judged(), Complaints()
         self._members = Members(ExtranonceRange(0, 0), settings.network, note)
         self._client: Client | None = None
         self._run = time.time_ns() // 1_000_000
@@ -322,7 +327,7 @@ class ClusterEngine:
         try:
             answer = self._members.join(node, JoinRequest.unpack(message.data), time.monotonic())
         except DecodeError as error:
-            log.warning("node %s cannot join: %s", node, error)
+            self._complaints.say(logging.WARNING, node, "cannot join: %s", error)
             answer = Refusal(error.what)
         try:
             await message.respond(answer.pack())
@@ -356,22 +361,33 @@ class ClusterEngine:
         self._take(message.subject, message.data, message.reply)
 
     def _take(self, subject: str, data: bytes, reply: str) -> None:
-        """Hand a share in, unless this was done; `reply` is where the server wants its acknowledgement."""
+        """Hand a share in, unless this was done; `reply` is where the server wants its acknowledgement.
+
+        It is looked at here whether it is work at all: what is handed in waits in one queue with all others' shares.
+        """
         node = subjects.node_of(subject)
         try:
             share = ShareMessage.unpack(data)
         except DecodeError as error:
-            log.warning("node %s sent something that is not a share: %s", node, error)
+            self._complaints.say(logging.WARNING, node, "sent something that is not a share: %s", error)
             self._go(self._drop(reply))
             return
-        event = self._jobs.event(share, worker_id(node, share.worker), self._run, self._clock)
-        if event is None:
+        job = self._jobs.job_of(share, self._run)
+        if job is None:
             self._unknown(node, share, reply)
             return
-        recorded = share.run != self._run and Nonces.of(event) in self._recorded
-        if recorded and (not share.is_block or self._jobs.hash_le(share) in self._blocks):
+        hash_le = share.header(job).hash_le()
+        is_block, worker = meets_target(hash_le, job.network_target), worker_id(node, share.worker)
+        if not is_block and not meets_target(hash_le, job.share_target):
+            if self._complaints.say(logging.WARNING, node, _NO_WORK, share.job_id, node):
+                self._note("share_misses_target", {"worker": str(worker), "job": share.job_id})
             self._go(self._drop(reply))
-        elif self._replaced and not share.is_block:
+            return
+        event = self._jobs.event(share, worker, is_block, self._clock)
+        recorded = share.run != self._run and Nonces.of(event) in self._recorded
+        if recorded and (not is_block or hash_le in self._blocks):
+            self._go(self._drop(reply))
+        elif self._replaced and not is_block:
             return  # the new head has it from the server, and counts it
         elif self._judged.take(event.key, reply, time.monotonic()):
             self._post(replace(event, recorded=recorded))
@@ -379,14 +395,12 @@ class ClusterEngine:
     def _unknown(self, node: str, share: ShareMessage, reply: str) -> None:
         if not reply or share.run > self._run:  # the server has it too; it is for the head of that run
             return
-        self._note("share_of_unknown_job", {"worker": str(worker_id(node, share.worker)), "job": share.job_id})
-        if share.is_block:
-            log.error(
-                "node %s found a block for job %d of run %d, which is not kept any more: it is stale",
-                node,
-                share.job_id,
-                share.run,
-            )
+        if self._complaints.say(
+            *((logging.ERROR, node, _STALE_BLOCK) if share.is_block else (logging.INFO, node, _UNKNOWN)),
+            share.job_id,
+            share.run,
+        ):
+            self._note("share_of_unknown_job", {"worker": str(worker_id(node, share.worker)), "job": share.job_id})
         self._go(self._drop(reply))
 
     async def _drop(self, reply: str) -> None:

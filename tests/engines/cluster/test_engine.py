@@ -297,12 +297,41 @@ async def test_what_is_not_a_share_is_said_and_forgotten(
     assert "node n1 cannot join" in caplog.text
 
 
+async def test_a_stolen_node_that_sends_junk_takes_no_room_from_others(
+    cluster: ClusterFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, job = mining()
+    async with head(cluster) as h:
+        h.engine.publish(too_hard(job), clean=True)
+        await until(lambda: h.engine._jobs._own)
+        thief = await node_of(cluster, "n1")
+        subject, run = subjects.share_subject("n1"), h.engine._run
+        for number in range(300):
+            claimed = ShareMessage(run, job.job_id, bytes(12), 1 << 29, 0, number, True, "cpu0", "hashlib")
+            unknown = replace(claimed, job_id=99, is_block=bool(number % 2))
+            for data in (claimed.pack(), unknown.pack(), os.urandom(60)):
+                await thief.publish(subject, data)
+        await thief.flush()
+        await until(lambda: len(h.notes) >= 2)
+        await forgotten(h)
+        async with node(cluster, "n2"):
+            h.engine.publish(next_job(job, 2), clean=True)
+            await until(lambda: h.shares)
+        assert {share.worker.name for share in h.shares} == {"n2.cpu0"}
+        await thief.close()
+    lines = [record for record in caplog.records if record.getMessage().startswith("node n1 ")]
+    assert len(lines) <= 4, "one for each fault"
+    assert "sent a share that is no work, for job 1 -> if that goes on: solominer cluster remove n1" in caplog.text
+    kinds = [kind for kind, _ in h.notes]
+    assert (kinds.count("share_misses_target"), kinds.count("share_of_unknown_job")) == (1, 2)
+
+
 async def test_a_share_of_an_unknown_job_is_noted_and_forgotten(
     cluster: ClusterFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, job = mining()
     async with head(cluster) as h, node(cluster, "n1"):
-        monkeypatch.setattr(h.engine._jobs, "event", lambda *arguments: None)
+        monkeypatch.setattr(h.engine._jobs, "job_of", lambda *arguments: None)
         h.engine.publish(job, clean=True)
         await until(lambda: ("share_of_unknown_job", {"worker": "cluster/n1.cpu0", "job": 1}) in h.notes)
         await forgotten(h)
