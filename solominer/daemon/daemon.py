@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from solominer.config.models import Config
 from solominer.daemon.cluster_control import cluster_handlers
+from solominer.daemon.deadline import Deadline, exit_after
 from solominer.daemon.every_run import EveryRun, RunOptions, reload_on_sighup, serve_users
 from solominer.daemon.executor import Executor
 from solominer.daemon.fallback import FIRST_POOL_JOB, LAST_SHARES_SECS, Fallback
@@ -59,6 +60,10 @@ log = logging.getLogger("solominer.daemon.daemon")
 
 TICK_SECS = 0.25
 LAST_ANSWERS_SECS = 10.0
+SHUTDOWN_SECS = 20.0
+"""For all steps of the shutdown together; each has a bound of its own, too."""
+REPLACED_SECS = 30.0
+"""A head that was replaced is gone by then, whatever it still waits for: it can stand by only when it is started again."""
 
 
 def run(config: Config, options: RunOptions, recent: RecentEvents) -> int:
@@ -114,6 +119,7 @@ class Run(EveryRun):
         """Another daemon has become the head."""
         log.critical("another daemon has become the head of this cluster: this one publishes no more, and ends")
         self._overtaken = True
+        exit_after(REPLACED_SECS, 1)
         if self._cluster is not None:
             self._cluster.give_way()
         self._stop.set()
@@ -200,17 +206,18 @@ class Run(EveryRun):
         observer: ShareObserver,
         beside: asyncio.Task[None],
     ) -> None:
-        """Let the workers finish their slice, submit found blocks, and close the nodes."""
+        """Let the workers finish their slice, submit found blocks, and close the nodes, within SHUTDOWN_SECS."""
+        deadline = Deadline(SHUTDOWN_SECS)
         self._say_stopping(sampler, parts.pools, executor.coordinator.status)
         parts.engines.stop_work()
         governor.stopping()  # otherwise the next tip would start work again
-        await executor.settle(LAST_ANSWERS_SECS)
+        await executor.settle(deadline.left(LAST_ANSWERS_SECS))
         sampler.count()
         await self._end_users(observer, beside)
-        await parts.engines.stop(self.ENGINES_STOP_SECS)
-        await executor.settle(LAST_ANSWERS_SECS)  # for blocks of the workers' last slices
+        await parts.engines.stop(deadline.left(self.ENGINES_STOP_SECS))
+        await executor.settle(deadline.left(LAST_ANSWERS_SECS))  # for blocks of the workers' last slices
         if self.fallback is not None:
-            await self.fallback.work.settle(LAST_SHARES_SECS)
+            await self.fallback.work.settle(deadline.left(LAST_SHARES_SECS))
         for node in parts.nodes.values():
             await node.close()
 

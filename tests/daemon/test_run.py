@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -120,6 +121,41 @@ async def test_a_signal_shuts_it_down_and_a_second_one_exits_at_once(
     assert await asyncio.wait_for(running.task, 60) == 0
     assert codes == [every_run.EXIT_SECOND_SIGNAL]
     assert "SIGTERM: shutting down; repeat to exit immediately" in caplog.text
+
+
+async def test_a_head_that_is_replaced_ends_within_one_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its node answers nothing, an engine does not stop, and a block is under way: each step alone would wait longer."""
+    bounds: list[tuple[float, int]] = []
+    monkeypatch.setattr(module, "SHUTDOWN_SECS", 0.5)
+    monkeypatch.setattr(module, "exit_after", lambda secs, code: bounds.append((secs, code)))
+    sent = asyncio.Event()
+
+    async def submit(block_hex: str) -> Any:
+        sent.set()
+        await asyncio.Event().wait()
+
+    engine = FakeEngine()
+    stop, stops = engine.stop, list[float]()
+
+    async def slow_stop(timeout_secs: float) -> None:
+        stops.append(timeout_secs)
+        await asyncio.sleep(timeout_secs if len(stops) == 1 else 0)  # the second is the one of the stack
+        await stop(timeout_secs)
+
+    monkeypatch.setattr(engine, "stop", slow_stop)
+    running = Running(config_of(tmp_path), engine=engine)
+    await running.mines()
+    monkeypatch.setattr(running.nodes.nodes["a"], "submit", submit)
+    engine.find(block=True)
+    await sent.wait()
+    began = time.monotonic()
+    running.run._overtake()
+    with pytest.raises(SolominerError, match="another daemon has become the head of this cluster"):
+        await asyncio.wait_for(running.task, 30)
+    assert time.monotonic() - began < 5
+    assert stops[0] < 0.5
+    assert bounds == [(module.REPLACED_SECS, 1)]
+    assert module.REPLACED_SECS > module.SHUTDOWN_SECS
 
 
 async def test_a_part_that_ends_by_itself_ends_the_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -12,9 +12,10 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from solominer.errors import RpcFailed
-from tests.faults.cluster_site import NODE_FOUND, ClusterSite, Program
+from tests.faults.cluster_site import ClusterSite, Program
 
 BACK_SECS = 3.0
 START_SECS = 40.0
@@ -52,10 +53,10 @@ def faults_of(site: ClusterSite) -> dict[str, list[_Fault]]:
             _Fault(f"{program.name} frozen", program.freeze, program.thaw),
         ]
 
-    found = {"head": of(site.head, site.head.start), "server": of(site.server, site.start_server)}
-    for name, node in site.nodes.items():
-        cut = _Fault(f"{name} cut", site.links[name].cut, site.links[name].mend)
-        found[name] = [*of(node, node.start), cut]
+    found = {"server": of(site.server, site.start_server)}
+    for program in (site.head, *site.nodes.values()):
+        link = site.links[program.name]
+        found[program.name] = [*of(program, program.start), _Fault(f"{program.name} cut", link.cut, link.mend)]
     return found
 
 
@@ -65,8 +66,7 @@ class Chaos:
     def __init__(self, site: ClusterSite) -> None:
         self.site = site
         self._faults = faults_of(site)
-        self._checked: set[str] = set()
-        self._twice_before: set[str] = set()
+        self._fates, self._books = Fates(site), Books(site)
 
     def run(self, seed: str) -> ChaosRun:
         """Two different parts fail, at random times that may overlap."""
@@ -83,7 +83,8 @@ class Chaos:
             fault.mend()
             time.sleep(rng.uniform(0.0, 0.3))
         self._wait_back(result, began)
-        result.problems += self._check(result)
+        lost, result.blocks = self._fates.check(SETTLE_SECS)
+        result.problems += [*lost, *self._books.check()[0]]
         return result
 
     def _wait_back(self, result: ChaosRun, began: float) -> None:
@@ -105,23 +106,24 @@ class Chaos:
             if node.count("this node stops|does not hash|Traceback", began):
                 result.problems.append(f"{name} stopped hashing")
 
-    def _check(self, result: ChaosRun) -> list[str]:
-        found = {
-            match[1]: match[2]
-            for node in self.site.nodes.values()
-            for _, line in node.lines
-            if (match := NODE_FOUND.search(line)) and match[1] not in self._checked
-        }
-        problems = []
-        deadline = time.monotonic() + SETTLE_SECS
+
+class Fates:
+    """What became of the blocks that nodes said they found."""
+
+    def __init__(self, site: ClusterSite) -> None:
+        self._site = site
+        self._checked: set[str] = set()
+
+    def check(self, within_secs: float) -> tuple[list[str], int]:
+        """What is wrong with those since the last check, and how many they are."""
+        found = {block: parent for block, parent in self._site.found_by_nodes().items() if block not in self._checked}
+        deadline = time.monotonic() + within_secs
         missing = dict(found)
         while missing and time.monotonic() < deadline:
             missing = {block: parent for block, parent in missing.items() if not self._settled(block, parent)}
             time.sleep(0.1 if missing else 0)
-        problems += [f"block {block} is lost" for block in missing]
         self._checked |= found.keys()
-        result.blocks = len(found)
-        return problems + self._twice()
+        return [f"block {block} is lost" for block in missing], len(found)
 
     def _settled(self, block: str, parent: str) -> bool:
         """Whether the chain has the block, or another one on its parent, or has left the parent."""
@@ -132,18 +134,37 @@ class Chaos:
 
     def _confirmations(self, block: str) -> int | None:
         try:
-            header = self.site.bitcoind.call("getblockheader", block)
+            header = self._site.bitcoind.call("getblockheader", block)
         except RpcFailed:
             return None
         assert isinstance(header, dict)
         return int(header["confirmations"])
 
-    def _twice(self) -> list[str]:
-        hashes: Counter[str] = Counter()
-        for path in self.site.tree.glob("ledger/*/*/*/*/ledger.jsonl"):
-            for line in path.read_text().splitlines():
-                if '"kind":"share"' in line and line.endswith("}"):
-                    hashes[json.loads(line)["hash"]] += 1
-        twice = {share for share, times in hashes.items() if times > 1} - self._twice_before
-        self._twice_before |= twice
-        return [f"share {share} is counted {hashes[share]} times" for share in twice]
+
+class Books:
+    """The shares in the ledgers of all daemons."""
+
+    def __init__(self, site: ClusterSite) -> None:
+        self._site = site
+        self._twice: set[str] = set()
+        self._in_two: set[str] = set()
+
+    def check(self) -> tuple[list[str], int]:
+        """Those that a ledger has twice since the last check, and how many of two ledgers there are."""
+        books = [_shares(tree) for tree in self._site.trees]
+        twice = {share for book in books for share, times in book.items() if times > 1} - self._twice
+        everywhere = Counter(share for book in books for share in book)
+        in_two = {share for share, times in everywhere.items() if times > 1} - self._in_two
+        self._twice |= twice
+        self._in_two |= in_two
+        return [f"share {share} is counted twice" for share in twice], len(in_two)
+
+
+def _shares(tree: Path) -> Counter[str]:
+    """How often the ledger below `tree` has each share, by hash."""
+    hashes: Counter[str] = Counter()
+    for path in tree.glob("ledger/*/*/*/*/ledger.jsonl"):
+        for line in path.read_text().splitlines():
+            if '"kind":"share"' in line and line.endswith("}"):
+                hashes[json.loads(line)["hash"]] += 1
+    return hashes

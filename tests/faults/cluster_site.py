@@ -134,8 +134,8 @@ class Program:
 class ClusterSite:
     """Use as a context manager: everything runs when it begins, nothing when it ends.
 
-    The daemon mines with nodes alone, on a private regtest chain of its own. With `links` each node reaches the server
-    over a link that can be cut. With `standby` a second daemon waits to become the head.
+    The daemon mines with nodes alone, on a private regtest chain of its own. With `links` nodes and
+    daemons reach the server each over a link that can be cut. With `standby` a second daemon waits to become the head.
     """
 
     def __init__(
@@ -160,12 +160,17 @@ class ClusterSite:
             )
             for name in names
         }
-        self.links = {name: Link(self.port) for name in names} if links else {}
+        ends = [*names, *(head.name for head in self.heads)]
+        self.links = {name: Link(self.port) for name in ends} if links else {}
         self._stack = ExitStack()
 
     @staticmethod
     def _solominer(name: str, *arguments: str) -> Program:
         return Program(name, [sys.executable, "-m", "solominer", *arguments])
+
+    def _url_for(self, name: str) -> str:
+        """Where this node or daemon reaches the server."""
+        return f"nats://localhost:{self.links[name].port if name in self.links else self.port}"
 
     @property
     def programs(self) -> list[Program]:
@@ -185,10 +190,11 @@ class ClusterSite:
     def __enter__(self) -> Self:
         self._stack.enter_context(self.bitcoind)
         self._stack.callback(self._end)
-        for name, link in self.links.items():
+        for link in self.links.values():
             self._stack.enter_context(link)
+        for name in self.nodes:
             path = self.cluster.join_path(name)
-            replace(JoinFile.read(path), servers=(f"nats://localhost:{link.port}",)).write(path)
+            replace(JoinFile.read(path), servers=(self._url_for(name),)).write(path)
         config = {
             "mode": "regtest",
             "bitcoin_rpc": {
@@ -198,14 +204,14 @@ class ClusterSite:
             },
             "zmq": {"hashblock": self.bitcoind.zmq_hashblock, "sequence": self.bitcoind.zmq_sequence},
             "cluster": {
-                "servers": [f"nats://localhost:{self.port}"],
                 "dir": str(self.cluster.path),
                 "standby": len(self.heads) > 1,
             },
             "cpu_workers": 0,
         }
         for head in self.heads:
-            own = {"data_dir": str(self.folder / f"{head.name}-data")}
+            cluster = config["cluster"] | {"servers": [self._url_for(head.name)]}
+            own = {"data_dir": str(self.folder / f"{head.name}-data"), "cluster": cluster}
             (self.folder / f"{head.name}.json").write_text(json.dumps(config | own, indent=1))
         self.start_server()
         self.head.start()

@@ -10,13 +10,16 @@ from typing import Self
 
 
 class Link:
-    """Forwards connections to `port` of this machine, from one of its own; a context manager with a thread."""
+    """Forwards connections to `port` of this machine, from one of its own; a context manager with a thread.
+
+    "To" is the way to that port. While either way is cut, no new connection comes about, as with TCP.
+    """
 
     def __init__(self, port: int) -> None:
         self.port = 0
         self._target = port
         self._loop = asyncio.new_event_loop()
-        self._open = asyncio.Event()
+        self._to, self._back = asyncio.Event(), asyncio.Event()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -33,17 +36,21 @@ class Link:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
 
-    def cut(self) -> None:
-        """From now on nothing comes through."""
-        self._loop.call_soon_threadsafe(self._open.clear)
+    def cut(self, *, to: bool = True, back: bool = True) -> None:
+        """From now on nothing comes through on these ways."""
+        for way, is_cut in ((self._to, to), (self._back, back)):
+            if is_cut:
+                self._loop.call_soon_threadsafe(way.clear)
 
     def mend(self) -> None:
         """What was held comes through, and what follows."""
-        self._loop.call_soon_threadsafe(self._open.set)
+        for way in (self._to, self._back):
+            self._loop.call_soon_threadsafe(way.set)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        self._open.set()
+        self._to.set()
+        self._back.set()
         server = self._loop.run_until_complete(asyncio.start_server(self._accept, "127.0.0.1", 0))
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
@@ -59,23 +66,24 @@ class Link:
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
-        await self._open.wait()
+        await self._to.wait()
+        await self._back.wait()
         try:
             beyond = await asyncio.open_connection("127.0.0.1", self._target)
         except OSError:
             writer.close()
             return
         self._writers.add(beyond[1])
-        for source, sink in ((reader, beyond[1]), (beyond[0], writer)):
-            task = self._loop.create_task(self._forward(source, sink))
+        for source, sink, way in ((reader, beyond[1], self._to), (beyond[0], writer, self._back)):
+            task = self._loop.create_task(self._forward(source, sink, way))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _forward(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    async def _forward(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, way: asyncio.Event) -> None:
         with contextlib.suppress(OSError):
             while data := await source.read(1 << 16):
-                await self._open.wait()
+                await way.wait()
                 sink.write(data)
                 await sink.drain()
-        await self._open.wait()
+        await way.wait()
         sink.close()

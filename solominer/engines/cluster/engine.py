@@ -11,6 +11,7 @@ import logging
 import ssl
 import time
 from collections.abc import Callable, Collection, Coroutine, Set
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,14 +20,16 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.errors import APIError, ServiceUnavailableError
 
+from solominer.chain.header import meets_target
 from solominer.engines.cluster import subjects
+from solominer.engines.cluster.complaints import Complaints
 from solominer.engines.cluster.connection import LOST, connect
 from solominer.engines.cluster.fence import Fence
 from solominer.engines.cluster.judged import Judged
 from solominer.engines.cluster.known_jobs import KnownJobs
 from solominer.engines.cluster.members import NAME, Members, Note, worker_id
 from solominer.engines.cluster.messages import Beat, JobMessage, JoinRequest, Notice, Refusal, ShareMessage
-from solominer.engines.cluster.streams import make_streams, newest_job_and_sequence
+from solominer.engines.cluster.streams import lost_streams, make_streams, newest_job_and_sequence
 from solominer.engines.cluster.vault import Vault
 from solominer.engines.pool.worker_job import WorkerJob
 from solominer.errors import DecodeError
@@ -41,10 +44,15 @@ VALID_SECS = 600
 """Nodes stop when they have heard nothing newer for so long."""
 ACK_SECS = 0.2
 LOOK_SECS = 1.0
+STREAMS_SECS = 5.0
+"""How often the head looks whether somebody has deleted its streams from the server."""
 RETRY_SECS = 1.0
 FENCED_SECS = 0.1
 """After this the head looks which message the stream has, if not the one that it thought."""
 _ACK = b"+ACK"
+_NO_WORK = "sent a share that is no work, for job %d -> if that goes on: solominer cluster remove %s"
+_UNKNOWN = "sent a share of job %d of run %d, which is not kept any more"
+_STALE_BLOCK = "found a block for job %d of run %d, which is not kept any more: it is stale"
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +98,7 @@ class ClusterEngine:
         copied = settings.jobs_file if settings.has_standby else None
         self._vault = Vault(copied, self._prepare_soon) if copied else None
         self._jobs = KnownJobs(settings.jobs_file, self._vault)
-        self._judged = Judged()
+        self._judged, self._complaints = Judged(), Complaints()
         self._members = Members(ExtranonceRange(0, 0), settings.network, note)
         self._client: Client | None = None
         self._run = time.time_ns() // 1_000_000
@@ -114,6 +122,7 @@ class ClusterEngine:
         self._go(self._connect())
         self._go(self._acknowledge())
         self._go(self._look())
+        self._go(self._look_at_streams())
 
     async def run(self) -> None:
         """Wait until it is stopped; raises what its tasks raise."""
@@ -213,6 +222,23 @@ class ClusterEngine:
             return False
         return True
 
+    async def _look_at_streams(self) -> None:
+        """A stream that is deleted under way would be missed at the next connection only."""
+        names = [subjects.JOB_STREAM, subjects.SHARE_STREAM, *([subjects.VAULT_STREAM] if self._vault else [])]
+        while True:
+            await asyncio.sleep(STREAMS_SECS)
+            client = self._client
+            if client is None or not self._ready or self._replaced:
+                continue
+            with suppress(*LOST):
+                if lost := await lost_streams(client, names):
+                    log.error(
+                        "the cluster's server has lost %s: it is made again -> do not delete it; shares that were only "
+                        "there are lost, those of now wait at the nodes",
+                        " and ".join(lost),
+                    )
+                    self._there.set()
+
     # Work
 
     def publish(self, job: Job, *, clean: bool) -> None:
@@ -301,7 +327,7 @@ class ClusterEngine:
         try:
             answer = self._members.join(node, JoinRequest.unpack(message.data), time.monotonic())
         except DecodeError as error:
-            log.warning("node %s cannot join: %s", node, error)
+            self._complaints.say(logging.WARNING, node, "cannot join: %s", error)
             answer = Refusal(error.what)
         try:
             await message.respond(answer.pack())
@@ -335,35 +361,46 @@ class ClusterEngine:
         self._take(message.subject, message.data, message.reply)
 
     def _take(self, subject: str, data: bytes, reply: str) -> None:
-        """Hand a share in, unless this was done; `reply` is where the server wants its acknowledgement."""
+        """Hand a share in, unless this was done; `reply` is where the server wants its acknowledgement.
+
+        It is looked at here whether it is work at all: what is handed in waits in one queue with all others' shares.
+        """
         node = subjects.node_of(subject)
         try:
             share = ShareMessage.unpack(data)
         except DecodeError as error:
-            log.warning("node %s sent something that is not a share: %s", node, error)
+            self._complaints.say(logging.WARNING, node, "sent something that is not a share: %s", error)
             self._go(self._drop(reply))
             return
-        event = self._jobs.event(share, worker_id(node, share.worker), self._run, self._clock)
-        if event is None:
+        job = self._jobs.job_of(share, self._run)
+        if job is None:
             self._unknown(node, share, reply)
             return
-        recorded = share.run != self._run and Nonces.of(event) in self._recorded
-        if recorded and (not share.is_block or self._jobs.hash_le(share) in self._blocks):
+        hash_le = share.header(job).hash_le()
+        is_block, worker = meets_target(hash_le, job.network_target), worker_id(node, share.worker)
+        if not is_block and not meets_target(hash_le, job.share_target):
+            if self._complaints.say(logging.WARNING, node, _NO_WORK, share.job_id, node):
+                self._note("share_misses_target", {"worker": str(worker), "job": share.job_id})
             self._go(self._drop(reply))
+            return
+        event = self._jobs.event(share, worker, is_block, self._clock)
+        recorded = share.run != self._run and Nonces.of(event) in self._recorded
+        if recorded and (not is_block or hash_le in self._blocks):
+            self._go(self._drop(reply))
+        elif self._replaced and not is_block:
+            return  # the new head has it from the server, and counts it
         elif self._judged.take(event.key, reply, time.monotonic()):
             self._post(replace(event, recorded=recorded))
 
     def _unknown(self, node: str, share: ShareMessage, reply: str) -> None:
         if not reply or share.run > self._run:  # the server has it too; it is for the head of that run
             return
-        self._note("share_of_unknown_job", {"worker": str(worker_id(node, share.worker)), "job": share.job_id})
-        if share.is_block:
-            log.error(
-                "node %s found a block for job %d of run %d, which is not kept any more: it is stale",
-                node,
-                share.job_id,
-                share.run,
-            )
+        if self._complaints.say(
+            *((logging.ERROR, node, _STALE_BLOCK) if share.is_block else (logging.INFO, node, _UNKNOWN)),
+            share.job_id,
+            share.run,
+        ):
+            self._note("share_of_unknown_job", {"worker": str(worker_id(node, share.worker)), "job": share.job_id})
         self._go(self._drop(reply))
 
     async def _drop(self, reply: str) -> None:

@@ -42,7 +42,7 @@ class KnownJobs:
         self._file, self._vault = JobsFile(path, KeptJob) if path else None, vault
         self._disk = ThreadPoolExecutor(1, "cluster jobs")
         self._restored: dict[tuple[int, int], WorkerJob] = {}
-        self._ids: OrderedDict[int, None] = OrderedDict()
+        self._own: OrderedDict[int, WorkerJob] = OrderedDict()
 
     @property
     def newest_restored(self) -> int:
@@ -62,10 +62,10 @@ class KnownJobs:
     async def add(self, run: int, job: Job) -> WorkerJob:
         """A job that is about to go out, and what nodes get of it; returns when it is on the disk, if it is soon."""
         packed = WorkerJob.of(job, bytes(EXTRANONCE1_SIZE))
-        again = job.job_id in self._ids  # it may be about to be written
-        self._ids[job.job_id] = None
-        while len(self._ids) > MOST_KNOWN:
-            self._ids.popitem(last=False)
+        again = job.job_id in self._own  # it may be about to be written
+        self._own[job.job_id] = packed
+        while len(self._own) > MOST_KNOWN:
+            self._own.popitem(last=False)
         if self._file is not None:
             saved = None if again else SavedJob(time.time(), KeptJob(run, packed.pack()), job.template)
             keeping = asyncio.ensure_future(self._keep(self._file, saved))
@@ -84,11 +84,14 @@ class KnownJobs:
         if vault is not None:
             await vault.put(written)
 
-    def event(self, share: ShareMessage, worker: WorkerId, run: int, clock: Clock) -> ShareFound | None:
-        """The event of a share that arrives in `run`; None if its job is not known."""
+    def job_of(self, share: ShareMessage, run: int) -> WorkerJob | None:
+        """What nodes got of the job of a share that arrives in `run`; None if it is not known."""
         restored = self._restored.get((share.run, share.job_id))
-        if restored is None and (share.run != run or share.job_id not in self._ids):
-            return None
+        return self._own.get(share.job_id) if restored is None and share.run == run else restored
+
+    def event(self, share: ShareMessage, worker: WorkerId, is_block: bool, clock: Clock) -> ShareFound:
+        """The event of a share of a job that is known."""
+        restored = self._restored.get((share.run, share.job_id))
         coinbase = None
         if restored is not None:  # the configuration of that run may have been another one
             coinbase = SplitCoinbase(f"run-{share.run}", restored.coinbase_prefix, restored.coinbase_suffix)
@@ -103,14 +106,9 @@ class KnownJobs:
             share_target=0 if restored is None else restored.share_target,
             kernel=share.kernel,
             position=share.position,
-            is_block=share.is_block,
+            is_block=is_block,
             coinbase=coinbase,
         )
-
-    def hash_le(self, share: ShareMessage) -> bytes:
-        """The hash of a share of a restored job; empty if its job is not one."""
-        job = self._restored.get((share.run, share.job_id))
-        return b"" if job is None else share.header(job).hash_le()
 
     def close(self) -> None:
         """Write what is waiting."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from solominer.engines.cluster import subjects
+from solominer.engines.cluster.complaints import Complaints
 from solominer.engines.cluster.messages import MOST_WORKERS, Beat, JoinRequest, Lease, Refusal, WorkerBeat
 from solominer.views.text import duration
 from solominer.work.workers import ExtranonceDealer, ExtranonceRange, WorkerId, WorkerSnapshot
@@ -18,6 +19,8 @@ LEASE_COUNT = 4
 """Values of extranonce1 in a lease: one for each engine of a node."""
 BEATS_MISSED = 2.2
 """A node is lost when it is silent for so many beats."""
+MOST_JOINS, JOIN_AGAIN_SECS = 10.0, 5.0
+"""So many processes of a node get a lease at once, and one more in each JOIN_AGAIN_SECS: space and log are bounded."""
 REMOVED_SECS = 60.0
 """A node that was removed is shown as one that has left for so long: whoever watches it hears of it."""
 
@@ -40,8 +43,8 @@ class _Counted:
 class _Member:
     """A node; its newest process sent `request` when it `joined`, `heard` is when its last beat came (monotonic).
 
-    `gone` is '' while it is there, else lost, left or removed, since `gone_at` (Unix seconds). `refused` is the last
-    other process that wanted its name.
+    `gone` is '' while it is there, else lost, left or removed, since `gone_at` (Unix seconds). `joins` is how many more
+    of its processes may join at once, from then on; one that has `ended` sends no more beats.
     """
 
     name: str
@@ -52,7 +55,8 @@ class _Member:
     gone: str = ""
     gone_at: float = 0.0
     removed_at: float | None = None
-    refused: bytes = b""
+    joins: float = MOST_JOINS
+    ended: bool = False
     workers: dict[str, _Counted] = field(default_factory=dict)
 
     def is_there(self, now: float) -> bool:
@@ -71,6 +75,7 @@ class Members:
         self._dealer, self._left = ExtranonceDealer(space.first), space.count // LEASE_COUNT
         self._network, self._note = network, note
         self._members: dict[str, _Member] = {}
+        self._complaints = Complaints()
 
     @property
     def names(self) -> Collection[str]:
@@ -83,13 +88,17 @@ class Members:
         On the same machine, by what `request.program` says, it is a restart.
         """
         if request.network != self._network:
-            log.warning("node %s is for %s, this cluster mines on %s", name, request.network, self._network)
+            self._complaints.say(
+                logging.WARNING, name, "is for %s, this cluster mines on %s", request.network, self._network
+            )
             return Refusal(f"this cluster mines on {self._network}, and the join file is for {request.network}")
         member = self._members.get(name)
         if member is not None and member.request.incarnation == request.incarnation:
             return member.lease
         if member is not None and member.is_there(now) and member.request.program != request.program:
             return self._second(member, request, now)
+        if member is not None and member.joins + (now - member.joined) / JOIN_AGAIN_SECS < 1.0:
+            return Refusal(f"its processes have joined too often: one in {JOIN_AGAIN_SECS:g} s may")
         if not self._left:
             return Refusal("all leases of this run are used up: restart the daemon")
         self._left -= 1
@@ -106,46 +115,45 @@ class Members:
         log.info("node %s joined, %s", name, request.program)
         return lease
 
-    @staticmethod
-    def _second(member: _Member, request: JoinRequest, now: float) -> Refusal:
+    def _second(self, member: _Member, request: JoinRequest, now: float) -> Refusal:
         """A process of another machine has the join file of a node that is there."""
         worked = duration(now - member.joined)
-        if request.incarnation != member.refused:  # it asks each second
-            member.refused = request.incarnation
-            log.warning(
-                "node %s: %s is refused, because %s has worked under this name for %s -> if it was not restarted, two "
-                "machines have its join file: solominer cluster add makes another one",
-                member.name,
-                request.program,
-                member.request.program,
-                worked,
-            )
+        self._complaints.say(
+            logging.WARNING,
+            member.name,
+            "works on two machines: %s is refused, because %s has worked under this name for %s -> if it was not "
+            "restarted, both have its join file: solominer cluster add makes another one",
+            request.program,
+            member.request.program,
+            worked,
+        )
         return Refusal(
             f"{member.request.program} has worked as {member.name} for {worked} -> stop it there, or make a join file "
             "for this machine on the head: solominer cluster add"
         )
 
-    @staticmethod
-    def _replace(member: _Member, request: JoinRequest, lease: Lease, now: float) -> None:
+    def _replace(self, member: _Member, request: JoinRequest, lease: Lease, now: float) -> None:
         """A new process of the node has come; the one before is gone, or of the same machine."""
         if member.is_there(now):
-            log.warning(
-                "node %s joined again while it was there: if it was not restarted, two processes of %s, or two "
-                "machines of that name, have its join file",
+            self._complaints.say(
+                logging.WARNING,
                 member.name,
+                "joined again while it was there: if it was not restarted, two processes of %s, or two machines of "
+                "that name, have its join file",
                 request.program,
             )
         for counted in member.workers.values():
             counted.hashes_before += counted.now.hashes
             counted.shares_before += counted.now.shares
             counted.now = WorkerBeat(counted.now.name, counted.now.kernel, "starting", 0, 0.0, 0)
+        member.joins = min(MOST_JOINS, member.joins + (now - member.joined) / JOIN_AGAIN_SECS) - 1.0
         member.request, member.lease, member.joined, member.heard = request, lease, now, now
-        member.removed_at = None
+        member.removed_at, member.ended = None, False
 
     def beat(self, node: str, beat: Beat, now: float) -> None:
         """A node's beat; one of another run, or of a process that has been replaced, is not counted."""
         member = self._members.get(node)
-        if member is None or (beat.run, beat.first) != (self.run, member.lease.first):
+        if member is None or member.ended or (beat.run, beat.first) != (self.run, member.lease.first):
             return
         member.heard = now
         if not beat.workers:
@@ -165,6 +173,7 @@ class Members:
 
     def _leave(self, member: _Member) -> None:
         _go(member, "left")
+        member.ended = True
         log.info("node %s has ended", member.name)
         self._note("cluster_left", {"node": member.name})
 

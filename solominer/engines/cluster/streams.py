@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from nats.aio.client import Client
 from nats.js.api import (
     AckPolicy,
@@ -60,6 +62,19 @@ async def make_streams(client: Client, replicas: int) -> None:
             max_ack_pending=MOST_UNJUDGED,
         ),
     )
+
+
+async def lost_streams(client: Client, names: Iterable[str]) -> list[str]:
+    """Which of these streams, or the consumer, the server has no more. Raises nats.errors.Error."""
+    manager, lost = client.jsm(), []
+    for name in names:
+        try:
+            await manager.stream_info(name)
+            if name == subjects.SHARE_STREAM:
+                await manager.consumer_info(name, subjects.JUDGE)
+        except NotFoundError:
+            lost.append(name)
+    return lost
 
 
 async def newest_job(client: Client) -> JobMessage | None:

@@ -185,6 +185,38 @@ async def test_a_share_that_was_dropped_on_the_way_to_the_judge_is_handed_in_aga
         await forgotten(h)
 
 
+async def test_what_is_deleted_on_the_server_is_made_again_and_no_share_is_lost(
+    cluster: ClusterFolder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("solominer.engines.cluster.engine.STREAMS_SECS", 0.3)
+    monkeypatch.setattr("solominer.engines.cluster.node.SEND_SECS", 0.3)
+    _, job = mining()
+    async with head(cluster) as h, node(cluster, "n1") as n:
+        take = h.engine._take
+
+        def kept_alone(subject: str, data: bytes, reply: str) -> None:
+            if reply:  # the head hears nothing directly
+                take(subject, data, reply)
+
+        monkeypatch.setattr(h.engine, "_take", kept_alone)
+        assert h.engine._client is not None
+        manager = h.engine._client.jsm()
+        deletions = [
+            partial(manager.delete_consumer, subjects.SHARE_STREAM, subjects.JUDGE),
+            partial(manager.delete_stream, subjects.SHARE_STREAM),
+            partial(manager.delete_stream, subjects.JOB_STREAM),
+        ]
+        for number, delete in enumerate(deletions, 1):
+            await delete()
+            h.engine.publish(next_job(job, number), clean=False)
+            await until(partial(searches, n, number))
+            await until(lambda: h.shares and h.shares[-1].job_id == number)  # noqa: B023 - it ends before the next one
+            await until(lambda: not len(n.spool))
+            await forgotten(h)
+        assert [share.job_id for share in h.shares] == [1, 2, 3]
+        assert caplog.text.count("the cluster's server has lost SHARES") == 2
+
+
 async def test_a_job_that_pays_somebody_else_is_not_hashed(
     cluster: ClusterFolder, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -265,12 +297,41 @@ async def test_what_is_not_a_share_is_said_and_forgotten(
     assert "node n1 cannot join" in caplog.text
 
 
+async def test_a_stolen_node_that_sends_junk_takes_no_room_from_others(
+    cluster: ClusterFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, job = mining()
+    async with head(cluster) as h:
+        h.engine.publish(too_hard(job), clean=True)
+        await until(lambda: h.engine._jobs._own)
+        thief = await node_of(cluster, "n1")
+        subject, run = subjects.share_subject("n1"), h.engine._run
+        for number in range(300):
+            claimed = ShareMessage(run, job.job_id, bytes(12), 1 << 29, 0, number, True, "cpu0", "hashlib")
+            unknown = replace(claimed, job_id=99, is_block=bool(number % 2))
+            for data in (claimed.pack(), unknown.pack(), os.urandom(60)):
+                await thief.publish(subject, data)
+        await thief.flush()
+        await until(lambda: len(h.notes) >= 2)
+        await forgotten(h)
+        async with node(cluster, "n2"):
+            h.engine.publish(next_job(job, 2), clean=True)
+            await until(lambda: h.shares)
+        assert {share.worker.name for share in h.shares} == {"n2.cpu0"}
+        await thief.close()
+    lines = [record for record in caplog.records if record.getMessage().startswith("node n1 ")]
+    assert len(lines) <= 4, "one for each fault"
+    assert "sent a share that is no work, for job 1 -> if that goes on: solominer cluster remove n1" in caplog.text
+    kinds = [kind for kind, _ in h.notes]
+    assert (kinds.count("share_misses_target"), kinds.count("share_of_unknown_job")) == (1, 2)
+
+
 async def test_a_share_of_an_unknown_job_is_noted_and_forgotten(
     cluster: ClusterFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, job = mining()
     async with head(cluster) as h, node(cluster, "n1"):
-        monkeypatch.setattr(h.engine._jobs, "event", lambda *arguments: None)
+        monkeypatch.setattr(h.engine._jobs, "job_of", lambda *arguments: None)
         h.engine.publish(job, clean=True)
         await until(lambda: ("share_of_unknown_job", {"worker": "cluster/n1.cpu0", "job": 1}) in h.notes)
         await forgotten(h)

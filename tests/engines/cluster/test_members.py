@@ -134,9 +134,13 @@ def test_a_node_that_says_that_it_ends_is_not_lost(caplog: pytest.LogCaptureFixt
     assert abs(float(seen.details["gone_at"]) - time.time()) < 60
     assert [kind for kind, _ in book.notes] == ["cluster_lease", "cluster_left"]
     assert "lost" not in caplog.text
-    book.beat("n1", lease, 2000, now=61.0)
+    for at in (61.0, 61.1):  # a stolen one: it would end and come back as fast as it can
+        book.beat("n1", lease, 2000, now=at)
+        book.members.beat("n1", Beat(5, bytes(16), lease.first, ()), at)
+    assert len(book.notes) == 2
+    book.beat("n1", book.join("n1", process=2, now=62.0), 10, now=63.0)
     (seen,) = book.members.snapshot()
-    assert (seen.state, "gone_at" in seen.details) == ("hashing", False)
+    assert (seen.state, "gone_at" in seen.details, seen.hashes_counted) == ("hashing", False, 1010)
 
 
 def test_a_node_that_was_removed_has_left_and_is_shown_no_more_after_a_while() -> None:
@@ -186,7 +190,7 @@ def test_the_second_machine_with_a_join_file_is_refused_until_the_first_is_silen
         refused = asks(book, 2, now)
         assert isinstance(refused, Refusal)
         assert "solominer 1 on m1 has worked as n1 for 1m 0s" in refused.reason or now == 61.5
-    assert caplog.text.count("node n1: solominer 1 on m2 is refused, because solominer 1 on m1 has worked") == 1
+    assert caplog.text.count("two machines: solominer 1 on m2 is refused, because solominer 1 on m1 has worked") == 1
     book.beat("n1", first, 3000, now=62.0)
     assert (book.hashes, asks(book, 1, 62.1)) == ([3000], first)
     second = asks(book, 2, 64.3)
@@ -196,6 +200,19 @@ def test_the_second_machine_with_a_join_file_is_refused_until_the_first_is_silen
     book.beat("n1", second, 50, now=64.5)
     assert book.hashes == [3050]
     assert isinstance(asks(book, 1, 64.6), Refusal)
+
+
+def test_a_stolen_node_that_joins_without_end_leaves_space_and_log_to_others(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    book = Book(ExtranonceRange(0, 1 << 16))
+    answers = [
+        book.members.join("n1", JoinRequest(number.to_bytes(16), "regtest", "x"), number / 100) for number in range(2000)
+    ]
+    leases = sum(isinstance(answer, Lease) for answer in answers)
+    assert 10 <= leases <= 10 + 20 / 5 + 1
+    assert len(caplog.records) == len(book.notes) + 1 == leases + 1, "each lease, and one warning"
+    assert isinstance(book.join("n2", now=20.0), Lease)
+    assert isinstance(book.join("n1", process=9, now=26.0), Lease)
 
 
 def test_a_thousand_nodes_send_fewer_beats() -> None:

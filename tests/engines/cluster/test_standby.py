@@ -106,3 +106,17 @@ async def test_a_gap_in_the_copy_is_closed(client: Client, vault: Vault, tmp_pat
     await known.add(7, next_job(job, 2))  # as it is sent again
     assert await copy_of_jobs(client) == path.read_bytes()
     assert len(JobsFile(path, KeptJob).load()) == 2
+
+
+async def test_a_copy_that_was_deleted_is_made_again(
+    client: Client, vault: Vault, tmp_path: Path, looked: list[None]
+) -> None:
+    path, (_, job) = tmp_path / "jobs.bin", mining()
+    known = KnownJobs(path, vault)
+    await known.add(7, next_job(job, 1))
+    await client.jsm().delete_stream(subjects.VAULT_STREAM)
+    await known.add(7, next_job(job, 2))
+    assert looked, "the head looks, and so begins again"
+    await vault.begin(client, 1)
+    await known.add(7, next_job(job, 2))
+    assert await copy_of_jobs(client) == path.read_bytes()
