@@ -30,6 +30,7 @@ _SUBMIT_WORDS = (  # the first match counts
     ("duplicate", Answer.HELD),
     ("time-too-new", Answer.RETRY),
     ("prev-blk-not-found", Answer.RETRY),
+    ("bad-prevblk", Answer.RETRY),  # invalidateblock on the parent, which reconsiderblock takes back
 )
 TRIAL_SECS = 4.0
 """Timeout for the node to refuse the trial block."""
