@@ -295,6 +295,7 @@ WAYS = (
     # the node's words
     answered("time-too-new", result("time-too-new")),
     answered("prev-blk-not-found", result("prev-blk-not-found")),
+    answered("bad-prevblk", result("bad-prevblk")),
     answered("inconclusive without end", result("inconclusive")),
     answered("high-hash", result("high-hash"), recovers=False),
     answered("block decode failed", error(-22, "Block decode failed"), recovers=False),

@@ -242,7 +242,8 @@ class NodeClient:
             reply = await self._ipc.submit_beside(by_rpc, block_hex)
             if reply.answer in (Answer.ACCEPTED, Answer.INVALID):
                 first = reply
-                reply = await self._reply("submit", lambda client: submit.check_reply(client, block_hex, first))
+                network = self.settings.network
+                reply = await self._reply("submit", lambda each: submit.check_reply(each, network, block_hex, first))
         _log.debug("node %s answered a block with %r in %.3f s", self.name, reply.raw, reply.rpc_secs)
         return reply
 
@@ -275,7 +276,10 @@ class NodeClient:
 
         Raises NodeError.
         """
+        network = self.settings.network
         found = await self._ask("misc", lambda client: submit.where_is(client, hash_le, height))
+        if found.confirmations is None:  # as at a node that was started on another network
+            await self._ask("misc", lambda client: health.pin_network(client, network))
         if found.confirmations is None or (found.confirmations < 1 and not found.rival_hex):
             return found
         again = await self._ask("health", lambda client: submit.where_is(client, hash_le, height))

@@ -13,8 +13,10 @@ from dataclasses import replace
 from solominer.chain.fields import MAX_HEIGHT, shown
 from solominer.chain.hashes import sha256d, to_rpc_hex
 from solominer.chain.header import HEADER_SIZE
-from solominer.errors import NodeAuthFailed, NodeError, NodeNotReady, RpcFailed, printable
+from solominer.chain.networks import Network
+from solominer.errors import NodeAuthFailed, NodeError, NodeNotReady, RpcFailed, WrongNetwork, printable
 from solominer.node.headers import contradiction, hash_at, header_of
+from solominer.node.health import pin_network
 from solominer.node.rpc import DESERIALIZATION_FAILED, NOT_FOUND, RpcClient
 from solominer.work.events import Answer, TipFacts
 from solominer.work.ports import BlockPosition, SubmitReply
@@ -28,6 +30,7 @@ _SUBMIT_WORDS = (  # the first match counts
     ("duplicate", Answer.HELD),
     ("time-too-new", Answer.RETRY),
     ("prev-blk-not-found", Answer.RETRY),
+    ("bad-prevblk", Answer.RETRY),  # invalidateblock on the parent, which reconsiderblock takes back
 )
 TRIAL_SECS = 4.0
 """Timeout for the node to refuse the trial block."""
@@ -93,15 +96,22 @@ def propose_block(client: RpcClient, block_hex: str) -> SubmitReply:
     return SubmitReply(*classify_proposal(reply), time.perf_counter() - start)
 
 
-def check_reply(client: RpcClient, block_hex: str, first: SubmitReply) -> SubmitReply:
+def check_reply(client: RpcClient, network: Network, block_hex: str, first: SubmitReply) -> SubmitReply:
     """Confirm a final answer to a block on another connection, since a single reply may belong to another request.
 
-    An accepted block must be in the active chain, otherwise it counts as held; a rejection must be repeated, and the
-    block must not be in the chain. Never raises NodeError.
+    An accepted block must be in the active chain, otherwise it counts as held; a rejection must be repeated by a node
+    on `network`, and the block must not be in the chain. Never raises NodeError.
     """
     again = submit_block(client, block_hex) if first.answer is Answer.INVALID else first
     if again.answer not in (Answer.ACCEPTED, Answer.INVALID):
         return again
+    if again.answer is Answer.INVALID:
+        try:
+            pin_network(client, network)
+        except WrongNetwork as error:
+            return replace(again, answer=Answer.RETRY, raw=f"{again.raw}, but {error.what}")
+        except NodeError as error:
+            return replace(again, answer=Answer.UNKNOWN, raw=f"{again.raw}, then {error.what}")
     try:
         is_active = header_of(client, _hash_of(block_hex)).confirmations >= 1
     except NodeError:

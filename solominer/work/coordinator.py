@@ -329,7 +329,8 @@ class Coordinator:
         if old is None or (old.usable, old.problem) != (health.usable, health.problem):
             actions.append(Record("node", {"node": health.node, "problem": health.problem}))
         if now is None:
-            return actions if was_lost else [*actions, self._no_node(health)]
+            other = old is not None and health.reachable > old.reachable  # it is back, on another network perhaps
+            return [*actions, self._no_node(health)] if other or not was_lost else actions
         if now == before:
             return actions + (self._tip_by_health(health, at) if health.node == now else [])
         actions.append(Record("node_switch", {"from": before, "to": now}))

@@ -22,7 +22,7 @@ class Answer(StrEnum):
 
     ACCEPTED = "accepted"  # null: connected to the active chain at that moment
     HELD = "held"  # inconclusive, duplicate, duplicate-inconclusive: the node has it, the chain decides
-    RETRY = "retry"  # time-too-new, prev-blk-not-found, -25, not ready: try again later
+    RETRY = "retry"  # time-too-new, prev-blk-not-found, bad-prevblk, -25, not ready: try again later
     UNKNOWN = "unknown"  # timeout, connection lost, incomplete reply: it may or may not have arrived
     INVALID = "invalid"  # any other string, duplicate-invalid, -22: the block is invalid
 

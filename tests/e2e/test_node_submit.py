@@ -117,6 +117,18 @@ def test_a_block_whose_parent_is_unknown_is_kept_for_later(client: RpcClient) ->
     assert _proposed(client, block) == (Answer.RETRY, "inconclusive-not-best-prevblk")
 
 
+def test_a_block_on_a_parent_that_was_invalidated_by_hand_is_kept_for_later(
+    client: RpcClient, module_node: PrivateNode
+) -> None:
+    mine_blocks(module_node, 1)
+    block = mine(current_template(client))
+    parent_hex = module_node.call("getbestblockhash")
+    module_node.call("invalidateblock", parent_hex)
+    assert _submitted(client, block) == (Answer.RETRY, "bad-prevblk")
+    module_node.call("reconsiderblock", parent_hex)
+    assert _submitted(client, block) == (Answer.ACCEPTED, "null")
+
+
 @pytest.mark.parametrize("damage", [lambda text: text[:-2], lambda text: text[:-1], lambda text: "zz", lambda text: ""])
 def test_what_cannot_be_decoded_is_invalid(client: RpcClient, damage: Callable[[str], str]) -> None:
     reply = submit_block(client, damage(mine(current_template(client)).block_hex))

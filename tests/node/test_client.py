@@ -544,6 +544,18 @@ async def test_one_answer_never_ends_the_care_for_a_block(
     assert not answers or all(isinstance(each, Drop) for each in answers)
 
 
+@pytest.mark.parametrize("chain", [{"chain": "testnet4"}, Drop()])
+async def test_a_node_that_was_started_on_another_network_neither_rejects_nor_loses_a_block(
+    well: FakeNode, node_client: NodeClient, chain: Any
+) -> None:
+    well.answers |= {"submitblock": "high-hash", "getblockheader": error(-5), "getblockchaininfo": chain}
+    reply = await node_client.submit(BLOCK_HEX)
+    assert reply.answer in (Answer.RETRY, Answer.UNKNOWN)
+    assert reply.raw.startswith("high-hash, ")
+    with pytest.raises(NodeError):
+        await node_client.where_is(OURS_LE, 1)
+
+
 async def test_an_answer_to_a_proposal_is_repeated(well: FakeNode, node_client: NodeClient) -> None:
     answers: list[Any] = ["bad-cb-amount", "bad-cb-amount", "bad-cb-amount", None, None, None]
     well.answers["getblocktemplate"] = lambda _: answers.pop(0)

@@ -152,7 +152,7 @@ _ALSO: dict[str, Callable[[Rig, RpcClient], Any]] = {
     "getblockheader": lambda rig, client: read_history(client, REGTEST),
     "getblockhash": lambda rig, client: read_history(client, REGTEST),
     "getblockchaininfo": lambda rig, client: read_history(client, REGTEST),
-    "submitblock": lambda rig, client: check_reply(client, "00" * 81, submit_block(client, "00" * 81)),
+    "submitblock": lambda rig, client: check_reply(client, REGTEST, "00" * 81, submit_block(client, "00" * 81)),
 }
 """What asks for the same in other ways, now and then."""
 

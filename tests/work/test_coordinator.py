@@ -719,6 +719,15 @@ def test_without_any_node_work_goes_on_for_a_while_then_stops_then_resumes_by_it
     assert of_type(PublishJob, feed(machine, TemplateReady(T0 + 90, "a", template_on(tip(1), 261))))
 
 
+def test_a_node_that_is_back_and_still_cannot_be_used_says_why() -> None:
+    machine, _ = mining()
+    feed(machine, HealthSeen(T0 + 1, health("a", problem="connection refused", reachable=False)))
+    syncing = [HealthSeen(T0 + n, health("a", problem=f"the node is behind: {n} of 99")) for n in (2, 3)]
+    (alarm,) = of_type(Alarm, feed(machine, syncing[0]))
+    assert (alarm.code, "behind: 2 of 99" in alarm.message) == ("no-node", True)
+    assert of_type(Alarm, feed(machine, syncing[1])) == [], "said once"
+
+
 def test_health_that_shows_another_tip_counts_as_news() -> None:
     machine, _ = mining()
     actions = feed(machine, HealthSeen(T0 + 1, health(best=tip(4))))
