@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -74,7 +75,7 @@ class JobWatch:
         orders = [heard.order for heard in tuple(self.taken)]
         return [
             f"the servers took job {later} behind {before}"
-            for before, later in zip(orders, orders[1:], strict=False)
+            for before, later in pairwise(orders)
             if later < before
         ]
 
