@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from regtest.scenarios import node_args
 from solominer.engines.cluster.join_file import JoinFile
@@ -199,7 +199,7 @@ class ClusterSite:
         for name in self.nodes:
             path = self.cluster.join_path(name)
             replace(JoinFile.read(path), servers=self._urls_for(name)).write(path)
-        config = {
+        config: dict[str, Any] = {
             "mode": "regtest",
             "bitcoin_rpc": {
                 "host": self.bitcoind.rpc_host,

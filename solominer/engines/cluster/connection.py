@@ -45,7 +45,7 @@ async def connect(
     `inbox` is the subject below which answers arrive.
     """
     client, said = Client(), set[str]()
-    client._transport = _Transport()
+    client._transport = _Transport()  # type: ignore[no-untyped-call]
 
     async def failed(error: Exception) -> None:
         if client.is_closed or getattr(error, "reason", "") == _AT_CLOSE:
@@ -94,7 +94,7 @@ class _Transport(TcpTransport):
     """
 
     def close(self) -> None:
-        super().close()
+        super().close()  # type: ignore[no-untyped-call]
         if self._io_writer is not None:
             asyncio.get_running_loop().call_later(CLOSE_SECS, self._io_writer.transport.abort)
 
