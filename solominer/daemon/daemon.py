@@ -63,7 +63,7 @@ LAST_ANSWERS_SECS = 10.0
 SHUTDOWN_SECS = 20.0
 """For all steps of the shutdown together; each has a bound of its own, too."""
 REPLACED_SECS = 30.0
-"""A head that was replaced is gone by then, whatever it still waits for: it can stand by only when it is started again."""
+"""A head that was replaced is gone by then, whatever it still waits for: it stands by when it is started again."""
 
 
 def run(config: Config, options: RunOptions, recent: RecentEvents) -> int:

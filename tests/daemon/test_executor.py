@@ -59,7 +59,7 @@ async def test_dropped_shares_are_counted_in_the_records_and_blocks_never_droppe
     engine = FakeEngine()
     engines = EngineSet([engine], ExtranonceDealer(0))
     executor = Executor(machine, engines, {}, recorder, lambda work: work.close(), None, lambda: T0)
-    executor.queue._most_shares = 2
+    executor.queue._most_shares = 4  # half of it for one engine
     await engines.start(executor.post)
     for _ in range(5):
         engine.find(job=job, block=False)

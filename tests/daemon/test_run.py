@@ -124,7 +124,7 @@ async def test_a_signal_shuts_it_down_and_a_second_one_exits_at_once(
 
 
 async def test_a_head_that_is_replaced_ends_within_one_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its node answers nothing, an engine does not stop, and a block is under way: each step alone would wait longer."""
+    """Its node answers nothing, an engine does not stop, a block is under way: each step alone would wait longer."""
     bounds: list[tuple[float, int]] = []
     monkeypatch.setattr(module, "SHUTDOWN_SECS", 0.5)
     monkeypatch.setattr(module, "exit_after", lambda secs, code: bounds.append((secs, code)))

@@ -10,12 +10,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from regtest.scenarios import node_args
 from solominer.engines.cluster.join_file import JoinFile
@@ -168,9 +168,13 @@ class ClusterSite:
     def _solominer(name: str, *arguments: str) -> Program:
         return Program(name, [sys.executable, "-m", "solominer", *arguments])
 
-    def _url_for(self, name: str) -> str:
+    def _urls_for(self, name: str) -> tuple[str, ...]:
         """Where this node or daemon reaches the server."""
-        return f"nats://localhost:{self.links[name].port if name in self.links else self.port}"
+        return (f"nats://localhost:{self.links[name].port if name in self.links else self.port}",)
+
+    @property
+    def _all_links(self) -> Iterable[Link]:
+        return self.links.values()
 
     @property
     def programs(self) -> list[Program]:
@@ -190,12 +194,12 @@ class ClusterSite:
     def __enter__(self) -> Self:
         self._stack.enter_context(self.bitcoind)
         self._stack.callback(self._end)
-        for link in self.links.values():
+        for link in self._all_links:
             self._stack.enter_context(link)
         for name in self.nodes:
             path = self.cluster.join_path(name)
-            replace(JoinFile.read(path), servers=(self._url_for(name),)).write(path)
-        config = {
+            replace(JoinFile.read(path), servers=self._urls_for(name)).write(path)
+        config: dict[str, Any] = {
             "mode": "regtest",
             "bitcoin_rpc": {
                 "host": self.bitcoind.rpc_host,
@@ -210,7 +214,7 @@ class ClusterSite:
             "cpu_workers": 0,
         }
         for head in self.heads:
-            cluster = config["cluster"] | {"servers": [self._url_for(head.name)]}
+            cluster = config["cluster"] | {"servers": self._urls_for(head.name)}
             own = {"data_dir": str(self.folder / f"{head.name}-data"), "cluster": cluster}
             (self.folder / f"{head.name}.json").write_text(json.dumps(config | own, indent=1))
         self.start_server()

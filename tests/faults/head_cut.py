@@ -2,6 +2,8 @@
 
 A short cut costs the head nothing but the time. After a long one the other daemon is the head; the old one, when its
 link is mended, ends with a clear line, is started again and stands by. One way of the link may be cut, or both.
+
+With three servers the whole network is cut in two instead, and both sides live.
 """
 
 from __future__ import annotations
@@ -15,12 +17,15 @@ from tests.faults.cluster_chaos import SETTLE_SECS, START_SECS, Books, Fates
 from tests.faults.cluster_drill import new_tip
 from tests.faults.cluster_site import ClusterSite
 from tests.faults.job_watch import JobWatch
+from tests.faults.split_site import SplitSite
 
 WAYS = {"both ways": (True, True), "only to the server": (True, False), "only from it": (False, True)}
 TAKEN_OVER_SECS = SILENT_SECS + 3.0
 """From the cut to the other daemon's first job; a second is the key's age, the rest for a busy machine."""
 BACK_SECS = 6.0
 """From the mending of a short cut until nodes have a new job of the same head."""
+SPLIT_OVER_SECS = 25.0
+"""The same with three servers: those of the greater side elect leaders first, of each stream and of all."""
 ENDED_SECS = 12.0
 HEAD_NOW = "is the head of the cluster now"
 OVERTAKEN = "another daemon has become the head of this cluster: this one publishes no more, and ends"
@@ -46,6 +51,8 @@ class CutRun:
 class HeadCuts:
     """Runs on one site with links and a daemon that stands by."""
 
+    most_over_secs = TAKEN_OVER_SECS
+
     def __init__(self, site: ClusterSite, watch: JobWatch) -> None:
         self.site, self.watch = site, watch
         self.head, self.standby = site.heads
@@ -54,17 +61,14 @@ class HeadCuts:
     def run(self, seed: str) -> CutRun:
         """Cut, wait, mend, check."""
         rng = random.Random(seed)
-        ways, is_long = rng.choice(sorted(WAYS)), rng.random() < 0.7
+        late_before, problems_before, cut_at = self.watch.late(), len(self.watch.problems()), time.monotonic()
+        ways, is_long = self._cut(rng)
         result = CutRun(seed, ways)
-        late_before, problems_before = self.watch.late(), len(self.watch.problems())
-        to, back = WAYS[ways]
-        link, cut_at = self.site.links[self.head.name], time.monotonic()
-        link.cut(to=to, back=back)
         if is_long:
             self._long(rng, result, cut_at)
         else:
             time.sleep(rng.uniform(0.2, 2.5))
-            link.mend()
+            self._mend()
             self._keeps_its_place(result, cut_at)
         for node in self.site.nodes.values():
             node.wait_line("BLOCK FOUND", time.monotonic(), secs=START_SECS)
@@ -76,16 +80,26 @@ class HeadCuts:
         result.late = self.watch.late() - late_before
         return result
 
+    def _cut(self, rng: random.Random) -> tuple[str, bool]:
+        """Which ways are cut, and whether it is for long."""
+        ways, is_long = rng.choice(sorted(WAYS)), rng.random() < 0.7
+        to, back = WAYS[ways]
+        self.site.links[self.head.name].cut(to=to, back=back)
+        return ways, is_long
+
+    def _mend(self) -> None:
+        self.site.links[self.head.name].mend()
+
     def _long(self, rng: random.Random, result: CutRun, cut_at: float) -> None:
         old, new = self.head, self.standby
         new.wait_line(HEAD_NOW, cut_at, secs=START_SECS)
         result.over_secs = new.wait_line("mining job", cut_at, secs=START_SECS) - cut_at
-        if result.over_secs > TAKEN_OVER_SECS:
+        if result.over_secs > self.most_over_secs:
             result.problems.append(f"nobody was the head for {result.over_secs:.1f} s")
         time.sleep(rng.uniform(0.0, 3.0))
         new_tip(self.site)  # the old head has a job to publish as well
         mended = time.monotonic()
-        self.site.links[old.name].mend()
+        self._mend()
         old.wait_line(OVERTAKEN, mended, secs=START_SECS)
         if (code := old.wait_end(START_SECS)) != 1:
             result.problems.append(f"the old head ended with exit code {code}")
@@ -114,3 +128,20 @@ class HeadCuts:
             result.problems.append(f"no new job for {result.back_secs:.1f} s after the cut")
         if self.standby.count(HEAD_NOW, cut_at) or self.head.count(OVERTAKEN, cut_at):
             result.problems.append("the head lost its place in a short cut")
+
+
+class Splits(HeadCuts):
+    """The same with three servers: the head, a node and a server are cut off from all others."""
+
+    most_over_secs = SPLIT_OVER_SECS
+
+    def __init__(self, site: SplitSite, watch: JobWatch) -> None:
+        super().__init__(site, watch)
+        self._split_site = site
+
+    def _cut(self, rng: random.Random) -> tuple[str, bool]:
+        self._split_site.split(self.head.name)
+        return "in two", True
+
+    def _mend(self) -> None:
+        self._split_site.join()

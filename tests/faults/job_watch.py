@@ -73,15 +73,11 @@ class JobWatch:
     def problems(self) -> list[str]:
         """Two heads published, if the stream took a message of an older run behind one of a newer."""
         orders = [heard.order for heard in tuple(self.taken)]
-        return [
-            f"the servers took job {later} behind {before}"
-            for before, later in pairwise(orders)
-            if later < before
-        ]
+        return [f"the servers took job {later} behind {before}" for before, later in pairwise(orders) if later < before]
 
     def late(self) -> int:
         """How many messages of an older run came after the first of a newer one was taken: all of them refused."""
-        first = {}
+        first: dict[int, float] = {}
         for at, (run, _) in tuple(self.taken):
             first.setdefault(run, at)
         return sum(any(run < newer and at > since for newer, since in first.items()) for at, (run, _) in self.sent)

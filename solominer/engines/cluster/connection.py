@@ -9,10 +9,12 @@ import ssl
 from collections.abc import Awaitable, Callable, Sequence
 
 from nats.aio.client import Client
+from nats.aio.transport import TcpTransport
 from nats.errors import Error as NatsError
 
 RETRY_SECS = 0.2
 CONNECT_SECS = 2
+CLOSE_SECS = 0.5
 PING_SECS = 1
 PINGS_UNANSWERED = 2
 """A server that does not answer so many pings is left for another, or tried again."""
@@ -43,6 +45,7 @@ async def connect(
     `inbox` is the subject below which answers arrive.
     """
     client, said = Client(), set[str]()
+    client._transport = _Transport()  # type: ignore[no-untyped-call]
 
     async def failed(error: Exception) -> None:
         if client.is_closed or getattr(error, "reason", "") == _AT_CLOSE:
@@ -82,6 +85,21 @@ async def connect(
     log.info("connected to the cluster's server, version %d.%d.%d", version.major, version.minor, version.patch)
     await back()
     return client
+
+
+class _Transport(TcpTransport):
+    """Is closed CLOSE_SECS later whatever happens.
+
+    TLS waits 30 s for the farewell of a server that cannot be reached any more, and the client for TLS.
+    """
+
+    def close(self) -> None:
+        super().close()  # type: ignore[no-untyped-call]
+        if self._io_writer is not None:
+            asyncio.get_running_loop().call_later(CLOSE_SECS, self._io_writer.transport.abort)
+
+    def __bool__(self) -> bool:
+        return True  # else the client makes one of its own
 
 
 def words(error: Exception) -> str:

@@ -18,7 +18,6 @@ from typing import Any
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.js.errors import APIError, ServiceUnavailableError
 
 from solominer.chain.header import meets_target
 from solominer.engines.cluster import subjects
@@ -29,7 +28,7 @@ from solominer.engines.cluster.judged import Judged
 from solominer.engines.cluster.known_jobs import KnownJobs
 from solominer.engines.cluster.members import NAME, Members, Note, worker_id
 from solominer.engines.cluster.messages import Beat, JobMessage, JoinRequest, Notice, Refusal, ShareMessage
-from solominer.engines.cluster.streams import lost_streams, make_streams, newest_job_and_sequence
+from solominer.engines.cluster.streams import lost_streams, make_streams, newest_job_and_sequence, what_is_wrong
 from solominer.engines.cluster.vault import Vault
 from solominer.engines.pool.worker_job import WorkerJob
 from solominer.errors import DecodeError
@@ -105,6 +104,7 @@ class ClusterEngine:
         self._there = asyncio.Event()
         self._fence = Fence(self._prepare_soon)
         self._number = 0
+        self._troubled_by = ""
         self._job: Job | None = None
         self._intensity = 1.0
         self._ready = self._replaced = self._refused = False
@@ -209,18 +209,17 @@ class ClusterEngine:
                 self._replace(newest.run)
             await client.flush()
             self._go(self._send(self._number, self._job))
-        except ServiceUnavailableError:
-            log.error(
-                "the cluster's server has no JetStream -> enable it, as nats.conf of `solominer cluster init` does"
-            )
-            return False
-        except APIError as error:
-            log.error("the cluster's server refuses its streams: %s -> solominer doctor", error.description)
-            return False
         except LOST as error:
-            log.warning("the cluster's server does not answer: %s", error or type(error).__name__)
+            self._trouble(what_is_wrong(error))
             return False
+        self._trouble("")
         return True
+
+    def _trouble(self, text: str) -> None:
+        """What is wrong with the servers, '' if nothing is: it is tried again each second, and said once."""
+        if text and text != self._troubled_by:
+            log.error("%s", text)
+        self._troubled_by = text
 
     async def _look_at_streams(self) -> None:
         """A stream that is deleted under way would be missed at the next connection only."""

@@ -13,7 +13,7 @@ from nats.js.api import (
     StorageType,
     StreamConfig,
 )
-from nats.js.errors import NotFoundError
+from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
 
 from solominer.engines.cluster import subjects
 from solominer.engines.cluster.messages import JobMessage
@@ -24,6 +24,9 @@ REPEAT_SECS = 120.0
 MOST_SHARE_BYTES = 1 << 30
 MOST_UNJUDGED = 20_000
 """The server sends the head at most so many shares that are not acknowledged yet."""
+
+_NO_LEADER = 10008
+"""In the server's errors.json: JetStream is there, and is temporarily unavailable."""
 
 
 async def make_streams(client: Client, replicas: int) -> None:
@@ -75,6 +78,19 @@ async def lost_streams(client: Client, names: Iterable[str]) -> list[str]:
         except NotFoundError:
             lost.append(name)
     return lost
+
+
+def what_is_wrong(error: Exception) -> str:
+    """What made this error of the server, and what to do."""
+    match error:
+        case ServiceUnavailableError(err_code=code) if code == _NO_LEADER:
+            return "this part of the cluster's servers has no majority -> of three, two must reach each other"
+        case ServiceUnavailableError():
+            return "the cluster's server has no JetStream -> enable it, as nats.conf of `solominer cluster init` does"
+        case APIError():
+            return f"the cluster's server refuses its streams: {error.description} -> solominer doctor"
+        case _:
+            return f"the cluster's server does not answer: {error or type(error).__name__}"
 
 
 async def newest_job(client: Client) -> JobMessage | None:

@@ -33,6 +33,7 @@ class Vault:
         self._fence = Fence(look_again, subjects.VAULT)
         self._client: Client | None = None
         self._has_gap = True
+        self._in_order = asyncio.Lock()
 
     async def begin(self, client: Client, replicas: int) -> None:
         """Use this connection. Raises nats.errors.Error."""
@@ -61,15 +62,16 @@ class Vault:
 
     async def put(self, written: Written) -> None:
         """Copy it; returns when the servers have it, or have not taken it. In the order of writing."""
-        client = self._client
-        if client is None or not written.data or (self._has_gap and not written.anew):
-            return
-        self._has_gap = False
-        parts = [written.data[at : at + PART_BYTES] for at in range(0, len(written.data), PART_BYTES)]
-        headers = [_ANEW if written.anew and not at else {} for at in range(len(parts))]
-        copied = [self._fence.publish(client, part, more) for part, more in zip(parts, headers, strict=True)]
-        if not all(await asyncio.gather(*copied)):
-            self._has_gap = True
+        async with self._in_order:
+            client = self._client
+            if client is None or not written.data or (self._has_gap and not written.anew):
+                return
+            self._has_gap = False
+            for at in range(0, len(written.data), PART_BYTES):
+                headers = _ANEW if written.anew and not at else {}
+                if not await self._fence.publish(client, written.data[at : at + PART_BYTES], headers):
+                    self._has_gap = True
+                    return
 
 
 async def copy_of_jobs(client: Client) -> bytes:

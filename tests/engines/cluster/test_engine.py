@@ -185,6 +185,29 @@ async def test_a_share_that_was_dropped_on_the_way_to_the_judge_is_handed_in_aga
         await forgotten(h)
 
 
+async def test_what_is_found_long_after_head_and_server_ended_outlives_the_node_too(tmp_path: Path) -> None:
+    folder = made(tmp_path, ["n1"])
+    _, job = mining()
+    with running(folder):
+        head_context, node_context = head(folder), node(folder, "n1")
+        h, n = await head_context.__aenter__(), await node_context.__aenter__()
+        h.engine.set_intensity(0.0)
+        h.engine.publish(job, clean=True)
+        await until(lambda: searches(n, 1))
+        h.engine._replaced = True  # it ends without a word
+        await head_context.__aexit__(None, None, None)
+    await until(lambda: n._client is not None and not n._client.is_connected)
+    for pool in n.pools:
+        pool.set_intensity(1.0)
+    await until(lambda: len(n.spool))
+    await node_context.__aexit__(None, None, None)
+    with running(folder):
+        async with node(folder, "n1") as again, head(folder) as h:
+            await until(lambda: h.shares)
+            await until(lambda: not len(again.spool))
+            assert [(share.job_id, share.is_block) for share in h.shares] == [(job.job_id, True)]
+
+
 async def test_what_is_deleted_on_the_server_is_made_again_and_no_share_is_lost(
     cluster: ClusterFolder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

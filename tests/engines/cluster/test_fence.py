@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.js.api import StreamConfig
 
 from solominer.engines.cluster import subjects
@@ -55,11 +56,42 @@ async def test_whoever_was_overtaken_is_refused_until_it_has_looked(client: Clie
     for each in (old, new):
         each.begin(0)
     await new.publish(client, b"new")
-    await asyncio.gather(*(old.publish(client, b"old %d" % number) for number in range(4)))
-    assert (await newest(client), len(looked)) == (b"new", 4)
+    assert not any(await asyncio.gather(*(old.publish(client, b"old %d" % number) for number in range(4))))
+    assert (await newest(client), len(looked)) == (b"new", 2)  # the first one and the last
     old.begin(1)
-    await old.publish(client, b"old, knowing")
-    assert (await newest(client), len(looked)) == (b"old, knowing", 4)
+    assert await old.publish(client, b"old, knowing")
+    assert (await newest(client), len(looked)) == (b"old, knowing", 2)
+
+
+async def test_one_behind_a_refused_one_is_refused_whatever_the_other_head_sent(client: Client) -> None:
+    """A number that was guessed ahead would be right: another head's message has it."""
+    old, new = Fence(lambda: None), Fence(pytest.fail)
+    for each in (old, new):
+        each.begin(0)
+    for number in range(5):
+        sent = [new.publish(client, b"new %d" % number), *(old.publish(client, b"old %d" % n) for n in range(3))]
+        assert await asyncio.gather(*sent) == [True, False, False, False]
+    assert await newest(client) == b"new 4"
+
+
+async def test_nodes_hear_one_that_waits_for_the_one_before(cluster: ClusterFolder, client: Client) -> None:
+    heard: list[bytes] = []
+
+    async def hear(message: Msg) -> None:
+        heard.append(message.data)
+
+    fence, node = Fence(pytest.fail), await head_of(cluster)
+    await node.subscribe(subjects.JOB, cb=hear)
+    await node.flush()
+    async with fence._free:  # the one before has arrived, and its acknowledgement has not
+        await client.jetstream().publish(subjects.JOB, b"1")
+        sending = [asyncio.create_task(fence.publish(client, b"%d" % number)) for number in (2, 3)]
+        await until(lambda: heard == [b"1", b"2", b"3"])
+        assert await newest(client) == b"1"
+        fence.begin(1)
+    assert await asyncio.gather(*sending) == [False, True]
+    assert await newest(client) == b"3"
+    await node.close()
 
 
 async def test_without_a_stream_it_looks_again(client: Client) -> None:

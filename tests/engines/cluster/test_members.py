@@ -206,7 +206,8 @@ def test_a_stolen_node_that_joins_without_end_leaves_space_and_log_to_others(cap
     caplog.set_level(logging.INFO)
     book = Book(ExtranonceRange(0, 1 << 16))
     answers = [
-        book.members.join("n1", JoinRequest(number.to_bytes(16), "regtest", "x"), number / 100) for number in range(2000)
+        book.members.join("n1", JoinRequest(number.to_bytes(16), "regtest", "x"), number / 100)
+        for number in range(2000)
     ]
     leases = sum(isinstance(answer, Lease) for answer in answers)
     assert 10 <= leases <= 10 + 20 / 5 + 1

@@ -15,11 +15,13 @@ from typing import TypeVar
 
 import nats
 import pytest
+from nats.aio.client import Client
 from nats.js.api import StreamConfig
 from nats.js.errors import APIError
 
 from solominer.config.load import load_config
 from solominer.doctor.cluster_checks import examine_cluster
+from solominer.engines.cluster.fence import Fence
 from solominer.engines.cluster.join_file import ClusterFiles, JoinFile
 from solominer.engines.cluster.lease import HeadLease
 from solominer.engines.cluster.vault import Vault, copy_of_jobs
@@ -90,6 +92,7 @@ async def test_two_of_three_go_on(three: Three) -> None:
             except (APIError, nats.errors.Error):  # they have not found each other yet
                 await asyncio.sleep(0.1)
         await js.publish("solo.job", b"1")
+        await fenced(client)
         overrides = {"cluster.servers": list(files.servers), "cluster.dir": three.folder.path, "mode": "demo"}
         config = load_config(environ={}, overrides=overrides)
         found = {each.check: each for each in await asyncio.to_thread(lambda: list(examine_cluster(config)))}
@@ -105,6 +108,19 @@ async def test_two_of_three_go_on(three: Three) -> None:
         assert await retried(lease.renew)
         assert await retried(partial(copy_of_jobs, client)) == b"the jobs"
     await client.close()
+
+
+async def fenced(client: Client) -> None:
+    """Of two heads one is refused, and the stream goes on: some servers lose theirs when they refuse by id."""
+    looked: list[None] = []
+    old, new = Fence(lambda: looked.append(None)), Fence(pytest.fail)
+    old.begin(1)
+    new.begin(1)
+    assert await new.publish(client, b"new")
+    assert not any(await asyncio.gather(*(old.publish(client, b"old") for _ in range(3))))
+    assert looked
+    assert await new.publish(client, b"newer")
+    assert (await client.jetstream().get_last_msg("JOB", "solo.job")).data == b"newer"
 
 
 async def retried(ask: Callable[[], Awaitable[T]]) -> T:

@@ -1,0 +1,38 @@
+"""A connection leaves a server that is cut off for another one, also over TLS, which would wait for its farewell."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+from solominer.engines.cluster.connection import CLOSE_SECS, PING_SECS, PINGS_UNANSWERED, connect
+from solominer.engines.cluster.join_file import ClusterFiles
+from tests.engines.cluster.server import made, running
+from tests.faults.link import Link
+
+
+async def test_a_server_that_is_cut_off_is_left_for_another(tmp_path: Path) -> None:
+    folder = made(tmp_path, [])
+    port = int(folder.read().servers[0].rpartition(":")[2])
+    there = asyncio.Event()
+
+    async def back() -> None:
+        there.set()
+
+    with running(folder), Link(port) as one, Link(port) as other:
+        links = {f"nats://localhost:{link.port}": link for link in (one, other)}
+        tls = ClusterFiles.read(folder.path).tls_context()
+        client = await connect(tuple(links), "head", tls=tls, inbox="_INBOX.x", back=back)
+        assert client.connected_url is not None
+        first = client.connected_url.geturl()
+        there.clear()
+        began = time.monotonic()
+        links[first].cut()
+        await asyncio.wait_for(there.wait(), 15)
+        took = time.monotonic() - began
+        assert client.connected_url is not None
+        assert client.connected_url.geturl() != first
+        assert took < PING_SECS * (PINGS_UNANSWERED + 1) + CLOSE_SECS + 4, "two seconds for a try of the first one"
+        links[first].mend()
+        await client.close()
