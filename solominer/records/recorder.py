@@ -17,7 +17,7 @@ from solominer.records.evidence.signing import Signer
 from solominer.records.journal.journal import Journal
 from solominer.records.journal.recovery import Replay, open_blocks
 from solominer.records.ledger.books import Books
-from solominer.records.ledger.ledger import ShareLine
+from solominer.records.ledger.ledger import ShareLine, is_urgent
 from solominer.records.ledger.open_hour import OpenHour
 from solominer.records.ledger.writer import Writer
 from solominer.records.lock import FolderLock
@@ -82,7 +82,7 @@ class Recorder:
 
     def record(self, at: float, kind: str, fields: Mapping[str, Any]) -> None:
         """Write a line of the ledger."""
-        self._writer.post(self._books.entry, at, self._up(), kind, fields)
+        self._writer.post(self._books.entry, at, self._up(), kind, fields, urgent=is_urgent(kind))
 
     def begin_events(self, at: float, start: Start) -> None:
         """Start the event log of a coordinator that begins with `start`."""
@@ -105,14 +105,14 @@ class Recorder:
     def block(self, block: FoundBlock, job: Job | None = None, plan: Mapping[str, Any] | None = None) -> None:
         """A block was found: start its proof. With its job, the proof covers the witness commitment too."""
         transactions = None if job is None else job.template.transactions
-        self._writer.post(self._books.block, block, transactions, plan)
+        self._writer.post(self._books.block, block, transactions, plan, urgent=True)
 
     def error(self, at: float, severity: str, code: str, message: str, *, done: str = "") -> None:
         """Record an error or alarm. `done` is what was done about it, or what a person should do."""
         fields = {"severity": str(severity), "code": code, "message": message}
         if done:
             fields["done"] = done
-        self._writer.post(self._books.error, at, self._up(), fields)
+        self._writer.post(self._books.error, at, self._up(), fields, urgent=True)
 
     def counters(self, at: float, seen: EngineSnapshot) -> None:
         """Each worker's hash counter since the start of the run; call about once a second."""
