@@ -44,7 +44,8 @@ if TYPE_CHECKING:
 
 WINDOW_SECS = 60
 SAMPLE_SECS = 1.0
-SYSTEM_BEATS = 15
+SYSTEM_BEATS = 60
+"""As often as the records keep it."""
 
 log = logging.getLogger("solominer.daemon.daemon")
 

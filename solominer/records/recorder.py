@@ -17,7 +17,7 @@ from solominer.records.evidence.signing import Signer
 from solominer.records.journal.journal import Journal
 from solominer.records.journal.recovery import Replay, open_blocks
 from solominer.records.ledger.books import Books
-from solominer.records.ledger.ledger import ShareLine
+from solominer.records.ledger.ledger import ShareLine, is_urgent
 from solominer.records.ledger.open_hour import OpenHour
 from solominer.records.ledger.writer import Writer
 from solominer.records.lock import FolderLock
@@ -29,6 +29,9 @@ from solominer.work.found import FoundBlock
 from solominer.work.job import Job
 from solominer.work.miners import MinerShares
 from solominer.work.workers import EngineSnapshot
+
+_BATCH_SECS, _MOST_IN_BATCH = 5.0, 256
+"""Of events, most of which are ticks: a few at a time cost several times as much."""
 
 
 class Recorder:
@@ -60,6 +63,7 @@ class Recorder:
         signer = None if settings.signing_key is None else Signer.load(settings.signing_key)
         self._books = Books(self.tree, hours, network or tree_name, settings, on_alarm, signer)
         self._events = EventLog(self.tree.root, settings.free_bytes)
+        self._batch: list[tuple[Event, list[Action]]] = []
         self._writer = Writer(self._books, settings, on_alarm)
         self._lock = FolderLock(data_dir, self.tree.root)
         self._clock = clock
@@ -82,7 +86,7 @@ class Recorder:
 
     def record(self, at: float, kind: str, fields: Mapping[str, Any]) -> None:
         """Write a line of the ledger."""
-        self._writer.post(self._books.entry, at, self._up(), kind, fields)
+        self._writer.post(self._books.entry, at, self._up(), kind, fields, urgent=is_urgent(kind))
 
     def begin_events(self, at: float, start: Start) -> None:
         """Start the event log of a coordinator that begins with `start`."""
@@ -91,7 +95,9 @@ class Recorder:
     def event(self, event: Event, actions: list[Action]) -> None:
         """Log an event of the coordinator and the actions it led to."""
         if self._events.take():
-            self._writer.post(self._events.add, event, actions)
+            self._batch.append((event, actions))
+            if len(self._batch) >= _MOST_IN_BATCH or event.at - self._batch[0][0].at >= _BATCH_SECS:
+                self._post_batch()
 
     def job(self, at: float, job: Job) -> None:
         """A job was published."""
@@ -105,14 +111,14 @@ class Recorder:
     def block(self, block: FoundBlock, job: Job | None = None, plan: Mapping[str, Any] | None = None) -> None:
         """A block was found: start its proof. With its job, the proof covers the witness commitment too."""
         transactions = None if job is None else job.template.transactions
-        self._writer.post(self._books.block, block, transactions, plan)
+        self._writer.post(self._books.block, block, transactions, plan, urgent=True)
 
     def error(self, at: float, severity: str, code: str, message: str, *, done: str = "") -> None:
         """Record an error or alarm. `done` is what was done about it, or what a person should do."""
         fields = {"severity": str(severity), "code": code, "message": message}
         if done:
             fields["done"] = done
-        self._writer.post(self._books.error, at, self._up(), fields)
+        self._writer.post(self._books.error, at, self._up(), fields, urgent=True)
 
     def counters(self, at: float, seen: EngineSnapshot) -> None:
         """Each worker's hash counter since the start of the run; call about once a second."""
@@ -166,10 +172,12 @@ class Recorder:
 
     def flush(self, timeout_secs: float | None = None) -> bool:
         """Wait until everything posted so far is written; False on timeout, or while the disk fails."""
+        self._post_batch()
         return self._writer.drain(timeout_secs)
 
     def close(self, at: float) -> None:
         """End the run, seal its hour, release the lock. Blocks. Raises RecordsError if the end could not be written."""
+        self._post_batch()
         self._writer.post(self._events.close)
         self._writer.post(self._books.close, at, self._up())
         self._writer.stop()
@@ -177,6 +185,10 @@ class Recorder:
         if self._books.trouble:
             todo = "free disk space or repair the disk; the next start seals the hour from what is there"
             raise RecordsError(f"the end of this run is lost: {self._books.trouble}", todo)
+
+    def _post_batch(self) -> None:
+        batch, self._batch = self._batch, []
+        self._writer.post(self._events.add_all, batch)
 
     def _up(self) -> float:
         return self._clock() - self._began

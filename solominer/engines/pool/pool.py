@@ -14,12 +14,13 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 
-from solominer.engines.pool.job_slot import SharedBlock, WorkerCounters, WorkerState
+from solominer.engines.pool.job_slot import WORD_OF, SharedBlock, WorkerCounters, WorkerState
 from solominer.engines.pool.messages import Hit, Message, Ready, Report, Share, Wrong
 from solominer.engines.pool.snapshot import RATE_SECS, PoolSnapshot, PoolWorkerSnapshot, worker_snapshot
 from solominer.engines.pool.startup import EXIT_OFF, EXIT_WRONG_HITS, DeviceSetup, WorkerSetup
@@ -279,7 +280,7 @@ class WorkerPool:
     @staticmethod
     def _snapshot(seat: _Seat, counters: WorkerCounters, now_secs: float) -> PoolWorkerSnapshot:
         process = seat.process
-        known = asdict(counters)
+        known: dict[str, Any] = {name: getattr(counters, name) for name in WORD_OF}
         known["pid"] = process.pid if process else 0
         known["state"] = WorkerState(counters.state) if process else WorkerState.STARTING
         return PoolWorkerSnapshot(

@@ -12,7 +12,7 @@ import logging
 import re
 import shutil
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -115,6 +115,11 @@ class EventLog:
         """Write one event and a digest of its actions."""
         self._done += 1
         self._guarded(lambda: self._add(event, actions))
+
+    def add_all(self, batch: Iterable[tuple[Event, Sequence[Action]]]) -> None:
+        """As `add`, of several events in their order."""
+        for event, actions in batch:
+            self.add(event, actions)
 
     def close(self) -> None:
         """End the run's last file."""

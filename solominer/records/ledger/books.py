@@ -331,12 +331,6 @@ class Books:
     # --- the disk ------------------------------------------------------------------------------------------------
 
     @property
-    def waiting(self) -> bool:
-        """Whether anything is unwritten."""
-        waits = self._now is not None and self._now.waiting > 0
-        return waits or bool(self._closing) or not self._state_saved
-
-    @property
     def urgent(self) -> bool:
         """Whether something should be written at once."""
         return self._now is not None and self._now.urgent

@@ -13,10 +13,15 @@ from solominer.records.ledger.books import Books
 from solominer.records.settings import Alarm, RecorderSettings
 
 FLUSH_SECS = 1.0
+_MANY = 256
+"""So many calls do not wait for the next flush."""
 
 
 class Writer:
-    """Calls methods in the order in which they were posted, and flushes the Books every FLUSH_SECS."""
+    """Calls methods in the order in which they were posted, and flushes the Books, every FLUSH_SECS or when urgent.
+
+    Not at each post: the event loop, which publishes jobs, would wait for the thread to let go of the interpreter.
+    """
 
     def __init__(self, books: Books, settings: RecorderSettings, alarm: Alarm) -> None:
         self._books = books
@@ -25,7 +30,7 @@ class Writer:
         self._changed = Condition()
         self._queue: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._lost = 0
-        self._stopping = False
+        self._urgent = self._stopping = False
         self._complained = False
         self._thread = Thread(target=self._run, name="records", daemon=True)
 
@@ -33,14 +38,15 @@ class Writer:
         """Start the thread."""
         self._thread.start()
 
-    def post(self, call: Callable[..., None], *args: Any, droppable: bool = False) -> None:
-        """Queue `call(*args)`. If the queue is full, a `droppable` call is counted as lost."""
+    def post(self, call: Callable[..., None], *args: Any, droppable: bool = False, urgent: bool = False) -> None:
+        """Queue `call(*args)`, to be done at once if `urgent`. A `droppable` one is counted as lost in a full queue."""
         with self._changed:
             if droppable and len(self._queue) >= self._most_waiting:
                 self._lost += 1
                 return
             self._queue.append((call, args))
-            if len(self._queue) == 1:
+            self._urgent = self._urgent or urgent
+            if self._is_due():
                 self._changed.notify()
 
     def drain(self, timeout_secs: float | None = None) -> bool:
@@ -54,7 +60,7 @@ class Writer:
             done.set()
 
         self.post(self._books.flush)
-        self.post(look)
+        self.post(look, urgent=True)
         return done.wait(timeout_secs) and failing == [False]
 
     def stop(self) -> None:
@@ -68,9 +74,8 @@ class Writer:
         flush_at = 0.0
         while True:
             with self._changed:
-                timeout = max(0.0, flush_at - time.monotonic()) if self._books.waiting else None
-                self._changed.wait_for(lambda: bool(self._queue) or self._stopping, timeout)
-                calls, self._queue = self._queue, deque()
+                self._changed.wait_for(self._is_due, max(0.0, flush_at - time.monotonic()))
+                calls, self._queue, self._urgent = self._queue, deque(), False
                 lost, self._lost = self._lost, 0
                 ends = self._stopping and not calls
             if ends:
@@ -82,6 +87,9 @@ class Writer:
             if self._books.urgent or time.monotonic() >= flush_at:
                 self._call(self._books.flush, ())
                 flush_at = time.monotonic() + FLUSH_SECS
+
+    def _is_due(self) -> bool:
+        return self._urgent or self._stopping or len(self._queue) >= _MANY
 
     def _call(self, call: Callable[..., None], args: tuple[Any, ...]) -> None:
         """A bug costs one entry, not all records; the first one is reported with its traceback."""
