@@ -23,6 +23,7 @@ from solominer.config.jsontext import parse_json, shown_key
 from solominer.config.models import Config, RpcConfig, ZmqConfig
 from solominer.config.part import Part
 from solominer.config.paths import plain_bytes
+from solominer.config.time_zone import TIME_ZONE_TODO, time_zone_problem
 from solominer.errors import ConfigError
 
 MAX_FILE_BYTES = 1 << 20
@@ -78,8 +79,9 @@ def load_config(
 
 
 def warnings_about(path: Path | None, config: Config) -> list[str]:
-    """Warnings: a password in a file that other users can read, and settings without an effect."""
-    warnings = unused_settings(config)
+    """Warnings: a password in a file that other users can read, settings without an effect, an unknown time zone."""
+    problem = time_zone_problem()
+    warnings = [*unused_settings(config), *([f"{problem}; {TIME_ZONE_TODO}"] if problem else [])]
     pools = (*config.pools, *config.fallback_pool)
     passwords = [*(node.password for node in config.nodes), *(pool.password for pool in pools)]
     holds_password = any(each.get_secret_value() for each in passwords)

@@ -17,6 +17,7 @@ import psutil
 
 from solominer.config.models import Config
 from solominer.config.paths import default_cache_dir, home, presence
+from solominer.config.time_zone import TIME_ZONE_TODO, time_zone_problem
 from solominer.doctor.check import Check, CheckOutcome, failed, ms, ok, skipped, warning
 from solominer.engines.cpu.machine import usable_cores
 from solominer.engines.pool.pool import WORKER_MEMORY_BYTES
@@ -50,6 +51,7 @@ def machine_checks(config: Config, config_path: Path | None) -> list[Check]:
         Check("disk space", lambda: _disk_space(config.records_dir), ("data folder",)),
         Check("disk speed", lambda: _disk_speed(config.records_dir), ("data folder",)),
         Check("clock and records", lambda: _clock_and_records(config.tree_dir)),
+        Check("time zone", _time_zone),
         Check("second place for blocks", lambda: _fallback(config)),
         Check("cores", lambda: _cores(config)),
         Check("memory", lambda: _memory(config)),
@@ -116,6 +118,15 @@ def _clock_and_records(folder: Path) -> CheckOutcome:
     if problem:
         return warning(problem, "check the clock (timedatectl); old records are kept until a node confirms it")
     return ok(f"the newest report ends {shown(report.get('to'), 40)}")
+
+
+def _time_zone() -> CheckOutcome:
+    problem = time_zone_problem()
+    return (
+        warning(problem, TIME_ZONE_TODO)
+        if problem
+        else ok(f"{'/'.join(dict.fromkeys(time.tzname))}, for hours of the day")
+    )
 
 
 def _disk_speed(folder: Path) -> CheckOutcome:

@@ -4,11 +4,13 @@ of the disk keeps a kernel from being loaded. The scalar variant stands for all,
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,6 +61,33 @@ def code_file(folder: Path) -> Path:
 
 def test_a_whole_cache_is_loaded_without_compiling(filled: Path) -> None:
     assert load(filled) == []
+
+
+@contextmanager
+def lock_held(folder: Path) -> Iterator[None]:
+    """As by a process that was stopped in its compilation."""
+    handle = os.open(folder, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
+def test_a_lock_that_is_not_given_back_delays_no_load(filled: Path) -> None:
+    with lock_held(cache.machine_folder(filled)):
+        assert load(filled) == []
+
+
+def test_a_lock_that_is_not_given_back_is_not_waited_for_to_compile(
+    filled: Path, quick_compiler: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "LOCK_SECS", 0.1)
+    shutil.rmtree(cache.machine_folder(filled) / "scalar")
+    with lock_held(cache.machine_folder(filled)):
+        unused, compiling = load(filled)
+    assert unused.endswith("not used: another process has been compiling in it, or is stopped, for 0.1 s")
+    assert compiling == COMPILING
 
 
 def test_an_empty_cache_is_filled_once(tmp_path: Path) -> None:

@@ -174,6 +174,20 @@ async def test_a_hanging_worker_is_ended_and_restarted(quick: None, monkeypatch:
         await run.next(WorkerStarted)
 
 
+async def test_workers_that_are_stopped_while_they_start_are_replaced(
+    quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_module, "HANG_SECS", 0.3)
+    async with running(2) as run:
+        first = {worker.pid for worker in run.pool.pool_snapshot().workers}
+        for pid in first:
+            os.kill(pid, signal.SIGSTOP)
+        for _ in first:
+            assert "stopped by a signal" in (await run.next(WorkerDied)).reason
+        for _ in first:
+            assert (await run.next(WorkerStarted)).pid not in first
+
+
 @pytest.mark.parametrize(
     ("kernel", "reason"),
     [

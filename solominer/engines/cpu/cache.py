@@ -16,6 +16,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -30,6 +31,10 @@ from solominer.records.tree import atomic_write
 
 MANIFEST = "MANIFEST.json"
 COMPILE_TIMEOUT_SECS = 180
+LOCK_SECS = 60.0
+"""How long to wait for another process that compiles; with our own compilation less than a worker has to start."""
+
+_LOCK_LOOK_SECS = 0.02
 
 Report = Callable[[str], None]
 T = TypeVar("T")
@@ -89,12 +94,15 @@ def load_compiled(what: Compiled[T], parent: Path | None, report: Report) -> T |
 def _load_or_build(what: Compiled[T], parent: Path, report: Report) -> T:
     folder = parent / what.name
     private_folder(parent)
+    loaded = _load_intact(what, folder)
+    if loaded is not None:  # without the lock, which a process that is stopped may hold
+        return loaded
     with _locked(parent):
+        loaded = _load_intact(what, folder)  # another may have compiled it meanwhile
+        if loaded is not None:
+            return loaded
         problem = _problem(folder)
         if problem is None:
-            loaded = what.load(folder)
-            if loaded is not None:
-                return loaded
             problem = "it cannot be loaded"
         if problem:
             report(f"compiled kernel {what.name} discarded: {problem}")
@@ -106,15 +114,34 @@ def _load_or_build(what: Compiled[T], parent: Path, report: Report) -> T:
     return loaded
 
 
+def _load_intact(what: Compiled[T], folder: Path) -> T | None:
+    return what.load(folder) if _problem(folder) is None else None
+
+
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock: if several workers start at once, one compiles and the others load."""
+    """Hold the folder's lock: if several workers start at once, one compiles and the others load.
+
+    Raises Unusable if another process holds it for LOCK_SECS.
+    """
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        deadline = time.monotonic() + LOCK_SECS
+        while not _taken(handle):
+            if time.monotonic() >= deadline:
+                raise Unusable(f"another process has been compiling in it, or is stopped, for {LOCK_SECS:g} s")
+            time.sleep(_LOCK_LOOK_SECS)
         yield
     finally:
         os.close(handle)
+
+
+def _taken(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _problem(folder: Path) -> str | None:

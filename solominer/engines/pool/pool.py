@@ -404,9 +404,12 @@ class WorkerPool:
         """Kill a worker that hangs. Checks are counted instead of seconds, since we may have been suspended with it."""
         seat.silent_looks = 0 if heartbeat_ns != seat.heartbeat_ns else seat.silent_looks + 1
         seat.heartbeat_ns = heartbeat_ns
+        silent_secs = seat.silent_looks * LOOK_SECS
         allowed_secs = START_SECS if process.ready_secs is None else HANG_SECS
-        if seat.silent_looks * LOOK_SECS >= allowed_secs:
+        if silent_secs >= allowed_secs:
             process.kill(f"no heartbeat for {allowed_secs:.0f} s")
+        elif silent_secs >= HANG_SECS and _is_stopped(process.pid):  # it may hold the lock of the compiled kernels
+            process.kill("stopped by a signal while it started")
 
     def _check_memory(self, seat: _Seat, process: WorkerProcess) -> None:
         try:
@@ -416,3 +419,10 @@ class WorkerPool:
         limit = self.settings.max_memory_bytes
         if limit is not None and seat.rss_bytes > max(limit // len(self._seats), WORKER_MEMORY_BYTES):
             process.kill(f"used {seat.rss_bytes >> 20} MiB, more than its share of max_memory_gb")
+
+
+def _is_stopped(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_STOPPED
+    except psutil.Error:  # it has just ended
+        return False
