@@ -115,8 +115,8 @@ class Sampler:
                 self.rate.add(time.monotonic(), self.hashes)
             else:
                 started = self._say_first_hash()
-            if beat % SYSTEM_BEATS == 0:
-                self._recorder.system(time.time(), machine())
+            if beat % SYSTEM_BEATS == 0 and (seen := machine()) is not None:
+                self._recorder.system(time.time(), seen)
             self._recorder.tick(time.time())
             if beat in (2, 5) or beat % 30 == 10:
                 self._executor.post(HashRate(now(), self._rate_hps))

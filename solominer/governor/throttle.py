@@ -122,7 +122,7 @@ def _our_cpu_secs() -> dict[int, float]:
     for process in (this, *this.children(recursive=True)):
         try:
             times = process.cpu_times()
-        except psutil.Error:  # it has just ended
+        except (psutil.Error, OSError):  # it has just ended
             continue
         used[process.pid] = times.user + times.system
     return used

@@ -32,6 +32,7 @@ GRACE_SECS = 2.0
 
 _HASH_BYTES = 32
 _NAME_SECS = 3.0
+_RETRY_SECS = 5.0
 _BURST = 64
 _MOST_PUBLISHERS = 1000
 
@@ -86,9 +87,8 @@ class Publisher:
     async def run(self, context: zmq.asyncio.Context) -> None:
         """Receive until cancelled. Raises ConfigError for an invalid address."""
         while True:
-            socket = _subscriber(context, self.topic)
+            socket, monitor = await self._opened(context)
             socket.setsockopt(zmq.IPV6, self._families[0] == 6)
-            monitor = socket.get_monitor_socket(_MONITORED)  # before connecting, to see all events
             tasks: list[asyncio.Future[None]] = []
             try:
                 self._connect(socket)
@@ -109,6 +109,25 @@ class Publisher:
                 socket.close(linger=0)
             self._reopen.clear()
             self._families = self._families[::-1]
+
+    async def _opened(self, context: zmq.asyncio.Context) -> tuple[zmq.asyncio.Socket, zmq.asyncio.Socket]:
+        """A socket that is not connected yet, to see all events, and its monitor; retried until there are both."""
+        told = False
+        while True:
+            socket = None
+            try:
+                socket = _subscriber(context, self.topic)
+                return socket, socket.get_monitor_socket(_MONITORED)
+            except zmq.ZMQError as error:
+                if socket is not None:
+                    socket.close(linger=0)
+                if not told:
+                    _log.warning(
+                        "ZMQ %s of node %s: no socket: %s; retrying, polling continues",
+                        self.topic, self._node, error.strerror,
+                    )  # fmt: skip
+                told = True
+            await asyncio.sleep(_RETRY_SECS)
 
     def take(self, message: Sequence[bytes]) -> None:
         """Validate one message and its sequence number, and pass it on."""

@@ -4,6 +4,7 @@ are survived and told in words, and nothing outlives its parent."""
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TypeVar
 
 import psutil
@@ -264,6 +266,26 @@ async def test_a_failure_of_the_supervision_comes_out(monkeypatch: pytest.Monkey
             await asyncio.wait_for(watched, 30)
 
 
+async def test_a_memory_that_cannot_be_read_is_no_failure(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As without a free file descriptor."""
+    looks = 0
+
+    class NoDescriptor:
+        def __init__(self, pid: int) -> None:
+            nonlocal looks
+            looks += 1
+            raise OSError(errno.EMFILE, "Too many open files")
+
+    async with running(1) as run:
+        monkeypatch.setattr(pool_module, "psutil", SimpleNamespace(Process=NoDescriptor, Error=psutil.Error))
+        monkeypatch.setattr(pool_module, "LOOK_SECS", 0.01)
+        watched = asyncio.create_task(run.pool.run())
+        while looks < 2 and not watched.done():
+            await asyncio.sleep(0.01)
+        assert not watched.done()
+        watched.cancel()
+
+
 async def test_the_main_process_stays_free_of_numpy() -> None:
     code = "import sys, solominer.engines.pool.pool; sys.exit(bool({'numpy', 'numba', 'llvmlite'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -271,6 +293,7 @@ async def test_the_main_process_stays_free_of_numpy() -> None:
 
 PARENT = f"""
 import asyncio
+import errno
 from solominer.engines.pool.pool import PoolSettings, WorkerPool
 from solominer.daemon.host_metrics import now
 from solominer.work.workers import ExtranonceRange

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 import zmq
+import zmq.asyncio
 
 from solominer.errors import ConfigError
 from solominer.node import zmq_hints
@@ -242,6 +244,30 @@ async def test_an_address_that_is_none_is_said_at_once(heard: Heard, address: st
     with pytest.raises(ExceptionGroup) as caught:
         await ZmqHints("alpha", address, None, heard).run()
     assert caught.group_contains(ConfigError, match=r"zmq\.hashblock of node alpha")
+
+
+async def test_without_a_free_file_descriptor_a_socket_is_asked_for_again(
+    node: Node, heard: Heard, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It once ended the daemon."""
+    monkeypatch.setattr(zmq_hints, "_RETRY_SECS", 0.01)
+    get_monitor = zmq.asyncio.Socket.get_monitor_socket
+    failures = 3
+
+    def failing(socket: zmq.asyncio.Socket, events: int) -> object:
+        nonlocal failures
+        failures -= 1
+        if failures >= 0:
+            raise zmq.ZMQError(errno.EMFILE)
+        return get_monitor(socket, events)
+
+    monkeypatch.setattr(zmq.asyncio.Socket, "get_monitor_socket", failing)
+    hints = ZmqHints("alpha", node.address, None, heard)
+    task = asyncio.create_task(hints.run())
+    await heard.until(lambda: hints.state == "live")
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert caplog.text.count("no socket: Too many open files") == 1
 
 
 @pytest.fixture

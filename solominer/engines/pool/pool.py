@@ -241,7 +241,7 @@ class WorkerPool:
                 psutil.Process(process.pid).nice(nice)
             except psutil.AccessDenied:
                 return [f"no permission to lower nice to {nice} for running workers; restart to apply it"]
-            except psutil.NoSuchProcess:
+            except (psutil.NoSuchProcess, OSError):
                 continue
         return []
 
@@ -414,7 +414,7 @@ class WorkerPool:
     def _check_memory(self, seat: _Seat, process: WorkerProcess) -> None:
         try:
             seat.rss_bytes = psutil.Process(process.pid).memory_info().rss
-        except psutil.Error:  # it has just ended
+        except (psutil.Error, OSError):  # it has just ended, or no file descriptor is free
             return
         limit = self.settings.max_memory_bytes
         if limit is not None and seat.rss_bytes > max(limit // len(self._seats), WORKER_MEMORY_BYTES):
