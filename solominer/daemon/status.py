@@ -9,9 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
-from solominer.chain.encode_address import described
 from solominer.chain.hashes import to_rpc_hex
-from solominer.chain.networks import Network
 from solominer.chain.target import difficulty
 from solominer.config.models import Config
 from solominer.daemon.host_metrics import age_secs, machine, now
@@ -23,9 +21,6 @@ from solominer.records.recorder import Recorder
 from solominer.views.logs import RecentEvents
 from solominer.views.snapshot import (
     BlockView,
-    GroupMemberView,
-    GroupView,
-    ListenerView,
     NodeView,
     PayoutView,
     Snapshot,
@@ -40,7 +35,7 @@ from solominer.work.ports import ShareObserver
 from solominer.work.workers import EngineSnapshot, WorkerSnapshot
 
 if TYPE_CHECKING:
-    from solominer.engines.stratum.payouts import GroupPayout, MinerPayouts
+    from solominer.engines.stratum.payouts import MinerPayouts
 
 WINDOW_SECS = 60
 SAMPLE_SECS = 1.0
@@ -180,8 +175,8 @@ def snapshot_of(
         events=tuple(recent.lines),
         alarms=tuple(recent.alarms),
         stratum_urls=tuple(url for engine in engines for url in engine.urls),
-        listeners=tuple(ListenerView(url, pay_to) for url, pay_to in miners.listeners) if miners else (),
-        group=_group(miners.group, config.chain) if miners and miners.group else None,
+        listeners=miners.listeners if miners else (),
+        group=miners.group if miners else None,
         template=templates.of(job) if job else None,
         coinbase=coinbase_view(job.coinbase, config.chain, config.coinbase_tag.encode()) if job else None,
     )
@@ -214,16 +209,6 @@ def _payouts(payout: Payout, job: Job | None) -> Iterator[PayoutView]:
     for part in payout.parts:
         sats = sum(out.value_sats for out in outputs if out.script_pubkey == part.script_pubkey)
         yield PayoutView(part.address, part.basis_points, sats)
-
-
-def _group(group: GroupPayout, network: Network) -> GroupView:
-    members = tuple(
-        GroupMemberView(
-            described(member.script_pubkey, network), member.work_share, member.paid_sats, member.carried_sats
-        )
-        for member in group.members
-    )
-    return GroupView(members, group.window_blocks, group.window_filled, group.coinbase_bytes)
 
 
 def _nodes(coordinator: Coordinator) -> list[NodeView]:
