@@ -186,20 +186,20 @@ def worker_view(seen: WorkerSnapshot) -> WorkerView:
     """One worker of any engine."""
     return WorkerView(
         worker=str(seen.worker),
-        pid=int(seen.details.get("pid", 0)),
+        pid=seen.pid,
         alive=seen.state not in ("lost", "left"),
-        kernel=str(seen.details.get("kernel", "")),
+        kernel=seen.kernel,
         rate_hps=seen.rate_hps,
         hashes_counted=seen.hashes_counted,
         hashes_credited=seen.hashes_credited,
         shares=seen.shares,
-        connections=int(seen.details.get("connections", 0)),
-        difficulty=float(seen.details.get("difficulty", 0.0)),
-        best_difficulty=float(seen.details.get("best_difficulty", 0.0)),
-        rejected=int(seen.details.get("rejected", 0)),
+        connections=seen.connections,
+        difficulty=seen.difficulty,
+        best_difficulty=seen.best_difficulty,
+        rejected=seen.rejected,
         state=seen.state,
-        temperature_c=float(seen.details["temperature_c"]) if "temperature_c" in seen.details else None,
-        gone_at=float(seen.details["gone_at"]) if "gone_at" in seen.details else None,
+        temperature_c=seen.temperature_c,
+        gone_at=seen.gone_at,
     )
 
 

@@ -33,7 +33,7 @@ def miner_payouts(
 ) -> MinerPayouts:
     """The payouts for `work`. Those of a group depend on the client: they are for the fastest of `miners`."""
     fastest = max(miners, key=lambda miner: miner.rate_hps, default=None)
-    room = agent_of(str(fastest.details["kernel"])).coinbase_bytes if fastest else DEFAULT_COINBASE_BYTES
+    room = agent_of(fastest.kernel).coinbase_bytes if fastest else DEFAULT_COINBASE_BYTES
     group = _group(work, window_milli, room, network) if work is not None and work.group is not None else None
     return MinerPayouts(tuple(ListenerView(each.url, each.pay_to) for each in listeners), group)
 

@@ -22,7 +22,7 @@ EASY = 0x207FFFFF
 
 
 def miner(agent: str, rate_hps: float) -> WorkerSnapshot:
-    return WorkerSnapshot(WorkerId("stratum", agent), "hashing", rate_hps=rate_hps, details={"kernel": agent})
+    return WorkerSnapshot(WorkerId("stratum", agent), "hashing", rate_hps=rate_hps, kernel=agent)
 
 
 def paid_by(work: Work, room_bytes: int) -> dict[bytes, int]:
