@@ -21,7 +21,6 @@ class PoolWorkerSnapshot(WorkerCounters):
     index: int
     kernel: str
     rate_hps: float
-    rss_bytes: int
     restarts: int
 
     @property

@@ -49,7 +49,6 @@ class WorkerProcess:
         on_end: Callable[[WorkerProcess], None],
     ) -> None:
         self.index = setup.index
-        self.leads = setup.leads
         self.kernel = ""  # set when it is ready
         self.ready_secs: float | None = None  # time.monotonic() of that
         self.end_reason = ""  # set when it has ended
