@@ -217,7 +217,7 @@ class FakeEngine:
             hashes_credited=self._credited[worker] if self.credited else 0.0,
             share_target=self.share_target,
             shares=self._shares[worker],
-            details={"kernel": "hashlib"},
+            kernel="hashlib",
         )
 
 

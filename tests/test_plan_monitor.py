@@ -59,7 +59,7 @@ class Bench:
         """Both workers as they should be, worker 1 with `changes`."""
         counters: dict[str, Any] = dict.fromkeys(WORD_OF, 0) | {"pid": 1, "state": WorkerState.HASHING, "epoch": 1}
         counters["plan"] = plan_word(self.plan.hash_hex)
-        base = PoolWorkerSnapshot(**counters, index=0, kernel="k", rate_hps=0.0, rss_bytes=0, restarts=0)
+        base = PoolWorkerSnapshot(**counters, index=0, kernel="k", rate_hps=0.0, restarts=0)
         return PoolSnapshot((base, replace(base, index=1, **changes)), 1, 0, 2)
 
     def look(self, at: float, mono: float, **changes: Any) -> None:

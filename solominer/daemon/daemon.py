@@ -261,7 +261,7 @@ class Run(EveryRun):
             engines=parts.engines.snapshot(),
             rate=sampler.rate.estimate(),
             payout=parts.payout,
-            miners=parts.stratum.payouts() if parts.stratum else None,
+            miners=parts.stratum.payouts(self.config.chain) if parts.stratum else None,
             recent=self._recent,
             templates=self._templates,
         )

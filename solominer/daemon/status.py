@@ -9,9 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
-from solominer.chain.encode_address import described
 from solominer.chain.hashes import to_rpc_hex
-from solominer.chain.networks import Network
 from solominer.chain.target import difficulty
 from solominer.config.models import Config
 from solominer.daemon.host_metrics import age_secs, machine, now
@@ -23,9 +21,6 @@ from solominer.records.recorder import Recorder
 from solominer.views.logs import RecentEvents
 from solominer.views.snapshot import (
     BlockView,
-    GroupMemberView,
-    GroupView,
-    ListenerView,
     NodeView,
     PayoutView,
     Snapshot,
@@ -40,7 +35,7 @@ from solominer.work.ports import ShareObserver
 from solominer.work.workers import EngineSnapshot, WorkerSnapshot
 
 if TYPE_CHECKING:
-    from solominer.engines.stratum.payouts import GroupPayout, MinerPayouts
+    from solominer.engines.stratum.payouts import MinerPayouts
 
 WINDOW_SECS = 60
 SAMPLE_SECS = 1.0
@@ -181,8 +176,8 @@ def snapshot_of(
         events=tuple(recent.lines),
         alarms=tuple(recent.alarms),
         stratum_urls=tuple(url for engine in engines for url in engine.urls),
-        listeners=tuple(ListenerView(url, pay_to) for url, pay_to in miners.listeners) if miners else (),
-        group=_group(miners.group, config.chain) if miners and miners.group else None,
+        listeners=miners.listeners if miners else (),
+        group=miners.group if miners else None,
         template=templates.of(job) if job else None,
         coinbase=coinbase_view(job.coinbase, config.chain, config.coinbase_tag.encode()) if job else None,
     )
@@ -192,20 +187,20 @@ def worker_view(seen: WorkerSnapshot) -> WorkerView:
     """One worker of any engine."""
     return WorkerView(
         worker=str(seen.worker),
-        pid=int(seen.details.get("pid", 0)),
+        pid=seen.pid,
         alive=seen.state not in ("lost", "left"),
-        kernel=str(seen.details.get("kernel", "")),
+        kernel=seen.kernel,
         rate_hps=seen.rate_hps,
         hashes_counted=seen.hashes_counted,
         hashes_credited=seen.hashes_credited,
         shares=seen.shares,
-        connections=int(seen.details.get("connections", 0)),
-        difficulty=float(seen.details.get("difficulty", 0.0)),
-        best_difficulty=float(seen.details.get("best_difficulty", 0.0)),
-        rejected=int(seen.details.get("rejected", 0)),
+        connections=seen.connections,
+        difficulty=seen.difficulty,
+        best_difficulty=seen.best_difficulty,
+        rejected=seen.rejected,
         state=seen.state,
-        temperature_c=float(seen.details["temperature_c"]) if "temperature_c" in seen.details else None,
-        gone_at=float(seen.details["gone_at"]) if "gone_at" in seen.details else None,
+        temperature_c=seen.temperature_c,
+        gone_at=seen.gone_at,
     )
 
 
@@ -215,16 +210,6 @@ def _payouts(payout: Payout, job: Job | None) -> Iterator[PayoutView]:
     for part in payout.parts:
         sats = sum(out.value_sats for out in outputs if out.script_pubkey == part.script_pubkey)
         yield PayoutView(part.address, part.basis_points, sats)
-
-
-def _group(group: GroupPayout, network: Network) -> GroupView:
-    members = tuple(
-        GroupMemberView(
-            described(member.script_pubkey, network), member.work_share, member.paid_sats, member.carried_sats
-        )
-        for member in group.members
-    )
-    return GroupView(members, group.window_blocks, group.window_filled, group.coinbase_bytes)
 
 
 def _nodes(coordinator: Coordinator) -> list[NodeView]:

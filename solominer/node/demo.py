@@ -104,21 +104,12 @@ def _transaction(rng: random.Random, parent_txid: bytes, weight: int) -> Transac
 
 
 class DemoNode:
-    """Provides templates with `transactions` transactions, which depend only on `seed`."""
+    """Provides templates of made-up transactions, which are the same in every run."""
 
     name = DEMO_NODE
 
-    def __init__(
-        self,
-        network: Network,
-        post: Callable[[Event], None],
-        *,
-        seed: int = 1,
-        transactions: int = 4000,
-        clock: Clock,
-    ) -> None:
+    def __init__(self, network: Network, post: Callable[[Event], None], *, clock: Clock) -> None:
         self.network, self._post, self._clock = network, post, clock
-        self._seed, self._transactions = seed, transactions
         self._template: Template | None = None
 
     async def run(self) -> None:
@@ -143,9 +134,7 @@ class DemoNode:
     async def _current(self) -> Template:
         if self._template is None:
             started = int(self._clock().wall)
-            reply = await asyncio.to_thread(
-                synthetic_reply, self.network, seed=self._seed, transactions=self._transactions, curtime=started
-            )
+            reply = await asyncio.to_thread(synthetic_reply, self.network, seed=1, curtime=started)
             self._template = parse_template(reply, self.network)
         return self._template
 

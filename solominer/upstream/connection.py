@@ -10,9 +10,9 @@ from typing import NoReturn, Protocol
 from solominer.config.paths import plain_bytes
 from solominer.config.pools import PoolConfig
 from solominer.engines.stratum.assignment import Assignment
-from solominer.engines.stratum.client import Refusal
+from solominer.engines.stratum.client import JobArrived, Refusal
 from solominer.errors import BadValue, PoolError
-from solominer.upstream.talk import Heard, JobGiven, LoggedIn, Said, ShareAnswered, Talk, V1Talk, lost
+from solominer.upstream.talk import Heard, LoggedIn, Said, ShareAnswered, Talk, V1Talk, lost
 
 MAX_UNSENT_BYTES = 1 << 20
 _MAX_PASSWORD_BYTES = 4096
@@ -147,7 +147,7 @@ class PoolConnection:
                 self._deadline = _now() + self._patience.silence_secs
                 self._listener.logged_in()
                 self._pass_on()
-            case JobGiven(assignment):
+            case JobArrived(assignment):
                 self._early = assignment
                 self._pass_on()
             case ShareAnswered(request_id, refusal):

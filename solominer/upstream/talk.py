@@ -49,13 +49,6 @@ class LoggedIn:
 
 
 @dataclass(frozen=True, slots=True)
-class JobGiven:
-    """A job."""
-
-    assignment: Assignment
-
-
-@dataclass(frozen=True, slots=True)
 class ShareAnswered:
     """The answer to a share; `refusal` is None where it is accepted."""
 
@@ -70,7 +63,7 @@ class Said:
     text: str
 
 
-Heard = LoggedIn | JobGiven | ShareAnswered | Said
+Heard = LoggedIn | JobArrived | ShareAnswered | Said
 
 
 class Talk(Protocol):
@@ -143,8 +136,8 @@ class V1Talk:
 
     def _handle(self, event: Event, heard: list[Heard]) -> bytes:
         match event:
-            case JobArrived(assignment):
-                heard.append(JobGiven(assignment))
+            case JobArrived():
+                heard.append(event)
             case Reply():
                 return self._answered(event, heard)
             case Redirected(host, port, wait_secs):

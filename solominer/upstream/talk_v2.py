@@ -8,7 +8,7 @@ from dataclasses import replace
 from solominer.chain.target import DIFFICULTY_1_TARGET, target_from_difficulty
 from solominer.config.pools import PoolConfig
 from solominer.engines.stratum.assignment import Assignment, ServerJob
-from solominer.engines.stratum.client import Refusal
+from solominer.engines.stratum.client import JobArrived, Refusal
 from solominer.engines.stratum.v2.certificate import parse_key
 from solominer.engines.stratum.v2.client import ClientChannel, HeaderWork, V2Client
 from solominer.engines.stratum.v2.messages import (
@@ -29,7 +29,7 @@ from solominer.engines.stratum.v2.messages import (
     UpdateChannel,
 )
 from solominer.errors import BadValue, DecodeError, printable
-from solominer.upstream.talk import AGENT, Heard, JobGiven, LoggedIn, Redirect, ShareAnswered, lost
+from solominer.upstream.talk import AGENT, Heard, LoggedIn, Redirect, ShareAnswered, lost
 from solominer.work.template import BIP320_MASK
 
 EXTRANONCE_SIZE = 8
@@ -117,7 +117,7 @@ class V2Talk:
                 work = channel.work
                 if work is not None and not is_future:
                     clean = isinstance(message, SetNewPrevHash)
-                    heard.append(JobGiven(self._assignment(work, clean=clean)))
+                    heard.append(JobArrived(self._assignment(work, clean=clean)))
             case SubmitSharesSuccess(channel_id, last) if channel_id == self._channel_id:
                 heard += [ShareAnswered(number, None) for number in self._waiting if number <= last]
                 self._waiting = [number for number in self._waiting if number > last]

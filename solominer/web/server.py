@@ -6,7 +6,6 @@ import asyncio
 import errno
 import os
 import socket
-import ssl
 from collections import Counter
 from collections.abc import Callable, Iterable
 from ipaddress import ip_network
@@ -37,7 +36,8 @@ class WebServer:
     """Binds on construction. Raises EngineError if the address or the certificate cannot be used."""
 
     def __init__(self, app: ASGIApp, config: WebConfig) -> None:
-        self._context = _tls(config)
+        certificate, key = config.tls_certificate, config.tls_key
+        self._context = server_context(str(certificate), str(key or "")) if certificate else None
         self._listener = _bound(*config.place)
         self._server = uvicorn.Server(
             uvicorn.Config(
@@ -86,12 +86,6 @@ def _as_peers(proxies: Iterable[str]) -> list[str]:
     networks = list(map(ip_network, proxies))
     mapped = [f"::ffff:{net.network_address}/{96 + net.prefixlen}" for net in networks if net.version == 4]
     return [*map(str, networks), *mapped]
-
-
-def _tls(config: WebConfig) -> ssl.SSLContext | None:
-    if config.tls_certificate is None:
-        return None
-    return server_context(str(config.tls_certificate), str(config.tls_key or ""))
 
 
 def _bound(host: str, port: int) -> socket.socket:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 EXTRANONCE1_SIZE = 4
 EXTRANONCE2_SIZE = 8
@@ -72,7 +71,8 @@ class WorkerSnapshot:
     `hashes_counted` is counted by our own kernels, `hashes_credited` estimated from shares; one of the two is 0. Both
     only increase. `share_target` is that of the worker (0: of the job). `state` is one of starting,
     idle, hashing, paused, parked, exhausted, lost; left and removed for a cluster's node that ended or was taken out,
-    not shown once it is removed. `details` are for display: kernel, pid, rss_bytes, user_agent, ...
+    not shown once it is removed. `kernel` is a miner's user agent; `connections` to `rejected` (shares) are a miner's.
+    `temperature_c` is that of a card that says it, `gone_at` when a cluster's node ended (Unix seconds).
     """
 
     worker: WorkerId
@@ -82,7 +82,14 @@ class WorkerSnapshot:
     rate_hps: float = 0.0
     share_target: int = 0
     shares: int = 0
-    details: Mapping[str, str | int | float] = field(default_factory=dict)
+    kernel: str = ""
+    pid: int = 0
+    connections: int = 0
+    difficulty: float = 0.0
+    best_difficulty: float = 0.0
+    rejected: int = 0
+    temperature_c: float | None = None
+    gone_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

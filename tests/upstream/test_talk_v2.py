@@ -15,6 +15,7 @@ from solominer.chain.networks import REGTEST
 from solominer.chain.target import target_from_difficulty
 from solominer.config.pools import PoolConfig
 from solominer.engines.stratum.assignment import Assignment
+from solominer.engines.stratum.client import JobArrived
 from solominer.engines.stratum.difficulty import Limits
 from solominer.engines.stratum.events import BlockAccepted, Output
 from solominer.engines.stratum.shared import Shared
@@ -35,7 +36,7 @@ from solominer.engines.stratum.v2.messages import (
 from solominer.engines.stratum.v2.session import V2Session
 from solominer.errors import PoolError
 from solominer.upstream.jobs import extranonce2_of, pool_job
-from solominer.upstream.talk import Heard, JobGiven, LoggedIn, ShareAnswered
+from solominer.upstream.talk import Heard, LoggedIn, ShareAnswered
 from solominer.upstream.talk_v2 import V2Talk
 from tests.engines.stratum.builders import REGTEST_BITS, make_shared, make_work
 from tests.engines.stratum.v2.miner import AUTHORITY
@@ -72,7 +73,7 @@ class Wire:
 
     @property
     def assignment(self) -> Assignment:
-        return [each.assignment for each in self.heard if isinstance(each, JobGiven)][-1]
+        return [each.assignment for each in self.heard if isinstance(each, JobArrived)][-1]
 
     def answers(self) -> list[Any]:
         return [each.refusal for each in self.heard if isinstance(each, ShareAnswered)]
@@ -144,7 +145,7 @@ class PoolOfGroups:
         self.hear(seal(self.ciphers.send, map(packed, messages)))
 
     def jobs(self) -> list[Assignment]:
-        return [each.assignment for each in self.heard if isinstance(each, JobGiven)]
+        return [each.assignment for each in self.heard if isinstance(each, JobArrived)]
 
 
 def job_for(channel: int, number: int, min_ntime: int | None = None) -> NewExtendedMiningJob:

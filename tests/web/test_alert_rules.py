@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from solominer.config.alerts import AlertsConfig
 from solominer.views.snapshot import AlarmView, NodeView, Snapshot, WorkerView, encode
-from solominer.web.alerts.alert import Alert
 from solominer.web.alerts.conditions import RECOVERY_SECS, Conditions
 from solominer.web.alerts.rules import (
     DAEMON_SECS,
@@ -23,6 +22,7 @@ from solominer.web.alerts.rules import (
     LedgerRules,
     StatusRules,
 )
+from solominer.web.alerts.state import Alert
 from solominer.work.instant import Instant
 from tests.web.states import snapshot
 

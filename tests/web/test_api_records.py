@@ -13,7 +13,6 @@ from solominer.insight.odds import block_chance, luck
 from solominer.records.evidence.state import read_report
 from solominer.records.report.latency import Durations
 from solominer.records.tree import HOUR_SECS
-from solominer.web import rates
 from solominer.web.api import odds as api_odds
 from solominer.web.api.history import _by_the_minute
 from solominer.work.blocks import MATURE_DEPTH
@@ -166,7 +165,7 @@ def test_odds_and_forecast_are_those_of_insight(
         assert odds[f"chance_per_{name}"] == block_chance(rate["value"], odds["network_difficulty"], secs)
     assert (odds["blocks_found"], odds["luck"], odds["luck_p_value"]) == (5, None, None)  # regtest: not all are told
     monkeypatch.setattr(api_odds, "MIN_HASHES_PER_SHARE", 1)
-    judged, told = luck(5, odds["expected_blocks"]), api_odds._odds(served.site, rates.told(served.site.feed))
+    judged, told = luck(5, odds["expected_blocks"]), api_odds._odds(served.site, api_odds.told(served.site.feed))
     assert (told.luck, told.luck_p_value) == (judged.ratio, judged.p_value)
     sealed = sum(report["hashes"]["counted"] for report in reports_of(recent))
     assert odds["hashes"] == sealed + report["hashes"]["counted"]

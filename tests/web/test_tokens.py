@@ -13,8 +13,17 @@ import pytest
 from solominer.chain.fields import Field
 from solominer.errors import ConfigError, RecordsError
 from solominer.web.access import tokens as module
-from solominer.web.access.registry import USE_SECS, TokenRegistry
-from solominer.web.access.tokens import DAY_SECS, MAX_TOKENS, Role, Token, TokenFile, hash_of, session_of
+from solominer.web.access.tokens import (
+    DAY_SECS,
+    MAX_TOKENS,
+    USE_SECS,
+    Role,
+    Token,
+    TokenFile,
+    TokenRegistry,
+    hash_of,
+    session_of,
+)
 
 AT = 1_800_000_000.0
 

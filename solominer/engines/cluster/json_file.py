@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from solominer.config.paths import plain_bytes, read_file, reason
 from solominer.errors import ConfigError
+from solominer.records.tree import atomic_write
 
 MOST_BYTES = 4 << 20
 
@@ -53,10 +53,4 @@ def texts_in(
 
 def write_private(path: Path, text: str) -> None:
     """Write a file that only its owner can read, replacing the old one at once. Raises OSError."""
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.unlink(missing_ok=True)
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    atomic_write(path, text.encode(), durable=True, mode=0o600)

@@ -215,16 +215,13 @@ def _snapshots(members: Iterable[_Member]) -> Iterator[WorkerSnapshot]:
     for member in members:
         for counted in member.workers.values():
             now = counted.now
-            details: dict[str, str | int | float] = {"kernel": now.kernel}
-            if now.millidegrees:
-                details["temperature_c"] = now.millidegrees / 1000
-            if member.gone:
-                details["gone_at"] = member.gone_at
             yield WorkerSnapshot(
                 worker=worker_id(member.name, now.name),
                 state=member.gone or now.state,
                 hashes_counted=counted.hashes_before + now.hashes,
                 rate_hps=0.0 if member.gone else now.rate_hps,
                 shares=counted.shares_before + now.shares,
-                details=details,
+                kernel=now.kernel,
+                temperature_c=now.millidegrees / 1000 or None,
+                gone_at=member.gone_at if member.gone else None,
             )

@@ -33,10 +33,10 @@ class NodeCounts:
         before = self._before.get(seen.worker)
         return WorkerBeat(
             name=f"{seen.worker.engine}{seen.worker.name}",
-            kernel=str(seen.details.get("kernel", "")),
+            kernel=seen.kernel,
             state=seen.state,
             hashes=seen.hashes_counted - (before.hashes_counted if before else 0),
             rate_hps=seen.rate_hps,
             shares=seen.shares - (before.shares if before else 0),
-            millidegrees=round(1000 * float(seen.details.get("temperature_c", 0.0))),
+            millidegrees=round(1000 * (seen.temperature_c or 0.0)),
         )

@@ -9,12 +9,16 @@ import importlib
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from solominer.engines.pool.processes import python_command
 from solominer.errors import EngineError, SolominerError, printable
+
+if TYPE_CHECKING:
+    from solominer.engines.gpu.device import Device
 
 KERNELS = "solominer.engines.gpu.kernel"
 PATIENCE_SECS = 20.0
@@ -59,7 +63,7 @@ def list_cards(*, cpus: bool, cache_dir: Path | None, engine: str = KERNELS) -> 
     return [Card(**card) for card in answer]
 
 
-def missing(cards: list[Card], wanted: tuple[int, ...] | None) -> EngineError | None:
+def missing(cards: Sequence[Card | Device], wanted: tuple[int, ...] | None) -> EngineError | None:
     """The error if one of the wanted numbers (None: all that there are) does not exist."""
     for index in wanted or ():
         if all(card.index != index for card in cards):

@@ -19,6 +19,7 @@ from time import monotonic_ns
 from typing import Any
 
 from solominer.engines.gpu.kernel import Device, GpuKernel, Launch, TooManyHits, finds_known_block
+from solominer.engines.gpu.listing import missing
 from solominer.engines.gpu.search import GpuSearch, LaunchPace, Piece, hits_in_parts, most_hashes, rest_ns
 from solominer.engines.gpu.temperature import Ceiling, Thermometer, thermometer
 from solominer.engines.pool.hits import HitReporter
@@ -83,11 +84,9 @@ class GpuWorker(Worker):
     def _find(self, engine: Any) -> Device:
         wanted = self._device.index
         found: list[Device] = engine.devices(cpus=self._device.cpus)
-        for device in found:
-            if device.index == wanted:
-                return device
-        known = ", ".join(f"{device.index} ({device.name})" for device in found) or "none"
-        raise EngineError(f"there is no GPU {wanted}; found: {known}", "correct gpu.devices, see solominer gpu list")
+        if problem := missing(found, (wanted,)):
+            raise problem
+        return next(device for device in found if device.index == wanted)
 
     def _hash(self, kernel: GpuKernel) -> None:
         """Search job after job. Returns when the kernel is not to be trusted."""

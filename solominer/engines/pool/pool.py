@@ -91,7 +91,6 @@ class _Seat:
         self.starting: asyncio.TimerHandle | None = None
         self.failures = 0
         self.restarts = 0
-        self.rss_bytes = 0
         self.hashes_seen: deque[tuple[float, int]] = deque(maxlen=round(RATE_SECS / LOOK_SECS) + 1)
         self.heartbeat_ns = 0
         self.silent_looks = 0
@@ -288,7 +287,6 @@ class WorkerPool:
             index=seat.index,
             kernel=process.kernel if process else "",
             rate_hps=seat.rate_hps(now_secs, counters.hashes),
-            rss_bytes=seat.rss_bytes if process else 0,
             restarts=seat.restarts,
         )
 
@@ -395,7 +393,7 @@ class WorkerPool:
                 if seat.process is not None:
                     self._check_alive(seat, seat.process, counters.heartbeat_ns)
                     if looks % _MEMORY_LOOKS == 1:
-                        self._check_memory(seat, seat.process)
+                        self._check_memory(seat.process)
             looks += 1
             await asyncio.sleep(LOOK_SECS)
 
@@ -411,14 +409,16 @@ class WorkerPool:
         elif silent_secs >= HANG_SECS and _is_stopped(process.pid):  # it may hold the lock of the compiled kernels
             process.kill("stopped by a signal while it started")
 
-    def _check_memory(self, seat: _Seat, process: WorkerProcess) -> None:
+    def _check_memory(self, process: WorkerProcess) -> None:
+        limit = self.settings.max_memory_bytes
+        if limit is None:
+            return
         try:
-            seat.rss_bytes = psutil.Process(process.pid).memory_info().rss
+            rss_bytes = psutil.Process(process.pid).memory_info().rss
         except (psutil.Error, OSError):  # it has just ended, or no file descriptor is free
             return
-        limit = self.settings.max_memory_bytes
-        if limit is not None and seat.rss_bytes > max(limit // len(self._seats), WORKER_MEMORY_BYTES):
-            process.kill(f"used {seat.rss_bytes >> 20} MiB, more than its share of max_memory_gb")
+        if rss_bytes > max(limit // len(self._seats), WORKER_MEMORY_BYTES):
+            process.kill(f"used {rss_bytes >> 20} MiB, more than its share of max_memory_gb")
 
 
 def _is_stopped(pid: int) -> bool:

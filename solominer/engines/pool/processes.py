@@ -28,6 +28,14 @@ def leave_signals_to_parent() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
+def last_words(stderr_fd: int) -> str:
+    """`: ` and the last line that a process wrote to this file; empty if there is none."""
+    said = os.pread(stderr_fd, _SAID_BYTES, max(0, os.fstat(stderr_fd).st_size - _SAID_BYTES))
+    lines = said.decode(errors="replace").strip().splitlines()
+    return f": {lines[-1]}" if lines else ""
+
+
+_SAID_BYTES = 4096
 _PR_SET_PDEATHSIG = 1
 
 

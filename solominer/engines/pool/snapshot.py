@@ -21,7 +21,6 @@ class PoolWorkerSnapshot(WorkerCounters):
     index: int
     kernel: str
     rate_hps: float
-    rss_bytes: int
     restarts: int
 
     @property
@@ -47,19 +46,13 @@ class PoolSnapshot:
 
 def worker_snapshot(worker: WorkerId, seen: PoolWorkerSnapshot) -> WorkerSnapshot:
     """The engine-independent form of a worker's snapshot."""
-    details: dict[str, str | int | float] = {
-        "kernel": seen.kernel,
-        "pid": seen.pid,
-        "rss_bytes": seen.rss_bytes,
-        "restarts": seen.restarts,
-    }
-    if seen.millidegrees:
-        details["temperature_c"] = seen.millidegrees / 1000
     return WorkerSnapshot(
         worker=worker,
         state=seen.state.name.lower() if seen.alive else "lost",
         hashes_counted=seen.hashes,
         rate_hps=seen.rate_hps,
         shares=seen.shares,
-        details=details,
+        kernel=seen.kernel,
+        pid=seen.pid,
+        temperature_c=seen.millidegrees / 1000 or None,
     )

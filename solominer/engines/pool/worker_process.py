@@ -17,11 +17,10 @@ from pathlib import Path
 
 from solominer.engines.pool.job_slot import anonymous_file
 from solominer.engines.pool.messages import Message, take
-from solominer.engines.pool.processes import python_command
+from solominer.engines.pool.processes import last_words, python_command
 from solominer.engines.pool.startup import EXIT_OFF, EXIT_WRONG_HITS, WorkerSetup
 
 _READ_SIZE = 1 << 16
-_STDERR_TAIL_SIZE = 4096
 _REAP_LOOK_SECS = 0.005
 _REAP_PATIENCE_SECS = 1.0
 _ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -49,7 +48,6 @@ class WorkerProcess:
         on_end: Callable[[WorkerProcess], None],
     ) -> None:
         self.index = setup.index
-        self.leads = setup.leads
         self.kernel = ""  # set when it is ready
         self.ready_secs: float | None = None  # time.monotonic() of that
         self.end_reason = ""  # set when it has ended
@@ -59,11 +57,11 @@ class WorkerProcess:
         self._buffer = bytearray()
         self._killed_for = ""
         self._oom_kills = _oom_kills()
-        self._stderr = os.fdopen(anonymous_file("solominer-stderr"), "w+b")
+        self._stderr = anonymous_file("solominer-stderr")
         bell_read, self._bell = os.pipe()
         self._messages, messages_write = os.pipe()
         try:
-            self._process = _start(module, bell_read, messages_write, setup.shared_fd, self._stderr.fileno())
+            self._process = _start(module, bell_read, messages_write, setup.shared_fd, self._stderr)
         except OSError:
             self._close()
             os.close(self._messages)
@@ -128,9 +126,7 @@ class WorkerProcess:
             return self._killed_for
         if code == EXIT_WRONG_HITS:
             return f"kernel {self.kernel} reported wrong hits"
-        self._stderr.seek(max(0, os.fstat(self._stderr.fileno()).st_size - _STDERR_TAIL_SIZE))
-        lines = self._stderr.read().decode(errors="replace").strip().splitlines()
-        last_line = f": {lines[-1]}" if lines else ""
+        last_line = last_words(self._stderr)
         if code == EXIT_OFF:
             return last_line.removeprefix(": ")
         if code >= 0:
@@ -143,7 +139,7 @@ class WorkerProcess:
 
     def _close(self) -> None:
         os.close(self._bell)
-        self._stderr.close()
+        os.close(self._stderr)
 
 
 def _start(module: str, stdin: int, messages_fd: int, shared_fd: int, stderr: int) -> subprocess.Popen[bytes]:

@@ -205,13 +205,12 @@ class AddressQuestion(msgspec.Struct, tag=True):
 class MinerReport(msgspec.Struct):
     """One worker name with one kind of client: its shares since the last report, and what holds now.
 
-    `connections` are those that it mines with; `difficulty` and `peer` are those of the newest.
+    `connections` are those that it mines with; `difficulty` is that of the newest.
     """
 
     tally: Tally
     connections: int
     difficulty: float
-    peer: str
 
 
 class Report(msgspec.Struct, tag=True):

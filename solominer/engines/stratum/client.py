@@ -59,7 +59,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class JobArrived:
-    """mining.notify, with what holds for it."""
+    """A job (mining.notify), with what holds for it."""
 
     assignment: Assignment
 

@@ -23,6 +23,7 @@ from typing import Any
 from msgspec import structs
 
 from solominer.chain.hashes import to_rpc_hex
+from solominer.chain.networks import Network
 from solominer.engines.stratum.addresses import reachable
 from solominer.engines.stratum.authority import Authority, MissingPackage, load_authority
 from solominer.engines.stratum.channel import (
@@ -299,10 +300,11 @@ class StratumEngine:
         """The state of every miner."""
         return replace(self._miners.snapshot(time.monotonic(), self._has_work), urls=tuple(self.urls))
 
-    def payouts(self) -> MinerPayouts:
+    def payouts(self, network: Network) -> MinerPayouts:
         """The payouts of a block that a miner would find now."""
         workers = self.snapshot().workers
-        return miner_payouts(self.settings.listeners, self.settings.group_window, self._works.newest, workers)
+        window = self.settings.group_window
+        return miner_payouts(self.settings.listeners, window, self._works.newest, workers, network)
 
     async def apply(self, settings: StratumSettings) -> list[str]:
         """Change listeners and limits while it runs; connections of listeners that stay do not notice.

@@ -61,8 +61,11 @@ class Worker:
     credit: Callable[[int, float], None] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Subscribed:
+class Event(msgspec.Struct, frozen=True):
+    """Something that a session reports."""
+
+
+class Subscribed(Event, frozen=True):
     """A client subscribed. If `resumed`, any other connection with this session id is to be closed."""
 
     session_id: str
@@ -70,43 +73,38 @@ class Subscribed:
     resumed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class AddressWanted:
+class AddressWanted(Event, frozen=True):
     """The node is to be asked about this address; the answer goes to `Session.address_resolved`."""
 
     address: str
 
 
-@dataclass(frozen=True, slots=True)
-class Authorized:
+class Authorized(Event, frozen=True):
     """A worker is subscribed and logged in."""
 
     worker: Worker
 
 
-@dataclass(frozen=True, slots=True)
-class Departed:
+class Departed(Event, frozen=True):
     """A worker is gone, but not its connection."""
 
     worker: Worker
 
 
-@dataclass(frozen=True, slots=True)
-class AuthorizeRefused:
+class AuthorizeRefused(Event, frozen=True):
     """A worker could not log in."""
 
     name: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class DifficultyChanged:
+class DifficultyChanged(Event, frozen=True):
     """The client is to work at another difficulty from its next job on."""
 
     difficulty: float
 
 
-class FoundShare(msgspec.Struct, frozen=True):
+class FoundShare(Event, frozen=True):
     """A share that leaves the server whole, hashed by hashlib.
 
     `header` has 80 bytes; `prefix`, `extranonce` and `suffix` are the stripped coinbase of job `job_id`, which was made
@@ -139,32 +137,17 @@ class BlockFound(FoundShare, frozen=True, tag=True):
     group_bytes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class BlockAccepted:
+class BlockAccepted(Event, frozen=True):
     """The request `id_json` is to be answered with true once the block `hash_le`, its share, is on disk."""
 
     id_json: bytes
     hash_le: bytes
 
 
-class KernelFault(msgspec.Struct, frozen=True, tag=True):
+class KernelFault(Event, frozen=True, tag=True):
     """The compiled check called a header a block and hashlib did not: the check is not to be used any more."""
 
     header: bytes
-
-
-Event = (
-    Subscribed
-    | AddressWanted
-    | Authorized
-    | Departed
-    | AuthorizeRefused
-    | DifficultyChanged
-    | BlockFound
-    | BlockAccepted
-    | NotableShare
-    | KernelFault
-)
 
 
 class Output(msgspec.Struct, gc=False):

@@ -34,7 +34,6 @@ class _Miner:
         self._connections: dict[int, int] = {}
         self.best_hash = NO_HASH
         self.difficulty = 0.0
-        self.peer = ""
         self._summed_at = now
         self._samples: deque[tuple[float, int]] = deque([(now, 0)])
 
@@ -61,7 +60,6 @@ class _Miner:
         self._connections[process] = report.connections
         if report.connections or not self.connections:
             self.difficulty = report.difficulty
-        self.peer = report.peer or self.peer
         return replace(
             passed,
             shares=tally.accepted,
@@ -151,12 +149,9 @@ def _snapshot(name: str, miners: Sequence[_Miner], now: float, has_work: bool) -
         hashes_credited=float(sum(miner.hashes for miner in miners)),
         rate_hps=sum(miner.rate_hps(now) for miner in miners),
         shares=sum(miner.shares for miner in miners),
-        details={
-            "kernel": newest.user_agent,
-            "peer": newest.peer,
-            "connections": connections,
-            "difficulty": newest.difficulty,
-            "best_difficulty": difficulty(max(best_hash, 1)) if best_hash < NO_HASH else 0.0,
-            "rejected": sum(miner.rejected for miner in miners),
-        },
+        kernel=newest.user_agent,
+        connections=connections,
+        difficulty=newest.difficulty,
+        best_difficulty=difficulty(max(best_hash, 1)) if best_hash < NO_HASH else 0.0,
+        rejected=sum(miner.rejected for miner in miners),
     )

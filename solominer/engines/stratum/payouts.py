@@ -3,63 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
+from solominer.chain.encode_address import described
+from solominer.chain.networks import Network
 from solominer.chain.target import expected_hashes
 from solominer.engines.stratum.agents import DEFAULT_COINBASE_BYTES, agent_of
 from solominer.engines.stratum.channel import ListenerSetup
 from solominer.engines.stratum.jobs import plan_of
 from solominer.engines.stratum.work import Work
 from solominer.errors import PayoutError
+from solominer.views.snapshot import GroupMemberView, GroupView, ListenerView
 from solominer.work.workers import WorkerSnapshot
 
 
-@dataclass(frozen=True, slots=True)
-class MemberPayout:
-    """A member's part of the window's work (0 to 1), what a block pays him, and what he is owed from earlier ones.
+class MinerPayouts(NamedTuple):
+    """`group` is None without a group, or before the first job."""
 
-    Below zero he was paid too much, for those who are owed. Amounts in satoshis.
-    """
-
-    script_pubkey: bytes
-    work_share: float
-    paid_sats: int
-    carried_sats: int
-
-
-@dataclass(frozen=True, slots=True)
-class GroupPayout:
-    """A block of the group that a client with room for `coinbase_bytes` finds; the largest payment first.
-
-    The window is as long as `window_blocks` blocks take on average, and is `window_filled` (0 to 1). If nobody has
-    proven work, the block pays as configured.
-    """
-
-    members: tuple[MemberPayout, ...]
-    window_blocks: float
-    window_filled: float
-    coinbase_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class MinerPayouts:
-    """`listeners` are (address, a value of PayTo). `group` is None without a group, or before the first job."""
-
-    listeners: tuple[tuple[str, str], ...] = ()
-    group: GroupPayout | None = None
+    listeners: tuple[ListenerView, ...]
+    group: GroupView | None
 
 
 def miner_payouts(
-    listeners: Iterable[ListenerSetup], window_milli: int, work: Work | None, miners: Iterable[WorkerSnapshot]
+    listeners: Iterable[ListenerSetup],
+    window_milli: int,
+    work: Work | None,
+    miners: Iterable[WorkerSnapshot],
+    network: Network,
 ) -> MinerPayouts:
     """The payouts for `work`. Those of a group depend on the client: they are for the fastest of `miners`."""
     fastest = max(miners, key=lambda miner: miner.rate_hps, default=None)
-    room = agent_of(str(fastest.details["kernel"])).coinbase_bytes if fastest else DEFAULT_COINBASE_BYTES
-    group = _group(work, window_milli, room) if work is not None and work.group is not None else None
-    return MinerPayouts(tuple((each.url, each.pay_to) for each in listeners), group)
+    room = agent_of(fastest.kernel).coinbase_bytes if fastest else DEFAULT_COINBASE_BYTES
+    group = _group(work, window_milli, room, network) if work is not None and work.group is not None else None
+    return MinerPayouts(tuple(ListenerView(each.url, each.pay_to) for each in listeners), group)
 
 
-def _group(work: Work, window_milli: int, room_bytes: int) -> GroupPayout:
+def _group(work: Work, window_milli: int, room_bytes: int, network: Network) -> GroupView:
     standing = work.group
     assert standing is not None
     works, balances, total = standing.works, standing.balances, sum(standing.works.values())
@@ -70,7 +49,12 @@ def _group(work: Work, window_milli: int, room_bytes: int) -> GroupPayout:
         paid = {}
     names = sorted(works.keys() | balances.keys(), key=lambda name: (-paid.get(name, 0), -works.get(name, 0), name))
     members = tuple(
-        MemberPayout(bytes.fromhex(name), works.get(name, 0) / max(total, 1), paid.get(name, 0), balances.get(name, 0))
+        GroupMemberView(
+            described(bytes.fromhex(name), network),
+            works.get(name, 0) / max(total, 1),
+            paid.get(name, 0),
+            balances.get(name, 0),
+        )
         for name in names
     )
-    return GroupPayout(members, window_milli / 1000, min(1.0, total / max(window, 1)), room_bytes)
+    return GroupView(members, window_milli / 1000, min(1.0, total / max(window, 1)), room_bytes)

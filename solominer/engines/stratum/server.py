@@ -86,7 +86,7 @@ class _Miner:
 
     def __init__(self) -> None:
         self.connections: dict[Connection, None] = {}
-        self.told: tuple[object, ...] = ()
+        self.told = (0, 0.0)
 
 
 class Server:
@@ -400,11 +400,10 @@ class Server:
             newest = next(reversed(miner.connections), None)
             session = newest.session if newest else None
             difficulty = session.difficulty.announced if session else 0.0
-            told = (len(miner.connections), difficulty, newest)
+            told = (len(miner.connections), difficulty)
             if tally or told != miner.told:
                 miner.told = told
-                peer = newest.address if newest else ""
-                miners.append(MinerReport(tally.take(), len(miner.connections), difficulty, peer))
+                miners.append(MinerReport(tally.take(), *told))
         sessions, self._sessions_gone = self._sessions_gone, []
         for session_id, connection in self._by_session.items():
             assert connection.session is not None

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from solominer.engines.pool.job_slot import anonymous_file
-from solominer.engines.pool.processes import python_command
+from solominer.engines.pool.processes import last_words, python_command
 from solominer.engines.stratum.channel import (
     CannotListen,
     Frames,
@@ -30,7 +30,7 @@ HANG_LOOKS = 20
 """After so many seconds without one of its reports, one a second, the process is killed."""
 
 _FIRST_BACKOFF_SECS, _MAX_BACKOFF_SECS, _HEALTHY_SECS = 0.1, 10.0, 60.0
-_SAID_BYTES, _READ_BYTES = 4096, 1 << 16
+_READ_BYTES = 1 << 16
 
 log = logging.getLogger(__name__)
 
@@ -131,12 +131,10 @@ class ServerProcess:
             await asyncio.wait([self._reading], timeout=1.0)  # its last messages may be blocks
         if self._stopping:
             return ""  # `stop` closes everything
-        said = os.pread(self._said, _SAID_BYTES, max(0, os.fstat(self._said).st_size - _SAID_BYTES))
+        told = last_words(self._said)
         self._close()
         if self._hung:
             return f"was silent for {HANG_LOOKS} s"
-        lines = said.decode(errors="replace").strip().splitlines()
-        told = f": {lines[-1]}" if lines else ""
         return (f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}") + told
 
     async def stop(self, timeout_secs: float) -> None:

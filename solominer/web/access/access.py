@@ -23,8 +23,7 @@ from solominer.web.access.addresses import (
     was_forwarded,
 )
 from solominer.web.access.limits import Lockout, RateLimit
-from solominer.web.access.registry import TokenRegistry
-from solominer.web.access.tokens import Token, session_of
+from solominer.web.access.tokens import Token, TokenRegistry, session_of
 from solominer.web.access.visitor import Refused, Visitor
 from solominer.web.setup import WebSetup
 

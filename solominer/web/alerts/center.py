@@ -12,13 +12,12 @@ from typing import Any
 
 from solominer.errors import SolominerError
 from solominer.records.tree import HOUR_SECS
-from solominer.web.alerts.alert import Alert
 from solominer.web.alerts.conditions import Conditions
 from solominer.web.alerts.device_rules import DeviceRules
 from solominer.web.alerts.digest import digest, due
 from solominer.web.alerts.rules import LedgerRules, StatusRules
 from solominer.web.alerts.senders import Send, SendFailed, request, senders
-from solominer.web.alerts.state import MOST_QUEUED, MOST_SENT, AlertState, Queued, StateFile
+from solominer.web.alerts.state import MOST_QUEUED, MOST_SENT, Alert, AlertState, Queued, StateFile
 from solominer.web.devices.device import DeviceMonitor
 from solominer.web.feed import DaemonFeed
 from solominer.web.live import FRESH_SECS, Live

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from solominer.config.alerts import AlertKind
-from solominer.web.alerts.alert import Alert
+from solominer.web.alerts.state import Alert
 from solominer.work.instant import Instant
 
 RECOVERY_SECS = 30.0

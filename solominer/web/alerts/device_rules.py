@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from solominer.views.text import duration
-from solominer.web.alerts.alert import Alert
 from solominer.web.alerts.conditions import Conditions
+from solominer.web.alerts.state import Alert
 from solominer.web.devices.device import Device, DeviceState
 from solominer.work.instant import Instant
 

@@ -9,7 +9,7 @@ from solominer.records.report.formats import hashes_text, odds
 from solominer.records.report.period import period_report
 from solominer.records.tree import Tree
 from solominer.views.text import difficulty_text, duration
-from solominer.web.alerts.alert import Alert
+from solominer.web.alerts.state import Alert
 
 HOUR = 6
 """UTC hour from which the last day, and on Monday the last week, is summed up: its last hour has long been sealed."""

@@ -10,9 +10,9 @@ from solominer.chain.target import decode_compact, difficulty
 from solominer.config.alerts import AlertKind, AlertsConfig
 from solominer.errors import SolominerError
 from solominer.views.text import coins, difficulty_text, duration, rate
-from solominer.web.alerts.alert import Alert
 from solominer.web.alerts.conditions import Conditions
 from solominer.web.alerts.device_rules import MONITORED
+from solominer.web.alerts.state import Alert
 from solominer.work.instant import Instant
 
 DAEMON_SECS, MINING_SECS, NODE_SECS, RATE_SECS = 30.0, 90.0, 60.0, 600.0

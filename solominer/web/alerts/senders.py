@@ -20,8 +20,7 @@ from solominer import __version__
 from solominer.config.alerts import AlertsConfig, SmtpConfig
 from solominer.engines.pool.processes import python_command
 from solominer.errors import SolominerError
-from solominer.web.alerts.alert import Alert
-from solominer.web.alerts.state import public
+from solominer.web.alerts.state import Alert, public
 
 TIMEOUT_SECS = 20.0
 APPRISE_SECS = 60.0

@@ -18,8 +18,7 @@ from solominer.errors import SolominerError
 from solominer.records.files import read_bounded
 from solominer.records.tree import atomic_write, make_folder
 from solominer.web.compat.clients import Client, clients_of
-from solominer.web.compat.history import UNIT_HASHES, WorkHistory
-from solominer.web.compat.series import Series
+from solominer.web.compat.history import UNIT_HASHES, Series, WorkHistory
 from solominer.web.site import Site
 
 WRITE_SECS = 60.0

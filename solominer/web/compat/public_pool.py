@@ -17,8 +17,7 @@ from fastapi import APIRouter, HTTPException
 from solominer.chain.networks import network_named
 from solominer.insight.odds import hashes_at_difficulty
 from solominer.web.compat.clients import Client, clients_of, split
-from solominer.web.compat.history import UNIT_HASHES
-from solominer.web.compat.series import BIN_SECS, Series
+from solominer.web.compat.history import BIN_SECS, UNIT_HASHES, Series
 from solominer.web.site import Site, TheSite
 
 CHART_BINS = 144

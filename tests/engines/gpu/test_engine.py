@@ -99,7 +99,7 @@ async def test_all_cards_hash_each_as_fast_as_it_can() -> None:
             assert seen.workers[index].hashes - before.hashes > 0.3 * secs * HASHES_PER_SEC[index]
         shown = run.engine.snapshot()
         assert shown.engine == "gpu"
-        assert [worker.details["kernel"] for worker in shown.workers] == ["fake", "fake"]
+        assert [worker.kernel for worker in shown.workers] == ["fake", "fake"]
         assert [worker.state for worker in shown.workers] == ["hashing", "hashing"]
 
 
@@ -242,7 +242,7 @@ async def test_above_its_ceiling_a_card_pauses_until_it_is_5_degrees_cooler(
     async with running(max_temp_c=80.0) as run:
         run.engine.publish(make_job(share_target=NO_SHARES))
         await run.until(lambda now: now.hashes > 0)
-        assert run.engine.snapshot().workers[0].details["temperature_c"] == 60.0
+        assert run.engine.snapshot().workers[0].temperature_c == 60.0
         for degrees, state in ((81, WorkerState.PAUSED), (76, WorkerState.PAUSED), (75, WorkerState.HASHING)):
             sensor.write_text(f"{degrees}000\n")
             await run.until(lambda now, at=1000 * degrees: now.workers[0].millidegrees == at)  # type: ignore[misc]
@@ -260,7 +260,7 @@ async def test_a_ceiling_without_a_thermometer_is_told_once() -> None:
         assert [line for line in run.lines if "temperature" in line] == [
             "Small card shows no temperature: max_temperature_c has no effect on it"
         ]
-        assert "temperature_c" not in run.engine.snapshot().workers[0].details
+        assert run.engine.snapshot().workers[0].temperature_c is None
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ async def test_totals_go_on_over_a_restart() -> None:
         assert str(before.worker) == "stratum/rig.1"
         assert before.state == "hashing"
         assert before.hashes_credited > 0
-        assert before.details["kernel"] == "test/1"
+        assert before.kernel == "test/1"
         os.kill(bench.of(WorkerStarted)[0].pid, signal.SIGKILL)
         await bench.until(lambda: len(bench.of(WorkerStarted)) == 2)
         after = bench.snapshot().workers[0]
@@ -250,7 +250,7 @@ async def test_shares_that_are_worth_a_record_come_one_by_one_and_others_as_sums
         await bench.until(lambda: bench.of(ShareFound))
         again = await in_thread(lambda: miner.hand_in(params))
         assert again["error"][1] == "Duplicate"
-        await bench.until(lambda: bench.snapshot().workers and bench.snapshot().workers[0].details["rejected"])
+        await bench.until(lambda: bench.snapshot().workers and bench.snapshot().workers[0].rejected)
         assert len(bench.blocks()) == 1  # the duplicate is the same block
 
 

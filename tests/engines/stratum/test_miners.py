@@ -24,7 +24,7 @@ def news(name: str = "rig", agent: str = "test/1", accepted: int = 0, **changes:
     best = (1 << 200).to_bytes(32) if accepted else b""
     counts = {key: changes.pop(key) for key in ("rejected", "connects") if key in changes}
     tally = Tally(name, agent, accepted, 8 * accepted, 64.0 * accepted, best, **counts)  # type: ignore[arg-type]
-    values = {"connections": 1, "difficulty": 2.0, "peer": "10.0.0.1"} | changes
+    values = {"connections": 1, "difficulty": 2.0} | changes
     return MinerReport(tally, **values)  # type: ignore[arg-type]
 
 
@@ -60,7 +60,7 @@ def test_sums_and_totals_are_those_of_a_recount(reports: list[Report | None]) ->
     accepted, rejected = sum(each.accepted for each in every), sum(sum(each.rejected.values()) for each in every)
     assert total.shares == sum(worker.shares for worker in snapshot.workers) == accepted
     assert total.hashes == snapshot.hashes == 8 * accepted
-    assert sum(total.rejected.values()) == sum(worker.details["rejected"] for worker in snapshot.workers) == rejected  # type: ignore[misc]
+    assert sum(total.rejected.values()) == sum(worker.rejected for worker in snapshot.workers) == rejected
     for name in ("a", "b"):
         own = sum(each.accepted for each in every if each.name == name)
         assert sum(each.shares for each in sums if each.worker == f"stratum/{name}") == own
@@ -99,7 +99,7 @@ def test_a_name_with_two_kinds_of_clients_is_one_worker_and_many_names_are_bound
     crowd = [news(f"m{number}", accepted=1) for number in range(MOST_SHOWN + 9)]
     miners.report(0.0, report_of(news("m0", "other/2", accepted=1), *crowd))
     workers = miners.snapshot(1.0, has_work=True).workers
-    assert (str(workers[0].worker), workers[0].shares, workers[0].details["connections"]) == ("stratum/m0", 2, 2)
+    assert (str(workers[0].worker), workers[0].shares, workers[0].connections) == ("stratum/m0", 2, 2)
     assert len(workers) == MOST_SHOWN + 1
     assert (workers[-1].worker.name, workers[-1].shares) == (Tallies.OTHERS, 9)
 

@@ -104,7 +104,7 @@ async def test_a_name_at_both_processes_is_one_worker_with_all_its_connections()
 
         def connections() -> object:
             workers = bench.snapshot().workers
-            return workers[0].details["connections"] if len(workers) == 1 else 0
+            return workers[0].connections if len(workers) == 1 else 0
 
         await bench.until(lambda: connections() == 2)
         os.kill(bench.engine._servers[0].pid, signal.SIGKILL)

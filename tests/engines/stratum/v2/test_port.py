@@ -207,7 +207,7 @@ async def test_both_protocols_find_blocks_on_one_port(tmp_path: Path) -> None:
         await bench.until(lambda: len(bench.blocks()) == 3)
         assert {block.hash_le for block in bench.blocks()} == set(hashes)
         await bench.until(lambda: sum(worker.shares for worker in bench.snapshot().workers) == 3)
-        kernels = {worker.details["kernel"] for worker in bench.snapshot().workers}
+        kernels = {worker.kernel for worker in bench.snapshot().workers}
         assert kernels <= {"bitaxe BM1370 v2.9.0", "test/1"}
         await bench.until(lambda: sum(kind == "miner_left" for kind, _ in bench.notes) == 2)
         left = next(fields for kind, fields in bench.notes if kind == "miner_left")
