@@ -6,7 +6,7 @@ block is submitted to every node, again while its state is unknown, and looked u
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from solominer.errors import printable
@@ -368,7 +368,7 @@ class BlockTracker:
         depth = event.confirmations or 0
         tracked.confirmations = depth
         if depth >= MATURE_DEPTH:
-            return self._move(tracked, BlockState.MATURE, event.at, f"{depth} confirmations", then=self._settle)
+            return self._move(tracked, BlockState.MATURE, event.at, f"{depth} confirmations", final=True)
         state = BlockState.CONFIRMED if depth > 1 else BlockState.ACCEPTED
         return self._move(tracked, state, event.at, f"{depth} confirmations on {event.node}")
 
@@ -382,7 +382,7 @@ class BlockTracker:
         )
         others = (there.answer for name, there in tracked.nodes.items() if name != event.node)
         if tracked.is_new and all(a is Answer.INVALID for a in others):
-            actions = self._move(tracked, BlockState.REJECTED, event.at, event.raw, then=self._settle)
+            actions = self._move(tracked, BlockState.REJECTED, event.at, event.raw, final=True)
             return [alarm, *actions, *self._send_spares(tracked, event.at)]
         return [alarm]
 
@@ -391,21 +391,16 @@ class BlockTracker:
             tracked.nodes[event.node].send_at = None  # no further answer on this block is expected
             if any(there.send_at is not None for there in tracked.nodes.values()):
                 return []
-            return self._move(tracked, BlockState.STALE, event.at, f"proposal: {event.raw}", then=self._settle)
+            return self._move(tracked, BlockState.STALE, event.at, f"proposal: {event.raw}", final=True)
         if event.answer in (Answer.RETRY, Answer.UNKNOWN):
             tracked.nodes[event.node].send_at = event.at + self._backoff(tracked.nodes[event.node].attempts)
             return []
         good = event.answer in (Answer.ACCEPTED, Answer.HELD)
         state = BlockState.ACCEPTED if good else BlockState.REJECTED
-        return self._move(tracked, state, event.at, f"proposal to {event.node}: {event.raw}", then=self._settle)
+        return self._move(tracked, state, event.at, f"proposal to {event.node}: {event.raw}", final=True)
 
     def _move(
-        self,
-        tracked: TrackedBlock,
-        state: BlockState,
-        at: Instant,
-        detail: str,
-        then: Callable[[TrackedBlock], None] | None = None,
+        self, tracked: TrackedBlock, state: BlockState, at: Instant, detail: str, *, final: bool = False
     ) -> list[Action]:
         actions: list[Action] = []
         if state is not tracked.state:
@@ -417,10 +412,10 @@ class BlockTracker:
                 self._accepted.discard(tracked.block.hash_le)
             tracked.state, tracked.state_at = state, at
             self._refused_count += state is BlockState.REJECTED and not tracked.earlier
-            actions = _state_actions(tracked, detail, final=then is not None)
+            actions = _state_actions(tracked, detail, final=final)
             self._drop_hex(tracked)
-        if then is not None:
-            then(tracked)
+        if final:
+            self._settle(tracked)
         return actions
 
     def _settle(self, tracked: TrackedBlock) -> None:

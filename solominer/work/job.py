@@ -36,18 +36,14 @@ class HeaderSpace:
         depend on the time, so ntime is not rolled (rule 17) unless the template has minimum difficulty already.
         """
         network = template.network
-        frozen = network.min_difficulty_blocks and template.target != _easiest(network.pow_limit)
+        easiest = decode_compact(encode_compact(network.pow_limit))  # as compact bits round it
+        frozen = network.min_difficulty_blocks and template.target != easiest
         latest = template.curtime if frozen else template.curtime + roll_secs
         return cls(template.version, template.version_mask, template.curtime, min(latest, 0xFFFFFFFF))
 
     def version_with(self, bits: int) -> int:
         """The version with `bits` rolled in (BIP 310: bits outside the mask are kept from the job)."""
         return (self.version & ~self.version_mask) | (bits & self.version_mask)
-
-
-def _easiest(pow_limit: int) -> int:
-    """The proof-of-work limit rounded to its compact form: the target of a minimum-difficulty block."""
-    return decode_compact(encode_compact(pow_limit))
 
 
 SALT_SIZE = 4

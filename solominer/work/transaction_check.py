@@ -52,7 +52,8 @@ class TransactionCheck:
         return False
 
     def _check(self, index: int, tx: TemplateTx) -> None:
-        fingerprint = tx.wtxid_le + tx.txid_le + tx.weight.to_bytes(4, "little") + _data_digest(tx.data_hex)
+        digest = sha256(tx.data_hex.encode("ascii", "replace")).digest()[:16]
+        fingerprint = tx.wtxid_le + tx.txid_le + tx.weight.to_bytes(4, "little") + digest
         spent = self._already_checked.get(fingerprint)
         if spent is None:
             spent = _spent_by(tx)
@@ -87,10 +88,6 @@ def _check_statements(template: Template, transactions: RawTransactions) -> None
         raise TemplateError(
             f"the transactions of the node's block weigh {weight}, the limit is {transactions.most_weight}", ADVICE
         )
-
-
-def _data_digest(data_hex: str) -> bytes:
-    return sha256(data_hex.encode("ascii", "replace")).digest()[:16]
 
 
 def _spent_by(tx: TemplateTx) -> frozenset[bytes]:

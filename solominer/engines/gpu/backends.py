@@ -50,7 +50,8 @@ def variant_names(device: Device) -> list[str]:
 def load_program(device: Device, name: str, cache_dir: Path | None) -> tuple[VariantInfo, Program]:
     """A variant, compiled for a device. Raises EngineError if there is no such device or variant, or it fails."""
     if name not in variant_names(device):
-        raise EngineError(f"kernel {name}: there is no such kernel on {device.name}", _choices(device))
+        choices = ", ".join(variant_names(device))
+        raise EngineError(f"kernel {name}: there is no such kernel on {device.name}", f"choose one of: {choices}")
     info = variant(name)
     return info, compile_for(device, info, cache_dir, by_cuda=name.startswith(BY_CUDA))
 
@@ -70,7 +71,3 @@ def compile_for(device: Device, info: VariantInfo, cache_dir: Path | None, *, by
 def _twin(device: Device) -> int | None:
     """CUDA's number of a card that OpenCL listed."""
     return next((number for each, number in cuda.list_devices() if device.bus and each.bus == device.bus), None)
-
-
-def _choices(device: Device) -> str:
-    return f"choose one of: {', '.join(variant_names(device))}"

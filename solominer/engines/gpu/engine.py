@@ -68,7 +68,8 @@ class GpuEngine(WorkerPool):
                 raise
             log.warning("no GPU is used: %s", error)
             cards = []
-        setups = tuple(self._setup(card) for card in cards)
+        gpus = self._gpus
+        setups = tuple(DeviceSetup(card.index, gpus.launch_ms, gpus.max_temp_c, gpus.cpus) for card in cards)
         self.settings = replace(self.settings, workers=len(setups), devices=setups)
         self._wanted = self._limit = len(setups)
         await super().start(post, space)
@@ -83,7 +84,3 @@ class GpuEngine(WorkerPool):
         if problem:
             log.warning("%s", problem)
         return cards
-
-    def _setup(self, card: Card) -> DeviceSetup:
-        gpus = self._gpus
-        return DeviceSetup(card.index, gpus.launch_ms, gpus.max_temp_c, gpus.cpus)

@@ -34,10 +34,6 @@ from solominer.engines.stratum.work import EXTRANONCE_SIZE, Audience, Job, job_i
 _STANDARD_SHARE = FORMS[SubmitSharesStandard].kind, RECORD_SIZE
 
 
-def _extended_share(extranonce_size: int) -> tuple[int, int]:
-    return FORMS[SubmitSharesExtended].kind, RECORD_EXTRANONCE + extranonce_size
-
-
 class Wish(NamedTuple):
     """What a client says of itself: its hash rate in H/s, 0 if unknown, and the largest target that it can take."""
 
@@ -74,7 +70,8 @@ class MiningChannel:
         self._shared, self._agent = shared, agent
         fixed = EXTRANONCE_SIZE - (extranonce_size or 0)
         self.prefix = held.extranonce1.ljust(fixed, b"\0")
-        self.share_form = _STANDARD_SHARE if extranonce_size is None else _extended_share(extranonce_size)
+        extended = FORMS[SubmitSharesExtended].kind, RECORD_EXTRANONCE + (extranonce_size or 0)
+        self.share_form = _STANDARD_SHARE if extranonce_size is None else extended
         """The kind and size of its shares' messages."""
         self.difficulty = Difficulty(shared.settings.limits, powers=True)
         self._aimed: Aimed | None = None
