@@ -132,7 +132,7 @@ def test_wherever_it_is_torn_what_is_whole_comes_back_and_the_next_work_follows_
             assert [each.own.work.work_id for each in restored(path)] == [1, 9]
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"solominer-jobs/2\n", bytes(100)])
+@pytest.mark.parametrize("content", [b"", b"{}", b"solominer-jobs/3\n", bytes(100)])
 def test_what_is_not_ours_is_said_and_replaced(path: Path, content: bytes, caplog: pytest.LogCaptureFixture) -> None:
     path.parent.mkdir()
     path.write_bytes(content)
@@ -237,3 +237,35 @@ def test_a_job_of_the_work_is_the_same_after_all(path: Path) -> None:
     assert job.block_hex(bytes(80), bytes(12)) == build_job(FULL, PAYOUT, job_id=7, salt=bytes(4)).block_hex(
         bytes(80), bytes(12)
     )
+
+
+def test_jobs_share_ranges_of_transactions_in_any_order(path: Path) -> None:
+    txs = FULL.transactions
+    orders = [txs, txs[1:], (txs[-1], *txs[:-1]), tuple(reversed(txs)), txs[::2], txs, ()]
+    works = [saved(number, replace(FULL, transactions=order)) for number, order in enumerate(orders, 1)]
+    file = JobsFile(path, KeptWork)
+    sizes = [len(file.add(each).data) for each in works]
+    assert all(map(same, restored(path), works))
+    assert len(restored(path)) == len(works)
+    assert sizes[0] > 2 * max(sizes[1:])
+
+
+def test_a_file_without_ranges_is_read_and_begun_anew(path: Path) -> None:
+    file = JobsFile(path, KeptWork)
+    works = [saved(1), saved(2)]
+    file.add(works[0])
+    file._before = ()
+    file.add(works[1])
+    path.write_bytes(path.read_bytes().replace(jobs_file._MAGIC, b"solominer-jobs/1\n"))
+    again = JobsFile(path, KeptWork)
+    assert all(map(same, again.load(), works))
+    assert again.add(saved(3)).anew
+    assert [each.own.work.work_id for each in restored(path)] == [3]
+
+
+@pytest.mark.parametrize("start", [-1, 1, 1 << 40])
+def test_a_range_that_the_job_before_does_not_have_restores_nothing(path: Path, start: int) -> None:
+    count = len(FULL.transactions)
+    record = jobs_file._Record(time.time(), b"", b"", [], [(start, count)])
+    with pytest.raises(LookupError):
+        jobs_file._transactions(record, [], FULL.transactions)
