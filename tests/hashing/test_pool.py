@@ -276,7 +276,7 @@ async def test_a_memory_that_cannot_be_read_is_no_failure(quick: None, monkeypat
             looks += 1
             raise OSError(errno.EMFILE, "Too many open files")
 
-    async with running(1) as run:
+    async with running(1, max_memory_bytes=8 << 30) as run:
         monkeypatch.setattr(pool_module, "psutil", SimpleNamespace(Process=NoDescriptor, Error=psutil.Error))
         monkeypatch.setattr(pool_module, "LOOK_SECS", 0.01)
         watched = asyncio.create_task(run.pool.run())

@@ -424,5 +424,5 @@ class WorkerPool:
 def _is_stopped(pid: int) -> bool:
     try:
         return psutil.Process(pid).status() == psutil.STATUS_STOPPED
-    except psutil.Error:  # it has just ended
+    except (psutil.Error, OSError):  # it has just ended, or no file descriptor is free
         return False
