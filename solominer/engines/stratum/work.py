@@ -70,8 +70,8 @@ class Work:
     Only version bits in `version_mask` may be rolled, and ntime within its bounds. `external_bytes` is what is kept
     elsewhere for it (transactions), counted against the limit of kept work. `outputs` are the configured payout,
     `group` is what a group's jobs pay by. Shares that meet `notable_target_le` (32 bytes, little-endian; empty: none)
-    are recorded whole. Work of a pool has its coinbase in `pool`, which all miners get; what meets the notable target
-    is what the pool wants.
+    are recorded whole. Work of a pool, or of a cluster's head, has its coinbase in `pool`, which all miners get; what
+    meets the notable target is what the pool wants. `origin` is for whoever gave the work.
     """
 
     work_id: int
@@ -93,6 +93,7 @@ class Work:
     notable_target_le: bytes = b""
     group: Standing | None = None
     pool: PoolCoinbase | None = None
+    origin: bytes = b""
 
     @property
     def split(self) -> Split:
