@@ -158,7 +158,7 @@ def test_the_workers_of_a_node_are_bounded() -> None:
     book = Book()
     lease = book.join("n1")
     for first in range(0, 6000, 3000):
-        workers = tuple(WorkerBeat(f"w{n}", "", "idle", 0, 0.0, 0) for n in range(first, first + 3000))
+        workers = tuple(WorkerBeat(f"w{n}", "", "idle", 1, 0.0, 0) for n in range(first, first + 3000))
         book.members.beat("n1", Beat(5, bytes(16), lease.first, workers), 0.0)
     assert len(book.hashes) == MOST_WORKERS
 
