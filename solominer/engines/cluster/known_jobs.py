@@ -42,7 +42,7 @@ class KnownJobs:
         self._file, self._vault = JobsFile(path, KeptJob) if path else None, vault
         self._disk = ThreadPoolExecutor(1, "cluster jobs")
         self._restored: dict[tuple[int, int], WorkerJob] = {}
-        self._ids: OrderedDict[int, None] = OrderedDict()
+        self._targets: OrderedDict[int, int] = OrderedDict()
 
     @property
     def newest_restored(self) -> int:
@@ -62,10 +62,10 @@ class KnownJobs:
     async def add(self, run: int, job: Job) -> WorkerJob:
         """A job that is about to go out, and what nodes get of it; returns when it is on the disk, if it is soon."""
         packed = WorkerJob.of(job, bytes(EXTRANONCE1_SIZE))
-        again = job.job_id in self._ids  # it may be about to be written
-        self._ids[job.job_id] = None
-        while len(self._ids) > MOST_KNOWN:
-            self._ids.popitem(last=False)
+        again = job.job_id in self._targets  # it may be about to be written
+        self._targets[job.job_id] = job.share_target
+        while len(self._targets) > MOST_KNOWN:
+            self._targets.popitem(last=False)
         if self._file is not None:
             saved = None if again else SavedJob(time.time(), KeptJob(run, packed.pack()), job.template)
             keeping = asyncio.ensure_future(self._keep(self._file, saved))
@@ -87,8 +87,9 @@ class KnownJobs:
     def event(self, share: ShareMessage, worker: WorkerId, run: int, clock: Clock) -> ShareFound | None:
         """The event of a share that arrives in `run`; None if its job is not known."""
         restored = self._restored.get((share.run, share.job_id))
-        if restored is None and (share.run != run or share.job_id not in self._ids):
+        if restored is None and (share.run != run or share.job_id not in self._targets):
             return None
+        wanted = self._targets[share.job_id] if restored is None else restored.share_target
         coinbase = None
         if restored is not None:  # the configuration of that run may have been another one
             coinbase = SplitCoinbase(f"run-{share.run}", restored.coinbase_prefix, restored.coinbase_suffix)
@@ -100,7 +101,7 @@ class KnownJobs:
             version=share.version,
             ntime=share.ntime,
             nonce=share.nonce,
-            share_target=0 if restored is None else restored.share_target,
+            share_target=min(share.share_target or wanted, wanted),  # a miner may have been asked for more
             kernel=share.kernel,
             position=share.position,
             is_block=share.is_block,

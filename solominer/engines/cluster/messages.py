@@ -6,7 +6,7 @@ UTF-8; a message ends where its last field does. What is anything else raises De
 | message | bytes |
 | --- | --- |
 | `JobMessage` | 26, and about 300 to 1,000 of a `WorkerJob`, which contains the whole coinbase |
-| `ShareMessage` | 59 and two texts |
+| `ShareMessage` | 91 and two texts |
 | `JoinRequest`, `Lease` | 18 and two texts; 22 and a text |
 | `Beat` | 32, and 41 and two texts for each worker |
 | `Refusal`, `Notice` | 2 and a text; 3 |
@@ -34,7 +34,7 @@ MOST_WORKERS = 4096
 _TEXT_BYTES = 255
 _WHOLE = 10_000
 _JOB = struct.Struct("<QQIHH")
-_SHARE = struct.Struct("<?QQ12sIIIQ")
+_SHARE = struct.Struct("<?QQ12sIIIQ32s")
 _BEAT = struct.Struct("<Q16sIH")
 _WORKER = struct.Struct("<BQddQi")
 _LEASE = struct.Struct("<QIII")
@@ -99,7 +99,10 @@ class JobMessage:
 
 @dataclass(frozen=True, slots=True)
 class ShareMessage:
-    """A header that a node's worker found; fields as in `events.ShareFound`. `worker` is its name there: `cpu2`."""
+    """A header that a node's worker found; fields as in `events.ShareFound`. `worker` is its name there: `cpu2`.
+
+    That of a miner is MINER and the name that it logged in with.
+    """
 
     run: int
     job_id: int
@@ -111,6 +114,12 @@ class ShareMessage:
     worker: str
     kernel: str
     position: int | None = None
+    share_target: int = 0
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether a miner waits for the answer to it, which leaves when it is on a disk."""
+        return self.worker.startswith(MINER)
 
     @property
     def key(self) -> tuple[int, int, bytes, int, int, int]:
@@ -132,7 +141,15 @@ class ShareMessage:
         """As bytes."""
         position = _NO_POSITION if self.position is None else self.position
         fixed = _SHARE.pack(
-            self.is_block, self.run, self.job_id, self.extranonce, self.version, self.ntime, self.nonce, position
+            self.is_block,
+            self.run,
+            self.job_id,
+            self.extranonce,
+            self.version,
+            self.ntime,
+            self.nonce,
+            position,
+            self.share_target.to_bytes(32, "little"),
         )
         return _head(_Kind.SHARE) + fixed + _text(self.worker) + _text(self.kernel)
 
@@ -140,11 +157,13 @@ class ShareMessage:
     def unpack(cls, data: bytes) -> ShareMessage:
         """The inverse of `pack`."""
         reader = _reader(data, _Kind.SHARE)
-        is_block, run, job_id, extranonce, version, ntime, nonce, position = _SHARE.unpack(reader.take(_SHARE.size))
+        is_block, run, job_id, extranonce, version, ntime, nonce, position, target = _SHARE.unpack(
+            reader.take(_SHARE.size)
+        )
         worker, kernel = _read_name(reader), _read_text(reader)
         reader.finish()
-        place = None if position == _NO_POSITION else position
-        return cls(run, job_id, extranonce, version, ntime, nonce, is_block, worker, kernel, place)
+        place, share_target = None if position == _NO_POSITION else position, int.from_bytes(target, "little")
+        return cls(run, job_id, extranonce, version, ntime, nonce, is_block, worker, kernel, place, share_target)
 
 
 @dataclass(frozen=True, slots=True)

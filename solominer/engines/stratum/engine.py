@@ -280,6 +280,11 @@ class StratumEngine:
         """The work of that number, if it is kept."""
         return self._works.get(number)
 
+    @property
+    def newest_work(self) -> Work | None:
+        """What was given last, perhaps in an earlier run."""
+        return self._works.newest
+
     def stop_work(self) -> None:
         """Announce nothing more until there is a job. Miners go on with theirs: its shares are still judged."""
         if self._has_work:
@@ -287,7 +292,7 @@ class StratumEngine:
             self._send(Withdraw())
 
     def block_saved(self, hash_le: bytes) -> None:
-        """A block that a miner found is on disk: now its answer may leave."""
+        """A block that a miner found, or a share that a cluster's head wants, is on disk: its answer may leave."""
         self._saved[hash_le] = None
         if len(self._saved) > SAVED_KEPT:
             del self._saved[next(iter(self._saved))]

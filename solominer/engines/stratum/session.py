@@ -2,7 +2,8 @@
 
 Nobody is dropped for refused shares or unknown methods; limits are on bytes, lines and connections. Requests may come
 in any order and many in a packet; replies leave in the order of the requests, and nothing leaves before the first. Only
-the reply to an accepted block waits until that is on disk (`BlockAccepted`).
+the reply to an accepted block waits until that is on disk (`BlockAccepted`), at a cluster's node also that to a share
+which the head wants.
 A change of difficulty goes out with a new job, because clients apply it at the next one. Times are monotonic seconds.
 """
 
@@ -23,6 +24,7 @@ from solominer.engines.stratum.events import (
     BlockFound,
     DifficultyChanged,
     Event,
+    NotableShare,
     Output,
     Subscribed,
     Tally,
@@ -236,12 +238,12 @@ class Session:
         checked, events = self.shared.checker.check([claim for _, claim in self._claims], self.user_agent)
         events = [event for event in events if not isinstance(event, BlockFound) or self._blocks.admits(event.work_id)]
         self._events += events
-        blocks = {event.hash_le for event in events if isinstance(event, BlockFound)}
+        to_save = {event.hash_le for event in events if isinstance(event, BlockFound | NotableShare) and event.to_save}
         moved = False
         for (place, claim), (_, error, hash_int) in zip(self._claims, checked, strict=True):
             if error is not None:
                 self._out[place] = reply_error(claim.id_json, error, result=b"false")
-            elif blocks and (hash_le := hash_int.to_bytes(32, "little")) in blocks:
+            elif to_save and (hash_le := hash_int.to_bytes(32, "little")) in to_save:
                 self._events.append(BlockAccepted(claim.id_json, hash_le))
             else:
                 self._out[place] = reply_true(claim.id_json)
