@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from solominer.config.listeners import ListenerConfig
 from solominer.config.models import Config
 from solominer.config.paths import default_cache_dir
 from solominer.daemon.executor import log_alarm
@@ -169,25 +168,8 @@ def _stratum_settings(config: Config) -> StratumSettings:
     from solominer.engines.stratum.channel import ListenerSetup, ServerLimits
     from solominer.engines.stratum.engine import StratumSettings
 
-    def setup(listener: ListenerConfig) -> ListenerSetup:
-        host, port, path = listener.place
-        return ListenerSetup(
-            host=host,
-            port=port,
-            path=path,
-            certificate=str(listener.tls_certificate or ""),
-            key=str(listener.tls_key or ""),
-            pay_to=listener.payout,
-            start_difficulty=listener.start_difficulty,
-            least_difficulty=listener.least_difficulty,
-            most_difficulty=listener.most_difficulty,
-            fractional=config.chain.name in ("regtest", "signet"),
-            proxies=listener.proxies,
-            v2=listener.v2,
-        )
-
     settings = StratumSettings(
-        tuple(map(setup, config.stratum)),
+        tuple(ListenerSetup.of(listener, config.chain.name) for listener in config.stratum),
         config.coinbase_tag.encode(),
         config.tree_dir / "stratum-sessions.json",
         works_file=None if config.mode_rules.simulated else config.tree_dir / "stratum-works.bin",

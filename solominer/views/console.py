@@ -138,14 +138,15 @@ def _miners(s: Snapshot) -> RenderableType:
     miners = [worker for worker in s.workers if worker.is_miner]
     table = _table("miner", "client", "rate", "difficulty", "shares", "rejected", "best")
     for miner in busiest(miners, key=lambda miner: (miner.alive, miner.rate_hps)):
+        known = not miner.is_at_a_node
         table.add_row(
             Text(printable(shortened(miner.worker.partition("/")[2], MOST_OF_A_NAME))),
             Text(printable(shortened(miner.kernel, MOST_OF_A_NAME))),
             rate(miner.rate_hps) if miner.alive else Text("not connected", style="yellow"),
-            difficulty_text(miner.difficulty),
+            difficulty_text(miner.difficulty) if known else "-",
             str(miner.shares),
-            str(miner.rejected),
-            difficulty_text(miner.best_difficulty),
+            str(miner.rejected) if known else "-",
+            difficulty_text(miner.best_difficulty) if known else "-",
         )
     if len(miners) > MOST_SHOWN:
         table.add_row(f"and {len(miners) - MOST_SHOWN} more", *[""] * 6)

@@ -14,11 +14,17 @@ from typing import Any
 import orjson
 
 
+def is_at_a_node(worker: str) -> bool:
+    """Whether a worker of this name is a miner at a cluster's node: `cluster/site2.stratum/rack1.s19`."""
+    return worker.startswith("cluster/") and ".stratum/" in worker
+
+
 @dataclass(frozen=True, slots=True)
 class WorkerView:
     """One worker of any engine; `rate_hps` is over the last seconds. `pid` is 0 if it is not one of our processes.
 
-    For a Stratum miner `kernel` is its user agent; only such miners have `connections` to `rejected` (shares).
+    For a Stratum miner `kernel` is its user agent; only such miners have `connections` to `rejected` (shares), and of
+    these only our own server's: what a miner at a cluster's node has of them is not known here.
     `state` is one of starting, idle, hashing, paused, parked, exhausted, lost; miners are idle or hashing. A node of a
     cluster that was told to end has `left`; `gone_at` is since when it has, or is lost (Unix seconds).
     `temperature_c` is that of a graphics card, None if it cannot be read.
@@ -43,7 +49,12 @@ class WorkerView:
     @property
     def is_miner(self) -> bool:
         """Whether it is a Stratum miner."""
-        return self.worker.startswith("stratum/")
+        return self.worker.startswith("stratum/") or self.is_at_a_node
+
+    @property
+    def is_at_a_node(self) -> bool:
+        """Whether it is a miner at a cluster's node."""
+        return is_at_a_node(self.worker)
 
 
 @dataclass(frozen=True, slots=True)

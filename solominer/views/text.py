@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from solominer.records.report.formats import many
+from solominer.views.snapshot import is_at_a_node
 from solominer.work.events import template_way
 from solominer.work.payout import percent
 
@@ -83,8 +84,12 @@ def why_off(state: str, gone_at: float | None) -> str:
 
 
 def _worker_text(worker: Mapping[str, Any]) -> str:
+    gone_at = worker.get("gone_at")
+    if is_at_a_node(worker["worker"]) and gone_at is None:
+        state = rate(worker["rate_hps"]) if worker["alive"] else "not connected"
+        return f"{state}, {many(worker['shares'], 'share')}; {worker['kernel'] or 'no user agent'}"
     if not worker["worker"].startswith("stratum/"):
-        state = rate(worker["rate_hps"]) if worker["alive"] else why_off(worker["state"], worker.get("gone_at"))
+        state = rate(worker["rate_hps"]) if worker["alive"] else why_off(worker["state"], gone_at)
         heat = "" if worker.get("temperature_c") is None else f", {worker['temperature_c']:.0f} °C"
         return f"{state}, {worker['kernel']}{heat}"
     state = rate(worker["rate_hps"]) if worker["alive"] else "not connected"

@@ -40,6 +40,8 @@ def refused(folder: ClusterFolder, data: Path, *more: str) -> tuple[int, str]:
         (["--gpu", "some"], "write none, all, or numbers"),
         (["--log-level", "loud"], "unknown log level 'loud'"),
         (["--kernel", "avx9000"], "there is no such kernel"),
+        (["--stratum", "stratum2+tcp://0.0.0.0:3333"], "write ADDRESS:PORT"),
+        (["--stratum", "3333", "--stratum", "0.0.0.0:3333"], "two listeners have the same address"),
     ],
 )
 def test_what_cannot_be_used_is_refused(folder: ClusterFolder, tmp_path: Path, options: list[str], said: str) -> None:

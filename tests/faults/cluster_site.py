@@ -134,12 +134,20 @@ class Program:
 class ClusterSite:
     """Use as a context manager: everything runs when it begins, nothing when it ends.
 
-    The daemon mines with nodes alone, on a private regtest chain of its own. With `links` nodes and
-    daemons reach the server each over a link that can be cut. With `standby` a second daemon waits to become the head.
+    The daemon mines with nodes alone, on a private regtest chain of its own. With `links` nodes and daemons reach the
+    server each over a link that can be cut. With `standby` a second daemon waits to become the head. `work` is what
+    nodes work with.
     """
 
     def __init__(
-        self, binary: BitcoindBinary, folder: Path, nodes: int, *, links: bool = False, standby: bool = False
+        self,
+        binary: BitcoindBinary,
+        folder: Path,
+        nodes: int,
+        *,
+        links: bool = False,
+        standby: bool = False,
+        work: Sequence[str] = ("--cpu-workers", "1", "--nice", "0"),
     ) -> None:
         self.folder = folder.absolute()
         self.bitcoind = PrivateNode(binary, self.folder / "bitcoind", extra_args=node_args(binary.version))
@@ -155,7 +163,7 @@ class ClusterSite:
         self.nodes = {
             name: self._solominer(
                 name,
-                *("node", "--join", str(self.cluster.join_path(name)), "--cpu-workers", "1", "--nice", "0"),
+                *("node", "--join", str(self.cluster.join_path(name)), *work),
                 *("--data-dir", str(self.folder / "data")),
             )
             for name in names

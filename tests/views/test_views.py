@@ -152,6 +152,19 @@ def test_the_name_of_a_kernel_is_no_markup() -> None:
     assert "[/] [red]x\\x1b[2J" in text
 
 
+def test_of_a_miner_at_a_node_nothing_is_shown_that_is_not_known() -> None:
+    there = WorkerView("cluster/site2.stratum/r1.s19", 0, True, "bmminer/2.0", 1.1e14, 0, 4e17, 872)
+    gone = replace(there, worker="cluster/site2.stratum/r2.s19", alive=False, state="lost")
+    ended = replace(gone, worker="cluster/site3.stratum/r3.s19", gone_at=1_800_000_000.0)
+    snapshot = replace(SNAPSHOT, workers=(there, gone, ended))
+    (row,) = (line for line in drawn(snapshot).splitlines() if "r1.s19" in line)
+    assert row.split()[1:-1] == ["site2.stratum/r1.s19", "bmminer/2.0", "110.00", "TH/s", "-", "872", "-", "-"]
+    lines = "\n".join(status_lines(asdict(snapshot)))
+    assert "cluster/site2.stratum/r1.s19: 110.00 TH/s, 872 shares; bmminer/2.0" in lines
+    assert "cluster/site2.stratum/r2.s19: not connected, 872 shares; bmminer/2.0" in lines
+    assert "cluster/site3.stratum/r3.s19: lost since" in lines
+
+
 def test_an_address_of_ipv6_is_no_markup() -> None:
     url = "stratum+tcp://[fd00::1]:3333"
     assert url in drawn(replace(SNAPSHOT, stratum_urls=(url,)))

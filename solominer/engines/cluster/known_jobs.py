@@ -92,6 +92,7 @@ class KnownJobs:
     def event(self, share: ShareMessage, worker: WorkerId, is_block: bool, clock: Clock) -> ShareFound:
         """The event of a share of a job that is known."""
         restored = self._restored.get((share.run, share.job_id))
+        wanted = (restored or self._own[share.job_id]).share_target
         coinbase = None
         if restored is not None:  # the configuration of that run may have been another one
             coinbase = SplitCoinbase(f"run-{share.run}", restored.coinbase_prefix, restored.coinbase_suffix)
@@ -103,7 +104,7 @@ class KnownJobs:
             version=share.version,
             ntime=share.ntime,
             nonce=share.nonce,
-            share_target=0 if restored is None else restored.share_target,
+            share_target=min(share.share_target or wanted, wanted),  # a miner may have been asked for more
             kernel=share.kernel,
             position=share.position,
             is_block=is_block,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from solominer.engines.cluster import subjects
@@ -37,6 +37,7 @@ class _Counted:
     now: WorkerBeat
     hashes_before: int = 0
     shares_before: int = 0
+    credited_before: float = 0.0
 
 
 @dataclass(slots=True)
@@ -145,6 +146,7 @@ class Members:
         for counted in member.workers.values():
             counted.hashes_before += counted.now.hashes
             counted.shares_before += counted.now.shares
+            counted.credited_before += counted.now.credited
             counted.now = WorkerBeat(counted.now.name, counted.now.kernel, "starting", 0, 0.0, 0)
         member.joins = min(MOST_JOINS, member.joins + (now - member.joined) / JOIN_AGAIN_SECS) - 1.0
         member.request, member.lease, member.joined, member.heard = request, lease, now, now
@@ -168,8 +170,10 @@ class Members:
             if counted is None:
                 if len(member.workers) < MOST_WORKERS:  # whatever a stolen node makes up
                     member.workers[each.name] = _Counted(each)
-            elif each.hashes >= counted.now.hashes:  # a beat that another has overtaken is of no use
+            elif each.done >= counted.now.done:  # a beat that another has overtaken is of no use
                 counted.now = each
+        if len(member.workers) > len(beat.workers):
+            _lose(member, {each.name for each in beat.workers})
 
     def _leave(self, member: _Member) -> None:
         _go(member, "left")
@@ -207,6 +211,16 @@ def worker_id(node: str, worker: str) -> WorkerId:
     return WorkerId(NAME, f"{node}.{worker}")
 
 
+def _lose(member: _Member, there: Collection[str]) -> None:
+    """Miners that are in the node's beats no more: shown as lost, or not any more if they did nothing."""
+    for name in member.workers.keys() - there:
+        counted = member.workers[name]
+        if counted.now.done or counted.hashes_before or counted.credited_before:
+            counted.now = replace(counted.now, state="lost", rate_hps=0.0)
+        else:
+            del member.workers[name]
+
+
 def _go(member: _Member, gone: str) -> None:
     member.gone, member.gone_at = gone, time.time()
 
@@ -219,6 +233,7 @@ def _snapshots(members: Iterable[_Member]) -> Iterator[WorkerSnapshot]:
                 worker=worker_id(member.name, now.name),
                 state=member.gone or now.state,
                 hashes_counted=counted.hashes_before + now.hashes,
+                hashes_credited=counted.credited_before + now.credited,
                 rate_hps=0.0 if member.gone else now.rate_hps,
                 shares=counted.shares_before + now.shares,
                 kernel=now.kernel,

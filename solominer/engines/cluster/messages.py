@@ -6,9 +6,9 @@ UTF-8; a message ends where its last field does. What is anything else raises De
 | message | bytes |
 | --- | --- |
 | `JobMessage` | 26, and about 300 to 1,000 of a `WorkerJob`, which contains the whole coinbase |
-| `ShareMessage` | 59 and two texts |
+| `ShareMessage` | 91 and two texts |
 | `JoinRequest`, `Lease` | 18 and two texts; 22 and a text |
-| `Beat` | 32, and 33 and two texts for each worker |
+| `Beat` | 32, and 41 and two texts for each worker |
 | `Refusal`, `Notice` | 2 and a text; 3 |
 """
 
@@ -34,11 +34,15 @@ MOST_WORKERS = 4096
 _TEXT_BYTES = 255
 _WHOLE = 10_000
 _JOB = struct.Struct("<QQIHH")
-_SHARE = struct.Struct("<?QQ12sIIIQ")
+_SHARE = struct.Struct("<?QQ12sIIIQ32s")
 _BEAT = struct.Struct("<Q16sIH")
-_WORKER = struct.Struct("<BQdQi")
+_WORKER = struct.Struct("<BQddQi")
 _LEASE = struct.Struct("<QIII")
 _NO_POSITION = (1 << 64) - 1
+_MOST_CREDITED = 2.0**90
+
+MINER = "stratum/"
+"""What the names of a node's miners begin with."""
 
 
 class _Kind(IntEnum):
@@ -95,7 +99,10 @@ class JobMessage:
 
 @dataclass(frozen=True, slots=True)
 class ShareMessage:
-    """A header that a node's worker found; fields as in `events.ShareFound`. `worker` is its name there: `cpu2`."""
+    """A header that a node's worker found; fields as in `events.ShareFound`. `worker` is its name there: `cpu2`.
+
+    That of a miner is MINER and the name that it logged in with.
+    """
 
     run: int
     job_id: int
@@ -107,6 +114,12 @@ class ShareMessage:
     worker: str
     kernel: str
     position: int | None = None
+    share_target: int = 0
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether a miner waits for the answer to it, which leaves when it is on a disk."""
+        return self.worker.startswith(MINER)
 
     @property
     def key(self) -> tuple[int, int, bytes, int, int, int]:
@@ -128,7 +141,15 @@ class ShareMessage:
         """As bytes."""
         position = _NO_POSITION if self.position is None else self.position
         fixed = _SHARE.pack(
-            self.is_block, self.run, self.job_id, self.extranonce, self.version, self.ntime, self.nonce, position
+            self.is_block,
+            self.run,
+            self.job_id,
+            self.extranonce,
+            self.version,
+            self.ntime,
+            self.nonce,
+            position,
+            self.share_target.to_bytes(32, "little"),
         )
         return _head(_Kind.SHARE) + fixed + _text(self.worker) + _text(self.kernel)
 
@@ -136,16 +157,21 @@ class ShareMessage:
     def unpack(cls, data: bytes) -> ShareMessage:
         """The inverse of `pack`."""
         reader = _reader(data, _Kind.SHARE)
-        is_block, run, job_id, extranonce, version, ntime, nonce, position = _SHARE.unpack(reader.take(_SHARE.size))
+        is_block, run, job_id, extranonce, version, ntime, nonce, position, target = _SHARE.unpack(
+            reader.take(_SHARE.size)
+        )
         worker, kernel = _read_name(reader), _read_text(reader)
         reader.finish()
-        place = None if position == _NO_POSITION else position
-        return cls(run, job_id, extranonce, version, ntime, nonce, is_block, worker, kernel, place)
+        place, share_target = None if position == _NO_POSITION else position, int.from_bytes(target, "little")
+        return cls(run, job_id, extranonce, version, ntime, nonce, is_block, worker, kernel, place, share_target)
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerBeat:
-    """A node's worker: `hashes` and `shares` since the lease, `millidegrees` of its device (0: none)."""
+    """A node's worker: `hashes` and `shares` since the lease, `millidegrees` of its device (0: none).
+
+    `hashes` were counted by a kernel, `credited` ones are estimated from a miner's shares: one of the two is 0.
+    """
 
     name: str
     kernel: str
@@ -154,6 +180,12 @@ class WorkerBeat:
     rate_hps: float
     shares: int
     millidegrees: int = 0
+    credited: float = 0.0
+
+    @property
+    def done(self) -> float:
+        """Counted or credited hashes."""
+        return self.hashes + self.credited
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +202,7 @@ class Beat:
         parts = [_head(_Kind.BEAT), _BEAT.pack(self.run, self.incarnation, self.first, len(self.workers))]
         for each in self.workers:
             state = STATES.index(each.state)
-            parts.append(_WORKER.pack(state, each.hashes, each.rate_hps, each.shares, each.millidegrees))
+            parts.append(_WORKER.pack(state, each.hashes, each.credited, each.rate_hps, each.shares, each.millidegrees))
             parts += (_text(each.name), _text(each.kernel))
         return b"".join(parts)
 
@@ -318,16 +350,19 @@ def _read_text(reader: Reader) -> str:
 def _read_name(reader: Reader) -> str:
     """A worker's name: it becomes a part of a WorkerId."""
     name = _read_text(reader)
-    if not name.isalnum() or not name.isascii():
+    own = name.removeprefix(MINER)
+    if not own or not own.isascii() or not (own.isprintable() if own is not name else own.isalnum()):
         raise BadValue("a worker's name that is not made of letters and digits")
     return name
 
 
 def _read_worker(reader: Reader) -> WorkerBeat:
-    state, hashes, rate_hps, shares, millidegrees = _WORKER.unpack(reader.take(_WORKER.size))
+    state, hashes, credited, rate_hps, shares, millidegrees = _WORKER.unpack(reader.take(_WORKER.size))
     if state >= len(STATES):
         raise BadValue(f"an unknown state of a worker, {state}")
     if not 0 <= rate_hps < 1e30:  # nor NaN
         raise BadValue(f"a hash rate of {rate_hps}")
+    if not 0 <= credited < _MOST_CREDITED:
+        raise BadValue(f"{credited} credited hashes")
     name = _read_name(reader)
-    return WorkerBeat(name, _read_text(reader), STATES[state], hashes, rate_hps, shares, millidegrees)
+    return WorkerBeat(name, _read_text(reader), STATES[state], hashes, rate_hps, shares, millidegrees, credited)

@@ -1,4 +1,5 @@
-"""A node: worker pools that search what the head of a cluster publishes. It needs no bitcoind and no configuration.
+"""A node: worker pools, and miners at a front end, that search what the head of a cluster publishes. It needs no
+bitcoind and no configuration.
 
 It hashes on while head or server are away, as long as its job is valid, keeps shares until the server has them, and
 takes the newest job only, whatever it has missed. It trusts nobody with the payout (`payout_check`).
@@ -24,6 +25,7 @@ from solominer import __version__
 from solominer.chain.hashes import to_rpc_hex
 from solominer.engines.cluster import subjects
 from solominer.engines.cluster.connection import LOST, connect
+from solominer.engines.cluster.front_end import FrontEnd
 from solominer.engines.cluster.join_file import JoinFile, inbox_prefix
 from solominer.engines.cluster.messages import (
     INCARNATION_SIZE,
@@ -37,7 +39,7 @@ from solominer.engines.cluster.messages import (
     answer_to_join,
     own_job,
 )
-from solominer.engines.cluster.node_counts import NodeCounts
+from solominer.engines.cluster.node_counts import NodeCounts, name_of
 from solominer.engines.cluster.payout_check import check_payout
 from solominer.engines.cluster.spool import Spool
 from solominer.engines.cluster.streams import newest_job
@@ -59,11 +61,22 @@ log = logging.getLogger(__name__)
 
 
 class Node:
-    """One process on a machine: `pools` are its engines. `drained` is set when the head wants it to end."""
+    """One process on a machine: `pools` and `front` are its engines. `drained` is set when the head wants it to end.
 
-    def __init__(self, join: JoinFile, pools: Sequence[WorkerPool], spool: Spool, clock: Clock) -> None:
+    Each engine has an extranonce1 of the lease for itself, in this order.
+    """
+
+    def __init__(
+        self,
+        join: JoinFile,
+        pools: Sequence[WorkerPool],
+        spool: Spool,
+        clock: Clock,
+        front: FrontEnd | None = None,
+    ) -> None:
         self.join = join
-        self.pools = pools
+        self.pools, self.front = pools, front
+        self._engines: list[WorkerPool | FrontEnd] = [*pools, *([front] if front is not None else [])]
         self.spool = spool
         self.drained = asyncio.Event()
         self.message: JobMessage | None = None
@@ -74,7 +87,7 @@ class Node:
         """Shares that the server has taken; blocks found."""
         self._incarnation = os.urandom(INCARNATION_SIZE)
         self._lease: Lease | None = None
-        self._counts = NodeCounts(pools)
+        self._counts = NodeCounts(self._engines)
         self._heard_at = 0.0
         self._news, self._applied = asyncio.Event(), (0, 0)
         self._intensity = 1.0
@@ -93,7 +106,7 @@ class Node:
 
     @property
     def workers(self) -> list[WorkerSnapshot]:
-        """Its workers, while it runs."""
+        """Its workers and miners, while it runs."""
         return self._counts.workers
 
     # Life
@@ -102,6 +115,8 @@ class Node:
         """Work until `stop` or until it is drained. Raises EngineError if an engine cannot start."""
         self.spool.load()
         try:
+            if self.front is not None:
+                await self.front.start(self._hand_in, self._take)
             for pool in self.pools:
                 await pool.start(self._take, ExtranonceRange(0, 1))
             async with asyncio.TaskGroup() as group:
@@ -112,7 +127,7 @@ class Node:
                         self._follow(),
                         self._beats(),
                         self._resend(),
-                        *(p.run() for p in self.pools),
+                        *(engine.run() for engine in self._engines),
                     )
                 ]
                 waits = [asyncio.ensure_future(event.wait()) for event in (stop, self.drained)]
@@ -123,8 +138,8 @@ class Node:
             await self._end()
 
     async def _end(self) -> None:
-        for pool in self.pools:
-            await pool.stop()  # their last shares come
+        for engine in reversed(self._engines):
+            await engine.stop()  # their last shares come
         with suppress(TimeoutError):
             async with asyncio.timeout(SEND_SECS):
                 await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -221,8 +236,8 @@ class Node:
 
     def _stop(self) -> None:
         self.is_searching = False
-        for pool in self.pools:
-            pool.stop_work()
+        for engine in self._engines:
+            engine.stop_work()
 
     def _search(self, message: JobMessage, lease: Lease) -> None:
         job = message.job
@@ -230,13 +245,16 @@ class Node:
             return
         try:
             check_payout(job, self.join.payout_scripts)
+            space = ExtranonceRange(lease.first, lease.count)
+            if self.front is not None:
+                self.front.search(message.run, own_job(job, space.nth(len(self.pools))))
             for index, pool in enumerate(self.pools):
-                own = own_job(job, ExtranonceRange(lease.first, lease.count).nth(index))
+                own = own_job(job, space.nth(index))
                 self._jobs[own.extranonce_prefix] = message.run, own
                 if message.intensity != self._intensity:
                     pool.set_intensity(message.intensity)
                 pool.search(own)
-        except (PayoutError, EngineError) as error:
+        except (PayoutError, EngineError, DecodeError) as error:
             self._refuse(str(error))
             self._stop()
             return
@@ -266,7 +284,7 @@ class Node:
         if isinstance(answer, Refusal):
             self._refuse(f"the head refuses it: {answer.reason}")
             return False
-        if answer.network != join.network or answer.count < len(self.pools):
+        if answer.network != join.network or answer.count < len(self._engines):
             self._refuse(f"the head's lease is for {answer.network}, {answer.count} engines")
             return False
         self._lease = answer
@@ -303,26 +321,39 @@ class Node:
             found.ntime,
             found.nonce,
             found.is_block,
-            f"{found.worker.engine}{found.worker.name}",
+            name_of(found.worker),
             found.kernel,
             found.position,
         )
-        if share.message_id in self.spool:  # a worker that was restarted found it again
+        self._hand_in(share, job)
+
+    def _hand_in(self, share: ShareMessage, job: WorkerJob) -> None:
+        """Keep a share of this job, and send it."""
+        is_new = share.message_id not in self.spool
+        if not is_new and not share.is_awaited:  # a worker that was restarted found it again
             return
         to_sync = self.spool.add(share)
         self._send_soon(share)
-        if share.is_block:
+        if share.is_block and is_new:
             self.blocks += 1
-            hash_hex = to_rpc_hex(share.header(job).hash_le())
-            log.info("BLOCK FOUND: %s on %s, worker %s", hash_hex, to_rpc_hex(job.prevhash_le), found.worker)
+            hash_hex, parent_hex = to_rpc_hex(share.header(job).hash_le()), to_rpc_hex(job.prevhash_le)
+            log.info("BLOCK FOUND: %s on %s, worker %s", hash_hex, parent_hex, share.worker)
         if to_sync is not None:
-            self._go(self._sync(to_sync))
+            self._go(self._sync(to_sync, share))
+        elif not self.spool.is_failing:
+            self._saved(share)
 
-    async def _sync(self, handle: int) -> None:
+    async def _sync(self, handle: int, share: ShareMessage) -> None:
         try:
             await asyncio.to_thread(os.fsync, handle)
         except OSError as error:
-            log.error("a block's share cannot be synced to the disk: %s", error.strerror)
+            log.error("a share cannot be synced to the disk: %s", error.strerror)
+        else:
+            self._saved(share)
+
+    def _saved(self, share: ShareMessage) -> None:
+        if self.front is not None and share.is_awaited:
+            self.front.saved(share)
 
     def _send_soon(self, share: ShareMessage) -> None:
         if share.message_id not in self._sending:
@@ -342,6 +373,7 @@ class Node:
                 )
                 self.spool.done(name)
                 self.delivered += 1
+                self._saved(share)
         except (*LOST, APIError) as error:  # `_resend` tries again
             log.debug("share %s was not taken: %s", name, error or type(error).__name__)
         finally:

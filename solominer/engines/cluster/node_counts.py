@@ -1,25 +1,31 @@
-"""What a node's workers did since its lease, for its beats and its status line."""
+"""What a node's workers and miners did since its lease, for its beats and its status line."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
-from solominer.engines.cluster.messages import Beat, Lease, WorkerBeat
-from solominer.engines.pool.pool import WorkerPool
-from solominer.work.workers import WorkerId, WorkerSnapshot
+from solominer.engines.cluster.messages import MINER, Beat, Lease, WorkerBeat
+from solominer.work.workers import EngineSnapshot, WorkerId, WorkerSnapshot
+
+
+class Counting(Protocol):
+    """What a node's work is done by: a pool of workers, or a front end."""
+
+    def snapshot(self) -> EngineSnapshot: ...
 
 
 class NodeCounts:
-    """Reads the counters of `pools`."""
+    """Reads the counters of `engines`."""
 
-    def __init__(self, pools: Sequence[WorkerPool]) -> None:
-        self._pools = pools
+    def __init__(self, engines: Sequence[Counting]) -> None:
+        self._engines = engines
         self._before: dict[WorkerId, WorkerSnapshot] = {}
 
     @property
     def workers(self) -> list[WorkerSnapshot]:
         """All workers of the node."""
-        return [worker for pool in self._pools for worker in pool.snapshot().workers]
+        return [worker for engine in self._engines for worker in engine.snapshot().workers]
 
     def begin(self) -> None:
         """A lease begins: what was done before it is not counted under it."""
@@ -32,11 +38,18 @@ class NodeCounts:
     def _worker(self, seen: WorkerSnapshot) -> WorkerBeat:
         before = self._before.get(seen.worker)
         return WorkerBeat(
-            name=f"{seen.worker.engine}{seen.worker.name}",
+            name=name_of(seen.worker),
             kernel=seen.kernel,
             state=seen.state,
             hashes=seen.hashes_counted - (before.hashes_counted if before else 0),
             rate_hps=seen.rate_hps,
             shares=seen.shares - (before.shares if before else 0),
             millidegrees=round(1000 * (seen.temperature_c or 0.0)),
+            credited=seen.hashes_credited - (before.hashes_credited if before else 0.0),
         )
+
+
+def name_of(worker: WorkerId) -> str:
+    """Its name on this node: `cpu2`, `stratum/rack1.s19`, and `stratum` for the server of miners."""
+    is_miner = worker.name and f"{worker.engine}/" == MINER
+    return str(worker) if is_miner else f"{worker.engine}{worker.name}"

@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from solominer.chain.networks import NETWORKS
+from solominer.engines.cluster.front_end import FrontEnd
 from solominer.engines.cluster.join_file import JoinFile
 from solominer.engines.cluster.node import Node
 from solominer.engines.cluster.spool import Spool
 from solominer.engines.gpu.engine import GpuEngine, GpuSettings
 from solominer.engines.pool.pool import PoolSettings, WorkerPool
+from solominer.engines.stratum.engine import StratumSettings
 from solominer.errors import SolominerError, leaves
 from solominer.records.lock import FolderLock
 from solominer.records.report.formats import many
@@ -29,11 +32,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class NodeSettings:
-    """What a node is started with: at least one of `cpu` and `gpu`; `folder` keeps undelivered shares."""
+    """What a node is started with: at least one of `cpu`, `gpu` and `stratum`; `folder` keeps undelivered shares."""
 
     join: JoinFile
     cpu: PoolSettings | None
     gpu: GpuSettings | None
+    stratum: StratumSettings | None
     folder: Path
 
 
@@ -57,7 +61,10 @@ async def _run(settings: NodeSettings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     started = time.monotonic()
-    node = Node(settings.join, pools, Spool(settings.folder / SPOOL), _now)
+    front = None
+    if settings.stratum is not None:
+        front = FrontEnd(settings.stratum, NETWORKS[settings.join.network], _now)
+    node = Node(settings.join, pools, Spool(settings.folder / SPOOL), _now, front)
     lines = loop.create_task(_status_lines(node))
     try:
         await node.run(stop)

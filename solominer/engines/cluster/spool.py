@@ -1,7 +1,7 @@
 """A node's shares until the server has them: in memory, and in a file, so that they outlive the node's process.
 
-A record is its length and CRC-32, 4 bytes each, little-endian, and a packed ShareMessage. A share that is a block is
-synced to the disk. The file is emptied when the server has all of them.
+A record is its length and CRC-32, 4 bytes each, little-endian, and a packed ShareMessage. A share that is a block, or
+whose answer a miner awaits, is synced to the disk. The file is emptied when the server has all of them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ class Spool:
         self._waiting: OrderedDict[str, ShareMessage] = OrderedDict()
         self._handle: int | None = None
         self._size = 0
-        self._failing = False
+        self.is_failing = False
+        """Whether shares are in memory alone."""
         self.dropped = 0
         """How many shares were dropped."""
 
@@ -80,7 +81,7 @@ class Spool:
             self._rewrite()
 
     def add(self, share: ShareMessage) -> int | None:
-        """Keep a share. For a block the descriptor of the file, which is to be synced, if there is one."""
+        """Keep a share. If it is to be synced, the descriptor of the file; None: it was, or is in memory alone."""
         self._waiting[share.message_id] = share
         while len(self._waiting) > MOST_SHARES:
             oldest = next((key for key, each in self._waiting.items() if not each.is_block), None)
@@ -88,11 +89,12 @@ class Spool:
                 break
             del self._waiting[oldest]
             self.dropped += 1
-        if self._size > MOST_BYTES or self._failing:  # a record may be torn, and others are not in the file
+        if self._size > MOST_BYTES or self.is_failing:  # a record may be torn, and others are not in the file
             self._rewrite()
         else:
             self._write(_record(share))
-        return self._handle if share.is_block else None
+        is_to_sync = share.is_block or share.is_awaited
+        return self._handle if is_to_sync and not self.is_failing else None
 
     def done(self, message_id: str) -> None:
         """The server has it."""
@@ -131,11 +133,11 @@ class Spool:
         try:
             yield
         except OSError as error:
-            if not self._failing:
+            if not self.is_failing:
                 log.error("shares are kept in memory alone: %s -> free some space on the disk", reason(error))
-            self._failing = True
+            self.is_failing = True
         else:
-            self._failing = False
+            self.is_failing = False
 
 
 def _record(share: ShareMessage) -> bytes:

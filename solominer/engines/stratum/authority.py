@@ -6,12 +6,15 @@ Miners are given its public half, so a new key would have to be typed into each 
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
 
+from solominer.engines.stratum.channel import ListenerSetup
 from solominer.errors import EngineError, SolominerError
 from solominer.records.files import read_bounded
 from solominer.records.tree import atomic_write
@@ -20,6 +23,8 @@ INSTALL = "install it: pip install 'solominer[stratum2]'"
 _MODE = 0o600
 _MOST_BYTES = 1 << 16
 _TODO = "restore it from a backup; or remove it, and type the new key into each miner"
+
+log = logging.getLogger(__name__)
 
 
 class MissingPackage(EngineError):
@@ -69,3 +74,18 @@ def load_authority(path: Path) -> Authority:
     except (ValueError, msgspec.MsgspecError, SolominerError):  # which may quote the secret
         raise EngineError(f"the authority key in {path} cannot be used: the file is damaged", _TODO) from None
     return Authority(secret, key)
+
+
+def authority_of(listeners: Iterable[ListenerSetup], path: Path | None) -> Authority | None:
+    """The key that signs for Stratum V2, or None. Raises EngineError if there is none for a listener with V2 alone."""
+    speaking = [each for each in listeners if each.speaks_v2]
+    if path is None or not speaking:
+        return None
+    try:
+        return load_authority(path)
+    except EngineError as error:
+        if any(each.v2 == "only" for each in speaking):
+            raise
+        level = logging.INFO if isinstance(error, MissingPackage) else logging.WARNING
+        log.log(level, "miners cannot use Stratum V2: %s: %s", error.what, error.todo)
+        return None

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from solominer.chain.hashes import hash_to_int
 from solominer.engines.stratum.agents import UNKNOWN, Agent, agent_of
-from solominer.engines.stratum.events import BlockFound, Event, Output, Worker
+from solominer.engines.stratum.events import BlockFound, Event, FoundShare, Output, Worker
 from solominer.engines.stratum.messages import StratumError
 from solominer.engines.stratum.names import MAX_USER_AGENT, clean_text
 from solominer.engines.stratum.shared import Shared
@@ -79,15 +79,16 @@ class BaseSession:
         self.agent = agent_of(self.user_agent)
 
     def judge(self, claims: Sequence[Claim]) -> list[tuple[StratumError | None, int, bytes]]:
-        """What becomes of shares, in order: why one is refused, its hash, and this as bytes if the daemon gets it.
+        """What becomes of shares, in order: why one is refused, its hash, and this as bytes if it is to be saved first.
 
-        It gets blocks; but of those there may be enough.
+        Of blocks there may be enough.
         """
         checked, events = self.shared.checker.check(claims, self.user_agent)
         kept = [event for event in events if not isinstance(event, BlockFound) or self._blocks.admits(event.work_id)]
         self._events += kept
-        blocks = {hash_to_int(event.hash_le): event.hash_le for event in kept if isinstance(event, BlockFound)}
-        return [(error, hash_int, blocks.get(hash_int, b"")) for error, hash_int in checked]
+        found = [event for event in kept if isinstance(event, FoundShare) and event.to_save]
+        to_save = {hash_to_int(event.hash_le): event.hash_le for event in found}
+        return [(error, hash_int, to_save.get(hash_int, b"")) for error, hash_int in checked]
 
     def _take(self, lines: int = 0, now: float | None = None) -> Output:
         """What is to be done since the last time; after so many lines, if any were received `now`."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from enum import Enum
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
 from solominer.config.forms import bracketed
+from solominer.config.listeners import ListenerConfig
 from solominer.engines.stratum.events import BlockFound, KernelFault, NotableShare, Tally
 from solominer.engines.stratum.extranonces import Held
 from solominer.engines.stratum.work import OWN_SPLIT, Split, Work
@@ -51,6 +52,25 @@ class ListenerSetup(msgspec.Struct, frozen=True):
     proxies: tuple[str, ...] = ()
     v2: str = "auto"
     sharing: Sharing = Sharing.ALONE
+
+    @classmethod
+    def of(cls, listener: ListenerConfig, network: str) -> Self:
+        """The listener of these settings, for miners of that network."""
+        host, port, path = listener.place
+        return cls(
+            host=host,
+            port=port,
+            path=path,
+            certificate=str(listener.tls_certificate or ""),
+            key=str(listener.tls_key or ""),
+            pay_to=listener.payout,
+            start_difficulty=listener.start_difficulty,
+            least_difficulty=listener.least_difficulty,
+            most_difficulty=listener.most_difficulty,
+            fractional=network in ("regtest", "signet"),
+            proxies=listener.proxies,
+            v2=listener.v2,
+        )
 
     @property
     def place(self) -> tuple[str, int, str]:

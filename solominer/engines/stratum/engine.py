@@ -25,7 +25,7 @@ from msgspec import structs
 from solominer.chain.hashes import to_rpc_hex
 from solominer.chain.networks import Network
 from solominer.engines.stratum.addresses import reachable
-from solominer.engines.stratum.authority import Authority, MissingPackage, load_authority
+from solominer.engines.stratum.authority import Authority, authority_of
 from solominer.engines.stratum.channel import (
     AddressAnswer,
     AddressQuestion,
@@ -55,7 +55,7 @@ from solominer.engines.stratum.payouts import MinerPayouts, miner_payouts
 from solominer.engines.stratum.server_process import ServerProcess
 from solominer.engines.stratum.sessions_file import KeptSessions
 from solominer.engines.stratum.translate import share_found, work_of
-from solominer.engines.stratum.work import OWN_SPLIT, split_of
+from solominer.engines.stratum.work import OWN_SPLIT, Work, split_of
 from solominer.errors import EngineError, NodeError, SolominerError
 from solominer.work.events import ShareFound, WorkerDied, WorkerStarted
 from solominer.work.found import BlockState, FoundBlock
@@ -64,6 +64,7 @@ from solominer.work.job import Job
 from solominer.work.miners import MinerShares
 from solominer.work.payout import Payout
 from solominer.work.ports import Post
+from solominer.work.template import Template
 from solominer.work.workers import EngineSnapshot, ExtranonceRange, WorkerId
 
 APPLY_SECS = 5.0
@@ -90,7 +91,8 @@ class StratumSettings:
     `processes` is how many serve them, 1 to 16.
     `group_window` is the window of the group's listeners, in thousandths of the network's difficulty. `simulated`:
     found blocks are neither kept nor sent, so no answer waits for the disk. `cache_dir` keeps compiled code.
-    `authority_file` keeps the key of Stratum V2; None: V1 alone is spoken. `at_a_pool`: all jobs are of pools.
+    `authority_file` keeps the key of Stratum V2; None: V1 alone is spoken. `at_a_pool`: all work brings its coinbase,
+    that of a pool or of a cluster's head.
     """
 
     listeners: tuple[ListenerSetup, ...]
@@ -166,7 +168,7 @@ class StratumEngine:
     async def start(self, post: Post, space: ExtranonceRange) -> None:
         """Open all listeners. Raises EngineError if one cannot be opened or a process does not start."""
         self._post, self._space = post, space
-        self._authority = _authority_of(self.settings)
+        self._authority = authority_of(self.settings.listeners, self.settings.authority_file)
         if self._group is not None:
             self._group.open()
         self._sessions.load()
@@ -260,7 +262,12 @@ class StratumEngine:
             self.stop_work()
             return
         standing = self._group.standing(job.template.target) if self._group is not None else None
-        work = replace(work_of(job, self.settings.tag), group=standing)
+        self.give(replace(work_of(job, self.settings.tag), group=standing), job.template)
+        if self._group is not None:
+            self._group.flush()
+
+    def give(self, work: Work, template: Template) -> None:
+        """Give this work to all miners; its number is above those of all before. `template` is what it was made of."""
         self._has_work = True
         if work.split != self._split:
             self._split = work.split
@@ -268,9 +275,16 @@ class StratumEngine:
             self._send(Quit())
         else:
             self._send(Publish(work))
-        self._works.add(work, job.template)
-        if self._group is not None:
-            self._group.flush()
+        self._works.add(work, template)
+
+    def work(self, number: int) -> Work | None:
+        """The work of that number, if it is kept."""
+        return self._works.get(number)
+
+    @property
+    def newest_work(self) -> Work | None:
+        """What was given last, perhaps in an earlier run."""
+        return self._works.newest
 
     def stop_work(self) -> None:
         """Announce nothing more until there is a job. Miners go on with theirs: its shares are still judged."""
@@ -279,7 +293,7 @@ class StratumEngine:
             self._send(Withdraw())
 
     def block_saved(self, hash_le: bytes) -> None:
-        """A block that a miner found is on disk: now its answer may leave."""
+        """A block that a miner found, or a share that a cluster's head wants, is on disk: its answer may leave."""
         self._saved[hash_le] = None
         if len(self._saved) > SAVED_KEPT:
             del self._saved[next(iter(self._saved))]
@@ -416,18 +430,3 @@ class StratumEngine:
         else:
             answer = AddressAnswer(address, payout.script_pubkey)
         self._servers[number].send(encode(answer))
-
-
-def _authority_of(settings: StratumSettings) -> Authority | None:
-    """The key that signs for Stratum V2, or None. Raises EngineError if there is none for a listener with V2 alone."""
-    listeners = [each for each in settings.listeners if each.speaks_v2]
-    if settings.authority_file is None or not listeners:
-        return None
-    try:
-        return load_authority(settings.authority_file)
-    except EngineError as error:
-        if any(each.v2 == "only" for each in listeners):
-            raise
-        level = logging.INFO if isinstance(error, MissingPackage) else logging.WARNING
-        log.log(level, "miners cannot use Stratum V2: %s: %s", error.what, error.todo)
-        return None

@@ -108,7 +108,8 @@ class FoundShare(Event, frozen=True):
     """A share that leaves the server whole, hashed by hashlib.
 
     `header` has 80 bytes; `prefix`, `extranonce` and `suffix` are the stripped coinbase of job `job_id`, which was made
-    of the work `work_id`. `share_difficulty` is what it had to meet.
+    of the work `work_id`. `share_difficulty` is what it had to meet. With `to_save` its
+    answer waits until it is on disk.
     """
 
     work_id: int
@@ -121,6 +122,7 @@ class FoundShare(Event, frozen=True):
     worker: str
     user_agent: str
     share_difficulty: float
+    to_save: bool = False
 
 
 class NotableShare(FoundShare, frozen=True, tag=True):
@@ -135,10 +137,11 @@ class BlockFound(FoundShare, frozen=True, tag=True):
 
     refused: str = ""
     group_bytes: int = 0
+    to_save: bool = True
 
 
 class BlockAccepted(Event, frozen=True):
-    """The request `id_json` is to be answered with true once the block `hash_le`, its share, is on disk."""
+    """The request `id_json` is to be answered with true once its share, `hash_le`, is on disk: a block, as a rule."""
 
     id_json: bytes
     hash_le: bytes

@@ -321,13 +321,12 @@ class Server:
     def event(self, connection: Connection, event: Event) -> None:
         """Something that a session says."""
         match event:
-            case BlockFound():
-                self.unsaved.add(event.hash_le, self.now())
+            case BlockFound() | NotableShare():
+                if event.to_save:
+                    self.unsaved.add(event.hash_le, self.now())
                 self._send(event)
             case BlockAccepted():
                 self.unsaved.answer(event.hash_le, connection.answer_block, event.id_json)
-            case NotableShare():
-                self._send(event)
             case KernelFault():
                 self.checker.use(None)
                 self._send(event)

@@ -2,7 +2,8 @@
 
 Nobody is dropped for refused shares or unknown methods; limits are on bytes, lines and connections. Requests may come
 in any order and many in a packet; replies leave in the order of the requests, and nothing leaves before the first. Only
-the reply to an accepted block waits until that is on disk (`BlockAccepted`).
+the reply to an accepted block waits until that is on disk (`BlockAccepted`), at a cluster's node also that to a share
+which the head wants.
 A change of difficulty goes out with a new job, because clients apply it at the next one. Times are monotonic seconds.
 """
 
@@ -222,11 +223,11 @@ class Session(BaseSession):
         if not self._claims:
             return
         moved, judged = False, self.judge([claim for _, claim in self._claims])
-        for (place, claim), (error, hash_int, block_le) in zip(self._claims, judged, strict=True):
+        for (place, claim), (error, hash_int, hash_le) in zip(self._claims, judged, strict=True):
             if error is not None:
                 self._out[place] = reply_error(claim.id_json, error, result=b"false")
-            elif block_le:
-                self._events.append(BlockAccepted(claim.id_json, block_le))
+            elif hash_le:
+                self._events.append(BlockAccepted(claim.id_json, hash_le))
             else:
                 self._out[place] = reply_true(claim.id_json)
             if error is None and self.difficulty.share(hash_int, now):

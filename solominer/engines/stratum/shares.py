@@ -216,7 +216,8 @@ class ShareChecker:
         assert job is not None
         if not job.work.target < hash_int <= job.work.notable_target:  # a block is recorded as such
             return []
-        return [NotableShare(**_whole(claim, candidate, job.header(candidate), user_agent))]
+        whole = _whole(claim, candidate, job.header(candidate), user_agent)
+        return [NotableShare(**whole, to_save=bool(job.work.origin))]
 
 
 def _whole(claim: Claim, candidate: ShareCandidate, header: Header, user_agent: str) -> dict[str, Any]:

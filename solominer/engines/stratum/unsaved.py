@@ -1,4 +1,4 @@
-"""Blocks on their way to the daemon's disk, and the miners whose answers wait for it."""
+"""Blocks, and shares for a cluster's head, on their way to the disk, and the miners whose answers wait for it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from solominer.engines.stratum.messages import StratumError
 SAVE_SECS = 5.0
 """How long the answer to a block waits for the disk."""
 
-NOT_SAVED = StratumError(20, "Block is not on disk yet, see the log of solominer")
+NOT_SAVED = StratumError(20, "Not on disk yet, see the log of solominer")
 
 Answer = Callable[[bytes, StratumError | None], None]
 """Takes the id of a request and why it is refused; None: it is accepted."""

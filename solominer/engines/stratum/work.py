@@ -70,8 +70,9 @@ class Work:
     Only version bits in `version_mask` may be rolled, and ntime within its bounds. `external_bytes` is what is kept
     elsewhere for it (transactions), counted against the limit of kept work. `outputs` are the configured payout,
     `group` is what a group's jobs pay by. Shares that meet `notable_target_le` (32 bytes, little-endian; empty: none)
-    are recorded whole. Work of a pool has its coinbase in `pool`, which all miners get; what meets the notable target
-    is what the pool wants.
+    are recorded whole. Work of a pool, or of a cluster's head, has its coinbase in `pool`, which all miners get; what
+    meets the notable target is what the pool wants, or the head. `origin` is what a node has of the head's job: then
+    the answer to such a share waits until it is kept, as that to a block does.
     """
 
     work_id: int
@@ -93,6 +94,7 @@ class Work:
     notable_target_le: bytes = b""
     group: Standing | None = None
     pool: PoolCoinbase | None = None
+    origin: bytes = b""
 
     @property
     def split(self) -> Split:
@@ -117,8 +119,9 @@ class Work:
     @cached_property
     def most_difficulty(self) -> float:
         """The highest that miners may work at: the network's, or the pool's."""
-        wanted = DIFFICULTY_1_TARGET / self.notable_target if self.pool and self.notable_target else self.difficulty
-        return min(self.difficulty, wanted)
+        if self.pool is None or self.origin or not self.notable_target:
+            return self.difficulty
+        return min(self.difficulty, DIFFICULTY_1_TARGET / self.notable_target)
 
     def rollable(self, mask: int | None) -> int:
         """The version bits that a client may roll which negotiated `mask`; None: it negotiated nothing."""

@@ -223,3 +223,17 @@ def test_nodes_as_status_shows_them() -> None:
     lines = node_lines(nodes_in([workers[0], left]))
     assert lines[0] == "a  left     0 of 1 worker  since 08:00:00 UTC  2 shares"
     assert lines[-1] == "1 node: 1.00 MH/s"
+
+
+def test_miners_of_a_node_are_shown_beside_its_workers() -> None:
+    def worker(name: str, *, rate: float, alive: bool = True) -> dict[str, Any]:
+        return {"worker": f"cluster/{name}", "alive": alive, "rate_hps": rate, "shares": 2}
+
+    nodes = nodes_in(
+        [
+            worker("a.stratum", rate=0.0),
+            worker("a.stratum/rack1.s19", rate=1e14),
+            worker("a.stratum/rack2.s19", rate=0.0, alive=False),
+        ]
+    )
+    assert node_lines(nodes)[0] == "a  hashing  1 of 1 worker, 1 miner  100.00 TH/s  6 shares"

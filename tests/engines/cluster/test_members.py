@@ -98,6 +98,25 @@ def test_counters_only_increase_over_restarts_of_a_node_and_beats_out_of_order()
     assert (seen.kernel, seen.temperature_c, seen.gone_at) == ("fake", 45.5, None)
 
 
+def test_miners_that_leave_a_node_keep_what_is_credited_to_them_also_after_its_restart() -> None:
+    book = Book()
+
+    def beat(lease: Lease, **credited: float) -> list[tuple[str, str, float]]:
+        server = WorkerBeat("stratum", "", "idle", 0, 0.0, 0)
+        miners = (WorkerBeat(f"stratum/{name}", "", "hashing", 0, 1.0, 1, credited=c) for name, c in credited.items())
+        book.members.beat("n1", Beat(lease.run, bytes(16), lease.first, (server, *miners)), 0.0)
+        return [(seen.worker.name, seen.state, seen.hashes_credited) for seen in book.members.snapshot()]
+
+    first = book.join("n1")
+    assert beat(first, a=5.0, b=0.0)[1:] == [("n1.stratum/a", "hashing", 5.0), ("n1.stratum/b", "hashing", 0.0)]
+    assert beat(first)[1:] == [("n1.stratum/a", "lost", 5.0)]  # b did nothing
+    assert beat(first, a=6.0)[1:] == [("n1.stratum/a", "hashing", 6.0)]
+    second = book.join("n1", process=2, now=9.0)
+    assert beat(second)[1:] == [("n1.stratum/a", "lost", 6.0)]
+    assert beat(second, a=2.0)[1:] == [("n1.stratum/a", "hashing", 8.0)]
+    assert book.hashes == [0, 0]
+
+
 def test_beats_of_strangers_and_of_other_runs_count_for_nothing() -> None:
     book = Book()
     lease = book.join("n1")
@@ -162,7 +181,7 @@ def test_the_workers_of_a_node_are_bounded() -> None:
     book = Book()
     lease = book.join("n1")
     for first in range(0, 6000, 3000):
-        workers = tuple(WorkerBeat(f"w{n}", "", "idle", 0, 0.0, 0) for n in range(first, first + 3000))
+        workers = tuple(WorkerBeat(f"w{n}", "", "idle", 1, 0.0, 0) for n in range(first, first + 3000))
         book.members.beat("n1", Beat(5, bytes(16), lease.first, workers), 0.0)
     assert len(book.hashes) == MOST_WORKERS
 

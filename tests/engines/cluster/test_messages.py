@@ -28,7 +28,7 @@ from solominer.work.job import HeaderSpace
 
 U32, U64 = st.integers(0, 2**32 - 1), st.integers(0, 2**64 - 1)
 TEXT = st.text(max_size=20).map(printable)
-NAME = st.from_regex(r"[a-z0-9]{1,20}", fullmatch=True)
+NAME = st.from_regex(r"[a-z0-9]{1,20}|stratum/[ -~]{1,60}", fullmatch=True)
 HASH = st.binary(min_size=32, max_size=32)
 TARGET = st.integers(0, 2**256 - 1)
 INCARNATION = st.binary(min_size=16, max_size=16)
@@ -70,6 +70,7 @@ WORKERS = st.builds(
     rate_hps=st.floats(0, 1e20),
     shares=U64,
     millidegrees=st.integers(-(2**31), 2**31 - 1),
+    credited=st.floats(0, 1e27),
 )
 BEATS = st.builds(Beat, U64, INCARNATION, U32, st.lists(WORKERS, max_size=5).map(tuple))
 REQUESTS = st.builds(JoinRequest, INCARNATION, TEXT, TEXT)

@@ -100,15 +100,26 @@ def test_a_disk_that_fills_up_in_a_record_costs_no_later_one(path: Path, monkeyp
     spool = Spool(path)
     spool.add(share(0))
 
+    awaited = replace(share(1), worker="stratum/rig.1")
+
     def half(handle: int, data: bytes) -> None:
         os.write(handle, data[: len(data) // 2])
         raise OSError(errno.ENOSPC, "no space left")
 
     with monkeypatch.context() as full:
         full.setattr(module, "write_all", half)
-        spool.add(share(1))
-    spool.add(share(2, is_block=True))
-    assert loaded(path) == [share(0), share(1), share(2, is_block=True)]
+        assert spool.add(awaited) is None
+        assert spool.is_failing
+    assert spool.add(share(2, is_block=True)) is None  # it is synced with all others
+    assert not spool.is_failing
+    assert loaded(path) == [share(0), awaited, share(2, is_block=True)]
+
+
+def test_a_share_for_which_a_miner_waits_is_to_be_synced(path: Path) -> None:
+    spool = Spool(path)
+    handle = spool.add(replace(SHARE, worker="stratum/rig.1"))
+    assert handle is not None
+    os.fsync(handle)
 
 
 def test_too_many_shares_cost_the_oldest_and_never_a_block(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,11 +136,11 @@ def test_too_many_shares_cost_the_oldest_and_never_a_block(path: Path, monkeypat
 
 
 def test_a_file_that_is_too_large_is_written_anew(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_BYTES", 500)
+    monkeypatch.setattr(module, "MOST_BYTES", 700)
     spool = Spool(path)
     for nonce in range(50):
         spool.add(share(nonce, is_block=nonce == 0))
         if nonce % 5:
             spool.done(share(nonce).message_id)
-    assert path.stat().st_size < 3000
+    assert path.stat().st_size < 4000
     assert set(spool.waiting) <= set(loaded(path))

@@ -47,7 +47,7 @@ async def test_a_disk_that_takes_no_block_is_told_to_its_finder() -> None:
         await in_thread(lambda: submit(bench, miner))
         answer = await in_thread(lambda: miner.reply(77))
         assert answer["result"] is False
-        assert "not on disk yet" in answer["error"][1]
+        assert "Not on disk yet" in answer["error"][1]
         assert len(bench.blocks()) == 1
 
 
