@@ -382,7 +382,7 @@ class ClusterEngine:
                 self._note("share_misses_target", {"worker": str(worker), "job": share.job_id})
             self._go(self._drop(reply))
             return
-        event = self._jobs.event(share, worker, is_block, self._clock)
+        event = self._jobs.event(share, job, worker, is_block, self._clock)
         recorded = share.run != self._run and Nonces.of(event) in self._recorded
         if recorded and (not is_block or hash_le in self._blocks):
             self._go(self._drop(reply))

@@ -13,7 +13,6 @@ from dataclasses import replace
 from solominer.chain.networks import Network
 from solominer.chain.transaction import parse_transaction
 from solominer.engines.cluster.messages import ShareMessage
-from solominer.engines.cluster.node_counts import name_of
 from solominer.engines.pool.worker_job import WorkerJob
 from solominer.engines.stratum.assignment import height_of
 from solominer.engines.stratum.engine import StratumEngine, StratumSettings
@@ -112,18 +111,8 @@ class FrontEnd:
             log.warning("miner %s found a share of a job that is forgotten", found.worker.name)
             return
         job = WorkerJob.unpack(work.origin[_RUN_BYTES:])
-        share = ShareMessage(
-            int.from_bytes(work.origin[:_RUN_BYTES]),
-            job.job_id,
-            work.pool.prefix[-EXTRANONCE1_SIZE:] + found.extranonce,
-            found.version,
-            found.ntime,
-            found.nonce,
-            found.is_block,
-            name_of(found.worker),
-            found.kernel,
-            share_target=found.share_target,
-        )
+        extranonce = work.pool.prefix[-EXTRANONCE1_SIZE:] + found.extranonce
+        share = ShareMessage.of(found, int.from_bytes(work.origin[:_RUN_BYTES]), job.job_id, extranonce)
         self._waiting[share.message_id] = share.header(job).hash_le()
         self._hand_in(share, job)
 

@@ -89,13 +89,12 @@ class KnownJobs:
         restored = self._restored.get((share.run, share.job_id))
         return self._own.get(share.job_id) if restored is None and share.run == run else restored
 
-    def event(self, share: ShareMessage, worker: WorkerId, is_block: bool, clock: Clock) -> ShareFound:
-        """The event of a share of a job that is known."""
-        restored = self._restored.get((share.run, share.job_id))
-        wanted = (restored or self._own[share.job_id]).share_target
+    def event(self, share: ShareMessage, job: WorkerJob, worker: WorkerId, is_block: bool, clock: Clock) -> ShareFound:
+        """The event of a share of this job, which is its `job_of`."""
         coinbase = None
-        if restored is not None:  # the configuration of that run may have been another one
-            coinbase = SplitCoinbase(f"run-{share.run}", restored.coinbase_prefix, restored.coinbase_suffix)
+        if (share.run, share.job_id) in self._restored:  # the configuration of that run may have been another one
+            coinbase = SplitCoinbase(f"run-{share.run}", job.coinbase_prefix, job.coinbase_suffix)
+        wanted = job.share_target
         return ShareFound(
             at=clock(),
             worker=worker,

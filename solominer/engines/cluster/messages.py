@@ -22,7 +22,9 @@ from solominer.chain.header import Header
 from solominer.chain.serialize import Reader
 from solominer.engines.pool.worker_job import WorkerJob
 from solominer.errors import BadValue, EngineError, printable
+from solominer.work.events import ShareFound
 from solominer.work.job import SEARCHED_SIZE
+from solominer.work.workers import WorkerId
 
 VERSION = 1
 STATES = ("starting", "idle", "hashing", "paused", "parked", "exhausted", "lost")
@@ -43,6 +45,12 @@ _MOST_CREDITED = 2.0**90
 
 MINER = "stratum/"
 """What the names of a node's miners begin with."""
+
+
+def name_of(worker: WorkerId) -> str:
+    """Its name on this node: `cpu2`, `stratum/rack1.s19`, and `stratum` for the server of miners."""
+    is_miner = worker.name and f"{worker.engine}/" == MINER
+    return str(worker) if is_miner else f"{worker.engine}{worker.name}"
 
 
 class _Kind(IntEnum):
@@ -115,6 +123,23 @@ class ShareMessage:
     kernel: str
     position: int | None = None
     share_target: int = 0
+
+    @classmethod
+    def of(cls, found: ShareFound, run: int, job_id: int, extranonce: bytes) -> ShareMessage:
+        """What a worker or a miner of this node found for the head's job `job_id` of that run."""
+        return cls(
+            run,
+            job_id,
+            extranonce,
+            found.version,
+            found.ntime,
+            found.nonce,
+            found.is_block,
+            name_of(found.worker),
+            found.kernel,
+            found.position,
+            found.share_target,
+        )
 
     @property
     def is_awaited(self) -> bool:

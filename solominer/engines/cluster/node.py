@@ -39,7 +39,7 @@ from solominer.engines.cluster.messages import (
     answer_to_join,
     own_job,
 )
-from solominer.engines.cluster.node_counts import NodeCounts, name_of
+from solominer.engines.cluster.node_counts import NodeCounts
 from solominer.engines.cluster.payout_check import check_payout
 from solominer.engines.cluster.spool import Spool
 from solominer.engines.cluster.streams import newest_job
@@ -313,19 +313,7 @@ class Node:
             log.warning("worker %s found a share of a job that is forgotten", found.worker)
             return
         run, job = known
-        share = ShareMessage(
-            run,
-            found.job_id,
-            found.extranonce,
-            found.version,
-            found.ntime,
-            found.nonce,
-            found.is_block,
-            name_of(found.worker),
-            found.kernel,
-            found.position,
-        )
-        self._hand_in(share, job)
+        self._hand_in(ShareMessage.of(found, run, found.job_id, found.extranonce), job)
 
     def _hand_in(self, share: ShareMessage, job: WorkerJob) -> None:
         """Keep a share of this job, and send it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from solominer.engines.cluster.messages import MINER, Beat, Lease, WorkerBeat
+from solominer.engines.cluster.messages import Beat, Lease, WorkerBeat, name_of
 from solominer.work.workers import EngineSnapshot, WorkerId, WorkerSnapshot
 
 
@@ -47,9 +47,3 @@ class NodeCounts:
             millidegrees=round(1000 * (seen.temperature_c or 0.0)),
             credited=seen.hashes_credited - (before.hashes_credited if before else 0.0),
         )
-
-
-def name_of(worker: WorkerId) -> str:
-    """Its name on this node: `cpu2`, `stratum/rack1.s19`, and `stratum` for the server of miners."""
-    is_miner = worker.name and f"{worker.engine}/" == MINER
-    return str(worker) if is_miner else f"{worker.engine}{worker.name}"

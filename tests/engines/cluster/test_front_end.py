@@ -220,7 +220,10 @@ async def test_a_miner_that_was_asked_for_more_than_the_head_wants_counts_by_tha
 
     def counted(asked: int) -> int:
         share = ShareMessage(7, job.job_id, bytes(12), 0, 0, 0, False, "stratum/a", "", share_target=asked)
-        event = known.event(ShareMessage.unpack(share.pack()), WorkerId("cluster", "a"), False, real_clock)
+        sent = ShareMessage.unpack(share.pack())
+        told = known.job_of(sent, 7)
+        assert told is not None
+        event = known.event(sent, told, WorkerId("cluster", "a"), False, real_clock)
         return event.share_target
 
     assert [counted(asked) for asked in (WANTED // 9, 2 * WANTED, 0)] == [WANTED // 9, WANTED, WANTED]
