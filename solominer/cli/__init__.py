@@ -13,7 +13,7 @@ from solominer.cli import cluster as cluster_commands
 from solominer.cli import control, devices, evidence, forecast, operate, plan, replay, try_stratum, web
 from solominer.cli import gpu as gpu_commands
 from solominer.cli import node as node_command
-from solominer.cli.options import ConfigOption, DataDirOption, load, some_secs
+from solominer.cli.options import ConfigOption, DataDirOption, OptionsOnly, load, some_secs
 from solominer.config.modes import MODES
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def _common(
     """Options common to all commands."""
 
 
-@app.command()
+@app.command(cls=OptionsOnly)
 def run(
     config: ConfigOption = None,
     mode: Annotated[

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from solominer.cli.options import JsonOption, some_secs
+from solominer.cli.options import JsonOption, OptionsOnly, some_secs
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="The daemon's config.json.")]
 ModeOption = Annotated[str | None, typer.Option("--mode", "-m", help="The daemon's mode.")]
@@ -20,7 +20,7 @@ _CLEAR = "\x1b[H\x1b[2J"
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
     for command in (status, pause, resume, reload):
-        app.command()(command)
+        app.command(cls=OptionsOnly)(command)
 
 
 def status(

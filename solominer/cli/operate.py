@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from solominer.cli.options import ConfigOption, DataDirOption, JsonOption, load, some_secs
+from solominer.cli.options import ConfigOption, DataDirOption, JsonOption, OptionsOnly, load, some_secs
 
 if TYPE_CHECKING:
     from solominer.doctor.check import Finding
@@ -22,7 +22,7 @@ _COLOURS = {"ok": "green", "warning": "yellow", "failed": "red", "skipped": "bri
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
     app.command("init")(init)
-    app.command("doctor")(doctor)
+    app.command("doctor", cls=OptionsOnly)(doctor)
     app.command("smoke-test")(smoke_test)
     app.command()(bench)
 

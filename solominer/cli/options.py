@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 if TYPE_CHECKING:
     from solominer.config.models import Config
@@ -32,3 +33,21 @@ def load(path: Path | None, overrides: Mapping[str, Any]) -> "Config":
     for warning in warnings_about(path, settings):
         sys.stderr.write(f"solominer: warning: {warning}\n")
     return settings
+
+
+class OptionsOnly(TyperCommand):
+    """A command without arguments: a folder or file that is given as one is answered by the option that takes it."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs["context_settings"] = {"allow_extra_args": True, **(kwargs.get("context_settings") or {})}
+        super().__init__(*args, **kwargs)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run it, unless there is an argument."""
+        if not ctx.args:
+            return super().invoke(ctx)
+        given = ctx.args[0]
+        option = "--data-dir" if Path(given).is_dir() else "--config"
+        takes = {name for each in self.params for name in each.opts}
+        hint = f"write {self.name} {option} {given}" if option in takes else f"see {self.name} --help"
+        raise typer.BadParameter(f"{self.name} takes no argument {given!r:.200}; {hint}", ctx=ctx)

@@ -124,6 +124,9 @@ def _shown(name: str) -> str:
 
 
 def _nearest(name: str, known: Mapping[str, Setting]) -> str:
+    lists = [each for each, setting in known.items() if setting.is_list and name.startswith(f"{each}_")]
+    if lists:
+        return f"set {lists[0]} to the whole list, as JSON: [{{...}}, {{...}}]"
     flat = re.sub("_+", "_", name.upper())
     same = [each for each in known if re.sub("_+", "_", each) == flat]
     near = same or difflib.get_close_matches(name[:80], [*known, *PROGRAM_VARIABLES], n=1)

@@ -46,6 +46,11 @@ _MESSAGES = {
 """Messages that replace pydantic's, by error type."""
 _NAMES_ELSEWHERE = {
     **{"rpcuser": "username", "user": "username", "rpcconnect": "host", "url": "host", "pass": "password"},
+    **{"rpc": "bitcoin_rpc", "bitcoin": "bitcoin_rpc", "main_node": "bitcoin_rpc"},
+    **dict.fromkeys(
+        ("nodes", "node", "bitcoin_nodes", "additional_nodes", "backup_node", "backup_nodes"), "more_nodes"
+    ),
+    **dict.fromkeys(("second_node", "fallback_node", "fallback_nodes"), "more_nodes"),
     **{"guest": "throttle", "calm_secs": "resume_after_secs"},  # of older versions
 }
 

@@ -252,3 +252,16 @@ def test_a_window_without_a_group_has_no_effect(tmp_path: Path) -> None:
     config = load(tmp_path, {"mode": "regtest", "group_window": 2.5, "stratum": {"payout": "Group"}})
     assert config.group_window == 2.5
     assert warnings_about(None, config) == []
+
+
+@pytest.mark.parametrize("name", ["nodes", "node", "backup_nodes", "second_node", "bitcoin_nodes", "fallback_node"])
+def test_other_names_of_more_nodes_are_understood(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match=f"unknown setting '{name}'") as raised:
+        load(tmp_path, {name: []})
+    assert raised.value.todo == "did you mean 'more_nodes'?"
+
+
+def test_one_element_of_a_list_in_the_environment_is_answered_by_the_whole_list() -> None:
+    with pytest.raises(ConfigError, match="unknown environment variable SOLOMINER_MORE_NODES__0__HOST") as raised:
+        load_config(environ={"SOLOMINER_MORE_NODES__0__HOST": "x"})
+    assert raised.value.todo.startswith("set SOLOMINER_MORE_NODES to the whole list, as JSON")

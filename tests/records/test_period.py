@@ -112,3 +112,30 @@ def test_plots_break_at_gaps_and_thousands_of_points_are_thinned(tree: Tree) -> 
 
 def test_text_is_escaped() -> None:
     assert "<b>" not in plot(["<b>", "c"], [[1.0, 2.0]], lambda value: f"<b>{value}")
+
+
+@pytest.mark.parametrize(
+    ("period", "what"),
+    [
+        ("2026-13", "there is no month 2026-13"),
+        ("2026-00", "there is no month 2026-00"),
+        ("2026-11-31", "there is no day 2026-11-31"),
+        ("0000", "there is no year 0000"),
+        ("2026-W54", "there is no week 2026-W54"),
+    ],
+)
+def test_a_period_that_no_calendar_has(tmp_path: Path, period: str, what: str) -> None:
+    with pytest.raises(RecordsError, match=what) as raised:
+        render(Tree(tmp_path), "regtest", period)
+    assert raised.value.what == what
+    assert raised.value.todo.startswith("use 2026, 2026-11")
+
+
+def test_a_period_without_reports_is_answered_by_those_there_are(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    recorder = bench.recorder()
+    recorder.open(HOUR)
+    recorder.close(HOUR + 60)
+    for period in ("1999", "1999-01-01-00"):
+        with pytest.raises(RecordsError, match="there are reports from 2026/11/21/07 to 2026/11/21/07"):
+            render(recorder.tree, "regtest", period)

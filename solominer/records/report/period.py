@@ -21,6 +21,8 @@ from solominer.records.report.text import report_text
 from solominer.records.tree import Part, Tree
 
 _WEEK = re.compile(r"(\d{4})-W(\d\d)")
+_NONE_YET = "the first one is written at the end of the hour"
+_NAMES = {4: "year", 7: "month", 10: "day"}
 _ADVICE = "use 2026, 2026-11, 2026-W47, 2026-11-21, 2026-11-21-07, latest, or all"
 
 
@@ -39,7 +41,7 @@ def period_report(tree: Tree, network: str, period: str) -> dict[str, Any]:
     for day, parts in sorted(by_day.items()):
         total.add(load_day(tree, day, parts))
     if not total.parts:
-        raise RecordsError(f"there is no report of {period}", _ADVICE)
+        raise RecordsError(f"there is no report of {period}", _kept(tree))
     return total.document(network, period)
 
 
@@ -52,19 +54,25 @@ def hour_report(tree: Tree, period: str) -> dict[str, Any] | None:
     if period == "latest":
         head = load_state(tree).head
         if head is None:
-            raise RecordsError("there is no report yet", "the first one is written at the end of the hour")
+            raise RecordsError("there is no report yet", _NONE_YET)
         path = head.part.path
     if path.count("/") != 3:
         return None
     report = read_report(tree, Part.parse(path))
     if report is None:
-        raise RecordsError(f"there is no report of {path}", _ADVICE)
+        raise RecordsError(f"there is no report of {path}", _kept(tree))
     if report.get("schema") not in READABLE:
         raise RecordsError(
             f"the report of {path} has schema {report.get('schema')!r:.40}",
             f"this version reads {' and '.join(READABLE)}; use the version of solominer that wrote it",
         )
     return report
+
+
+def _kept(tree: Tree) -> str:
+    """Advice: which reports there are."""
+    parts = tree.parts("reports")
+    return f"there are reports from {parts[0].path} to {parts[-1].path}; {_ADVICE}" if parts else _NONE_YET
 
 
 def render(tree: Tree, network: str, period: str, form: str = "text", stylesheet: str = "") -> str:
@@ -110,6 +118,10 @@ def _matcher(period: str) -> Any:
     prefix = period.replace("-", "/")
     if not re.fullmatch(r"\d{4}(/\d\d){0,2}", prefix):
         raise RecordsError(f"{period!r:.40} is not a period", _ADVICE)
+    try:
+        datetime.strptime(prefix + "/01/01"[: 10 - len(prefix)], "%Y/%m/%d").replace(tzinfo=UTC)
+    except ValueError:
+        raise RecordsError(f"there is no {_NAMES[len(prefix)]} {period}", _ADVICE) from None
     return lambda day: day == prefix or day.startswith(f"{prefix}/")
 
 
