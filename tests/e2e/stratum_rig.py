@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +20,7 @@ import pytest
 
 from regtest.scenarios import coins_address
 from solominer.chain.target import decode_compact
+from solominer.engines.pool.pool import WorkerPool
 from solominer.engines.stratum.assignment import Assignment, read_job, search
 from solominer.engines.stratum.engine import StratumEngine
 from solominer.errors import RpcFailed
@@ -108,6 +111,21 @@ class Bench:
         """All blocks of ours."""
         blocks = self.running.coordinator.blocks
         return [*blocks.settled, *blocks.open.values()]
+
+    @contextmanager
+    def no_cpu_blocks(self) -> Iterator[None]:
+        """Stop the CPU's workers, so that no block of theirs makes a miner's a late one."""
+        cpu = self.running.executor._engines.engines["cpu"]
+        assert isinstance(cpu, WorkerPool)
+        workers = cpu.pool_snapshot().workers
+        for worker in workers:
+            os.kill(worker.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for worker in workers:
+                with suppress(ProcessLookupError):
+                    os.kill(worker.pid, signal.SIGCONT)
 
     async def on_the_chain(self, hash_hex: str) -> None:
         """Wait until the node has this block on its chain."""
