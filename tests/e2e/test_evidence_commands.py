@@ -131,7 +131,7 @@ def test_the_ledger_answers(data_dir: Path) -> None:
     ("arguments", "words"),
     [
         (("verify", "/nonexistent"), "no evidence"),
-        (("report", "2026-13-99"), "no report|not a period"),
+        (("report", "2026-13-99"), "there is no day 2026-13-99"),
         (("report", "yesterday"), "not a period"),
         (("ledger", "blocks", "--since", "soon"), "is not a time"),
         (("ledger", "blocks", "--network", "mainnet"), "no records in"),

@@ -7,6 +7,7 @@ import logging
 import os
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 from nats.aio.client import Client
 from nats.aio.transport import TcpTransport
@@ -88,10 +89,16 @@ async def connect(
 
 
 class _Transport(TcpTransport):
-    """Is closed CLOSE_SECS later whatever happens.
+    """Is closed CLOSE_SECS later whatever happens, and by the next try at the latest.
 
-    TLS waits 30 s for the farewell of a server that cannot be reached any more, and the client for TLS.
+    TLS waits 30 s for the farewell of a server that cannot be reached any more, and the client for TLS; a try that
+    gets no answer the client forgets as it is.
     """
+
+    async def connect(self, *args: Any, **more: Any) -> None:
+        if self._io_writer is not None:
+            self._io_writer.transport.abort()
+        await super().connect(*args, **more)
 
     def close(self) -> None:
         super().close()  # type: ignore[no-untyped-call]

@@ -6,7 +6,7 @@ import asyncio
 import time
 from pathlib import Path
 
-from solominer.engines.cluster.connection import CLOSE_SECS, PING_SECS, PINGS_UNANSWERED, connect
+from solominer.engines.cluster.connection import CLOSE_SECS, CONNECT_SECS, PING_SECS, PINGS_UNANSWERED, connect
 from solominer.engines.cluster.join_file import ClusterFiles
 from tests.engines.cluster.server import made, running
 from tests.faults.link import Link
@@ -35,4 +35,27 @@ async def test_a_server_that_is_cut_off_is_left_for_another(tmp_path: Path) -> N
         assert client.connected_url.geturl() != first
         assert took < PING_SECS * (PINGS_UNANSWERED + 1) + CLOSE_SECS + 4, "two seconds for a try of the first one"
         links[first].mend()
+        await client.close()
+
+
+async def test_a_try_without_an_answer_is_closed_by_the_next(tmp_path: Path) -> None:
+    """The warning of a socket left open would fail this test."""
+    folder = made(tmp_path, [])
+    port = int(folder.read().servers[0].rpartition(":")[2])
+    there = asyncio.Event()
+
+    async def back() -> None:
+        there.set()
+
+    with running(folder), Link(port) as link:
+        tls = ClusterFiles.read(folder.path).tls_context()
+        client = await connect((f"nats://localhost:{link.port}",), "head", tls=tls, inbox="_INBOX.x", back=back)
+        there.clear()
+        link.cut()
+        again = asyncio.create_task(client.force_reconnect())
+        await asyncio.sleep(CONNECT_SECS + 1)
+        assert not there.is_set()
+        link.mend()
+        await asyncio.wait_for(there.wait(), 10)
+        await again
         await client.close()
