@@ -346,7 +346,7 @@ async def test_tls_with_a_certificate_that_is_trusted_and_with_others(tmp_path: 
 
 def test_a_password_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     pool = PoolConfig(url="stratum+tcp://h:1", user="u", password_file=tmp_path / "none")
-    with pytest.raises(PoolError, match="none cannot be read: No such file"):
+    with pytest.raises(PoolError, match=r"no password file at .*none"):
         password_of(pool)
     (tmp_path / "none").write_bytes(b"\xff\xfe\xff")
     with pytest.raises(PoolError, match="not UTF-8"):
