@@ -44,7 +44,7 @@ def test_the_longest_line_and_one_byte_more() -> None:
 def test_what_follows_a_line_that_is_too_long_is_never_read(
     before: list[bytes], length: int, after: list[bytes], cuts: list[int]
 ) -> None:
-    """However it is cut: the lines before it are read, and none of those that come behind it, in its packet or later."""
+    """However it is cut: the lines before it are read, and none that comes behind it, in its packet or later."""
     data = b"".join(line + b"\n" for line in (*before, b"{" * length, *after))
     reader, got = LineReader(), []
     for cut in (*cuts, len(data)):
