@@ -22,6 +22,7 @@ from solominer.config.environment import Setting, from_environment, settings_of
 from solominer.config.jsontext import parse_json, shown_key
 from solominer.config.models import Config, RpcConfig, ZmqConfig
 from solominer.config.part import Part
+from solominer.config.password_file import files_with_passwords
 from solominer.config.paths import plain_bytes
 from solominer.config.time_zone import TIME_ZONE_TODO, time_zone_problem
 from solominer.errors import ConfigError
@@ -87,11 +88,12 @@ def warnings_about(path: Path | None, config: Config) -> list[str]:
     """Warnings: a password in a file that other users can read, settings without an effect, an unknown time zone."""
     problem = time_zone_problem()
     warnings = [*unused_settings(config), *([f"{problem}; {TIME_ZONE_TODO}"] if problem else [])]
-    pools = (*config.pools, *config.fallback_pool)
-    passwords = [*(node.password for node in config.nodes), *(pool.password for pool in pools)]
-    holds_password = any(each.get_secret_value() for each in passwords)
     with suppress(OSError):
-        if path is not None and holds_password and path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
+        if (
+            path is not None
+            and path in files_with_passwords(config, path)
+            and path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH)
+        ):
             text = f"{path} contains a password and other users can read it: chmod 600 {path}"
             return [text, *warnings]
     return warnings

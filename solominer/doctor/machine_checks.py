@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 
 from solominer.config.models import Config
+from solominer.config.password_file import files_with_passwords
 from solominer.config.paths import default_cache_dir, home, presence
 from solominer.config.time_zone import TIME_ZONE_TODO, time_zone_problem
 from solominer.doctor.check import Check, CheckOutcome, failed, ms, ok, skipped, warning
@@ -63,11 +64,7 @@ def machine_checks(config: Config, config_path: Path | None) -> list[Check]:
 
 def _permissions(config: Config, config_path: Path | None) -> CheckOutcome:
     """Other users must not be able to read a password, or to write to config.json and data_dir."""
-    nodes = [node for node in (config.bitcoin_rpc, *config.more_nodes) if node is not None]
-    secret_files = [node.password_file for node in nodes if node.password_file is not None]
-    if config_path is not None and any(node.password.get_secret_value() for node in nodes):
-        secret_files.append(config_path)
-    for path in secret_files:
+    for path in files_with_passwords(config, config_path):
         if _mode_of(path) & (stat.S_IRGRP | stat.S_IROTH):
             return failed(f"other users can read the password in {path}", f"chmod 600 {path}")
     writable = (config.records_dir, *([config_path] if config_path else []))

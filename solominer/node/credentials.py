@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from solominer.chain.networks import Network
+from solominer.config.password_file import read_password
 from solominer.config.paths import home, plain_bytes, read_file, reason
 from solominer.errors import ConfigError, NodeAuthFailed
 
-_MAX_FILE_BYTES = 4096
+_MAX_COOKIE_BYTES = 4096
 
 
 def default_data_folders() -> tuple[Path, ...]:
@@ -57,10 +58,10 @@ class PasswordFile:
 
     def header(self) -> bytes:
         """Value of the Authorization header. Raises NodeAuthFailed if the file cannot be read or is empty."""
-        lines = _read(self.path, "password file").splitlines()
-        if not lines or not lines[0]:
-            raise NodeAuthFailed(f"the password file {self.path} is empty", "write the RPC password into it")
-        return _basic(self.username.encode() + b":" + lines[0])
+        try:
+            return _basic(f"{self.username}:{read_password(self.path)}".encode())
+        except ConfigError as error:
+            raise NodeAuthFailed(error.what, error.todo) from None
 
     def describe(self) -> str:
         """Description without secrets, and what to check if the node refuses it, for error texts."""
@@ -96,7 +97,7 @@ class CookieFile:
         closed = None
         for path in self.paths:
             try:
-                return _read(path, "cookie file")
+                return _read(path)
             except _NotThere:
                 continue
             except NodeAuthFailed as error:
@@ -110,10 +111,10 @@ class CookieFile:
         )
 
 
-_CLOSED = {
-    "cookie file": "grant this user access: rpccookieperms=group in bitcoin.conf, add this user to the node's group, "
+_CLOSED = (
+    "grant this user access: rpccookieperms=group in bitcoin.conf, add this user to the node's group, "
     "and chmod g+x its data directories; or set username and password"
-}
+)
 Credentials = UserPassword | PasswordFile | CookieFile
 
 
@@ -126,21 +127,19 @@ class _NotThere(NodeAuthFailed):
     pass
 
 
-def _read(path: Path, what: str) -> bytes:
+def _read(path: Path) -> bytes:
     try:
-        content = read_file(path, _MAX_FILE_BYTES + 1)
+        content = read_file(path, _MAX_COOKIE_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError):
-        raise _NotThere(f"no {what} at {path}", "correct the path in the configuration") from None
+        raise _NotThere(f"no cookie file at {path}", "correct the path in the configuration") from None
     except OSError as error:
-        raise NodeAuthFailed(
-            f"the {what} {path} cannot be read: {reason(error)}", _CLOSED.get(what, "grant this user read access")
-        ) from error
-    if len(content) > _MAX_FILE_BYTES:
-        raise NodeAuthFailed(f"{path} is too long for a {what}", "correct the path")
+        raise NodeAuthFailed(f"the cookie file {path} cannot be read: {reason(error)}", _CLOSED) from error
+    if len(content) > _MAX_COOKIE_BYTES:
+        raise NodeAuthFailed(f"{path} is too long for a cookie file", "correct the path")
     try:
         return plain_bytes(content)
     except ValueError:
-        raise NodeAuthFailed(f"the {what} {path} is not UTF-8 text", "save it as UTF-8") from None
+        raise NodeAuthFailed(f"the cookie file {path} is not UTF-8 text", "save it as UTF-8") from None
 
 
 def _basic(user_and_password: bytes) -> bytes:

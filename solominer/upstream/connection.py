@@ -7,15 +7,14 @@ import ssl
 from dataclasses import dataclass
 from typing import NoReturn, Protocol
 
-from solominer.config.paths import plain_bytes
+from solominer.config.password_file import read_password
 from solominer.config.pools import PoolConfig
 from solominer.engines.stratum.assignment import Assignment
 from solominer.engines.stratum.client import JobArrived, Refusal
-from solominer.errors import BadValue, PoolError
+from solominer.errors import BadValue, ConfigError, PoolError
 from solominer.upstream.talk import Heard, LoggedIn, Said, ShareAnswered, Talk, V1Talk, lost
 
 MAX_UNSENT_BYTES = 1 << 20
-_MAX_PASSWORD_BYTES = 4096
 _READ_BYTES = 65536
 
 
@@ -179,17 +178,13 @@ def _talk_of(pool: PoolConfig, place: tuple[str, int], session_id: str) -> Talk:
 
 
 def password_of(pool: PoolConfig) -> str:
-    """The password, "x" if none is configured. Raises PoolError if its file cannot be read."""
+    """The password, "x" if none is configured. Raises PoolError if its file cannot be used."""
     if pool.password_file is None:
         return pool.password.get_secret_value() or "x"
     try:
-        with pool.password_file.open("rb") as file:
-            lines = plain_bytes(file.read(_MAX_PASSWORD_BYTES)).decode().splitlines()
-    except (OSError, ValueError) as error:
-        why = _reason(error) if isinstance(error, OSError) else "not UTF-8 text"
-        what = f"{pool.url}: the password file {pool.password_file} cannot be read: {why}"
-        raise PoolError(what, "correct password_file in `pools`, or let this user read it; it is tried again") from None
-    return lines[0] if lines else "x"
+        return read_password(pool.password_file)
+    except ConfigError as error:
+        raise PoolError(f"{pool.url}: {error.what}", f"{error.todo}; it is tried again") from None
 
 
 def tls_context(pool: PoolConfig) -> ssl.SSLContext:

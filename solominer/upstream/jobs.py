@@ -16,7 +16,7 @@ MAX_COINBASE_BYTES = 60_000
 """What fits the shared memory of the workers beside the rest of the job."""
 
 HARDEST_TARGET = 1 << 128
-"""A lower target is refused: no network has ever been within a factor of 2**40 of it."""
+"""A lower target of shares is refused: no network has ever been within a factor of 2**40 of it."""
 
 _MAX_ID = 64
 
@@ -43,9 +43,9 @@ def pool_job(assignment: Assignment, *, network: Network, pool: str, job_id: int
     if not server.ntime:
         raise BadValue("ntime is 0")
     target = proof_target(server.nbits, network.pow_limit)
-    share_target = max(assignment.share_target, target)
+    share_target = assignment.share_target
     if share_target < HARDEST_TARGET:
-        raise BadValue(f"neither difficulty {assignment.difficulty:g} nor nbits {server.nbits:08x} can be met")
+        raise BadValue(f"no miner can meet its share difficulty of {assignment.difficulty:g}")
     outputs = seen.transaction.outputs
     value_sats = sum(out.value_sats for out in outputs)
     mask = assignment.version_mask & BIP320_MASK
@@ -83,7 +83,7 @@ def pool_job(assignment: Assignment, *, network: Network, pool: str, job_id: int
         coinbase=coinbase,
         merkle_branch=server.branch,
         salt=salt_of(number, ours),
-        share_target=share_target,
+        share_target=max(share_target, target),
         space=HeaderSpace(server.version, mask, server.ntime, server.ntime),
         pool=pool,
     )

@@ -16,6 +16,7 @@ from enum import StrEnum
 from functools import partial
 from typing import NoReturn, Protocol
 
+from solominer.chain.target import difficulty as difficulty_of
 from solominer.config.pools import PoolConfig
 from solominer.engines.stratum.assignment import Assignment
 from solominer.engines.stratum.client import Refusal
@@ -81,7 +82,7 @@ class Seat:
         self.message = ""
         self._message_at = float("-inf")
         self._jobs, self._jobs_since = 0, 0.0
-        self._suggested = False
+        self._suggested = self._told_harder = False
         self.connection: PoolConnection | None = None
         self._patience, self._user, self._changed = patience, user, changed
         self._session_id = ""
@@ -117,6 +118,7 @@ class Seat:
         if self.is_outdone:  # this connection is about to be closed
             return
         self.difficulty = assignment.difficulty
+        self._note_harder_than_a_block(assignment)
         self._check_height(self._user.pool_job(self.pool, assignment))
         if self.standing is not Standing.GOOD:
             self.standing, self.problem, self._reported = Standing.GOOD, "", ""
@@ -144,6 +146,14 @@ class Seat:
         if self.connection is not None and self.connection.is_ready and is_off and not self._suggested:
             self._suggested = True
             self.connection.send(self.connection.talk.suggest(difficulty, hps))
+
+    def _note_harder_than_a_block(self, assignment: Assignment) -> None:
+        """Say once that hardly a share will go to this pool: usual on a test network, a fault on mainnet."""
+        if assignment.share_target < assignment.network_target and not self._told_harder:
+            self._told_harder = True
+            asked, block = assignment.difficulty, difficulty_of(assignment.network_target)
+            text = "%s asks for shares of difficulty %g, harder than a block (%g): only blocks go to it"
+            log.warning(text, self.pool.url, asked, block)
 
     def _check_pace(self) -> None:
         now = _now()

@@ -12,15 +12,14 @@ from dataclasses import dataclass, field, replace
 from solominer.errors import printable
 from solominer.work.actions import (
     Action,
-    Alarm,
     LocateBlock,
     ProposeBlock,
     Record,
     SaveBlock,
     SaveState,
     SendBlock,
-    Severity,
 )
+from solominer.work.block_alarms import INVALID_PARENT, INVALID_PARENT_SECS, not_taken, parent_invalid, rejected
 from solominer.work.events import Answer, BlockSeen, SubmitAnswered
 from solominer.work.found import BlockState, FoundBlock
 from solominer.work.instant import Instant
@@ -37,7 +36,7 @@ REFUSED_SECS, UNANSWERED_SECS = 1.0, 3.0
 """Delay of the alarm for a block that is in no node's chain: after a bad answer, without an answer."""
 
 FIRST_ALARM_SECS, LONGEST_ALARM_SECS = 2.0, 60.0
-"""First and longest interval between repetitions of that alarm."""
+"""First and longest interval between repetitions of that alarm; while the parent is invalid that of retries."""
 
 OPEN = frozenset({BlockState.FOUND, BlockState.SENT, BlockState.ACCEPTED, BlockState.CONFIRMED, BlockState.STALE})
 
@@ -57,6 +56,11 @@ class _AtNode:
     confirmations: int | None = None
     look_at: Instant | None = None
 
+    @property
+    def holds_parent_invalid(self) -> bool:
+        """Whether it says so."""
+        return self.answer is Answer.RETRY and self.raw.startswith(INVALID_PARENT)
+
 
 @dataclass(slots=True)
 class TrackedBlock:
@@ -64,6 +68,7 @@ class TrackedBlock:
 
     `spares` are our later blocks on the same parent, kept in case this one fails. `earlier`: found by an earlier run.
     `on_disk`: the journal has it. `alarm_at`: time of the next alarm while no node has it in its chain.
+    `told_parent`: it was told that a node holds its parent invalid.
     """
 
     block: FoundBlock
@@ -75,6 +80,7 @@ class TrackedBlock:
     on_disk: bool = False
     alarm_at: Instant | None = None
     alarms: int = 0
+    told_parent: bool = False
     nodes: dict[str, _AtNode] = field(default_factory=dict)
     spares: list[FoundBlock] = field(default_factory=list)
 
@@ -185,8 +191,11 @@ class BlockTracker:
             there.look_at = event.at + self._policy.look_secs
             actions += self._refused(tracked, event)
         else:
-            there.send_at = event.at + self._backoff(there.attempts)
+            there.send_at = event.at + self._backoff(there)
             there.look_at = event.at
+            if there.holds_parent_invalid and not tracked.told_parent:
+                tracked.told_parent = True
+                actions.append(parent_invalid(tracked.block, event.node))
         return actions
 
     def seen(self, event: BlockSeen) -> list[Action]:
@@ -350,19 +359,16 @@ class BlockTracker:
         first_at = tracked.state_at + (REFUSED_SECS if refused else UNANSWERED_SECS)
         if at < (first_at if tracked.alarm_at is None else tracked.alarm_at):
             return []
-        tracked.alarm_at = at + min(FIRST_ALARM_SECS * float(1 << min(tracked.alarms, 10)), LONGEST_ALARM_SECS)
+        known = all(there.holds_parent_invalid for there in tracked.nodes.values())
+        longest = INVALID_PARENT_SECS if known else LONGEST_ALARM_SECS
+        tracked.alarm_at = at + min(FIRST_ALARM_SECS * float(1 << min(tracked.alarms, 10)), longest)
         tracked.alarms += 1
-        block = tracked.block
         said = "; ".join(f"{name}: submitblock: {_words(there)}" for name, there in tracked.nodes.items())
-        text = (
-            f"no node has our block {block.hash_hex} at height {block.height} in its chain, "
-            f"{max(at.wall - block.found_at, 0):.0f} s after {block.worker} found it. {said}"
-        )
-        todo = "it is kept in submissions/ and submitted again until a node has it; fix what the node's answer reports"
-        return [Alarm(Severity.CRITICAL, "block-not-taken", text, todo)]
+        return [not_taken(tracked.block, at, said)]
 
-    def _backoff(self, attempts: int) -> float:
-        return min(self._policy.first_secs * float(1 << min(attempts - 1, 20)), self._policy.most_secs)
+    def _backoff(self, there: _AtNode) -> float:
+        most_secs = INVALID_PARENT_SECS if there.holds_parent_invalid else self._policy.most_secs
+        return min(self._policy.first_secs * float(1 << min(there.attempts - 1, 20)), most_secs)
 
     def _confirmed(self, tracked: TrackedBlock, event: BlockSeen) -> list[Action]:
         depth = event.confirmations or 0
@@ -373,13 +379,7 @@ class BlockTracker:
         return self._move(tracked, state, event.at, f"{depth} confirmations on {event.node}")
 
     def _refused(self, tracked: TrackedBlock, event: SubmitAnswered) -> list[Action]:
-        block = tracked.block
-        alarm = Alarm(
-            Severity.CRITICAL,
-            "block-rejected",
-            f"{event.node} rejects our block {block.hash_hex} of {block.worker} at height {block.height}: {event.raw}",
-            "the block is kept in submissions/; report it with its folder and the node's debug.log",
-        )
+        alarm = rejected(tracked.block, event.node, event.raw)
         others = (there.answer for name, there in tracked.nodes.items() if name != event.node)
         if tracked.is_new and all(a is Answer.INVALID for a in others):
             actions = self._move(tracked, BlockState.REJECTED, event.at, event.raw, final=True)
@@ -393,7 +393,7 @@ class BlockTracker:
                 return []
             return self._move(tracked, BlockState.STALE, event.at, f"proposal: {event.raw}", final=True)
         if event.answer in (Answer.RETRY, Answer.UNKNOWN):
-            tracked.nodes[event.node].send_at = event.at + self._backoff(tracked.nodes[event.node].attempts)
+            tracked.nodes[event.node].send_at = event.at + self._backoff(tracked.nodes[event.node])
             return []
         good = event.answer in (Answer.ACCEPTED, Answer.HELD)
         state = BlockState.ACCEPTED if good else BlockState.REJECTED

@@ -20,6 +20,12 @@ class WorkerId:
     def __str__(self) -> str:
         return f"{self.engine}/{self.name}"
 
+    @property
+    def is_stratum(self) -> bool:
+        """Whether it is a Stratum miner, here or at a cluster's node, or the Stratum server of such a node."""
+        place = self.name.partition(".")[2] if self.engine == "cluster" else self.engine
+        return place.partition("/")[0] == "stratum"
+
     @classmethod
     def parse(cls, text: str) -> WorkerId:
         """Parse an id such as `cpu/3`; without a slash, the engine is `unknown`."""

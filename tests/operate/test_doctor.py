@@ -339,6 +339,22 @@ def test_password_that_others_can_read(tmp_path: Path) -> None:
     assert "a secret" not in str(found)
 
 
+@pytest.mark.parametrize("part", ["fallback_pool", "mqtt", "alerts"])
+@pytest.mark.usefixtures("no_kernel")
+def test_password_file_that_others_can_read(tmp_path: Path, part: str) -> None:
+    path = tmp_path / "password"
+    path.write_text("hush")
+    path.chmod(0o644)
+    secret = {"username": "u", "password_file": str(path)}
+    parts = {
+        "fallback_pool": {"url": "stratum+tcp://h:1", "user": "u", "password_file": str(path)},
+        "mqtt": {"host": "broker", **secret},
+        "alerts": {"smtp": {"host": "mail", "to": ["me@example.org"], **secret}},
+    }
+    config = load_config(environ={}, overrides={"data_dir": str(tmp_path / "data"), part: parts[part]})
+    expect_red(examine_machine(config), "permissions", f"chmod 600 {path}")
+
+
 @pytest.mark.usefixtures("no_kernel")
 def test_config_that_others_can_write(tmp_path: Path) -> None:
     path = tmp_path / "config.json"

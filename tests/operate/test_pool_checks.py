@@ -25,7 +25,7 @@ def test_files_of_pools_are_examined(tmp_path: Path) -> None:
     assert "hush" not in evidence
     ((_, status, evidence),) = told(fallback_pool=pool | {"password_file": str(tmp_path / "none")})
     assert status == "failed"
-    assert "cannot be read" in evidence
+    assert "no password file at" in evidence
     ((_, status, evidence),) = told(mode="pool", pools=[pool | {"tls_ca": str(torn)}])
     assert status == "failed"
     assert "tls_ca" in evidence

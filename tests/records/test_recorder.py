@@ -142,6 +142,43 @@ def test_counted_and_credited_hashes_and_each_shares_own_target_are_recorded_and
     assert holds(bench)
 
 
+def test_who_connects_and_never_does_anything_is_no_worker_of_the_hour(bench: Bench) -> None:
+    recorder = open_at(bench, HOUR + 1)
+    idle = (
+        WorkerId("stratum", "bc1q.solominer-doctor"), WorkerId("cluster", "site2.stratum"),
+        WorkerId("cluster", "site2.stratum/rack1"), WorkerId("cpu", "0"), WorkerId("cluster", "site2.cpu0"),
+    )  # fmt: skip
+    for second in range(2):
+        bench.up += 60
+        rig = WorkerSnapshot(WorkerId("stratum", "rig"), "hashing", hashes_credited=second * 2.0**32, shares=second)
+        late = WorkerSnapshot(WorkerId("stratum", "late"), "hashing", shares=1)  # what it sent was of no use
+        recorder.counters(
+            HOUR + 60 * second + 3,
+            EngineSnapshot("all", (rig, late, *(WorkerSnapshot(each, "idle") for each in idle)), 1),
+        )
+    recorder.close(HOUR + 99)
+    hashes = report(bench, "2026/11/21/07")["hashes"]
+    assert {each["worker"] for each in hashes["workers"]} == {
+        "stratum/rig",
+        "stratum/late",
+        "cpu/0",
+        "cluster/site2.cpu0",
+    }
+    assert hashes["workers_seen"] == 4
+    assert holds(bench)
+
+
+def test_an_hour_in_which_miners_did_nothing_has_a_rate_all_the_same(bench: Bench) -> None:
+    recorder = open_at(bench, HOUR + 1)
+    for minute in range(1, 3):
+        bench.up += 60
+        idle = WorkerSnapshot(WorkerId("stratum", "idle"), "hashing")
+        recorder.counters(HOUR + 60 * minute, EngineSnapshot("stratum", (idle,), 1))
+    recorder.close(HOUR + 120)
+    assert report(bench, "2026/11/21/07")["hashes"]["rate_hps"]["value"] == 0
+    assert holds(bench)
+
+
 def test_a_share_of_the_hour_before_can_still_be_hashed_again(bench: Bench) -> None:
     recorder = open_at(bench, HOUR + 1)
     job = make_job()

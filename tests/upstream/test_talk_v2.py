@@ -30,11 +30,12 @@ from solominer.engines.stratum.v2.messages import (
     OpenExtendedMiningChannelSuccess,
     SetGroupChannel,
     SetNewPrevHash,
+    SetTarget,
     SetupConnectionSuccess,
     packed,
 )
 from solominer.engines.stratum.v2.session import V2Session
-from solominer.errors import PoolError
+from solominer.errors import BadValue, PoolError
 from solominer.upstream.jobs import extranonce2_of, pool_job
 from solominer.upstream.talk import Heard, LoggedIn, ShareAnswered
 from solominer.upstream.talk_v2 import V2Talk
@@ -176,6 +177,21 @@ def test_the_share_target_is_never_above_the_pools() -> None:
     assert channel.work is not None
     assert 0 <= channel.work.target - ours <= channel.work.target >> 50
     assert target_from_difficulty(wire.assignment.difficulty) == ours
+
+
+def test_a_target_that_no_miner_can_meet_is_not_mined() -> None:
+    pool = PoolOfGroups()
+    pool.say(
+        job_for(7, 1), SetTarget(7, (1).to_bytes(32, "little")), SetNewPrevHash(7, 1, bytes(32), 100, REGTEST_BITS)
+    )
+    (impossible,) = pool.jobs()
+    with pytest.raises(BadValue, match=r"no miner can meet its share difficulty of 2\.69595e\+67"):
+        pool_job(
+            replace(wire_of().assignment, difficulty=impossible.difficulty),
+            network=REGTEST, pool="p", job_id=1, number=1,
+        )  # fmt: skip
+    with pytest.raises(PoolError, match="a target of zero"):
+        pool.say(SetTarget(7, bytes(32)), job_for(7, 2, min_ntime=101))
 
 
 def test_another_authority_is_refused() -> None:

@@ -202,9 +202,9 @@ async def test_what_is_missing_is_named(
 ) -> None:
     path = tmp_path / "password"
     site = site_of(tmp_path, username="me", password_file=path)
-    assert (await ended(site, caplog)).startswith("mqtt.password_file cannot be read: No such file")
+    assert (await ended(site, caplog)).startswith(f"mqtt: no password file at {path} -> ")
     path.write_bytes(b"\xff" + PASSWORD.encode())
-    assert (await ended(site, caplog)).startswith("mqtt.password_file is not UTF-8 text")
+    assert (await ended(site, caplog)).startswith(f"mqtt: the password file {path} is not UTF-8 text -> ")
     monkeypatch.setitem(sys.modules, "paho.mqtt.client", None)
     assert await ended(site, caplog) == 'mqtt needs the package paho-mqtt: pip install "solominer[mqtt]"'
 

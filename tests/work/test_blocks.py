@@ -203,6 +203,32 @@ def test_what_nobody_knows_is_sent_again_with_growing_pauses_until_it_is_known(b
     assert pauses == [0.25, 0.5, 1.0, 2.0, 4.0, 4.0, 4.0]
 
 
+def test_a_block_on_a_parent_that_is_held_invalid_is_retried_ever_more_rarely_and_told_once(block: FoundBlock) -> None:
+    """invalidateblock on the parent may be taken back at any time: it is never given up."""
+    blocks = tracker("a", "b")
+    blocks.found(block, T0)
+    at, pauses, actions = T0, [], []
+    for _ in range(16):
+        for node in ("a", "b"):
+            actions += blocks.answered(answer(block, Answer.RETRY, "bad-prevblk", at=at, node=node))
+        due = min(there.send_at for there in blocks.open[block.hash_le].nodes.values() if there.send_at is not None)
+        ticked = blocks.tick(due, 199)
+        assert [send.node for send in of_type(SendBlock, ticked)] == ["a", "b"]
+        actions += ticked
+        pauses.append(due - at)
+        at = due
+    assert pauses == sorted(pauses)
+    assert (pauses[0], pauses[-2:]) == (0.25, [300.0, 300.0])
+    (told,) = (alarm for alarm in of_type(Alarm, actions) if alarm.code == "block-parent-invalid")
+    assert f"reconsiderblock {PARENT[::-1].hex()}" in told.todo
+    for node in ("a", "b"):
+        blocks.answered(answer(block, Answer.RETRY, "bad-prevblk", at=at, node=node))
+    blocks.look_now(at)
+    assert of_type(SendBlock, blocks.tick(at, 199)), "a new tip ends the wait"
+    blocks.answered(answer(block, Answer.RETRY, "time-too-new", at=at))
+    assert blocks.open[block.hash_le].nodes["a"].send_at == at + POLICY.most_secs, "other answers as before"
+
+
 def test_nothing_is_sent_to_a_node_twice_at_the_same_time(block: FoundBlock) -> None:
     blocks = tracker()
     blocks.found(block, T0)

@@ -62,6 +62,7 @@ class Books:
         self._run: str = ""
         self._now: HourFiles | None = None
         self._work: OrderedDict[str, dict[str, Any]] = OrderedDict()
+        self._is_counting = False
         self._counters: dict[str, int] = {}
         self._credited: dict[str, float] = {}
         self._targets: dict[str, str] = {}
@@ -252,8 +253,12 @@ class Books:
             part.put_errors()
 
     def counters(self, at: float, up: float, workers: Iterable[WorkerSnapshot]) -> None:
-        """The workers' current counters; a ledger line every READING_SECS."""
-        workers = tuple(workers)
+        """The workers' current counters; a ledger line every READING_SECS.
+
+        A Stratum client that has done nothing, as doctor's, is no worker.
+        """
+        self._is_counting = True
+        workers = tuple(seen for seen in workers if seen.hashes_credited or seen.shares or not seen.worker.is_stratum)
         targets = {str(seen.worker): f"{seen.share_target:064x}" for seen in workers if seen.share_target}
         if any(self._targets.get(label, target) != target for label, target in targets.items()):
             self._write_counters(at, up)  # hashes so far count against the old target
@@ -315,7 +320,7 @@ class Books:
         fields: dict[str, dict[str, Any]] = {"counters": dict(self._counters)}
         if self._credited:
             fields["credited"] = dict(self._credited)
-        if self._now is None or not (self._counters or self._credited):
+        if self._now is None or not self._is_counting:
             return
         if unchanged or fields != self._counters_written:
             self._counters_written = fields

@@ -14,7 +14,6 @@ Keys are never replaced. A file is written whole or not at all; a command that w
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import secrets
@@ -26,6 +25,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from solominer.config.cluster import DEFAULT_PORT
+from solominer.config.file_lock import take_lock
 from solominer.config.paths import absolute, presence, reason
 from solominer.engines.cluster.join_file import CLUSTER_FILE, CLUSTER_FORM, JoinFile, read_pem
 from solominer.engines.cluster.json_file import read_json, write_private
@@ -91,7 +91,7 @@ class ClusterFolder:
             (self.path / "nodes").mkdir(mode=0o700, exist_ok=True)
             handle = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX)
+                take_lock(handle, self.path / ".lock")
                 yield
             finally:
                 os.close(handle)

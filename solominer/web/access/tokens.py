@@ -9,7 +9,6 @@ neither undoes what the other has just written.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import logging
 import os
@@ -26,6 +25,7 @@ from pathlib import Path
 import orjson
 
 from solominer.chain.fields import Field, decode
+from solominer.config.file_lock import take_lock
 from solominer.errors import BadValue, ConfigError, RecordsError
 from solominer.records.files import optional, read_bounded, reason
 from solominer.records.tree import atomic_write, make_folder
@@ -169,7 +169,7 @@ class TokenFile:
             handle = os.open(self.path.parent, os.O_RDONLY | os.O_CLOEXEC)
             try:
                 with optional("locking the web tokens"):
-                    fcntl.flock(handle, fcntl.LOCK_EX)
+                    take_lock(handle, self.path.parent)
                 yield
             finally:
                 os.close(handle)

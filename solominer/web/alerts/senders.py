@@ -18,8 +18,9 @@ from pydantic import SecretStr
 
 from solominer import __version__
 from solominer.config.alerts import AlertsConfig, SmtpConfig
+from solominer.config.password_file import read_password
 from solominer.engines.pool.processes import python_command
-from solominer.errors import SolominerError
+from solominer.errors import ConfigError, SolominerError
 from solominer.web.alerts.state import Alert, public
 
 TIMEOUT_SECS = 20.0
@@ -142,11 +143,9 @@ def _password(config: SmtpConfig) -> str:
     if config.password_file is None:
         return config.password.get_secret_value() if config.password else ""
     try:
-        return config.password_file.read_text().partition("\n")[0].strip()
-    except (OSError, ValueError) as error:
-        raise SendFailed(
-            f"{config.password_file} cannot be read: {_reason(error)}", "check alerts.smtp.password_file"
-        ) from None
+        return read_password(config.password_file)
+    except ConfigError as error:
+        raise SendFailed(error.what, error.todo) from None
 
 
 def _apprise(url: SecretStr, alert: Alert) -> None:

@@ -9,9 +9,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from solominer.config.mqtt import MqttConfig
-from solominer.config.paths import read_file
-from solominer.errors import SolominerError
-from solominer.records.files import reason
+from solominer.config.password_file import read_password
+from solominer.errors import ConfigError, SolominerError
 from solominer.web.best import BestShares
 from solominer.web.feed import DaemonFeed
 from solominer.web.live import Live
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 EVERY_SECS = 10.0
 KEEPALIVE_SECS = 30
 FIRST_DELAY_SECS, MAX_DELAY_SECS = 1, 60
-MOST_PASSWORD_BYTES = 4096
 
 log = logging.getLogger(__name__)
 
@@ -69,11 +67,8 @@ class MqttPublisher:
         try:
             if config.username:
                 client.username_pw_set(config.username, self._password())
-        except OSError as error:
-            log.error("mqtt.password_file cannot be read: %s", reason(error))
-            return None
-        except ValueError:
-            log.error("mqtt.password_file is not UTF-8 text: write the password in its first line")
+        except ConfigError as error:
+            log.error("mqtt: %s -> %s", error.what, error.todo)
             return None
         if config.tls:
             client.tls_set_context(ssl.create_default_context())
@@ -93,9 +88,7 @@ class MqttPublisher:
         return client
 
     def _password(self) -> str | None:
-        if self._config.password_file is None:
-            return None
-        return read_file(self._config.password_file, MOST_PASSWORD_BYTES).decode().partition("\n")[0].strip()
+        return None if self._config.password_file is None else read_password(self._config.password_file)
 
     def _connected(self, client: Client, code: Any) -> None:
         if code.is_failure:

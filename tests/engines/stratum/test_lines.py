@@ -35,6 +35,26 @@ def test_the_longest_line_and_one_byte_more() -> None:
     assert reader.problem is Problem.LINE_TOO_LONG
 
 
+@given(
+    LINES,
+    st.integers(MAX_LINE_BYTES + 1, 2 * MAX_LINE_BYTES),
+    LINES,
+    st.lists(st.integers(1, MAX_LINE_BYTES + 100), max_size=20),
+)
+def test_what_follows_a_line_that_is_too_long_is_never_read(
+    before: list[bytes], length: int, after: list[bytes], cuts: list[int]
+) -> None:
+    """However it is cut: the lines before it are read, and none that comes behind it, in its packet or later."""
+    data = b"".join(line + b"\n" for line in (*before, b"{" * length, *after))
+    reader, got = LineReader(), []
+    for cut in (*cuts, len(data)):
+        got += reader.feed(data[:cut])
+        data = data[cut:]
+    assert got == before
+    assert reader.problem is Problem.LINE_TOO_LONG
+    assert reader.unread() == b""
+
+
 @pytest.mark.parametrize(
     ("data", "problem"),
     [

@@ -16,6 +16,7 @@ from msgspec import structs
 
 from solominer.engines.stratum import engine as engine_module
 from solominer.engines.stratum.channel import ListenerSetup, ServerLimits
+from solominer.engines.stratum.shares import share_target
 from solominer.engines.stratum.tls import certificate_facts
 from solominer.work.events import WorkerStarted
 from tests.engines.stratum.builders import P2WPKH
@@ -92,6 +93,36 @@ async def test_bounds_of_difficulty_reach_miners_that_are_connected() -> None:
         await in_thread(lambda: miner.until("mining.notify", count=2))
         assert miner.difficulty == 4e-11
         assert (await in_thread(lambda: miner_at(listener))).difficulty == 4e-11
+
+
+async def test_late_shares_are_judged_as_their_jobs_were_announced_over_three_reloads() -> None:
+    """Each by the difficulty that its job came with, of the tip before too, which is stale and nothing worse."""
+    bounds = (4e-10, 2.6e-10, 3.6e-10, 3e-10)
+    block = share_target(4.65e-10)  # a little above regtest's target: none of these is a block
+    listener = on_a_port(least_difficulty=bounds[0], most_difficulty=bounds[0])
+    async with running(listener) as bench:
+        bench.publish()
+        miner = await in_thread(lambda: miner_at(listener))
+        for number, bound in enumerate(bounds[1:], 2):
+            changed = structs.replace(listener, least_difficulty=bound, most_difficulty=bound)
+            assert await relisten(bench, changed) == []
+            await in_thread(lambda number=number: miner.until("mining.notify", count=number))  # type: ignore[misc]
+        jobs = {miner.job_difficulties[job[0]]: job for job in miner.jobs}
+        assert tuple(jobs) == bounds
+        for difficulty, job in jobs.items():
+            target = share_target(difficulty)
+            good, _ = miner.mine(job, target=target, above=share_target(difficulty * 1.1))
+            assert (await in_thread(lambda params=good: miner.hand_in(params)))["error"] is None  # type: ignore[misc]
+            again = await in_thread(lambda params=good: miner.hand_in(params))  # type: ignore[misc]
+            assert again["error"][0] == 22
+            weak, _ = miner.mine(job, target=share_target(difficulty * 0.9), above=target)
+            refused = await in_thread(lambda params=weak: miner.hand_in(params))  # type: ignore[misc]
+            assert refused["error"][0] == 23, "it met another job's difficulty at the most"
+        late = [miner.mine(job, above=block, extranonce2=b"\1" * 8)[0] for job in jobs.values()]
+        await still_works(bench, miner)
+        for params in late:
+            stale = await in_thread(lambda params=params: miner.hand_in(params))  # type: ignore[misc]
+            assert stale["error"][:2] == [21, "Stale"]
 
 
 async def test_a_renewed_certificate_is_for_new_connections_and_a_bad_one_for_nobody(tmp_path: Path) -> None:
