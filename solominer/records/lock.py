@@ -44,6 +44,11 @@ class FolderLock:
         if problems[-1].errno in _FULL:
             warn_once(f"lock {self.path}", f"cannot check for another solominer here: {reason(problems[-1])}")
             return
+        if isinstance(problems[0], FileExistsError | NotADirectoryError):
+            raise RecordsError(
+                f"{self.path.parent} cannot be the data folder: there is a file of this name, or of a folder above it",
+                "set data_dir (--data-dir) to a folder; one that does not exist is made",
+            ) from problems[0]
         raise RecordsError(
             f"the data folder {self.path.parent} cannot be written: {problems[0].strerror}",
             "give this user the right to write there, or set data_dir to another folder",

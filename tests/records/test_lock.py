@@ -39,7 +39,14 @@ def test_the_pid_of_a_dead_one_locks_nobody_out(tmp_path: Path) -> None:
     lock.release()
 
 
-def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+def test_a_file_in_the_place_of_the_folder_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(RecordsError, match="there is a file of this name") as refused:
+            FolderLock(folder).acquire()
+        assert "--data-dir" in refused.value.todo
+
+
+def test_a_folder_that_cannot_be_written_is_named() -> None:
     with pytest.raises(RecordsError, match="cannot be written"):
-        FolderLock(tmp_path / "file").acquire()
+        FolderLock(Path("/proc/solominer")).acquire()
