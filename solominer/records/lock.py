@@ -87,6 +87,22 @@ class FolderLock:
             self._handle = None
 
 
+def user_of(folder: Path) -> str:
+    """The pid of the process that has this folder, as its lock file says; empty if there is none.
+
+    The lock is not tried: a daemon that starts at that moment would be refused.
+    """
+    try:
+        handle = os.open(folder / "lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return ""
+    try:
+        holder = _holder(handle)
+    finally:
+        os.close(handle)
+    return holder.partition("\n")[0] if _is_alive(holder) else ""
+
+
 def _holder(handle: int) -> str:
     """The lock file's two lines, pid and start time of that process; empty if malformed."""
     try:
