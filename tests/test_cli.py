@@ -13,6 +13,8 @@ from typing import NoReturn
 import pytest
 
 from solominer import __version__, cli
+from solominer.cli import evidence
+from solominer.errors import ConfigError, RecordsError
 
 ADDRESS = "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"
 HEAVY = ("pydantic", "zmq", "numba", "numpy", "rich", "orjson", "psutil", "asyncio", "yaml", "bitcoinrpc")
@@ -58,6 +60,33 @@ def test_missing_config_file() -> None:
     done = solominer("run", "--config", "/nonexistent/config.json")
     assert done.returncode == 2
     assert done.stderr.startswith("solominer: /nonexistent/config.json does not exist\n  -> ")
+
+
+def test_a_folder_is_no_config_file(tmp_path: Path) -> None:
+    done = solominer("run", "--config", str(tmp_path))
+    assert done.returncode == 2
+    assert done.stderr == f"solominer: {tmp_path} is a folder\n  -> pass the file, such as {tmp_path}/config.json\n"
+
+
+def test_an_empty_argument_is_not_the_current_folder(tmp_path: Path) -> None:
+    done = solominer("run", "--mode", "demo", "--seconds", "1", "--data-dir", "", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "--data-dir has an empty value" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+    for arguments in (["verify", ""], ["run", "--config="], ["report", "--html", ""]):
+        with pytest.raises(ConfigError, match="empty"):
+            cli.refuse_empty(arguments)
+    cli.refuse_empty(["try-stratum", "host", "--password", "", "--user", "x"])
+    cli.refuse_empty(["try-stratum", "host", "--password=", "--user=a="])
+
+
+def test_no_records_and_several_networks_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(RecordsError, match="there are no records in"):
+        evidence._tree(None, tmp_path, None)
+    for network in ("mainnet", "regtest"):
+        (tmp_path / network / "ledger").mkdir(parents=True)
+    with pytest.raises(RecordsError, match="several networks: mainnet, regtest"):
+        evidence._tree(None, tmp_path, None)
 
 
 def test_production_wants_a_yes_where_nobody_can_be_asked(tmp_path: Path) -> None:

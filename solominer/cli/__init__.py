@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -32,6 +33,7 @@ def main() -> NoReturn:
     """Entry point of the console script: errors become a message and an exit code."""
     try:
         refuse_secrets(sys.argv[1:])
+        refuse_empty(sys.argv[1:])
         app()
     except KeyboardInterrupt:
         sys.exit(130)
@@ -62,6 +64,21 @@ def refuse_secrets(arguments: Sequence[str]) -> None:
                 f"argument {place} of the command line is a secret: {kind}",
                 "other users can read the command line: move the funds that it protects; pass an address instead",
             )
+
+
+def refuse_empty(arguments: Sequence[str]) -> None:
+    """Reject empty arguments, as of `--data-dir "$UNSET"`: as a path, it would be the current folder.
+
+    A password may be empty. Raises ConfigError.
+    """
+    for before, argument in pairwise(["", *arguments]):
+        name, equals, value = argument.partition("=") if argument.startswith("--") else (before, "=", argument)
+        if value or not equals or name == "--password":
+            continue
+        from solominer.errors import ConfigError
+
+        what = f"{name} has an empty value" if name.startswith("-") else "an argument of the command line is empty"
+        raise ConfigError(what, "check that the variable in it is set, or leave it out")
 
 
 def _of_system(error: Exception) -> "SolominerError | None":

@@ -160,9 +160,12 @@ def _tree(config: Path | None, data_dir: Path | None, network: str | None) -> "T
         network = settings.tree_name
     if network is None:
         there = sorted(path.parent.name for path in root.glob("*/ledger"))
-        if len(there) != 1:
-            known = ", ".join(there) or "none yet"
-            raise RecordsError(f"{root} has records of no or several networks: {known}", "select one with --network")
+        if not there:
+            raise RecordsError(f"there are no records in {root}", "pass the --data-dir or --config that `run` had")
+        if len(there) > 1:
+            raise RecordsError(
+                f"{root} has records of several networks: {', '.join(there)}", "select one with --network"
+            )
         network = there[0]
     if not (root / network / "ledger").is_dir():
         raise RecordsError(f"no records in {root / network}", "check --data-dir and --network")

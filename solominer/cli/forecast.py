@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from solominer.governor.prices import Price
     from solominer.insight.outlook import Outlook
     from solominer.node.history import ChainHistory
+    from solominer.node.rpc import RpcClient
 
 _RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kMGTPE]?)(?:H(?:/s)?)?")
 _OLD_TIP_SECS = 6 * 3600
@@ -81,12 +82,22 @@ def parse_rate(text: str) -> float:
 def _history(settings: "Config") -> "ChainHistory":
     """Headers from the first configured node that answers."""
     from solominer.daemon.nodes import configured_nodes, from_first
-    from solominer.errors import ConfigError
+    from solominer.errors import ConfigError, NodeNotReady
+    from solominer.node.health import chain_of, is_set
     from solominer.node.history import read_history
+
+    def read(client: "RpcClient") -> "ChainHistory":
+        chain = chain_of(client, settings.chain)
+        if not settings.chain.for_testing and is_set(chain, "initialblockdownload"):
+            raise NodeNotReady(
+                f"{client.node} is in initial block download: its newest block says nothing of today's difficulty",
+                "wait until it is synced",
+            )
+        return read_history(client, settings.chain)
 
     if settings.mode_rules.node == "none" or settings.wants_private_node:
         raise ConfigError("a forecast requires your own node", "set bitcoin_rpc in config.json")
-    return from_first(configured_nodes(settings), lambda client: read_history(client, settings.chain))
+    return from_first(configured_nodes(settings), read)
 
 
 def _last_rate_hps(settings: "Config") -> float | None:

@@ -117,6 +117,8 @@ def _read_file(path: Path) -> dict[str, Any]:
         folder = path.absolute().parent
     except FileNotFoundError:
         raise ConfigError(f"{path} does not exist", "run solominer init, or copy config.json.example") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{path} is a folder", f"pass the file, such as {path / 'config.json'}") from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a valid path"
         raise ConfigError(f"cannot read {path}: {reason}", "check its permissions") from None

@@ -30,8 +30,8 @@ CASH_HASH_HEX = "000000000000000000651ef99cb9fcbe0dadde1d424bd9f15ff20136191a5ee
 """The first block after the fork of Bitcoin Cash, shared by eCash and Bitcoin SV (BCHN, chainparams.cpp)."""
 
 
-def pin_network(client: RpcClient, network: Network) -> Field:
-    """Check that the node is on `network`, by name and genesis block (rule 9); returns its getblockchaininfo.
+def chain_of(client: RpcClient, network: Network) -> Field:
+    """The node's getblockchaininfo, if it says that it is on `network`.
 
     Raises WrongNetwork, or NodeError as RpcClient.call.
     """
@@ -42,10 +42,19 @@ def pin_network(client: RpcClient, network: Network) -> Field:
             f"{client.node} is on chain {name!r}, but {network.name} ({network.chain!r}) is configured",
             "correct mode or network, or bitcoin_rpc.port",
         )
+    return chain
+
+
+def pin_network(client: RpcClient, network: Network) -> Field:
+    """Check that the node is on `network`, by name and genesis block (rule 9); returns its getblockchaininfo.
+
+    Raises WrongNetwork, or NodeError as RpcClient.call.
+    """
+    chain = chain_of(client, network)
     genesis_hex = client.ask("getblockhash", 0).text()
     if genesis_hex != network.genesis_hex:
         raise WrongNetwork(
-            f"{client.node} is on chain {name!r}, but its genesis block is {genesis_hex!r:.80}",
+            f"{client.node} is on chain {network.chain!r}, but its genesis block is {genesis_hex!r:.80}",
             "it is another coin or a private chain; connect to a Bitcoin node",
         )
     return chain

@@ -43,10 +43,11 @@ def payout_to(client: RpcClient, address: str, network: Network) -> Payout:
 def regtest_payout(client: RpcClient, network: Network) -> Payout:
     """A Payout to the node's own wallet; wallet and address are created on first use.
 
-    Raises PayoutError if the node has no wallet support.
+    Raises PayoutError if the node has no wallet support, and WrongNetwork if it is on a different chain.
     """
     if network.name != "regtest":
         raise PayoutError("no payout address is set", "set payout_address to an address of your own wallet")
+    pin_network(client, network)  # before a wallet is made
     try:
         _load_wallet(client)
         return payout_to(client, _labelled_address(client), network)

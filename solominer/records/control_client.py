@@ -18,6 +18,7 @@ from typing import Any
 
 from solominer.chain.fields import Field, decode
 from solominer.errors import BadValue, NotRunning, SolominerError
+from solominer.records.lock import user_of
 
 SOCKET_NAME = "control.sock"
 POINTER_NAME = "control.path"
@@ -40,10 +41,21 @@ def ask(folder: Path, request: dict[str, Any]) -> dict[str, Any]:
     except PermissionError as error:
         raise NotRunning(f"{path} belongs to another user", "run this as the user of the daemon") from error
     except (OSError, BadValue) as error:
-        raise NotRunning(f"no daemon is running for {folder}", "start it with `solominer run`") from error
+        raise _nobody(folder) from error
     if not is_ok:
         raise SolominerError(reply["error"].text(10_000), reply["todo"].text(10_000))
     return {key: member.value for key, member in reply.members()}
+
+
+def _nobody(folder: Path) -> NotRunning:
+    """Why nobody answers for the records in `folder`."""
+    if pid := user_of(folder.parent) or user_of(folder):
+        return NotRunning(
+            f"the daemon with pid {pid} uses {folder.parent}, but does not answer for {folder.name}: "
+            "it is still starting (it may be waiting for its node), or runs in another mode",
+            "see its log; `solominer doctor` says what is wrong with the node",
+        )
+    return NotRunning(f"no daemon is running for {folder}", "start it with `solominer run`")
 
 
 def running_in(data_dir: Path) -> Path | None:

@@ -44,6 +44,11 @@ class FolderLock:
         if problems[-1].errno in _FULL:
             warn_once(f"lock {self.path}", f"cannot check for another solominer here: {reason(problems[-1])}")
             return
+        if isinstance(problems[0], FileExistsError | NotADirectoryError):
+            raise RecordsError(
+                f"{self.path.parent} cannot be the data folder: there is a file of this name, or of a folder above it",
+                "set data_dir (--data-dir) to a folder; one that does not exist is made",
+            ) from problems[0]
         raise RecordsError(
             f"the data folder {self.path.parent} cannot be written: {problems[0].strerror}",
             "give this user the right to write there, or set data_dir to another folder",
@@ -80,6 +85,22 @@ class FolderLock:
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None
+
+
+def user_of(folder: Path) -> str:
+    """The pid of the process that has this folder, as its lock file says; empty if there is none.
+
+    The lock is not tried: a daemon that starts at that moment would be refused.
+    """
+    try:
+        handle = os.open(folder / "lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return ""
+    try:
+        holder = _holder(handle)
+    finally:
+        os.close(handle)
+    return holder.partition("\n")[0] if _is_alive(holder) else ""
 
 
 def _holder(handle: int) -> str:

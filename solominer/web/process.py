@@ -15,6 +15,7 @@ import sys
 from solominer.engines.pool.processes import die_with
 from solominer.errors import EngineError, printable_lines
 from solominer.web.app import create_app
+from solominer.web.connection import is_ours
 from solominer.web.server import WebServer
 from solominer.web.setup import WebSetup
 from solominer.web.site import Site
@@ -34,6 +35,7 @@ def main() -> int:
     root = logging.getLogger()
     root.addHandler(_Lines())
     logging.getLogger("solominer").setLevel(logging.INFO)
+    logging.getLogger("uvicorn.error").addFilter(is_ours)
     try:
         asyncio.run(serve(setup))
     except EngineError as error:

@@ -22,6 +22,7 @@ from solominer.errors import EngineError
 from solominer.web.access.access import MAX_OPEN
 from solominer.web.access.addresses import is_loopback, network_key
 from solominer.web.access.guard import MAX_BODY_BYTES
+from solominer.web.connection import Connection
 
 REQUEST_SECS = 40.0
 """How long a whole head of a request may take; longer than uvicorn keeps a connection after a response."""
@@ -42,6 +43,7 @@ class WebServer:
         self._server = uvicorn.Server(
             uvicorn.Config(
                 app,
+                http=Connection,
                 log_config=None,
                 access_log=False,
                 server_header=False,

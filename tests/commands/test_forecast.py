@@ -85,6 +85,18 @@ def test_an_old_tip_and_a_young_chain_are_said(bench: Bench) -> None:
     json.loads(bench.run("--json").output)
 
 
+def test_a_node_that_knows_no_difficulty_of_today_gives_no_forecast(bench: Bench) -> None:
+    for told, why in (
+        ({"chain": "main", "blocks": 0, "initialblockdownload": True}, "initial block download"),
+        ({"chain": "regtest", "blocks": 9}, "is on chain 'regtest', but mainnet"),
+    ):
+        bench.node.answers["getblockchaininfo"] = told
+        done = bench.run("--hash-rate", "1M")
+        assert isinstance(done.exception, NodeError)
+        assert why in str(done.exception)
+        assert "chance" not in done.output
+
+
 def test_the_price_is_fetched_only_where_it_is_asked_for(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 

@@ -68,7 +68,7 @@ class FakeChain:
     def told_by(self, node: FakeNode) -> None:
         """Have the node answer for this chain."""
         node.answers = {
-            "getblockchaininfo": {"blocks": self.height},
+            "getblockchaininfo": {"chain": "main", "blocks": self.height},
             "getblockhash": self.hash_hex,
             "getblockheader": self.header,
         }

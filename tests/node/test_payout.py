@@ -144,6 +144,13 @@ def test_other_errors_of_the_wallet_are_the_nodes(fake: FakeNode, client: RpcCli
         regtest_payout(client, REGTEST)
 
 
+def test_no_wallet_is_made_in_a_node_of_another_network(fake: FakeNode, client: RpcClient) -> None:
+    _wallet(fake, getblockchaininfo={"chain": "main"})
+    with pytest.raises(WrongNetwork, match="is on chain 'main'"):
+        regtest_payout(client, REGTEST)
+    assert not {each.method for each in fake.requests} & {"loadwallet", "createwallet", "getnewaddress"}
+
+
 def test_a_node_without_wallets(fake: FakeNode, client: RpcClient) -> None:
     _wallet(fake, listwallets=error(-32601, status=404))
     with pytest.raises(PayoutError, match="no wallet"):

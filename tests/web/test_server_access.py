@@ -15,10 +15,12 @@ import httpx
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.typing import Origin
 
 from solominer.web import server as web_server
 from solominer.web.access import guard
 from solominer.web.access.access import MAX_OPEN
+from solominer.web.connection import MAX_HEAD_BYTES, is_ours
 from solominer.web.server import IdleConnections, WebServer
 from tests.engines.stratum.pem import make_certificate
 from tests.ports import free_port
@@ -191,6 +193,57 @@ async def test_who_sends_no_request_is_not_waited_for_without_end(
                 writer.close()
             await socket.send("?")
             assert "todo" in await socket.recv()
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    [
+        "GET /%s",
+        "GET / HTTP/1.1\r\nX: %s",
+        "POST /login HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: %s",
+    ],
+    ids=["address", "header", "trailer"],
+)
+async def test_a_head_without_end_takes_no_memory(tmp_path: Path, request_line: str) -> None:
+    async with serving(tmp_path) as (_, place):
+        _reader, writer = await asyncio.open_connection(*place.split(":"))
+        sent = (request_line % "").encode()
+        with suppress(ConnectionError):
+            for _ in range(1000):  # 64 MB
+                writer.write(sent)
+                await asyncio.wait_for(writer.drain(), 5)
+                sent = MAX_HEAD_BYTES * b"x"
+            pytest.fail("it goes on reading")
+        writer.close()
+
+
+async def test_a_head_that_is_too_long_is_told(tmp_path: Path) -> None:
+    async with serving(tmp_path) as (_, place):
+        reader, writer = await asyncio.open_connection(*place.split(":"))
+        writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + MAX_HEAD_BYTES * b"x")
+        answer = await asyncio.wait_for(reader.read(), 5)
+        assert answer.startswith(b"HTTP/1.1 431 ")
+        assert b'"todo"' in answer
+        writer.close()
+        reader, writer = await asyncio.open_connection(*place.split(":"))
+        for _ in range(40):  # on one connection each request has its own
+            writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: " + 4000 * b"x" + b"\r\n\r\n")
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+            await reader.readexactly(int(head.lower().split(b"content-length: ")[1].split(b"\r")[0]))
+        writer.close()
+
+
+async def test_a_clients_faults_are_no_news(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with serving(tmp_path) as (_, place):
+        reader, writer = await asyncio.open_connection(*place.split(":"))
+        writer.write(b"nonsense\r\n\r\n")
+        assert b" 400 " in await asyncio.wait_for(reader.readline(), 5)
+        writer.close()
+        with pytest.raises(InvalidStatus):
+            await connect(f"ws://{place}/api/v1/ws", origin=Origin("http://evil.example"), proxy=None).__aenter__()
+    assert [
+        record.getMessage() for record in caplog.records if record.name == "uvicorn.error" and is_ours(record)
+    ] == []
 
 
 def test_one_address_holds_so_many_idle_connections_and_no_more() -> None:
