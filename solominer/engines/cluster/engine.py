@@ -23,11 +23,12 @@ from solominer.chain.header import meets_target
 from solominer.engines.cluster import subjects
 from solominer.engines.cluster.complaints import Complaints
 from solominer.engines.cluster.connection import LOST, connect
+from solominer.engines.cluster.fairness import ACK, Fairness
 from solominer.engines.cluster.fence import Fence
 from solominer.engines.cluster.judged import Judged
 from solominer.engines.cluster.known_jobs import KnownJobs
 from solominer.engines.cluster.members import NAME, Members, Note, worker_id
-from solominer.engines.cluster.messages import Beat, JobMessage, JoinRequest, Notice, Refusal, ShareMessage
+from solominer.engines.cluster.messages import Beat, JobMessage, JoinRequest, Lease, Notice, Refusal, ShareMessage
 from solominer.engines.cluster.streams import lost_streams, make_streams, newest_job_and_sequence, what_is_wrong
 from solominer.engines.cluster.vault import Vault
 from solominer.engines.pool.worker_job import WorkerJob
@@ -48,7 +49,6 @@ STREAMS_SECS = 5.0
 RETRY_SECS = 1.0
 FENCED_SECS = 0.1
 """After this the head looks which message the stream has, if not the one that it thought."""
-_ACK = b"+ACK"
 _NO_WORK = "sent a share that is no work, for job %d -> if that goes on: solominer cluster remove %s"
 _UNKNOWN = "sent a share of job %d of run %d, which is not kept any more"
 _STALE_BLOCK = "found a block for job %d of run %d, which is not kept any more: it is stale"
@@ -98,6 +98,7 @@ class ClusterEngine:
         self._vault = Vault(copied, self._prepare_soon) if copied else None
         self._jobs = KnownJobs(settings.jobs_file, self._vault)
         self._judged, self._complaints = Judged(), Complaints()
+        self._fairness = Fairness(self._direct_share, self._beat, self._go, self._complaints)
         self._members = Members(ExtranonceRange(0, 0), settings.network, note)
         self._client: Client | None = None
         self._run = time.time_ns() // 1_000_000
@@ -172,9 +173,7 @@ class ClusterEngine:
         inbox = f"_INBOX.{NAME}-head"
         client = await connect(settings.servers, NAME, tls=settings.tls, inbox=inbox, back=back)
         try:
-            await client.subscribe(subjects.ALL_SHARES, cb=self._direct_share)
             await client.subscribe(subjects.TO_JUDGE, cb=self._kept_share)
-            await client.subscribe(subjects.ALL_BEATS, cb=self._beat)
             self._client = client
             while True:
                 await there.wait()
@@ -329,22 +328,26 @@ class ClusterEngine:
             self._complaints.say(logging.WARNING, node, "cannot join: %s", error)
             answer = Refusal(error.what)
         try:
+            if isinstance(answer, Lease) and self._client is not None:
+                await self._fairness.hear(self._client, node)
             await message.respond(answer.pack())
         except LOST:  # it asks again
             log.debug("the answer to a node was lost")
 
     async def _beat(self, message: Msg) -> None:
+        node = subjects.node_of(message.subject)
+        self._drop(node, "")
         try:
-            beat = Beat.unpack(message.data)
+            self._members.beat(node, Beat.unpack(message.data), time.monotonic())
         except DecodeError as error:
             log.debug("a beat on %s: %s", message.subject, error.what)
-            return
-        self._members.beat(subjects.node_of(message.subject), beat, time.monotonic())
 
     async def _look(self) -> None:
         while True:
             await asyncio.sleep(LOOK_SECS)
             self._members.look(time.monotonic())
+            if self._client is not None:
+                await self._fairness.look(self._client)
 
     def snapshot(self) -> EngineSnapshot:
         """All workers of all nodes."""
@@ -369,7 +372,7 @@ class ClusterEngine:
             share = ShareMessage.unpack(data)
         except DecodeError as error:
             self._complaints.say(logging.WARNING, node, "sent something that is not a share: %s", error)
-            self._go(self._drop(reply))
+            self._drop(node, reply)
             return
         job = self._jobs.job_of(share, self._run)
         if job is None:
@@ -380,19 +383,25 @@ class ClusterEngine:
         if not is_block and not meets_target(hash_le, job.share_target):
             if self._complaints.say(logging.WARNING, node, _NO_WORK, share.job_id, node):
                 self._note("share_misses_target", {"worker": str(worker), "job": share.job_id})
-            self._go(self._drop(reply))
+            self._drop(node, reply)
             return
         event = self._jobs.event(share, job, worker, is_block, self._clock)
         recorded = share.run != self._run and Nonces.of(event) in self._recorded
-        if recorded and (not is_block or hash_le in self._blocks):
-            self._go(self._drop(reply))
+        if self._judged.is_recorded(event.key) or (recorded and (not is_block or hash_le in self._blocks)):
+            self._drop(node, reply)
         elif self._replaced and not is_block:
             return  # the new head has it from the server, and counts it
         elif self._judged.take(event.key, reply, time.monotonic()):
+            self._fairness.new_work(node)
             self._post(replace(event, recorded=recorded))
+        elif not reply:
+            self._drop(node, "")
 
     def _unknown(self, node: str, share: ShareMessage, reply: str) -> None:
-        if not reply or share.run > self._run:  # the server has it too; it is for the head of that run
+        if not reply:  # the server has it too
+            self._drop(node, "")
+            return
+        if share.run > self._run:  # it is for the head of that run
             return
         if self._complaints.say(
             *((logging.ERROR, node, _STALE_BLOCK) if share.is_block else (logging.INFO, node, _UNKNOWN)),
@@ -400,13 +409,18 @@ class ClusterEngine:
             share.run,
         ):
             self._note("share_of_unknown_job", {"worker": str(worker_id(node, share.worker)), "job": share.job_id})
-        self._go(self._drop(reply))
+        self._drop(node, reply)
 
-    async def _drop(self, reply: str) -> None:
-        """Have the server forget a share."""
+    def _drop(self, node: str, reply: str) -> None:
+        """Have the server forget a share that is no new work; that of a node that sends too many, later."""
+        answer = self._fairness.answer(node, is_from_stream=bool(reply))
+        if reply and self._client is not None:
+            self._go(self._answer(self._client, reply, answer))
+
+    @staticmethod
+    async def _answer(client: Client, reply: str, answer: bytes) -> None:
         try:
-            if reply and self._client is not None:
-                await self._client.publish(reply, _ACK)
+            await client.publish(reply, answer)
         except LOST:  # it is sent again
             log.debug("an acknowledgement was lost")
 
@@ -432,7 +446,4 @@ class ClusterEngine:
             self._judged.again(shares)
             return
         for reply in self._judged.recorded(shares):
-            try:
-                await client.publish(reply, _ACK)
-            except LOST:  # the server sends the share again
-                return
+            await self._answer(client, reply, ACK)

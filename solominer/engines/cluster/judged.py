@@ -51,6 +51,11 @@ class Judged:
         seen.at = now
         return True
 
+    def is_recorded(self, key: Key) -> bool:
+        """Whether another copy of this share is on disk."""
+        seen = self._seen.get(key)
+        return seen is not None and seen.recorded
+
     def judged(self, key: Key) -> None:
         """This one was judged, and handed to the records."""
         seen = self._seen.get(key)

@@ -90,9 +90,16 @@ class Members:
         """
         if request.network != self._network:
             self._complaints.say(
-                logging.WARNING, name, "is for %s, this cluster mines on %s", request.network, self._network
+                logging.WARNING,
+                name,
+                "is for %s, this cluster mines on %s -> copy its join file of this cluster to it",
+                request.network,
+                self._network,
             )
-            return Refusal(f"this cluster mines on {self._network}, and the join file is for {request.network}")
+            return Refusal(
+                f"this cluster mines on {self._network}, and the join file is for {request.network} -> use one that "
+                "`solominer cluster add` made on this head"
+            )
         member = self._members.get(name)
         if member is not None and member.request.incarnation == request.incarnation:
             return member.lease

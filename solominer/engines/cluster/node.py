@@ -335,7 +335,7 @@ class Node:
         try:
             await asyncio.to_thread(os.fsync, handle)
         except OSError as error:
-            log.error("a share cannot be synced to the disk: %s", error.strerror)
+            log.error("a share cannot be synced to the disk: %s -> is it full, or does it fail?", error.strerror)
         else:
             self._saved(share)
 

@@ -13,7 +13,7 @@ from nats.js.api import (
     StorageType,
     StreamConfig,
 )
-from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
+from nats.js.errors import APIError, BadRequestError, NotFoundError, ServiceUnavailableError
 
 from solominer.engines.cluster import subjects
 from solominer.engines.cluster.messages import JobMessage
@@ -22,11 +22,13 @@ from solominer.errors import DecodeError
 REPEAT_SECS = 120.0
 """The server drops a share with the id of another one that came within this time."""
 MOST_SHARE_BYTES = 1 << 30
+MOST_OF_A_NODE = 1_000
+"""The server keeps so many shares of a node until they are judged, and refuses more without writing them."""
 MOST_UNJUDGED = 20_000
 """The server sends the head at most so many shares that are not acknowledged yet."""
 
-_NO_LEADER = 10008
-"""In the server's errors.json: JetStream is there, and is temporarily unavailable."""
+_NO_LEADER, _OTHER_SETTINGS = 10008, 10058
+"""In the server's errors.json: JetStream is temporarily unavailable; a stream of that name has other settings."""
 
 
 async def make_streams(client: Client, replicas: int) -> None:
@@ -43,18 +45,24 @@ async def make_streams(client: Client, replicas: int) -> None:
             allow_direct=True,
         )
     )
-    await manager.add_stream(
-        StreamConfig(
-            name=subjects.SHARE_STREAM,
-            subjects=[subjects.ALL_SHARES],
-            retention=RetentionPolicy.WORK_QUEUE,
-            max_bytes=MOST_SHARE_BYTES,
-            discard=DiscardPolicy.NEW,  # a node keeps what the server does not take
-            storage=StorageType.FILE,
-            num_replicas=replicas,
-            duplicate_window=REPEAT_SECS,
-        )
+    shares = StreamConfig(
+        name=subjects.SHARE_STREAM,
+        subjects=[subjects.ALL_SHARES],
+        retention=RetentionPolicy.WORK_QUEUE,
+        max_bytes=MOST_SHARE_BYTES,
+        max_msgs_per_subject=MOST_OF_A_NODE,
+        discard=DiscardPolicy.NEW,  # a node keeps what the server does not take
+        discard_new_per_subject=True,
+        storage=StorageType.FILE,
+        num_replicas=replicas,
+        duplicate_window=REPEAT_SECS,
     )
+    try:
+        await manager.add_stream(shares)
+    except BadRequestError as error:
+        if error.err_code != _OTHER_SETTINGS:
+            raise
+        await manager.update_stream(shares)  # an earlier version made it
     await manager.add_consumer(
         subjects.SHARE_STREAM,
         ConsumerConfig(

@@ -13,7 +13,7 @@ class Tally:
     """Shares of one worker name by one kind of client since the last report of them.
 
     `hashes` is what the accepted ones take on average, `hashes_squared` the sum of the squares of each one's hashes.
-    `best_hash` is big-endian, empty without a share. `rejected` counts by ckpool's text.
+    `best_hash` is big-endian, empty without a share; only what was taken has it. `rejected` counts by ckpool's text.
     """
 
     name: str = ""
@@ -24,14 +24,15 @@ class Tally:
     best_hash: bytes = b""
     rejected: dict[str, int] = field(default_factory=dict)
     connects: int = 0
+    _best: int | None = None  # never in a message, which has no integers of 256 bits
 
     def accept(self, count: int, hashes: int, best_hash: int) -> None:
         """So many more shares of `hashes` each were accepted."""
         self.accepted += count
         self.hashes += count * hashes
         self.hashes_squared += count * float(hashes) ** 2
-        best = best_hash.to_bytes(32)
-        self.best_hash = min(self.best_hash or best, best)
+        if self._best is None or best_hash < self._best:
+            self._best = best_hash
 
     def reject(self, text: str, count: int = 1) -> None:
         """So many more shares were refused."""
@@ -40,9 +41,9 @@ class Tally:
 
     def take(self) -> Tally:
         """The counts so far; counting starts again."""
-        taken = replace(self)
+        taken = replace(self, best_hash=b"" if self._best is None else self._best.to_bytes(32), _best=None)
         self.accepted = self.hashes = self.connects = 0
-        self.hashes_squared, self.best_hash, self.rejected = 0.0, b"", {}
+        self.hashes_squared, self._best, self.rejected = 0.0, None, {}
         return taken
 
     def __bool__(self) -> bool:

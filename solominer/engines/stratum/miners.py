@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from solominer.chain.target import difficulty
@@ -106,6 +106,8 @@ class Miners:
 
     def __init__(self) -> None:
         self._names: dict[str, dict[str, _Miner]] = {}
+        self._has_line: dict[str, bool] = {}
+        """Of names that count: one that moved would have its hashes in two lines, for whoever keeps the sum of each."""
 
     def report(self, now: float, report: Report, process: int = 0) -> list[MinerShares]:
         """News of a second of one process of the server; what they add to the sums."""
@@ -129,14 +131,24 @@ class Miners:
     def snapshot(self, now: float, has_work: bool) -> EngineSnapshot:
         """Every miner, or beyond MOST_SHOWN the rest as one; not who left without a share, as doctor does."""
         seen = {name: [each for each in miners.values() if each.counts] for name, miners in self._names.items()}
-        named = [(name, miners) for name, miners in seen.items() if miners and name != Tallies.OTHERS]
-        rest = [miner for _, miners in named[MOST_SHOWN:] for miner in miners]
+        named = {name: miners for name, miners in seen.items() if miners and name != Tallies.OTHERS}
+        self._deal_lines(named)
+        rest = [miner for name, miners in named.items() if not self._has_line[name] for miner in miners]
         rest += self._names.get(Tallies.OTHERS, {}).values()
-        workers = [_snapshot(name, miners, now, has_work) for name, miners in named[:MOST_SHOWN]]
+        workers = [_snapshot(name, miners, now, has_work) for name, miners in named.items() if self._has_line[name]]
         if rest:
             workers.append(_snapshot(Tallies.OTHERS, rest, now, has_work))
         active = sum(worker.state == "hashing" for worker in workers)
         return EngineSnapshot(NAME, tuple(workers), active)
+
+    def _deal_lines(self, names: Collection[str]) -> None:
+        """Each keeps what it has as long as it counts."""
+        self._has_line = {name: self._has_line[name] for name in names if name in self._has_line}
+        left = MOST_SHOWN - sum(self._has_line.values())
+        for name in names:
+            if name not in self._has_line:
+                self._has_line[name] = left > 0
+                left -= 1
 
 
 def _snapshot(name: str, miners: Sequence[_Miner], now: float, has_work: bool) -> WorkerSnapshot:

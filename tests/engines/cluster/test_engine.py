@@ -14,12 +14,13 @@ import pytest
 from solominer.engines.cluster import subjects
 from solominer.engines.cluster.messages import Notice, ShareMessage
 from solominer.engines.cluster.node import Node
+from solominer.engines.cluster.streams import MOST_OF_A_NODE, MOST_SHARE_BYTES, REPEAT_SECS
 from solominer.records.ledger.recent_shares import Nonces
 from solominer.setup.cluster.folder import ClusterFolder
 from solominer.work.events import JobRestored
 from solominer.work.workers import WorkerId
 from tests.engines.cluster.rig import SPACE, Head, head, new_node, next_job, node, too_hard, until
-from tests.engines.cluster.server import made, node_of, running
+from tests.engines.cluster.server import head_of, made, node_of, running
 from tests.work.builders import PAYOUT, mining, tip
 
 
@@ -329,7 +330,7 @@ async def test_a_stolen_node_that_sends_junk_takes_no_room_from_others(
         await until(lambda: h.engine._jobs._own)
         thief = await node_of(cluster, "n1")
         subject, run = subjects.share_subject("n1"), h.engine._run
-        for number in range(300):
+        for number in range(80):
             claimed = ShareMessage(run, job.job_id, bytes(12), 1 << 29, 0, number, True, "cpu0", "hashlib")
             unknown = replace(claimed, job_id=99, is_block=bool(number % 2))
             for data in (claimed.pack(), unknown.pack(), os.urandom(60)):
@@ -391,3 +392,54 @@ async def test_a_node_stops_when_it_has_heard_nothing_for_too_long(
         h.engine.publish(too_hard(job), clean=True)
         await until(lambda: "no news of the head" in caplog.text)
         assert searches(n, None)
+
+
+async def test_a_node_that_sends_without_end_is_heard_less_and_no_other_waits(
+    cluster: ClusterFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its beats and shares are not heard directly; on the server they have room of their own, and stay there."""
+    _, job = mining()
+    async with head(cluster) as h, node(cluster, "n1"), node(cluster, "n2") as n:
+        h.engine.publish(too_hard(job), clean=True)
+        await until(lambda: len(h.engine.nodes) == 2 and searches(n, 1))
+        thief, run = await node_of(cluster, "n1"), h.engine._run
+        junk = ShareMessage(run, job.job_id, bytes(12), 1 << 29, 0, 0, True, "cpu0", "hashlib").pack()
+        for number in range(6 * MOST_OF_A_NODE):
+            await thief.publish(subjects.share_subject("n1"), junk)
+            if number % 500 == 0:
+                await thief.flush()
+        await until(lambda: "n1" in h.engine._fairness._muted)
+        h.engine.publish(next_job(job, 2), clean=True)
+        await until(lambda: "n2.cpu0" in {share.worker.name for share in h.shares})
+        assert 100 < await h.unjudged() <= MOST_OF_A_NODE + len(h.shares)
+        await thief.close()
+    assert caplog.text.count("n1 sends shares or beats without end: they wait") == 1
+
+
+async def test_a_node_that_was_muted_is_heard_again(cluster: ClusterFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("solominer.engines.cluster.fairness.LATER_SECS", 0.0)
+    async with head(cluster) as h, node(cluster, "n1") as n:
+        h.engine.publish(too_hard(mining()[1]), clean=True)
+        await until(lambda: searches(n, 1))
+        fairness = h.engine._fairness
+        while "n1" not in fairness._muted:
+            fairness.answer("n1", is_from_stream=False)
+        await until(lambda: not fairness._muted)
+        heard = next(iter(fairness._direct["n1"])).delivered
+        await until(lambda: fairness._direct["n1"][1].delivered > heard)
+
+
+async def test_a_stream_of_an_earlier_version_gets_the_settings_of_this_one(cluster: ClusterFolder) -> None:
+    client = await head_of(cluster)
+    await client.jsm().add_stream(
+        name=subjects.SHARE_STREAM,
+        subjects=[subjects.ALL_SHARES],
+        retention="workqueue",
+        discard="new",
+        max_bytes=MOST_SHARE_BYTES,
+        duplicate_window=REPEAT_SECS,
+    )
+    async with head(cluster):
+        config = (await client.jsm().stream_info(subjects.SHARE_STREAM)).config
+        assert (config.max_msgs_per_subject, config.discard_new_per_subject) == (MOST_OF_A_NODE, True)
+    await client.close()

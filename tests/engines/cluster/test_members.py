@@ -74,7 +74,8 @@ def test_when_the_space_is_used_up_a_node_is_refused_with_the_reason() -> None:
 
 def test_a_node_for_another_network_is_refused() -> None:
     answer = Book().members.join("n1", JoinRequest(bytes(16), "main", ""), 0.0)
-    assert answer == Refusal("this cluster mines on regtest, and the join file is for main")
+    assert isinstance(answer, Refusal)
+    assert answer.reason.startswith("this cluster mines on regtest, and the join file is for main -> use one that")
 
 
 def test_counters_only_increase_over_restarts_of_a_node_and_beats_out_of_order() -> None:

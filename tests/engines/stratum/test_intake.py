@@ -110,8 +110,8 @@ class Rig:
         for connection in self.connections:
             assert connection.session is not None
             (worker,) = connection.session.workers.values()
-            tally = worker.tally
-            counted.append((tally.accepted, tally.rejected, tally.hashes, tally.best_hash))
+            taken = worker.tally.take()
+            counted.append((taken.accepted, taken.rejected, taken.hashes, taken.best_hash))
         return counted
 
 

@@ -104,6 +104,23 @@ def test_a_name_with_two_kinds_of_clients_is_one_worker_and_many_names_are_bound
     assert (workers[-1].worker.name, workers[-1].shares) == (Tallies.OTHERS, 9)
 
 
+def test_hashes_stay_in_the_line_that_they_were_shown_in() -> None:
+    """Whoever keeps the sum of each line, as the head of a cluster does of a node's, would count them twice."""
+    miners = Miners()
+
+    def lines(*reports: MinerReport) -> dict[str, int]:
+        miners.report(1.0, report_of(*reports))
+        return {each.worker.name: each.shares for each in miners.snapshot(1.0, has_work=True).workers}
+
+    crowd = [news(f"m{number}", accepted=1) for number in range(MOST_SHOWN)]
+    first = lines(news("doctor"), *crowd)
+    assert (first["doctor"], first[Tallies.OTHERS], len(first)) == (0, 1, MOST_SHOWN + 1)
+    left = lines(news("doctor", connections=0))
+    assert left == {name: shares for name, shares in first.items() if name != "doctor"}
+    assert lines(news("new", accepted=1)) == left | {"new": 1}
+    assert lines(news("doctor", accepted=1)) == left | {"new": 1, Tallies.OTHERS: 2}
+
+
 def test_what_is_taken_from_a_tally_is_not_counted_again() -> None:
     tally = Tally("rig", "test/1")
     tally.accept(3, 8, 1 << 200)
