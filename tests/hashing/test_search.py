@@ -164,6 +164,16 @@ def test_a_change_of_the_control_words_ends_a_run_after_its_slice(bench: Bench) 
     search._counters.release()
 
 
+def test_others_get_their_turn_after_each_slice(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    yields: list[int] = []
+    monkeypatch.setattr(search_module, "sched_yield", lambda: yields.append(bench.counters.hashes))
+    search = bench.search(WorkerJob.of(make_job(), bytes(4)), "fake-narrow")
+    search.run(bench.block.control, bench.block.control[CHANGES])
+    assert yields == sorted(set(yields))
+    assert len(yields) >= 2
+    search._counters.release()
+
+
 def test_a_near_miss_is_neither_a_share_nor_wrong(bench: Bench) -> None:
     """The kernel compares 32 bits of the target: what passes them and misses the rest is nobody's fault."""
     job = replace(make_job(), share_target=1 << 252)  # top word 0x10000000: nearly all hits of it are above 2**252

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from os import sched_yield
 from time import monotonic_ns
 from typing import Protocol
 
@@ -170,6 +171,7 @@ class Search:
                     break
             if control[CHANGES] != changes or (found and self.over):
                 break
+            sched_yield()  # another worker on this core may have a job to begin
         self._pace.saw(counters[_HASHES] - before, now - first)
 
     def _note_place(self) -> None:

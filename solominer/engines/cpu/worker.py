@@ -12,6 +12,7 @@ import time
 from typing import Any
 
 from solominer.engines.cpu.search import Midstate, Pace, ScanKernel, Search
+from solominer.engines.cpu.turns import ask_for_short_turns
 from solominer.engines.pool.job_slot import CHANGES, WORD_OF, WorkerState
 from solominer.engines.pool.messages import Ready
 from solominer.engines.pool.startup import EXIT_WRONG_HITS, WorkerSetup
@@ -36,6 +37,7 @@ class CpuWorker(Worker):
         kernel = self._load(engine)
         if self._setup.nice:  # only now: startup should not wait for other processes
             os.nice(self._setup.nice)
+        ask_for_short_turns()
         self._hash(kernel, engine.midstate)
         engine.bench_out(kernel.name, cache_dir=self._setup.cache_dir)
         return EXIT_WRONG_HITS
