@@ -86,14 +86,16 @@ class ControlServer:
         self._connections.add(task)
         try:
             while True:
-                line = await asyncio.wait_for(reader.readline(), IDLE_SECS)
+                async with asyncio.timeout(IDLE_SECS):
+                    line = await reader.readline()
                 if not line:
                     break
                 stream = self._stream(line)
                 if stream is not None:
                     async for part in stream:
                         writer.write(part)
-                        await asyncio.wait_for(writer.drain(), IDLE_SECS)
+                        async with asyncio.timeout(IDLE_SECS):
+                            await writer.drain()
                 writer.write(json.dumps(await self._answer(line)).encode() + b"\n")
                 await writer.drain()
         except (OSError, TimeoutError, ValueError):  # disconnected, idle, or an overlong line

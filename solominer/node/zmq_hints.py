@@ -158,7 +158,8 @@ class Publisher:
     async def _until_reopened(self) -> None:
         if len(self._families) > 1:  # a host name: if one IP version does not connect, try the other
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._reopen.wait(), _NAME_SECS)
+                async with asyncio.timeout(_NAME_SECS):
+                    await self._reopen.wait()
             if not self.connected:
                 return
         await self._reopen.wait()

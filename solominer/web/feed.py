@@ -59,7 +59,11 @@ class DaemonFeed:
         reader, writer = await asyncio.open_unix_connection(found_socket(self._folder), limit=MAX_LINE_BYTES)
         try:
             writer.write(b'{"do":"watch"}\n')
-            while line := await asyncio.wait_for(reader.readline(), SILENCE_SECS):
+            while True:
+                async with asyncio.timeout(SILENCE_SECS):
+                    line = await reader.readline()
+                if not line:
+                    return
                 self._take(line)
         finally:
             writer.close()

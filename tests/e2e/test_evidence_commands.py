@@ -144,5 +144,5 @@ def test_bad_input(data_dir: Path, arguments: tuple[str, ...], words: str) -> No
 
 
 def test_an_empty_folder_has_no_records(tmp_path: Path) -> None:
-    with pytest.raises(SolominerError, match="none yet"):
+    with pytest.raises(SolominerError, match="there are no records in"):
         run("report", "--data-dir", tmp_path)

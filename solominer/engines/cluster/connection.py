@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 from nats.aio.client import Client
@@ -16,6 +16,7 @@ from nats.errors import Error as NatsError
 RETRY_SECS = 0.2
 CONNECT_SECS = 2
 CLOSE_SECS = 0.5
+CANCEL_SECS = 1.0
 PING_SECS = 1
 PINGS_UNANSWERED = 2
 """A server that does not answer so many pings is left for another, or tried again."""
@@ -86,6 +87,18 @@ async def connect(
     log.info("connected to the cluster's server, version %d.%d.%d", version.major, version.minor, version.patch)
     await back()
     return client
+
+
+async def end(tasks: Iterable[asyncio.Future[Any]]) -> None:
+    """Cancel these, and wait until they have ended.
+
+    Again if need be: asyncio.wait_for of Python 3.11, which the client calls, may swallow a cancellation.
+    """
+    waiting = set(tasks)
+    while waiting:
+        for task in waiting:
+            task.cancel()
+        _, waiting = await asyncio.wait(waiting, timeout=CANCEL_SECS)
 
 
 class _Transport(TcpTransport):

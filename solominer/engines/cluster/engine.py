@@ -22,7 +22,7 @@ from nats.aio.msg import Msg
 from solominer.chain.header import meets_target
 from solominer.engines.cluster import subjects
 from solominer.engines.cluster.complaints import Complaints
-from solominer.engines.cluster.connection import LOST, connect
+from solominer.engines.cluster.connection import LOST, connect, end
 from solominer.engines.cluster.fairness import ACK, Fairness
 from solominer.engines.cluster.fence import Fence
 from solominer.engines.cluster.judged import Judged
@@ -141,9 +141,7 @@ class ClusterEngine:
                     await self._fence.publish(client, self._message(None).pack())
         except LOST as error:
             log.warning("the cluster's server was not told of the end: %s", error or type(error).__name__)
-        for task in tuple(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
         if client is not None:
             await client.close()
         await asyncio.to_thread(self._jobs.close)

@@ -24,7 +24,7 @@ from nats.js.errors import APIError
 from solominer import __version__
 from solominer.chain.hashes import to_rpc_hex
 from solominer.engines.cluster import subjects
-from solominer.engines.cluster.connection import LOST, connect
+from solominer.engines.cluster.connection import LOST, connect, end
 from solominer.engines.cluster.front_end import FrontEnd
 from solominer.engines.cluster.join_file import JoinFile, inbox_prefix
 from solominer.engines.cluster.messages import (
@@ -132,8 +132,7 @@ class Node:
                 ]
                 waits = [asyncio.ensure_future(event.wait()) for event in (stop, self.drained)]
                 await asyncio.wait([*waits], return_when=asyncio.FIRST_COMPLETED)
-                for task in (*work, *waits):
-                    task.cancel()
+                await end((*work, *waits))
         finally:
             await self._end()
 

@@ -6,6 +6,9 @@ import asyncio
 import time
 from pathlib import Path
 
+import pytest
+
+from solominer.engines.cluster import connection
 from solominer.engines.cluster.connection import CLOSE_SECS, CONNECT_SECS, PING_SECS, PINGS_UNANSWERED, connect
 from solominer.engines.cluster.join_file import ClusterFiles
 from tests.engines.cluster.server import made, running
@@ -59,3 +62,27 @@ async def test_a_try_without_an_answer_is_closed_by_the_next(tmp_path: Path) -> 
         await asyncio.wait_for(there.wait(), 10)
         await again
         await client.close()
+
+
+async def test_a_task_whose_cancellation_was_swallowed_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "CANCEL_SECS", 0.05)
+    swallowed = 0
+
+    async def swallows_one() -> None:
+        nonlocal swallowed
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            swallowed += 1
+        await asyncio.sleep(60)
+
+    async def fails() -> None:
+        raise OSError
+
+    tasks = [asyncio.create_task(each) for each in (swallows_one(), fails())]
+    await asyncio.sleep(0)
+    await connection.end(tasks)
+    assert swallowed == 1
+    assert tasks[0].cancelled()
+    assert isinstance(tasks[1].exception(), OSError)
+    await connection.end([])
