@@ -104,8 +104,8 @@ class ClusterEngine:
         self._run = time.time_ns() // 1_000_000
         self._there = asyncio.Event()
         self._fence = Fence(self._prepare_soon)
-        self._number = 0
-        self._troubled_by = ""
+        self._number, self._troubled_by = 0, ""
+        self._asking: asyncio.Timeout | None = None
         self._job: Job | None = None
         self._intensity = 1.0
         self._ready = self._replaced = self._refused = False
@@ -162,23 +162,23 @@ class ClusterEngine:
 
     async def _connect(self) -> None:
         """Connect, and prepare the server each time that it is there again."""
-        there = self._there
 
         async def back() -> None:
-            there.set()
+            self._there.set()
+            if self._asking is not None and not self._asking.expired():  # it asked on the connection before
+                self._asking.reschedule(0)
 
         settings = self.settings
-        inbox = f"_INBOX.{NAME}-head"
-        client = await connect(settings.servers, NAME, tls=settings.tls, inbox=inbox, back=back)
+        client = await connect(settings.servers, NAME, tls=settings.tls, inbox=f"_INBOX.{NAME}-head", back=back)
         try:
             await client.subscribe(subjects.TO_JUDGE, cb=self._kept_share)
             self._client = client
             while True:
-                await there.wait()
-                there.clear()
-                if not await self._prepare(client):
+                await self._there.wait()
+                self._there.clear()
+                if not await self._prepare(client) and not self._there.is_set():
                     await asyncio.sleep(RETRY_SECS)
-                    there.set()
+                    self._there.set()
         except asyncio.CancelledError:
             if self._client is client:  # else `stop` closes it
                 self._client = None
@@ -191,24 +191,27 @@ class ClusterEngine:
     async def _prepare(self, client: Client) -> bool:
         """Make the streams, begin the run if it has not begun, publish what is wanted; whether that was possible."""
         try:
-            await make_streams(client, self.settings.replicas)
-            newest, sequence = await newest_job_and_sequence(client)
-            self._fence.begin(sequence)
-            if self._vault is not None:
-                await self._vault.begin(client, self.settings.replicas)
-            if not self._ready:
-                known = max(newest.run if newest else 0, self._jobs.newest_restored)
-                self._run = self._members.run = max(self._run, known + 1)
-                self._ready = True
-                await client.subscribe(subjects.ALL_JOINS, cb=self._join)
-                await client.subscribe(subjects.JOB, cb=self._heard_job)
-            elif newest is not None and newest.run > self._run:
-                self._replace(newest.run)
-            await client.flush()
+            async with asyncio.timeout(None) as self._asking:
+                await make_streams(client, self.settings.replicas)
+                newest, sequence = await newest_job_and_sequence(client)
+                self._fence.begin(sequence)
+                if self._vault is not None:
+                    await self._vault.begin(client, self.settings.replicas)
+                if not self._ready:
+                    known = max(newest.run if newest else 0, self._jobs.newest_restored)
+                    self._run = self._members.run = max(self._run, known + 1)
+                    await client.subscribe(subjects.ALL_JOINS, cb=self._join)
+                    await client.subscribe(subjects.JOB, cb=self._heard_job)
+                    self._ready = True
+                elif newest is not None and newest.run > self._run:
+                    self._replace(newest.run)
+                await client.flush()
             self._go(self._send(self._number, self._job))
         except LOST as error:
-            self._trouble(what_is_wrong(error))
+            self._trouble("" if self._there.is_set() else what_is_wrong(error))
             return False
+        finally:
+            self._asking = None
         self._trouble("")
         return True
 

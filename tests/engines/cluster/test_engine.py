@@ -10,11 +10,12 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from nats.aio.client import Client
 
 from solominer.engines.cluster import subjects
 from solominer.engines.cluster.messages import Notice, ShareMessage
 from solominer.engines.cluster.node import Node
-from solominer.engines.cluster.streams import MOST_OF_A_NODE, MOST_SHARE_BYTES, REPEAT_SECS
+from solominer.engines.cluster.streams import MOST_OF_A_NODE, MOST_SHARE_BYTES, REPEAT_SECS, make_streams
 from solominer.records.ledger.recent_shares import Nonces
 from solominer.setup.cluster.folder import ClusterFolder
 from solominer.work.events import JobRestored
@@ -443,3 +444,26 @@ async def test_a_stream_of_an_earlier_version_gets_the_settings_of_this_one(clus
         config = (await client.jsm().stream_info(subjects.SHARE_STREAM)).config
         assert (config.max_msgs_per_subject, config.discard_new_per_subject) == (MOST_OF_A_NODE, True)
     await client.close()
+
+
+async def test_what_a_head_asked_on_a_lost_connection_is_asked_again_on_the_next(
+    cluster: ClusterFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No answer comes to the first question; waiting for it would leave the nodes without jobs for seconds."""
+    asked = 0
+
+    async def unanswered_once(client: Client, replicas: int) -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 2:
+            await asyncio.sleep(60)
+        await make_streams(client, replicas)
+
+    monkeypatch.setattr("solominer.engines.cluster.engine.make_streams", unanswered_once)
+    async with head(cluster) as h:
+        h.engine._there.set()
+        await until(lambda: asked == 2)
+        assert h.engine._client is not None
+        await h.engine._client.force_reconnect()
+        await until(lambda: asked == 3 and h.engine._asking is None)
+        assert h.engine._troubled_by == ""
