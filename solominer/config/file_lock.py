@@ -17,15 +17,21 @@ def take_lock(handle: int, path: Path) -> None:
 
     Raises ConfigError if another process holds it for PATIENCE_SECS, OSError where the disk has no locks.
     """
-    deadline = time.monotonic() + PATIENCE_SECS
+    if not lock_within(handle, PATIENCE_SECS):
+        raise ConfigError(
+            f"another process has held the lock of {path} for {PATIENCE_SECS:g} s: it hangs, or is stopped",
+            f"see which (fuser -v {path}), end it, and run this again",
+        )
+
+
+def lock_within(handle: int, secs: float) -> bool:
+    """Lock an open file or folder; False if another process holds it so long. Raises OSError as `take_lock`."""
+    deadline = time.monotonic() + secs
     while True:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
+            return True
         except BlockingIOError:
             if time.monotonic() >= deadline:
-                raise ConfigError(
-                    f"another process has held the lock of {path} for {PATIENCE_SECS:g} s: it hangs, or is stopped",
-                    f"see which (fuser -v {path}), end it, and run this again",
-                ) from None
+                return False
         time.sleep(_LOOK_SECS)

@@ -48,10 +48,8 @@ _MESSAGES = {
 _NAMES_ELSEWHERE = {
     **{"rpcuser": "username", "user": "username", "rpcconnect": "host", "url": "host", "pass": "password"},
     **{"rpc": "bitcoin_rpc", "bitcoin": "bitcoin_rpc", "main_node": "bitcoin_rpc"},
-    **dict.fromkeys(
-        ("nodes", "node", "bitcoin_nodes", "additional_nodes", "backup_node", "backup_nodes"), "more_nodes"
-    ),
-    **dict.fromkeys(("second_node", "fallback_node", "fallback_nodes"), "more_nodes"),
+    **dict.fromkeys(("nodes", "node", "bitcoin_nodes", "additional_nodes", "second_node"), "more_nodes"),
+    **dict.fromkeys(("backup_node", "backup_nodes", "fallback_node", "fallback_nodes"), "more_nodes"),
     **{"guest": "throttle", "calm_secs": "resume_after_secs"},  # of older versions
 }
 

@@ -9,20 +9,19 @@ is compiled in memory.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from solominer.config.file_lock import lock_within
 from solominer.engines.cpu.machine import this_machine
 from solominer.engines.cpu.variants import VARIANTS
 from solominer.engines.pool.processes import python_command
@@ -34,7 +33,6 @@ COMPILE_TIMEOUT_SECS = 180
 LOCK_SECS = 60.0
 """How long to wait for another process that compiles; with our own compilation less than a worker has to start."""
 
-_LOCK_LOOK_SECS = 0.02
 
 Report = Callable[[str], None]
 T = TypeVar("T")
@@ -126,22 +124,11 @@ def _locked(folder: Path) -> Iterator[None]:
     """
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        deadline = time.monotonic() + LOCK_SECS
-        while not _taken(handle):
-            if time.monotonic() >= deadline:
-                raise Unusable(f"another process has been compiling in it, or is stopped, for {LOCK_SECS:g} s")
-            time.sleep(_LOCK_LOOK_SECS)
+        if not lock_within(handle, LOCK_SECS):
+            raise Unusable(f"another process has been compiling in it, or is stopped, for {LOCK_SECS:g} s")
         yield
     finally:
         os.close(handle)
-
-
-def _taken(handle: int) -> bool:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _problem(folder: Path) -> str | None:
