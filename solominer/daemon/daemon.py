@@ -20,7 +20,7 @@ from solominer.daemon.cluster_control import cluster_handlers
 from solominer.daemon.deadline import Deadline, exit_after
 from solominer.daemon.every_run import EveryRun, RunOptions, reload_on_sighup, serve_users
 from solominer.daemon.executor import Executor
-from solominer.daemon.fallback import FIRST_POOL_JOB, LAST_SHARES_SECS, Fallback
+from solominer.daemon.fallback import FIRST_POOL_JOB, Fallback
 from solominer.daemon.host_metrics import now
 from solominer.daemon.job_view import TemplateViews
 from solominer.daemon.nats_process import embedded_server
@@ -37,7 +37,7 @@ from solominer.daemon.parts import (
     start_of,
     stratum_of,
 )
-from solominer.daemon.pool_work import PoolWork
+from solominer.daemon.pool_work import LAST_ANSWERS_SECS, PoolWork
 from solominer.daemon.status import Sampler, snapshot_of
 from solominer.engines.engine_set import EngineSet
 from solominer.errors import SolominerError
@@ -59,7 +59,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("solominer.daemon.daemon")
 
 TICK_SECS = 0.25
-LAST_ANSWERS_SECS = 10.0
 SHUTDOWN_SECS = 20.0
 """For all steps of the shutdown together; each has a bound of its own, too."""
 REPLACED_SECS = 30.0
@@ -217,7 +216,7 @@ class Run(EveryRun):
         await parts.engines.stop(deadline.left(self.ENGINES_STOP_SECS))
         await executor.settle(deadline.left(LAST_ANSWERS_SECS))  # for blocks of the workers' last slices
         if self.fallback is not None:
-            await self.fallback.work.settle(deadline.left(LAST_SHARES_SECS))
+            await self.fallback.work.end(deadline.left(LAST_ANSWERS_SECS))
         for node in parts.nodes.values():
             await node.close()
 

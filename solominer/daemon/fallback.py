@@ -16,7 +16,7 @@ from typing import NoReturn
 
 from solominer.chain.networks import Network
 from solominer.daemon.pool_status import of_job, of_pools
-from solominer.daemon.pool_work import PoolWork
+from solominer.daemon.pool_work import LAST_ANSWERS_SECS, PoolWork
 from solominer.engines.cpu.plan_monitor import Alert
 from solominer.views.snapshot import Snapshot
 from solominer.views.text import duration
@@ -32,7 +32,7 @@ PATIENCE_SECS = 10.0
 """How long there is no work before a pool is connected: a node that is restarted is often back by then."""
 
 LAST_SHARES_SECS = 2.0
-"""How long the connection stays for what was found before the end, and for its answers."""
+"""How long shares of the workers' last slices are waited for."""
 
 LOOK_SECS = 0.1
 
@@ -84,6 +84,7 @@ class Fallback:
         await _until(self._is_over)
         self._end()
         await asyncio.sleep(LAST_SHARES_SECS)
+        await self.work.settle(LAST_ANSWERS_SECS)
         pools.cancel()
         await asyncio.wait([pools])
 

@@ -25,7 +25,7 @@ from solominer.daemon.parts import (
     stratum_of,
 )
 from solominer.daemon.pool_status import pool_snapshot_of
-from solominer.daemon.pool_work import PoolWork
+from solominer.daemon.pool_work import LAST_ANSWERS_SECS, PoolWork
 from solominer.daemon.status import Sampler
 from solominer.engines.engine_set import EngineSet
 from solominer.engines.pool.pool import WorkerPool
@@ -47,8 +47,6 @@ if TYPE_CHECKING:
     from solominer.engines.stratum.engine import StratumEngine
 
 log = logging.getLogger("solominer.daemon.daemon")
-
-LAST_ANSWERS_SECS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +148,7 @@ class PoolRun(EveryRun):
         parts.engines.stop_work()
         await self._end_users(parts.observer, beside)
         await parts.engines.stop(self.ENGINES_STOP_SECS)
-        await parts.work.settle(LAST_ANSWERS_SECS)
+        await parts.work.end(LAST_ANSWERS_SECS)
 
     # --- users ---------------------------------------------------------------------------------------------------
 

@@ -31,6 +31,9 @@ from solominer.work.policy import Policy
 from solominer.work.ports import ShareObserver
 from solominer.work.workers import WorkerId
 
+LAST_ANSWERS_SECS = 10.0
+"""How long a run that ends waits for the answers to what it found last."""
+
 log = logging.getLogger("solominer.daemon.daemon")
 
 
@@ -92,6 +95,11 @@ class PoolWork:
         deadline = time.monotonic() + timeout_secs
         while (len(self._queue) or self.pools.waiting) and time.monotonic() < deadline:
             await asyncio.sleep(0.01)
+
+    async def end(self, timeout_secs: float) -> None:
+        """Settle, and give up what has no answer then; an alarm names each block of that."""
+        await self.settle(timeout_secs)
+        self.pools.end()
 
     # --- actions -------------------------------------------------------------------------------------------------
 

@@ -165,7 +165,8 @@ class PoolMiner:
         }
         actions: list[Action] = [Record("pool_answer", fields)]
         if sent.is_block and answered.outcome is not Outcome.ACCEPTED:
-            said = f"{answered.outcome.value}, {answered.reason or 'without a reason'}"
+            answer = "nothing" if answered.outcome is Outcome.UNANSWERED else answered.outcome.value
+            said = f"{answer}, {answered.reason or 'without a reason'}"
             why = f"{pool.url} answered to block {sent.hash_hex}: {said}"
             actions.append(Alarm(Severity.HIGH, "pool-refused-block", why, "ask the pool; the ledger has the share"))
         self._do(actions)

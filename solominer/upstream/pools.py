@@ -249,8 +249,13 @@ class Pools:
 
     @property
     def waiting(self) -> int:
-        """Shares that wait for an answer."""
+        """Shares that wait for an answer, and blocks that could not be sent yet."""
         return sum(seat.submissions.waiting for seat in self.seats)
+
+    def end(self) -> None:
+        """Give up what has no answer."""
+        for seat in self.seats:
+            seat.submissions.end(_now())
 
     async def run(self) -> None:
         """Connect until cancelled."""

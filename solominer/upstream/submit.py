@@ -141,16 +141,20 @@ class Submissions:
                 again = Sent(sent.share, sent.assignment, sent.hash_le, sent.is_block, sent.at_mono, again=True)
                 lines.append(self.send(talk, again))
             else:
-                self.counts[Outcome.UNANSWERED] += 1
-                if sent.is_block:
-                    why = "the connection was lost before an answer, and the pool gave another session"
-                    self._block_lost(Answered(sent, Outcome.UNANSWERED, why, mono - sent.at_mono))
+                self._give_up(sent, "the connection was lost before an answer, and the pool gave another session", mono)
         return lines
+
+    def end(self, mono: float) -> None:
+        """The run ends: give up what has no answer."""
+        self.lost()
+        for sent in self._kept:
+            self._give_up(sent, "the run ended before an answer", mono)
+        self._kept.clear()
 
     @property
     def waiting(self) -> int:
-        """Shares that wait for an answer."""
-        return len(self._waiting)
+        """Shares that wait for an answer, and blocks that could not be sent yet."""
+        return len(self._waiting) + sum(sent.is_block for sent in self._kept)
 
     @property
     def complaint(self) -> str:
@@ -161,6 +165,11 @@ class Submissions:
         if 2 * refused < VERDICTS:
             return ""
         return f"it refused {refused} of the last {VERDICTS} shares, the last with {self._last_reason or 'no reason'!r}"
+
+    def _give_up(self, sent: Sent, why: str, mono: float) -> None:
+        self.counts[Outcome.UNANSWERED] += 1
+        if sent.is_block:
+            self._block_lost(Answered(sent, Outcome.UNANSWERED, why, mono - sent.at_mono))
 
 
 def _outcome(refusal: Refusal | None, *, again: bool) -> Outcome:

@@ -14,7 +14,7 @@ import pytest
 
 from solominer.config.load import load_config
 from solominer.config.models import Config
-from solominer.daemon import daemon, every_run
+from solominer.daemon import daemon, every_run, pool_run
 from solominer.daemon import status as status_module
 from solominer.daemon.every_run import RunOptions
 from solominer.daemon.parts import pool_settings_of
@@ -149,6 +149,27 @@ async def test_without_a_pool_it_waits_and_says_so(tmp_path: Path, caplog: pytes
         assert (await running.ask("status"))["status"]["status"] == "waiting for a pool"
         assert await running.end() == 0
     assert "no hashes were computed: the daemon was waiting for a pool" in caplog.text
+
+
+async def test_a_block_that_the_pool_never_answered_is_told_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(pool_run, "LAST_ANSWERS_SECS", 0.1)
+    async with ScriptedPool() as pool:
+        running = Running(config_of(tmp_path, pool), engine=FakeEngine(share_target=0, auto=1))
+
+        def no_more(params: list[Any]) -> None:
+            pool.script.silent = True
+
+        pool.script.verdict = no_more
+        await running.until(lambda: pool.script.silent and running.miner and running.miner.pool_blocks)
+        pool.say(notify("j2", 201, prevhash=f"{201:064x}"))
+        await running.until(lambda: running.miner and running.miner.pool_blocks >= 2)
+        assert await running.end() == 0
+    assert "answered to block" in caplog.text
+    assert "nothing, the run ended before an answer" in caplog.text
+    ledger = "".join(path.read_text() for path in tmp_path.glob("pool-regtest/ledger/*/*/*/*/ledger.jsonl"))
+    assert '"outcome":"unanswered"' in ledger
 
 
 async def test_limits_end_it(tmp_path: Path) -> None:

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import psutil
 import pytest
 
 from regtest.scenarios import coins_address
 from solominer.chain.target import decode_compact
+from solominer.engines.pool import pool as cpu_pool
 from solominer.engines.pool.pool import WorkerPool
 from solominer.engines.stratum.assignment import Assignment, read_job, search
 from solominer.engines.stratum.engine import StratumEngine
@@ -112,20 +112,21 @@ class Bench:
         blocks = self.running.coordinator.blocks
         return [*blocks.settled, *blocks.open.values()]
 
-    @contextmanager
-    def no_cpu_blocks(self) -> Iterator[None]:
+    @asynccontextmanager
+    async def no_cpu_blocks(self) -> AsyncIterator[None]:
         """Stop the CPU's workers, so that no block of theirs makes a miner's a late one."""
         cpu = self.running.executor._engines.engines["cpu"]
         assert isinstance(cpu, WorkerPool)
-        workers = cpu.pool_snapshot().workers
+        await self.running.until(lambda: all(worker.alive and worker.hashes for worker in cpu.pool_snapshot().workers))
+        workers = [psutil.Process(worker.pid) for worker in cpu.pool_snapshot().workers]
         for worker in workers:
-            os.kill(worker.pid, signal.SIGSTOP)
+            worker.suspend()
         try:
             yield
         finally:
             for worker in workers:
-                with suppress(ProcessLookupError):
-                    os.kill(worker.pid, signal.SIGCONT)
+                with suppress(psutil.NoSuchProcess):
+                    worker.resume()
 
     async def on_the_chain(self, hash_hex: str) -> None:
         """Wait until the node has this block on its chain."""
@@ -146,6 +147,7 @@ async def serving(
     node: PrivateNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **more: Any
 ) -> AsyncIterator[Bench]:
     """A daemon in this process that serves miners."""
+    monkeypatch.setattr(cpu_pool, "HANG_SECS", 300.0)  # a worker that is stopped stays so
     port = free_port()
     values = {"cpu_workers": 0, "stratum": f"127.0.0.1:{port}", "payout_address": coins_address(node)} | more
     async with RunningMiner(monkeypatch, config_for(node, tmp_path / "data", **values)) as running:

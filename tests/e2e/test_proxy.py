@@ -7,10 +7,12 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ import pytest
 from solominer.node.private.node import PrivateNode
 from solominer.records.control_client import ask
 from solominer.records.evidence.verify import verify
+from solominer.upstream.submit import Outcome
 from tests.e2e.stratum_rig import Bench, confirmations, in_thread, logged_in, serving, solve
 from tests.engines.stratum.wire import WireMiner
 from tests.ports import free_port
@@ -54,9 +57,16 @@ class Proxy:
         """What it logged."""
         return self._log.read_text()
 
-    async def status(self) -> dict[str, Any]:
+    def status(self) -> dict[str, Any]:
         """As `solominer status` gets it."""
-        return dict((await in_thread(lambda: ask(self.data / "pool-regtest", {"do": "status"})))["status"])
+        return dict(ask(self.data / "pool-regtest", {"do": "status"})["status"])
+
+    def await_answers(self) -> None:
+        """Wait until the pool has answered all shares."""
+        deadline = time.monotonic() + 60
+        while (status := self.status())["shares"] > sum(status["pools"][0][each.value] for each in Outcome):
+            assert time.monotonic() < deadline, status
+            time.sleep(0.05)
 
     def miner(self, name: str) -> WireMiner:
         """A miner that has a job."""
@@ -79,14 +89,19 @@ def proxy_at(folder: Path, pool_url: str) -> Iterator[Proxy]:
         proxy.process.wait()
 
 
-def mine(proxy: Proxy, name: str, bench: Bench) -> set[str]:
-    """Hand in a block of each job until the pool has enough; those that the proxy accepted."""
+def mine(proxy: Proxy, name: str, bench: Bench, together: Barrier) -> set[str]:
+    """Hand in a block of each job until the pool has enough; those that the proxy accepted.
+
+    The next one is not begun until the pool has answered: it does not answer while its disk is behind.
+    """
     miner, found = proxy.miner(name), set[str]()
+    together.wait(60)
     while bench.running.accepted < BLOCKS:
         jobs = len(miner.jobs)
         params, hash_hex = solve(miner, extranonce2=bytes(4))
         if miner.hand_in(params, name)["error"] is None:
             found.add(hash_hex)
+        proxy.await_answers()
         while len(miner.jobs) == jobs and bench.running.accepted < BLOCKS:
             miner.read()
     return found
@@ -102,11 +117,13 @@ async def test_blocks_of_miners_behind_a_proxy_are_the_pools(
         url = next(url for url in bench.engine.urls if url.startswith(scheme))
         with proxy_at(tmp_path, url) as proxy:
             names, workers = ("rack.1", "rack.2"), {"stratum/rack.1", "stratum/rack.2"}
-            found = await asyncio.gather(*(in_thread(partial(mine, proxy, name, bench)) for name in names))
-            async with asyncio.timeout(20):  # workers are reported once a second
-                while {each["worker"] for each in (await proxy.status())["workers"]} != workers:
+            together = Barrier(len(names))
+            found = await asyncio.gather(*(in_thread(partial(mine, proxy, name, bench, together)) for name in names))
+            async with asyncio.timeout(60):  # workers are reported once a second
+                while {each["worker"] for each in (await in_thread(proxy.status))["workers"]} != workers:
                     await asyncio.sleep(0.1)
-            assert (await proxy.status())["stratum_urls"]
+            assert (await in_thread(proxy.status))["stratum_urls"]
+            await in_thread(proxy.await_answers)
             assert await in_thread(proxy.stop) == 0, proxy.log()
         on_chain = {hash_hex for hash_hex in set.union(*found) if confirmations(node, hash_hex) > 0}
         assert len(on_chain) >= BLOCKS - 1

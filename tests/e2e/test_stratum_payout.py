@@ -33,7 +33,7 @@ async def test_each_miner_is_paid_and_foreign_addresses_are_refused(
         mine = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080"
         user = f"{mine}.shelf"
         found = ""
-        with bench.no_cpu_blocks():
+        async with bench.no_cpu_blocks():
             while not found:  # late where the CPU's last block comes after the job
                 miner = await in_thread(lambda: bench.miner(user=user))
                 params, hash_hex = solve(miner)
@@ -64,7 +64,7 @@ async def test_a_split_is_paid_by_blocks_of_the_cpu_and_of_miners(
     async with serving(node, tmp_path, monkeypatch, **more) as bench:
         found: dict[str, str] = {}
         while found.keys() != {"cpu", "stratum"}:
-            with bench.no_cpu_blocks():
+            async with bench.no_cpu_blocks():
                 miner, params, _ = await bench.solved()
                 await bench.hand_in(miner, params)
                 await asyncio.sleep(0.3)

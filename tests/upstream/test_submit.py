@@ -97,6 +97,22 @@ def test_a_block_that_is_given_up_is_told() -> None:
     assert (answered.outcome, answered.secs) == (Outcome.UNANSWERED, 10.0)
 
 
+def test_blocks_without_an_answer_are_waited_for_and_given_up_at_the_end_of_the_run() -> None:
+    told: list[Answered] = []
+    shares, client = Submissions(told.append), client_of()
+    shares.send(client, sent_of(1, is_block=True))
+    shares.send(client, sent_of(2))
+    shares.keep(sent_of(3, is_block=True))
+    shares.keep(sent_of(4))
+    assert shares.waiting == 3, "a share that could not be sent is not waited for"
+    shares.end(110.0)
+    assert {answered.sent.share.nonce for answered in told} == {1, 3}
+    assert {(answered.outcome, answered.reason) for answered in told} == {
+        (Outcome.UNANSWERED, "the run ended before an answer")
+    }
+    assert (shares.counts[Outcome.UNANSWERED], shares.waiting) == (4, 0)
+
+
 def test_a_pool_that_does_not_answer_gets_no_more_but_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(submit, "MAX_WAITING", 2)
     shares, client = Submissions(), client_of()
