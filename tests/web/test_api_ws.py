@@ -99,8 +99,11 @@ def test_a_slow_client_is_dropped_and_the_others_are_not(
     recent: RecentHours, served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hub, "MOST_WAITING", 2)
+    monkeypatch.setattr(hub, "FRESH_SECS", 3600.0)
     with subscribed(served, "shares") as slow, subscribed(served, "errors") as other:
-        recent.hour(recent.now_hour + 310, shares=9)  # read at once, so more wait than are allowed
+        served.get("shares")
+        recent.hour(recent.now_hour + 310, shares=9)
+        served.get("shares")  # reads all of it at once, so more wait than are allowed
         with pytest.raises(ConnectionClosed):
             list(slow)
         assert slow.close_code == 1013
