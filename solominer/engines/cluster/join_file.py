@@ -104,6 +104,15 @@ class ClusterFiles:
         return tls_context(self.ca_pem, self.certificate_pem, self.key_pem)
 
 
+def node_names(folder: Path) -> list[str]:
+    """The nodes of the cluster in the head's folder as it is now; none if it cannot be read."""
+    try:
+        nodes = read_json(folder / CLUSTER_FILE, CLUSTER_FORM, "")["nodes"]
+    except (ConfigError, KeyError):
+        return []
+    return list(nodes) if isinstance(nodes, dict) else []
+
+
 def read_pem(path: Path, again: str) -> str:
     """The text of a PEM file. Raises ConfigError."""
     try:
