@@ -42,7 +42,6 @@ MAX_AT = 1e11
 USE_SECS = 60.0
 """A token's last use is written at most this often."""
 
-_ANEW = "remove the file and make new tokens with `solominer web token add`"
 _MAX_BYTES = 1 << 20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}", re.ASCII)
 _SECRET = re.compile(rf"{PREFIX}[A-Za-z0-9_-]{{43}}", re.ASCII)
@@ -111,12 +110,17 @@ class TokenFile:
         except OSError as error:
             raise RecordsError(f"the web tokens cannot be read: {reason(error)}", "check the disk") from error
         if other := other_version(data, FORMAT):
-            todo = f"use the newest version that was used here, or {_ANEW}"
-            raise RecordsError(f"{self.path} cannot be used: {other}", todo)
+            raise RecordsError(
+                f"{self.path} cannot be used: {other}",
+                "use the newest version that was used here, or remove the file and make new tokens",
+            )
         try:
             return tuple(map(_token, Field(decode(data), FILE)["tokens"].items(MAX_TOKENS)))
         except BadValue as error:
-            raise RecordsError(f"{self.path} is damaged: {error.what}", _ANEW) from error
+            raise RecordsError(
+                f"{self.path} is damaged: {error.what}",
+                "remove the file and make new tokens with `solominer web token add`",
+            ) from error
 
     def add(self, name: str, role: Role, at: float, days: float | None = None) -> str:
         """Make a token that is valid for `days` from `at` (Unix seconds), and return it: it cannot be shown again.
