@@ -7,9 +7,8 @@ import pytest
 from solominer.engines.cluster.messages import MINER, Beat, WorkerBeat
 from solominer.engines.stratum.events import Authorized
 from solominer.engines.stratum.names import MAX_ADDRESS, MAX_USER_AGENT, MAX_WORKER_NAME
-from tests.engines.stratum.builders import make_shared, make_work
+from tests.engines.stratum.builders import Client, make_shared, make_work
 from tests.engines.stratum.v2.miner import Miner, extended
-from tests.engines.stratum.wire import Client
 
 NAMES = {
     "control characters": "rig\x00\x07\r\n\x1b[2J\x7f\x9b",
