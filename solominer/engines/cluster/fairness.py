@@ -59,7 +59,7 @@ class Fairness:
         self._muted: dict[str, float] = {}
 
     async def hear_joins(self, client: Client) -> None:
-        """Hear the requests to join of all that are not muted. Raises nats.errors.Error."""
+        """Hear the requests to join of all that are not muted, from now on. Raises nats.errors.Error."""
         self._client = client
         await self._joins.hear(client, self._muted, self._direct)
 
@@ -86,8 +86,9 @@ class Fairness:
                 await self.hear(client, node)
             except LOST:  # the stream has its shares, too
                 self._muted[node] = now
-        with suppress(*LOST):  # it is tried again a second later
-            await self.hear_joins(client)
+        if self._client is not None:  # the run has begun
+            with suppress(*LOST):  # it is tried again a second later
+                await self.hear_joins(self._client)
 
     def new_work(self, node: str) -> None:
         """It sent a share that counts."""

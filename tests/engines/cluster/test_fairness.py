@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from nats.aio.client import Client
 from nats.errors import NoRespondersError
 
 from solominer.engines.cluster import subjects
-from solominer.engines.cluster.fairness import MOST_AT_ONCE
+from solominer.engines.cluster.fairness import MOST_AT_ONCE, Fairness
 from solominer.engines.cluster.messages import JoinRequest, ShareMessage
 from solominer.engines.cluster.streams import MOST_OF_A_NODE
 from solominer.setup.cluster.folder import ClusterFolder
-from tests.engines.cluster.rig import head, next_job, node, searches, too_hard, until
+from tests.engines.cluster.rig import SPACE, Head, head, next_job, node, searches, too_hard, until
 from tests.engines.cluster.server import made, node_of, running
 from tests.work.builders import mining
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[ClusterFolder]:
-    """A running server with two nodes."""
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ClusterFolder]:
+    """A running server with two nodes, after which a head looks often."""
+    monkeypatch.setattr("solominer.engines.cluster.engine.LOOK_SECS", 0.05)
     folder = made(tmp_path, ["n1", "n2"])
     with running(folder):
         yield folder
@@ -82,3 +85,25 @@ async def test_a_node_that_was_muted_is_heard_again(cluster: ClusterFolder, monk
         await until(lambda: not fairness._muted)
         heard = next(iter(fairness._direct["n1"])).delivered
         await until(lambda: fairness._direct["n1"][1].delivered > heard)
+
+
+async def test_nobody_joins_before_the_run_has_begun(cluster: ClusterFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The head looks after its nodes each second, also while the server cannot give it its streams."""
+    looked = asyncio.Event()
+
+    async def no_streams(*_: object) -> None:
+        await looked.wait()
+        raise NoRespondersError
+
+    async def look(self: Fairness, client: Client) -> None:
+        await original(self, client)
+        looked.set()
+
+    original = Fairness.look
+    monkeypatch.setattr(Fairness, "look", look)
+    monkeypatch.setattr("solominer.engines.cluster.engine.make_streams", no_streams)
+    h = Head(cluster)
+    await h.engine.start(h.post, SPACE)
+    await looked.wait()
+    assert not h.engine._fairness._joins._heard
+    await h.engine.stop(1.0)
