@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Any
 
+from solominer.config.password_file import CREDENTIALS
 from solominer.config.paths import expanded
 from solominer.errors import ConfigError
 
@@ -20,8 +21,6 @@ _PORT = re.compile(r"[0-9]{1,5}")
 _NUMBER = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)\s*(%|°?[A-Za-z]*)")
 _WILDCARD = re.compile(r"(\*|0\.0\.0\.0|\[::\]|::):([0-9]+)")
 _UNSET = re.compile(r"\$(?:(\w+)|\{(\w*)\})")
-_LATER = "CREDENTIALS_DIRECTORY"
-"""Set by systemd for the service only; other commands read the same config without it."""
 
 MAX_SOCKET_PATH_BYTES = 107
 
@@ -130,7 +129,7 @@ def path_from(value: Any) -> Any:
     if not text:
         raise ValueError("the path is empty; remove the setting to use its default")
     text = os.path.expandvars(text)
-    if any((match[1] or match[2]) != _LATER for match in _UNSET.finditer(text)):
+    if any((match[1] or match[2]) != CREDENTIALS for match in _UNSET.finditer(text)):
         raise ValueError("the path contains an environment variable ($NAME) that is not set")
     try:
         return expanded(Path(text), "it")

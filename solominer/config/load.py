@@ -9,7 +9,6 @@ import difflib
 import json
 import os
 import re
-import stat
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -22,7 +21,7 @@ from solominer.config.environment import Setting, from_environment, settings_of
 from solominer.config.jsontext import parse_json, shown_key
 from solominer.config.models import Config, RpcConfig, ZmqConfig
 from solominer.config.part import Part
-from solominer.config.password_file import files_with_passwords
+from solominer.config.password_file import files_with_passwords, others_can_read
 from solominer.config.paths import plain_bytes
 from solominer.config.time_zone import TIME_ZONE_TODO, time_zone_problem
 from solominer.errors import ConfigError
@@ -87,11 +86,7 @@ def warnings_about(path: Path | None, config: Config) -> list[str]:
     problem = time_zone_problem()
     warnings = [*unused_settings(config), *([f"{problem}; {TIME_ZONE_TODO}"] if problem else [])]
     with suppress(OSError):
-        if (
-            path is not None
-            and path in files_with_passwords(config, path)
-            and path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH)
-        ):
+        if path is not None and path in files_with_passwords(config, path) and others_can_read(path):
             text = f"{path} contains a password and other users can read it: chmod 600 {path}"
             return [text, *warnings]
     return warnings

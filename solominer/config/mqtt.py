@@ -8,7 +8,7 @@ from solominer.config import forms
 from solominer.config.part import AnyPath, Part
 from solominer.config.quantities import Port
 
-_FORBIDDEN = set("+#\0")
+_WILDCARDS = set("+#")
 
 
 class MqttConfig(Part):
@@ -22,7 +22,7 @@ class MqttConfig(Part):
     name: str = Field(
         "solominer", min_length=1, max_length=60, description="name of the device; differs for each solominer"
     )
-    discovery_prefix: str = Field("homeassistant", description="as in Home Assistant's MQTT settings")
+    discovery_prefix: str = Field("homeassistant", max_length=200, description="as in Home Assistant's MQTT settings")
 
     @field_validator("host")
     @classmethod
@@ -39,7 +39,8 @@ class MqttConfig(Part):
     @field_validator("discovery_prefix")
     @classmethod
     def _topic(cls, value: str) -> str:
-        if not value or value.startswith("/") or value.endswith("/") or set(value) & _FORBIDDEN:
+        is_topic = value and value.isprintable() and not set(value) & _WILDCARDS
+        if not is_topic or value.startswith("/") or value.endswith("/"):
             raise ValueError("write a topic without wildcards, such as homeassistant")
         return value
 

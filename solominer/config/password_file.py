@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +15,10 @@ if TYPE_CHECKING:
     from solominer.config.models import Config, RpcConfig
     from solominer.config.pools import PoolConfig
 
+CREDENTIALS = "CREDENTIALS_DIRECTORY"
+"""The variable with the folder of a service's credentials. systemd sets it for the service only; other commands read
+the same config without it."""
+_CONTAINER_SECRETS = Path("/run/secrets")
 _MAX_BYTES = 4096
 
 
@@ -38,6 +44,19 @@ def read_password(path: Path) -> str:
     if not password:
         raise ConfigError(f"the password file {path} is empty", "write the password into its first line")
     return password
+
+
+def others_can_read(path: Path, bits: int = stat.S_IRGRP | stat.S_IROTH) -> bool:
+    """Whether the mode of a file with a secret has `bits`, which let other users read it. Raises OSError.
+
+    Not asked of files below /run/secrets and $CREDENTIALS_DIRECTORY: Docker gives them mode 0444, Kubernetes 0644 and
+    systemd 0440, they cannot be changed from inside, and who may enter these folders is decided outside.
+    """
+    folders = [_CONTAINER_SECRETS, *([Path(named)] if (named := os.environ.get(CREDENTIALS)) else [])]
+    real = path.resolve()
+    if any(real.is_relative_to(folder.resolve()) for folder in folders):
+        return False
+    return bool(path.stat().st_mode & bits)
 
 
 def files_with_passwords(config: Config, config_path: Path | None) -> list[Path]:

@@ -32,7 +32,8 @@ from solominer.work.ports import BlockObserver, Engine, Node, ShareObserver
 from solominer.work.workers import ExtranonceDealer, ExtranonceRange
 
 if TYPE_CHECKING:
-    from solominer.engines.cluster.engine import ClusterEngine, ClusterSettings
+    from solominer.engines.cluster.engine import ClusterEngine
+    from solominer.engines.cluster.settings import ClusterSettings
     from solominer.engines.stratum.engine import StratumEngine, StratumSettings
 
 STRATUM_EXTRANONCES = 1 << 24
@@ -150,8 +151,8 @@ def cluster_of(config: Config, recorder: Recorder, replay: Replay) -> ClusterEng
 
 def cluster_settings_of(config: Config) -> ClusterSettings:
     """Servers, certificates and files of the cluster's head. Raises ConfigError."""
-    from solominer.engines.cluster.engine import ClusterSettings
-    from solominer.engines.cluster.join_file import ClusterFiles
+    from solominer.engines.cluster.join_file import ClusterFiles, node_names
+    from solominer.engines.cluster.settings import ClusterSettings
 
     files = ClusterFiles.read(config.cluster_dir)
     return ClusterSettings(
@@ -161,6 +162,7 @@ def cluster_settings_of(config: Config) -> ClusterSettings:
         jobs_file=None if config.mode_rules.simulated else config.tree_dir / "cluster-jobs.bin",
         replicas=3 if len(files.servers) > 2 else 1,
         has_standby=config.cluster.standby,
+        node_names=lambda: node_names(config.cluster_dir),
     )
 
 

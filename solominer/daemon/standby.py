@@ -21,9 +21,9 @@ from solominer.daemon.nodes import await_payout
 from solominer.daemon.parts import cluster_settings_of
 from solominer.daemon.sd_notify import Notifier
 from solominer.engines.cluster.connection import LOST, connect
-from solominer.engines.cluster.engine import ClusterSettings
 from solominer.engines.cluster.lease import RENEW_SECS, SILENT_SECS, HeadLease
 from solominer.engines.cluster.members import NAME
+from solominer.engines.cluster.settings import ClusterSettings
 from solominer.engines.cluster.vault import copy_of_jobs
 from solominer.errors import SolominerError
 from solominer.records.lock import FolderLock

@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 
 from solominer.config.models import Config
-from solominer.config.password_file import files_with_passwords
+from solominer.config.password_file import files_with_passwords, others_can_read
 from solominer.config.paths import default_cache_dir, home, presence
 from solominer.config.time_zone import TIME_ZONE_TODO, time_zone_problem
 from solominer.doctor.check import Check, CheckOutcome, failed, ms, ok, skipped, warning
@@ -65,7 +65,7 @@ def machine_checks(config: Config, config_path: Path | None) -> list[Check]:
 def _permissions(config: Config, config_path: Path | None) -> CheckOutcome:
     """Other users must not be able to read a password, or to write to config.json and data_dir."""
     for path in files_with_passwords(config, config_path):
-        if _mode_of(path) & (stat.S_IRGRP | stat.S_IROTH):
+        if presence(path).there and others_can_read(path):  # a missing file is reported by another check
             return failed(f"other users can read the password in {path}", f"chmod 600 {path}")
     writable = (config.records_dir, *([config_path] if config_path else []))
     for path in writable:

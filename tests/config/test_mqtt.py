@@ -27,6 +27,9 @@ def test_hosts(written: str, host: str) -> None:
         {"host": "broker", "name": ""},
         {"discovery_prefix": ""},
         {"discovery_prefix": "home/+"},
+        {"discovery_prefix": "home\ud800"},
+        {"discovery_prefix": "home\n"},
+        {"discovery_prefix": "h" * 201},
         {"discovery_prefix": "home/"},
     ],
 )

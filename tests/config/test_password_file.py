@@ -13,7 +13,7 @@ import pytest
 from solominer.config.alerts import SmtpConfig
 from solominer.config.load import load_config, warnings_about
 from solominer.config.mqtt import MqttConfig
-from solominer.config.password_file import read_password
+from solominer.config.password_file import others_can_read, read_password
 from solominer.config.pools import PoolConfig
 from solominer.errors import ConfigError, SolominerError
 from solominer.node.credentials import PasswordFile
@@ -96,3 +96,22 @@ def test_a_mail_password_in_a_config_that_others_can_read_is_warned_of(tmp_path:
     (warning,) = warnings_about(file, load_config(file, environ={}))
     assert "contains a password" in warning
     assert "hush" not in warning
+
+
+@pytest.mark.parametrize("mode", [0o444, 0o440, 0o644])
+def test_secrets_of_containers_and_services_may_have_their_usual_modes(
+    mode: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Kubernetes mounts them: links to a folder that is replaced. A link to a file elsewhere is no such secret."""
+    monkeypatch.setattr("solominer.config.password_file._CONTAINER_SECRETS", tmp_path / "secrets")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "credentials"))
+    for folder in ("secrets/..data", "credentials", "home"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "password").write_text("hush")
+        (tmp_path / folder / "password").chmod(mode)
+    (tmp_path / "secrets/password").symlink_to("..data/password")
+    (tmp_path / "secrets/foreign").symlink_to(tmp_path / "home/password")
+    asked = ("secrets/password", "credentials/password", "home/password", "secrets/foreign")
+    assert [others_can_read(tmp_path / each) for each in asked] == [False, False, True, True]
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY")
+    assert others_can_read(tmp_path / "credentials/password")

@@ -6,11 +6,13 @@ folder of the test, so neither a real bitcoind nor the tools of Debian are found
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import io
 import tarfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -279,6 +281,35 @@ def test_a_cache_that_cannot_be_written_is_named(machine: Machine) -> None:
     machine.cache.write_text("a file where the folder should be")
     with pytest.raises(BitcoindNotFound, match=f"cannot write a bitcoind to {machine.cache}"):
         machine.find()
+
+
+@contextmanager
+def another_download(machine: Machine) -> Iterator[Callable[[], None]]:
+    """Another process downloads to the cache; yields what ends that."""
+    machine.cache.mkdir()
+    with (machine.cache / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield lambda: fcntl.flock(lock, fcntl.LOCK_UN)
+
+
+def test_what_another_process_downloads_is_waited_for_and_used(machine: Machine) -> None:
+    with another_download(machine) as finish:
+
+        def report(line: str) -> None:
+            machine.said.append(line)
+            put_script(machine.cache / "release/bitcoin-99.0/bin/bitcoind", script("4.0"))
+            finish()
+
+        found = find_bitcoind(None, machine.cache, release_base="http://127.0.0.1:9", report=report)
+    assert (found.version, found.origin) == ("4.0", "release tarball, cached")
+    assert machine.said == [f"another solominer is downloading a bitcoind to {machine.cache}; waiting for it"]
+
+
+def test_a_download_that_never_ends_is_told(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("solominer.node.private.bitcoind.OTHERS_DOWNLOAD_SECS", 0.01)
+    with another_download(machine), pytest.raises(BitcoindNotFound, match="it hangs, is stopped, or") as raised:
+        machine.find()
+    assert f"fuser -v {machine.cache}/.lock" in str(raised.value)
 
 
 @pytest.mark.parametrize(

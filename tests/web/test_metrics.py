@@ -69,8 +69,8 @@ def test_thousands_of_workers_are_few_series(tmp_path: Path) -> None:
     assert more["solominer_worker_shares_total", "stratum/m0"] == 1
 
 
-def test_names_of_miners_cannot_break_the_format(tmp_path: Path) -> None:
-    name = 'a"}\\n 1\\'
+@pytest.mark.parametrize("name", ['a"}\\n 1\\', 'x",node="y"} 1 #', "{}=,<b>&+/#", "\\", "\\n"])
+def test_names_of_miners_cannot_break_the_format(name: str, tmp_path: Path) -> None:
     assert scrape(tmp_path, status(miner(name)))["solominer_worker_up", f"stratum/{name}"] == 1
 
 

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import json
 import logging
+import re
 import ssl
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -35,6 +36,16 @@ from tests.web.site import status, tell
 
 PASSWORD = "a-secret-password"
 TOPICS = Topics(MqttConfig())
+
+
+@pytest.mark.parametrize("name", ["attic/+/#", "\0attic\n", "$SYS/attic", "<b>ATTIC", "\u202eattic"])
+def test_no_name_reaches_another_topic(name: str) -> None:
+    topics = Topics(MqttConfig(name=name))
+    assert re.fullmatch("[a-z0-9_]+", topics.id)
+    assert topics.state == f"solominer/{topics.id}/state"
+    for topic, text in discovery(MqttConfig(name=name)):
+        assert re.fullmatch(r"homeassistant/[a-z_]+/[a-z0-9_]+/[a-z_]+/config", topic)
+        assert json.loads(text)["device"]["name"] == name
 
 
 def site_of(folder: Path, **mqtt: Any) -> Site:

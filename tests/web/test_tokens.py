@@ -181,6 +181,18 @@ def test_a_damaged_file_lets_nobody_in_and_says_so(
     assert file.path.read_text() == content
 
 
+def test_a_file_of_a_newer_version_lets_nobody_in_and_is_not_said_to_be_damaged(tmp_path: Path) -> None:
+    file = TokenFile(tmp_path)
+    file.add("phone", Role.CONTROL, AT)
+    written = file.path.read_text()
+    file.path.write_text(written.replace("solominer-web-tokens/1", "solominer-web-tokens/2"))
+    with pytest.raises(RecordsError, match="another version of solominer: 'solominer-web-tokens/2'") as refused:
+        file.add("x", Role.READ, AT)
+    assert "newest version" in refused.value.todo
+    file.path.write_text(written.replace('"format": "solominer-web-tokens/1",', ""))  # as versions before wrote it
+    assert [token.name for token in file.load()] == ["phone"]
+
+
 def test_a_good_line_is_read() -> None:
     assert module._token(Field(GOOD, "x")) == Token("a", Role.READ, "ab" * 32, 1.0)
 

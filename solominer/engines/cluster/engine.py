@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
 import time
 from collections.abc import Callable, Collection, Coroutine, Set
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 from nats.aio.client import Client
@@ -29,6 +27,7 @@ from solominer.engines.cluster.judged import Judged
 from solominer.engines.cluster.known_jobs import KnownJobs
 from solominer.engines.cluster.members import NAME, Members, Note, worker_id
 from solominer.engines.cluster.messages import Beat, JobMessage, JoinRequest, Lease, Notice, Refusal, ShareMessage
+from solominer.engines.cluster.settings import ClusterSettings
 from solominer.engines.cluster.streams import lost_streams, make_streams, newest_job_and_sequence, what_is_wrong
 from solominer.engines.cluster.vault import Vault
 from solominer.engines.pool.worker_job import WorkerJob
@@ -54,21 +53,6 @@ _UNKNOWN = "sent a share of job %d of run %d, which is not kept any more"
 _STALE_BLOCK = "found a block for job %d of run %d, which is not kept any more: it is stale"
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class ClusterSettings:
-    """Servers, and what the nodes must have in common. `replicas` is how many servers keep each message.
-
-    `jobs_file` keeps jobs over a restart of the daemon; with `has_standby` the servers have a copy of it.
-    """
-
-    servers: tuple[str, ...]
-    network: str
-    tls: ssl.SSLContext
-    jobs_file: Path | None = None
-    replicas: int = 1
-    has_standby: bool = False
 
 
 class ClusterEngine:
@@ -98,7 +82,8 @@ class ClusterEngine:
         self._vault = Vault(copied, self._prepare_soon) if copied else None
         self._jobs = KnownJobs(settings.jobs_file, self._vault)
         self._judged, self._complaints = Judged(), Complaints()
-        self._fairness = Fairness(self._direct_share, self._beat, self._go, self._complaints)
+        heard = (self._direct_share, self._beat, self._join)
+        self._fairness = Fairness(*heard, go=self._go, names=settings.node_names, complaints=self._complaints)
         self._members = Members(ExtranonceRange(0, 0), settings.network, note)
         self._client: Client | None = None
         self._run = time.time_ns() // 1_000_000
@@ -200,7 +185,7 @@ class ClusterEngine:
                 if not self._ready:
                     known = max(newest.run if newest else 0, self._jobs.newest_restored)
                     self._run = self._members.run = max(self._run, known + 1)
-                    await client.subscribe(subjects.ALL_JOINS, cb=self._join)
+                    await self._fairness.hear_joins(client)
                     await client.subscribe(subjects.JOB, cb=self._heard_job)
                     self._ready = True
                 elif newest is not None and newest.run > self._run:
@@ -323,6 +308,7 @@ class ClusterEngine:
         if self._replaced:
             return
         node = subjects.node_of(message.subject)
+        self._drop(node, "")
         try:
             answer = self._members.join(node, JoinRequest.unpack(message.data), time.monotonic())
         except DecodeError as error:

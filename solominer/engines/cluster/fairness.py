@@ -1,15 +1,17 @@
 """No node takes the place of others: one that sends what is no new work without end is heard less.
 
-Each node has an allowance for such messages and beats; new work adds to it, since it costs hashes. Beyond it the head
-hears the node's shares from the stream alone, and lets the server make room for more of them at the allowance's pace.
-There each node has room for a fixed number (`streams`), so that the server refuses the rest without writing it.
+Each node has an allowance for such messages, beats and requests to join; new work adds to it, since it costs hashes.
+Beyond it the head hears the node's shares from the stream alone, and lets the server make room for more of them at the
+allowance's pace. There each node has room for a fixed number (`streams`), so that the server refuses the rest without
+writing it.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
+from contextlib import suppress
 from typing import Any
 
 from nats.aio.client import Client
@@ -19,6 +21,7 @@ from nats.aio.subscription import Subscription
 from solominer.engines.cluster import subjects
 from solominer.engines.cluster.complaints import Complaints
 from solominer.engines.cluster.connection import LOST
+from solominer.engines.cluster.joins import Heard, Joins
 
 MOST_AT_ONCE, PER_SEC = 300.0, 100.0
 """A node's allowance, and what it gets back."""
@@ -27,27 +30,38 @@ _NEW_WORK = 2.0
 LATER_SECS = 10.0
 _LATER = b'-NAK {"delay": %d}' % (LATER_SECS * 1e9)
 ACK = b"+ACK"
-_FLOODS = "sends shares or beats without end: they wait, those of other nodes do not -> solominer cluster remove %s"
+_FLOODS = "sends without end: what it sends waits, that of other nodes does not -> solominer cluster remove %s"
 
 log = logging.getLogger(__name__)
 
-Heard = Callable[[Msg], Awaitable[None]]
-
 
 class Fairness:
-    """What each node may send. `share` takes its direct copies, `beat` its beats; `go` starts a task."""
+    """What each node may send. `share` takes its direct copies, `beat` its beats, `join` its requests to join.
+
+    `go` starts a task, `names` reads the cluster's nodes from the disk.
+    """
 
     def __init__(
         self,
         share: Heard,
         beat: Heard,
+        join: Heard,
+        *,
         go: Callable[[Coroutine[Any, Any, None]], None],
+        names: Callable[[], Iterable[str]],
         complaints: Complaints,
     ) -> None:
         self._share, self._beat, self._go, self._complaints = share, beat, go, complaints
+        self._joins = Joins(self._unless_muted(join), names)
+        self._client: Client | None = None
         self._left: dict[str, tuple[float, float]] = {}
         self._direct: dict[str, list[Subscription]] = {}
         self._muted: dict[str, float] = {}
+
+    async def hear_joins(self, client: Client) -> None:
+        """Hear the requests to join of all that are not muted, from now on. Raises nats.errors.Error."""
+        self._client = client
+        await self._joins.hear(client, self._muted, self._direct)
 
     async def hear(self, client: Client, node: str) -> None:
         """Hear a node's shares directly, and its beats. Raises nats.errors.Error."""
@@ -72,6 +86,9 @@ class Fairness:
                 await self.hear(client, node)
             except LOST:  # the stream has its shares, too
                 self._muted[node] = now
+        if self._client is not None:  # the run has begun
+            with suppress(*LOST):  # it is tried again a second later
+                await self.hear_joins(self._client)
 
     def new_work(self, node: str) -> None:
         """It sent a share that counts."""
@@ -79,7 +96,7 @@ class Fairness:
         self._left[node] = left + _NEW_WORK, at
 
     def answer(self, node: str, is_from_stream: bool) -> bytes:
-        """What the server is to do with a share that is no new work: forget it, or send it again later."""
+        """What the server is to do with what is no new work: forget it, or send it again later."""
         now = time.monotonic()
         left, at = self._left.get(node, (MOST_AT_ONCE, now))
         left = min(MOST_AT_ONCE, left + (now - at) * PER_SEC)
@@ -87,14 +104,16 @@ class Fairness:
         if left >= 1.0:
             return ACK
         self._complaints.say(logging.WARNING, node, _FLOODS, node)
-        if not is_from_stream and node in self._direct:
+        if not is_from_stream and node not in self._muted:
             self._muted[node] = now
-            self._go(self._mute(self._direct.pop(node)))
+            self._go(self._mute(self._direct.pop(node, [])))
         return _LATER
 
     async def _mute(self, direct: list[Subscription]) -> None:
         try:
             for each in direct:
                 await each.unsubscribe()
+            if self._client is not None:
+                await self.hear_joins(self._client)
         except LOST as error:
             log.debug("a node is still heard: %s", error)

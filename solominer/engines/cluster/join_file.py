@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from solominer.chain.networks import NETWORKS
 from solominer.config.cluster import DEFAULT_PORT
+from solominer.config.password_file import others_can_read
 from solominer.config.paths import plain_bytes, read_file, reason
 from solominer.engines.cluster.json_file import read_json, text_in, texts_in, write_private
 from solominer.engines.cluster.subjects import check_node
@@ -49,7 +50,7 @@ class JoinFile:
     def read(cls, path: Path) -> Self:
         """Read a join file. Raises ConfigError with what to do, also for a certificate that is not valid now."""
         values = read_json(path, JOIN_FORM, _AGAIN)
-        if path.stat().st_mode & stat.S_IROTH:
+        if others_can_read(path, stat.S_IROTH):
             raise ConfigError(f"{path} contains a private key, and every user can read it", f"chmod 600 {path}")
         node, ca, certificate, key, network = (
             text_in(values, name, path, _AGAIN) for name in ("node", "ca_pem", "certificate_pem", "key_pem", "network")
@@ -102,6 +103,15 @@ class ClusterFiles:
     def tls_context(self) -> ssl.SSLContext:
         """The context of its connections. Raises ConfigError."""
         return tls_context(self.ca_pem, self.certificate_pem, self.key_pem)
+
+
+def node_names(folder: Path) -> list[str]:
+    """The nodes of the cluster in the head's folder as it is now; none if it cannot be read."""
+    try:
+        nodes = read_json(folder / CLUSTER_FILE, CLUSTER_FORM, "")["nodes"]
+    except (ConfigError, KeyError):
+        return []
+    return list(nodes) if isinstance(nodes, dict) else []
 
 
 def read_pem(path: Path, again: str) -> str:

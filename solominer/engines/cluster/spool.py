@@ -1,7 +1,8 @@
 """A node's shares until the server has them: in memory, and in a file, so that they outlive the node's process.
 
 A record is its length and CRC-32, 4 bytes each, little-endian, and a packed ShareMessage. A share that is a block, or
-whose answer a miner awaits, is synced to the disk. The file is emptied when the server has all of them.
+whose answer a miner awaits, is synced to the disk. The file is emptied when the server has all of them; records of
+another version stay for that.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class Spool:
         self._waiting: OrderedDict[str, ShareMessage] = OrderedDict()
         self._handle: int | None = None
         self._size = 0
+        self._foreign = bytearray()
         self.is_failing = False
         """Whether shares are in memory alone."""
         self.dropped = 0
@@ -72,7 +74,9 @@ class Spool:
             try:
                 share = ShareMessage.unpack(body)
             except DecodeError as error:
-                log.warning("a share of the last run is not sent again: %s", error.what)
+                if not self._foreign:
+                    log.warning("shares of an earlier run stay in %s, unsent: %s", self._path, error.what)
+                self._foreign += _record(body)
                 continue
             self._waiting[share.message_id] = share
         if self._waiting:
@@ -89,16 +93,17 @@ class Spool:
                 break
             del self._waiting[oldest]
             self.dropped += 1
-        if self._size > MOST_BYTES or self.is_failing:  # a record may be torn, and others are not in the file
+        is_long = self._size - len(self._foreign) > MOST_BYTES
+        if is_long or self.is_failing:  # a record may be torn, and others are not in the file
             self._rewrite()
         else:
-            self._write(_record(share))
+            self._write(_record(share.pack()))
         is_to_sync = share.is_block or share.is_awaited
         return self._handle if is_to_sync and not self.is_failing else None
 
     def done(self, message_id: str) -> None:
         """The server has it."""
-        if self._waiting.pop(message_id, None) is not None and not self._waiting and self._size:
+        if self._waiting.pop(message_id, None) is not None and not self._waiting and self._size > len(self._foreign):
             self._rewrite()
 
     def close(self) -> None:
@@ -118,7 +123,7 @@ class Spool:
 
     def _rewrite(self) -> None:
         """Leave in the file what is waiting."""
-        data = b"".join(map(_record, self._waiting.values()))
+        data = bytes(self._foreign) + b"".join(_record(share.pack()) for share in self._waiting.values())
         with self._disk():
             if data:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -140,6 +145,5 @@ class Spool:
             self.is_failing = False
 
 
-def _record(share: ShareMessage) -> bytes:
-    body = share.pack()
+def _record(body: bytes) -> bytes:
     return len(body).to_bytes(4, "little") + crc32(body).to_bytes(4, "little") + body

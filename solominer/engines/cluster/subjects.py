@@ -54,6 +54,11 @@ SLOW_BEATS_FROM = 1000
 _NODE = re.compile(r"[a-z0-9-]{1,63}")
 
 
+def join_subject(node: str) -> str:
+    """Where the head hears a node that asks to join."""
+    return f"{JOIN}.{node}"
+
+
 def share_subject(node: str) -> str:
     """Where a node sends its shares."""
     return _SHARE + node

@@ -19,10 +19,12 @@ from solominer.engines.stratum.jobs import plan_of, script_sig_bytes
 from solominer.engines.stratum.work import Standing, Work
 from solominer.errors import BadValue, EngineError, PayoutError
 from solominer.records.files import read_bounded
+from solominer.records.formats import other_version
 from solominer.records.tree import HOUR_SECS, atomic_write
 from solominer.work.found import BlockState
 from solominer.work.group import Account
 
+FORMAT = "solominer-stratum-group/1"
 SAVE_SECS = 10.0
 MOST_OPEN = 1024
 """Blocks whose state may still change; beyond, the oldest is forgotten."""
@@ -47,7 +49,7 @@ class _File(msgspec.Struct):
     account: dict[str, Any]
     pending: dict[str, str] = {}
     blocks: dict[str, _OpenBlock] = {}
-    format: str = "solominer-stratum-group/1"
+    format: str = FORMAT
 
 
 class GroupBooks:
@@ -66,8 +68,14 @@ class GroupBooks:
     def open(self) -> None:
         """Read the file. Raises EngineError if it cannot be used: it says who is owed what, so it is not begun anew."""
         try:
-            file = msgspec.json.decode(read_bounded(self._path), type=_File)
-            if file.format != _File({}).format:
+            data = read_bounded(self._path)
+            if other := other_version(data, FORMAT):
+                raise EngineError(
+                    f"the group's account {self._path} cannot be used: {other}",
+                    "use the newest version that was used here; it says who is owed what",
+                )
+            file = msgspec.json.decode(data, type=_File)
+            if file.format != FORMAT:
                 raise ValueError(f"format {file.format!r:.60}")
             self._account = Account(file.account, self._milli_units)
             self._pending = {member: int(work) for member, work in file.pending.items()}

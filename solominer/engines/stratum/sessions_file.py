@@ -16,8 +16,10 @@ import msgspec
 
 from solominer.engines.stratum.extranonces import MAX_RESUMABLE, RESUME_SECS, Held
 from solominer.records.files import read_bounded
+from solominer.records.formats import other_version
 from solominer.records.tree import atomic_write
 
+FORMAT = "solominer-stratum-sessions/1"
 SAVE_SECS = 5.0
 _A_SECOND = 200
 _MODE = 0o600  # who knows the id of a session can take it over
@@ -40,7 +42,7 @@ class _File(msgspec.Struct, frozen=True):
     at: float
     sessions: list[_Saved]
     extranonce_first: int | None = None
-    format: str = "solominer-stratum-sessions/1"
+    format: str = FORMAT
 
 
 class KeptSessions:
@@ -65,7 +67,11 @@ class KeptSessions:
             return
         self._loaded, now = True, time.monotonic()
         try:
-            file = msgspec.json.decode(read_bounded(self._path, _MOST_BYTES), type=_File)
+            data = read_bounded(self._path, _MOST_BYTES)
+            if other := other_version(data, FORMAT):
+                log.warning("sessions of miners are not resumed: %s: %s", self._path, other)
+                return
+            file = msgspec.json.decode(data, type=_File)
             sessions = [_held(each) for each in file.sessions[:MAX_RESUMABLE]]
         except FileNotFoundError:
             return

@@ -7,7 +7,6 @@ download is used only once it is complete and `--version` works.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
@@ -18,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from solominer.config.file_lock import lock_within
 from solominer.errors import BitcoindNotFound
 from solominer.node.private import bitcoind_debian, bitcoind_release
 
@@ -26,6 +26,8 @@ INSTALL_ADVICE = (
     " (Debian 13: apt install -t trixie-backports bitcoin-knots; macOS: brew install bitcoin;"
     " anywhere: https://bitcoincore.org/en/download/)"
 )
+OTHERS_DOWNLOAD_SECS = 900.0
+"""How long another process may take to download one. Its sources end by themselves when nothing arrives for minutes."""
 _PROBE_TIMEOUT_SECS = 30
 _STALE_PREFIX = ".fetch-"
 
@@ -160,10 +162,14 @@ def _fetch_first_working(
 @contextmanager
 def _locked(cache_dir: Path, report: Callable[[str], None]) -> Iterator[None]:
     """Hold the cache's lock file; the kernel releases the lock when the process ends."""
-    with (cache_dir / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            report("waiting for another download of bitcoind")
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    path = cache_dir / ".lock"
+    with path.open("w") as lock:
+        if not lock_within(lock.fileno(), 0):
+            report(f"another solominer is downloading a bitcoind to {cache_dir}; waiting for it")
+            if not lock_within(lock.fileno(), OTHERS_DOWNLOAD_SECS):
+                raise BitcoindNotFound(
+                    f"another solominer has been downloading a bitcoind to {cache_dir} for "
+                    f"{OTHERS_DOWNLOAD_SECS / 60:g} minutes: it hangs, is stopped, or has a very slow line",
+                    f"see which (fuser -v {path}), end it, and run this again; or {INSTALL_ADVICE}",
+                )
         yield

@@ -89,7 +89,7 @@ def _node_account(node: str, user: str) -> str:
     imports = [
         *(f"{{stream: {{account: HEAD, subject: {_text(each)}}}}}" for each in hears),
         *(f"{{service: {{account: HEAD, subject: {_text(each)}}}}}" for each in asks),
-        f"{{service: {{account: HEAD, subject: {_text(f'{subjects.JOIN}.{node}')}}}, to: {_text(subjects.JOIN)}}}",
+        f"{{service: {{account: HEAD, subject: {_text(subjects.join_subject(node))}}}, to: {_text(subjects.JOIN)}}}",
     ]
     return (
         f"  NODE_{node} {{ users: [{{user: {_text(user)}, permissions: {{publish: {{allow: [{publish}]}}, "

@@ -28,9 +28,11 @@ from solominer.chain.fields import Field, decode
 from solominer.config.file_lock import take_lock
 from solominer.errors import BadValue, ConfigError, RecordsError
 from solominer.records.files import optional, read_bounded, reason
+from solominer.records.formats import other_version
 from solominer.records.tree import atomic_write, make_folder
 
 FILE = "web-tokens.json"
+FORMAT = "solominer-web-tokens/1"
 USES_FILE = "web-token-uses.json"
 PREFIX = "solominer_"
 SECRET_BYTES = 32
@@ -107,11 +109,18 @@ class TokenFile:
             raise RecordsError(f"{self.path} belongs to another user", todo) from error
         except OSError as error:
             raise RecordsError(f"the web tokens cannot be read: {reason(error)}", "check the disk") from error
+        if other := other_version(data, FORMAT):
+            raise RecordsError(
+                f"{self.path} cannot be used: {other}",
+                "use the newest version that was used here, or remove the file and make new tokens",
+            )
         try:
             return tuple(map(_token, Field(decode(data), FILE)["tokens"].items(MAX_TOKENS)))
         except BadValue as error:
-            todo = "remove the file and make new tokens with `solominer web token add`"
-            raise RecordsError(f"{self.path} is damaged: {error.what}", todo) from error
+            raise RecordsError(
+                f"{self.path} is damaged: {error.what}",
+                "remove the file and make new tokens with `solominer web token add`",
+            ) from error
 
     def add(self, name: str, role: Role, at: float, days: float | None = None) -> str:
         """Make a token that is valid for `days` from `at` (Unix seconds), and return it: it cannot be shown again.
@@ -158,7 +167,7 @@ class TokenFile:
             atomic_write(self._uses, orjson.dumps(uses), mode=0o600)
 
     def _save(self, tokens: tuple[Token, ...]) -> None:
-        document = {"tokens": [asdict(token) for token in tokens]}
+        document = {"format": FORMAT, "tokens": [asdict(token) for token in tokens]}
         atomic_write(self.path, orjson.dumps(document, option=orjson.OPT_INDENT_2), durable=True, mode=0o600)
 
     @contextmanager

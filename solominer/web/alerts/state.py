@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from solominer.config.alerts import AlertKind
+from solominer.records.formats import other_version
 from solominer.records.tree import atomic_write
 
 
@@ -86,14 +87,16 @@ class StateFile:
         try:
             with self._path.open("rb") as file:
                 data = file.read(_MOST_BYTES)
+            if other := other_version(data, FORMAT):
+                log.warning("alerts begin anew, %s cannot be used: %s", self._path.name, other)
+                return None
             state = msgspec.json.decode(data, type=AlertState)
+            if state.format != FORMAT:
+                raise msgspec.ValidationError(f"format {state.format!r:.40}")
         except FileNotFoundError:
             return None
         except (OSError, msgspec.MsgspecError) as error:
             log.warning("alerts begin anew, %s cannot be used: %s", self._path.name, error)
-            return None
-        if state.format != FORMAT:
-            log.warning("alerts begin anew, %s is of another version: %.40s", self._path.name, state.format)
             return None
         return state
 

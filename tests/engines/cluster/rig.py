@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
-from solominer.engines.cluster.engine import ClusterEngine, ClusterSettings
-from solominer.engines.cluster.join_file import ClusterFiles, JoinFile
+from solominer.engines.cluster.engine import ClusterEngine
+from solominer.engines.cluster.join_file import ClusterFiles, JoinFile, node_names
 from solominer.engines.cluster.node import Node
+from solominer.engines.cluster.settings import ClusterSettings
 from solominer.engines.cluster.spool import Spool
 from solominer.engines.pool.pool import PoolSettings, WorkerPool
 from solominer.setup.cluster.folder import ClusterFolder
@@ -39,7 +40,13 @@ class Head:
         self.events: list[Event] = []
         self.notes: list[tuple[str, dict[str, Any]]] = []
         self.judges, self.writes = judges, True
-        settings = ClusterSettings(files.servers, "regtest", files.tls_context(), folder.path / "cluster-jobs.bin")
+        settings = ClusterSettings(
+            files.servers,
+            "regtest",
+            files.tls_context(),
+            folder.path / "cluster-jobs.bin",
+            node_names=lambda: node_names(folder.path),
+        )
         self.engine = ClusterEngine(
             settings,
             real_clock,
@@ -114,3 +121,10 @@ def next_job(job: Job, job_id: int, **template: Any) -> Job:
 def too_hard(job: Job) -> Job:
     """A job of which nothing is ever found."""
     return replace(job, share_target=1, template=replace(job.template, target=1, nbits=0x03000001))
+
+
+def searches(n: Node, job_id: int | None) -> bool:
+    """Whether a node is at this job, or at none."""
+    if job_id is None or n.message is None or n.message.job is None:
+        return job_id is None and not n.is_searching
+    return n.is_searching and n.message.job.job_id == job_id

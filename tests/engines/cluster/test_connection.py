@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
+from nats.aio.client import Client
 
 from solominer.engines.cluster import connection
 from solominer.engines.cluster.connection import CLOSE_SECS, CONNECT_SECS, PING_SECS, PINGS_UNANSWERED, connect
@@ -15,53 +18,50 @@ from tests.engines.cluster.server import made, running
 from tests.faults.link import Link
 
 
-async def test_a_server_that_is_cut_off_is_left_for_another(tmp_path: Path) -> None:
-    folder = made(tmp_path, [])
+@asynccontextmanager
+async def connected(path: Path, count: int) -> AsyncIterator[tuple[Client, dict[str, Link], asyncio.Event]]:
+    """A client of a server behind so many links, these by their URL, and what is set when it is connected again."""
+    folder, again = made(path, []), asyncio.Event()
     port = int(folder.read().servers[0].rpartition(":")[2])
-    there = asyncio.Event()
 
     async def back() -> None:
-        there.set()
+        again.set()
 
-    with running(folder), Link(port) as one, Link(port) as other:
-        links = {f"nats://localhost:{link.port}": link for link in (one, other)}
+    with running(folder), ExitStack() as stack:
+        made_links = (stack.enter_context(Link(port)) for _ in range(count))
+        links = {f"nats://localhost:{link.port}": link for link in made_links}
         tls = ClusterFiles.read(folder.path).tls_context()
         client = await connect(tuple(links), "head", tls=tls, inbox="_INBOX.x", back=back)
+        again.clear()
+        yield client, links, again
+        await client.close()
+
+
+async def test_a_server_that_is_cut_off_is_left_for_another(tmp_path: Path) -> None:
+    async with connected(tmp_path, 2) as (client, links, again):
         assert client.connected_url is not None
         first = client.connected_url.geturl()
-        there.clear()
         began = time.monotonic()
         links[first].cut()
-        await asyncio.wait_for(there.wait(), 15)
+        await asyncio.wait_for(again.wait(), 15)
         took = time.monotonic() - began
         assert client.connected_url is not None
         assert client.connected_url.geturl() != first
         assert took < PING_SECS * (PINGS_UNANSWERED + 1) + CLOSE_SECS + 4, "two seconds for a try of the first one"
         links[first].mend()
-        await client.close()
 
 
 async def test_a_try_without_an_answer_is_closed_by_the_next(tmp_path: Path) -> None:
     """The warning of a socket left open would fail this test."""
-    folder = made(tmp_path, [])
-    port = int(folder.read().servers[0].rpartition(":")[2])
-    there = asyncio.Event()
-
-    async def back() -> None:
-        there.set()
-
-    with running(folder), Link(port) as link:
-        tls = ClusterFiles.read(folder.path).tls_context()
-        client = await connect((f"nats://localhost:{link.port}",), "head", tls=tls, inbox="_INBOX.x", back=back)
-        there.clear()
+    async with connected(tmp_path, 1) as (client, links, again):
+        (link,) = links.values()
         link.cut()
-        again = asyncio.create_task(client.force_reconnect())
+        trying = asyncio.create_task(client.force_reconnect())
         await asyncio.sleep(CONNECT_SECS + 1)
-        assert not there.is_set()
+        assert not again.is_set()
         link.mend()
-        await asyncio.wait_for(there.wait(), 10)
-        await again
-        await client.close()
+        await asyncio.wait_for(again.wait(), 10)
+        await trying
 
 
 async def test_a_task_whose_cancellation_was_swallowed_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:

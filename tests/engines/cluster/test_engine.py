@@ -20,7 +20,7 @@ from solominer.records.ledger.recent_shares import Nonces
 from solominer.setup.cluster.folder import ClusterFolder
 from solominer.work.events import JobRestored
 from solominer.work.workers import WorkerId
-from tests.engines.cluster.rig import SPACE, Head, head, new_node, next_job, node, too_hard, until
+from tests.engines.cluster.rig import SPACE, Head, head, new_node, next_job, node, searches, too_hard, until
 from tests.engines.cluster.server import head_of, made, node_of, running
 from tests.work.builders import PAYOUT, mining, tip
 
@@ -31,13 +31,6 @@ def cluster(tmp_path: Path) -> Iterator[ClusterFolder]:
     folder = made(tmp_path, ["n1", "n2"])
     with running(folder):
         yield folder
-
-
-def searches(n: Node, job_id: int | None) -> bool:
-    """Whether a node is at this job, or at none."""
-    if job_id is None or n.message is None or n.message.job is None:
-        return job_id is None and not n.is_searching
-    return n.is_searching and n.message.job.job_id == job_id
 
 
 def applied(n: Node, h: Head, number: int) -> bool:
@@ -393,41 +386,6 @@ async def test_a_node_stops_when_it_has_heard_nothing_for_too_long(
         h.engine.publish(too_hard(job), clean=True)
         await until(lambda: "no news of the head" in caplog.text)
         assert searches(n, None)
-
-
-async def test_a_node_that_sends_without_end_is_heard_less_and_no_other_waits(
-    cluster: ClusterFolder, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Its beats and shares are not heard directly; on the server they have room of their own, and stay there."""
-    _, job = mining()
-    async with head(cluster) as h, node(cluster, "n1"), node(cluster, "n2") as n:
-        h.engine.publish(too_hard(job), clean=True)
-        await until(lambda: len(h.engine.nodes) == 2 and searches(n, 1))
-        thief, run = await node_of(cluster, "n1"), h.engine._run
-        junk = ShareMessage(run, job.job_id, bytes(12), 1 << 29, 0, 0, True, "cpu0", "hashlib").pack()
-        for number in range(6 * MOST_OF_A_NODE):
-            await thief.publish(subjects.share_subject("n1"), junk)
-            if number % 500 == 0:
-                await thief.flush()
-        await until(lambda: "n1" in h.engine._fairness._muted)
-        h.engine.publish(next_job(job, 2), clean=True)
-        await until(lambda: "n2.cpu0" in {share.worker.name for share in h.shares})
-        assert 100 < await h.unjudged() <= MOST_OF_A_NODE + len(h.shares)
-        await thief.close()
-    assert caplog.text.count("n1 sends shares or beats without end: they wait") == 1
-
-
-async def test_a_node_that_was_muted_is_heard_again(cluster: ClusterFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("solominer.engines.cluster.fairness.LATER_SECS", 0.0)
-    async with head(cluster) as h, node(cluster, "n1") as n:
-        h.engine.publish(too_hard(mining()[1]), clean=True)
-        await until(lambda: searches(n, 1))
-        fairness = h.engine._fairness
-        while "n1" not in fairness._muted:
-            fairness.answer("n1", is_from_stream=False)
-        await until(lambda: not fairness._muted)
-        heard = next(iter(fairness._direct["n1"])).delivered
-        await until(lambda: fairness._direct["n1"][1].delivered > heard)
 
 
 async def test_a_stream_of_an_earlier_version_gets_the_settings_of_this_one(cluster: ClusterFolder) -> None:

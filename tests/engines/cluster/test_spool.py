@@ -72,7 +72,7 @@ def test_wherever_it_is_torn_what_is_whole_comes_back_and_more_can_follow(path: 
             assert loaded(path) == [share(0), share(2)]
 
 
-def test_a_foreign_record_is_left_out_and_said(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_record_of_another_version_is_said_and_stays_for_it(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     spool = Spool(path)
     spool.add(share(0))
     data = path.read_bytes()
@@ -80,7 +80,14 @@ def test_a_foreign_record_is_left_out_and_said(path: Path, caplog: pytest.LogCap
     foreign = len(body).to_bytes(4, "little") + crc32(body).to_bytes(4, "little") + body
     path.write_bytes(foreign + data)
     assert loaded(path) == [share(0)]
-    assert "is not sent again: a message of version 9" in caplog.text
+    assert f"stay in {path.with_suffix('.copy')}, unsent: a message of version 9" in caplog.text
+    again = Spool(path)
+    again.load()
+    again.done(share(0).message_id)
+    assert path.read_bytes() == foreign
+    again.add(share(1))
+    assert path.read_bytes().startswith(foreign)
+    assert loaded(path) == [share(1)]
 
 
 def test_a_disk_that_fails_is_said_once_and_shares_stay_in_memory(path: Path, caplog: pytest.LogCaptureFixture) -> None:

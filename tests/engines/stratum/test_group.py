@@ -228,7 +228,7 @@ def test_a_block_that_is_handed_in_twice_is_recorded_once(tmp_path: Path) -> Non
         b"{}",
         b'{"account": {"balances": {"0014": 1}}}',
         b'{"account": {}, "pending": {"0014": "much"}}',
-        b'{"account": {}, "format": "solominer-stratum-group/2"}',
+        b'{"account": {}, "format": "another/1"}',
     ],
 )
 def test_an_account_that_cannot_be_read_is_not_begun_anew(tmp_path: Path, content: bytes) -> None:
@@ -237,6 +237,13 @@ def test_an_account_that_cannot_be_read_is_not_begun_anew(tmp_path: Path, conten
         books_in(tmp_path, Ledger())
     assert "backup" in refused.value.todo
     assert (tmp_path / "stratum-group.json").read_bytes() == content
+
+
+def test_an_account_of_a_newer_version_is_left_to_it(tmp_path: Path) -> None:
+    (tmp_path / "stratum-group.json").write_text('{"accounts": [], "format": "solominer-stratum-group/2"}')
+    with pytest.raises(EngineError, match="another version of solominer: 'solominer-stratum-group/2'") as refused:
+        books_in(tmp_path, Ledger())
+    assert "newest version" in refused.value.todo
 
 
 def test_a_disk_that_fails_ends_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
