@@ -101,7 +101,7 @@ class Run(EveryRun):
         if self.config.cluster.standby and not await self._await_turn(stack):
             return 0
         parts = await self.start(stack)
-        code = 0 if parts is None else await self.serve(parts)
+        code = self._never_began() if parts is None else await self.serve(parts)
         if self._overtaken:
             raise SolominerError("another daemon has become the head of this cluster", "start this one again: it waits")
         return code
@@ -314,6 +314,11 @@ class Run(EveryRun):
         """Those that `--blocks` counts."""
         coordinator = executor.coordinator
         return coordinator.demo_blocks if self.config.mode_rules.simulated else coordinator.blocks.accepted_count
+
+    def _never_began(self) -> int:
+        """The exit code if no node has answered; in a bounded mode nothing was validated then."""
+        log.warning("stopped before a node answered: nothing was mined")
+        return int(self.config.mode_rules.bounded)
 
     def _exit_code(self, executor: Executor) -> int:
         """In a bounded mode 1 if a block was rejected or `blocks` was not reached, otherwise 0."""
