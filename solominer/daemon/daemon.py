@@ -188,6 +188,9 @@ class Run(EveryRun):
                 await self.shutdown(parts, executor, governor, sampler, observer, beside)
                 for task in tuple(tasks):  # they remove themselves
                     task.cancel()
+        for tracked in coordinator.blocks.untaken:
+            then = ": it is submitted again at the next start" if tracked.on_disk else ""
+            log.warning("block %d %s is in no node's chain yet%s", tracked.block.height, tracked.block.hash_hex, then)
         log.info(
             "stopped after %s: %d hashes, %s, %s accepted",
             duration(time.time() - self._started_at),
