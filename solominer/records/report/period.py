@@ -12,7 +12,7 @@ from solominer.errors import RecordsError
 from solominer.insight.estimate import from_counters
 from solominer.records.evidence.state import READABLE, load_state, read_report
 from solominer.records.report.errors_log import SEVERITIES
-from solominer.records.report.formats import duration, hashes_text, interval, many, odds, short
+from solominer.records.report.formats import duration, hashes_text, interval, odds, short
 from solominer.records.report.miners_view import miners_fragment
 from solominer.records.report.page import page
 from solominer.records.report.rollup import Rollup, day_of, load_day
@@ -136,10 +136,11 @@ def _matcher(period: str) -> Any:
 def period_text(document: dict[str, Any]) -> str:
     """The report of a longer period as plain text."""
     sums, best = document["sums"], document["best"]
+    parts = len(document["parts"])
     points = [point for point in document["points"] if point["uptime_secs"] > 0]
     samples = [(point["hashes"] + point["credited_hashes"], point["uptime_secs"]) for point in points]
     lines = [
-        f"=== {document['network']} {document['period']} · {many(len(document['parts']), 'report')} " + "=" * 20,
+        f"=== {document['network']} {document['period']} · {parts:,} report{'s' * (parts != 1)} " + "=" * 20,
         f"{document['from']} to {document['to']}, up {duration(sums['uptime_secs'])}",
         f"hashes     {hashes_text(sums['hashes'], sums['credited_hashes'])}",
     ]
