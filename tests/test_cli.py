@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
@@ -116,9 +117,32 @@ def test_a_closed_folder_and_a_removed_current_directory_are_no_traceback(
     (gone := tmp_path / "gone").mkdir()
     script = f"import os; os.chdir({str(gone)!r}); os.rmdir({str(gone)!r}); from solominer.cli import main; main()"
     arguments = [word.replace("@", "relative") for word in command]
-    done = subprocess.run([sys.executable, "-P", "-c", script, *arguments], capture_output=True, text=True, timeout=120)
+    environ = {**os.environ, "SOLOMINER_CACHE": "relative"}  # absolute, bench could use the kernels that it has
+    command = [sys.executable, "-P", "-c", script, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environ)
     assert done.returncode in (2, 7, 8), done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_limit_of_the_system_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def raises(number: int) -> Callable[[], NoReturn]:
+        def refused() -> NoReturn:
+            raise OSError(number, os.strerror(number))
+
+        return refused
+
+    monkeypatch.setattr(sys, "argv", ["solominer", "report"])
+    for number, said in ((errno.ENOSPC, "No space left on device"), (errno.EFBIG, "File too large")):
+        monkeypatch.setattr(cli, "app", raises(number))
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert ended.value.code == 1
+        assert capsys.readouterr().err.startswith(f"solominer: the system refuses: {said}\n  -> free some disk space")
+    monkeypatch.setattr(cli, "app", raises(errno.EBADF))
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        cli.main()  # a fault of our own
 
 
 def test_bounded_mode_wants_an_end(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The command line. Each command imports what it needs when it runs, so that `--help` is fast."""
 
+import errno
 import sys
 from collections.abc import Sequence
 from itertools import pairwise
@@ -19,6 +20,11 @@ from solominer.config.modes import MODES
 
 if TYPE_CHECKING:
     from solominer.errors import SolominerError
+
+_SHORTAGES = frozenset(
+    getattr(errno, name) for name in ("EAGAIN", "EDQUOT", "EFBIG", "EMFILE", "ENFILE", "ENOMEM", "ENOSPC")
+)
+"""Numbers of the errors that say that the system has no more of something, or grants no more of it."""
 
 app = typer.Typer(
     help="Mine on your own Bitcoin Core node: no pool, no middleman, the full reward to your own address.",
@@ -82,9 +88,9 @@ def refuse_empty(arguments: Sequence[str]) -> None:
 
 
 def _of_system(error: Exception) -> "SolominerError | None":
-    """Errors of the operating system about a file as a SolominerError; None for other exceptions."""
+    """Errors of the operating system about a file or its limits as a SolominerError; None for other exceptions."""
     from solominer.config.paths import absolute, reason
-    from solominer.errors import ConfigError, RecordsError
+    from solominer.errors import ConfigError, RecordsError, SolominerError
 
     if not isinstance(error, OSError):
         return None
@@ -93,7 +99,8 @@ def _of_system(error: Exception) -> "SolominerError | None":
     except ConfigError as gone:
         return gone
     if error.filename is None:
-        return None
+        todo = "free some disk space and memory, or raise the limits of this user (ulimit -a)"
+        return SolominerError(f"the system refuses: {reason(error)}", todo) if error.errno in _SHORTAGES else None
     todo = "check its permissions, or use another file or folder"
     return RecordsError(f"cannot access {str(error.filename)!r:.300}: {reason(error)}", todo)
 

@@ -74,7 +74,7 @@ def report(
     data_dir: DataDirOption = None,
     network: NetworkOption = None,
 ) -> None:
-    """Show the report of a period; default: the last complete hour.
+    """Show the report of a period; default: the newest one.
 
     \b
     solominer report

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import ssl
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
@@ -55,6 +56,13 @@ PLAIN = {"": 1.0}
 def bracketed(host: str) -> str:
     """A host as in HOST:PORT: IPv6 addresses in brackets."""
     return f"[{host}]" if ":" in host else host
+
+
+def system_words(error: OSError) -> str:
+    """What the system says of a connection or a listener, not asyncio's sentence, which repeats the address."""
+    if not error.errno or error.errno < 0 or isinstance(error, ssl.SSLError):  # below 0: a name that is not found
+        return error.strerror or str(error) or type(error).__name__
+    return os.strerror(error.errno)
 
 
 def is_address(host: str) -> bool:

@@ -123,6 +123,8 @@ def _read_file(path: Path) -> dict[str, Any]:
         raise ConfigError(
             f"{path} is not UTF-8 text", "save it as UTF-8, or start again from config.json.example"
         ) from None
+    if not text.strip():
+        raise ConfigError(f"{path} is empty", "run solominer init, or copy config.json.example")
     try:
         values = parse_json(text)
     except ValueError as error:

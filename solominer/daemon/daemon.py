@@ -100,7 +100,7 @@ class Run(EveryRun):
         if self.config.cluster.standby and not await self._await_turn(stack):
             return 0
         parts = await self.start(stack)
-        code = 0 if parts is None else await self.serve(parts)
+        code = self._never_began() if parts is None else await self.serve(parts)
         if self._overtaken:
             raise SolominerError("another daemon has become the head of this cluster", "start this one again: it waits")
         return code
@@ -187,6 +187,9 @@ class Run(EveryRun):
                 await self.shutdown(parts, executor, governor, sampler, observer, beside)
                 for task in tuple(tasks):  # they remove themselves
                     task.cancel()
+        for tracked in coordinator.blocks.untaken:
+            then = ": it is submitted again at the next start" if tracked.on_disk else ""
+            log.warning("block %d %s is in no node's chain yet%s", tracked.block.height, tracked.block.hash_hex, then)
         log.info(
             "stopped after %s: %d hashes, %s, %s accepted",
             duration(time.time() - self._started_at),
@@ -313,6 +316,11 @@ class Run(EveryRun):
         """Those that `--blocks` counts."""
         coordinator = executor.coordinator
         return coordinator.demo_blocks if self.config.mode_rules.simulated else coordinator.blocks.accepted_count
+
+    def _never_began(self) -> int:
+        """The exit code if no node has answered; in a bounded mode nothing was validated then."""
+        log.warning("stopped before a node answered: nothing was mined")
+        return int(self.config.mode_rules.bounded)
 
     def _exit_code(self, executor: Executor) -> int:
         """In a bounded mode 1 if a block was rejected or `blocks` was not reached, otherwise 0."""

@@ -66,6 +66,9 @@ from solominer.work.workers import WorkerId
 log = logging.getLogger("solominer.daemon.daemon")
 T = TypeVar("T")
 
+FRESH_SECS = 10.0
+"""At shutdown a block is submitted again until it is that old; later it is left to the next start."""
+
 HEADER_FIRST_SECS = 0.05
 """Maximum delay of a template request for the header of a new tip, from which the empty job is built."""
 
@@ -172,16 +175,30 @@ class Executor:
             self._engines.share_judged(share)
 
     async def settle(self, timeout_secs: float) -> None:
-        """At shutdown: wait for pending submissions and writes, and try once more to save what is only in memory."""
+        """At shutdown: wait for pending submissions and writes, and try once more to save what is only in memory.
+
+        A block that was found just now is submitted again meanwhile, until a node has it.
+        """
         try:
             async with asyncio.timeout(timeout_secs):
-                while self._urgent or len(self.queue):
+                while self._is_busy:
                     await asyncio.sleep(0.01)
                 await self._saver.save_rest()
+                while self._is_busy or self._has_fresh_block():
+                    await asyncio.sleep(0.01)
         except TimeoutError:
             log.warning(
-                "no answer from a node in %g s; open blocks are submitted again at the next start", timeout_secs
+                "no answer from a node in %.3g s; open blocks are submitted again at the next start", timeout_secs
             )
+
+    @property
+    def _is_busy(self) -> bool:
+        return bool(self._urgent or len(self.queue))
+
+    def _has_fresh_block(self) -> bool:
+        """Whether a block of the last seconds is in no node's chain yet, as after a connection that broke."""
+        at = self._clock()
+        return any(at - tracked.state_at < FRESH_SECS for tracked in self.coordinator.blocks.untaken)
 
     def restore(self, replay: Replay) -> None:
         """Before `run`: track unsettled blocks of earlier runs, and submit them again if they are missing."""

@@ -198,4 +198,4 @@ def _urgent(miner: PoolMiner, governor: Governor) -> Hashable:
 
 def _service_status(miner: PoolMiner, sampler: Sampler) -> str:
     """One line for the service manager."""
-    return f"{miner.status}: {rate(sampler.rate.estimate().value)}, {miner.shares} shares"
+    return f"{miner.status}: {rate(sampler.rate.estimate().value)}, {many(miner.shares, 'share')}"

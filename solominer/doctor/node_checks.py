@@ -389,6 +389,10 @@ class NodeUnderTest:
             return ok(f"the node accepts our block except for proof of work, in {1000 * reply.rpc_secs:.0f} ms")
         if reply.raw.startswith("inconclusive-not-best-prevblk"):
             return warning("the tip changed during the check", "run it again")
+        if reply.raw.startswith("time-too-new"):
+            return failed(
+                f"the node would reject our block: {reply.raw}", "its clock is behind its chain: set it by NTP"
+            )
         return failed(
             f"the node would reject our block: {reply.raw}",
             "do not mine with this setup; report it with this output and the node's debug.log",

@@ -11,7 +11,7 @@ import json
 import logging
 import time
 import zlib
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from enum import Enum, auto
@@ -106,7 +106,7 @@ class Governor:
         max_blocks: int | None = None,
         note: Note = _not_recorded,
     ) -> None:
-        self.config = config
+        self.config = self._began_with = config
         self._audit = Audit(note, clock)
         self._coordinator, self._post, self._engines = coordinator, post, engines
         self._snapshot, self._stop, self._clock = snapshot, stop, clock
@@ -202,12 +202,14 @@ class Governor:
         if self._read_again is None:
             raise ConfigError("this run has no configuration file to reload", "restart it with other flags")
         new, old = self._read_again(), self.config
+        began, now, wanted = (each.model_dump(mode="json") for each in (self._began_with, old, new))
+        waiting = {key.partition(".")[0] for key, _, _ in _differences(began, wanted)}
         lines = [
-            f"{key}: {before} -> {after}" + ("" if reloads_live(key) else " (needs a restart)")
-            for key, before, after in _differences(old.model_dump(mode="json"), new.model_dump(mode="json"))
+            f"{key}: {before} -> {after}{_effect(key, waiting)}" for key, before, after in _differences(now, wanted)
         ]
         if old.bitcoin_rpc != new.bitcoin_rpc and not any(text.startswith("bitcoin_rpc") for text in lines):
-            lines.append("bitcoin_rpc.password: changed (needs a restart)")
+            differs = {"bitcoin_rpc"} if new.bitcoin_rpc != self._began_with.bitcoin_rpc else set()
+            lines.append(f"bitcoin_rpc.password: changed{_effect('bitcoin_rpc.password', differs)}")
         lines += await self._apply(new)
         for text in lines or ["no changes"]:
             log.info("reloaded: %s", text)
@@ -324,6 +326,13 @@ class Governor:
         for reason in sorted(before - after):
             log.info("no longer paused: %s", reason)
             self._post(ResumeWanted(at, reason))
+
+
+def _effect(key: str, waiting: Container[str]) -> str:
+    """When a change of this setting has an effect; groups in `waiting` differ from what the run began with."""
+    if reloads_live(key):
+        return ""
+    return " (needs a restart)" if key.partition(".")[0] in waiting else " (as this run has it)"
 
 
 def _differences(old: Any, new: Any, prefix: str = "") -> list[tuple[str, Any, Any]]:

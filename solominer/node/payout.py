@@ -29,7 +29,8 @@ def payout_to(client: RpcClient, address: str, network: Network) -> Payout:
     refuse_other_coin(client, pin_network(client, network))
     reply = client.ask("validateaddress", address)
     if not reply["isvalid"].flag():
-        raise PayoutError(_why_invalid(address, reply), f"use a {network.name} address")
+        todo = f"copy it again from your wallet; it must be a {network.name} address"
+        raise PayoutError(_why_invalid(address, reply), todo)
     echoed = reply.get("address")
     if echoed is not None and echoed.text().lower() != address.lower():
         raise NodeError(

@@ -7,6 +7,7 @@ import ssl
 from dataclasses import dataclass
 from typing import NoReturn, Protocol
 
+from solominer.config.forms import system_words
 from solominer.config.password_file import read_password
 from solominer.config.pools import PoolConfig
 from solominer.engines.stratum.assignment import Assignment
@@ -199,7 +200,7 @@ def tls_context(pool: PoolConfig) -> ssl.SSLContext:
 def _reason(error: Exception) -> str:
     if isinstance(error, ConnectionResetError):  # asyncio's have no text
         return "connection reset"
-    return (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
+    return system_words(error) if isinstance(error, OSError) else str(error) or type(error).__name__
 
 
 def _now() -> float:

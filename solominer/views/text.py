@@ -93,7 +93,7 @@ def _worker_text(worker: Mapping[str, Any]) -> str:
         heat = "" if worker.get("temperature_c") is None else f", {worker['temperature_c']:.0f} °C"
         return f"{state}, {worker['kernel']}{heat}"
     state = rate(worker["rate_hps"]) if worker["alive"] else "not connected"
-    shares = f"{worker['shares']} shares at difficulty {difficulty_text(worker['difficulty'])}"
+    shares = f"{many(worker['shares'], 'share')} at difficulty {difficulty_text(worker['difficulty'])}"
     best = f"best {difficulty_text(worker['best_difficulty'])}"
     return f"{state}, {shares}, {worker['rejected']} rejected, {best}; {worker['kernel'] or 'no user agent'}"
 

@@ -130,6 +130,11 @@ class BlockTracker:
         stale = sum(tracked.state is BlockState.STALE and not tracked.earlier for tracked in self.open.values())
         return self._found_count - self._refused_count - stale
 
+    @property
+    def untaken(self) -> list[TrackedBlock]:
+        """Blocks of this run that no node has reported in its active chain yet."""
+        return [each for each in self.open.values() if each.is_new and not each.earlier and not each.staged]
+
     def sibling_of(self, block: FoundBlock, at: Instant) -> TrackedBlock | None:
         """An earlier block of ours on the same parent that was accepted, or was just submitted."""
         rivals = (tracked for tracked in self.open.values() if tracked.block.prevhash_le == block.prevhash_le)

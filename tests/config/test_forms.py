@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import codecs
+import errno
 import json
+import socket
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solominer.config.forms import host_and_port, zmq_address, zmq_seen_from
+from solominer.config.forms import host_and_port, system_words, zmq_address, zmq_seen_from
 from solominer.config.jsontext import parse_json
 from solominer.config.load import load_config, warnings_about
 from solominer.config.models import Config
@@ -451,3 +454,17 @@ def test_the_first_of_more_nodes_is_the_main_node(tmp_path: Path) -> None:
     assert not config.wants_private_node
     first, second = configured_nodes(config)
     assert (first.name, first.zmq_hashblock, second.name, second.zmq_hashblock) == ("a:1", "tcp://a:7", "b:2", None)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ECONNREFUSED, "Connect call failed ('127.0.0.1', 3333)"), "Connection refused"),
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "Name or service not known"),
+        (ssl.SSLError(1, "[SSL] bad record"), "[SSL] bad record"),
+        (OSError("Multiple exceptions: a, b"), "Multiple exceptions: a, b"),
+        (ConnectionResetError(), "ConnectionResetError"),
+    ],
+)
+def test_the_system_is_quoted_without_the_address(error: OSError, said: str) -> None:
+    assert system_words(error) == said

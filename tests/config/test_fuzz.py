@@ -35,7 +35,7 @@ NAMES = {setting.keys[-1] for setting in (*settings_of(), *settings_of(NodeConfi
 NAMED = re.compile(
     "|".join(sorted(NAMES, key=len, reverse=True))
     + r"|SOLOMINER_|unknown|two nodes|node is configured|RPC credentials|must not contain|contains control"
-    + r"|payout address|is not valid JSON|not UTF-8 text|one JSON object"
+    + r"|payout address|is not valid JSON|is empty|not UTF-8 text|one JSON object"
 )
 
 

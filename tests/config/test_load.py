@@ -98,7 +98,8 @@ def test_bad_value_is_named(tmp_path: Path, values: dict[str, Any], said: str) -
     ("text", "said"),
     [
         ('{"mode": "regtest", "payout', "not valid JSON"),
-        ("", "not valid JSON"),
+        ("", "is empty\n  -> run solominer init"),
+        (" \n", "is empty"),
         ("[1]", "must contain one JSON object"),
         ('{"a": 1,,}', "line 1"),
     ],

@@ -20,7 +20,7 @@ import pytest
 from solominer.config.load import load_config
 from solominer.config.models import Config
 from solominer.daemon import daemon as module
-from solominer.daemon import every_run
+from solominer.daemon import every_run, executor
 from solominer.daemon import status as status_module
 from solominer.daemon.daemon import Run
 from solominer.daemon.every_run import RunOptions
@@ -123,6 +123,26 @@ async def test_a_signal_shuts_it_down_and_a_second_one_exits_at_once(
     assert "SIGTERM: shutting down; repeat to exit immediately" in caplog.text
 
 
+@pytest.mark.parametrize("broken", [1, 1000])
+async def test_at_the_end_a_new_block_is_sent_again_for_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, broken: int
+) -> None:
+    """The connection breaks at its first submission, or at each, and the run is ended at once."""
+    monkeypatch.setattr(executor, "FRESH_SECS", 60.0 if broken == 1 else 0.6)
+    engine = FakeEngine()
+    running = Running(config_of(tmp_path), engine=engine)
+    await running.mines()
+    node = running.nodes.nodes["a"]
+    node.answers.extend([NodeUnreachable("connection reset")] * broken)
+    engine.find(block=True)
+    await running.until(lambda: node.submitted)
+    assert await running.end() == 0
+    left = "is in no node's chain yet: it is submitted again at the next start" in caplog.text
+    assert running.run.executor is not None
+    assert (running.run.executor.coordinator.blocks.accepted_count, left) == ((1, False) if broken == 1 else (0, True))
+    assert len(node.submitted) >= 2
+
+
 async def test_a_head_that_is_replaced_ends_within_one_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its node answers nothing, an engine does not stop, a block is under way: each step alone would wait longer."""
     bounds: list[tuple[float, int]] = []
@@ -190,9 +210,12 @@ async def test_it_waits_for_a_node_and_may_be_stopped_meanwhile(
             return {"a": Away("a", post, self.chain)}
 
     recovers = True
-    running = Running(config_of(tmp_path), nodes=Nodes())
-    await running.until(lambda: "waiting for node a: it does not answer" in caplog.text)
-    assert await running.end() == 0
+    for mode, code in (("regtest", 0), ("test", 1)):  # a validation run has validated nothing
+        caplog.clear()
+        running = Running(config_of(tmp_path, mode=mode), nodes=Nodes())
+        await running.until(lambda: "waiting for node a: it does not answer" in caplog.text)
+        assert await running.end() == code
+        assert "stopped before a node answered: nothing was mined" in caplog.text
     recovers = False
     with pytest.raises(NodeUnreachable):
         await Running(config_of(tmp_path), nodes=Nodes()).task

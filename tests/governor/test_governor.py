@@ -242,6 +242,19 @@ async def test_a_reload_applies_what_is_live_and_names_what_is_not(tmp_path: Pat
     assert (await bench.ask_to_reload())[0] == "bitcoin_rpc.password: changed (needs a restart)"
 
 
+async def test_a_change_that_is_taken_back_needs_no_restart(tmp_path: Path) -> None:
+    node = {"bitcoin_rpc.host": "x", "bitcoin_rpc.username": "u", "bitcoin_rpc.password": "one"}
+    bench = Bench(tmp_path, config={"more_nodes": ["a:1"], **node})
+    first = bench.governor.config
+    bench.next = bench.config(more_nodes=["a:1", "b:2"], **{**node, "bitcoin_rpc.password": "two"}, poll_secs=2)
+    assert all(line.endswith(" (needs a restart)") for line in await bench.ask_to_reload())
+    bench.next = first
+    lines = await bench.ask_to_reload()
+    assert "poll_secs: 2.0 -> 1.0 (as this run has it)" in lines
+    assert all(line.endswith(" (as this run has it)") for line in lines)
+    assert lines[-1].startswith("bitcoin_rpc.password: changed")
+
+
 async def test_a_reload_that_cannot_be_used_changes_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     bench = Bench(tmp_path)
     bench.next = ConfigError("it is no JSON", "mend it")

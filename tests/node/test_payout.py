@@ -77,6 +77,7 @@ def test_refusals_say_why(fake: FakeNode, client: RpcClient, network: Any, addre
     with pytest.raises(PayoutError, match=reason) as caught:
         payout_to(client, address, network)
     assert "address" in caught.value.todo
+    assert ("copy it again" in caught.value.todo) == ("checksum" in reason)
 
 
 def test_an_old_node_gives_no_reason(fake: FakeNode, client: RpcClient) -> None:

@@ -226,6 +226,9 @@ FAULTS = (
         "do not mine",
         lambda node, c: setattr(node, "proposal", "bad-cb-amount"),
     ),
+    Fault(
+        "the node's clock was set back", "proposal", "NTP", lambda node, c: setattr(node, "proposal", "time-too-new")
+    ),
     Fault("submission not allowed", "submission", "rpcwhitelist", replies("submitblock", Reply(403))),
     Fault("a proxy that swallows blocks", "submission", "proxy", replies("submitblock", "duplicate")),
 )

@@ -185,6 +185,7 @@ def test_no_place_at_all_raises_and_says_what_to_do(tmp_path: Path, block: Found
         with pytest.raises(JournalFailed, match="could not be written") as failed:
             kit.journal.save(block)
         assert "room" in failed.value.todo
+        assert "Errno" not in failed.value.what
 
 
 def test_writing_before_the_records_are_open_fails_without_harm(tmp_path: Path, block: FoundBlock) -> None:

@@ -77,6 +77,19 @@ def test_one_hour_and_the_latest(tree: Tree) -> None:
     assert hour_report(tree, "2026/11/21") is None
 
 
+def test_an_hour_that_was_opened_again_names_its_next_report(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "data")
+    for at in (HOUR, HOUR + 200, HOUR + 400):
+        recorder = bench.recorder()
+        recorder.open(at)
+        recorder.close(at + 100)
+    tree = bench.recorder().tree
+    assert "goes on    in 2026-11-21-07.2: the hour was opened again" in render(tree, "regtest", "2026-11-21-07")
+    assert "goes on    in 2026-11-21-07.3:" in render(tree, "regtest", "2026-11-21-07.2")
+    assert "goes on" not in render(tree, "regtest", "latest")
+    assert "· 3 reports ===" in render(tree, "regtest", "2026")
+
+
 def test_three_forms(tree: Tree) -> None:
     assert "blocks     4 found" in render(tree, "regtest", "2026")
     assert json.loads(render(tree, "regtest", "2026", "json"))["period"] == "2026"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
@@ -12,6 +11,8 @@ from typing import Any
 from nats.aio.client import Client
 from nats.aio.transport import TcpTransport
 from nats.errors import Error as NatsError
+
+from solominer.config.forms import system_words
 
 RETRY_SECS = 0.2
 CONNECT_SECS = 2
@@ -128,5 +129,5 @@ def words(error: Exception) -> str:
     if "authorization violation" in text.lower():
         return "it refuses this certificate: a node that was removed or renewed needs its new join file"
     if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) and error.errno:
-        return f"cannot connect: {os.strerror(error.errno)}"
+        return f"cannot connect: {system_words(error)}"
     return text

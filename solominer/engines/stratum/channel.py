@@ -18,6 +18,7 @@ from solominer.engines.stratum.events import BlockFound, KernelFault, NotableSha
 from solominer.engines.stratum.extranonces import Held
 from solominer.engines.stratum.work import OWN_SPLIT, Split, Work
 from solominer.errors import EngineError
+from solominer.records.report.formats import many
 
 _LENGTH_BYTES = 4
 MAX_FRAME_BYTES = 64 << 20
@@ -258,8 +259,8 @@ class News(msgspec.Struct, tag=True):
                 agent = fields["user_agent"] or "no user agent"
                 return f"miner {fields['worker']} connected from {fields['peer']}: {agent}"
             case "miner_left":
-                secs, shares = fields["secs"], fields["shares"]
-                return f"miner {fields['worker']} left after {secs:.0f} s and {shares} shares: {fields['reason']}"
+                shares = many(int(fields["shares"]), "share")
+                return f"miner {fields['worker']} left after {fields['secs']:.0f} s and {shares}: {fields['reason']}"
             case "miner_refused":
                 return f"miner {fields['worker']} from {fields['peer']} refused: {fields['reason']}"
             case "miner_banned":

@@ -12,6 +12,7 @@ from typing import Any
 
 from msgspec import structs
 
+from solominer.config.forms import system_words
 from solominer.engines.stratum.addresses import listens_on
 from solominer.engines.stratum.channel import ListenerSetup, Sharing
 from solominer.engines.stratum.difficulty import Limits
@@ -73,7 +74,7 @@ class Listener:
                         if hasattr(socket, name):  # not everywhere
                             sock.setsockopt(level, getattr(socket, name), value)
         except (OSError, ValueError) as error:  # ValueError: an address that is none
-            reason = getattr(error, "strerror", None) or error
+            reason = system_words(error) if isinstance(error, OSError) else error
             what = f"the Stratum server cannot listen on {setup.url}: {reason}"
             raise EngineError(what, _advice(setup, getattr(error, "errno", None))) from error
 

@@ -312,7 +312,8 @@ class Server:
         for worker in session.workers.values():
             if worker.tally in self._miners:
                 self._miners[worker.tally].connections.pop(connection, None)
-        reason = connection.closed_for or (str(error) if error else "it closed the connection")
+        lost = getattr(error, "strerror", None) or str(error or "it closed the connection")
+        reason = connection.closed_for or lost
         if banned:
             self._news("miner_banned", peer=connection.address, reason=reason)
         elif connection.logged_in:

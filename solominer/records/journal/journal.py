@@ -22,7 +22,7 @@ import orjson
 
 from solominer.chain.hashes import to_rpc_hex
 from solominer.errors import JournalFailed, RecordsError
-from solominer.records.files import fsync_folder, sync_file
+from solominer.records.files import fsync_folder, reason, sync_file
 from solominer.records.ledger.jsonlines import pretty_json
 from solominer.records.ledger.open_hour import OpenHour
 from solominer.records.tree import Tree, atomic_write, make_folder, utc_text, write_all
@@ -126,15 +126,21 @@ class Journal:
                 write(folder)
                 return Written(folder)
         except (OSError, RecordsError) as first:
-            problem = f"{name} could not be written to {self._tree.root}: {first}"
+            problem = f"{name} could not be written to {self._tree.root}: {_said(first)}"
             if self._fallback is None:
                 raise JournalFailed(problem, "make room on the disk, or set journal_fallback_dir") from first
         folder = self._fallback / name
         try:
             write(folder)
         except OSError as second:
-            raise JournalFailed(f"{problem}; nor to {self._fallback}: {second}", "make room on either disk") from second
+            raise JournalFailed(
+                f"{problem}; nor to {self._fallback}: {_said(second)}", "make room on either disk"
+            ) from second
         return Written(folder, problem)
+
+
+def _said(error: OSError | RecordsError) -> str:
+    return reason(error) if isinstance(error, OSError) else str(error)
 
 
 def folder_name(height: int, hash_le: bytes) -> str:

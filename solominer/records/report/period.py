@@ -91,7 +91,7 @@ def _render(tree: Tree, network: str, period: str, form: str, stylesheet: str) -
         if form == "json":
             return orjson.dumps(hour, option=orjson.OPT_INDENT_2).decode()
         if form == "text":
-            return report_text(hour)
+            return report_text(hour) + _continued(tree, Part.parse(hour["part"]))
         rollup = Rollup()
         rollup.add_report(hour, "")
         more = miners_fragment(hour.get("miners")) + search_fragment(hour["search"])
@@ -101,6 +101,14 @@ def _render(tree: Tree, network: str, period: str, form: str, stylesheet: str) -
         return orjson.dumps(document, option=orjson.OPT_INDENT_2).decode()
     text = period_text(document)
     return text if form == "text" else page(network, period, document, text, stylesheet=stylesheet)
+
+
+def _continued(tree: Tree, part: Part) -> str:
+    """Where the hour goes on, if it was opened again; '' otherwise."""
+    again = Part(part.start, part.repeat + 1)
+    if not (tree.folder("reports", again) / "report.json").is_file():
+        return ""
+    return f"goes on    in {again.path.replace('/', '-')}: the hour was opened again, as after a restart\n"
 
 
 def _matcher(period: str) -> Any:
@@ -128,10 +136,11 @@ def _matcher(period: str) -> Any:
 def period_text(document: dict[str, Any]) -> str:
     """The report of a longer period as plain text."""
     sums, best = document["sums"], document["best"]
+    parts = len(document["parts"])
     points = [point for point in document["points"] if point["uptime_secs"] > 0]
     samples = [(point["hashes"] + point["credited_hashes"], point["uptime_secs"]) for point in points]
     lines = [
-        f"=== {document['network']} {document['period']} · {len(document['parts']):,} reports " + "=" * 20,
+        f"=== {document['network']} {document['period']} · {parts:,} report{'s' * (parts != 1)} " + "=" * 20,
         f"{document['from']} to {document['to']}, up {duration(sums['uptime_secs'])}",
         f"hashes     {hashes_text(sums['hashes'], sums['credited_hashes'])}",
     ]

@@ -17,7 +17,7 @@ from solominer.chain.hashes import hash_to_int
 from solominer.chain.header import meets_target
 from solominer.config.paths import default_cache_dir
 from solominer.engines.stratum import server_process
-from solominer.engines.stratum.channel import ListenerSetup, ServerLimits
+from solominer.engines.stratum.channel import ListenerSetup, News, ServerLimits
 from solominer.engines.stratum.engine import StratumEngine, StratumSettings
 from solominer.engines.stratum.listener import Listener
 from solominer.errors import EngineError, NodeUnreachable, PayoutError
@@ -150,6 +150,7 @@ async def test_of_a_connection_that_ends_its_shares_and_its_rate_are_recorded() 
         miner.close()
         (left,) = await bench.until(lambda: [fields for kind, fields in bench.notes if kind == "miner_left"])
         assert (left["worker"], left["user_agent"], left["shares"]) == ("rig.1", "test/1", 1)
+        assert str(News("miner_left", left)).endswith(" s and 1 share: it closed the connection")
         assert 0 < left["rate_low_hps"] < left["rate_hps"] < left["rate_high_hps"]
 
 
