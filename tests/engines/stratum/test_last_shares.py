@@ -43,7 +43,7 @@ class Socket:
     async def read(self, until: Callable[[dict[str, Any]], bool] = lambda each: False) -> list[dict[str, Any]]:
         """Lines up to such a one, or up to the end."""
         lines = []
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while data := await self._reader.readline():
                 lines.append(json.loads(data))
                 if until(lines[-1]):
