@@ -112,7 +112,7 @@ async def hints(node: Node, heard: Heard) -> AsyncIterator[ZmqHints]:
 
 
 async def _subscribed(node: Node, heard: Heard, hints: ZmqHints) -> None:
-    """The handshake comes before the subscription: send until both topics arrive, up to the last one, then forget it."""
+    """The handshake comes before the subscription: send until both arrive, up to the last one, and forget it."""
     for publisher, body in zip(hints.publishers, (bytes(32), bytes(32) + b"D"), strict=True):
         before = len(heard.said)
         async with asyncio.timeout(20):

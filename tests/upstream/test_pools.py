@@ -1,6 +1,6 @@
 """Pools on real sockets: login, failover and return; what a pool does wrong is a clear line, and the next pool.
 
-Waits are a second where a test waits for their end (SHORT). Elsewhere a pool may take its time (CALM): what comes within
+Waits are a second where a test waits for their end (SHORT). Elsewhere a pool has time (CALM): what comes within
 PATIENCE_SECS waited for the end of none.
 """
 

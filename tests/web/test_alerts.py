@@ -57,7 +57,7 @@ class Bench:
         alerts = config or self.config()
         setup = WebSetup(folder=self.tree, network="regtest", simulated=False, web=WebConfig(), alerts=alerts, **more)
         site = Site.of(setup)
-        tasks = [asyncio.create_task(site.feed.run())]
+        tasks: list[asyncio.Task[None]] = [asyncio.create_task(site.feed.run())]
         try:
             await until(lambda: site.feed.running)  # else the daemon may be missed for a moment, and that is an alert
             tasks.append(asyncio.create_task(site.alerts.run()))
