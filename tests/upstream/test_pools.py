@@ -1,6 +1,7 @@
 """Pools on real sockets: login, failover and return; what a pool does wrong is a clear line, and the next pool.
 
-Waits are a tenth of a second here; the times of a failover are held against them.
+Waits are a second where a test waits for their end (SHORT). Elsewhere a pool has time (CALM): what comes within
+PATIENCE_SECS waited for the end of none.
 """
 
 from __future__ import annotations
@@ -36,15 +37,16 @@ from tests.ports import free_port
 from tests.upstream.scripted import SECRET, Script, ScriptedPool, notify
 
 SHORT = Patience(
-    connect_secs=0.5, login_secs=0.3, silence_secs=0.3, first_retry_secs=0.05, most_retry_secs=0.1, rest_secs=0.4
+    connect_secs=1.0, login_secs=1.0, silence_secs=1.0, first_retry_secs=0.05, most_retry_secs=0.1, rest_secs=1.0
 )
-SOON_SECS = 3.0
+CALM = replace(SHORT, connect_secs=60.0, login_secs=60.0, silence_secs=60.0, rest_secs=60.0)
+PATIENCE_SECS = 20.0
 
 
 class Mining:
     """Pools with a user that remembers what it hears."""
 
-    def __init__(self, *configs: PoolConfig, patience: Patience = SHORT) -> None:
+    def __init__(self, *configs: PoolConfig, patience: Patience = CALM) -> None:
         self.jobs: list[tuple[PoolConfig, Assignment]] = []
         self.answers: list[Answered] = []
         self.lost: list[str] = []
@@ -72,18 +74,17 @@ class Mining:
         if is_news:
             self.lost.append(error.what.removeprefix(f"{pool.url}: "))
 
-    async def until(self, holds: Callable[[], object], secs: float = SOON_SECS) -> float:
-        """Wait until it holds; seconds."""
-        began = time.monotonic()
+    async def until(self, holds: Callable[[], object]) -> None:
+        """Wait until it holds."""
+        deadline = time.monotonic() + PATIENCE_SECS
         while not holds():
             assert not self._task.done(), self._task.exception()
-            assert time.monotonic() - began < secs, (self.lost, [seat.problem for seat in self.pools.seats])
+            assert time.monotonic() < deadline, (self.lost, [seat.problem for seat in self.pools.seats])
             await asyncio.sleep(0.005)
-        return time.monotonic() - began
 
-    async def at(self, pool: ScriptedPool) -> float:
-        """Wait until it mines at this pool; seconds."""
-        return await self.until(lambda: self.pools.current and self.pools.current.pool.place[1] == pool.port)
+    async def at(self, pool: ScriptedPool) -> None:
+        """Wait until it mines at this pool."""
+        await self.until(lambda: self.pools.current and self.pools.current.pool.place[1] == pool.port)
 
     def submit(self, nonce: int = 1, *, is_block: bool = False) -> None:
         """A made-up share of the latest job."""
@@ -159,19 +160,20 @@ async def test_the_second_pool_takes_over_and_gives_back() -> None:
         await mining.at(first)
         assert second.connections == 0, "it is not needed"
         await first.close()
-        assert await mining.at(second) < 0.3
+        await mining.at(second)
         await first.open()
-        assert await mining.at(first) < 1.0
+        await mining.at(first)
         await mining.until(lambda: not second._open)
         assert mining.pools.seats[1].standing is Standing.TRYING
-        assert mining.lost == ["the pool closed the connection"] or "lost" in mining.lost[0]
+        assert mining.lost[0] == "the pool closed the connection" or "lost" in mining.lost[0]
+        assert all("cannot connect" in lost for lost in mining.lost[1:]), "tried while it was away"
 
 
 async def test_a_dead_first_pool_costs_one_attempt() -> None:
     async with ScriptedPool() as second:
         dead = PoolConfig(url=f"stratum+tcp://127.0.0.1:{free_port()}", user="u")
         async with Mining(dead, second.config()) as mining:
-            assert await mining.at(second) < 0.5
+            await mining.at(second)
             assert mining.lost[0] == "cannot connect: Connection refused"
 
 
@@ -200,9 +202,9 @@ BAD = {
     "no extranonce2": (Script(size=-1), "mining.subscribe: the size of extranonce2"),
     "mask": (Script(mask="ffffffff"), "mining.configure: the mask ffffffff"),
     "login": (Script(authorize=[24, "Unauthorized \x1b[2J", None]), "refuses user 'rig.1': Unauthorized \\x1b[2J [24]"),
-    "silence": (Script(silent=True), "not logged in within 0.3 s"),
-    "no job": (Script(lines=[]), "no job for 0.3 s"),
-    "one job only": (Script(lines=[notify()]), "no job for 0.3 s"),
+    "silence": (Script(silent=True), "not logged in within 1 s"),
+    "no job": (Script(lines=[]), "no job for 1 s"),
+    "one job only": (Script(lines=[notify()]), "no job for 1 s"),
     "elsewhere": (
         Script(lines=[notify(), reconnect("evil.example", 3333, 0)]),
         "redirects to evil.example, which is not",
@@ -223,7 +225,8 @@ async def test_a_bad_pool_is_a_clear_line_and_the_next_pool(which: str) -> None:
     script, said = BAD[which]
     async with ScriptedPool(script) as bad, ScriptedPool() as good:
         good.script.lines = [notify() for _ in range(3)]
-        async with Mining(bad.config(password=SECRET), good.config()) as mining:
+        patience = SHORT if said.endswith("1 s") else CALM
+        async with Mining(bad.config(password=SECRET), good.config(), patience=patience) as mining:
             await mining.until(lambda: any(said in lost for lost in mining.lost))
             await mining.at(good)
             assert all(lost.isprintable() and SECRET not in lost and len(lost) < 500 for lost in mining.lost)
@@ -231,30 +234,31 @@ async def test_a_bad_pool_is_a_clear_line_and_the_next_pool(which: str) -> None:
 
 async def test_a_pool_that_refuses_shares_is_left_alone_for_a_while() -> None:
     refusing = Script(verdict=lambda params: [23, "Low difficulty", None])
+    patience = replace(CALM, rest_secs=0.4)
     async with ScriptedPool(refusing) as first, ScriptedPool() as second:  # noqa: SIM117 - ports
-        async with Mining(first.config(), second.config()) as mining:
+        async with Mining(first.config(), second.config(), patience=patience) as mining:
             await mining.at(first)
+            began = time.monotonic()
             for nonce in range(VERDICTS):
                 mining.submit(nonce)
             await mining.at(second)
             assert mining.lost == ["it refused 20 of the last 20 shares, the last with 'Low difficulty'"]
             assert mining.pools.seats[0].submissions.counts[Outcome.REJECTED] == VERDICTS
-            before = time.monotonic()
             await mining.at(first)
-            assert time.monotonic() - before > SHORT.rest_secs / 4
+            assert time.monotonic() - began > patience.rest_secs / 2
 
 
 async def test_a_pool_on_an_older_tip_is_noted_and_left(caplog: pytest.LogCaptureFixture) -> None:
-    async with ScriptedPool() as pool, ScriptedPool() as second, Mining(pool.config(), second.config()) as mining:
-        await mining.at(pool)
-
-        def stays_behind() -> bool:
-            pool.say(notify("old", 150))
-            return bool(mining.lost)
-
-        await mining.until(stays_behind)
-        assert mining.lost == ["stale work: it stays at height 150 after 200"]
-        await mining.at(second)
+    patience = replace(CALM, silence_secs=1.0)
+    async with ScriptedPool() as pool, ScriptedPool() as second:  # noqa: SIM117 - ports
+        async with Mining(pool.config(), second.config(), patience=patience) as mining:
+            await mining.at(pool)
+            async with asyncio.timeout(PATIENCE_SECS):
+                while not mining.lost:
+                    pool.say(notify("old", 150))
+                    await asyncio.sleep(0.02)
+            assert mining.lost == ["stale work: it stays at height 150 after 200"]
+            await mining.at(second)
     assert "went back from height 200 to 150" in caplog.text
 
 
@@ -300,7 +304,7 @@ async def test_a_flood_of_jobs_or_messages_is_bounded(
 
 async def test_a_single_pool_is_not_left_alone_for_long() -> None:
     refusing = Script(verdict=lambda params: [23, "Low difficulty", None])
-    patience = replace(SHORT, rest_secs=600.0)
+    patience = replace(CALM, rest_secs=600.0)
     async with ScriptedPool(refusing) as pool, Mining(pool.config(), patience=patience) as mining:
         await mining.at(pool)
         for nonce in range(VERDICTS):

@@ -16,8 +16,6 @@ from tests.web import sample
 from tests.web.browser import Seen, answer, watch
 from tests.web.fake_daemon import FakeDaemon, web_server
 
-WAIT_MS = 10_000
-
 
 @dataclass
 class Rig:
@@ -46,11 +44,11 @@ class Rig:
 
     def shows(self, name: str, text: str) -> None:
         """The widget contains the text."""
-        expect(self.widget(name)).to_contain_text(text, timeout=WAIT_MS)
+        expect(self.widget(name)).to_contain_text(text)
 
     def lacks(self, name: str, text: str) -> None:
         """The widget does not contain the text."""
-        expect(self.widget(name)).not_to_contain_text(text, timeout=WAIT_MS)
+        expect(self.widget(name)).not_to_contain_text(text)
 
 
 @contextmanager

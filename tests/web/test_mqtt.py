@@ -90,7 +90,7 @@ async def test_home_assistant_learns_the_entities_and_their_state(tmp_path: Path
             await until(lambda: broker.newest(TOPICS.availability) == "offline")
             tell(site, status(status="paused: by hand"))
             await until(lambda: '"mining": "OFF"' in (broker.newest(TOPICS.state) or ""))
-            assert broker.newest(TOPICS.availability) == "online"
+            await until(lambda: broker.newest(TOPICS.availability) == "online")
         await until(lambda: broker.ended == 1)
     assert broker.newest(TOPICS.availability) == "offline"
     (login,) = broker.logins

@@ -54,12 +54,12 @@ def running(folder: ClusterFolder) -> Iterator[subprocess.Popen[bytes]]:
         process.wait(10)
 
 
-def await_port(port: int, process: subprocess.Popen[Any] | None, secs: float = 20.0) -> None:
+def await_port(port: int, process: subprocess.Popen[Any] | None, secs: float = 20.0, host: str = "127.0.0.1") -> None:
     """Until somebody listens there."""
     deadline = time.monotonic() + secs
     while True:
         try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
+            socket.create_connection((host, port), 1).close()
             return
         except OSError:
             assert process is None or process.poll() is None, "the server ended"

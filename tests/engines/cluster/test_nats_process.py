@@ -40,7 +40,7 @@ def pid_of(folder: ClusterFolder) -> int:
     return int((folder.path / "jetstream" / "nats-server.pid").read_text() or 0)
 
 
-async def until(holds: Any, secs: float = 10.0) -> None:
+async def until(holds: Any, secs: float = 30.0) -> None:
     async with asyncio.timeout(secs):
         while not holds():
             await asyncio.sleep(0.01)

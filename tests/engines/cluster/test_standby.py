@@ -38,7 +38,8 @@ async def client(cluster: ClusterFolder) -> AsyncIterator[Client]:
     await found.close()
 
 
-async def test_one_of_two_is_the_head_until_it_lets_go(client: Client) -> None:
+async def test_one_of_two_is_the_head_until_it_lets_go(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("solominer.engines.cluster.lease.SILENT_SECS", 60)
     one, two = (HeadLease(client, 1) for _ in range(2))
     assert await one.holder() == ""
     assert [await each.take() for each in (one, two, one)] == [True, False, True]
@@ -62,8 +63,11 @@ async def test_a_lease_that_nobody_renews_expires(client: Client, monkeypatch: p
     while await two.holder():
         pass
     assert await one.renew(), "it is free, so the head that was slow keeps its place"
-    while not await two.take():
+    while await two.holder():
         pass
+    monkeypatch.setattr("solominer.engines.cluster.lease.SILENT_SECS", 60)  # two's does not expire before one looks
+    await client.jsm().delete_stream(f"KV_{subjects.LEASE_BUCKET}")
+    assert await two.take()
     assert not await one.renew()
 
 
@@ -75,6 +79,8 @@ def looked() -> list[None]:
 @pytest.fixture
 async def vault(client: Client, tmp_path: Path, looked: list[None], monkeypatch: pytest.MonkeyPatch) -> Vault:
     monkeypatch.setattr("solominer.engines.cluster.vault.PART_BYTES", 100)
+    monkeypatch.setattr("solominer.engines.cluster.known_jobs.DISK_SECS", 60)  # a job that is added is copied
+    monkeypatch.setattr("solominer.engines.cluster.fence.ACK_SECS", 60.0)
     made = Vault(tmp_path / "jobs.bin", lambda: looked.append(None))
     await made.begin(client, 1)
     return made

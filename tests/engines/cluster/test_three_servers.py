@@ -28,7 +28,7 @@ from solominer.engines.cluster.vault import Vault, copy_of_jobs
 from solominer.engines.jobs_file import Written
 from solominer.setup.cluster.folder import Cluster, ClusterFolder
 from solominer.setup.cluster.nats_conf import NAME_VARIABLE, ROUTE_PORT
-from tests.engines.cluster.server import SCRIPT, nats_server
+from tests.engines.cluster.server import SCRIPT, await_port, nats_server
 from tests.ports import free_ports
 
 T = TypeVar("T")
@@ -77,6 +77,9 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Three]:
             stack.callback(process.wait, 10)
             stack.callback(process.kill)
             processes.append(process)
+        for host in HOSTS:
+            await_port(port, None, host=host)
+            await_port(route_port, None, host=host)
         yield Three(folder, route_port, processes)
 
 
@@ -84,7 +87,7 @@ async def test_two_of_three_go_on(three: Three) -> None:
     files = ClusterFiles.read(three.folder.path)
     client = await nats.connect(list(files.servers), tls=files.tls_context(), max_reconnect_attempts=-1)
     js = client.jetstream(timeout=2)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(100):
         while True:
             try:
                 await js.add_stream(StreamConfig("JOB", subjects=["solo.job"], max_msgs=1, num_replicas=3))
@@ -145,7 +148,7 @@ def let_in(context: ssl.SSLContext, port: int) -> bool:
     """Whether the port between servers speaks to this certificate."""
     try:
         with (
-            socket.create_connection((HOSTS[0], port), 5) as plain,
+            socket.create_connection((HOSTS[0], port), 20) as plain,
             context.wrap_socket(plain, server_hostname=HOSTS[0]) as secure,
         ):
             return secure.recv(10).startswith(b"INFO")

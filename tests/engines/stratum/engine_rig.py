@@ -108,6 +108,10 @@ class Bench:
         """The engine's."""
         return self.engine.snapshot()
 
+    async def heard(self) -> None:
+        """Wait until the server's processes have taken what the engine has sent them."""
+        assert await self.engine.apply(self.engine.settings) == []
+
     async def until(self, holds: Callable[[], object], secs: float = 20.0) -> Any:
         """Wait until it holds; its value."""
         deadline = time.monotonic() + secs
@@ -133,7 +137,7 @@ async def running(
         yield bench
     finally:
         await bench.engine.stop(5.0)
-        await asyncio.wait_for(supervising, 5.0)
+        await asyncio.wait_for(supervising, 20.0)
 
 
 def in_thread(work: Callable[[], Any]) -> Awaitable[Any]:

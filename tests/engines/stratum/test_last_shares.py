@@ -33,6 +33,14 @@ from tests.engines.stratum.v2.miner import Miner, framed, solve
 EASY_BLOCKS = make_work(2, nbits=REGTEST_BITS, outputs=((P2WPKH, 312_500_000),))
 
 
+@pytest.fixture(autouse=True)
+def time_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server waits for last shares, and for this test's turn, longer than the machine may be busy."""
+    for module in ("connection", "server"):
+        for name in ("LAST_SHARES_SECS", "LAST_BLOCKS_SECS"):
+            monkeypatch.setattr(f"solominer.engines.stratum.{module}.{name}", 1.0)
+
+
 class Socket:
     """A miner at a socket of the bench."""
 
@@ -43,7 +51,7 @@ class Socket:
     async def read(self, until: Callable[[dict[str, Any]], bool] = lambda each: False) -> list[dict[str, Any]]:
         """Lines up to such a one, or up to the end."""
         lines = []
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while data := await self._reader.readline():
                 lines.append(json.loads(data))
                 if until(lines[-1]):

@@ -164,6 +164,7 @@ async def moved_with_a_block(bench: Bench, process: int) -> Header:
     await in_thread(lambda: miner.until("mining.set_difficulty", count=2))
     kept = bench.engine._sessions
     await bench.until(lambda: (miner.session_id, 3e-10) in [(e.session_id, e.difficulty) for e in kept.resumable()])
+    await bench.heard()
     header: Header
     params, header = miner.mine(target=target_of(bench.jobs[-1]))
     back = await in_thread(lambda: miner_at(bench, 1 - process, miner.session_id))

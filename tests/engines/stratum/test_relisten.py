@@ -222,7 +222,7 @@ async def test_a_server_that_does_not_answer_is_said(monkeypatch: pytest.MonkeyP
         os.kill(pid, signal.SIGCONT)
     supervising = asyncio.create_task(bench.engine.run())
     await bench.engine.stop(5.0)
-    await asyncio.wait_for(supervising, 5.0)
+    await asyncio.wait_for(supervising, 20.0)
 
 
 async def test_a_group_may_begin_by_a_reload(tmp_path: Path) -> None:

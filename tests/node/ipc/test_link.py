@@ -49,9 +49,9 @@ class Watched:
 
     async def next(self) -> tuple[Any, ...]:
         """What it tells next."""
-        return await asyncio.wait_for(self.told.get(), 5)
+        return await asyncio.wait_for(self.told.get(), 20)
 
-    async def read(self, secs: float = 2.0) -> Any:
+    async def read(self, secs: float = 20.0) -> Any:
         """A template."""
         return await self.link.ask(lambda open_: open_.read(USUAL_RESERVE), secs)
 
@@ -111,12 +111,14 @@ async def test_both_releases_pass_the_probe(node: MockNode, watched: Watched, re
 async def test_a_node_that_cannot_do_everything_is_refused_at_once(
     node: MockNode, watched: Watched, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], reason: str
 ) -> None:
-    monkeypatch.setattr(probe, "PROBE_SECS", 0.2)
-    monkeypatch.setattr(session, "CONNECT_SECS", 0.2)
     for name, value in change.items():
         setattr(node.does, name, value)
-    watched.link.start()
-    what, told = await watched.next()
+    with monkeypatch.context() as hurried:
+        if "sleeps" in change:
+            hurried.setattr(probe, "PROBE_SECS", 0.2)
+            hurried.setattr(session, "CONNECT_SECS", 0.2)
+        watched.link.start()
+        what, told = await watched.next()
     assert what == "left"
     assert reason in told
     with pytest.raises(IpcFailed):
@@ -144,7 +146,7 @@ async def test_the_end_of_the_node_is_noticed_at_once(node: MockNode, watched: W
         began = time.monotonic()
         await asyncio.to_thread(node.stop)
         assert (await watched.next())[0] == "left"
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < session.WAIT_SECS, "it did not wait for the end of a wait"
         with pytest.raises(IpcFailed):
             await watched.read()
         gc.collect()
@@ -158,7 +160,7 @@ async def test_an_answer_under_way_fails_when_the_node_ends(node: MockNode, watc
     watched.link.start()
     await watched.next()
     node.does.sleeps["getBlock"] = 9.0
-    reading = asyncio.create_task(watched.read(secs=5.0))
+    reading = asyncio.create_task(watched.read())
     while node.does.called.count("getBlock") < 2:  # the first is the probe's
         await asyncio.sleep(0.01)
     await asyncio.to_thread(node.stop)
@@ -173,7 +175,7 @@ async def test_a_slow_answer_drops_the_connection_and_it_comes_back(node: MockNo
     began = time.monotonic()
     with pytest.raises(IpcFailed, match=r"no answer within 0\.1 s"):
         await watched.read(secs=0.1)
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 5
     assert await watched.next() == ("left", "no answer within 0.1 s")
     node.does.sleeps.clear()
     while (await watched.next())[0] != "joined":
@@ -188,13 +190,13 @@ async def test_reading_does_not_wait_for_the_wait(
     await watched.next()
     while "waitNext" not in node.does.called:
         await asyncio.sleep(0.01)
-    assert await watched.read(secs=1.0) == FULL
+    assert await watched.read(secs=session.WAIT_SECS / 2) == FULL
 
 
 async def test_a_wait_that_times_out_is_no_news(
     node: MockNode, watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "WAIT_SECS", 0.05)
+    monkeypatch.setattr(session, "WAIT_SECS", 1.0)
     watched.link.start()
     await watched.next()
     while node.does.called.count("waitNext") < 3:
