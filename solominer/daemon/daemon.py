@@ -101,7 +101,7 @@ class Run(EveryRun):
         if self.config.cluster.standby and not await self._await_turn(stack):
             return 0
         parts = await self.start(stack)
-        code = 0 if parts is None else await self.serve(parts)
+        code = self._exit_code() if parts is None else await self.serve(parts)
         if self._overtaken:
             raise SolominerError("another daemon has become the head of this cluster", "start this one again: it waits")
         return code
@@ -195,7 +195,7 @@ class Run(EveryRun):
             many(coordinator.judge.shares, "share"),
             many(coordinator.blocks.accepted_count, "block"),
         )
-        return self._exit_code(executor)
+        return self._exit_code()
 
     async def shutdown(
         self,
@@ -315,11 +315,13 @@ class Run(EveryRun):
         coordinator = executor.coordinator
         return coordinator.demo_blocks if self.config.mode_rules.simulated else coordinator.blocks.accepted_count
 
-    def _exit_code(self, executor: Executor) -> int:
+    def _exit_code(self) -> int:
         """In a bounded mode 1 if a block was rejected or `blocks` was not reached, otherwise 0."""
         if not self.config.mode_rules.bounded:
             return 0
-        blocks = executor.coordinator.blocks
+        if self.executor is None:  # stopped before it mined
+            return 1 if self.options.blocks else 0
+        blocks = self.executor.coordinator.blocks
         rejected = any(tracked.state is BlockState.REJECTED for tracked in blocks.settled)
         missing = self.options.blocks is not None and blocks.accepted_count < self.options.blocks
         return 1 if rejected or missing else 0

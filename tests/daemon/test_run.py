@@ -190,9 +190,11 @@ async def test_it_waits_for_a_node_and_may_be_stopped_meanwhile(
             return {"a": Away("a", post, self.chain)}
 
     recovers = True
-    running = Running(config_of(tmp_path), nodes=Nodes())
-    await running.until(lambda: "waiting for node a: it does not answer" in caplog.text)
-    assert await running.end() == 0
+    for blocks, code in ((None, 0), (1, 1)):
+        caplog.clear()
+        running = Running(config_of(tmp_path), RunOptions(blocks=blocks), nodes=Nodes())
+        await running.until(lambda: "waiting for node a: it does not answer" in caplog.text)
+        assert await running.end() == code, "fewer blocks than asked for"
     recovers = False
     with pytest.raises(NodeUnreachable):
         await Running(config_of(tmp_path), nodes=Nodes()).task
