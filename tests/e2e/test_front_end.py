@@ -72,8 +72,8 @@ def test_a_miners_block_is_on_the_chain_also_if_its_node_is_killed_before_it_was
         second = hand_in_a_block(rig)
         killed = time.monotonic()
         node.kill()
-        site.server.thaw()
         assert confirmations(site.bitcoind, second) < 1
+        site.server.thaw()
         node.start()
         until_on_the_chain(site, second)
         again = miner(killed, rig.session_id)
