@@ -79,9 +79,9 @@ def proxy_at(folder: Path, pool_url: str) -> Iterator[Proxy]:
         proxy.process.wait()
 
 
-def mine(proxy: Proxy, name: str, bench: Bench) -> set[str]:
+def mine(miner: WireMiner, name: str, bench: Bench) -> set[str]:
     """Hand in a block of each job until the pool has enough; those that the proxy accepted."""
-    miner, found = proxy.miner(name), set[str]()
+    found = set[str]()
     while bench.running.accepted < BLOCKS:
         jobs = len(miner.jobs)
         params, hash_hex = solve(miner, extranonce2=bytes(4))
@@ -102,7 +102,8 @@ async def test_blocks_of_miners_behind_a_proxy_are_the_pools(
         url = next(url for url in bench.engine.urls if url.startswith(scheme))
         with proxy_at(tmp_path, url) as proxy:
             names, workers = ("rack.1", "rack.2"), {"stratum/rack.1", "stratum/rack.2"}
-            found = await asyncio.gather(*(in_thread(partial(mine, proxy, name, bench)) for name in names))
+            miners = {name: await in_thread(partial(proxy.miner, name)) for name in names}
+            found = await asyncio.gather(*(in_thread(partial(mine, miners[name], name, bench)) for name in names))
             async with asyncio.timeout(20):  # workers are reported once a second
                 while {each["worker"] for each in (await proxy.status())["workers"]} != workers:
                     await asyncio.sleep(0.1)
