@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -34,7 +35,11 @@ from tests.engines.stratum.serving import RudeServer, StratumServer
 ADDRESS = "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"
 MAINNET_BITS = 0x17030000
 EASY = Limits(start=1e-6, fractional=True)
-SHORT = Patience(0.3, 0.3, 0.5, 10.0)
+PATIENT = Patience(20.0, 20.0, 20.0, 20.0)
+QUIET = replace(PATIENT, quiet_secs=0.3)
+"""For servers that leave something out which they need not say."""
+MUTE = Patience(0.3, 0.3, 0.5, 10.0)
+"""For servers that never answer."""
 
 
 def work_now(work_id: int = 1, tip: int = 1, **changes: Any) -> Work:
@@ -55,10 +60,12 @@ def run(port: int, *args: str, seconds: str = "0") -> tuple[int, str]:
     return done.exit_code, done.output
 
 
-def findings(port: int, *, tls: bool = False, wait_secs: float = 0.0) -> dict[str, Finding]:
-    """The findings by step, with little patience."""
+def findings(
+    port: int, *, tls: bool = False, wait_secs: float = 0.0, patience: Patience = PATIENT
+) -> dict[str, Finding]:
+    """The findings by step."""
     login = Login("rig", "x", "test/1", wait_secs)
-    found = {each.check: each for each in try_server(Server("127.0.0.1", port, tls), login, SHORT)}
+    found = {each.check: each for each in try_server(Server("127.0.0.1", port, tls), login, patience)}
     assert all(each.evidence.isprintable() and len(each.evidence) < 1000 for each in found.values())
     return found
 
@@ -130,7 +137,7 @@ def test_pings_are_answered_and_clean_jobs_noticed() -> None:
     shared = shared_of()
     with StratumServer(shared) as server:
         login = Login("rig", "x", "test/1", 20.0)
-        steps = try_server(Server("127.0.0.1", server.port, False), login, SHORT)
+        steps = try_server(Server("127.0.0.1", server.port, False), login, PATIENT)
         for step in steps:
             if step.check == "unknown method":
                 server.ask_all(b'{"id":5,"method":"mining.ping","params":[]}\n')
@@ -153,7 +160,7 @@ def test_a_large_coinbase_is_a_warning() -> None:
 
     with StratumServer(make_shared(work_now(), payouts=five, limits=EASY)) as server:
         login = Login("x", "x", "solominer/1", 0.0)  # an agent that takes it
-        found = {each.check: each for each in try_server(Server("127.0.0.1", server.port, False), login, SHORT)}
+        found = {each.check: each for each in try_server(Server("127.0.0.1", server.port, False), login, PATIENT)}
     assert found["coinbase"].status is Status.WARNING
     assert "height 900,001, 302 bytes" in found["coinbase"].evidence
 
@@ -279,13 +286,13 @@ def test_a_host_that_is_none() -> None:
 )
 def test_what_is_no_stratum_server(behave: Callable[[socket.socket], None], fault: str) -> None:
     with RudeServer(behave) as server:
-        said = only_failure(findings(server.port))
+        said = only_failure(findings(server.port, patience=MUTE if "no answer" in fault else PATIENT))
     assert said.replace(f"127.0.0.1:{server.port}", "HERE").startswith(fault)
 
 
 def test_garbage_is_counted_and_shown_escaped() -> None:
     with RudeServer(endless(b"\x1b[2J garbage \xff\n")) as server:
-        found = findings(server.port)
+        found = findings(server.port, patience=MUTE)
     assert re.match(r"\d+ invalid lines; the first: a line that is no JSON: \\x1b\[2J garbage", found["lines"].evidence)
     assert found["subscribe"].status is Status.FAILED
 
@@ -353,11 +360,11 @@ def job_with(**changes: Any) -> list[tuple[str, list[Any]]]:
         ({"subscribe": "\x1b]0;x\x07"}, "subscribe: the answer to mining.subscribe is no list of three"),
         ({"configure": {"version-rolling": True, "version-rolling.mask": "ffffffff"}}, "configure: the mask ffffffff"),
         ({"authorize": False}, "authorize: rig is refused: no reason given"),
-        ({"authorize": None}, "authorize: no answer to mining.authorize within 0 s"),
+        ({"authorize": None}, "authorize: no answer to mining.authorize within 1 s"),
         ({"authorize": b"close"}, "authorize: 127.0.0.1"),
         ({"after authorize": []}, "first job: no job within 0 s"),
         ({"submit": False}, "share: found after"),
-        ({"submit": None}, "share: no answer to mining.submit within 0 s"),
+        ({"submit": None}, "share: no answer to mining.submit within 1 s"),
         ({"no_such_method": b"close", "submit": b"close"}, "share: 127.0.0.1"),
         ({"after authorize": job_with(p2="01")}, "coinbase: the halves make no transaction: "),
         ({"after authorize": job_with(p6="207fffff")[1:]}, "network target: nbits 207fffff"),
@@ -365,16 +372,18 @@ def job_with(**changes: Any) -> list[tuple[str, list[Any]]]:
     ],
 )
 def test_one_wrong_thing_is_named(answers: dict[str, Any], fault: str) -> None:
+    silences = {"no answer to": {"answer_secs": 1.0}, "no job": {"first_job_secs": 0.5}, "nbits": {"quiet_secs": 0.3}}
+    expected = next((secs for words, secs in silences.items() if words in fault), {})
     with RudeServer(Scripted(**answers)) as server:
-        found = findings(server.port)
+        found = findings(server.port, patience=replace(PATIENT, **expected))
     first = next(each for each in found.values() if each.status is Status.FAILED)
     assert f"{first.check}: {first.evidence}".startswith(fault)
 
 
 def test_a_job_that_cannot_be_used_is_told_with_its_line() -> None:
     with RudeServer(Scripted(**{"after authorize": job_with(p6="\x1b[31m")})) as server:
-        found = findings(server.port)
-    assert found["first job"].evidence == "no job within 0 s: nbits is not in hex digits"
+        found = findings(server.port, patience=replace(PATIENT, first_job_secs=1.0))
+    assert found["first job"].evidence == "no job within 1 s: nbits is not in hex digits"
     assert found["lines"].evidence.startswith("1 invalid lines; the first: nbits is not in hex digits: {")
 
 
@@ -409,7 +418,7 @@ def test_an_unknown_method_that_closes_the_connection() -> None:
 )
 def test_what_some_miners_could_stumble_over(answers: dict[str, Any], step: str, warned: str) -> None:
     with RudeServer(Scripted(**answers)) as server:
-        found = findings(server.port)
+        found = findings(server.port, patience=QUIET)
     assert found[step].status is Status.WARNING
     assert found[step].evidence.startswith(warned)
 

@@ -267,7 +267,7 @@ async def test_at_the_end_a_block_that_no_disk_took_is_tried_once_more(
     saver = bench.executor._saver
     assert not await saver.save(block)
     feed(bench.machine, SubmitAnswered(T0, "a", block.hash_le, Answer.ACCEPTED, "null", 1, 0.0))
-    await bench.executor.settle(5)
+    await bench.executor.settle(60)
     assert await saver.kept_hex(block.hash_le) == block.block_hex
 
 

@@ -8,7 +8,6 @@ import logging
 import os
 import signal
 import socket
-import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -147,6 +146,7 @@ async def test_a_head_that_is_replaced_ends_within_one_bound(tmp_path: Path, mon
     """Its node answers nothing, an engine does not stop, a block is under way: each step alone would wait longer."""
     bounds: list[tuple[float, int]] = []
     monkeypatch.setattr(module, "SHUTDOWN_SECS", 0.5)
+    monkeypatch.setattr(module, "LAST_ANSWERS_SECS", 60.0)
     monkeypatch.setattr(module, "exit_after", lambda secs, code: bounds.append((secs, code)))
     sent = asyncio.Event()
 
@@ -168,11 +168,9 @@ async def test_a_head_that_is_replaced_ends_within_one_bound(tmp_path: Path, mon
     monkeypatch.setattr(running.nodes.nodes["a"], "submit", submit)
     engine.find(block=True)
     await sent.wait()
-    began = time.monotonic()
     running.run._overtake()
     with pytest.raises(SolominerError, match="another daemon has become the head of this cluster"):
         await asyncio.wait_for(running.task, 30)
-    assert time.monotonic() - began < 5
     assert stops[0] < 0.5
     assert bounds == [(module.REPLACED_SECS, 1)]
     assert module.REPLACED_SECS > module.SHUTDOWN_SECS

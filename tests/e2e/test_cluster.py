@@ -60,12 +60,7 @@ def test_no_pair_of_faults_costs_a_block_or_counts_a_share_twice(
 def test_a_block_found_while_the_daemon_is_dead_is_on_the_chain(
     bitcoind_binary: BitcoindBinary, tmp_path: Path
 ) -> None:
-    rng, done = random.Random(7), []
+    rng = random.Random(7)
     with ClusterSite(bitcoind_binary, tmp_path, 1) as site:
-        for _ in range(3 * DRILLS):
-            result = drill(site, rng)
-            done += [result] if result else []
-            if len(done) == DRILLS:
-                break
-        assert len(done) == DRILLS, "the node hardly ever had the new job when the daemon died"
-    log.info("the slowest block was in the chain %.1f s after the restart", max(secs for _, secs in done))
+        slowest_secs = max(drill(site, rng)[1] for _ in range(DRILLS))
+    log.info("the slowest block was in the chain %.1f s after the restart", slowest_secs)

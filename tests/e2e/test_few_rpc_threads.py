@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -88,10 +89,11 @@ async def test_two_threads_and_two_long_polls(
                 assert "is unreachable" not in caplog.text
                 with settings_of(node).connect() as client:
                     block = mine(current_template(client))
+                    under_way = [each["method"] for each in client.call("getrpcinfo")["active_commands"]]
+                assert "waitfornewblock" not in under_way, "a thread is free for a block"
                 (node_client,) = miner.executor._nodes.values()
                 reply = await node_client.submit(block.block_hex)
                 assert reply.raw == "null"
-                assert reply.rpc_secs < 1.0
 
 
 def test_a_node_keeps_the_thread_of_a_call_whose_connection_is_closed(
@@ -108,10 +110,11 @@ def test_a_node_keeps_the_thread_of_a_call_whose_connection_is_closed(
 
 def _until_blocked(connect: Callable[[], RpcClient]) -> None:
     """Return when the node answers nobody any more."""
-    for _ in range(50):
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
         try:
             with connect() as client:
-                client.call("getbestblockhash", timeout_secs=0.3)
+                client.call("getbestblockhash", timeout_secs=1.0)
         except NodeError:
             return
     raise AssertionError("the long poll took no thread")
@@ -125,5 +128,6 @@ async def test_enough_threads_keep_long_polls(
         config = config_for(node, tmp_path / "data", zmq={}, poll_secs=0.5)
         async with RunningMiner(monkeypatch, config) as miner:
             await miner.mine(3)
-            await miner.until(lambda: "(by longpoll)" in caplog.text)
+            while "(by longpoll)" not in caplog.text:  # the call beside a long poll may see a tip first
+                await miner.mine(1)
     assert "rpcthreads=4" not in caplog.text

@@ -52,6 +52,7 @@ async def test_blocks_count_on_the_chain_with_the_most_work(
     caplog.set_level(logging.INFO)
     await asyncio.to_thread(mine_blocks, other, 3, OTHERS_ADDRESS)
     async with RunningMiner(monkeypatch, config_of_two(node, other, tmp_path / "data")) as miner:
+        miner.allow(0)
         await miner.until(lambda: miner.coordinator.nodes.current == "other")  # it has more work
         await miner.mine(1)
         (block,) = miner.coordinator.blocks.open.values()

@@ -5,6 +5,7 @@ reorganizations of the same and of greater height, and over a restart.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -47,12 +48,29 @@ def zmq_of(node: PrivateNode) -> dict[str, str]:
     return {"zmq_hashblock": node.zmq_hashblock, "zmq_sequence": node.zmq_sequence}
 
 
-async def _live(node_client: NodeClient) -> None:
-    """Wait for the ZMQ handshakes, and a moment for the subscriptions behind them."""
+async def _connected(node_client: NodeClient) -> None:
+    """Wait for the ZMQ handshakes."""
     async with asyncio.timeout(20):
         while (await node_client.look()).zmq != "live":
             await asyncio.sleep(0.01)
-    await asyncio.sleep(0.1)
+
+
+async def _live(node: PrivateNode, node_client: NodeClient, inbox: Inbox) -> None:
+    """Wait until all publishers are heard: subscriptions travel behind the handshakes, so mine until they are there."""
+    await _connected(node_client)
+    publishers = node_client._zmq.publishers
+    for each in publishers:
+        each._expected = None
+    while any(each._expected is None for each in publishers) or inbox.of(NewTip)[-1].source != "zmq":
+
+        def mine() -> str:
+            (tip_hex,) = mine_blocks(node, 1)
+            time.sleep(0.1)
+            return tip_hex
+
+        asyncio.get_running_loop().call_later(0.2, node_client._watch.kick)
+        await _does(mine, inbox)
+    await _polls_are_through(node_client)
 
 
 async def _does(action: Callable[[], str], inbox: Inbox) -> NewTip:
@@ -73,7 +91,7 @@ async def test_zmq_alone_tells_of_every_tip(node: PrivateNode) -> None:
     """With a poll that never comes by itself: blocks, a reorganization of depth 3, one of the same height."""
     mine_blocks(node, 5)
     async with watching(node, poll_secs=NEVER_SECS, **zmq_of(node)) as (node_client, inbox):
-        await _live(node_client)
+        await _live(node, node_client, inbox)
         assert (await _does(lambda: mine_blocks(node, 1)[0], inbox)).source == "zmq"
         await _does(lambda: reorganize(node, 3), inbox)
         height = node.call("getblockcount")
@@ -83,9 +101,10 @@ async def test_zmq_alone_tells_of_every_tip(node: PrivateNode) -> None:
 
 async def test_a_block_that_is_taken_away_is_noticed_at_once(node: PrivateNode) -> None:
     """`hashblock` says nothing of it; `sequence` does, and the poll that it asks for finds the old tip."""
-    parent_hex, tip_hex = mine_blocks(node, 2)
     async with watching(node, poll_secs=NEVER_SECS, **zmq_of(node)) as (node_client, inbox):
-        await _live(node_client)
+        await _live(node, node_client, inbox)
+        tip_hex = str(node.call("getbestblockhash"))
+        parent_hex = str(node.call("getblockheader", tip_hex)["previousblockhash"])
 
         def take_away() -> str:
             node.call("invalidateblock", tip_hex)
@@ -97,11 +116,12 @@ async def test_a_block_that_is_taken_away_is_noticed_at_once(node: PrivateNode) 
 async def test_every_block_is_told_by_zmq_and_by_nothing_else(node: PrivateNode) -> None:
     """No poll comes in time here. How fast ZMQ is, is measured by scripts/bench_latency."""
     async with watching(node, poll_secs=NEVER_SECS, **zmq_of(node)) as (node_client, inbox):
-        await _live(node_client)
+        await _live(node, node_client, inbox)
+        before = len(inbox.of(NewTip))
         for _ in range(20):
             await _does(lambda: mine_blocks(node, 1)[0], inbox)
             await _polls_are_through(node_client)
-        assert {each.source for each in inbox.of(NewTip)[1:]} == {"zmq"}
+        assert {each.source for each in inbox.of(NewTip)[before:]} == {"zmq"}
 
 
 async def test_long_poll_where_there_is_no_zmq(node: PrivateNode) -> None:
@@ -119,7 +139,7 @@ async def test_silent_zmq_costs_a_poll_interval_and_shows(node: PrivateNode, cap
     """Subscribed to a publisher of the node's that never says `hashblock`."""
     silent = {"zmq_hashblock": node.zmq_sequence}
     async with watching(node, poll_secs=0.2, **silent) as (node_client, inbox):
-        await _live(node_client)
+        await _connected(node_client)
         assert (await _does(lambda: mine_blocks(node, 1)[0], inbox)).source == "poll"
         async with asyncio.timeout(20):
             while (await node_client.look()).zmq != "silent":
@@ -130,13 +150,12 @@ async def test_silent_zmq_costs_a_poll_interval_and_shows(node: PrivateNode, cap
 async def test_a_restart_is_noticed_and_survived(node: PrivateNode) -> None:
     mine_blocks(node, 2)
     async with watching(node, poll_secs=0.2, **zmq_of(node)) as (node_client, inbox):
-        await _live(node_client)
+        await _live(node, node_client, inbox)
         await asyncio.to_thread(node.stop)
         await inbox.next(HealthSeen, lambda each: not each.health.reachable)
         await asyncio.to_thread(node.start)
         await inbox.until(lambda: inbox.of(HealthSeen)[-1].health.usable)
-        await _live(node_client)
-        assert (await _does(lambda: mine_blocks(node, 1)[0], inbox)).source == "zmq"
+        await _live(node, node_client, inbox)
         await node_client.fetch_template("after the restart")
 
 

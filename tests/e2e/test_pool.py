@@ -6,6 +6,7 @@ set how many blocks are mined and how often one side is killed.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import random
@@ -101,6 +102,13 @@ async def mined(bench: Bench, blocks: int) -> None:
     await bench.running.until(lambda: bench.running.accepted >= wanted, 60 + blocks)
 
 
+async def heard(miner: PoolMiner) -> None:
+    """Wait until it was told that a block is accepted, which it is when the block is on the pool's disk."""
+    async with asyncio.timeout(30):
+        while not miner.accepted():
+            await asyncio.sleep(0.05)
+
+
 def holds(miner: PoolMiner, node: PrivateNode, data: Path) -> None:
     """Its blocks are with the node, and its records verify."""
     assert miner.accepted()
@@ -131,6 +139,7 @@ async def test_blocks_are_mined_while_either_side_is_killed(
             status = (await in_thread(lambda: ask(miner.data / "pool-regtest", {"do": "status"})))["status"]
             assert status["pools"][0]["active"]
             assert status["accepted_blocks"] > 0
+            await heard(miner)
             assert await in_thread(miner.stop) == 0, miner.log()
         assert bench.running.accepted >= BLOCKS
         if "pool" in kills:
@@ -145,6 +154,7 @@ async def test_blocks_are_mined_over_tls(node: PrivateNode, tmp_path: Path, monk
     async with serving(node, tmp_path, monkeypatch, stratum=[listener]) as bench:
         with mining(tmp_path, f"stratum+ssl://localhost:{port}", tls_ca=str(certificate)) as miner:
             await mined(bench, BLOCKS)
+            await heard(miner)
             assert await in_thread(miner.stop) == 0, miner.log()
     holds(miner, node, tmp_path / "data")
 
@@ -159,5 +169,6 @@ async def test_blocks_are_mined_over_stratum_v2(
             await mined(bench, BLOCKS // 2)
             os.kill(bench.server_pid, signal.SIGKILL)
             await mined(bench, BLOCKS - BLOCKS // 2)
+            await heard(miner)
             assert await in_thread(miner.stop) == 0, miner.log()
     holds(miner, node, tmp_path / "data")

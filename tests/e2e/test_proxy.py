@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from threading import Barrier
 from typing import Any
 
 import pytest
@@ -89,13 +88,12 @@ def proxy_at(folder: Path, pool_url: str) -> Iterator[Proxy]:
         proxy.process.wait()
 
 
-def mine(proxy: Proxy, name: str, bench: Bench, together: Barrier) -> set[str]:
+def mine(proxy: Proxy, miner: WireMiner, name: str, bench: Bench) -> set[str]:
     """Hand in a block of each job until the pool has enough; those that the proxy accepted.
 
     The next one is not begun until the pool has answered: it does not answer while its disk is behind.
     """
-    miner, found = proxy.miner(name), set[str]()
-    together.wait(60)
+    found = set[str]()
     while bench.running.accepted < BLOCKS:
         jobs = len(miner.jobs)
         params, hash_hex = solve(miner, extranonce2=bytes(4))
@@ -117,8 +115,9 @@ async def test_blocks_of_miners_behind_a_proxy_are_the_pools(
         url = next(url for url in bench.engine.urls if url.startswith(scheme))
         with proxy_at(tmp_path, url) as proxy:
             names, workers = ("rack.1", "rack.2"), {"stratum/rack.1", "stratum/rack.2"}
-            together = Barrier(len(names))
-            found = await asyncio.gather(*(in_thread(partial(mine, proxy, name, bench, together)) for name in names))
+            miners = {name: await in_thread(partial(proxy.miner, name)) for name in names}
+            mining = (in_thread(partial(mine, proxy, miner, name, bench)) for name, miner in miners.items())
+            found = await asyncio.gather(*mining)
             async with asyncio.timeout(60):  # workers are reported once a second
                 while {each["worker"] for each in (await in_thread(proxy.status))["workers"]} != workers:
                     await asyncio.sleep(0.1)

@@ -16,6 +16,7 @@ from solominer.records.control_client import ask
 from tests.faults.block_fates import check_blocks
 from tests.faults.cluster_drill import new_tip, workers_of
 from tests.faults.cluster_site import NODE_FOUND, PATIENCE_SECS, ClusterSite, Program
+from tests.faults.job_watch import JobWatch
 
 TAKEN_OVER_SECS = SILENT_SECS + 25
 """Most of it for a machine that is busy: about 7 s are usual."""
@@ -49,20 +50,19 @@ def test_mining_goes_on_when_the_head_is_killed_or_frozen(bitcoind_binary: Bitco
         # Killed with a job out, of which a block is found before anybody takes over.
         for pid in workers_of(node):
             os.kill(pid, signal.SIGSTOP)
-        began = time.monotonic()
-        tip = new_tip(site)
-        first.wait_line(f"mining job .* on {tip[-12:]}", began)
-        time.sleep(0.05)  # until the node has it
+        with JobWatch(site.cluster.path, site.cluster.read().servers[0]) as watch:
+            tip = new_tip(site)
+            watch.await_job_on(tip)
+        second.freeze()
         first.kill()
         killed = time.monotonic()
         for pid in workers_of(node):
             os.kill(pid, signal.SIGCONT)
-        found_at = node.wait_line("BLOCK FOUND", killed)
-        assert second.count(HEAD_NOW) == 0
+        found_at = node.wait_line(f"BLOCK FOUND: .* on {tip}", killed)
+        second.thaw()
         (line,) = [line for at, line in node.lines if at == found_at]
         match = NODE_FOUND.search(line)
         assert match is not None
-        assert match[2] == tip
         assert becomes_the_head(second, killed) - killed < TAKEN_OVER_SECS
         second.wait_line(f"block [0-9]+ {match[1]} is accepted", killed)
         node.wait_line("BLOCK FOUND", second.wait_line("node n1 joined", killed))

@@ -23,6 +23,6 @@ async def test_blocks_are_accepted_though_the_cookie_file_is_lost(
             node.cookie_file.mkdir()
         elif loss == "of another node":
             node.cookie_file.write_text("__cookie__:of another node")
-        await miner.mine(3, timeout_secs=10)
+        await miner.mine(3)
     assert "block-not-taken" not in caplog.text
     assert "cannot-submit" not in caplog.text

@@ -15,6 +15,7 @@ import psutil
 
 from regtest.coins import mine_blocks
 from tests.faults.cluster_site import NODE_FOUND, ClusterSite, Program
+from tests.faults.job_watch import JobWatch
 
 ON_CHAIN_SECS = 30.0
 
@@ -33,32 +34,27 @@ def new_tip(site: ClusterSite) -> str:
             return mined
 
 
-def drill(site: ClusterSite, rng: random.Random) -> tuple[str, float] | None:
+def drill(site: ClusterSite, rng: random.Random) -> tuple[str, float]:
     """The block that was found without a daemon, and the seconds from its restart until the chain has it.
 
-    None if the node had not heard of the new job yet when the daemon died. Raises AssertionError if a block is lost.
+    Raises AssertionError if it is lost.
     """
     (node,) = site.nodes.values()
     node.wait_line("BLOCK FOUND", time.monotonic())
     for pid in workers_of(node):
         os.kill(pid, signal.SIGSTOP)
-    began = time.monotonic()
-    tip = new_tip(site)
-    site.head.wait_line(f"mining job .* on {tip[-12:]}", began)
+    with JobWatch(site.cluster.path, site.cluster.read().servers[0]) as watch:
+        tip = new_tip(site)
+        watch.await_job_on(tip)
     time.sleep(rng.choice((0.0, 0.002, 0.01, 0.05)))
     site.head.kill()
     killed = time.monotonic()
     for pid in workers_of(node):
         os.kill(pid, signal.SIGCONT)
-    time.sleep(0.5)  # the worker finds a block of whatever job the node has
-    found = [
-        match for at, line in node.lines if at >= killed and (match := NODE_FOUND.search(line)) and match[2] == tip
-    ]
+    found_at = node.wait_line(f"BLOCK FOUND: .* on {tip}", killed)
+    (block,) = [match[1] for at, line in node.lines if at == found_at and (match := NODE_FOUND.search(line))]
     restarted = time.monotonic()
     site.head.start()
-    if not found:
-        return None
-    block = found[0][1]
     site.head.wait_line(f"block [0-9]+ {block} is accepted", restarted, secs=ON_CHAIN_SECS)
     header = site.bitcoind.call("getblockheader", block)
     assert isinstance(header, dict)

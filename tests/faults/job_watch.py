@@ -17,6 +17,8 @@ from solominer.engines.cluster import subjects
 from solominer.engines.cluster.join_file import ClusterFiles
 from solominer.engines.cluster.messages import JobMessage
 
+PATIENCE_SECS = 60.0
+
 Order = tuple[int, int]
 """Run and number of a message."""
 
@@ -36,6 +38,8 @@ class JobWatch:
         """What the stream had as its newest message, in its order."""
         self.sent: list[Heard] = []
         """What any head sent, taken or not."""
+        self.parents: set[str] = set()
+        """The parents of the jobs that the stream has taken, as RPC shows hashes."""
         self._folder, self._url = folder, url
         self._loop = asyncio.new_event_loop()
         self._ready, self._end = threading.Event(), asyncio.Event()
@@ -51,13 +55,24 @@ class JobWatch:
     ) -> None:
         self._loop.call_soon_threadsafe(self._end.set)
         self._thread.join(10)
+        self._loop.close()
+
+    def await_job_on(self, tip_hex: str) -> None:
+        """Wait until the stream has taken a job on this block: what nodes will hear, whatever becomes of the head."""
+        deadline = time.monotonic() + PATIENCE_SECS
+        while tip_hex not in self.parents:
+            assert time.monotonic() < deadline, f"no job on {tip_hex} was published"
+            time.sleep(0.001)
 
     async def _watch(self) -> None:
         tls = ClusterFiles.read(self._folder).tls_context()
         client = await nats.connect(self._url, tls=tls)
 
         async def taken(message: Msg) -> None:
-            self.taken.append(Heard(time.monotonic(), JobMessage.unpack(message.data).order))
+            told = JobMessage.unpack(message.data)
+            self.taken.append(Heard(time.monotonic(), told.order))
+            if told.job is not None:
+                self.parents.add(told.job.prevhash_le[::-1].hex())
 
         async def sent(message: Msg) -> None:
             self.sent.append(Heard(time.monotonic(), JobMessage.unpack(message.data).order))
