@@ -95,7 +95,7 @@ def _contradiction(hash_hex: str, fate: Fate, state: str) -> Iterator[str]:
     possible = {
         Fate.ACTIVE: ("found", "sent", "accepted", "confirmed", "mature"),
         Fate.BEATEN: ("found", "sent", "accepted", "stale", "superseded"),
-        Fate.SIBLING: ("found", "superseded"),
+        Fate.SIBLING: ("superseded",),
     }[fate]
     if state not in possible:
         yield f"{hash_hex} is {fate}, the journal says {state!r}"

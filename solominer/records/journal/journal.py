@@ -52,6 +52,7 @@ class Journal:
         self._tree = tree
         self._hours = hours
         self._fallback = fallback
+        self._synced: Path | None = None
 
     def put(self, block: FoundBlock) -> Written:
         """Write a found block without fsync, so that it survives this process. Raises JournalFailed."""
@@ -62,17 +63,25 @@ class Journal:
         return self._write_block(block, durable=True)
 
     def _write_block(self, block: FoundBlock, *, durable: bool) -> Written:
-        fallback = self._fallback
-
         def write(folder: Path) -> None:
             make_folder(folder, durable=durable)
             atomic_write(folder / "block.hex", block.block_hex.encode() + b"\n", durable=durable)
             atomic_write(folder / "facts.json", pretty_json(facts_of(block)), durable=durable)
-            for parent in folder.parents if durable else ():  # `put` may have created them without fsync
-                if parent.is_relative_to(self._tree.root) or (fallback and parent.is_relative_to(fallback)):
-                    fsync_folder(parent)
+            if durable:  # `put` may have created them without fsync
+                self._sync_parents(folder)
 
         return self._write(folder_name(block.height, block.hash_le), write)
+
+    def _sync_parents(self, folder: Path) -> None:
+        """Fsync the folder that a block's is in, and once those above it, which stay as they are."""
+        hour = folder.parent
+        fsync_folder(hour)
+        if hour == self._synced:
+            return
+        for parent in hour.parents:
+            if parent.is_relative_to(self._tree.root) or (self._fallback and parent.is_relative_to(self._fallback)):
+                fsync_folder(parent)
+        self._synced = hour
 
     def note_submission(self, height: int, answered: SubmitAnswered) -> Written:
         """Save one node's answer to one submission. Raises JournalFailed."""
