@@ -99,8 +99,10 @@ def _of_system(error: Exception) -> "SolominerError | None":
     except ConfigError as gone:
         return gone
     if error.filename is None:
-        todo = "free some disk space and memory, or raise the limits of this user (ulimit -a)"
-        return SolominerError(f"the system refuses: {reason(error)}", todo) if error.errno in _SHORTAGES else None
+        if error.errno not in _SHORTAGES:
+            return None
+        room = "free some disk space and memory, or raise the limits of this user (ulimit -a)"
+        return SolominerError(f"the system refuses: {reason(error)}", room)
     todo = "check its permissions, or use another file or folder"
     return RecordsError(f"cannot access {str(error.filename)!r:.300}: {reason(error)}", todo)
 
