@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
+from solominer.daemon.host_metrics import now
 from solominer.web.setup import WebSetup
+from solominer.work.events import PolicyChanged
 from tests.daemon.test_run import Running, config_of, hashlib_kernel  # noqa: F401
 from tests.fakes import FakeEngine
 from tests.ports import free_port
@@ -16,9 +19,14 @@ async def test_blocks_and_shares_of_a_run(tmp_path: Path, always_fresh: None) ->
     config = config_of(tmp_path, **{"web.listen": f"127.0.0.1:{free_port()}"})
     with serving(WebSetup.of(config)) as served:
         running = Running(config, engine=FakeEngine(auto=2))
+        await running.until(lambda: running.run.executor is not None)
+        executor = running.run.executor
+        assert executor is not None
+        executor.post(PolicyChanged(now(), replace(executor.coordinator.policy, max_blocks=4)))
         await running.until(lambda: served.site.feed.running and served.site.feed.status["accepted_blocks"] >= 2)  # type: ignore[index]
         odds = await asyncio.to_thread(served.get, "odds")
         assert odds["network_difficulty"] == served.site.feed.status["network_difficulty"]  # type: ignore[index]
+        await running.until(lambda: not executor._is_busy)  # however long its disk takes for what was found
         assert await running.end() == 0
         await asyncio.to_thread(_after_it_has_ended, served)
 
