@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from solominer.config.models import Config
 from solominer.daemon.cluster_control import cluster_handlers
-from solominer.daemon.deadline import Deadline, exit_after
+from solominer.daemon.deadline import LAST_ANSWERS_SECS, Deadline, exit_after
 from solominer.daemon.every_run import EveryRun, RunOptions, reload_on_sighup, serve_users
 from solominer.daemon.executor import Executor
 from solominer.daemon.fallback import FIRST_POOL_JOB, Fallback
@@ -37,7 +37,7 @@ from solominer.daemon.parts import (
     start_of,
     stratum_of,
 )
-from solominer.daemon.pool_work import LAST_ANSWERS_SECS, PoolWork
+from solominer.daemon.pool_work import PoolWork
 from solominer.daemon.status import Sampler, snapshot_of
 from solominer.engines.engine_set import EngineSet
 from solominer.errors import SolominerError

@@ -7,6 +7,9 @@ import os
 import threading
 import time
 
+LAST_ANSWERS_SECS = 10.0
+"""How long a run that ends waits for the answers of nodes and pools to what it found last."""
+
 log = logging.getLogger("solominer.daemon.daemon")
 
 

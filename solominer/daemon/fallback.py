@@ -15,8 +15,9 @@ from dataclasses import replace
 from typing import NoReturn
 
 from solominer.chain.networks import Network
+from solominer.daemon.deadline import LAST_ANSWERS_SECS
 from solominer.daemon.pool_status import of_job, of_pools
-from solominer.daemon.pool_work import LAST_ANSWERS_SECS, PoolWork
+from solominer.daemon.pool_work import PoolWork
 from solominer.engines.cpu.plan_monitor import Alert
 from solominer.views.snapshot import Snapshot
 from solominer.views.text import duration

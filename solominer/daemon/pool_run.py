@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from solominer.config.models import Config
+from solominer.daemon.deadline import LAST_ANSWERS_SECS
 from solominer.daemon.every_run import EveryRun, RunOptions, reload_on_sighup, serve_users
 from solominer.daemon.executor import log_alarm
 from solominer.daemon.host_metrics import now
@@ -25,7 +26,7 @@ from solominer.daemon.parts import (
     stratum_of,
 )
 from solominer.daemon.pool_status import pool_snapshot_of
-from solominer.daemon.pool_work import LAST_ANSWERS_SECS, PoolWork
+from solominer.daemon.pool_work import PoolWork
 from solominer.daemon.status import Sampler
 from solominer.engines.engine_set import EngineSet
 from solominer.engines.pool.pool import WorkerPool

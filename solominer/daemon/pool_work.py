@@ -31,9 +31,6 @@ from solominer.work.policy import Policy
 from solominer.work.ports import ShareObserver
 from solominer.work.workers import WorkerId
 
-LAST_ANSWERS_SECS = 10.0
-"""How long a run that ends waits for the answers to what it found last."""
-
 log = logging.getLogger("solominer.daemon.daemon")
 
 

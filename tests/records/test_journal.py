@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -240,6 +241,10 @@ def test_saving_makes_durable_what_putting_made(kit: Kit, block: FoundBlock, mon
     synced.clear()
     next_folder = kit.journal.save(replace(block, height=block.height + 1)).folder
     assert synced == {next_folder.parent}, "those above it have not changed"
+    shutil.rmtree(root / "submissions")
+    kit.journal.put(block)
+    kit.journal.save(block)
+    assert synced >= {parent for parent in folder.parents if parent.is_relative_to(root)}, "they were made anew"
 
 
 def test_a_first_place_that_is_no_folder_is_a_problem_and_the_second_is_read(tmp_path: Path, block: FoundBlock) -> None:

@@ -19,7 +19,7 @@ from solominer.engines.stratum.jobs import plan_of, script_sig_bytes
 from solominer.engines.stratum.work import Standing, Work
 from solominer.errors import BadValue, EngineError, PayoutError
 from solominer.records.files import read_bounded
-from solominer.records.formats import other_version
+from solominer.records.formats import OtherVersion, decode_file
 from solominer.records.tree import HOUR_SECS, atomic_write
 from solominer.work.found import BlockState
 from solominer.work.group import Account
@@ -68,20 +68,17 @@ class GroupBooks:
     def open(self) -> None:
         """Read the file. Raises EngineError if it cannot be used: it says who is owed what, so it is not begun anew."""
         try:
-            data = read_bounded(self._path)
-            if other := other_version(data, FORMAT):
-                raise EngineError(
-                    f"the group's account {self._path} cannot be used: {other}",
-                    "use the newest version that was used here; it says who is owed what",
-                )
-            file = msgspec.json.decode(data, type=_File)
-            if file.format != FORMAT:
-                raise ValueError(f"format {file.format!r:.60}")
+            file = decode_file(read_bounded(self._path), _File, FORMAT)
             self._account = Account(file.account, self._milli_units)
             self._pending = {member: int(work) for member, work in file.pending.items()}
             self._blocks = file.blocks
         except FileNotFoundError:
             log.info("the group begins a new account: %s", self._path)
+        except OtherVersion as error:
+            raise EngineError(
+                f"the group's account {self._path} cannot be used: {error.what}",
+                "use the newest version that was used here; it says who is owed what",
+            ) from error
         except _BAD as error:
             raise EngineError(
                 f"the group's account {self._path} cannot be read: {error!s:.200}",

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from solominer.chain.transaction import TxOut
+from solominer.config.forms import system_words
 from solominer.engines.stratum.channel import (
     AddressAnswer,
     AddressQuestion,
@@ -312,7 +313,7 @@ class Server:
         for worker in session.workers.values():
             if worker.tally in self._miners:
                 self._miners[worker.tally].connections.pop(connection, None)
-        lost = getattr(error, "strerror", None) or str(error or "it closed the connection")
+        lost = system_words(error) if isinstance(error, OSError) else str(error or "it closed the connection")
         reason = connection.closed_for or lost
         if banned:
             self._news("miner_banned", peer=connection.address, reason=reason)

@@ -15,8 +15,9 @@ from pathlib import Path
 import msgspec
 
 from solominer.engines.stratum.extranonces import MAX_RESUMABLE, RESUME_SECS, Held
+from solominer.errors import BadValue
 from solominer.records.files import read_bounded
-from solominer.records.formats import other_version
+from solominer.records.formats import decode_file
 from solominer.records.tree import atomic_write
 
 FORMAT = "solominer-stratum-sessions/1"
@@ -67,15 +68,11 @@ class KeptSessions:
             return
         self._loaded, now = True, time.monotonic()
         try:
-            data = read_bounded(self._path, _MOST_BYTES)
-            if other := other_version(data, FORMAT):
-                log.warning("sessions of miners are not resumed: %s: %s", self._path, other)
-                return
-            file = msgspec.json.decode(data, type=_File)
+            file = decode_file(read_bounded(self._path, _MOST_BYTES), _File, FORMAT)
             sessions = [_held(each) for each in file.sessions[:MAX_RESUMABLE]]
         except FileNotFoundError:
             return
-        except (OSError, ValueError, msgspec.MsgspecError) as error:
+        except (OSError, ValueError, BadValue) as error:
             log.warning("sessions of miners are not resumed: %s: %s", self._path, error)
             return
         if abs(time.time() - file.at) < RESUME_SECS:

@@ -64,6 +64,8 @@ class Journal:
 
     def _write_block(self, block: FoundBlock, *, durable: bool) -> Written:
         def write(folder: Path) -> None:
+            if not folder.parent.is_dir():
+                self._synced = None  # those above it may be made anew, too
             make_folder(folder, durable=durable)
             atomic_write(folder / "block.hex", block.block_hex.encode() + b"\n", durable=durable)
             atomic_write(folder / "facts.json", pretty_json(facts_of(block)), durable=durable)

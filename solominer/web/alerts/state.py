@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 
 from solominer.config.alerts import AlertKind
-from solominer.records.formats import other_version
+from solominer.errors import BadValue
+from solominer.records.formats import decode_file
 from solominer.records.tree import atomic_write
 
 
@@ -87,18 +88,12 @@ class StateFile:
         try:
             with self._path.open("rb") as file:
                 data = file.read(_MOST_BYTES)
-            if other := other_version(data, FORMAT):
-                log.warning("alerts begin anew, %s cannot be used: %s", self._path.name, other)
-                return None
-            state = msgspec.json.decode(data, type=AlertState)
-            if state.format != FORMAT:
-                raise msgspec.ValidationError(f"format {state.format!r:.40}")
+            return decode_file(data, AlertState, FORMAT)
         except FileNotFoundError:
             return None
-        except (OSError, msgspec.MsgspecError) as error:
+        except (OSError, BadValue) as error:
             log.warning("alerts begin anew, %s cannot be used: %s", self._path.name, error)
             return None
-        return state
 
     def save(self, state: AlertState) -> None:
         """Write it if it has changed. That it cannot be written is logged once."""
